@@ -1,0 +1,1 @@
+//! Prices, balances and what a request is charged.

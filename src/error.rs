@@ -1,0 +1,438 @@
+//! One error for everything that a caller of the API can be told.
+//!
+//! A refusal is a response, never a service error: a layer builds an [`Error`], and
+//! [`Error::response`] turns it into the status, headers and JSON of the API. On a stream that has
+//! begun, [`Error::event`] gives the same JSON as one server-sent event.
+//!
+//! ```
+//! use tower_completions::{Dialect, Error, error::Kind};
+//!
+//! let error = Error::new(Kind::Value, "`temperature` must be between 0 and 2, got 3.5")
+//!     .with_param("temperature")
+//!     .with_code("invalid_value");
+//! assert_eq!(error.status(&Dialect::openai()), 400);
+//! assert_eq!(error.status(&Dialect::strict()), 422);
+//! ```
+
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{body::Full, dialect::Dialect};
+
+/// What went wrong, which alone decides the status and the `type` of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Not JSON, or not of the required shape: 400.
+    Format,
+    /// A value out of range, or a rule across fields broken: 400, or 422 in dialect `strict`.
+    Value,
+    /// No valid key: 401.
+    Authentication,
+    /// The balance does not cover the request: 402.
+    Balance,
+    /// The key may not do this: 403.
+    Permission,
+    /// No such model or path: 404.
+    NotFound,
+    /// The path exists, the method does not: 405.
+    Method,
+    /// The client took too long to send its body: 408.
+    Timeout,
+    /// The idempotency key was used for another request: 409.
+    Conflict,
+    /// The body is larger than allowed: 413.
+    TooLarge,
+    /// Not a content type or encoding that is read here: 415.
+    MediaType,
+    /// A limit is reached; waiting helps: 429.
+    RateLimit,
+    /// The request is larger than the limit itself; waiting does not help: 429.
+    NeverFits,
+    /// A fault of the gateway: 500.
+    Internal,
+    /// The upstream answered nonsense, cut its answer or could not be reached: 502.
+    BadUpstream,
+    /// Overloaded, or nobody left to ask: 503.
+    Overloaded,
+    /// The upstream took too long: 504.
+    UpstreamTimeout,
+}
+
+impl Kind {
+    /// The status, the `type` and the `code` when none is given.
+    const fn row(self) -> (StatusCode, &'static str, Option<&'static str>) {
+        use StatusCode as S;
+        const INVALID: &str = "invalid_request_error";
+        match self {
+            Self::Format => (S::BAD_REQUEST, INVALID, None),
+            Self::Value => (S::BAD_REQUEST, INVALID, Some("invalid_value")),
+            Self::Authentication => (
+                S::UNAUTHORIZED,
+                "authentication_error",
+                Some("invalid_api_key"),
+            ),
+            Self::Balance => (
+                S::PAYMENT_REQUIRED,
+                "insufficient_quota",
+                Some("insufficient_balance"),
+            ),
+            Self::Permission => (S::FORBIDDEN, "permission_error", None),
+            Self::NotFound => (S::NOT_FOUND, INVALID, Some("not_found")),
+            Self::Method => (S::METHOD_NOT_ALLOWED, INVALID, Some("method_not_allowed")),
+            Self::Timeout => (S::REQUEST_TIMEOUT, "timeout_error", Some("request_timeout")),
+            Self::Conflict => (S::CONFLICT, INVALID, Some("idempotency_conflict")),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large")),
+            Self::MediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                INVALID,
+                Some("unsupported_media_type"),
+            ),
+            Self::RateLimit => (
+                S::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                Some("rate_limit_exceeded"),
+            ),
+            Self::NeverFits => (
+                S::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                Some("request_exceeds_limit"),
+            ),
+            Self::Internal => (
+                S::INTERNAL_SERVER_ERROR,
+                "server_error",
+                Some("internal_error"),
+            ),
+            Self::BadUpstream => (
+                S::BAD_GATEWAY,
+                "upstream_error",
+                Some("bad_upstream_response"),
+            ),
+            Self::Overloaded => (
+                S::SERVICE_UNAVAILABLE,
+                "overloaded_error",
+                Some("upstream_overloaded"),
+            ),
+            Self::UpstreamTimeout => (
+                S::GATEWAY_TIMEOUT,
+                "upstream_error",
+                Some("upstream_timeout"),
+            ),
+        }
+    }
+
+    /// Whether the same request can never succeed, which official clients must be told on the
+    /// statuses that they would retry.
+    const fn is_final(self) -> bool {
+        matches!(self, Self::Balance | Self::NeverFits)
+    }
+}
+
+/// Where an error arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The caller's request was wrong or not allowed.
+    Client,
+    /// The gateway itself.
+    Gateway,
+    /// An upstream provider.
+    Upstream,
+}
+
+/// Why an upstream failed, as far as a router must tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// Our key was refused.
+    Credential,
+    /// Our account is out of money or quota: waiting does not help.
+    Quota,
+    /// The provider does not know the model, or knows it no longer.
+    ModelGone,
+    /// Not served in this region.
+    Region,
+    /// Too many requests or tokens: waiting helps.
+    RateLimit,
+    /// The provider is overloaded.
+    Overload,
+    /// A fault that may pass: 500, a reset, a cut, a time-out.
+    Transient,
+    /// The caller's own mistake: another target would say the same.
+    Caller,
+    /// Refused for its content.
+    ContentPolicy,
+    /// Too long for this model.
+    ContextLength,
+}
+
+/// An error in the API's own shape: what happened, for the caller, and why, for the operator.
+///
+/// [`fmt::Display`] and the JSON hold only what the caller may see; hosts, keys and causes are in
+/// [`source`](StdError::source).
+#[derive(Clone)]
+pub struct Error(Box<Repr>);
+
+#[derive(Clone)]
+struct Repr {
+    kind: Kind,
+    message: Cow<'static, str>,
+    param: Option<Cow<'static, str>>,
+    code: Option<Cow<'static, str>>,
+    retry_after: Option<Duration>,
+    origin: Origin,
+    class: Option<Class>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this kind. The message is for the person calling the API.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        let origin = match kind {
+            Kind::Internal => Origin::Gateway,
+            Kind::BadUpstream | Kind::Overloaded | Kind::UpstreamTimeout => Origin::Upstream,
+            _ => Origin::Client,
+        };
+        let code = kind.row().2.map(Cow::Borrowed);
+        Self(Box::new(Repr {
+            kind,
+            message: message.into(),
+            param: None,
+            code,
+            retry_after: None,
+            origin,
+            class: None,
+            source: None,
+        }))
+    }
+
+    /// The path of the field at fault, as OpenAI writes it: `messages[1].content`.
+    #[must_use]
+    pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.0.param = Some(param.into());
+        self
+    }
+
+    /// A code that says more than the kind's own.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.0.code = Some(code.into());
+        self
+    }
+
+    /// After how long a retry is worth while; sent as `retry-after` and `retry-after-ms`.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Where it arose, when the kind does not say it.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.0.origin = origin;
+        self
+    }
+
+    /// What a router should make of it.
+    #[must_use]
+    pub fn with_class(mut self, class: Class) -> Self {
+        self.0.class = Some(class);
+        self
+    }
+
+    /// The cause, for the operator only.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The message for the caller.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The path of the field at fault.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        self.0.param.as_deref()
+    }
+
+    /// The machine-readable code.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// After how long a retry is worth while.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Where it arose.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.0.origin
+    }
+
+    /// What a router should make of it; `None` when it did not come from an upstream.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        self.0.class
+    }
+
+    /// The status in a dialect.
+    #[must_use]
+    pub fn status(&self, dialect: &Dialect) -> StatusCode {
+        match self.0.kind {
+            Kind::Value => dialect.value_status,
+            kind => kind.row().0,
+        }
+    }
+
+    /// `{"error":{"message","type","param","code"}}`, all four members always.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        Bytes::from(self.write_json(Vec::with_capacity(160), b""))
+    }
+
+    /// The same JSON as one server-sent event, ending in its blank line.
+    #[must_use]
+    pub fn event(&self) -> Bytes {
+        let mut out = self.write_json(Vec::with_capacity(168), b"data: ");
+        out.extend_from_slice(b"\n\n");
+        Bytes::from(out)
+    }
+
+    fn write_json(&self, mut out: Vec<u8>, before: &[u8]) -> Vec<u8> {
+        out.extend_from_slice(before);
+        out.extend_from_slice(br#"{"error":{"message":"#);
+        write_string(&mut out, Some(&self.0.message));
+        out.extend_from_slice(br#","type":""#);
+        out.extend_from_slice(self.0.kind.row().1.as_bytes());
+        out.extend_from_slice(br#"","param":"#);
+        write_string(&mut out, self.param());
+        out.extend_from_slice(br#","code":"#);
+        write_string(&mut out, self.code());
+        out.extend_from_slice(b"}}");
+        out
+    }
+
+    /// The headers that belong to it: `retry-after` (whole seconds, rounded up),
+    /// `retry-after-ms` and `x-should-retry`.
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
+        if self.0.kind.is_final() {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            return;
+        }
+        if let Some(after) = self.0.retry_after {
+            let ms = u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+            headers.insert("retry-after-ms", HeaderValue::from(ms));
+        }
+    }
+
+    /// The whole response, with the error itself in its extensions.
+    #[must_use]
+    pub fn response(self, dialect: &Dialect) -> Response<Full> {
+        let mut response = Response::new(Full::new(self.json()));
+        *response.status_mut() = self.status(dialect);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        self.write_headers(headers);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn write_string(out: &mut Vec<u8>, value: Option<&str>) {
+    serde_json::to_writer(out, &value).expect("a string serialises into memory");
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("param", &self.0.param)
+            .field("code", &self.0.code)
+            .field("retry_after", &self.0.retry_after)
+            .field("origin", &self.0.origin)
+            .field("class", &self.0.class)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_all_four_members() {
+        let plain = Error::new(Kind::Format, "say \"what\"");
+        assert_eq!(
+            plain.json(),
+            r#"{"error":{"message":"say \"what\"","type":"invalid_request_error","param":null,"code":null}}"#
+        );
+        let full = Error::new(Kind::Value, "x")
+            .with_param("n")
+            .with_code("invalid_type");
+        assert_eq!(
+            full.event(),
+            "data: {\"error\":{\"message\":\"x\",\"type\":\"invalid_request_error\",\"param\":\"n\",\"code\":\"invalid_type\"}}\n\n"
+        );
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        let mut headers = HeaderMap::new();
+        Error::new(Kind::RateLimit, "later")
+            .with_retry_after(Duration::from_micros(1_000_100))
+            .write_headers(&mut headers);
+        assert_eq!(headers["retry-after"], "2");
+        assert_eq!(headers["retry-after-ms"], "1001");
+    }
+
+    #[test]
+    fn a_final_refusal_says_so() {
+        for kind in [Kind::Balance, Kind::NeverFits] {
+            let response = Error::new(kind, "no")
+                .with_retry_after(Duration::from_secs(1))
+                .response(&Dialect::openai());
+            assert_eq!(response.headers()["x-should-retry"], "false");
+            assert!(!response.headers().contains_key("retry-after"));
+        }
+    }
+
+    #[test]
+    fn the_cause_is_not_shown() {
+        let error = Error::new(Kind::BadUpstream, "could not be reached").with_source("sk-secret");
+        assert!(!format!("{error} {error:?}").contains("sk-secret"));
+        assert_eq!(error.source().expect("kept").to_string(), "sk-secret");
+    }
+}

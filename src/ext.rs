@@ -1,0 +1,227 @@
+//! What layers leave for one another in the extensions of a request or a response.
+//!
+//! No layer fails because one is missing: without a [`Principal`] a request is anonymous, without a
+//! [`Target`] the provider asks for the model that the client named.
+
+use std::{any::Any, collections::HashMap, fmt, sync::Arc};
+
+/// Who is calling. Put into the request by `Auth`, or by the application's own authentication.
+///
+/// Beside its id it carries whatever the application attaches by type: limits, an account, a plan.
+///
+/// ```
+/// use tower_completions::Principal;
+///
+/// #[derive(Clone, Debug, PartialEq)]
+/// struct Plan(u8);
+///
+/// let caller = Principal::new("acme").with_team("research").attach(Plan(2));
+/// assert_eq!(caller.id(), "acme");
+/// assert_eq!(caller.get::<Plan>(), Some(&Plan(2)));
+/// ```
+#[derive(Clone)]
+pub struct Principal(Arc<Caller>);
+
+#[derive(Clone)]
+struct Caller {
+    id: Arc<str>,
+    team: Option<Arc<str>>,
+    models: Option<Arc<[Box<str>]>>,
+    attached: HashMap<std::any::TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl Principal {
+    /// A caller of this id, which names its account and its limits. Never the secret key itself.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(Arc::new(Caller {
+            id: id.into(),
+            team: None,
+            models: None,
+            attached: HashMap::new(),
+        }))
+    }
+
+    /// The team that it shares limits and budgets with.
+    #[must_use]
+    pub fn with_team(mut self, team: impl Into<Arc<str>>) -> Self {
+        Arc::make_mut(&mut self.0).team = Some(team.into());
+        self
+    }
+
+    /// The models it may use, as patterns with `*` for any run of characters. Default: all.
+    #[must_use]
+    pub fn with_models<I>(mut self, patterns: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        let patterns = patterns.into_iter().map(Into::into).collect();
+        Arc::make_mut(&mut self.0).models = Some(patterns);
+        self
+    }
+
+    /// Attaches a value of any type, replacing an earlier one of the same type.
+    #[must_use]
+    pub fn attach<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        let caller = Arc::make_mut(&mut self.0);
+        caller
+            .attached
+            .insert(std::any::TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Its id, shared.
+    #[must_use]
+    pub fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.0.id)
+    }
+
+    /// Its team.
+    #[must_use]
+    pub fn team(&self) -> Option<&str> {
+        self.0.team.as_deref()
+    }
+
+    /// Whether it may use a model.
+    #[must_use]
+    pub fn may_use(&self, model: &str) -> bool {
+        match &self.0.models {
+            None => true,
+            Some(patterns) => patterns.iter().any(|pattern| matches(pattern, model)),
+        }
+    }
+
+    /// The attached value of a type.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0
+            .attached
+            .get(&std::any::TypeId::of::<T>())?
+            .downcast_ref()
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether `name` fits `pattern`, where `*` stands for any run of characters.
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut name) = name.strip_prefix(head) else {
+        return false;
+    };
+    let mut rest = rest;
+    // Every piece between two stars is taken where it first occurs; only the last must end the name.
+    while let Some((piece, after)) = rest.split_once('*') {
+        let Some(at) = name.find(piece) else {
+            return false;
+        };
+        name = &name[at + piece.len()..];
+        rest = after;
+    }
+    name.ends_with(rest)
+}
+
+/// Which upstream a request goes to. Put into the request by the router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The provider's configured name.
+    pub provider: Arc<str>,
+    /// The model's name at that provider.
+    pub model: Arc<str>,
+}
+
+impl Target {
+    /// A model at a provider.
+    pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
+        Self {
+            provider: provider.into(),
+            model: model.into(),
+        }
+    }
+}
+
+/// Who answered. Put into the response by the router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Served {
+    /// The provider's configured name.
+    pub provider: Arc<str>,
+    /// The model's name at that provider.
+    pub model: Arc<str>,
+    /// The id of the configured model that was served: another one than asked for after a fallback.
+    pub id: Arc<str>,
+    /// How many upstreams were asked, this one included.
+    pub attempts: u32,
+}
+
+impl Served {
+    /// The first attempt, at this target, for the configured model `id`.
+    pub fn new(target: &Target, id: impl Into<Arc<str>>) -> Self {
+        Self {
+            provider: Arc::clone(&target.provider),
+            model: Arc::clone(&target.model),
+            id: id.into(),
+            attempts: 1,
+        }
+    }
+
+    /// The number of attempts, this one included.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, fits) in [
+            ("*", "", true),
+            ("*", "openai/gpt", true),
+            ("openai/*", "openai/gpt", true),
+            ("openai/*", "openai", false),
+            ("openai/gpt", "openai/gpt", true),
+            ("openai/gpt", "openai/gpt-4", false),
+            ("*mini", "gpt-4o-mini", true),
+            ("*mini", "gpt-4o-mini-x", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ab*ba", "aba", false),
+            ("a**b", "ab", true),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_principal_shows_no_attachment() {
+        let caller = Principal::new("a").attach(String::from("sk-secret"));
+        assert!(!format!("{caller:?}").contains("sk-secret"));
+        assert_eq!(
+            caller.clone().attach(7_u8).get::<String>().expect("kept"),
+            "sk-secret"
+        );
+        assert!(Principal::new("a").with_models(["x/*"]).may_use("x/y"));
+        assert!(!Principal::new("a").with_models(["x/*"]).may_use("y/y"));
+    }
+}

@@ -1,0 +1,155 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{Outcome, Tally};
+use crate::error::Error;
+
+/// How a request ended, for whoever must settle it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The answer went out whole.
+    Complete,
+    /// The answer was refused, broke off or never came. The error is there when it is known.
+    Failed(Option<Error>),
+    /// Dropped before its end: the client left, or a task was aborted or panicked.
+    Cancelled,
+}
+
+/// What must happen exactly once at the end of a request.
+pub trait Settle {
+    /// Settles. Called once, often from `Drop`: it must neither block nor panic.
+    fn settle(self, ending: Ending, tally: Option<&Tally>);
+}
+
+/// Holds a guard and settles it once: with the ending it is given, or as cancelled when dropped.
+///
+/// It travels from the response future into the response body; whichever of the two is dropped
+/// with it inside settles it.
+pub struct Once<G: Settle> {
+    guard: Option<G>,
+    tally: Option<Tally>,
+}
+
+impl<G: Settle> Once<G> {
+    /// Takes charge of a guard.
+    pub fn new(guard: G) -> Self {
+        Self {
+            guard: Some(guard),
+            tally: None,
+        }
+    }
+
+    /// The tally to settle by; its outcome, once there, overrules the ending.
+    pub fn attach(&mut self, tally: Option<Tally>) {
+        self.tally = tally;
+    }
+
+    /// The tally to settle by.
+    #[must_use]
+    pub fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
+    }
+
+    /// The guard, until it has been settled.
+    pub fn guard_mut(&mut self) -> Option<&mut G> {
+        self.guard.as_mut()
+    }
+
+    /// Settles, unless that has happened.
+    pub fn end(&mut self, ending: Ending) {
+        let Some(guard) = self.guard.take() else {
+            return;
+        };
+        // A stream can be whole, or broken with the client told, before its transport ends.
+        let ending = match self.tally.as_ref().and_then(Tally::outcome) {
+            Some(Outcome::Complete) => Ending::Complete,
+            Some(Outcome::Failed(error)) => Ending::Failed(Some(error)),
+            None => ending,
+        };
+        guard.settle(ending, self.tally.as_ref());
+    }
+}
+
+impl<G: Settle> Drop for Once<G> {
+    fn drop(&mut self) {
+        self.end(Ending::Cancelled);
+    }
+}
+
+impl<G: Settle> fmt::Debug for Once<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once")
+            .field("settled", &self.guard.is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A body that settles its guard at its end, whichever end that is.
+    ///
+    /// The last frame counts as the end when the inner body says at once that nothing follows: a
+    /// server that knows the length does not poll again.
+    pub struct Metered<B, G: Settle> {
+        #[pin]
+        body: B,
+        once: Once<G>,
+    }
+}
+
+impl<B: Body, G: Settle> Metered<B, G> {
+    /// Wraps a body. One that is over already settles here.
+    pub fn new(body: B, mut once: Once<G>) -> Self {
+        if body.is_end_stream() {
+            once.end(Ending::Complete);
+        }
+        Self { body, once }
+    }
+}
+
+impl<B, G: Settle> fmt::Debug for Metered<B, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metered")
+            .field("once", &self.once)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B, G> Body for Metered<B, G>
+where
+    B: Body<Data = Bytes>,
+    G: Settle,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        match &frame {
+            None => this.once.end(Ending::Complete),
+            Some(Err(_)) => this.once.end(Ending::Failed(None)),
+            Some(Ok(_)) if this.body.is_end_stream() => this.once.end(Ending::Complete),
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

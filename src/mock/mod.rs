@@ -1,0 +1,1 @@
+//! A scriptable provider to test against.

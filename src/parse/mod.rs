@@ -1,0 +1,1 @@
+//! One parse of the request, shared by every layer.

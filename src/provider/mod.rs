@@ -1,0 +1,1 @@
+//! Providers: translation to and from their own APIs.

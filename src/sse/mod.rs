@@ -1,0 +1,1 @@
+//! Server-sent events and their kin: bytes in, events out, and back.

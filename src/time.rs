@@ -1,0 +1,64 @@
+//! Time as a value, so that no layer is bound to a runtime.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+/// Where a layer that waits takes its time from.
+pub trait Timer: Clone + Send + Sync + 'static {
+    /// Ends at the instant it was made for.
+    type Sleep: Future<Output = ()> + Send;
+
+    /// Now, on a clock that never goes back.
+    fn now(&self) -> Instant;
+
+    /// A future that ends at `deadline`. Nothing is armed before its first poll.
+    fn sleep_until(&self, deadline: Instant) -> Self::Sleep;
+
+    /// A future that ends after `duration`.
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.sleep_until(self.now() + duration)
+    }
+}
+
+/// Tokio's clock and timers, paused time included.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioTimer;
+
+#[cfg(feature = "tokio")]
+impl Timer for TokioTimer {
+    type Sleep = tokio::time::Sleep;
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Self::Sleep {
+        tokio::time::sleep_until(deadline.into())
+    }
+}
+
+/// Never waits: every time-out is switched off. What the layers use without the feature `tokio`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTimer;
+
+impl Timer for NoTimer {
+    type Sleep = std::future::Pending<()>;
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, _: Instant) -> Self::Sleep {
+        std::future::pending()
+    }
+}
+
+/// The timer that layers start with: tokio's with the feature `tokio`, else none.
+#[cfg(feature = "tokio")]
+pub type DefaultTimer = TokioTimer;
+/// The timer that layers start with: tokio's with the feature `tokio`, else none.
+#[cfg(not(feature = "tokio"))]
+pub type DefaultTimer = NoTimer;

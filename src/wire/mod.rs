@@ -1,0 +1,7 @@
+//! The API's data: what a request and an answer are made of, as types and as byte ranges.
+//!
+//! Nothing here knows of HTTP, of time or of the rest of the crate.
+
+mod usage;
+
+pub use usage::Usage;

@@ -1,0 +1,65 @@
+//! Token counts in one form, whatever the provider's own.
+
+/// What a request used, in tokens.
+///
+/// The totals include their parts: `input` is the whole prompt with its cached and written tokens,
+/// `output` everything generated with its reasoning. Providers that count beside one another are
+/// brought into this form where their answers are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The whole prompt.
+    pub input: u64,
+    /// Of the prompt: read from the provider's cache.
+    pub cached_input: u64,
+    /// Of the prompt: written to the provider's cache for about five minutes.
+    pub cache_write: u64,
+    /// Of the prompt: written to the provider's cache for an hour.
+    pub cache_write_1h: u64,
+    /// Of the prompt: audio.
+    pub audio_input: u64,
+    /// Of the prompt: images, where the provider counts them apart.
+    pub image_input: u64,
+    /// Everything generated.
+    pub output: u64,
+    /// Of the output: reasoning that is not part of the visible answer.
+    pub reasoning: u64,
+    /// Of the output: audio.
+    pub audio_output: u64,
+    /// Web searches made by the provider on the model's behalf.
+    pub web_searches: u64,
+    /// The provider's own statement of the cost, in picodollars (10⁻¹² USD).
+    pub reported_cost: Option<u64>,
+    /// Counted or guessed here, because the provider gave none.
+    pub estimated: bool,
+    /// A count was negative, absurd or at odds with its total, and was cut to what is possible.
+    pub clamped: bool,
+}
+
+impl Usage {
+    /// The plain case: so many tokens in, so many out.
+    #[must_use]
+    pub const fn new(input: u64, output: u64) -> Self {
+        Self {
+            input,
+            cached_input: 0,
+            cache_write: 0,
+            cache_write_1h: 0,
+            audio_input: 0,
+            image_input: 0,
+            output,
+            reasoning: 0,
+            audio_output: 0,
+            web_searches: 0,
+            reported_cost: None,
+            estimated: false,
+            clamped: false,
+        }
+    }
+
+    /// Input and output together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}

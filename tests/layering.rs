@@ -1,0 +1,147 @@
+//! Imports point downwards only: the levels of the crate, and a check that they hold.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each top-level module of the crate with its level. A module may use those of lower levels, and
+/// its neighbours only where `NEIGHBOURS` says so.
+const LEVELS: &[(&str, u8)] = &[
+    ("wire", 0),
+    ("sse", 0),
+    ("body", 1),
+    ("dialect", 1),
+    ("error", 1),
+    ("ext", 1),
+    ("id", 1),
+    ("observe", 1),
+    ("time", 1),
+    ("meter", 2),
+    ("parse", 2),
+    ("auth", 3),
+    ("cache", 3),
+    ("cost", 3),
+    ("limit", 3),
+    ("reframe", 3),
+    ("validate", 3),
+    ("provider", 4),
+    ("models", 5),
+    ("router", 5),
+    ("stack", 6),
+    ("mock", 6),
+];
+
+/// Modules of one level that may use one another: a value type and what answers with it.
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("error", "body"),
+    ("error", "dialect"),
+    ("observe", "error"),
+    ("observe", "ext"),
+    ("sse", "wire"),
+    ("stack", "mock"),
+];
+
+fn level(module: &str) -> u8 {
+    LEVELS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .unwrap_or_else(|| panic!("`{module}` has no level: give it one, it is a design decision"))
+        .1
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("src is readable") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The top-level modules that the code of a file names after `crate::`, comments aside.
+fn imports(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 1;
+            let mut name = String::new();
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 || (depth == 1 && c == ',') {
+                    found.push(std::mem::take(&mut name));
+                    if depth == 0 {
+                        break;
+                    }
+                } else {
+                    name.push(c);
+                }
+            }
+        } else {
+            found.push(rest.to_owned());
+        }
+    }
+    found
+        .iter()
+        .map(|path| {
+            path.trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
+        .filter(|name: &String| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn imports_point_downwards() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let inside = file.strip_prefix(&src).expect("under src");
+        let module = inside.iter().next().expect("a name").to_string_lossy();
+        let module = module.trim_end_matches(".rs");
+        if module == "lib" {
+            continue;
+        }
+        for used in imports(&fs::read_to_string(&file).expect("readable")) {
+            // What the crate root re-exports is named there; inside, the full path is asked for.
+            if used.chars().next().is_some_and(char::is_uppercase) {
+                wrong.push(format!(
+                    "{}: crate::{used} by its short name",
+                    inside.display()
+                ));
+                continue;
+            }
+            let down = level(&used) < level(module);
+            if used != module && !down && !NEIGHBOURS.contains(&(module, &used)) {
+                wrong.push(format!("{}: crate::{used}", inside.display()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "imports that do not point downwards:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_check_sees_imports() {
+    let text = "use crate::{error::{Error, Kind}, body::Full};\n// crate::stack\nlet x = crate::router::Y;";
+    assert_eq!(imports(text), ["error", "body", "router"]);
+}
