@@ -1,0 +1,96 @@
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header, request::Parts};
+use http_body::Body;
+use tower_service::Service;
+
+use super::ResponseFuture;
+use crate::{body::Reply, error::Error, ext::Principal};
+
+/// Tells who is calling.
+///
+/// Any `Fn(&Parts) -> impl Future<Output = Result<Option<Principal>, Error>>` is one.
+pub trait Authenticate {
+    /// Ends with the caller; `None` refuses with the one 401, an error is answered as it is (a key
+    /// store that cannot be reached, say). Dropping it must leave nothing behind.
+    type Future: Future<Output = Result<Option<Principal>, Error>>;
+
+    /// Looks at the head of a request. Whatever the future needs of it must be taken here.
+    fn authenticate(&self, parts: &Parts) -> Self::Future;
+}
+
+impl<F, Fut> Authenticate for F
+where
+    F: Fn(&Parts) -> Fut,
+    Fut: Future<Output = Result<Option<Principal>, Error>>,
+{
+    type Future = Fut;
+
+    fn authenticate(&self, parts: &Parts) -> Fut {
+        self(parts)
+    }
+}
+
+/// Admits known callers and puts their [`Principal`] into the request's extensions.
+///
+/// Its place is outermost: everything inside may count on the principal. The credential headers
+/// are marked sensitive, so that no log of the headers shows them. Dropping the response future
+/// drops whatever is under way.
+#[derive(Clone)]
+pub struct Auth<S, A> {
+    inner: S,
+    authenticate: A,
+}
+
+impl<S, A> Auth<S, A> {
+    /// Puts `authenticate` in front of `inner`.
+    pub const fn new(inner: S, authenticate: A) -> Self {
+        Self {
+            inner,
+            authenticate,
+        }
+    }
+}
+
+impl<S: fmt::Debug, A> fmt::Debug for Auth<S, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, A, B, R> Service<Request<B>> for Auth<S, A>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    A: Authenticate,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<Reply<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, A::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The service that was made ready goes into the future; the clone is made ready anew.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        let (mut parts, body) = request.into_parts();
+        let caller = self.authenticate.authenticate(&parts);
+        for name in [header::AUTHORIZATION, super::keys::X_API_KEY] {
+            if let Some(value) = parts.headers.get_mut(name) {
+                HeaderValue::set_sensitive(value, true);
+            }
+        }
+        ResponseFuture::new(inner, caller, Request::from_parts(parts, body))
+    }
+}
