@@ -12,6 +12,7 @@ pub mod meter;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod models;
+pub mod observe;
 pub mod parse;
 pub mod provider;
 pub mod reframe;

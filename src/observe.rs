@@ -1,0 +1,309 @@
+//! What becomes of a request, told as it happens: the trait that logs, spans and metrics hang on.
+//!
+//! A [`Watch`] in the extensions of a request is told each [`Event`] by the layer that knows of it.
+//! Without one, nothing is told and nothing is spent. Events name models, providers, numbers and
+//! errors; never a prompt, an answer or a key.
+//!
+//! ```
+//! use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+//! use tower_completions::observe::{Event, Gate, Watch};
+//!
+//! let admitted = Arc::new(AtomicUsize::new(0));
+//! let count = Arc::clone(&admitted);
+//! let watch = Watch::new(move |event: &Event<'_>| {
+//!     if let Event::Admitted { .. } = event {
+//!         count.fetch_add(1, Ordering::Relaxed);
+//!     }
+//! });
+//!
+//! let mut request = http::Request::new(());
+//! request.extensions_mut().insert(watch);
+//! Watch::tell(request.extensions(), || Event::Admitted { gate: Gate::Key });
+//! assert_eq!(admitted.load(Ordering::Relaxed), 1);
+//! ```
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{Extensions, StatusCode, request::Parts};
+
+use crate::{
+    error::Error,
+    ext::{Served, Target},
+    wire::Usage,
+};
+
+/// What may refuse a request before it goes upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Gate {
+    /// The caller's key.
+    Key,
+    /// Requests in a time, or at once.
+    Requests,
+    /// The shape and values of the request.
+    Request,
+    /// Tokens in a time.
+    Tokens,
+    /// Money: a hold was taken.
+    Balance,
+}
+
+/// Whether a target is asked at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Breaker {
+    /// It is asked.
+    Closed,
+    /// It is asked now and then, to see whether it is well again.
+    HalfOpen,
+    /// It is not asked.
+    Open,
+}
+
+/// How a request ended, seen from outside all layers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Finished<'a> {
+    /// The status of the answer; `None` when the caller left before there was one.
+    pub status: Option<StatusCode>,
+    /// What went wrong, when it did.
+    pub error: Option<&'a Error>,
+    /// The caller left before the end.
+    pub cancelled: bool,
+    /// The answer was a stream of events.
+    pub stream: bool,
+    /// Who answered.
+    pub served: Option<&'a Served>,
+    /// The model that the provider says has answered.
+    pub model: Option<&'a str>,
+    /// What was used, when it is known.
+    pub usage: Option<Usage>,
+    /// From the arrival of the request.
+    pub took: Duration,
+    /// From the arrival of the request to the first event of a stream.
+    pub first_event: Option<Duration>,
+}
+
+impl Finished<'_> {
+    /// An end after so long, of which nothing else is known.
+    #[must_use]
+    pub fn after(took: Duration) -> Self {
+        Self {
+            status: None,
+            error: None,
+            cancelled: false,
+            stream: false,
+            served: None,
+            model: None,
+            usage: None,
+            took,
+            first_event: None,
+        }
+    }
+}
+
+/// Something that happened to a request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A gate let the request pass.
+    Admitted {
+        /// Which.
+        gate: Gate,
+    },
+    /// The router has made its plan.
+    Routed {
+        /// The configured model that will be served first.
+        model: &'a str,
+        /// How many targets the plan has, fallbacks included.
+        targets: usize,
+    },
+    /// An upstream is about to be asked.
+    Attempting {
+        /// Which attempt of this request, from 1.
+        number: u32,
+        /// Who is asked.
+        target: &'a Target,
+    },
+    /// An upstream's answer has begun, or the attempt has failed.
+    Attempt {
+        /// Which attempt of this request, from 1.
+        number: u32,
+        /// Who was asked.
+        target: &'a Target,
+        /// Why it failed, when it did.
+        error: Option<&'a Error>,
+        /// From the beginning of this attempt.
+        took: Duration,
+    },
+    /// A target's breaker has changed.
+    Breaker {
+        /// Whose.
+        target: &'a Target,
+        /// What it is now.
+        state: Breaker,
+    },
+    /// The first event of a stream goes out.
+    FirstEvent {
+        /// From the arrival of the request.
+        after: Duration,
+    },
+    /// The request has ended: its last byte went out, it was refused, or the caller left.
+    Finished(Finished<'a>),
+    /// What it cost has been booked.
+    Settled {
+        /// The charge in picodollars (10⁻¹² USD).
+        picodollars: u64,
+        /// Of the usage, nothing was known: the charge is an estimate.
+        estimated: bool,
+    },
+}
+
+/// Who is told of one request. Dropped when nothing more can happen to it.
+///
+/// A closure over [`Event`] will do. Nothing here may block or panic: it is called from `poll` and
+/// from `Drop`.
+pub trait Watcher: Send + Sync + 'static {
+    /// Something happened.
+    fn on(&self, event: &Event<'_>);
+
+    /// A part of the request is about to be polled on this thread. Default: nothing.
+    fn enter(&self) {}
+
+    /// The poll has ended, also by a panic. Default: nothing.
+    fn exit(&self) {}
+}
+
+impl<F> Watcher for F
+where
+    F: Fn(&Event<'_>) + Send + Sync + 'static,
+{
+    fn on(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Who is told of requests: makes a [`Watcher`] for each.
+///
+/// A pair of them tells both.
+pub trait Observe: Send + Sync + 'static {
+    /// A request has arrived.
+    fn begin(&self, parts: &Parts) -> Watch;
+}
+
+impl<F> Observe for F
+where
+    F: Fn(&Parts) -> Watch + Send + Sync + 'static,
+{
+    fn begin(&self, parts: &Parts) -> Watch {
+        self(parts)
+    }
+}
+
+impl<A: Observe, B: Observe> Observe for (A, B) {
+    fn begin(&self, parts: &Parts) -> Watch {
+        Watch::new(Both(self.0.begin(parts), self.1.begin(parts)))
+    }
+}
+
+struct Both(Watch, Watch);
+
+impl Watcher for Both {
+    fn on(&self, event: &Event<'_>) {
+        self.0.on(event);
+        self.1.on(event);
+    }
+
+    fn enter(&self) {
+        self.0.0.enter();
+        self.1.0.enter();
+    }
+
+    fn exit(&self) {
+        self.1.0.exit();
+        self.0.0.exit();
+    }
+}
+
+/// Who is told of this request. Put into its extensions by whoever observes; clones are the same.
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Watcher>);
+
+impl Watch {
+    /// Tells this watcher.
+    pub fn new(watcher: impl Watcher) -> Self {
+        Self(Arc::new(watcher))
+    }
+
+    /// Tells that something happened.
+    pub fn on(&self, event: &Event<'_>) {
+        self.0.on(event);
+    }
+
+    /// Tells the watch of these extensions, if there is one; only then is the event made.
+    pub fn tell<'a>(extensions: &Extensions, event: impl FnOnce() -> Event<'a>) {
+        if let Some(watch) = extensions.get::<Self>() {
+            watch.on(&event());
+        }
+    }
+
+    /// Polls a part of the request within what the watcher takes as its scope.
+    pub fn within<T>(&self, poll: impl FnOnce() -> T) -> T {
+        struct Exit<'a>(&'a dyn Watcher);
+        impl Drop for Exit<'_> {
+            fn drop(&mut self) {
+                self.0.exit();
+            }
+        }
+        self.0.enter();
+        let _exit = Exit(&*self.0);
+        poll()
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    struct Notes(Arc<Mutex<Vec<&'static str>>>, &'static str);
+
+    impl Watcher for Notes {
+        fn on(&self, _: &Event<'_>) {
+            self.0.lock().expect("unpoisoned").push(self.1);
+        }
+
+        fn enter(&self) {
+            self.0.lock().expect("unpoisoned").push("enter");
+        }
+
+        fn exit(&self) {
+            self.0.lock().expect("unpoisoned").push("exit");
+        }
+    }
+
+    #[test]
+    fn a_pair_tells_both_and_leaves_what_it_entered_even_on_a_panic() {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let one = |name| {
+            let notes = Arc::clone(&notes);
+            move |_: &Parts| Watch::new(Notes(Arc::clone(&notes), name))
+        };
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let watch = (one("a"), one("b")).begin(&parts);
+        watch.on(&Event::Admitted { gate: Gate::Key });
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            watch.within(|| panic!("in a poll"));
+        }));
+        assert!(panicked.is_err());
+        let told = notes.lock().expect("unpoisoned").clone();
+        assert_eq!(told, ["a", "b", "enter", "enter", "exit", "exit"]);
+    }
+}
