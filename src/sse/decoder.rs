@@ -1,0 +1,541 @@
+use std::{mem, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use super::{
+    Input,
+    event::{Event, Span},
+    limits::{Error, Limits},
+};
+
+/// Room that a decoder keeps between events for the next one that spans chunks, in bytes.
+const KEPT: usize = 1024;
+
+/// What becomes of an event whose blank line never came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtEnd {
+    /// It is dropped, as the standard says.
+    #[default]
+    Discard,
+    /// It is given out as if its last line and its blank line had ended. Some servers leave the
+    /// last of them out; whether the data are whole is the reader's to decide.
+    Flush,
+}
+
+/// Reads server-sent events as the WHATWG standard says (HTML §9.2.6).
+///
+/// A byte order mark at the start is skipped; lines end in LF, CR or CRLF; comments, unknown fields
+/// and events without data give nothing. Each byte is looked at once.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    limits: Limits,
+    at_end: AtEnd,
+    input: Input,
+    /// Where the part of the chunk begins that belongs to the event being read and is not in
+    /// `carry`. So `carry.len() + at - start` is the place of `chunk[at]` within its event.
+    start: usize,
+    /// How far the chunk has been scanned.
+    at: usize,
+    /// The beginning of an event that spans chunks.
+    carry: Vec<u8>,
+    /// Several data lines, joined.
+    joined: Vec<u8>,
+    /// Where the current line begins within its event.
+    line: usize,
+    fields: Fields,
+    /// Whether every line of the event so far ended in LF.
+    lf: bool,
+    /// The first line has not ended, before which a byte order mark may stand.
+    first: bool,
+    /// The last byte was a CR, to which an LF may belong.
+    after_cr: bool,
+    /// The event last given lies in `carry` or `joined`, which are to be cleared.
+    given: bool,
+    over: bool,
+    retry: Option<u32>,
+    id: Option<Arc<str>>,
+}
+
+/// What the lines of the event so far have said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fields {
+    data: Data,
+    name: Span,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Data {
+    #[default]
+    None,
+    One(Span),
+    Joined,
+}
+
+/// An event where it lies, for readers that need no owned one.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// The whole event from its first byte to its blank line, within the chunk or the carry.
+    pub(crate) place: Place,
+    /// The data, within the event, or within the joined lines.
+    pub(crate) data: Span,
+    /// The name, within the event.
+    pub(crate) name: Span,
+    /// Whether it came as exactly `data: …`, LF, LF.
+    #[allow(dead_code)]
+    pub(crate) plain: bool,
+}
+
+/// Which buffer an event lies in.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Chunk(Range<usize>),
+    Carry,
+    /// The data are in the joined lines, the event in the chunk or, when that is empty, the carry.
+    Joined(Range<usize>),
+}
+
+impl Decoder {
+    /// A decoder with the default [`Limits`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limits(Limits::new())
+    }
+
+    /// A decoder with other limits.
+    #[must_use]
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            limits,
+            at_end: AtEnd::Discard,
+            input: Input::new(limits),
+            start: 0,
+            at: 0,
+            carry: Vec::new(),
+            joined: Vec::new(),
+            line: 0,
+            fields: Fields::default(),
+            lf: true,
+            first: true,
+            after_cr: false,
+            given: false,
+            over: false,
+            retry: None,
+            id: None,
+        }
+    }
+
+    /// What becomes of an unfinished event at the end. Default: it is dropped.
+    #[must_use]
+    pub fn at_end(mut self, at_end: AtEnd) -> Self {
+        self.at_end = at_end;
+        self
+    }
+
+    /// Gives it the next bytes of the input. Best when the last ones have been drained: what is
+    /// left of them is copied.
+    pub fn push(&mut self, chunk: Bytes) {
+        if self.over || self.input.exceeded {
+            return;
+        }
+        let chunk = self.input.admit(chunk);
+        if self.start < self.input.chunk.len() {
+            let rest = &self.input.chunk[self.start..];
+            self.at -= self.start;
+            self.input.chunk = [rest, &chunk[..]].concat().into();
+        } else {
+            self.input.chunk = chunk;
+            self.at = 0;
+        }
+        self.start = 0;
+    }
+
+    /// The next event that is whole; `None` when more input is needed.
+    ///
+    /// # Errors
+    /// A limit was passed. Nothing follows an error.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "more may follow a `None`, after the next push"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Option<Result<Event, Error>> {
+        let found = match self.advance()? {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        let (raw, data, name) = match found.place {
+            Place::Chunk(range) => (self.take(range), found.data, found.name),
+            Place::Carry => (Bytes::copy_from_slice(&self.carry), found.data, found.name),
+            Place::Joined(_) => self.take_joined(&found),
+        };
+        Some(Ok(Event {
+            raw,
+            data,
+            name,
+            retry: self.retry,
+            id: self.id.clone(),
+        }))
+    }
+
+    /// Says that the input has ended. What is still to come, one event a call: with
+    /// [`AtEnd::Flush`] also the one that was never finished.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn finish(&mut self) -> Option<Result<Event, Error>> {
+        if let Some(event) = self.next() {
+            return Some(event);
+        }
+        if !self.close() {
+            return None;
+        }
+        let last = self.next();
+        self.over = true;
+        last
+    }
+
+    /// Ends the input; whether an unfinished event is to be looked for with one more `advance`.
+    pub(crate) fn close(&mut self) -> bool {
+        if self.at_end == AtEnd::Discard || self.over {
+            self.over = true;
+            return false;
+        }
+        self.input.left = u64::MAX;
+        self.push(Bytes::from_static(b"\n\n"));
+        // Nothing but the end of the line and the blank line is made up, and at most once.
+        self.at_end = AtEnd::Discard;
+        true
+    }
+
+    /// The part of the chunk, without touching its count when nothing else is left in it.
+    #[inline]
+    fn take(&mut self, range: Range<usize>) -> Bytes {
+        if range.end == self.input.chunk.len() {
+            let mut whole = mem::take(&mut self.input.chunk);
+            self.start = 0;
+            self.at = 0;
+            bytes::Buf::advance(&mut whole, range.start);
+            return whole;
+        }
+        self.input.chunk.slice(range)
+    }
+
+    #[cold]
+    fn take_joined(&mut self, found: &Found) -> (Bytes, Span, Span) {
+        let mut raw = mem::take(&mut self.joined);
+        let data = found.data;
+        let start = place(raw.len());
+        raw.extend_from_slice(self.name(found));
+        let end = place(raw.len());
+        (raw.into(), data, Span { start, end })
+    }
+
+    /// The bytes of an event found, until the next call of [`advance`](Self::advance).
+    #[inline]
+    pub(crate) fn raw(&self, found: &Found) -> &[u8] {
+        match &found.place {
+            Place::Chunk(range) => &self.input.chunk[range.clone()],
+            Place::Joined(range) if !range.is_empty() => &self.input.chunk[range.clone()],
+            Place::Carry | Place::Joined(_) => &self.carry,
+        }
+    }
+
+    /// The data of an event found.
+    #[inline]
+    #[allow(dead_code)]
+    pub(crate) fn data(&self, found: &Found) -> &[u8] {
+        match &found.place {
+            Place::Joined(_) => &self.joined,
+            _ => &self.raw(found)[found.data.range()],
+        }
+    }
+
+    /// The name of an event found.
+    #[inline]
+    pub(crate) fn name(&self, found: &Found) -> &[u8] {
+        &self.raw(found)[found.name.range()]
+    }
+
+    /// The chunk that events in [`Place::Chunk`] lie in.
+    #[allow(dead_code)]
+    pub(crate) fn chunk(&self) -> &Bytes {
+        &self.input.chunk
+    }
+
+    /// Reads on to the end of the next event.
+    #[inline]
+    pub(crate) fn advance(&mut self) -> Option<Result<Found, Error>> {
+        if self.given {
+            self.forget();
+        }
+        loop {
+            if self.after_cr {
+                match self.input.chunk.get(self.at) {
+                    None => return self.pause(),
+                    Some(b'\n') => self.skip_lf(),
+                    Some(_) => {}
+                }
+                self.after_cr = false;
+            }
+            let rest = &self.input.chunk[self.at..];
+            // The blank line after a line is so common that it is worth not searching for it.
+            let end = match rest.first() {
+                Some(b'\n') => 0,
+                _ => match memchr2(b'\n', b'\r', rest) {
+                    Some(end) => end,
+                    None => return self.pause(),
+                },
+            };
+            if rest[end] == b'\r' {
+                self.after_cr = true;
+                self.lf = false;
+            }
+            let end = self.at + end;
+            self.at = end + 1;
+            let mut line = self.line..self.carry.len() + end - self.start;
+            if line.len() > self.limits.line as usize {
+                return self.fail(Error::LineTooLong(self.limits.line));
+            }
+            if !self.carry.is_empty() {
+                self.carry
+                    .extend_from_slice(&self.input.chunk[self.start..self.at]);
+                self.start = self.at;
+            }
+            if self.first {
+                self.first = false;
+                if self.base()[line.clone()].starts_with(b"\xef\xbb\xbf") {
+                    line.start += 3;
+                }
+            }
+            if line.is_empty() {
+                match self.dispatch() {
+                    Some(found) => return Some(Ok(found)),
+                    None => continue,
+                }
+            }
+            self.line = line.end + 1;
+            self.field(line);
+            if matches!(self.fields.data, Data::None) && self.fields.name.is_empty() {
+                // Comments and fields that leave nothing need not be kept for the event.
+                self.begin();
+            } else if self.line > self.limits.event as usize {
+                return self.fail(Error::EventTooLarge(self.limits.event));
+            }
+        }
+    }
+
+    /// The bytes of the event being read, as far as its lines are whole.
+    #[inline]
+    fn base(&self) -> &[u8] {
+        if self.carry.is_empty() {
+            &self.input.chunk[self.start..]
+        } else {
+            &self.carry
+        }
+    }
+
+    /// The LF of a CRLF, which ends no line of its own.
+    fn skip_lf(&mut self) {
+        self.at += 1;
+        if self.line == 0 {
+            self.start = self.at;
+        } else {
+            self.line += 1;
+        }
+    }
+
+    /// An event begins here.
+    #[inline]
+    fn begin(&mut self) {
+        self.start = self.at;
+        self.line = 0;
+        self.lf = true;
+        self.fields = Fields::default();
+        if !self.carry.is_empty() {
+            self.carry.clear();
+        }
+    }
+
+    /// Clears the buffers after an event that lay in them.
+    #[cold]
+    fn forget(&mut self) {
+        self.given = false;
+        self.carry.clear();
+        self.joined.clear();
+        if self.carry.capacity() > KEPT {
+            self.carry = Vec::new();
+        }
+        if self.joined.capacity() > KEPT {
+            self.joined = Vec::new();
+        }
+    }
+
+    /// The chunk is read; what it holds of an unfinished event is kept.
+    fn pause(&mut self) -> Option<Result<Found, Error>> {
+        let line = self.carry.len() + self.input.chunk.len() - self.start - self.line;
+        if line > self.limits.line as usize {
+            return self.fail(Error::LineTooLong(self.limits.line));
+        }
+        if self.start < self.input.chunk.len() {
+            self.carry
+                .extend_from_slice(&self.input.chunk[self.start..]);
+        }
+        self.input.chunk = Bytes::new();
+        self.start = 0;
+        self.at = 0;
+        if self.input.exceeded {
+            return self.fail(Error::StreamTooLong(self.limits.stream));
+        }
+        None
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) -> Option<Result<Found, Error>> {
+        self.over = true;
+        self.input.exceeded = false;
+        self.after_cr = false;
+        self.input.chunk = Bytes::new();
+        self.at = 0;
+        self.begin();
+        self.forget();
+        Some(Err(error))
+    }
+
+    /// A blank line: the event, when it has data.
+    #[inline]
+    fn dispatch(&mut self) -> Option<Found> {
+        let Fields { data, name } = mem::take(&mut self.fields);
+        let end = self.carry.len() + self.at - self.start;
+        let carried = !self.carry.is_empty();
+        let range = self.start..self.at;
+        let (data, place, plain) = match data {
+            Data::None => {
+                self.begin();
+                return None;
+            }
+            // Only `data: ` can take the first six bytes when no more than a line end and the
+            // blank line follow.
+            Data::One(data) => {
+                let plain = self.lf && data.start == 6 && data.end as usize + 2 == end;
+                let place = if carried {
+                    Place::Carry
+                } else {
+                    Place::Chunk(range)
+                };
+                (data, place, plain)
+            }
+            Data::Joined => {
+                let data = Span {
+                    start: 0,
+                    end: place(self.joined.len()),
+                };
+                let range = if carried { 0..0 } else { range };
+                (data, Place::Joined(range), false)
+            }
+        };
+        self.start = self.at;
+        self.line = 0;
+        self.lf = true;
+        self.given = !matches!(place, Place::Chunk(_));
+        Some(Found {
+            place,
+            data,
+            name,
+            plain,
+        })
+    }
+
+    /// Takes in one line that is not blank.
+    #[inline]
+    fn field(&mut self, line: Range<usize>) {
+        let text = &self.base()[line.clone()];
+        if text.starts_with(b"data: ") {
+            self.add_data(line.start + 6..line.end);
+            return;
+        }
+        let colon = memchr::memchr(b':', text);
+        let name = &text[..colon.unwrap_or(text.len())];
+        let mut value = line.start + colon.map_or(text.len(), |colon| colon + 1)..line.end;
+        if colon.is_some_and(|colon| text.get(colon + 1) == Some(&b' ')) {
+            value.start += 1;
+        }
+        match name {
+            b"data" => self.add_data(value),
+            b"event" => {
+                self.fields.name = Span {
+                    start: place(value.start),
+                    end: place(value.end),
+                };
+            }
+            b"id" => self.set_id(value),
+            b"retry" => self.set_retry(value),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn add_data(&mut self, value: Range<usize>) {
+        let span = Span {
+            start: place(value.start),
+            end: place(value.end),
+        };
+        match self.fields.data {
+            Data::None => self.fields.data = Data::One(span),
+            Data::One(first) => {
+                let mut joined = mem::take(&mut self.joined);
+                joined.clear();
+                joined.extend_from_slice(&self.base()[first.range()]);
+                self.fields.data = Data::Joined;
+                self.join(joined, value);
+            }
+            Data::Joined => {
+                let joined = mem::take(&mut self.joined);
+                self.join(joined, value);
+            }
+        }
+    }
+
+    #[cold]
+    fn join(&mut self, mut joined: Vec<u8>, value: Range<usize>) {
+        joined.push(b'\n');
+        joined.extend_from_slice(&self.base()[value]);
+        self.joined = joined;
+    }
+
+    #[cold]
+    fn set_id(&mut self, value: Range<usize>) {
+        let value = &self.base()[value];
+        if !value.contains(&0) {
+            let id = String::from_utf8_lossy(value);
+            self.id = Some(id).filter(|id| !id.is_empty()).map(Arc::from);
+        }
+    }
+
+    #[cold]
+    fn set_retry(&mut self, value: Range<usize>) {
+        let value = &self.base()[value];
+        if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
+            let ms = value.iter().fold(0_u32, |ms, digit| {
+                ms.saturating_mul(10)
+                    .saturating_add(u32::from(digit - b'0'))
+            });
+            self.retry = Some(ms);
+        }
+    }
+}
+
+/// A place within an event. Lines and events are limited to what 32 bits hold.
+#[inline]
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! The sibling decoders: the same events wherever the input is cut.
+
+use bytes::Bytes;
+
+use super::{Decode, Error, Limits, json_array, ndjson};
+
+type Read = Vec<Result<(Option<String>, Vec<u8>), Error>>;
+
+fn decode(mut decoder: impl Decode, pieces: &[&[u8]]) -> Read {
+    let mut events = Vec::new();
+    for piece in pieces {
+        decoder.push(Bytes::copy_from_slice(piece));
+        while let Some(event) = decoder.next() {
+            events.push(event);
+        }
+    }
+    while let Some(event) = decoder.finish() {
+        events.push(event);
+    }
+    assert!(decoder.next().is_none() && decoder.finish().is_none());
+    events
+        .into_iter()
+        .map(|event| event.map(|event| (event.name().map(str::to_owned), event.data().to_vec())))
+        .collect()
+}
+
+fn check<D: Decode>(new: impl Fn() -> D, input: &[u8], expected: &[Result<&str, Error>]) {
+    let data = |read: Read| -> Vec<Result<String, Error>> {
+        let text = |data: Vec<u8>| String::from_utf8_lossy(&data).into_owned();
+        read.into_iter()
+            .map(|event| event.map(|(_, data)| text(data)))
+            .collect()
+    };
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|event| event.map(str::to_owned))
+        .collect();
+    for i in 0..=input.len() {
+        for j in i..=input.len() {
+            let pieces = [&input[..i], &input[i..j], &input[j..]];
+            assert_eq!(data(decode(new(), &pieces)), expected, "cut at {i}, {j}");
+        }
+    }
+    let bytes: Vec<&[u8]> = input.chunks(1).collect();
+    assert_eq!(data(decode(new(), &bytes)), expected);
+}
+
+#[test]
+fn lines_of_json() {
+    let limits = Limits::new().line(9).stream(40);
+    let new = || ndjson::Decoder::with_limits(limits);
+    check(new, b"", &[]);
+    check(new, b"{}\n\n \r\n[1]\r\n2", &[Ok("{}"), Ok("[1]"), Ok("2")]);
+    check(
+        new,
+        b"1\n1234567890\n2\n",
+        &[Ok("1"), Err(Error::LineTooLong(9))],
+    );
+    check(new, b"123456789\r\n2", &[Ok("123456789"), Ok("2")]);
+    let long = b"12345678\n".repeat(5);
+    let mut expected = vec![Ok("12345678"); 4];
+    expected.push(Err(Error::StreamTooLong(40)));
+    check(new, &long, &expected);
+}
+
+#[test]
+fn elements_of_an_array() {
+    let limits = Limits::new().event(12).stream(40);
+    let new = || json_array::Decoder::with_limits(limits);
+    check(new, b" [ ] ", &[]);
+    check(new, b"", &[]);
+    check(
+        new,
+        b"[{\"a\":[1,{}]},\r\n\"],\\\"\" , -1 ,true]\n",
+        &[Ok("{\"a\":[1,{}]}"), Ok("\"],\\\"\""), Ok("-1"), Ok("true")],
+    );
+    check(new, b"{\"e\": {}} ", &[Ok("{\"e\": {}}")]);
+    let wrong = Err(Error::Format("a JSON array"));
+    check(new, b"data: x", &[wrong]);
+    check(new, b"[1 2]", &[Ok("1"), wrong]);
+    check(new, b"[1,]", &[Ok("1"), wrong]);
+    check(new, b"[1]x", &[Ok("1"), wrong]);
+    check(new, b"[{},{\"a", &[Ok("{}"), Err(Error::Cut("an array"))]);
+    check(new, b"[{\"a\":12345678}]", &[Err(Error::EventTooLarge(12))]);
+    let long = [b"[".to_vec(), b"1234,".repeat(10)].concat();
+    let mut expected = vec![Ok("1234"); 7];
+    expected.push(Err(Error::StreamTooLong(40)));
+    check(new, &long, &expected);
+}
+
+#[cfg(feature = "bedrock")]
+mod aws {
+    use super::super::aws::{Decoder, Kind};
+    use super::{Bytes, Error, Limits, check, decode};
+
+    fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
+        // A header of each other type stands in the way.
+        let mut head =
+            b"\x01n\x00\x01b\x02\x05\x01i\x04\0\0\0\x01\x01t\x08\0\0\0\0\0\0\0\0".to_vec();
+        head.extend(b"\x01u\x09");
+        head.extend([0; 16]);
+        head.extend(b"\x01x\x06\0\x01z");
+        for (name, value) in headers {
+            head.push(u8::try_from(name.len()).expect("short"));
+            head.extend(name.as_bytes());
+            head.push(7);
+            head.extend(u16::try_from(value.len()).expect("short").to_be_bytes());
+            head.extend(value.as_bytes());
+        }
+        let total = u32::try_from(head.len() + payload.len() + 16).expect("short");
+        let mut frame = total.to_be_bytes().to_vec();
+        frame.extend(u32::try_from(head.len()).expect("short").to_be_bytes());
+        frame.extend(crc32fast::hash(&frame).to_be_bytes());
+        frame.extend(head);
+        frame.extend(payload.as_bytes());
+        frame.extend(crc32fast::hash(&frame).to_be_bytes());
+        frame
+    }
+
+    #[test]
+    fn messages_of_all_kinds() {
+        let event = frame(
+            &[(":event-type", "messageStart"), (":message-type", "event")],
+            "{}",
+        );
+        let exception = frame(
+            &[
+                (":message-type", "exception"),
+                (":exception-type", "throttlingException"),
+            ],
+            "{\"message\":\"slow\"}",
+        );
+        let error = frame(
+            &[
+                (":message-type", "error"),
+                (":error-code", "500"),
+                (":error-message", "sorry"),
+            ],
+            "",
+        );
+        let input = [event.clone(), exception, error].concat();
+        let pieces: Vec<&[u8]> = input.chunks(5).collect();
+        let named = |name: &str, data: &str| Ok((Some(name.to_owned()), data.as_bytes().to_vec()));
+        let expected = [
+            named("messageStart", "{}"),
+            named("throttlingException", "{\"message\":\"slow\"}"),
+            named("500", "sorry"),
+        ];
+        assert_eq!(decode(Decoder::new(), &pieces), expected);
+        assert_eq!(decode(Decoder::new(), &[&input]), expected);
+        let mut decoder = Decoder::new();
+        decoder.push(Bytes::from(input));
+        let mut kinds = Vec::new();
+        while let Some(message) = decoder.next_message() {
+            kinds.push(message.expect("intact").kind());
+        }
+        assert_eq!(kinds, [Kind::Event, Kind::Exception, Kind::Error]);
+        check(
+            Decoder::new,
+            &[event.clone(), event].concat(),
+            &[Ok("{}"), Ok("{}")],
+        );
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let intact = frame(&[(":event-type", "x")], "{}");
+        for at in 0..intact.len() {
+            let mut damaged = intact.clone();
+            damaged[at] ^= 1;
+            let read = decode(Decoder::new(), &[&damaged]);
+            assert!(matches!(read[..], [Err(Error::Format(_))]), "{at} {read:?}");
+        }
+        let cut = Err(Error::Cut("a message"));
+        check(Decoder::new, &intact[..intact.len() - 1], &[cut]);
+        let small = || Decoder::with_limits(Limits::new().event(64));
+        check(small, &intact, &[Err(Error::EventTooLarge(64))]);
+        let short = || Decoder::with_limits(Limits::new().stream(64));
+        check(short, &intact, &[Err(Error::StreamTooLong(64))]);
+    }
+}
