@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of HTTP, of time or of the rest of the crate.
 
+pub mod json;
 mod usage;
 
 pub use usage::Usage;

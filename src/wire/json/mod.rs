@@ -1,0 +1,41 @@
+//! Reading JSON text in place: a pull parser that allocates nothing, recurses nowhere and checks
+//! everything, even in what it skips.
+//!
+//! ```
+//! use tower_completions::wire::json::{Cursor, Fault};
+//!
+//! fn model(text: &str) -> Result<Option<String>, Fault> {
+//!     let mut cursor = Cursor::new(text);
+//!     let mut found = None;
+//!     cursor.object()?;
+//!     while let Some(key) = cursor.key()? {
+//!         if key == *"model" {
+//!             found = Some(cursor.string()?.cow().into_owned());
+//!         } else {
+//!             cursor.skip()?;
+//!         }
+//!     }
+//!     cursor.end()?;
+//!     Ok(found)
+//! }
+//!
+//! let text = r#"{"messages": [], "m\u006fdel": "gpt"}"#;
+//! assert_eq!(model(text), Ok(Some("gpt".to_owned())));
+//! ```
+//!
+//! The grammar is that of RFC 8259, with what it leaves open decided so that no two parsers can
+//! disagree on what was accepted: no byte order mark, no lone surrogates, no number beyond the
+//! range of a double, at most [`MAX_DEPTH`] levels.
+
+mod cursor;
+mod fault;
+mod number;
+mod string;
+
+pub use cursor::{Cursor, MAX_DEPTH, Type};
+pub use fault::{Fault, FaultKind};
+pub use number::Number;
+pub use string::Str;
+
+#[cfg(test)]
+mod tests;

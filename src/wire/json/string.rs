@@ -1,0 +1,125 @@
+//! Strings where they stand.
+
+use std::{borrow::Cow, fmt, ops::Range, str::Chars};
+
+/// A string within the text, its escapes already checked but not yet resolved.
+#[derive(Clone, Copy)]
+pub struct Str<'a> {
+    pub(super) raw: &'a [u8],
+    pub(super) at: usize,
+    pub(super) escaped: bool,
+}
+
+impl<'a> Str<'a> {
+    /// As it stands in the text, without its quotes.
+    #[must_use]
+    pub fn raw(&self) -> &'a str {
+        // Cut at ASCII quotes out of UTF-8, so it is UTF-8.
+        std::str::from_utf8(self.raw).unwrap_or_default()
+    }
+
+    /// As [`raw`](Self::raw), in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Whether it has escapes, so that its meaning is not its spelling.
+    #[must_use]
+    pub fn is_escaped(&self) -> bool {
+        self.escaped
+    }
+
+    /// The byte range of [`raw`](Self::raw) in the text.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.at..self.at + self.raw.len()
+    }
+
+    /// Its meaning: borrowed unless it has escapes.
+    #[must_use]
+    pub fn cow(&self) -> Cow<'a, str> {
+        if self.escaped {
+            Cow::Owned(self.chars().collect())
+        } else {
+            Cow::Borrowed(self.raw())
+        }
+    }
+
+    /// The characters it means.
+    pub fn chars(&self) -> impl Iterator<Item = char> + use<'a> {
+        Unescape(self.raw().chars())
+    }
+}
+
+impl PartialEq<str> for Str<'_> {
+    fn eq(&self, other: &str) -> bool {
+        if self.escaped {
+            self.chars().eq(other.chars())
+        } else {
+            self.raw == other.as_bytes()
+        }
+    }
+}
+
+impl PartialEq for Str<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        if self.escaped || other.escaped {
+            self.chars().eq(other.chars())
+        } else {
+            self.raw == other.raw
+        }
+    }
+}
+
+impl Eq for Str<'_> {}
+
+impl fmt::Debug for Str<'_> {
+    /// Only its place: texts are prompts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Str").field(&self.range()).finish()
+    }
+}
+
+struct Unescape<'a>(Chars<'a>);
+
+impl Unescape<'_> {
+    fn hex(&mut self) -> u32 {
+        let text = self.0.as_str();
+        let Some((digits, rest)) = text.split_at_checked(4) else {
+            return 0xFFFD;
+        };
+        self.0 = rest.chars();
+        u32::from_str_radix(digits, 16).unwrap_or(0xFFFD)
+    }
+}
+
+impl Iterator for Unescape<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let plain = self.0.next()?;
+        if plain != '\\' {
+            return Some(plain);
+        }
+        Some(match self.0.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let mut code = self.hex();
+                if (0xD800..0xDC00).contains(&code) {
+                    // The cursor has seen to it that the other half follows, as `\uXXXX`.
+                    self.0.next();
+                    self.0.next();
+                    let low = self.hex();
+                    code = 0x1_0000 + ((code - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
+                }
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            other => other,
+        })
+    }
+}
