@@ -2,7 +2,9 @@
 //!
 //! Nothing here knows of HTTP, of time or of the rest of the crate.
 
+mod counting;
 pub mod json;
 mod usage;
 
+pub use counting::Counting;
 pub use usage::Usage;
