@@ -82,7 +82,6 @@ pub(crate) struct Found {
     /// The name, within the event.
     pub(crate) name: Span,
     /// Whether it came as exactly `data: …`, LF, LF.
-    #[allow(dead_code)]
     pub(crate) plain: bool,
 }
 
@@ -160,9 +159,13 @@ impl Decoder {
     )]
     #[inline]
     pub fn next(&mut self) -> Option<Result<Event, Error>> {
-        let found = match self.advance()? {
-            Ok(found) => found,
-            Err(error) => return Some(Err(error)),
+        let found = match self.advance() {
+            None => {
+                self.release();
+                return None;
+            }
+            Some(Ok(found)) => found,
+            Some(Err(error)) => return Some(Err(error)),
         };
         let (raw, data, name) = match found.place {
             Place::Chunk(range) => (self.take(range), found.data, found.name),
@@ -208,9 +211,19 @@ impl Decoder {
         true
     }
 
+    /// Lets go of a chunk that has been read.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        if self.start == self.input.chunk.len() {
+            self.input.chunk = Bytes::new();
+            self.start = 0;
+            self.at = 0;
+        }
+    }
+
     /// The part of the chunk, without touching its count when nothing else is left in it.
     #[inline]
-    fn take(&mut self, range: Range<usize>) -> Bytes {
+    pub(crate) fn take(&mut self, range: Range<usize>) -> Bytes {
         if range.end == self.input.chunk.len() {
             let mut whole = mem::take(&mut self.input.chunk);
             self.start = 0;
@@ -243,7 +256,6 @@ impl Decoder {
 
     /// The data of an event found.
     #[inline]
-    #[allow(dead_code)]
     pub(crate) fn data(&self, found: &Found) -> &[u8] {
         match &found.place {
             Place::Joined(_) => &self.joined,
@@ -258,7 +270,6 @@ impl Decoder {
     }
 
     /// The chunk that events in [`Place::Chunk`] lie in.
-    #[allow(dead_code)]
     pub(crate) fn chunk(&self) -> &Bytes {
         &self.input.chunk
     }
@@ -381,9 +392,9 @@ impl Decoder {
             self.carry
                 .extend_from_slice(&self.input.chunk[self.start..]);
         }
-        self.input.chunk = Bytes::new();
-        self.start = 0;
-        self.at = 0;
+        // The chunk stays for events found in it, until it is released or replaced.
+        self.start = self.input.chunk.len();
+        self.at = self.start;
         if self.input.exceeded {
             return self.fail(Error::StreamTooLong(self.limits.stream));
         }
@@ -395,8 +406,7 @@ impl Decoder {
         self.over = true;
         self.input.exceeded = false;
         self.after_cr = false;
-        self.input.chunk = Bytes::new();
-        self.at = 0;
+        self.at = self.input.chunk.len();
         self.begin();
         self.forget();
         Some(Err(error))

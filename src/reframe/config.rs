@@ -1,0 +1,22 @@
+use crate::{dialect::IdFormat, wire::Counting};
+
+/// What one answer is to look like.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) id: IdFormat,
+    /// The model asked for, as a JSON string.
+    pub(super) asked: Box<str>,
+    /// The model to name, as a JSON string; `None`: the one the upstream names.
+    pub(super) model: Option<Box<str>>,
+    /// Whether the client wants usage on its stream.
+    pub(super) include_usage: bool,
+    /// Whether the finish waits for the usage, for a layer outside that adds to it.
+    pub(super) hold_finish: bool,
+    /// Whether a broken stream gets `[DONE]` all the same.
+    pub(super) done_after_error: bool,
+    pub(super) counting: Counting,
+    /// Tokens of the request, for an estimate when nobody counts.
+    pub(super) input_estimate: u64,
+    /// Unix seconds.
+    pub(super) now: u64,
+}

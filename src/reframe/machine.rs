@@ -1,0 +1,358 @@
+//! The stream from end to end: upstream chunks in, canonical frames out.
+
+use std::{mem, ops::Range};
+
+use bytes::Bytes;
+
+use super::{
+    config::Config,
+    fault,
+    read::{Form, Reader},
+};
+use crate::{
+    error::{Class, Error, Kind},
+    meter::{Outcome, Tally},
+    sse::{AtEnd, Decoder, Found, Limits, Place},
+    wire::Usage,
+};
+
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// Re-frames one stream. Each call gives at most one frame, never an empty one.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    decoder: Decoder,
+    reader: Reader,
+    sink: Sink,
+    /// The first event, when it names nothing and a later one may.
+    early: Option<String>,
+    over: bool,
+}
+
+/// What goes out next.
+#[derive(Clone, Debug, Default)]
+struct Sink {
+    /// Events in the chunk, side by side, that go out as they came, behind `out`.
+    run: Range<usize>,
+    /// Events that were changed or copied.
+    out: Vec<u8>,
+    /// Events from the finish on that wait for the usage.
+    tail: Vec<u8>,
+    holding: bool,
+    /// The last chunk, with nothing but the usage.
+    usage_event: Vec<u8>,
+    usage_seen: bool,
+    events: u64,
+}
+
+impl Machine {
+    pub(super) fn new(config: Config, limits: Limits, tally: Tally) -> Self {
+        Self {
+            decoder: Decoder::with_limits(limits).at_end(AtEnd::Flush),
+            reader: Reader::new(config, tally),
+            sink: Sink::default(),
+            early: None,
+            over: false,
+        }
+    }
+
+    /// Whether the last frame has been given.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// How many events have been read, comments not counted.
+    pub(super) fn events(&self) -> u64 {
+        self.sink.events
+    }
+
+    /// Takes the next bytes of the upstream: all that they complete, in one frame.
+    pub(super) fn push(&mut self, chunk: Bytes) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        self.decoder.push(chunk);
+        self.drain();
+        self.frame()
+    }
+
+    /// The upstream has ended.
+    pub(super) fn end(&mut self) -> Option<Bytes> {
+        if !self.over && self.decoder.close() {
+            match self.decoder.advance() {
+                Some(Ok(found)) => {
+                    // An event without its blank line may be cut anywhere.
+                    if let Err(error) = self.event(&found) {
+                        let cut = fault::cut().with_source(error.message().to_owned());
+                        self.fail_with(cut);
+                    }
+                }
+                Some(Err(error)) => self.fail_with(too_large(error)),
+                None => {}
+            }
+        }
+        if !self.over {
+            self.relay_early();
+        }
+        if !self.over {
+            if self.reader.is_finished() {
+                self.complete();
+            } else {
+                self.fail_with(fault::cut());
+            }
+        }
+        self.frame()
+    }
+
+    /// The upstream has failed, or taken too long.
+    pub(super) fn fail(&mut self, error: Error) -> Option<Bytes> {
+        if !self.over {
+            self.fail_with(error);
+        }
+        self.frame()
+    }
+
+    fn drain(&mut self) {
+        while !self.over {
+            match self.decoder.advance() {
+                None => return,
+                Some(Ok(found)) => {
+                    if let Err(error) = self.event(&found) {
+                        self.fail_with(error);
+                    }
+                }
+                Some(Err(error)) => self.fail_with(too_large(error)),
+            }
+        }
+    }
+
+    #[inline]
+    fn event(&mut self, found: &Found) -> Result<(), Error> {
+        let data = self.decoder.data(found);
+        if data.starts_with(b"[DONE]") {
+            self.relay_early();
+            if !self.reader.has_begun() {
+                return Err(fault::cut());
+            }
+            if !self.over {
+                self.complete();
+            }
+            return Ok(());
+        }
+        if data.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(data).map_err(|_| {
+            Error::new(
+                Kind::BadUpstream,
+                "The provider sent an answer that is not UTF-8.",
+            )
+        })?;
+        match self.decoder.name(found) {
+            b"" | b"message" => {}
+            b"error" => return Err(fault::upstream(text)),
+            // Events of a kind of their own are no chunks, unless they look like one.
+            _ if !text.contains("\"choices\"") => return Ok(()),
+            _ => {}
+        }
+        if self.early.is_some() {
+            self.reader.pin(text);
+            let early = self.early.take().unwrap_or_default();
+            self.sink
+                .relay(&mut self.reader, self.decoder.chunk(), &early, None)?;
+        } else if !self.reader.has_begun() && self.reader.names_nothing(text) {
+            self.early = Some(text.to_owned());
+            self.sink.events += 1;
+            return Ok(());
+        }
+        let whole = match &found.place {
+            Place::Chunk(range) if found.plain => Some(range.clone()),
+            _ => None,
+        };
+        self.sink
+            .relay(&mut self.reader, self.decoder.chunk(), text, whole)
+    }
+
+    /// What was held back for a name goes out under one of ours.
+    fn relay_early(&mut self) {
+        let Some(early) = self.early.take() else {
+            return;
+        };
+        let relayed = self
+            .sink
+            .relay(&mut self.reader, self.decoder.chunk(), &early, None);
+        if let Err(error) = relayed {
+            self.fail_with(error);
+        }
+    }
+
+    /// The answer is whole.
+    fn complete(&mut self) {
+        let Self { reader, sink, .. } = self;
+        if !sink.usage_seen {
+            let output = reader.tally.content_bytes().div_ceil(4);
+            let mut usage = Usage::new(reader.config.input_estimate, output);
+            usage.estimated = true;
+            reader.tally.record_usage(usage);
+            if reader.config.include_usage {
+                reader.usage_text = format!(
+                    r#"{{"prompt_tokens":{},"completion_tokens":{output},"total_tokens":{},"estimated":true}}"#,
+                    usage.input,
+                    usage.total()
+                )
+                .into_bytes();
+            }
+        }
+        sink.copy_run(self.decoder.chunk());
+        sink.out.append(&mut sink.tail);
+        if reader.config.include_usage {
+            if sink.usage_event.is_empty() {
+                let head = reader.head("chat.completion.chunk");
+                sink.out.extend_from_slice(b"data: {");
+                sink.out.extend_from_slice(head.as_bytes());
+                sink.out.extend_from_slice(br#","choices":[],"usage":"#);
+                sink.out.extend_from_slice(&reader.usage_text);
+                sink.out.extend_from_slice(b"}\n\n");
+            } else {
+                sink.out.append(&mut sink.usage_event);
+            }
+        }
+        sink.out.extend_from_slice(DONE);
+        reader.tally.end(Outcome::Complete);
+        self.over = true;
+    }
+
+    #[cold]
+    fn fail_with(&mut self, error: Error) {
+        let Self { reader, sink, .. } = self;
+        sink.copy_run(self.decoder.chunk());
+        sink.out.append(&mut sink.tail);
+        sink.out.extend_from_slice(&error.event());
+        if reader.config.done_after_error {
+            sink.out.extend_from_slice(DONE);
+        }
+        reader.tally.end(Outcome::Failed(error));
+        self.early = None;
+        self.over = true;
+    }
+
+    /// All that is ready.
+    #[inline]
+    fn frame(&mut self) -> Option<Bytes> {
+        let sink = &mut self.sink;
+        let frame = if !sink.out.is_empty() {
+            sink.copy_run(self.decoder.chunk());
+            Some(mem::take(&mut sink.out).into())
+        } else if !sink.run.is_empty() {
+            Some(self.decoder.take(mem::take(&mut sink.run)))
+        } else {
+            None
+        };
+        self.decoder.release();
+        if self.over {
+            self.sink = Sink::default();
+        }
+        frame
+    }
+}
+
+impl Sink {
+    /// Passes one chunk on. `whole` is where it stands in the upstream's bytes, when it was framed
+    /// as we would.
+    #[inline]
+    fn relay(
+        &mut self,
+        reader: &mut Reader,
+        chunk: &[u8],
+        text: &str,
+        whole: Option<Range<usize>>,
+    ) -> Result<(), Error> {
+        self.events += 1;
+        let seen = reader.read(text, Form::Chunk)?;
+        if let Some(at) = seen.error {
+            return Err(fault::upstream(&text[at]));
+        }
+        reader.tally.relayed(seen.content);
+        if seen.usage {
+            self.usage_seen = true;
+            self.usage_event.clear();
+            if seen.choices == Some(0) {
+                if reader.config.include_usage {
+                    write(&mut self.usage_event, reader, text);
+                }
+                self.release(chunk);
+                return Ok(());
+            }
+        }
+        if reader.config.hold_finish && !self.usage_seen && (seen.finish || self.holding) {
+            self.holding = true;
+            write(&mut self.tail, reader, text);
+            return Ok(());
+        }
+        self.release(chunk);
+        match whole {
+            Some(range) if reader.edits.is_empty() => {
+                if self.run.is_empty() {
+                    self.run = range;
+                } else if self.run.end == range.start {
+                    self.run.end = range.end;
+                } else {
+                    self.copy_run(chunk);
+                    self.run = range;
+                }
+            }
+            _ => {
+                if self.out.is_empty() {
+                    // Room for the rest of this read, so that there is one allocation a frame.
+                    self.out.reserve(chunk.len().max(text.len()) + 128);
+                }
+                self.copy_run(chunk);
+                write(&mut self.out, reader, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// What waited goes out.
+    #[inline]
+    fn release(&mut self, chunk: &[u8]) {
+        if self.holding {
+            self.holding = false;
+            self.copy_run(chunk);
+            self.out.append(&mut self.tail);
+        }
+    }
+
+    fn copy_run(&mut self, chunk: &[u8]) {
+        if !self.run.is_empty() {
+            self.out.extend_from_slice(&chunk[mem::take(&mut self.run)]);
+        }
+    }
+}
+
+fn write(out: &mut Vec<u8>, reader: &mut Reader, text: &str) {
+    out.extend_from_slice(b"data: ");
+    let from = out.len();
+    let Reader { edits, pinned, .. } = reader;
+    edits.apply(text, pinned, out);
+    // JSON over several data lines came joined by line feeds, which may not stand in one.
+    if memchr::memchr2(b'\n', b'\r', &out[from..]).is_some() {
+        for byte in &mut out[from..] {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+    out.extend_from_slice(b"\n\n");
+}
+
+fn too_large(error: crate::sse::Error) -> Error {
+    Error::new(
+        Kind::BadUpstream,
+        format!("The provider's stream cannot be read: {error}."),
+    )
+    .with_class(Class::Transient)
+}
+
+#[cfg(test)]
+mod tests;

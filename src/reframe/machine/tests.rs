@@ -1,0 +1,481 @@
+use super::*;
+use crate::{dialect::IdFormat, wire::Counting};
+
+fn config() -> Config {
+    Config {
+        id: IdFormat::Upstream,
+        asked: "\"asked\"".into(),
+        model: Some("\"asked\"".into()),
+        include_usage: false,
+        hold_finish: false,
+        done_after_error: false,
+        counting: Counting::Plain,
+        input_estimate: 7,
+        now: 1_700_000_000,
+    }
+}
+
+fn with_usage() -> Config {
+    Config {
+        include_usage: true,
+        ..config()
+    }
+}
+
+/// What goes out for these pieces, and the tally; every frame is whole events.
+fn run(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
+    let tally = Tally::new();
+    let mut machine = Machine::new(config.clone(), Limits::new(), tally.clone());
+    let mut out = Vec::new();
+    let mut frame = |frame: Option<Bytes>| {
+        if let Some(frame) = frame {
+            assert!(frame.starts_with(b"data: ") && frame.ends_with(b"\n\n"));
+            out.extend_from_slice(&frame);
+        }
+    };
+    for piece in pieces {
+        frame(machine.push(Bytes::copy_from_slice(piece)));
+    }
+    if !machine.is_over() {
+        frame(machine.end());
+    }
+    assert!(machine.is_over() && machine.push(Bytes::from_static(b"data: {}\n\n")).is_none());
+    (String::from_utf8(out).expect("UTF-8"), tally)
+}
+
+/// The same whole, cut at every place, and byte by byte.
+fn reframe(config: &Config, input: &str) -> (String, Tally) {
+    let expected = run(config, &[input.as_bytes()]);
+    let hide = |out: &str| {
+        // Names that were made up differ from run to run.
+        let mut out = out.to_owned();
+        for prefix in ["call_", "chatcmpl-", "req_"] {
+            while let Some(at) = out.find(prefix) {
+                let end = (at + prefix.len() + 24).min(out.len());
+                out.replace_range(at..end, "NEW");
+            }
+        }
+        out
+    };
+    for cut in 0..=input.len() {
+        let (a, b) = input.as_bytes().split_at(cut);
+        let (out, tally) = run(config, &[a, b]);
+        assert_eq!(hide(&out), hide(&expected.0), "cut at {cut}");
+        assert_eq!(tally.usage(), expected.1.usage());
+    }
+    let bytes: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
+    assert_eq!(hide(&run(config, &bytes).0), hide(&expected.0));
+    expected
+}
+
+fn events(chunks: &[&str]) -> String {
+    chunks
+        .iter()
+        .map(|chunk| format!("data: {chunk}\n\n"))
+        .collect()
+}
+
+const HEAD: &str = r#""id":"c1","object":"chat.completion.chunk","created":5,"model":"asked""#;
+
+/// `choices` holding these, behind the head.
+fn chunk(choices: &str) -> String {
+    format!(r#"{{{HEAD},"choices":[{choices}]}}"#)
+}
+
+fn data(out: &str) -> Vec<&str> {
+    out.split_terminator("\n\n")
+        .map(|event| event.strip_prefix("data: ").expect("data"))
+        .collect()
+}
+
+const FIRST: &str = r#"{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}"#;
+const LAST: &str = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
+
+fn word(word: &str) -> String {
+    chunk(&format!(
+        r#"{{"index":0,"delta":{{"content":"{word}"}},"finish_reason":null}}"#
+    ))
+}
+
+fn complete(tally: &Tally) -> bool {
+    matches!(tally.outcome(), Some(Outcome::Complete))
+}
+
+#[test]
+fn what_is_canonical_goes_out_as_it_came() {
+    let input = events(&[&chunk(FIRST), &word("hé"), &chunk(LAST), "[DONE]"]);
+    let (out, tally) = reframe(&config(), &input);
+    assert_eq!(out, input);
+    assert!(complete(&tally));
+    assert_eq!((tally.content_bytes(), tally.events()), (3, 3));
+    assert!(tally.usage().is_some_and(|usage| usage.estimated));
+
+    let chunk = Bytes::from(input[..input.len() - 14].to_owned());
+    let place = chunk.as_ptr();
+    let mut machine = Machine::new(config(), Limits::new(), Tally::new());
+    let frame = machine.push(chunk).expect("three events in one frame");
+    assert_eq!((frame.as_ptr(), frame.len()), (place, input.len() - 14));
+}
+
+#[test]
+fn bad_framing_is_made_good() {
+    let (first, last) = (chunk(FIRST), chunk(LAST));
+    let good = events(&[&first, &last, "[DONE]"]);
+    for input in [
+        format!(
+            "\u{feff}: hello\r\n\r\ndata:{first}\r\n\r\ndata: {last}\r\n\r\ndata:[DONE]\r\n\r\n"
+        ),
+        format!("data: {first}\r\rid: 7\rretry: 1\rdata:{last}\r\rdata: [DONE]\r\r"),
+        format!(
+            "event: message\ndata: {first}\n\n: keep-alive\n\nevent: ping\ndata: {{\"type\":\"ping\"}}\n\ndata: {last}\n\n"
+        ),
+        format!("data: {first}\n\ndata:\n\ndata: {last}"),
+        format!("data: {first}\n\ndata: {last}\n\ndata: [DONE]"),
+        format!("data: {first}\n\ndata: {last}\n\ndata: [DONE] \n\ndata: {last}\n\n"),
+    ] {
+        let (out, tally) = reframe(&config(), &input);
+        assert_eq!(out, good, "{input:?}");
+        assert!(complete(&tally));
+    }
+    let spread = "data: {\ndata: \"id\":\"c1\",\"object\":\"chat.completion.chunk\",\ndata: \"created\":5,\"model\":\"asked\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let (out, _) = reframe(&config(), spread);
+    assert_eq!(data(&out).len(), 2, "{out}");
+}
+
+#[test]
+fn names_are_pinned_and_the_rest_is_kept() {
+    let input = events(&[
+        r#"{"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[1]}"#,
+        r#"{"id":"a","object":"chat.completion.chunk","created":9,"model":"real","x":null,"choices":[{"index":0,"delta":{"content":"a","y":null}}],"obfuscation":"zz"}"#,
+        r#"{"id": "b", "created": 10 , "model":"other","choices":[{"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+    ]);
+    let (out, tally) = reframe(&config(), &input);
+    assert_eq!(
+        data(&out),
+        [
+            r#"{"id":"a","object":"chat.completion.chunk","created":9,"model":"asked","choices":[],"prompt_filter_results":[1]}"#,
+            r#"{"id":"a","object":"chat.completion.chunk","created":9,"model":"asked","x":null,"choices":[{"index":0,"delta":{"role":"assistant","content":"a","y":null}}],"obfuscation":"zz"}"#,
+            r#"{"object":"chat.completion.chunk","id": "a", "created": 9 , "model":"asked","choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+            "[DONE]",
+        ]
+    );
+    assert_eq!(tally.model().as_deref(), Some("real"));
+
+    let served = Config {
+        model: None,
+        id: IdFormat::Req,
+        ..config()
+    };
+    let (out, _) = reframe(&served, &input);
+    let ids: Vec<_> = data(&out)[..3]
+        .iter()
+        .map(|text| serde_json::from_str::<serde_json::Value>(text).expect("JSON"))
+        .map(|chunk| (chunk["id"].to_string(), chunk["model"].to_string()))
+        .collect();
+    assert!(ids[0].0.starts_with("\"req_") && ids[0].0 == ids[2].0);
+    assert_eq!(ids[2].1, "\"real\"");
+
+    let bare = r#"{"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}]}"#;
+    let (out, _) = reframe(&config(), &events(&[bare, "[DONE]"]));
+    let made: serde_json::Value = serde_json::from_str(data(&out)[0]).expect("JSON");
+    assert!(
+        made["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("chatcmpl-"))
+    );
+    assert_eq!(made["created"], 1_700_000_000);
+}
+
+#[test]
+fn usage_comes_last_or_not_at_all() {
+    let usage = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
+    let at_end = format!(r#"{{{HEAD},"choices":[],"usage":{usage}}}"#);
+    let null = |chunk: &str| chunk.replacen('{', r#"{"usage":null,"#, 1);
+    let with =
+        |chunk: &str, value: &str| format!(r#"{},"usage":{value}}}"#, &chunk[..chunk.len() - 1]);
+    let (first, last) = (chunk(FIRST), chunk(LAST));
+    let forms = [
+        // As OpenAI does when asked, and without the nulls.
+        [with(&first, "null"), with(&last, "null"), at_end.clone()].to_vec(),
+        [first.clone(), last.clone(), at_end.clone()].to_vec(),
+        // On the finish, on every chunk, in a repeated finish chunk, in the choice, at Groq.
+        [first.clone(), with(&last, usage)].to_vec(),
+        [
+            with(&first, r#"{"prompt_tokens":3,"completion_tokens":0}"#),
+            with(&last, usage),
+        ]
+        .to_vec(),
+        [
+            with(&first, r#"{"prompt_tokens":3,"completion_tokens":0}"#),
+            last.clone(),
+            at_end.clone(),
+        ]
+        .to_vec(),
+        [
+            first.clone(),
+            last.replace(r#""index":0,"#, &format!(r#""index":0,"usage":{usage},"#)),
+        ]
+        .to_vec(),
+        [
+            first.clone(),
+            format!(
+                r#"{},"x_groq":{{"id":"r","usage":{usage}}}}}"#,
+                &last[..last.len() - 1]
+            ),
+        ]
+        .to_vec(),
+    ];
+    for form in forms {
+        let form: Vec<&str> = form.iter().map(String::as_str).collect();
+        let input = events(&form) + "data: [DONE]\n\n";
+        let (out, tally) = reframe(&with_usage(), &input);
+        assert_eq!(tally.usage(), Some(Usage::new(3, 2)));
+        let out = data(&out);
+        assert_eq!(out.len(), 4, "{out:?}");
+        assert_eq!(out[2], at_end);
+        for chunk in &out[..2] {
+            let value: serde_json::Value = serde_json::from_str(chunk).expect("JSON");
+            assert!(
+                value.get("usage").is_some_and(serde_json::Value::is_null),
+                "{chunk}"
+            );
+            assert_eq!(chunk.matches("\"usage\":null").count(), 1);
+        }
+
+        let (out, tally) = reframe(&config(), &input);
+        assert_eq!(tally.usage(), Some(Usage::new(3, 2)));
+        let kept: Vec<_> = data(&out)
+            .into_iter()
+            .filter(|text| !text.contains("x_groq"))
+            .collect();
+        assert!(kept.iter().all(|text| !text.contains("usage")), "{out}");
+        assert_eq!(data(&out).len(), 3);
+    }
+    let (out, tally) = reframe(
+        &with_usage(),
+        &events(&[&first, &word("12345"), &last, "[DONE]"]),
+    );
+    assert_eq!(data(&out)[0], null(&first));
+    assert!(out.contains(
+        r#""usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9,"estimated":true}"#
+    ));
+    assert!(tally.usage().is_some_and(|usage| usage.estimated));
+}
+
+#[test]
+fn the_finish_waits_for_the_usage_when_told_to() {
+    let hold = Config {
+        hold_finish: true,
+        ..config()
+    };
+    let at_end = format!(r#"{{{HEAD},"choices":[],"usage":{{"prompt_tokens":3}}}}"#);
+    let tally = Tally::new();
+    let mut machine = Machine::new(hold, Limits::new(), tally.clone());
+    let push = |machine: &mut Machine, text: &str| machine.push(events(&[text]).into());
+    assert!(push(&mut machine, &chunk(FIRST)).is_some());
+    assert!(push(&mut machine, &chunk(LAST)).is_none());
+    let frame = push(&mut machine, &at_end).expect("the finish");
+    assert!(frame.ends_with(b"\"finish_reason\":\"stop\"}]}\n\n") && tally.usage().is_some());
+    assert_eq!(push(&mut machine, "[DONE]").expect("the end"), DONE);
+}
+
+#[test]
+fn tool_calls_are_counted_from_0_and_named_once() {
+    let delta = |calls: &str| {
+        chunk(&format!(
+            r#"{{"index":0,"delta":{{"tool_calls":[{calls}]}}}}"#
+        ))
+    };
+    let first = chunk(r#"{"index":0,"delta":{"role":"assistant","content":null}}"#);
+    let finish = chunk(r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#);
+    for (sent, expected) in [
+        // As OpenAI does.
+        (
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{}"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{}"}}"#,
+            ],
+        ),
+        // All at index 0; indexes from 1; names repeated; empty ids.
+        (
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"1"}},{"index":0,"id":"b","type":"function","function":{"name":"g","arguments":"2"}}"#,
+                r#"{"index":0,"function":{"arguments":"3"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"1"}},{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"2"}}"#,
+                r#"{"index":1,"function":{"arguments":"3"}}"#,
+            ],
+        ),
+        (
+            vec![
+                r#"{"index":1,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":1,"id":"a","type":"function","function":{"name":"f","arguments":"1"}}"#,
+                r#"{"index":1,"id":"","type":null,"function":{"name":null,"arguments":"2"}}"#,
+                r#"{"index":2,"id":"b","type":"function","function":{"name":"g","arguments":""}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"1"}}"#,
+                r#"{"index":0,"function":{"arguments":"2"}}"#,
+                r#"{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":""}}"#,
+            ],
+        ),
+        // Without index and type; arguments as an object; the id behind the function.
+        (
+            vec![
+                r#"{"function":{"name":"f","arguments":{"a":1}},"id":"a"},{"id":"b","function":{"name":"g","arguments":"{}"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"type":"function","function":{"name":"f","arguments":"{\"a\":1}"},"id":"a"},{"index":1,"type":"function","id":"b","function":{"name":"g","arguments":"{}"}}"#,
+            ],
+        ),
+        (
+            vec![r#"{"index":0,"id":"a","custom":{"name":"f","input":"x"}}"#],
+            vec![r#"{"type":"custom","index":0,"id":"a","custom":{"name":"f","input":"x"}}"#],
+        ),
+    ] {
+        let wrap = |calls: &[&str]| {
+            let mut chunks = vec![first.clone()];
+            chunks.extend(calls.iter().map(|calls| delta(calls)));
+            chunks.push(finish.clone());
+            let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+            events(&chunks) + "data: [DONE]\n\n"
+        };
+        let (out, _) = reframe(&config(), &wrap(&sent));
+        assert_eq!(out, wrap(&expected));
+    }
+    let nameless = delta(r#"{"index":0,"function":{"name":"f","arguments":""}}"#);
+    let (out, _) = reframe(&config(), &events(&[&first, &nameless, &finish]));
+    assert!(data(&out)[1].contains(r#"{"id":"call_"#), "{out}");
+}
+
+#[test]
+fn deltas_of_all_vendors() {
+    for (sent, expected) in [
+        (
+            r#"{"reasoning":"hm"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm"}"#,
+        ),
+        (
+            r#"{"role":"assistant","reasoning_content":"hm","reasoning":"hm"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm"}"#,
+        ),
+        (
+            r#"{"role":null,"content":"a"}"#,
+            r#"{"role":"assistant","content":"a"}"#,
+        ),
+        ("{}", r#"{"role":"assistant"}"#),
+        ("null", r#"{"role":"assistant"}"#),
+        (
+            r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"h\n"}]},{"type":"text","text":"a"}]}"#,
+            r#"{"reasoning_content":"h\n","role":"assistant","content":"a"}"#,
+        ),
+        (
+            r#"{"content":"a","reasoning_details":[{"type":"x"}],"annotations":null}"#,
+            r#"{"role":"assistant","content":"a","reasoning_details":[{"type":"x"}],"annotations":null}"#,
+        ),
+    ] {
+        let input = chunk(&format!(
+            r#"{{"index":0,"delta":{sent},"finish_reason":"stop"}}"#
+        ));
+        let output = chunk(&format!(
+            r#"{{"index":0,"delta":{expected},"finish_reason":"stop"}}"#
+        ));
+        let (out, _) = reframe(&config(), &events(&[&input]));
+        assert_eq!(out, events(&[&output, "[DONE]"]));
+    }
+    for (sent, expected) in [
+        (
+            r#"{"finish_reason":"eos","delta":{"role":"assistant"},"index":0}"#,
+            "stop",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"model_length","message":{"a":1},"delta":{"role":"assistant"}}"#,
+            "length",
+        ),
+    ] {
+        let (out, _) = reframe(&config(), &events(&[&chunk(sent)]));
+        assert!(
+            out.contains(&format!("\"finish_reason\":\"{expected}\"")),
+            "{out}"
+        );
+        assert!(!out.contains("message"));
+    }
+}
+
+#[test]
+fn a_broken_stream_ends_with_one_error() {
+    let first = chunk(FIRST);
+    let (begun, finished) = (word("a"), chunk(LAST));
+    for (tail, message) in [
+        (String::new(), "before the answer was finished"),
+        (
+            "data: {\"id\":\"c1\",\"cho".into(),
+            "before the answer was finished",
+        ),
+        (events(&["{nonsense}"]), "not valid JSON"),
+        (events(&["[1]"]), "not valid JSON"),
+        (
+            events(&[r#"{"error":{"message":"secret","code":429}}"#]),
+            "limits our rate",
+        ),
+        (
+            events(&[r#"{"error":"secret","choices":[]}"#]),
+            "ended the stream with an error",
+        ),
+        (
+            format!(
+                "event: error\n{}",
+                events(&[r#"{"error":{"status_code":503}}"#])
+            ),
+            "overloaded",
+        ),
+        (
+            events(&[&chunk(r#"{"index":0,"delta":{},"finish_reason":"error"}"#)]),
+            "ended the stream with an error",
+        ),
+        (
+            events(&[&chunk(r#"{"index":1,"delta":{}}"#), &finished]),
+            "before the answer was finished",
+        ),
+    ] {
+        let input = events(&[&first, &begun]) + &tail;
+        let (out, tally) = reframe(&config(), &input);
+        let out = data(&out);
+        assert_eq!(out[..2], [first.as_str(), begun.as_str()]);
+        let last: serde_json::Value =
+            serde_json::from_str(out.last().expect("some")).expect("JSON");
+        let said = last["error"]["message"].as_str().expect("a message");
+        assert!(said.contains(message), "{said}");
+        assert!(!said.contains("secret"));
+        assert!(matches!(tally.outcome(), Some(Outcome::Failed(_))));
+    }
+    let (out, _) = reframe(&config(), "data: [DONE]\n\n");
+    assert!(out.starts_with(r#"data: {"error""#) && !out.contains("[DONE]"));
+    let (out, _) = run(
+        &Config {
+            done_after_error: true,
+            ..config()
+        },
+        &[],
+    );
+    assert!(out.ends_with("}}\n\ndata: [DONE]\n\n"));
+    // A stream without a finish that says it is done is taken at its word.
+    let (out, tally) = reframe(&config(), &events(&[&first, "[DONE]"]));
+    assert!(out.ends_with("[DONE]\n\n") && complete(&tally));
+}
+
+#[test]
+fn a_limit_ends_the_stream_too() {
+    let tally = Tally::new();
+    let mut machine = Machine::new(config(), Limits::new().line(200), tally.clone());
+    let frame = machine.push(events(&[&chunk(FIRST), &word(&"x".repeat(200))]).into());
+    let frame = frame.expect("an error");
+    assert!(frame.starts_with(b"data: {\"id\"") && frame.ends_with(b"}}\n\n"));
+    assert!(std::str::from_utf8(&frame).is_ok_and(|text| text.contains("longer than 200 bytes")));
+}
