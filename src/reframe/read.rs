@@ -370,7 +370,7 @@ impl Reader {
             if self.config.include_usage {
                 self.usage_text.clear();
                 self.usage_text
-                    .extend_from_slice(text[at..c.at()].as_bytes());
+                    .extend_from_slice(&text.as_bytes()[at..c.at()]);
             }
         }
         Ok(())
