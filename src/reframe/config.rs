@@ -1,4 +1,9 @@
-use crate::{dialect::IdFormat, wire::Counting};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::{
+    dialect::{Dialect, IdFormat},
+    wire::Counting,
+};
 
 /// What one answer is to look like.
 #[derive(Clone, Debug)]
@@ -19,4 +24,23 @@ pub(super) struct Config {
     pub(super) input_estimate: u64,
     /// Unix seconds.
     pub(super) now: u64,
+}
+
+impl Config {
+    /// For an answer of which nothing is known but itself.
+    pub(super) fn alone(dialect: &Dialect) -> Self {
+        Self {
+            id: dialect.id,
+            asked: "\"\"".into(),
+            model: None,
+            include_usage: false,
+            hold_finish: false,
+            done_after_error: false,
+            counting: Counting::Plain,
+            input_estimate: 0,
+            now: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_secs()),
+        }
+    }
 }

@@ -8,12 +8,12 @@ use super::{
     config::Config,
     fault,
     read::{Form, Reader},
+    whole,
 };
 use crate::{
     error::{Class, Error, Kind},
     meter::{Outcome, Tally},
     sse::{AtEnd, Decoder, Found, Limits, Place},
-    wire::Usage,
 };
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -190,17 +190,9 @@ impl Machine {
     fn complete(&mut self) {
         let Self { reader, sink, .. } = self;
         if !sink.usage_seen {
-            let output = reader.tally.content_bytes().div_ceil(4);
-            let mut usage = Usage::new(reader.config.input_estimate, output);
-            usage.estimated = true;
-            reader.tally.record_usage(usage);
+            let usage = whole::estimate(reader);
             if reader.config.include_usage {
-                reader.usage_text = format!(
-                    r#"{{"prompt_tokens":{},"completion_tokens":{output},"total_tokens":{},"estimated":true}}"#,
-                    usage.input,
-                    usage.total()
-                )
-                .into_bytes();
+                reader.usage_text = whole::spell(&usage).into_bytes();
             }
         }
         sink.copy_run(self.decoder.chunk());

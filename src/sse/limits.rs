@@ -42,6 +42,13 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Bytes of the longest event.
+    pub(crate) fn longest_event(self) -> usize {
+        self.event as usize
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::new()

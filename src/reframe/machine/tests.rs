@@ -1,5 +1,8 @@
 use super::*;
-use crate::{dialect::IdFormat, wire::Counting};
+use crate::{
+    dialect::IdFormat,
+    wire::{Counting, Usage},
+};
 
 fn config() -> Config {
     Config {

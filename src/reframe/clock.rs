@@ -1,0 +1,139 @@
+//! When a silent stream must be looked at again.
+
+use std::time::{Duration, Instant};
+
+/// How long a stream may take, and how long it may be silent. `None` switches one off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// To the first event.
+    pub(super) first: Option<Duration>,
+    /// Between two events.
+    pub(super) idle: Option<Duration>,
+    /// For the whole answer.
+    pub(super) total: Option<Duration>,
+    /// Between what goes out.
+    pub(super) keep_alive: Option<Duration>,
+}
+
+/// What silence has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing yet.
+    Later,
+    /// A comment is to go out.
+    KeepAlive,
+    /// No event came in time, be it the first or the next.
+    Stalled,
+    /// The whole took too long.
+    TooLong,
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    times: Times,
+    began: Instant,
+    /// When the last event came.
+    event: Option<Instant>,
+    /// When something last went out.
+    sent: Option<Instant>,
+}
+
+impl Clock {
+    pub(super) fn new(times: Times, now: Instant) -> Self {
+        Self {
+            times,
+            began: now,
+            event: None,
+            sent: None,
+        }
+    }
+
+    /// An event came.
+    pub(super) fn event(&mut self, now: Instant) {
+        self.event = Some(now);
+    }
+
+    /// Something goes out.
+    pub(super) fn sent(&mut self, now: Instant) {
+        self.sent = Some(now);
+    }
+
+    /// When the whole must be over, when an event must have come, when something must go out.
+    fn deadlines(&self) -> [Option<Instant>; 3] {
+        let after = |since: Option<Instant>, wait: Option<Duration>| since?.checked_add(wait?);
+        let silent = match self.event {
+            None => after(Some(self.began), self.times.first),
+            event => after(event, self.times.idle),
+        };
+        [
+            after(Some(self.began), self.times.total),
+            silent,
+            after(self.sent, self.times.keep_alive),
+        ]
+    }
+
+    /// When something will be due, or was; `None`: never.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.deadlines().into_iter().flatten().min()
+    }
+
+    /// What is due.
+    pub(super) fn due(&self, now: Instant) -> Due {
+        let [total, silent, keep_alive] = self
+            .deadlines()
+            .map(|due| due.is_some_and(|due| due <= now));
+        if total {
+            Due::TooLong
+        } else if silent {
+            Due::Stalled
+        } else if keep_alive {
+            Due::KeepAlive
+        } else {
+            Due::Later
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_when() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let times = Times {
+            first: ms(30),
+            idle: ms(60),
+            total: ms(200),
+            keep_alive: ms(15),
+        };
+        let mut clock = Clock::new(times, start);
+        assert_eq!((clock.due(at(0)), clock.next()), (Due::Later, Some(at(30))));
+        assert_eq!(clock.due(at(30)), Due::Stalled);
+        clock.event(at(20));
+        clock.sent(at(20));
+        assert_eq!(
+            (clock.due(at(30)), clock.next()),
+            (Due::Later, Some(at(35)))
+        );
+        assert_eq!(clock.due(at(35)), Due::KeepAlive);
+        clock.sent(at(79));
+        assert_eq!(
+            (clock.due(at(79)), clock.next()),
+            (Due::Later, Some(at(80)))
+        );
+        assert_eq!(clock.due(at(80)), Due::Stalled);
+        clock.event(at(190));
+        assert_eq!(clock.due(at(200)), Due::TooLong);
+        let never = Times {
+            first: None,
+            idle: None,
+            total: None,
+            keep_alive: None,
+        };
+        assert_eq!(Clock::new(never, start).next(), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! An answer that came whole.
+
+use bytes::Bytes;
+
+use super::{
+    fault,
+    read::{Form, Reader},
+};
+use crate::{
+    error::{Class, Error, Kind},
+    meter::Outcome,
+    wire::Usage,
+};
+
+/// Makes a whole answer canonical and notes its usage. An answer that needs no change comes back
+/// as the same bytes.
+pub(super) fn answer(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
+    let result = rewrite(reader, body);
+    reader.tally.end(match &result {
+        Ok(_) => Outcome::Complete,
+        Err(error) => Outcome::Failed(error.clone()),
+    });
+    result
+}
+
+fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
+    // Some send blank lines while a request is queued.
+    let blank = body.iter().take_while(|byte| byte.is_ascii_whitespace());
+    let body = body.slice(blank.count()..);
+    let text = std::str::from_utf8(&body)
+        .map_err(|_| nonsense("The provider sent an answer that is not UTF-8."))?;
+    let seen = reader.read(text, Form::Whole)?;
+    if let Some(at) = seen.error {
+        return Err(fault::upstream(&text[at]));
+    }
+    if !reader.has_begun() {
+        return Err(nonsense("The provider sent an answer without choices."));
+    }
+    reader.tally.relayed(seen.content);
+    if !seen.usage {
+        let usage = estimate(reader);
+        let spelled = spell(&usage);
+        match seen.usage_at {
+            Some(at) => reader.edits.replace(at, spelled),
+            // Something stands behind it: there are choices.
+            None => reader.edits.replace(1..1, format!("\"usage\":{spelled},")),
+        }
+    }
+    if reader.edits.is_empty() {
+        return Ok(body);
+    }
+    let mut out = Vec::with_capacity(text.len() + 64);
+    let Reader { edits, pinned, .. } = reader;
+    edits.apply(text, pinned, &mut out);
+    Ok(out.into())
+}
+
+/// What nobody counted, noted as estimated.
+pub(super) fn estimate(reader: &Reader) -> Usage {
+    let output = reader.tally.content_bytes().div_ceil(4);
+    let mut usage = Usage::new(reader.config.input_estimate, output);
+    usage.estimated = true;
+    reader.tally.record_usage(usage);
+    usage
+}
+
+/// An estimate as JSON, which says that it is one.
+pub(super) fn spell(usage: &Usage) -> String {
+    format!(
+        r#"{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"estimated":true}}"#,
+        usage.input,
+        usage.output,
+        usage.total()
+    )
+}
+
+pub(super) fn nonsense(message: &'static str) -> Error {
+    Error::new(Kind::BadUpstream, message).with_class(Class::Transient)
+}
