@@ -144,6 +144,8 @@ pub struct Target {
     pub provider: Arc<str>,
     /// The model's name at that provider.
     pub model: Arc<str>,
+    /// Which of the provider's keys to use, from 0; it wraps round.
+    pub key: usize,
 }
 
 impl Target {
@@ -152,6 +154,7 @@ impl Target {
         Self {
             provider: provider.into(),
             model: model.into(),
+            key: 0,
         }
     }
 }

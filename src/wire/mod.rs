@@ -4,6 +4,8 @@
 
 mod counting;
 pub mod json;
+pub mod request;
+pub mod splice;
 mod usage;
 
 pub use counting::Counting;

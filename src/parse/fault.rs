@@ -1,0 +1,45 @@
+use crate::{
+    error::{Error, Kind},
+    wire::{
+        json::FaultKind,
+        request::{Unreadable, path_at},
+    },
+};
+
+/// The refusal of a text that cannot be read as a request.
+pub(super) fn unreadable(text: &[u8], why: Unreadable) -> Error {
+    let error = |message: String, code| Error::new(Kind::Format, message).with_code(code);
+    match why {
+        Unreadable::Json(fault) if fault.kind == FaultKind::TooDeep => error(
+            format!(
+                "The request is nested deeper than 128 levels, at byte {}.",
+                fault.at
+            ),
+            "json_too_deep",
+        ),
+        Unreadable::Json(fault) => error(
+            format!("The request is not valid JSON: {fault}."),
+            "invalid_json",
+        ),
+        Unreadable::Encoding(at) => error(
+            format!("The request is not valid UTF-8 at byte {at}."),
+            "invalid_json",
+        ),
+        Unreadable::NotAnObject => error(
+            "The request must be a JSON object.".to_owned(),
+            "invalid_type",
+        ),
+        Unreadable::Duplicate(at) => {
+            let path = path_at(text, at);
+            error(
+                format!("`{path}` stands twice in its object."),
+                "duplicate_key",
+            )
+            .with_param(path)
+        }
+        other => error(
+            format!("The request cannot be read: {other}."),
+            "invalid_value",
+        ),
+    }
+}

@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use tower_layer::Layer;
+
+use super::Parse;
+use crate::time::{DefaultTimer, Timer};
+
+/// How much of a body is read, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct ReadLimits {
+    /// The largest body, in bytes; a larger one is a 413. Default: 8 MiB.
+    pub max_bytes: usize,
+    /// The longest silence between two reads; then a 408. Default: 10 s.
+    pub idle_timeout: Duration,
+    /// The longest for the whole body; then a 408. Default: 60 s.
+    pub timeout: Duration,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 8 << 20,
+            idle_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ReadLimits {
+    /// The largest body, in bytes.
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The longest silence between two reads.
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// The longest for the whole body.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// Puts [`Parse`] around a service that asks for [`ChatBody`](super::ChatBody).
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct ParseLayer<T = DefaultTimer> {
+    limits: ReadLimits,
+    timer: T,
+}
+
+impl ParseLayer {
+    /// With the default limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<T> ParseLayer<T> {
+    /// With other limits.
+    pub const fn limits(mut self, limits: ReadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// With another timer.
+    pub fn timer<U: Timer>(self, timer: U) -> ParseLayer<U> {
+        ParseLayer {
+            limits: self.limits,
+            timer,
+        }
+    }
+}
+
+impl<S, T: Clone> Layer<S> for ParseLayer<T> {
+    type Service = Parse<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Parse::with(inner, self.limits, self.timer.clone())
+    }
+}

@@ -1,0 +1,87 @@
+use std::{
+    any::Any,
+    mem,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{Chat, ChatBody, ReadLimits, ResponseFuture, head};
+use crate::{
+    body::Reply,
+    time::{DefaultTimer, Timer},
+};
+
+/// Reads and parses the body of a request, unless that has been done.
+///
+/// What cannot be read is refused: 400 for what is not a JSON object, 408, 413, 415. Dropping the
+/// response future drops the body unread.
+#[derive(Clone, Debug)]
+pub struct Parse<S, T = DefaultTimer> {
+    inner: S,
+    limits: ReadLimits,
+    timer: T,
+}
+
+impl<S> Parse<S> {
+    /// Around a service, with the default limits.
+    pub fn new(inner: S) -> Self {
+        Self::with(inner, ReadLimits::default(), DefaultTimer::default())
+    }
+}
+
+impl<S, T> Parse<S, T> {
+    pub(super) const fn with(inner: S, limits: ReadLimits, timer: T) -> Self {
+        Self {
+            inner,
+            limits,
+            timer,
+        }
+    }
+
+    /// The service inside.
+    pub const fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, T, B, R> Service<Request<B>> for Parse<S, T>
+where
+    S: Service<Request<ChatBody>, Response = Response<R>> + Clone,
+    T: Timer,
+    B: Body<Data = Bytes> + 'static,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<Reply<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let mut body = Some(body);
+        if let Some(parsed) = (&mut body as &mut dyn Any).downcast_mut::<Option<ChatBody>>() {
+            let parsed = parsed.take().expect("just put in");
+            // A change made further out must be seen by those who look at the extension.
+            let known = parts.extensions.get::<Chat>();
+            if known.is_none_or(|chat| !chat.is_same_parse(parsed.chat())) {
+                parts.extensions.insert(parsed.chat().clone());
+            }
+            return ResponseFuture::calling(self.inner.call(Request::from_parts(parts, parsed)));
+        }
+        let body = body.expect("not taken");
+        if let Err(error) = head::check(&parts, self.limits.max_bytes) {
+            return ResponseFuture::refused(error);
+        }
+        // The service that was made ready goes into the future; the clone is made ready anew.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        ResponseFuture::reading(inner, parts, body, self.limits, self.timer.clone())
+    }
+}

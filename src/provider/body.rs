@@ -1,0 +1,205 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{
+    future::{cut, nonsense},
+    translate::{Framing, TranslateStream},
+};
+use crate::{
+    body::{BoxError, Full},
+    error::Error,
+    meter::{Outcome, Tally},
+    sse::{self, Decode},
+};
+
+pin_project! {
+    /// The body of a `Provider`'s answer: the upstream's as it comes, or translated event by event.
+    pub struct Body<B, S> {
+        #[pin]
+        kind: Which<B, S>,
+    }
+}
+
+pin_project! {
+    #[project = WhichProj]
+    enum Which<B, S> {
+        Whole { body: Full },
+        Through { #[pin] body: B },
+        Translated { #[pin] body: Option<B>, machine: Machine<S> },
+    }
+}
+
+/// The upstream's bytes in, canonical events out.
+struct Machine<S> {
+    decoder: Box<dyn Decode + Send>,
+    state: S,
+    tally: Tally,
+    out: BytesMut,
+    ended: bool,
+}
+
+impl<S: TranslateStream> Machine<S> {
+    /// Translates what has come; the stream's end or an error ends the machine.
+    fn take(&mut self, chunk: Option<Bytes>) {
+        let ended = match chunk {
+            Some(chunk) => {
+                self.decoder.push(chunk);
+                self.drain(|decoder| decoder.next()).map(|()| false)
+            }
+            None => self
+                .drain(|decoder| decoder.finish())
+                .and_then(|()| self.state.finish(&mut self.out))
+                .map(|()| true),
+        };
+        if let Some(usage) = self.state.usage() {
+            self.tally.record_usage(usage);
+        }
+        match ended {
+            Ok(ended) => self.ended = ended,
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn drain(
+        &mut self,
+        next: impl Fn(&mut (dyn Decode + Send)) -> Option<Result<sse::Event, sse::Error>>,
+    ) -> Result<(), Error> {
+        while let Some(event) = next(&mut *self.decoder) {
+            let event =
+                event.map_err(|error| nonsense("its stream is broken").with_source(error))?;
+            self.state
+                .event(event.name(), event.data(), &mut self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the client in the stream; the tally keeps the error for the layers outside.
+    fn fail(&mut self, error: &Error) {
+        self.out.extend_from_slice(&error.event());
+        self.tally.end(Outcome::Failed(error.clone()));
+        self.ended = true;
+    }
+}
+
+fn decoder(framing: Framing) -> Box<dyn Decode + Send> {
+    match framing {
+        Framing::Sse => Box::new(sse::Decoder::new()),
+        Framing::JsonLines => Box::new(sse::ndjson::Decoder::new()),
+        Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
+        #[cfg(feature = "bedrock")]
+        Framing::AwsEventStream => Box::new(sse::aws::Decoder::new()),
+        #[cfg(not(feature = "bedrock"))]
+        Framing::AwsEventStream => Box::new(sse::Decoder::new()),
+    }
+}
+
+impl<B, S> Body<B, S> {
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::refusal(Full::new(bytes))
+    }
+
+    pub(super) fn refusal(body: Full) -> Self {
+        Self {
+            kind: Which::Whole { body },
+        }
+    }
+}
+
+impl<B, S: TranslateStream> Body<B, S> {
+    pub(super) fn stream(body: B, state: Option<S>, tally: Option<Tally>) -> Self {
+        let kind = match (state, tally) {
+            (Some(state), Some(tally)) => Which::Translated {
+                body: Some(body),
+                machine: Machine {
+                    decoder: decoder(state.framing()),
+                    state,
+                    tally,
+                    out: BytesMut::new(),
+                    ended: false,
+                },
+            },
+            _ => Which::Through { body },
+        };
+        Self { kind }
+    }
+}
+
+impl<B, S> fmt::Debug for Body<B, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("provider::Body")
+    }
+}
+
+impl<B, S> HttpBody for Body<B, S>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    S: TranslateStream,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let (mut body, machine) = match self.project().kind.project() {
+            WhichProj::Whole { body } => {
+                return Pin::new(body)
+                    .poll_frame(cx)
+                    .map_err(|never| match never {});
+            }
+            WhichProj::Through { body } => return body.poll_frame(cx).map_err(Into::into),
+            WhichProj::Translated { body, machine } => (body, machine),
+        };
+        loop {
+            if !machine.out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(machine.out.split().freeze()))));
+            }
+            if machine.ended {
+                // Nothing more is wanted of the upstream.
+                body.set(None);
+            }
+            let Some(inner) = body.as_mut().as_pin_mut() else {
+                return Poll::Ready(None);
+            };
+            match ready!(inner.poll_frame(cx)) {
+                None => {
+                    machine.take(None);
+                    machine.ended = true;
+                }
+                Some(Err(error)) => machine.fail(&cut().with_source(error)),
+                Some(Ok(frame)) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        machine.take(Some(chunk));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Which::Whole { body } => body.is_end_stream(),
+            Which::Through { body } => body.is_end_stream(),
+            Which::Translated { body, machine } => {
+                machine.out.is_empty() && (machine.ended || body.is_none())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Which::Whole { body } => body.size_hint(),
+            Which::Through { body } => body.size_hint(),
+            Which::Translated { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! An HTTP client for upstreams, over hyper.
+//!
+//! Connections are pooled and sent on without delay (`TCP_NODELAY`); nothing is redirected,
+//! decompressed or retried behind the caller's back. With neither `tls-ring` nor `tls-aws-lc`
+//! only `http` is reached.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tower_service::Service;
+
+use crate::body::{BoxError, Full};
+
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+#[cfg(not(any(feature = "tls-ring", feature = "tls-aws-lc")))]
+type Connector = HttpConnector;
+
+/// How the client keeps its connections.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[must_use]
+pub struct ClientConfig {
+    /// The longest for a connection to be made. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept. Default: 30 s, less than most servers keep theirs.
+    pub pool_idle: Duration,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            pool_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A pooled HTTP/1.1 and HTTP/2 client. Clones share the pool.
+#[derive(Clone)]
+pub struct Client(legacy::Client<Connector, Full>);
+
+impl Client {
+    /// A client of its own pool.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(config.connect_timeout));
+        http.set_keepalive(Some(Duration::from_secs(30)));
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(config.pool_idle)
+            .retry_canceled_requests(false)
+            .http2_keep_alive_interval(Duration::from_secs(20));
+        Self(builder.build(connector(http)))
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(ClientConfig::default())
+    }
+}
+
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+fn connector(http: HttpConnector) -> Connector {
+    // Named, not taken from the process: with two in the tree the default would panic.
+    #[cfg(feature = "tls-ring")]
+    let provider = rustls::crypto::ring::default_provider();
+    #[cfg(not(feature = "tls-ring"))]
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let config = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(http)
+}
+
+#[cfg(not(any(feature = "tls-ring", feature = "tls-aws-lc")))]
+fn connector(http: HttpConnector) -> Connector {
+    http
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// What an upstream sends.
+#[derive(Debug)]
+pub struct ClientBody(Incoming);
+
+impl http_body::Body for ClientBody {
+    type Data = bytes::Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// A request under way. Dropping it closes its connection.
+pub struct ClientFuture(legacy::ResponseFuture);
+
+impl fmt::Debug for ClientFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientFuture")
+    }
+}
+
+impl Future for ClientFuture {
+    type Output = Result<Response<ClientBody>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map_ok(|response| response.map(ClientBody))
+            .map_err(Into::into)
+    }
+}
+
+impl Service<Request<Full>> for Client {
+    type Response = Response<ClientBody>;
+    type Error = BoxError;
+    type Future = ClientFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full>) -> ClientFuture {
+        ClientFuture(self.0.request(request))
+    }
+}

@@ -1,0 +1,280 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, response};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    Body, RateHeaders, Translate,
+    service::{Config, unreachable},
+    translate::Asked,
+};
+use crate::{
+    body::{BoxError, Full},
+    dialect::Dialect,
+    error::{Class, Error, Kind},
+    meter::Tally,
+};
+
+/// The most of a refusal's body that is read, in bytes.
+const REFUSAL: usize = 64 << 10;
+
+pin_project! {
+    /// The response of a `Provider`. Dropping it drops the client's future.
+    pub struct ResponseFuture<C, B, T>
+    where
+        C: Service<Request<Full>>,
+    {
+        #[pin]
+        state: State<C, B, C::Future>,
+        asked: Asked,
+        config: Arc<Config<T>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<C, B, F> {
+        Refused { error: Option<Error> },
+        Ready { client: C, request: Option<Request<Full>> },
+        Calling { #[pin] call: F },
+        Collecting { head: Option<response::Parts>, #[pin] body: B, read: Read },
+    }
+}
+
+/// What has come of a body: one chunk is kept as it is, more are joined.
+#[derive(Default)]
+struct Read {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Read {
+    fn push(&mut self, chunk: Bytes) {
+        if self.len() == 0 {
+            self.first = chunk;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined
+                .extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&chunk);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.joined.len()
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.joined.is_empty() {
+            std::mem::take(&mut self.first)
+        } else {
+            std::mem::take(&mut self.joined).freeze()
+        }
+    }
+}
+
+impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
+    pub(super) fn new(
+        client: C,
+        outgoing: Result<Request<Full>, Error>,
+        asked: Asked,
+        config: Arc<Config<T>>,
+    ) -> Self {
+        let state = match outgoing {
+            Ok(request) => State::Ready {
+                client,
+                request: Some(request),
+            },
+            Err(error) => State::Refused { error: Some(error) },
+        };
+        Self {
+            state,
+            asked,
+            config,
+        }
+    }
+}
+
+impl<C: Service<Request<Full>>, B, T> fmt::Debug for ResponseFuture<C, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("provider::ResponseFuture")
+    }
+}
+
+impl<C, B, T> Future for ResponseFuture<C, B, T>
+where
+    C: Service<Request<Full>, Response = Response<B>>,
+    C::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    T: Translate,
+{
+    type Output = Result<Response<Body<B, T::Stream>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Refused { error } => {
+                    let error = error.take().expect("polled after completion");
+                    return Poll::Ready(Ok(refuse(error, None)));
+                }
+                StateProj::Ready { client, request } => match ready!(client.poll_ready(cx)) {
+                    Err(error) => State::Refused {
+                        error: Some(unreachable(error)),
+                    },
+                    Ok(()) => {
+                        let request = request.take().expect("sent once");
+                        State::Calling {
+                            call: client.call(request),
+                        }
+                    }
+                },
+                StateProj::Calling { call } => match ready!(call.poll(cx)) {
+                    Err(error) => State::Refused {
+                        error: Some(unreachable(error)),
+                    },
+                    Ok(response) => {
+                        let (head, body) = response.into_parts();
+                        if head.status.is_success() && this.asked.stream && is_stream(&head.headers)
+                        {
+                            let state = this.config.translate.stream(this.asked);
+                            return Poll::Ready(Ok(stream(&head, body, state)));
+                        }
+                        State::Collecting {
+                            head: Some(head),
+                            body,
+                            read: Read::default(),
+                        }
+                    }
+                },
+                StateProj::Collecting {
+                    head,
+                    mut body,
+                    read,
+                } => {
+                    let refusal = head.as_ref().is_some_and(|head| !head.status.is_success());
+                    let limit = if refusal {
+                        REFUSAL
+                    } else {
+                        this.config.max_bytes
+                    };
+                    let ended = loop {
+                        match ready!(body.as_mut().poll_frame(cx)) {
+                            None => break Ok(()),
+                            Some(Err(error)) => break Err(cut().with_source(error)),
+                            Some(Ok(frame)) => {
+                                if let Ok(chunk) = frame.into_data() {
+                                    read.push(chunk);
+                                }
+                                if read.len() > limit {
+                                    break Err(nonsense("it is too large"));
+                                }
+                            }
+                        }
+                    };
+                    let head = head.take().expect("polled after completion");
+                    let limits = RateHeaders::read(&head.headers);
+                    if refusal {
+                        // What could be read of it must do.
+                        let error =
+                            this.config
+                                .translate
+                                .error(head.status, &head.headers, &read.take());
+                        return Poll::Ready(Ok(refuse(error, limits)));
+                    }
+                    let answer =
+                        ended.and_then(|()| this.config.translate.answer(this.asked, read.take()));
+                    return Poll::Ready(Ok(match answer {
+                        Err(error) => refuse(error, limits),
+                        Ok(answer) => {
+                            let mut response = Response::new(Body::whole(answer.body));
+                            response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+                            if let Some(usage) = answer.usage {
+                                let tally = Tally::new();
+                                tally.record_usage(usage);
+                                response.extensions_mut().insert(tally);
+                            }
+                            if let Some(limits) = limits {
+                                response.extensions_mut().insert(limits);
+                            }
+                            response
+                        }
+                    }));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    // Some servers send a stream with no content type at all; JSON and HTML are never one.
+    kind.is_none_or(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        [
+            "text/event-stream",
+            "application/x-ndjson",
+            "application/vnd.amazon.eventstream",
+        ]
+        .iter()
+        .any(|stream| kind.eq_ignore_ascii_case(stream))
+    })
+}
+
+fn stream<B, S: super::TranslateStream>(
+    head: &response::Parts,
+    body: B,
+    state: Option<S>,
+) -> Response<Body<B, S>> {
+    let tally = state.as_ref().map(|_| Tally::new());
+    let mut response = Response::new(Body::stream(body, state, tally.clone()));
+    *response.status_mut() = StatusCode::OK;
+    let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    if let Some(tally) = tally {
+        response.extensions_mut().insert(tally);
+    }
+    if let Some(limits) = RateHeaders::read(&head.headers) {
+        response.extensions_mut().insert(limits);
+    }
+    response
+}
+
+fn refuse<B, S>(error: Error, limits: Option<RateHeaders>) -> Response<Body<B, S>> {
+    let mut response = error.response(&Dialect::openai()).map(Body::refusal);
+    if let Some(limits) = limits {
+        response.extensions_mut().insert(limits);
+    }
+    response
+}
+
+/// The upstream broke off its answer.
+pub(super) fn cut() -> Error {
+    Error::new(Kind::BadUpstream, "The upstream cut its answer short.").with_class(Class::Transient)
+}
+
+/// The upstream's answer makes no sense.
+pub(crate) fn nonsense(why: &'static str) -> Error {
+    Error::new(
+        Kind::BadUpstream,
+        format!("The upstream's answer cannot be used: {why}."),
+    )
+    .with_class(Class::Transient)
+}

@@ -1,0 +1,45 @@
+use http::{HeaderValue, Request, Uri, header};
+use serde_json::{Map, Value};
+
+use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
+
+pub(super) fn request(uri: Uri, chat: &Chat, target: &Target) -> Request<Full> {
+    let mut chat = chat.clone();
+    if chat.model() != &*target.model {
+        let model = Value::from(&*target.model).to_string();
+        chat.set("model", model);
+    }
+    if chat.stream() && !chat.include_usage() {
+        chat.set("stream_options", with_usage(&chat));
+    }
+    let mut request = Request::new(Full::new(chat.bytes()));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let accept = if chat.stream() {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(crate::provider::AGENT),
+    );
+    request
+}
+
+/// The client's own stream options, and the usage asked for.
+fn with_usage(chat: &Chat) -> String {
+    let member = chat.request().member(Name::StreamOptions);
+    let own = member.and_then(|member| {
+        serde_json::from_slice::<Map<String, Value>>(&chat.original()[member.value]).ok()
+    });
+    let mut options = own.unwrap_or_default();
+    options.insert("include_usage".to_owned(), Value::Bool(true));
+    Value::Object(options).to_string()
+}

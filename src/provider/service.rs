@@ -1,0 +1,156 @@
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+
+use super::{Body, ResponseFuture, Secret, Translate, translate::Asked};
+use crate::{
+    body::{BoxError, Full},
+    error::{Class, Error, Kind, Origin},
+    ext::Target,
+    parse::ChatBody,
+};
+
+/// An upstream as a service: the request translated, sent over any HTTP client, its answer read.
+///
+/// `C` is any `Service<http::Request<Full>>` that answers with a body of [`Bytes`]: the client of
+/// the feature `client`, an in-memory mock, the application's own. Every failure is a response with
+/// an [`Error`] in its extensions, whose [`Class`] a router acts on. Of the client's headers none
+/// travels upstream; of the upstream's, only its limits come back, as [`RateHeaders`](super::RateHeaders)
+/// in the extensions. Dropping the future or the body drops the upstream's connection with it.
+pub struct Provider<C, T> {
+    client: C,
+    config: Arc<Config<T>>,
+}
+
+pub(super) struct Config<T> {
+    pub(super) name: Arc<str>,
+    pub(super) translate: T,
+    pub(super) keys: Vec<Secret>,
+    pub(super) max_bytes: usize,
+}
+
+impl<C, T> Provider<C, T> {
+    /// A provider of this name, reached through `client`.
+    pub fn new(name: impl Into<Arc<str>>, client: C, translate: T) -> Self {
+        let config = Config {
+            name: name.into(),
+            translate,
+            keys: Vec::new(),
+            max_bytes: 64 << 20,
+        };
+        Self {
+            client,
+            config: Arc::new(config),
+        }
+    }
+
+    /// The keys it may use; a [`Target`] names one of them by its index. Default: none.
+    #[must_use]
+    pub fn with_keys<I>(mut self, keys: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Arc<str>>,
+        T: Clone,
+    {
+        Arc::make_mut(&mut self.config).keys = keys.into_iter().map(Secret::new).collect();
+        self
+    }
+
+    /// The largest whole answer that is read, in bytes; a larger one is a bad answer. Default:
+    /// 64 MiB.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self
+    where
+        T: Clone,
+    {
+        Arc::make_mut(&mut self.config).max_bytes = bytes;
+        self
+    }
+}
+
+impl<T: Clone> Clone for Config<T> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            translate: self.translate.clone(),
+            keys: self.keys.clone(),
+            max_bytes: self.max_bytes,
+        }
+    }
+}
+
+impl<C: Clone, T> Clone for Provider<C, T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            config: Arc::clone(&self.config),
+        }
+    }
+}
+
+impl<C, T> fmt::Debug for Provider<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.config.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C, T, B> Service<Request<ChatBody>> for Provider<C, T>
+where
+    C: Service<Request<Full>, Response = Response<B>> + Clone,
+    C::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    T: Translate,
+{
+    type Response = Response<Body<B, T::Stream>>;
+    type Error = std::convert::Infallible;
+    type Future = ResponseFuture<C, B, T>;
+
+    // Always ready: a client that is not, or that fails to become it, is this attempt's failure.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
+        let clone = self.client.clone();
+        let client = mem::replace(&mut self.client, clone);
+        let chat = request.body().chat();
+        let target = request
+            .extensions()
+            .get::<Target>()
+            .cloned()
+            .unwrap_or_else(|| Target::new(Arc::clone(&self.config.name), chat.model()));
+        let outgoing = self.config.outgoing(chat, &target);
+        let asked = Asked::new(chat, &target);
+        ResponseFuture::new(client, outgoing, asked, Arc::clone(&self.config))
+    }
+}
+
+impl<T: Translate> Config<T> {
+    fn outgoing(&self, chat: &crate::parse::Chat, target: &Target) -> Result<Request<Full>, Error> {
+        let mut request = self.translate.request(chat, target)?;
+        if !self.keys.is_empty() {
+            let key = &self.keys[target.key % self.keys.len()];
+            self.translate.authorize(&mut request, key.expose())?;
+        }
+        Ok(request)
+    }
+}
+
+/// The failure to reach an upstream at all.
+pub(super) fn unreachable(source: impl Into<BoxError>) -> Error {
+    Error::new(Kind::BadUpstream, "The upstream could not be reached.")
+        .with_code("upstream_unreachable")
+        .with_class(Class::Transient)
+        .with_origin(Origin::Upstream)
+        .with_source(source)
+}

@@ -1,0 +1,143 @@
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode};
+
+use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::Usage};
+
+/// What was asked of the upstream: all that reading its answer needs of the request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Asked {
+    /// The model's name at the provider.
+    pub model: std::sync::Arc<str>,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+}
+
+impl Asked {
+    /// Takes it from a request and its target.
+    #[must_use]
+    pub fn new(chat: &Chat, target: &Target) -> Self {
+        Self {
+            model: std::sync::Arc::clone(&target.model),
+            stream: chat.stream(),
+        }
+    }
+}
+
+/// A whole answer, translated.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The JSON of a `chat.completion`.
+    pub body: Bytes,
+    /// What it used; `None` leaves it to be read from the body.
+    pub usage: Option<Usage>,
+}
+
+impl Answer {
+    /// An answer whose body says all there is to know.
+    #[must_use]
+    pub const fn new(body: Bytes) -> Self {
+        Self { body, usage: None }
+    }
+
+    /// What it used.
+    #[must_use]
+    pub const fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+}
+
+/// How a stream is cut into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Framing {
+    /// Server-sent events.
+    Sse,
+    /// A JSON value a line.
+    JsonLines,
+    /// One JSON array whose elements come one by one.
+    JsonArray,
+    /// AWS's binary event stream.
+    AwsEventStream,
+}
+
+/// Between Chat Completions and one provider's own API. Pure: no input or output, no clock.
+///
+/// See the [module](super) for how little an own one needs.
+pub trait Translate: Clone + Send + Sync + 'static {
+    /// The state of one answer's stream.
+    type Stream: TranslateStream;
+
+    /// Builds the upstream's request, without credentials: an absolute URI, the content type, what
+    /// other headers the provider asks for, and the body.
+    ///
+    /// # Errors
+    /// What the provider cannot do, as the caller should read it.
+    fn request(&self, chat: &Chat, target: &Target) -> Result<Request<Full>, Error>;
+
+    /// Puts a credential into a finished request. The default is `Authorization: Bearer`.
+    ///
+    /// # Errors
+    /// A credential that no header can carry.
+    fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {
+        super::credential::bearer(request, key)
+    }
+
+    /// Reads a whole answer of status 200.
+    ///
+    /// # Errors
+    /// An answer that makes no sense, or that is an error under the wrong status.
+    fn answer(&self, asked: &Asked, body: Bytes) -> Result<Answer, Error>;
+
+    /// Begins to read a stream; `None` forwards it as it comes, which is right when the provider
+    /// sends `chat.completion.chunk` events itself.
+    fn stream(&self, asked: &Asked) -> Option<Self::Stream>;
+
+    /// Reads a refusal: its [`Class`](crate::error::Class) decides what a router does next.
+    fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error;
+}
+
+/// One answer's stream, event by event.
+pub trait TranslateStream: Send + 'static {
+    /// How the upstream's stream is cut into events.
+    fn framing(&self) -> Framing;
+
+    /// Takes an event and writes what it means as `data: {…}` events with their blank lines.
+    ///
+    /// # Errors
+    /// An error event of the provider, or one that makes no sense. The stream ends there.
+    fn event(&mut self, name: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error>;
+
+    /// The upstream has ended: writes what is left, `data: [DONE]` last.
+    ///
+    /// # Errors
+    /// The answer was not whole.
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), Error>;
+
+    /// What was used, as far as has been said.
+    fn usage(&self) -> Option<Usage>;
+}
+
+/// The stream of a provider that needs none.
+#[derive(Clone, Copy, Debug)]
+pub enum Untranslated {}
+
+impl TranslateStream for Untranslated {
+    fn framing(&self) -> Framing {
+        match *self {}
+    }
+
+    fn event(&mut self, _: Option<&str>, _: &[u8], _: &mut BytesMut) -> Result<(), Error> {
+        match *self {}
+    }
+
+    fn finish(&mut self, _: &mut BytesMut) -> Result<(), Error> {
+        match *self {}
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        match *self {}
+    }
+}

@@ -1,0 +1,52 @@
+//! How much of what a request holds.
+
+/// How much of what a request holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Messages.
+    pub messages: usize,
+    /// Content parts, of all messages together.
+    pub parts: usize,
+    /// Tool calls of earlier answers.
+    pub tool_calls: usize,
+    /// Tools and functions declared.
+    pub tools: usize,
+    /// Images asked to be seen in low detail.
+    pub low_images: usize,
+    /// All other images.
+    pub images: usize,
+    /// Files.
+    pub files: usize,
+    /// Bytes of text as spelled: contents, names, arguments of calls.
+    pub text_bytes: u64,
+    /// Bytes of the declarations of tools and of the wanted format.
+    pub schema_bytes: u64,
+    /// Bytes of audio, in base64.
+    pub audio_bytes: u64,
+    /// Bytes of files, in base64.
+    pub file_bytes: u64,
+    /// Members and elements at all levels.
+    pub nodes: usize,
+}
+
+impl Counts {
+    /// A guess at the prompt's tokens, good to some tens of percent for text:
+    ///
+    /// - text and declarations: a token for every 4 bytes;
+    /// - each message: 4 tokens, the request: 3;
+    /// - each image: 85 in low detail, else 765 (a square of 1024 pixels in OpenAI's tiling);
+    /// - audio: a token for every 2048 bytes of base64 (MP3 at 128 kbit/s, 10 tokens a second);
+    /// - each file: 1000, and a token for every 32 bytes of base64.
+    #[must_use]
+    pub fn input_estimate(&self) -> u64 {
+        let text = self.text_bytes.saturating_add(self.schema_bytes);
+        text.div_ceil(4)
+            .saturating_add(4 * self.messages as u64 + 3)
+            .saturating_add(85 * self.low_images as u64)
+            .saturating_add(765 * self.images as u64)
+            .saturating_add(self.audio_bytes.div_ceil(2048))
+            .saturating_add(1000 * self.files as u64)
+            .saturating_add(self.file_bytes.div_ceil(32))
+    }
+}

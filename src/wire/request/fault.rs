@@ -1,0 +1,133 @@
+//! What is wrong with the shape or the values of a request that is well-formed JSON.
+
+use std::fmt::Write;
+
+use super::path::path_at;
+use crate::wire::json::{self, Cursor};
+
+/// One mistake and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Byte offset of the value at fault; of the object, when a member is missing.
+    pub at: usize,
+    /// What is wrong there.
+    pub kind: FaultKind,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The object at the place lacks this member.
+    Missing(&'static str),
+    /// Of another type than this: "a string".
+    Type(&'static str),
+    /// Of the right type, but not this: "a number between 0 and 2".
+    Value(&'static str),
+    /// At odds with another member: what is asked of it, as the end of a sentence.
+    Rule(&'static str),
+}
+
+impl Fault {
+    /// The path of the field, as OpenAI writes it: `messages[1].content[0].image_url.url`.
+    #[must_use]
+    pub fn path(&self, text: &[u8]) -> String {
+        let mut path = path_at(text, self.at);
+        if let FaultKind::Missing(name) = self.kind {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
+        }
+        path
+    }
+
+    /// A sentence for the caller: "`n` must be an integer between 1 and 128, got 0".
+    #[must_use]
+    pub fn message(&self, text: &[u8]) -> String {
+        let path = self.path(text);
+        match self.kind {
+            FaultKind::Missing(_) => format!("`{path}` is required"),
+            FaultKind::Type(expected) | FaultKind::Value(expected) => {
+                format!("`{path}` must be {expected}, got {}", shown(text, self.at))
+            }
+            FaultKind::Rule(rule) => format!("`{path}` {rule}"),
+        }
+    }
+}
+
+/// How many bytes of what came are shown.
+const SHOWN: usize = 64;
+
+/// The value at a place, cut to 64 bytes, with whatever could disturb a terminal or a log escaped.
+#[must_use]
+pub fn shown(text: &[u8], at: usize) -> String {
+    let end = Cursor::within(text, at, usize::MAX)
+        .skip()
+        .map_or(text.len(), |range| range.end);
+    let value = &text[at.min(end)..end];
+    let cut = &value[..value.len().min(SHOWN)];
+    let mut out = String::with_capacity(SHOWN + 3);
+    let mut whole = cut.len() == value.len();
+    for chunk in cut.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let before = out.len();
+            if c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() {
+                out.push(c);
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing into a string cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            if out.len() > SHOWN {
+                out.truncate(before);
+                whole = false;
+                break;
+            }
+        }
+    }
+    if !whole {
+        out.push('…');
+    }
+    out
+}
+
+/// Why a text could not be read as a request at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// Not JSON, too deep, or of too many values.
+    Json(json::Fault),
+    /// Not UTF-8, from this byte on.
+    Encoding(usize),
+    /// JSON, but not an object.
+    NotAnObject,
+    /// A key that stood in the same object before; its byte offset.
+    Duplicate(usize),
+    /// More members than [`MAX_MEMBERS`](super::MAX_MEMBERS) at the top level.
+    TooManyMembers,
+    /// Longer than 4 GiB.
+    TooLong,
+}
+
+impl From<json::Fault> for Unreadable {
+    fn from(fault: json::Fault) -> Self {
+        Self::Json(fault)
+    }
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Json(fault) => fault.fmt(f),
+            Self::Encoding(at) => write!(f, "not UTF-8 at byte {at}"),
+            Self::NotAnObject => f.write_str("not an object"),
+            Self::Duplicate(at) => write!(f, "duplicate key at byte {at}"),
+            Self::TooManyMembers => f.write_str("too many members"),
+            Self::TooLong => f.write_str("longer than 4 GiB"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}

@@ -1,0 +1,44 @@
+//! A chat-completions request as an index over its own bytes.
+//!
+//! One pass over the text checks that it is JSON and finds out everything that the layers ask of it:
+//! where each top-level member stands, what decides the request (model, stream, limits), how much of
+//! what it holds, and what is wrong with its shape or its values. Nothing is copied: contents stay
+//! in the text.
+//!
+//! ```
+//! use tower_completions::wire::request::{Name, Request};
+//!
+//! let text = br#"{"model":"gpt","messages":[{"role":"user","content":"Hi"}],"n":0,"top_k":5}"#;
+//! let request = Request::read(text).unwrap();
+//! assert_eq!(request.model(), Some("gpt"));
+//! assert_eq!(request.counts().messages, 1);
+//! assert!(request.member(Name::Stream).is_none());
+//!
+//! let fault = &request.faults()[0];
+//! assert_eq!(fault.message(text), "`n` must be an integer between 1 and 128, got 0");
+//! assert_eq!(request.unknown().count(), 1);
+//! ```
+
+mod counts;
+mod fault;
+mod index;
+mod message;
+mod name;
+mod options;
+mod path;
+mod reader;
+mod tool;
+mod top;
+mod view;
+
+pub use counts::Counts;
+pub use fault::{Fault, FaultKind, Unreadable, shown};
+pub use index::{ImageUrls, Member, Request, ToolChoice, UnknownMember};
+pub use name::Name;
+pub use path::path_at;
+pub use reader::{MAX_FAULTS, MAX_UNKNOWN};
+pub use top::MAX_MEMBERS;
+pub use view::{Content, Message, Messages, Part, Parts, Role};
+
+#[cfg(test)]
+mod tests;

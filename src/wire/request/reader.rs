@@ -1,0 +1,310 @@
+//! What the reading of every object, list and value has in common.
+
+use std::ops::RangeInclusive;
+
+use super::{
+    fault::{Fault, FaultKind, Unreadable},
+    index::{Request, Unknown},
+};
+use crate::wire::json::{Cursor, Str, Type};
+
+/// How many faults are kept with their place; the rest are counted.
+pub const MAX_FAULTS: usize = 32;
+/// How many members that the API does not know are remembered, at all levels together.
+pub const MAX_UNKNOWN: usize = 1024;
+
+/// The members that one kind of object may have. At most 64.
+pub(crate) trait Keys: Copy + 'static {
+    const NAMES: &'static [&'static str];
+    const ALL: &'static [Self];
+
+    fn find(key: &[u8]) -> Option<Self>;
+    fn index(self) -> u32;
+}
+
+macro_rules! keys {
+    ($name:ident { $($variant:ident = $text:literal,)* }) => {
+        #[derive(Clone, Copy)]
+        #[allow(clippy::enum_variant_names, reason = "named as in the API")]
+        enum $name {
+            $($variant,)*
+        }
+
+        impl $crate::wire::request::reader::Keys for $name {
+            const NAMES: &'static [&'static str] = &[$($text,)*];
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            #[inline]
+            fn find(key: &[u8]) -> Option<Self> {
+                $(if key == $text.as_bytes() { return Some(Self::$variant); })*
+                None
+            }
+
+            fn index(self) -> u32 {
+                self as u32
+            }
+        }
+    };
+}
+pub(super) use keys;
+
+/// A key by its meaning, without resolving its escapes into memory.
+#[inline]
+pub(super) fn find<K: Keys>(key: Str<'_>) -> Option<K> {
+    if key.is_escaped() {
+        let at = K::NAMES.iter().position(|name| key == **name)?;
+        return Some(K::ALL[at]);
+    }
+    K::find(key.bytes())
+}
+
+/// Which members an object had.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) at: usize,
+    bits: u64,
+}
+
+impl Seen {
+    pub(super) fn has<K: Keys>(self, key: K) -> bool {
+        self.bits & 1 << key.index() != 0
+    }
+}
+
+/// The state of the one pass.
+pub(super) struct Reader<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) cursor: Cursor<'a>,
+    pub(super) request: Request,
+    /// Digests of the ids of the tool calls that may be answered now, in order.
+    pub(super) calls: Vec<u64>,
+}
+
+pub(super) type Read<T = ()> = Result<T, Unreadable>;
+
+impl<'a> Reader<'a> {
+    pub(super) fn fault(&mut self, at: usize, kind: FaultKind) {
+        self.request.push_fault(Fault { at, kind });
+    }
+
+    /// Whether a value of this type comes next. A null is passed where it may stand for absence,
+    /// anything else is noted and passed.
+    #[inline]
+    pub(super) fn want(&mut self, kind: Type, null: Null, expected: &'static str) -> Read<bool> {
+        let found = self.cursor.peek()?;
+        if found == kind {
+            return Ok(true);
+        }
+        self.mismatch(found, null, expected)?;
+        Ok(false)
+    }
+
+    /// Passes a value of the wrong type, and notes it unless it is a null that may stand.
+    pub(super) fn mismatch(&mut self, found: Type, null: Null, expected: &'static str) -> Read {
+        if found != Type::Null || null == Null::Refused {
+            self.fault(self.cursor.at(), FaultKind::Type(expected));
+        }
+        self.cursor.skip()?;
+        Ok(())
+    }
+
+    pub(super) fn text(&mut self, null: Null, expected: &'static str) -> Read<Option<Str<'a>>> {
+        if self.want(Type::String, null, expected)? {
+            return Ok(Some(self.cursor.string()?));
+        }
+        Ok(None)
+    }
+
+    /// A string that is not kept.
+    pub(super) fn any_text(&mut self, null: Null) -> Read {
+        self.text(null, "a string").map(drop)
+    }
+
+    /// A string of at most so many characters.
+    pub(super) fn short_text(&mut self, max: usize, null: Null, expected: &'static str) -> Read {
+        if let Some(text) = self.text(null, expected)? {
+            if is_longer(text, max) {
+                self.fault(text.range().start - 1, FaultKind::Value(expected));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bool(&mut self, null: Null) -> Read<Option<bool>> {
+        if self.want(Type::Bool, null, "a boolean")? {
+            return Ok(Some(self.cursor.bool()?));
+        }
+        Ok(None)
+    }
+
+    pub(super) fn number(&mut self, range: RangeInclusive<f64>, expected: &'static str) -> Read {
+        if self.want(Type::Number, Null::Absent, expected)? {
+            let at = self.cursor.at();
+            if !range.contains(&self.cursor.number()?.as_f64()) {
+                self.fault(at, FaultKind::Value(expected));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn integer(
+        &mut self,
+        range: RangeInclusive<i64>,
+        null: Null,
+        expected: &'static str,
+    ) -> Read<Option<i64>> {
+        if !self.want(Type::Number, null, expected)? {
+            return Ok(None);
+        }
+        let at = self.cursor.at();
+        let number = self.cursor.number()?;
+        match number.as_i64() {
+            Some(value) if range.contains(&value) => return Ok(Some(value)),
+            None if !number.is_integer() => self.fault(at, FaultKind::Type(expected)),
+            _ => self.fault(at, FaultKind::Value(expected)),
+        }
+        Ok(None)
+    }
+
+    /// One of some words: which.
+    pub(super) fn word(
+        &mut self,
+        words: &'static [&'static str],
+        null: Null,
+        expected: &'static str,
+    ) -> Read<Option<usize>> {
+        let Some(text) = self.text(null, expected)? else {
+            return Ok(None);
+        };
+        let found = words.iter().position(|word| text == **word);
+        if found.is_none() {
+            self.fault(text.range().start - 1, FaultKind::Value(expected));
+        }
+        Ok(found)
+    }
+
+    /// The elements of an array that is known to come next; how many there were.
+    #[inline]
+    pub(super) fn items(
+        &mut self,
+        count: RangeInclusive<usize>,
+        expected: &'static str,
+        mut each: impl FnMut(&mut Self) -> Read,
+    ) -> Read<usize> {
+        let at = self.cursor.at();
+        self.cursor.array()?;
+        let mut found = 0;
+        while self.cursor.element()? {
+            each(self)?;
+            found += 1;
+        }
+        if !count.contains(&found) {
+            self.fault(at, FaultKind::Value(expected));
+        }
+        Ok(found)
+    }
+
+    /// The members of an object that is known to come next: the known are given to `each`, which
+    /// reads the value, the unknown are remembered and passed, the doubled end everything.
+    #[inline]
+    pub(super) fn members<K: Keys>(
+        &mut self,
+        mut each: impl FnMut(&mut Self, K) -> Read,
+    ) -> Read<Seen> {
+        let at = self.cursor.at();
+        self.cursor.object()?;
+        let mark = self.request.unknown.len();
+        let mut bits = 0u64;
+        while let Some(key) = self.cursor.key()? {
+            let Some(known) = find::<K>(key) else {
+                self.unknown(at, mark, key)?;
+                self.cursor.skip()?;
+                continue;
+            };
+            let bit = 1 << known.index();
+            if bits & bit != 0 {
+                return Err(Unreadable::Duplicate(key.range().start));
+            }
+            bits |= bit;
+            each(self, known)?;
+        }
+        Ok(Seen { at, bits })
+    }
+
+    pub(super) fn require<K: Keys>(&mut self, seen: Seen, key: K) {
+        if !seen.has(key) {
+            let name = K::NAMES[key.index() as usize];
+            self.fault(seen.at, FaultKind::Missing(name));
+        }
+    }
+
+    /// Remembers a member that the API does not know, unless the object had it before. What lies
+    /// beyond the limit is only counted.
+    pub(super) fn unknown(&mut self, object: usize, mark: usize, key: Str<'a>) -> Read {
+        if self.request.unknown.len() == MAX_UNKNOWN {
+            self.request.unknown_left_out = true;
+            return Ok(());
+        }
+        let digest = digest(key) as u32;
+        let same = |earlier: &Unknown| {
+            earlier.digest == digest && earlier.object as usize == object && {
+                let mut at = Cursor::within(self.text, earlier.key as usize, 1);
+                at.string().is_ok_and(|earlier| earlier == key)
+            }
+        };
+        if self.request.unknown[mark..].iter().any(same) {
+            return Err(Unreadable::Duplicate(key.range().start));
+        }
+        self.request.unknown.push(Unknown {
+            object: object as u32,
+            key: (key.range().start - 1) as u32,
+            digest,
+        });
+        Ok(())
+    }
+
+    /// The value of the member that tells one kind of object from another, wherever it stands in
+    /// the object that comes next. Nearly always it comes first; else the object is passed twice.
+    pub(super) fn tag(&mut self, tag: &str) -> Read<Option<Str<'a>>> {
+        let mut ahead = self.cursor.clone();
+        ahead.object()?;
+        while let Some(key) = ahead.key()? {
+            if key == *tag {
+                return Ok(match ahead.peek()? {
+                    Type::String => Some(ahead.string()?),
+                    _ => None,
+                });
+            }
+            ahead.skip()?;
+        }
+        Ok(None)
+    }
+}
+
+/// What a null means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Null {
+    /// The same as nothing.
+    Absent,
+    /// A value of the wrong type.
+    Refused,
+}
+
+/// Whether a string means more than so many characters; it is not counted to its end.
+pub(super) fn is_longer(text: Str<'_>, max: usize) -> bool {
+    text.bytes().len() > max && text.chars().nth(max).is_some()
+}
+
+/// FNV-1a over the meaning of a string: only ever compared with digests of the same request, and
+/// only to find what is then compared in full, or to tell a wrong id from a right one.
+pub(super) fn digest(text: Str<'_>) -> u64 {
+    let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let start = 0xcbf2_9ce4_8422_2325;
+    if !text.is_escaped() {
+        return text.bytes().iter().copied().fold(start, step);
+    }
+    let mut buffer = [0; 4];
+    text.chars().fold(start, |sum, c| {
+        c.encode_utf8(&mut buffer).bytes().fold(sum, step)
+    })
+}

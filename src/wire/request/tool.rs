@@ -1,0 +1,342 @@
+//! Tools, the choice among them, and the format of the answer.
+
+use super::{
+    fault::FaultKind,
+    index::ToolChoice,
+    reader::{Null, Read, Reader, Seen, keys},
+};
+use crate::wire::json::{Str, Type};
+
+const OBJECT: &str = "an object";
+const NAME: &str = "a name of 1 to 64 letters, digits, `_` or `-`";
+const TOOL: &str = "one of `function`, `custom`";
+
+keys!(Tool {
+    Type = "type",
+    Function = "function",
+    Custom = "custom",
+});
+
+keys!(Function {
+    Name = "name",
+    Description = "description",
+    Parameters = "parameters",
+    Strict = "strict",
+});
+
+keys!(Custom {
+    Name = "name",
+    Description = "description",
+    Format = "format",
+});
+
+keys!(Format {
+    Type = "type",
+    Grammar = "grammar",
+});
+
+keys!(Grammar {
+    Definition = "definition",
+    Syntax = "syntax",
+});
+
+keys!(Choice {
+    Type = "type",
+    Function = "function",
+    Custom = "custom",
+    AllowedTools = "allowed_tools",
+});
+
+keys!(Allowed {
+    Mode = "mode",
+    Tools = "tools",
+});
+
+keys!(Named { Name = "name", });
+
+keys!(ResponseFormat {
+    Type = "type",
+    JsonSchema = "json_schema",
+});
+
+keys!(JsonSchema {
+    Name = "name",
+    Description = "description",
+    Schema = "schema",
+    Strict = "strict",
+});
+
+impl Reader<'_> {
+    pub(super) fn tools(&mut self) -> Read {
+        if self.want(Type::Array, Null::Refused, "an array of tools")? {
+            let start = self.cursor.at();
+            let count = self.items(0..=usize::MAX, "", Self::tool)?;
+            self.request.tools = count;
+            self.request.counts.tools += count;
+            self.request.counts.schema_bytes += (self.cursor.at() - start) as u64;
+        }
+        Ok(())
+    }
+
+    fn tool(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let kind = self.tag("type")?;
+        let is = |name: &str| kind.is_some_and(|kind| kind == *name);
+        let (function, custom) = (is("function"), is("custom"));
+        let seen = self.members(|reader, key| match key {
+            Tool::Type => reader
+                .word(&["function", "custom"], Null::Refused, TOOL)
+                .map(drop),
+            Tool::Function if function => reader.function(),
+            Tool::Custom if custom => reader.custom(),
+            _ => reader.pass(),
+        })?;
+        self.require(seen, Tool::Type);
+        if function {
+            self.require(seen, Tool::Function);
+        }
+        if custom {
+            self.require(seen, Tool::Custom);
+        }
+        Ok(())
+    }
+
+    fn function(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let seen = self.members(|reader, key| match key {
+            Function::Name => reader.name(),
+            Function::Description => reader.any_text(Null::Refused),
+            Function::Parameters => reader.any_object(),
+            Function::Strict => reader.bool(Null::Absent).map(drop),
+        })?;
+        self.require(seen, Function::Name);
+        Ok(())
+    }
+
+    fn custom(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let seen = self.members(|reader, key| match key {
+            Custom::Name => reader.any_text(Null::Refused),
+            Custom::Description => reader.any_text(Null::Refused),
+            Custom::Format => reader.custom_format(),
+        })?;
+        self.require(seen, Custom::Name);
+        Ok(())
+    }
+
+    fn custom_format(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let grammar = self.tag("type")?.is_some_and(|kind| kind == *"grammar");
+        let seen = self.members(|reader, key| match key {
+            Format::Type => {
+                let expected = "one of `text`, `grammar`";
+                let words = &["text", "grammar"];
+                reader.word(words, Null::Refused, expected).map(drop)
+            }
+            Format::Grammar if grammar => reader.grammar(),
+            Format::Grammar => reader.pass(),
+        })?;
+        self.require(seen, Format::Type);
+        if grammar {
+            self.require(seen, Format::Grammar);
+        }
+        Ok(())
+    }
+
+    fn grammar(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let seen = self.members(|reader, key| match key {
+            Grammar::Definition => reader.any_text(Null::Refused),
+            Grammar::Syntax => {
+                let expected = "one of `lark`, `regex`";
+                let words = &["lark", "regex"];
+                reader.word(words, Null::Refused, expected).map(drop)
+            }
+        })?;
+        self.require(seen, Grammar::Definition);
+        self.require(seen, Grammar::Syntax);
+        Ok(())
+    }
+
+    pub(super) fn tool_choice(&mut self) -> Read {
+        const EXPECTED: &str = "one of `none`, `auto`, `required`, or an object";
+        let choice = match self.cursor.peek()? {
+            Type::String => {
+                let words = &["none", "auto", "required"];
+                match self.word(words, Null::Refused, EXPECTED)? {
+                    Some(0) => Some(ToolChoice::None),
+                    Some(1) => Some(ToolChoice::Auto),
+                    Some(2) => Some(ToolChoice::Required),
+                    _ => None,
+                }
+            }
+            Type::Object => self.tool_choice_object()?,
+            found => {
+                self.mismatch(found, Null::Refused, EXPECTED)?;
+                None
+            }
+        };
+        self.request.tool_choice = choice;
+        Ok(())
+    }
+
+    fn tool_choice_object(&mut self) -> Read<Option<ToolChoice>> {
+        const TYPES: &[&str] = &["function", "custom", "allowed_tools"];
+        let kind = self.tag("type")?;
+        let kind = TYPES
+            .iter()
+            .position(|name| kind.is_some_and(|kind| kind == **name));
+        let seen = self.members(|reader, key| match (key, kind) {
+            (Choice::Type, _) => {
+                let expected = "one of `function`, `custom`, `allowed_tools`";
+                reader.word(TYPES, Null::Refused, expected).map(drop)
+            }
+            (Choice::Function, Some(0)) | (Choice::Custom, Some(1)) => reader.named(),
+            (Choice::AllowedTools, Some(2)) => reader.allowed_tools(),
+            _ => reader.pass(),
+        })?;
+        self.require(seen, Choice::Type);
+        Ok(match kind {
+            Some(0) => self.chosen(seen, Choice::Function, ToolChoice::Named),
+            Some(1) => self.chosen(seen, Choice::Custom, ToolChoice::Named),
+            Some(_) => self.chosen(seen, Choice::AllowedTools, ToolChoice::Allowed),
+            None => None,
+        })
+    }
+
+    fn chosen(&mut self, seen: Seen, key: Choice, choice: ToolChoice) -> Option<ToolChoice> {
+        self.require(seen, key);
+        Some(choice)
+    }
+
+    fn allowed_tools(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let seen = self.members(|reader, key| match key {
+            Allowed::Mode => {
+                let expected = "one of `auto`, `required`";
+                let words = &["auto", "required"];
+                reader.word(words, Null::Refused, expected).map(drop)
+            }
+            Allowed::Tools => {
+                if reader.want(Type::Array, Null::Refused, "an array of tools")? {
+                    reader.items(0..=usize::MAX, "", Self::any_object)?;
+                }
+                Ok(())
+            }
+        })?;
+        self.require(seen, Allowed::Mode);
+        self.require(seen, Allowed::Tools);
+        Ok(())
+    }
+
+    /// `{name}`, of whatever was declared.
+    fn named(&mut self) -> Read {
+        if self.want(Type::Object, Null::Refused, OBJECT)? {
+            let seen = self.members(|reader, _: Named| reader.any_text(Null::Refused))?;
+            self.require(seen, Named::Name);
+        }
+        Ok(())
+    }
+
+    pub(super) fn functions(&mut self) -> Read {
+        if self.want(Type::Array, Null::Refused, "an array of functions")? {
+            let start = self.cursor.at();
+            let expected = "an array of 1 to 128 functions";
+            let count = self.items(1..=128, expected, Self::function)?;
+            self.request.counts.tools += count;
+            self.request.counts.schema_bytes += (self.cursor.at() - start) as u64;
+        }
+        Ok(())
+    }
+
+    pub(super) fn function_choice(&mut self) -> Read {
+        const EXPECTED: &str = "one of `none`, `auto`, or an object with a `name`";
+        match self.cursor.peek()? {
+            Type::String => drop(self.word(&["none", "auto"], Null::Refused, EXPECTED)?),
+            Type::Object => self.named()?,
+            found => self.mismatch(found, Null::Refused, EXPECTED)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn response_format(&mut self) -> Read {
+        const EXPECTED: &str = "one of `text`, `json_object`, `json_schema`";
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let start = self.cursor.at();
+        let schema = self.tag("type")?.is_some_and(|kind| kind == *"json_schema");
+        let seen = self.members(|reader, key| match key {
+            ResponseFormat::Type => {
+                let words = &["text", "json_object", "json_schema"];
+                reader.word(words, Null::Refused, EXPECTED).map(drop)
+            }
+            ResponseFormat::JsonSchema if schema => reader.json_schema(),
+            ResponseFormat::JsonSchema => reader.pass(),
+        })?;
+        self.require(seen, ResponseFormat::Type);
+        if schema {
+            self.require(seen, ResponseFormat::JsonSchema);
+            self.request.counts.schema_bytes += (self.cursor.at() - start) as u64;
+        }
+        Ok(())
+    }
+
+    fn json_schema(&mut self) -> Read {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+            return Ok(());
+        }
+        let seen = self.members(|reader, key| match key {
+            JsonSchema::Name => reader.name(),
+            JsonSchema::Description => reader.any_text(Null::Refused),
+            JsonSchema::Schema => reader.any_object(),
+            JsonSchema::Strict => reader.bool(Null::Absent).map(drop),
+        })?;
+        self.require(seen, JsonSchema::Name);
+        Ok(())
+    }
+
+    fn name(&mut self) -> Read {
+        if let Some(name) = self.text(Null::Refused, NAME)? {
+            if !is_name(name) {
+                self.fault(name.range().start - 1, FaultKind::Value(NAME));
+            }
+        }
+        Ok(())
+    }
+
+    /// An object that is the model's business.
+    fn any_object(&mut self) -> Read {
+        if self.want(Type::Object, Null::Refused, OBJECT)? {
+            self.cursor.skip()?;
+        }
+        Ok(())
+    }
+
+    /// A value that means nothing here.
+    pub(super) fn pass(&mut self) -> Read {
+        self.cursor.skip()?;
+        Ok(())
+    }
+}
+
+fn is_name(name: Str<'_>) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut count = 0;
+    name.chars().all(|c| {
+        count += 1;
+        count <= 64 && allowed(c)
+    }) && count > 0
+}
