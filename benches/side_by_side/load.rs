@@ -1,0 +1,197 @@
+//! The load: HTTP/1.1 written and read by hand, so that the generator is not what is measured.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::case::Kind;
+
+/// What a run of load has seen, times in microseconds and sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) whole: Vec<u32>,
+    pub(crate) first: Vec<u32>,
+    pub(crate) failed: usize,
+    pub(crate) seconds: f64,
+}
+
+impl Seen {
+    pub(crate) fn rate(&self) -> f64 {
+        self.whole.len() as f64 / self.seconds
+    }
+}
+
+pub(crate) fn quantile(sorted: &[u32], q: f64) -> f64 {
+    let at = (sorted.len() as f64 * q) as usize;
+    f64::from(
+        sorted
+            .get(at.min(sorted.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0),
+    )
+}
+
+/// A connection that asks one thing again and again.
+pub(crate) struct Asker {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Asker {
+    pub(crate) async fn connect(addr: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(128 << 10),
+        })
+    }
+
+    /// Sends a request and reads to the first byte of content; gives the length of the head.
+    async fn begin(&mut self, request: &[u8]) -> std::io::Result<usize> {
+        self.buffer.clear();
+        self.stream.write_all(request).await?;
+        loop {
+            if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                let head = at + 4;
+                if !self.buffer.starts_with(b"HTTP/1.1 200") {
+                    let text = String::from_utf8_lossy(&self.buffer);
+                    return Err(std::io::Error::other(text.into_owned()));
+                }
+                if self.buffer.len() > head {
+                    return Ok(head);
+                }
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn more(&mut self) -> std::io::Result<()> {
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    /// One request: when its content began, and when it was whole.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> std::io::Result<(Duration, Duration)> {
+        let begun = Instant::now();
+        let head = self.begin(request).await?;
+        let first = begun.elapsed();
+        let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
+        let length = text
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
+        loop {
+            let over = match length {
+                Some(length) => self.buffer.len() >= head + length,
+                None => self.buffer.ends_with(b"\r\n0\r\n\r\n"),
+            };
+            if over {
+                return Ok((first, begun.elapsed()));
+            }
+            self.more().await?;
+        }
+    }
+
+    /// Opens a stream and leaves it after its first event.
+    pub(crate) async fn open(&mut self, request: &[u8]) -> std::io::Result<()> {
+        self.begin(request).await.map(drop)
+    }
+}
+
+/// How fast requests come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// Each connection asks as soon as it is answered.
+    Closed,
+    /// So many a second over all connections, whether answers come or not: a late answer counts
+    /// from when its request was due.
+    Open(f64),
+}
+
+pub(crate) async fn run(
+    addr: SocketAddr,
+    kind: Kind,
+    connections: usize,
+    seconds: f64,
+    pace: Pace,
+) -> Seen {
+    let request: Arc<[u8]> = kind.request().into();
+    let begun = Instant::now();
+    let end = begun + Duration::from_secs_f64(seconds);
+    let ticket = Arc::new(AtomicUsize::new(0));
+    let mut tasks = Vec::new();
+    for _ in 0..connections {
+        let (request, ticket) = (Arc::clone(&request), Arc::clone(&ticket));
+        tasks.push(tokio::spawn(async move {
+            let mut seen = Seen::default();
+            let Ok(mut asker) = Asker::connect(addr).await else {
+                seen.failed += 1;
+                return seen;
+            };
+            loop {
+                let mut late = Duration::ZERO;
+                if let Pace::Open(rate) = pace {
+                    let number = ticket.fetch_add(1, Ordering::Relaxed);
+                    let due = begun + Duration::from_secs_f64(number as f64 / rate);
+                    if due >= end {
+                        break;
+                    }
+                    // The timer's granularity is a millisecond; the rest is spent waiting awake.
+                    if let Some(wait) = due.checked_duration_since(Instant::now()) {
+                        if wait > Duration::from_millis(2) {
+                            tokio::time::sleep(wait - Duration::from_millis(1)).await;
+                        }
+                        while Instant::now() < due {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    late = due.elapsed();
+                }
+                if Instant::now() >= end {
+                    break;
+                }
+                match asker.ask(&request).await {
+                    Ok((first, whole)) => {
+                        seen.first.push((first + late).as_micros() as u32);
+                        seen.whole.push((whole + late).as_micros() as u32);
+                    }
+                    Err(error) => {
+                        if seen.failed == 0 {
+                            eprintln!("{kind:?}: {error}");
+                        }
+                        seen.failed += 1;
+                        match Asker::connect(addr).await {
+                            Ok(fresh) => asker = fresh,
+                            Err(_) => break,
+                        }
+                    }
+                }
+            }
+            seen
+        }));
+    }
+    let mut all = Seen::default();
+    for task in tasks {
+        let seen = task.await.expect("no panic");
+        all.whole.extend(seen.whole);
+        all.first.extend(seen.first);
+        all.failed += seen.failed;
+    }
+    all.seconds = begun.elapsed().as_secs_f64();
+    all.whole.sort_unstable();
+    all.first.sort_unstable();
+    all
+}
