@@ -1,1 +1,76 @@
-//! Limits on requests, tokens and concurrency.
+//! Limits on requests, tokens, money and concurrency.
+//!
+//! [`RateLimitLayer`] holds requests to limits in time and number before their body is read. Limits
+//! come attached to the caller's [`Principal`](crate::ext::Principal), or from [`Rule`]s that count
+//! by anything else; several hold at once, and a refusal consumes nothing anywhere.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_completions::{Principal, body::Full, limit::{Limits, RateLimitLayer}};
+//!
+//! # tokio_test::block_on(async {
+//! let app = ServiceBuilder::new()
+//!     .layer(RateLimitLayer::default())
+//!     .service(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::new("hi"))) }));
+//!
+//! let caller = Principal::new("acme").attach(Limits::new().requests_per_minute(1));
+//! let ask = || {
+//!     let mut request = Request::new(());
+//!     request.extensions_mut().insert(caller.clone());
+//!     app.clone().oneshot(request)
+//! };
+//! let first = ask().await?;
+//! assert_eq!(first.headers()["x-ratelimit-remaining-requests"], "0");
+//! assert_eq!(first.headers()["x-ratelimit-reset-requests"], "1m0s");
+//! let second = ask().await?;
+//! assert_eq!(second.status(), 429);
+//! assert_eq!(second.headers()["retry-after"], "60");
+//! # Ok::<_, Infallible>(()) }).unwrap();
+//! ```
+
+mod bucket;
+mod cell;
+mod future;
+mod gcra;
+mod guard;
+mod headers;
+mod key;
+mod layer;
+mod limiter;
+mod limits;
+mod memory;
+mod rate;
+mod rule;
+mod service;
+mod store;
+#[cfg(test)]
+mod tests;
+mod zone;
+
+use layer::Settings;
+
+pub use future::{Carry, ResponseFuture};
+pub use guard::RequestGuard;
+pub use headers::Fields;
+pub use key::{ByHeader, ByIp, ByPrincipal, ByTeam, Global, Key, KeyExtractor};
+pub use layer::{Mode, RateLimitLayer};
+pub use limiter::{Limiter, Stats};
+pub use limits::{Limit, Limits, Unit};
+pub use memory::{Memory, MemoryHold};
+pub use rate::{Rate, Window};
+pub use rule::Rule;
+pub use service::RateLimit;
+pub use store::{
+    Ask, Decision, Demand, Hold, Refusal, Report, Retry, Slots, Standing, Store, Weights,
+};
+pub use zone::Zone;
+
+const UNITS: [Unit; Unit::COUNT] = [
+    Unit::Requests,
+    Unit::Tokens,
+    Unit::InputTokens,
+    Unit::OutputTokens,
+    Unit::Money,
+];

@@ -1,0 +1,167 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use http::{HeaderName, request::Parts};
+use sha2::{Digest as _, Sha256};
+
+use crate::ext::Principal;
+
+/// The longest key that is kept as it is, in bytes; of a longer one the SHA-256 is.
+const LONGEST: usize = 64;
+
+/// What requests are counted together under: an id, a team, an address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// A key of this text. Of one longer than 64 bytes the SHA-256 is kept.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        if text.len() <= LONGEST {
+            return Self(text);
+        }
+        let mut short = String::with_capacity(64);
+        for byte in Sha256::digest(text.as_bytes()) {
+            for digit in [byte >> 4, byte & 15] {
+                short.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+            }
+        }
+        Self(short.into())
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Tells what a request is counted under. Any `Fn(&Parts) -> Option<Key>` is one; so is a pair of
+/// them, which counts each combination apart.
+///
+/// Count only by what a caller cannot make up, or accept that strangers share one count once the
+/// store is full.
+pub trait KeyExtractor: Send + Sync + 'static {
+    /// The key; `None` when this request is not counted.
+    fn key(&self, parts: &Parts) -> Option<Key>;
+}
+
+impl<F> KeyExtractor for F
+where
+    F: Fn(&Parts) -> Option<Key> + Send + Sync + 'static,
+{
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        self(parts)
+    }
+}
+
+impl<A: KeyExtractor, B: KeyExtractor> KeyExtractor for (A, B) {
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        let (a, b) = (self.0.key(parts)?, self.1.key(parts)?);
+        // With the length of the first, no two pairs look alike.
+        Some(Key::new(format!("{}:{}{}", a.0.len(), a.0, b.0)))
+    }
+}
+
+/// By the id of the [`Principal`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByPrincipal;
+
+impl KeyExtractor for ByPrincipal {
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        let principal = parts.extensions.get::<Principal>()?;
+        Some(Key::new(principal.shared_id()))
+    }
+}
+
+/// By the team of the [`Principal`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByTeam;
+
+impl KeyExtractor for ByTeam {
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        Some(Key::new(parts.extensions.get::<Principal>()?.team()?))
+    }
+}
+
+/// All requests together.
+#[derive(Clone, Debug)]
+pub struct Global(Key);
+
+impl Default for Global {
+    fn default() -> Self {
+        Self(Key::new("*"))
+    }
+}
+
+impl KeyExtractor for Global {
+    fn key(&self, _: &Parts) -> Option<Key> {
+        Some(self.0.clone())
+    }
+}
+
+/// By the value of a header.
+#[derive(Clone, Debug)]
+pub struct ByHeader(pub HeaderName);
+
+impl KeyExtractor for ByHeader {
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        Some(Key::new(parts.headers.get(&self.0)?.to_str().ok()?))
+    }
+}
+
+/// By the address of the peer, which the server leaves as a [`SocketAddr`] or [`IpAddr`] in the
+/// request's extensions. Of an IPv6 address the first 64 bits count, as one host has the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByIp;
+
+impl KeyExtractor for ByIp {
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        let extensions = &parts.extensions;
+        let address = extensions
+            .get::<IpAddr>()
+            .copied()
+            .or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip))?;
+        let text = match address.to_canonical() {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        };
+        Some(Key::new(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_every_kind() {
+        let caller = Principal::new("acme").with_team("research");
+        let (mut parts, ()) = http::Request::builder()
+            .header("x-user", "u1")
+            .extension(caller)
+            .extension(IpAddr::from([0x2001, 0xdb8, 1, 2, 3, 4, 5, 6]))
+            .body(())
+            .expect("a request")
+            .into_parts();
+        let text =
+            |by: &dyn KeyExtractor, parts: &Parts| by.key(parts).map(|key| key.as_str().to_owned());
+        let header = ByHeader(HeaderName::from_static("x-user"));
+        assert_eq!(text(&ByPrincipal, &parts).as_deref(), Some("acme"));
+        assert_eq!(text(&ByTeam, &parts).as_deref(), Some("research"));
+        assert_eq!(text(&ByIp, &parts).as_deref(), Some("2001:db8:1:2::/64"));
+        assert_eq!(
+            text(&(ByTeam, header), &parts).as_deref(),
+            Some("8:researchu1")
+        );
+        parts.extensions.clear();
+        assert_eq!(text(&ByPrincipal, &parts), None);
+        assert_eq!(text(&Global::default(), &parts).as_deref(), Some("*"));
+        assert_eq!(Key::new("x".repeat(1000)).as_str().len(), 64);
+    }
+}

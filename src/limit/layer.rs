@@ -1,0 +1,77 @@
+use tower_layer::Layer;
+
+use super::{Fields, Limiter, Memory, RateLimit};
+
+/// What a layer does with a request that its limits do not admit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It passes; the header `x-ratelimit-shadow` of its answer and [`Stats`](super::Stats) tell that
+    /// it would have been refused. It takes nothing, just as if it had been.
+    Shadow,
+}
+
+/// What the two layers can be told alike.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) fields: Fields,
+    pub(super) mode: Mode,
+}
+
+/// Holds requests to limits in time and in number, before a byte of their body is read.
+///
+/// Needs no JSON: it goes around any service. A refusal is a 429 with `retry-after`,
+/// `retry-after-ms` and the `x-ratelimit-*` headers, which every other answer has too. A slot of
+/// [`max_concurrent`](super::Limits::max_concurrent) is held to the end of the answer's body.
+#[derive(Clone, Debug)]
+pub struct RateLimitLayer<St = Memory> {
+    limiter: Limiter<St>,
+    settings: Settings,
+}
+
+impl<St> RateLimitLayer<St> {
+    /// By the rules of a limiter.
+    pub fn new(limiter: Limiter<St>) -> Self {
+        Self {
+            limiter,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Which headers tell of the limits. Default: OpenAI's.
+    #[must_use]
+    pub fn fields(mut self, fields: Fields) -> Self {
+        self.settings.fields = fields;
+        self
+    }
+
+    /// Whether what is over a limit is refused. Default: it is.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.settings.mode = mode;
+        self
+    }
+
+    /// The limiter.
+    pub fn limiter(&self) -> &Limiter<St> {
+        &self.limiter
+    }
+}
+
+/// Each caller by the limits attached to its principal, counted in this process.
+impl Default for RateLimitLayer {
+    fn default() -> Self {
+        Self::new(Limiter::new())
+    }
+}
+
+impl<S, St: Clone> Layer<S> for RateLimitLayer<St> {
+    type Service = RateLimit<S, St>;
+
+    fn layer(&self, inner: S) -> RateLimit<S, St> {
+        RateLimit::new(inner, self.limiter.clone(), self.settings.clone())
+    }
+}

@@ -1,0 +1,184 @@
+use std::time::Duration;
+
+use super::Zone;
+
+/// So much in so long a time, and how much of it may come at once.
+///
+/// The allowance flows back evenly: of 60 a minute, one every second. A whole window's allowance may
+/// come at once unless [`burst`](Rate::burst) says otherwise.
+///
+/// ```
+/// use tower_completions::limit::Rate;
+///
+/// let steady = Rate::per_minute(600).burst(20);
+/// assert_eq!((steady.amount(), steady.capacity()), (600, 20));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    amount: u64,
+    /// In nanoseconds, never zero.
+    per: u64,
+    burst: u64,
+}
+
+impl Rate {
+    /// `amount` in every `per`, which is taken as at least a nanosecond and at most 584 years.
+    ///
+    /// Nothing ever fits into an amount of zero.
+    #[must_use]
+    pub fn new(amount: u64, per: Duration) -> Self {
+        Self {
+            amount,
+            per: u64::try_from(per.as_nanos()).unwrap_or(u64::MAX).max(1),
+            burst: amount,
+        }
+    }
+
+    /// So many a second.
+    #[must_use]
+    pub fn per_second(amount: u64) -> Self {
+        Self::new(amount, Duration::from_secs(1))
+    }
+
+    /// So many a minute.
+    #[must_use]
+    pub fn per_minute(amount: u64) -> Self {
+        Self::new(amount, Duration::from_secs(60))
+    }
+
+    /// So many an hour.
+    #[must_use]
+    pub fn per_hour(amount: u64) -> Self {
+        Self::new(amount, Duration::from_secs(3600))
+    }
+
+    /// So many in any day of 24 hours, flowing back evenly. See [`Window::Daily`] for the calendar's.
+    #[must_use]
+    pub fn per_day(amount: u64) -> Self {
+        Self::new(amount, Duration::from_secs(86_400))
+    }
+
+    /// How much may come at once. Default: the whole amount.
+    #[must_use]
+    pub fn burst(mut self, burst: u64) -> Self {
+        self.burst = burst;
+        self
+    }
+
+    /// How much flows back in one window.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// How much may come at once.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        // Without any flow nothing would ever come back.
+        if self.amount == 0 { 0 } else { self.burst }
+    }
+
+    /// The length of the window.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        Duration::from_nanos(self.per)
+    }
+
+    /// The length of the window in nanoseconds.
+    pub(super) fn per(&self) -> u64 {
+        self.per
+    }
+
+    /// The same with a part of the amount and of the burst, at least one of each that is not zero.
+    pub(super) fn share(self, of: u64) -> Self {
+        let part = |whole: u64| {
+            if whole == 0 {
+                0
+            } else {
+                (whole / of.max(1)).max(1)
+            }
+        };
+        Self {
+            amount: part(self.amount),
+            burst: part(self.burst),
+            ..self
+        }
+    }
+}
+
+/// The time over which a limit counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Window {
+    /// Flows back evenly, at every moment.
+    Rolling(Rate),
+    /// So much on each day of the calendar; all of it is back at midnight.
+    Daily {
+        /// How much on one day.
+        amount: u64,
+        /// Where midnight is.
+        zone: Zone,
+    },
+}
+
+impl Window {
+    /// How much may come at once: what is more can never fit.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        match self {
+            Self::Rolling(rate) => rate.capacity(),
+            Self::Daily { amount, .. } => *amount,
+        }
+    }
+
+    /// What is shown as the limit: the amount of one window, or the burst where that is less.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        match self {
+            Self::Rolling(rate) => rate.amount(),
+            Self::Daily { amount, .. } => *amount,
+        }
+    }
+
+    /// Its length.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        match self {
+            Self::Rolling(rate) => rate.window(),
+            Self::Daily { .. } => Duration::from_secs(86_400),
+        }
+    }
+
+    pub(super) fn share(&self, of: u64) -> Self {
+        match self {
+            Self::Rolling(rate) => Self::Rolling(rate.share(of)),
+            Self::Daily { amount, zone } => Self::Daily {
+                amount: if *amount == 0 {
+                    0
+                } else {
+                    (amount / of.max(1)).max(1)
+                },
+                zone: zone.clone(),
+            },
+        }
+    }
+}
+
+impl From<Rate> for Window {
+    fn from(rate: Rate) -> Self {
+        Self::Rolling(rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_never_nothing() {
+        let rate = Rate::per_minute(3).share(10);
+        assert_eq!((rate.amount(), rate.capacity()), (1, 1));
+        assert_eq!(Rate::per_minute(0).share(10).capacity(), 0);
+        assert_eq!(Rate::per_minute(0).burst(5).capacity(), 0);
+    }
+}
