@@ -258,7 +258,7 @@ fn join(first: Option<Bytes>, last: Option<Bytes>) -> Option<Bytes> {
     }
 }
 
-fn broken(cause: BoxError) -> Error {
+pub(super) fn broken(cause: BoxError) -> Error {
     Error::new(
         Kind::BadUpstream,
         "The connection to the provider broke before the answer was finished.",
@@ -267,7 +267,7 @@ fn broken(cause: BoxError) -> Error {
     .with_source(cause)
 }
 
-fn too_late(due: Due) -> Error {
+pub(super) fn too_late(due: Due) -> Error {
     let message = match due {
         Due::TooLong => "The provider's answer took too long.",
         _ => "The provider sent nothing more in time.",

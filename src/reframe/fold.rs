@@ -1,6 +1,6 @@
 //! A stream as one answer, and one answer as a stream.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use bytes::{BufMut, Bytes};
 use serde_json::{Map, Value, json};
@@ -135,7 +135,7 @@ impl Folder {
     }
 
     /// The stream has ended: the answer.
-    pub(super) fn finish(mut self) -> Result<Bytes, Error> {
+    pub(super) fn finish(&mut self) -> Result<Bytes, Error> {
         if !self.machine.is_over() {
             let frame = self.machine.end();
             self.take(frame)?;
@@ -143,23 +143,25 @@ impl Folder {
         if let Some(Outcome::Failed(error)) = self.tally.outcome() {
             return Err(error);
         }
-        let choices = self.choices.into_iter().map(|(index, choice)| {
-            let mut members = choice.members;
-            let mut message = choice.message;
-            message.entry("content").or_insert(Value::Null);
-            message.entry("refusal").or_insert(Value::Null);
-            if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
-                for call in calls.iter_mut().filter_map(Value::as_object_mut) {
-                    call.remove("index");
+        let choices = mem::take(&mut self.choices)
+            .into_iter()
+            .map(|(index, choice)| {
+                let mut members = choice.members;
+                let mut message = choice.message;
+                message.entry("content").or_insert(Value::Null);
+                message.entry("refusal").or_insert(Value::Null);
+                if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
+                    for call in calls.iter_mut().filter_map(Value::as_object_mut) {
+                        call.remove("index");
+                    }
                 }
-            }
-            members.insert("index".into(), json!(index));
-            members.insert("message".into(), Value::Object(message));
-            members.entry("finish_reason").or_insert(Value::Null);
-            members.entry("logprobs").or_insert(Value::Null);
-            Value::Object(members)
-        });
-        let mut answer = self.answer;
+                members.insert("index".into(), json!(index));
+                members.insert("message".into(), Value::Object(message));
+                members.entry("finish_reason").or_insert(Value::Null);
+                members.entry("logprobs").or_insert(Value::Null);
+                Value::Object(members)
+            });
+        let mut answer = mem::take(&mut self.answer);
         answer.insert("choices".into(), choices.collect());
         answer.insert("object".into(), json!("chat.completion"));
         Ok(Value::Object(answer).to_string().into())

@@ -74,6 +74,8 @@ pub(super) struct Reader {
     pub(super) usage_text: Vec<u8>,
     choices: Vec<Choice>,
     model_told: bool,
+    /// The usage in the tally is what was read here.
+    counts: bool,
 }
 
 /// Why a text is not an answer.
@@ -103,6 +105,7 @@ impl Reader {
             usage_text: Vec::new(),
             choices: Vec::new(),
             model_told: false,
+            counts: false,
         }
     }
 
@@ -354,7 +357,9 @@ impl Reader {
     fn tell_model(&mut self, spelled: &str) {
         if let Ok(model) = Cursor::new(spelled).string() {
             self.model_told = true;
-            self.tally.record_model(&*model.cow());
+            if self.tally.model().is_none() {
+                self.tally.record_model(&*model.cow());
+            }
         }
     }
 
@@ -366,7 +371,11 @@ impl Reader {
         let at = c.at();
         if let Some(usage) = Usage::read(c, self.config.counting)? {
             seen.usage = true;
-            self.tally.record_usage(usage);
+            // What a provider has counted itself says more than what it tells in our terms.
+            if self.counts || self.tally.usage().is_none() {
+                self.counts = true;
+                self.tally.record_usage(usage);
+            }
             if self.config.include_usage {
                 self.usage_text.clear();
                 self.usage_text

@@ -55,8 +55,11 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     Ok(out.into())
 }
 
-/// What nobody counted, noted as estimated.
+/// What the answer does not say: what the provider counted, or an estimate, which is noted.
 pub(super) fn estimate(reader: &Reader) -> Usage {
+    if let Some(counted) = reader.tally.usage() {
+        return counted;
+    }
     let output = reader.tally.content_bytes().div_ceil(4);
     let mut usage = Usage::new(reader.config.input_estimate, output);
     usage.estimated = true;
@@ -64,10 +67,15 @@ pub(super) fn estimate(reader: &Reader) -> Usage {
     usage
 }
 
-/// An estimate as JSON, which says that it is one.
+/// Usage as JSON; an estimate says that it is one.
 pub(super) fn spell(usage: &Usage) -> String {
+    let estimated = if usage.estimated {
+        r#","estimated":true"#
+    } else {
+        ""
+    };
     format!(
-        r#"{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"estimated":true}}"#,
+        r#"{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}{estimated}}}"#,
         usage.input,
         usage.output,
         usage.total()

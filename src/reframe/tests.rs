@@ -1,0 +1,394 @@
+//! The layer over a scripted service.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceExt};
+
+use super::*;
+use crate::{
+    body::BoxError,
+    dialect::Dialect,
+    error::{Error, Kind},
+    meter::{Outcome, Tally},
+    parse::ChatBody,
+};
+
+/// What a scripted body does when it is polled.
+#[derive(Clone)]
+enum Step {
+    Data(Bytes),
+    /// Pending once, woken at once.
+    Pause,
+    Wait(Duration),
+    Trailers,
+    Break,
+    /// Pending for ever.
+    Hang,
+}
+
+struct Script {
+    steps: std::vec::IntoIter<Step>,
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    dropped: Arc<AtomicBool>,
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Body for Script {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(sleep) = &mut self.sleep {
+            std::task::ready!(sleep.as_mut().poll(cx));
+            self.sleep = None;
+        }
+        match self.steps.next() {
+            None => Poll::Ready(None),
+            Some(Step::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Step::Pause) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Step::Wait(time)) => {
+                self.sleep = Some(Box::pin(tokio::time::sleep(time)));
+                self.poll_frame(cx)
+            }
+            Some(Step::Trailers) => Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::new())))),
+            Some(Step::Break) => Poll::Ready(Some(Err("reset".into()))),
+            Some(Step::Hang) => {
+                self.steps = vec![Step::Hang].into_iter();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+type Answer = Response<ResponseBody<Script, crate::time::DefaultTimer>>;
+
+async fn answer(
+    layer: &ReframeLayer,
+    asked: &str,
+    kind: &str,
+    steps: Vec<Step>,
+) -> (Answer, Arc<AtomicBool>) {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&dropped);
+    let kind = kind.to_owned();
+    let inner = tower::service_fn(move |_: Request<ChatBody>| {
+        let body = Script {
+            steps: steps.clone().into_iter(),
+            sleep: None,
+            dropped: Arc::clone(&flag),
+        };
+        let response = Response::builder()
+            .header("content-type", &kind)
+            .header("content-length", "7")
+            .header("x-kept", "1")
+            .body(body)
+            .expect("a response");
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let response = layer.layer(inner).oneshot(ask(asked)).await;
+    let response = response.expect("infallible");
+    (response, dropped)
+}
+
+fn ask(members: &str) -> Request<Full<Bytes>> {
+    let body =
+        format!(r#"{{"model":"asked","messages":[{{"role":"user","content":"hi"}}]{members}}}"#);
+    Request::post("/v1/chat/completions")
+        .header("content-type", "application/json")
+        .body(Full::from(body))
+        .expect("a request")
+}
+
+const STREAM: &str = r#","stream":true"#;
+const SSE: &str = "text/event-stream; charset=utf-8";
+const FIRST: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"asked\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Hi\"}}]}\n\n";
+const LAST: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"asked\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+fn step(text: &str) -> Step {
+    Step::Data(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn layer() -> ReframeLayer {
+    ReframeLayer::new(Dialect::openai())
+}
+
+/// Every frame, as text; none may be empty.
+async fn frames(answer: Answer) -> Vec<String> {
+    let mut body = std::pin::pin!(answer.into_body());
+    let mut frames = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let data = frame
+            .expect("no error leaves the layer")
+            .into_data()
+            .expect("data");
+        assert!(!data.is_empty());
+        frames.push(String::from_utf8(data.to_vec()).expect("UTF-8"));
+    }
+    frames
+}
+
+#[tokio::test]
+async fn a_stream_has_the_right_head_and_one_frame_a_read() {
+    let both = format!("{FIRST}: comment\n\n{FIRST}");
+    let steps = vec![
+        step(&both),
+        Step::Pause,
+        step(&LAST[..9]),
+        step(": x\n\n"),
+        Step::Trailers,
+        step(LAST),
+    ];
+    let steps = [&steps[..2], &steps[5..]].concat();
+    let (answer, dropped) = answer(&layer(), STREAM, SSE, steps).await;
+    let headers = answer.headers();
+    assert_eq!(headers["content-type"], "text/event-stream");
+    assert_eq!(headers["cache-control"], "no-cache");
+    assert_eq!(headers["x-accel-buffering"], "no");
+    assert!(!headers.contains_key("content-length") && headers.contains_key("x-kept"));
+    let tally = answer.extensions().get::<Tally>().expect("a tally").clone();
+    assert_eq!(
+        frames(answer).await,
+        [[FIRST, FIRST].concat(), LAST.to_owned()]
+    );
+    assert!(matches!(tally.outcome(), Some(Outcome::Complete)));
+    assert!(dropped.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_pause_trailers_or_a_break_may_come_anywhere() {
+    let text = [FIRST, FIRST, LAST].concat();
+    let whole = frames(answer(&layer(), STREAM, SSE, vec![step(&text)]).await.0)
+        .await
+        .concat();
+    for at in (0..=text.len()).step_by(7) {
+        let (a, b) = text.split_at(at);
+        for between in [Step::Pause, Step::Trailers] {
+            let steps = vec![
+                between.clone(),
+                step(a),
+                between.clone(),
+                step(b),
+                between,
+                Step::Hang,
+            ];
+            let (answer, dropped) = answer(&layer(), STREAM, SSE, steps).await;
+            assert_eq!(frames(answer).await.concat(), whole);
+            assert!(
+                dropped.load(Ordering::SeqCst),
+                "nothing is read behind the end"
+            );
+        }
+        let (answer, _) = answer(&layer(), STREAM, SSE, vec![step(a), Step::Break]).await;
+        let out = frames(answer).await.concat();
+        let events = a.matches("\n\n").count().min(3);
+        if a.contains("[DONE]\n\n") {
+            assert_eq!(out, whole);
+            continue;
+        }
+        assert_eq!(out.matches("\n\n").count(), events + 1, "{out}");
+        assert!(out.contains(r#"data: {"error":{"message":"The connection to the provider broke"#));
+        assert!(!out.contains("[DONE]"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_filled_and_then_ended() {
+    let seconds = Duration::from_secs;
+    let steps = vec![
+        Step::Wait(seconds(20)),
+        step(FIRST),
+        Step::Wait(seconds(31)),
+        step(": a comment is no event\n\n"),
+        Step::Hang,
+    ];
+    let start = tokio::time::Instant::now();
+    let (slow, dropped) = answer(&layer(), STREAM, SSE, steps).await;
+    let out = frames(slow).await;
+    assert_eq!(out.len(), 5, "{out:?}");
+    assert_eq!(out[0], FIRST);
+    assert!(out[1..4].iter().all(|frame| frame == ": keep-alive\n\n"));
+    assert!(out[4].contains("upstream_timeout"));
+    assert_eq!(start.elapsed().as_secs(), 80);
+    assert!(dropped.load(Ordering::SeqCst));
+
+    // Nothing goes out before the first event.
+    let start = tokio::time::Instant::now();
+    let (silent, _) = answer(
+        &layer(),
+        STREAM,
+        SSE,
+        vec![step(": queued\n\n"), Step::Hang],
+    )
+    .await;
+    assert_eq!(frames(silent).await.len(), 1);
+    assert_eq!(start.elapsed().as_secs(), 30);
+
+    // The whole has its time too, whether there are pauses or not.
+    let short = layer().total_timeout(seconds(3)).keep_alive(None);
+    let often = vec![[Step::Wait(seconds(1)), step(FIRST)]; 9].concat();
+    let (long, _) = answer(&short, STREAM, SSE, often).await;
+    let out = frames(long).await;
+    assert_eq!(out.len(), 3, "{out:?}");
+    assert!(out[2].contains("took too long"));
+}
+
+#[tokio::test]
+async fn a_dropped_body_drops_the_upstream_at_once() {
+    let (answer, dropped) = answer(&layer(), STREAM, SSE, vec![step(FIRST), Step::Hang]).await;
+    let mut body = Box::pin(answer.into_body());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(body.as_mut().poll_frame(&mut cx).is_ready());
+    assert!(body.as_mut().poll_frame(&mut cx).is_pending());
+    assert!(!dropped.load(Ordering::SeqCst));
+    drop(body);
+    assert!(dropped.load(Ordering::SeqCst));
+}
+
+const WHOLE: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"asked","x":null,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
+
+#[tokio::test]
+async fn a_whole_answer_is_made_canonical() {
+    let (a, b) = WHOLE.split_at(50);
+    let (good, _) = answer(
+        &layer(),
+        "",
+        "application/json",
+        vec![step("\n"), step(a), Step::Pause, step(b)],
+    )
+    .await;
+    let tally = good.extensions().get::<Tally>().expect("a tally").clone();
+    assert_eq!(frames(good).await, [WHOLE]);
+    assert_eq!(tally.usage().map(|usage| usage.total()), Some(3));
+    assert!(matches!(tally.outcome(), Some(Outcome::Complete)));
+
+    let odd = r#"{"choices":[{"message":{"content":"Hi","reasoning":"hm","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"eos"}],"model":"other"}"#;
+    let (odd, _) = answer(
+        &ReframeLayer::new(Dialect::onysoft()),
+        "",
+        "application/json",
+        vec![step(odd)],
+    )
+    .await;
+    let made: serde_json::Value = serde_json::from_str(&frames(odd).await.concat()).expect("JSON");
+    assert!(made["id"].as_str().is_some_and(|id| id.starts_with("req_")));
+    assert_eq!(made["model"], "asked");
+    assert_eq!(made["object"], "chat.completion");
+    assert_eq!(made["usage"]["estimated"], true);
+    let choice = &made["choices"][0];
+    assert_eq!(choice["finish_reason"], "stop");
+    assert_eq!(choice["message"]["role"], "assistant");
+    assert_eq!(choice["message"]["reasoning_content"], "hm");
+    assert_eq!(choice["message"]["tool_calls"][0]["type"], "function");
+    assert!(choice["message"]["tool_calls"][0].get("index").is_none());
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_is_none_is_refused() {
+    let small = layer().max_answer_bytes(100);
+    for (layer, steps) in [
+        (&layer(), vec![step(&WHOLE[..99])]),
+        (&layer(), vec![step("{}")]),
+        (&layer(), vec![step(r#"{"error":{"message":"secret"}}"#)]),
+        (&layer(), vec![step(&WHOLE[..99]), Step::Break]),
+        (&small, vec![step(WHOLE)]),
+    ] {
+        let (bad, _) = answer(layer, "", "application/json", steps).await;
+        assert_eq!(bad.status(), 502);
+        let tally = bad.extensions().get::<Tally>().expect("a tally");
+        assert!(matches!(tally.outcome(), Some(Outcome::Failed(_))));
+        assert!(bad.extensions().get::<Error>().is_some());
+        assert!(!frames(bad).await.concat().contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_ours_to_read_passes() {
+    for (asked, kind, body) in [
+        ("", "audio/mpeg", "x"),
+        (STREAM, "text/html", "<p>"),
+        (STREAM, "application/json", WHOLE),
+        ("", SSE, FIRST),
+    ] {
+        let (passed, _) = answer(&layer(), asked, kind, vec![step(body)]).await;
+        assert_eq!(passed.headers()["content-type"], kind);
+        assert_eq!(passed.headers()["content-length"], "7");
+        assert_eq!(frames(passed).await, [body]);
+    }
+    let inner = tower::service_fn(|_: Request<ChatBody>| {
+        let refusal = Error::new(Kind::Overloaded, "later").response(&Dialect::openai());
+        std::future::ready(Ok::<_, Infallible>(refusal))
+    });
+    let refused = layer()
+        .layer(inner)
+        .oneshot(ask(STREAM))
+        .await
+        .expect("infallible");
+    assert_eq!(refused.status(), 503);
+    assert!(refused.extensions().get::<Tally>().is_none());
+}
+
+#[tokio::test]
+async fn what_was_not_asked_for_is_converted_when_told_to() {
+    let both = layer().convert();
+    let (stream, _) = answer(&both, STREAM, "application/json", vec![step(WHOLE)]).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let out = frames(stream).await.concat();
+    assert!(out.contains(r#""content":"Hi""#) && out.ends_with("data: [DONE]\n\n"));
+    assert!(!out.contains("usage"));
+
+    let (one, _) = answer(&both, "", SSE, vec![step(FIRST), step(LAST)]).await;
+    assert_eq!(one.headers()["content-type"], "application/json");
+    let out: serde_json::Value = serde_json::from_str(&frames(one).await.concat()).expect("JSON");
+    assert_eq!(out["choices"][0]["message"]["content"], "Hi");
+
+    let (cut, _) = answer(&both, "", SSE, vec![step(FIRST)]).await;
+    assert_eq!(cut.status(), 502);
+}
+
+#[tokio::test]
+async fn the_inner_service_is_called_when_ready() {
+    let (inner, mut handle) = tower_test::mock::pair::<Request<ChatBody>, Response<Full<Bytes>>>();
+    handle.allow(0);
+    let inner = inner.map_response(|response: Response<Full<Bytes>>| response);
+    let mut service = layer().layer(inner);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Service::<Request<Full<Bytes>>>::poll_ready(&mut service, &mut cx).is_pending());
+    handle.allow(1);
+    assert!(Service::<Request<Full<Bytes>>>::poll_ready(&mut service, &mut cx).is_ready());
+}
+
+#[test]
+fn an_idle_stream_is_small() {
+    let config = super::config::Config::alone(&Dialect::openai());
+    let machine = super::machine::Machine::new(config, crate::sse::Limits::new(), Tally::new());
+    let body = std::mem::size_of::<ResponseBody<crate::body::Full, crate::time::DefaultTimer>>();
+    assert!(
+        size_of_val(&machine) + body <= 1024,
+        "{} {body}",
+        size_of_val(&machine)
+    );
+}
