@@ -19,6 +19,7 @@ pub mod reframe;
 pub mod router;
 pub mod sse;
 pub mod stack;
+pub mod telemetry;
 pub mod time;
 pub mod validate;
 pub mod wire;

@@ -24,6 +24,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("cost", 3),
     ("limit", 3),
     ("reframe", 3),
+    ("telemetry", 3),
     ("validate", 3),
     ("provider", 4),
     ("models", 5),

@@ -16,6 +16,7 @@ use crate::{
     dialect::Dialect,
     error::{Error, Kind},
     ext::Principal,
+    observe::{Event, Gate, Watch},
 };
 
 pin_project! {
@@ -75,6 +76,9 @@ where
                     match caller {
                         Ok(Some(principal)) => {
                             request.extensions_mut().insert(principal);
+                            Watch::tell(request.extensions(), || Event::Admitted {
+                                gate: Gate::Key,
+                            });
                             inner.call(request)
                         }
                         Ok(None) => return Poll::Ready(Ok(unauthorized())),

@@ -1,0 +1,71 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::{ResponseBody, guard::Guard};
+use crate::{
+    meter::{Ending, Once, Tally},
+    observe::Watch,
+};
+
+pin_project! {
+    /// The answer of [`Telemetry`](super::Telemetry). Dropping it ends the request as cancelled.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        watch: Watch,
+        once: Option<Once<Guard>>,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn new(inner: F, watch: Watch, once: Once<Guard>) -> Self {
+        Self {
+            inner,
+            watch,
+            once: Some(once),
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.watch.within(|| this.inner.poll(cx)));
+        let mut once = this.once.take().expect("polled after completion");
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                once.end(Ending::Failed(None));
+                return Poll::Ready(Err(error));
+            }
+        };
+        let (parts, body) = response.into_parts();
+        once.attach(parts.extensions.get::<Tally>().cloned());
+        if let Some(guard) = once.guard_mut() {
+            guard.head(&parts);
+        }
+        let body = ResponseBody::new(body, this.watch.clone(), once);
+        Poll::Ready(Ok(Response::from_parts(parts, body)))
+    }
+}

@@ -1,0 +1,79 @@
+use std::time::{Duration, Instant};
+
+use http::{StatusCode, header, response::Parts};
+
+use crate::{
+    error::Error,
+    ext::Served,
+    meter::{Ending, Settle, Tally},
+    observe::{Event, Finished, Watch},
+    time::{DefaultTimer, Timer},
+};
+
+/// What is known of a request until its end is told.
+pub(super) struct Guard {
+    watch: Watch,
+    begun: Instant,
+    status: Option<StatusCode>,
+    stream: bool,
+    served: Option<Served>,
+    error: Option<Error>,
+    first_event: Option<Duration>,
+}
+
+impl Guard {
+    pub(super) fn new(watch: Watch) -> Self {
+        Self {
+            watch,
+            begun: DefaultTimer::default().now(),
+            status: None,
+            stream: false,
+            served: None,
+            error: None,
+            first_event: None,
+        }
+    }
+
+    pub(super) fn head(&mut self, parts: &Parts) {
+        self.status = Some(parts.status);
+        self.served = parts.extensions.get().cloned();
+        self.error = parts.extensions.get().cloned();
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        self.stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    }
+
+    fn elapsed(&self) -> Duration {
+        let now = DefaultTimer::default().now();
+        now.saturating_duration_since(self.begun)
+    }
+
+    /// Bytes go out: comments aside, the first of a stream are its first event.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if self.stream && self.first_event.is_none() && !bytes.starts_with(b":") {
+            let after = self.elapsed();
+            self.first_event = Some(after);
+            self.watch.on(&Event::FirstEvent { after });
+        }
+    }
+}
+
+impl Settle for Guard {
+    fn settle(self, ending: Ending, tally: Option<&Tally>) {
+        let (late, cancelled) = match ending {
+            Ending::Complete => (None, false),
+            Ending::Failed(error) => (error, false),
+            Ending::Cancelled => (None, true),
+        };
+        let model = tally.and_then(Tally::model);
+        let mut finished = Finished::after(self.elapsed());
+        finished.status = self.status;
+        finished.error = self.error.as_ref().or(late.as_ref());
+        finished.cancelled = cancelled;
+        finished.stream = self.stream;
+        finished.served = self.served.as_ref();
+        finished.model = model.as_deref();
+        finished.usage = tally.and_then(Tally::usage);
+        finished.first_event = self.first_event;
+        self.watch.on(&Event::Finished(finished));
+    }
+}

@@ -1,0 +1,93 @@
+//! Every name that leaves the process: of spans, attributes and metrics.
+//!
+//! They follow OpenTelemetry's semantic conventions for generative AI, which are not stable and
+//! have renamed things; [`Version`] says which to use. What they have no name for is ours, under
+//! `tower_completions`.
+
+/// A version of the conventions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Version {
+    /// Up to 1.36: the provider is `gen_ai.system`.
+    V1_36,
+    /// From 1.37: the provider is `gen_ai.provider.name`.
+    #[default]
+    V1_37,
+}
+
+impl Version {
+    /// The attribute of the provider.
+    #[must_use]
+    pub const fn provider(self) -> &'static str {
+        match self {
+            Self::V1_36 => "gen_ai.system",
+            Self::V1_37 => "gen_ai.provider.name",
+        }
+    }
+}
+
+/// The model asked for.
+pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+/// The model that answered.
+pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
+/// Tokens of the prompt.
+pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+/// Tokens generated.
+pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// What went wrong: the kind of an error, or `cancelled`.
+pub const ERROR_TYPE: &str = "error.type";
+/// The status of the answer.
+pub const STATUS: &str = "http.response.status_code";
+/// The class of a token: `input`, `cached`, `output`, `reasoning`.
+pub const TOKEN_TYPE: &str = "gen_ai.token.type";
+
+/// Requests, by model, provider and outcome: counter.
+pub const REQUESTS: &str = "tower_completions.requests";
+/// Tokens, by class: counter.
+pub const TOKENS: &str = "tower_completions.tokens";
+/// Charges in picodollars (10⁻¹² USD): counter.
+pub const COST: &str = "tower_completions.cost.picodollars";
+/// Requests refused or failed, by the kind of error: counter.
+pub const ERRORS: &str = "tower_completions.errors";
+/// Upstream attempts, by provider and outcome: counter.
+pub const ATTEMPTS: &str = "tower_completions.attempts";
+/// Breakers, by provider and model: gauge, 0 closed, 1 half open, 2 open.
+pub const BREAKER: &str = "tower_completions.breaker";
+/// Holds not yet settled: gauge.
+pub const HOLDS: &str = "tower_completions.holds";
+/// Streams that have begun and not ended: gauge.
+pub const STREAMS: &str = "tower_completions.streams";
+/// The whole of a request in seconds: histogram.
+pub const DURATION: &str = "gen_ai.client.operation.duration";
+/// To the first event of a stream in seconds: histogram.
+pub const FIRST_EVENT: &str = "gen_ai.server.time_to_first_token";
+/// From one output token to the next in seconds: histogram.
+pub const PER_TOKEN: &str = "gen_ai.server.time_per_output_token";
+
+/// All metrics, for dashboards and tests.
+pub const METRICS: &[&str] = &[
+    REQUESTS,
+    TOKENS,
+    COST,
+    ERRORS,
+    ATTEMPTS,
+    BREAKER,
+    HOLDS,
+    STREAMS,
+    DURATION,
+    FIRST_EVENT,
+    PER_TOKEN,
+];
+
+/// The label of an error: one of few, whatever the upstream calls it.
+#[must_use]
+pub fn error_type(kind: crate::error::Kind) -> String {
+    let mut name = String::new();
+    for c in format!("{kind:?}").chars() {
+        if c.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}

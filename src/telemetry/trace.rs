@@ -1,0 +1,138 @@
+use std::sync::{Mutex, PoisonError};
+
+use http::request::Parts;
+use tracing::{Span, field::Empty};
+
+use super::names::{self, Version};
+use crate::observe::{Event, Observe, Watch, Watcher};
+
+/// A span a request, to the end of its stream, and within it a span an attempt.
+///
+/// Attributes are those of [`names`]; there is none for a prompt, an answer or a key.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Trace {
+    version: Version,
+}
+
+impl Trace {
+    /// Spans in the newest conventions known here.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The version of the conventions. Default: the newest.
+    pub const fn with_version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+}
+
+impl Observe for Trace {
+    fn begin(&self, _: &Parts) -> Watch {
+        let span = tracing::info_span!(
+            target: "tower_completions",
+            "chat",
+            "gen_ai.operation.name" = "chat",
+            "gen_ai.request.model" = Empty,
+            "gen_ai.response.model" = Empty,
+            "gen_ai.system" = Empty,
+            "gen_ai.provider.name" = Empty,
+            "gen_ai.usage.input_tokens" = Empty,
+            "gen_ai.usage.output_tokens" = Empty,
+            "http.response.status_code" = Empty,
+            "error.type" = Empty,
+        );
+        Watch::new(One {
+            span,
+            attempts: Mutex::new(Vec::new()),
+            version: self.version,
+        })
+    }
+}
+
+struct One {
+    span: Span,
+    /// The spans of attempts that have not ended: that of the answer, and of others at the same time.
+    attempts: Mutex<Vec<(u32, Span)>>,
+    version: Version,
+}
+
+impl One {
+    fn attempts<T>(&self, change: impl FnOnce(&mut Vec<(u32, Span)>) -> T) -> T {
+        change(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Watcher for One {
+    fn on(&self, event: &Event<'_>) {
+        if self.span.is_disabled() {
+            return;
+        }
+        match event {
+            Event::Routed { model, .. } => {
+                self.span.record(names::REQUEST_MODEL, *model);
+            }
+            Event::Attempting { number, target } => {
+                let span = tracing::info_span!(
+                    target: "tower_completions",
+                    parent: &self.span,
+                    "attempt",
+                    number,
+                    "gen_ai.request.model" = &*target.model,
+                    "gen_ai.system" = Empty,
+                    "gen_ai.provider.name" = Empty,
+                    "error.type" = Empty,
+                );
+                span.record(self.version.provider(), &*target.provider);
+                self.attempts(|open| open.push((*number, span)));
+            }
+            Event::Attempt {
+                number,
+                error: Some(error),
+                ..
+            } => self.attempts(|open| {
+                if let Some(at) = open.iter().position(|(one, _)| one == number) {
+                    let (_, span) = open.swap_remove(at);
+                    span.record(names::ERROR_TYPE, names::error_type(error.kind()));
+                }
+            }),
+            Event::FirstEvent { .. } => {
+                tracing::debug!(target: "tower_completions", parent: &self.span, "first event");
+            }
+            Event::Finished(end) => {
+                if let Some(status) = end.status {
+                    self.span.record(names::STATUS, status.as_u16());
+                }
+                if let Some(served) = end.served {
+                    self.span.record(self.version.provider(), &*served.provider);
+                }
+                if let Some(model) = end.model {
+                    self.span.record(names::RESPONSE_MODEL, model);
+                }
+                if let Some(usage) = end.usage {
+                    self.span.record(names::INPUT_TOKENS, usage.input);
+                    self.span.record(names::OUTPUT_TOKENS, usage.output);
+                }
+                if let Some(error) = end.error {
+                    self.span
+                        .record(names::ERROR_TYPE, names::error_type(error.kind()));
+                } else if end.cancelled {
+                    self.span.record(names::ERROR_TYPE, "cancelled");
+                }
+                self.attempts(Vec::clear);
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&self) {
+        self.span
+            .with_subscriber(|(id, dispatch)| dispatch.enter(id));
+    }
+
+    fn exit(&self) {
+        self.span
+            .with_subscriber(|(id, dispatch)| dispatch.exit(id));
+    }
+}

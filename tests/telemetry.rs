@@ -1,0 +1,294 @@
+//! Spans and metrics of whole requests, and that nothing private is among them.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_completions::{
+    Error, Principal, Served, Target,
+    auth::{AuthLayer, Keys},
+    error::Kind,
+    meter::Tally,
+    mock::{self, Script, Upstream},
+    observe::{Breaker, Event, Gate, Observe, Watch},
+    parse::ParseLayer,
+    provider::{Provider, openai::OpenAi},
+    telemetry::{Meter, TelemetryLayer, Trace, names},
+    wire::Usage,
+};
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
+
+/// Everything that is logged, as text.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("unpoisoned").clone()).expect("UTF-8")
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn ask(model: &str, stream: bool) -> Request<Full<Bytes>> {
+    let body = format!(
+        r#"{{"model":"{model}","stream":{stream},"messages":[{{"role":"user","content":"canary-prompt one two"}}]}}"#
+    );
+    Request::post("/v1/chat/completions")
+        .header("authorization", "Bearer sk-canary-key")
+        .body(Full::new(body.into()))
+        .expect("a request")
+}
+
+/// Plays the layers inside: tells what a router and an account would, and leaves what they leave.
+async fn inside(
+    upstream: Upstream,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<mock::Body>, mock::Broken> {
+    let target = Target::new("acme", "m-1");
+    let watch = request
+        .extensions()
+        .get::<Watch>()
+        .expect("watched")
+        .clone();
+    watch.on(&Event::Admitted {
+        gate: Gate::Balance,
+    });
+    watch.on(&Event::Routed {
+        model: "acme/m",
+        targets: 2,
+    });
+    let failed = Error::new(Kind::Overloaded, "busy");
+    for (number, error) in [(1, Some(&failed)), (2, None)] {
+        watch.on(&Event::Attempting {
+            number,
+            target: &target,
+        });
+        let took = Duration::from_millis(3);
+        watch.on(&Event::Attempt {
+            number,
+            target: &target,
+            error,
+            took,
+        });
+    }
+    watch.on(&Event::Breaker {
+        target: &target,
+        state: Breaker::Open,
+    });
+    let mut response = upstream.oneshot(request).await?;
+    let tally = Tally::new();
+    tally.record_usage(Usage::new(7, 3));
+    tally.record_model("m-1-snapshot");
+    if response.status() != StatusCode::OK {
+        response
+            .extensions_mut()
+            .insert(Error::new(Kind::RateLimit, "slow down"));
+    }
+    response.extensions_mut().insert(tally);
+    response
+        .extensions_mut()
+        .insert(Served::new(&target, "acme/m").with_attempts(2));
+    Ok(response)
+}
+
+async fn play(observer: impl Observe) {
+    let upstream = Upstream::new().with_model(
+        "slow",
+        Script::echo().with_event_delay(Duration::from_secs(1)),
+    );
+    let layer = TelemetryLayer::new(observer);
+    for (model, stream) in [("m", false), ("slow", true), ("mock/rate-limited", true)] {
+        let upstream = upstream.clone();
+        let service = layer.layer(service_fn(move |request| inside(upstream.clone(), request)));
+        let response = service
+            .oneshot(ask(model, stream))
+            .await
+            .expect("an answer");
+        response.into_body().collect().await.expect("whole");
+    }
+    // And one that the caller leaves after its first event.
+    let service = layer.layer(service_fn(move |request| inside(upstream.clone(), request)));
+    let mut left = service
+        .oneshot(ask("slow", true))
+        .await
+        .expect("an answer")
+        .into_body();
+    left.frame().await.expect("an event").expect("no error");
+}
+
+fn current_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+}
+
+#[test]
+fn spans_last_to_the_end_of_the_stream_and_hold_nothing_private() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        current_thread().block_on(play(Trace::new()));
+    });
+    let text = lines.text();
+    let closed: Vec<&str> = text.lines().filter(|line| line.contains("close")).collect();
+    let requests: Vec<&&str> = closed
+        .iter()
+        .filter(|line| !line.contains("attempt"))
+        .collect();
+    assert_eq!(requests.len(), 4, "{text}");
+    for part in [
+        "gen_ai.request.model=\"acme/m\"",
+        "gen_ai.response.model=\"m-1-snapshot\"",
+        "gen_ai.provider.name=\"acme\"",
+        "gen_ai.usage.input_tokens=7",
+        "gen_ai.usage.output_tokens=3",
+        "http.response.status_code=200",
+    ] {
+        assert!(requests[0].contains(part), "{part} in {}", requests[0]);
+    }
+    assert!(
+        requests[2].contains("error.type=\"rate_limit\""),
+        "{}",
+        requests[2]
+    );
+    assert!(
+        requests[3].contains("error.type=\"cancelled\""),
+        "{}",
+        requests[3]
+    );
+    assert_eq!(closed.len() - requests.len(), 8, "two attempts a request");
+    assert!(text.contains("error.type=\"overloaded\""));
+    for private in ["canary-prompt", "sk-canary", "one two"] {
+        assert!(!text.contains(private), "{private}");
+    }
+}
+
+#[test]
+fn metrics_count_everything_once_and_gauges_come_back() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        current_thread().block_on(play((Meter::new(), |_: &http::request::Parts| {
+            Watch::new(|event: &Event<'_>| assert!(!format!("{event:?}").contains("canary")))
+        })));
+    });
+    let text = handle.render();
+    for line in [
+        r#"tower_completions_requests{provider="acme",model="acme/m",outcome="ok"} 2"#,
+        r#"tower_completions_requests{provider="acme",model="acme/m",outcome="error"} 1"#,
+        r#"tower_completions_requests{provider="acme",model="acme/m",outcome="cancelled"} 1"#,
+        r#"tower_completions_errors{kind="rate_limit"} 1"#,
+        r#"tower_completions_tokens{model="acme/m",class="input"} 28"#,
+        r#"tower_completions_attempts{provider="acme",outcome="overloaded"} 4"#,
+        r#"tower_completions_breaker{provider="acme",model="m-1"} 2"#,
+        "tower_completions_holds 0",
+        "tower_completions_streams 0",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("canary"));
+}
+
+#[test]
+fn every_metric_has_its_own_name() {
+    let mut all = names::METRICS.to_vec();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), names::METRICS.len());
+}
+
+#[test]
+fn no_key_or_prompt_is_logged_by_the_layers_at_trace() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let keys = Keys::new();
+    keys.insert("sk-canary-key", Principal::new("caller"));
+    tracing::subscriber::with_default(subscriber, || {
+        current_thread().block_on(async {
+            let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+            let provider =
+                Provider::new("mock", Upstream::new(), translate).with_keys(["sk-canary-upstream"]);
+            let parsed = ParseLayer::new().layer(provider);
+            let service =
+                TelemetryLayer::new(Trace::new()).layer(AuthLayer::new(keys).layer(parsed));
+            for model in mock::MODELS {
+                for stream in [false, true] {
+                    let call = service.clone().oneshot(ask(model.id, stream));
+                    // Endless answers are left to end with the time.
+                    let _ = tokio::time::timeout(Duration::from_secs(90), async {
+                        let response = call.await.expect("an answer");
+                        let mut body = response.into_body();
+                        for _ in 0..64 {
+                            if body.frame().await.is_none() {
+                                break;
+                            }
+                        }
+                    })
+                    .await;
+                }
+            }
+        });
+    });
+    let text = lines.text();
+    assert!(text.contains("chat"), "something is logged");
+    for private in ["canary", "one two"] {
+        assert!(!text.contains(private), "{private} in\n{text}");
+    }
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_no_other() {
+    let dashboard = include_str!("../examples/gateway/dashboard.json");
+    serde_json::from_str::<serde::de::IgnoredAny>(dashboard).expect("JSON");
+    let exported: Vec<String> = names::METRICS.iter().map(|m| m.replace('.', "_")).collect();
+    for name in &exported {
+        assert!(dashboard.contains(name), "{name} is not shown");
+    }
+    for expression in dashboard.lines().filter(|line| line.contains("\"expr\"")) {
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|w| w.starts_with("tower_completions") || w.starts_with("gen_ai"))
+        {
+            assert!(
+                exported.iter().any(|name| name == word),
+                "{word} is no metric"
+            );
+        }
+    }
+}
