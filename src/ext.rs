@@ -137,7 +137,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Which upstream a request goes to. Put into the request by the router.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Target {
     /// The provider's configured name.
@@ -156,6 +156,13 @@ impl Target {
             model: model.into(),
             key: 0,
         }
+    }
+
+    /// The key to use, by its place in the provider's pool.
+    #[must_use]
+    pub fn with_key(mut self, key: usize) -> Self {
+        self.key = key;
+        self
     }
 }
 

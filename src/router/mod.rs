@@ -1,1 +1,39 @@
-//! From a model to an upstream that answers.
+//! The router: each request to a target of the model it names, and on to the next when that fails.
+//!
+//! A [`Table`] says which targets a model has; [`Router`] asks them through any service and keeps
+//! what it learns of them: breakers, dead and resting keys, load.
+//!
+//! ```
+//! use tower_completions::router::{Candidate, Model, Router, Table};
+//!
+//! let table = Table::new([
+//!     Model::new("openai/gpt-4o-mini")
+//!         .alias("gpt-4o-mini")
+//!         .target(Candidate::new("openai", "gpt-4o-mini"))
+//!         .fallback("anthropic/claude-sonnet-4"),
+//!     Model::new("anthropic/claude-sonnet-4")
+//!         .target(Candidate::new("anthropic", "claude-sonnet-4")),
+//! ])?;
+//! # let (openai, anthropic) = ((), ());
+//! let router = Router::builder(table)
+//!     .provider("openai", openai, 2)
+//!     .provider("anthropic", anthropic, 1)
+//!     .build();
+//! # Ok::<(), tower_completions::router::TableError>(())
+//! ```
+
+mod body;
+mod course;
+mod fault;
+mod plan;
+mod policy;
+mod service;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use body::ResponseBody;
+pub use plan::{Balance, Candidate, Live, Model, Plan, Route, Table, TableError};
+pub use policy::{Blame, Next, Policy};
+pub use service::{Ask, Builder, ResponseFuture, Router};
+pub use state::Breaking;

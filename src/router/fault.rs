@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header, response::Parts};
+
+use crate::error::{Class, Error, Kind};
+
+/// What an attempt failed with, in the words for the client; `None` when it has not failed.
+///
+/// A service that understands its upstream has left an [`Error`] in the response's extensions.
+/// Without one the status alone decides.
+pub(crate) fn of_response(parts: &mut Parts) -> Option<Error> {
+    if let Some(error) = parts.extensions.remove::<Error>() {
+        return Some(error);
+    }
+    if parts.status.is_success() {
+        return None;
+    }
+    Some(of_status(parts.status, &parts.headers))
+}
+
+/// The class of an error, read from its kind when nobody said it.
+pub(crate) fn class(error: &Error) -> Class {
+    error.class().unwrap_or(match error.kind() {
+        Kind::BadUpstream | Kind::UpstreamTimeout | Kind::Internal => Class::Transient,
+        Kind::Overloaded => Class::Overload,
+        Kind::RateLimit => Class::RateLimit,
+        _ => Class::Caller,
+    })
+}
+
+fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
+    let unauthorized = |class| {
+        Error::new(
+            Kind::BadUpstream,
+            "the upstream refused the gateway's credentials",
+        )
+        .with_code("upstream_unauthorized")
+        .with_class(class)
+    };
+    match status.as_u16() {
+        401 | 403 => unauthorized(Class::Credential),
+        402 => unauthorized(Class::Quota),
+        404 => Error::new(Kind::BadUpstream, "the upstream does not know the model")
+            .with_code("upstream_model_not_found")
+            .with_class(Class::ModelGone),
+        408 | 504 => timeout("the upstream took too long"),
+        429 => {
+            let error = Error::new(Kind::RateLimit, "the upstream's rate limit is reached")
+                .with_code("upstream_rate_limited")
+                .with_class(Class::RateLimit);
+            later(error, headers)
+        }
+        503 | 529 | 498 => {
+            let error = Error::new(Kind::Overloaded, "the upstream is overloaded");
+            later(error.with_class(Class::Overload), headers)
+        }
+        400 | 413 | 422 => Error::new(Kind::Format, "the upstream refused the request")
+            .with_code("invalid_request")
+            .with_class(Class::Caller),
+        _ => Error::new(Kind::BadUpstream, "the upstream failed").with_class(Class::Transient),
+    }
+}
+
+/// A time-out of ours or of the upstream.
+pub(crate) fn timeout(message: &'static str) -> Error {
+    Error::new(Kind::UpstreamTimeout, message).with_class(Class::Transient)
+}
+
+fn later(error: Error, headers: &HeaderMap) -> Error {
+    match retry_after(headers) {
+        Some(after) => error.with_retry_after(after),
+        None => error,
+    }
+}
+
+/// After how long the upstream wants to be asked again: `retry-after-ms`, `retry-after` in
+/// seconds, or the longest of the `x-ratelimit-reset-*` whose remainder is zero, in any of the
+/// forms that [`duration`] reads. A `retry-after` that is a date needs a clock and is the
+/// provider's to read.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.trim().parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(ms / 1e3).ok();
+    }
+    if let Some(after) = text(header::RETRY_AFTER.as_str()).and_then(duration) {
+        return Some(after);
+    }
+    ["requests", "tokens"]
+        .into_iter()
+        .filter(|what| text(&format!("x-ratelimit-remaining-{what}")) == Some("0"))
+        .filter_map(|what| text(&format!("x-ratelimit-reset-{what}")).and_then(duration))
+        .max()
+}
+
+/// A duration as upstreams write it: seconds (`7`, `7.66`), or Go's form (`6m0s`, `20ms`, `1h2m`).
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if let Ok(seconds) = rest.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let value: f64 = rest[..number].parse().ok()?;
+        rest = &rest[number..];
+        let unit = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let seconds = match &rest[..unit] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::try_from_secs_f64(value * seconds).ok()?)?;
+        rest = &rest[unit..];
+    }
+    (text.trim() != "").then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations_in_every_form() {
+        for (text, ms) in [
+            ("7", Some(7000)),
+            ("7.5", Some(7500)),
+            ("6m0s", Some(360_000)),
+            ("1h2m", Some(3_720_000)),
+            ("20ms", Some(20)),
+            ("1.5s", Some(1500)),
+            ("", None),
+            ("-1", None),
+            ("s", None),
+            ("5x", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+            ("99999999999999999999h", None),
+        ] {
+            assert_eq!(duration(text), ms.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_status_decides() {
+        let dialect = crate::dialect::Dialect::openai();
+        for (status, class_, answer, code) in [
+            (400, Class::Caller, 400, "invalid_request"),
+            (401, Class::Credential, 502, "upstream_unauthorized"),
+            (402, Class::Quota, 502, "upstream_unauthorized"),
+            (403, Class::Credential, 502, "upstream_unauthorized"),
+            (404, Class::ModelGone, 502, "upstream_model_not_found"),
+            (408, Class::Transient, 504, "upstream_timeout"),
+            (413, Class::Caller, 400, "invalid_request"),
+            (422, Class::Caller, 400, "invalid_request"),
+            (429, Class::RateLimit, 429, "upstream_rate_limited"),
+            (500, Class::Transient, 502, "bad_upstream_response"),
+            (302, Class::Transient, 502, "bad_upstream_response"),
+            (503, Class::Overload, 503, "upstream_overloaded"),
+            (504, Class::Transient, 504, "upstream_timeout"),
+            (529, Class::Overload, 503, "upstream_overloaded"),
+        ] {
+            let status = StatusCode::from_u16(status).expect("valid");
+            let error = of_status(status, &HeaderMap::new());
+            assert_eq!(class(&error), class_, "{status}");
+            assert_eq!(error.status(&dialect), answer, "{status}");
+            assert_eq!(error.code(), Some(code), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_exhausted_limit_says_when_it_resets() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-remaining-tokens", "0".parse().expect("valid"));
+        headers.insert("x-ratelimit-reset-tokens", "6m0s".parse().expect("valid"));
+        headers.insert("x-ratelimit-reset-requests", "9h".parse().expect("valid"));
+        let error = of_status(StatusCode::TOO_MANY_REQUESTS, &headers);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(360)));
+        headers.insert("retry-after-ms", "20".parse().expect("valid"));
+        let error = of_status(StatusCode::TOO_MANY_REQUESTS, &headers);
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(20)));
+    }
+}

@@ -1,0 +1,253 @@
+//! What outside sees of the router: status, attempts, who was asked with which key.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
+
+use super::{Ask, Candidate, Live, Model, Router, Table};
+use crate::{
+    body::Full,
+    error::Error,
+    ext::{Served, Target},
+};
+
+#[derive(Clone, Debug)]
+struct Body(&'static str);
+
+impl Ask for Body {
+    fn model(&self) -> &str {
+        self.0
+    }
+
+    fn again(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// A status, and the headers that go with it. 0 never answers.
+type Act = (u16, &'static [(&'static str, &'static str)]);
+const NONE: &[(&str, &str)] = &[];
+type Upstream = BoxCloneSyncService<Request<Body>, Response<Full>, Infallible>;
+
+#[derive(Clone, Default)]
+struct Stage {
+    script: Arc<Mutex<VecDeque<Act>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stage {
+    /// Acts one after another; then 200 for ever.
+    fn new(acts: &[Act]) -> Self {
+        let stage = Self::default();
+        stage.script.lock().expect("sound").extend(acts);
+        stage
+    }
+
+    fn upstream(&self) -> Upstream {
+        let stage = self.clone();
+        BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
+            let target = request.extensions().get::<Target>().expect("set").clone();
+            let key = format!("#{}", target.key);
+            let mut asked = stage.asked.lock().expect("sound");
+            asked.push(format!("{}/{}{key}", target.provider, target.model));
+            let act = stage.script.lock().expect("sound").pop_front();
+            async move {
+                let (status, headers) = act.unwrap_or((200, &[]));
+                if status == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let mut response = Response::builder().status(status);
+                for (name, value) in headers {
+                    response = response.header(*name, *value);
+                }
+                Ok(response.body(Full::new("{}")).expect("valid"))
+            }
+        }))
+    }
+
+    fn asked(&self) -> String {
+        std::mem::take(&mut *self.asked.lock().expect("sound")).join(" ")
+    }
+}
+
+fn router(stage: &Stage, keys: usize, models: Vec<Model>) -> Router<Upstream, Live> {
+    let table = Table::new(models).expect("sound");
+    Router::builder(Live::new(table))
+        .provider("a", stage.upstream(), keys)
+        .provider("b", stage.upstream(), 0)
+        .attempt_timeout(Duration::from_secs(20))
+        .build()
+}
+
+fn lone() -> Vec<Model> {
+    vec![Model::new("m").target(Candidate::new("a", "x"))]
+}
+
+fn pair() -> Vec<Model> {
+    let second = Candidate::new("b", "y").priority(1);
+    vec![
+        Model::new("m")
+            .target(Candidate::new("a", "x"))
+            .target(second),
+    ]
+}
+
+/// Status, code and attempts of one request.
+async fn ask(router: &Router<Upstream, Live>, model: &'static str) -> (u16, String, u32) {
+    let response = router
+        .clone()
+        .oneshot(Request::new(Body(model)))
+        .await
+        .expect("infallible");
+    let error = response.extensions().get::<Error>();
+    let code = error.and_then(Error::code).unwrap_or_default().to_owned();
+    let attempts = response.headers()["x-attempts"].to_str().expect("text");
+    let attempts = attempts.parse().expect("a number");
+    if let Some(served) = response.extensions().get::<Served>() {
+        assert_eq!(served.attempts, attempts);
+    }
+    (response.status().as_u16(), code, attempts)
+}
+
+fn is(status: u16, code: &str, attempts: u32) -> (u16, String, u32) {
+    (status, code.to_owned(), attempts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_failure_has_its_answer() {
+    for (act, status, code, attempts) in [
+        (400, 400, "invalid_request", 1),
+        (401, 502, "upstream_unauthorized", 1),
+        (402, 502, "upstream_unauthorized", 1),
+        (403, 502, "upstream_unauthorized", 1),
+        (404, 502, "upstream_model_not_found", 1),
+        (413, 400, "invalid_request", 1),
+        (422, 400, "invalid_request", 1),
+        (429, 429, "upstream_rate_limited", 3),
+        (500, 502, "bad_upstream_response", 3),
+        (503, 503, "upstream_overloaded", 3),
+        (529, 503, "upstream_overloaded", 3),
+        (408, 504, "upstream_timeout", 3),
+        (504, 504, "upstream_timeout", 3),
+        (0, 504, "upstream_timeout", 3),
+    ] {
+        let stage = Stage::new(&[(act, NONE); 3]);
+        let router = router(&stage, 0, lone());
+        assert_eq!(ask(&router, "m").await, is(status, code, attempts), "{act}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_is_not_seen() {
+    for act in [408, 429, 500, 503, 0] {
+        let stage = Stage::new(&[(act, &[])]);
+        assert_eq!(
+            ask(&router(&stage, 0, lone()), "m").await,
+            is(200, "", 2),
+            "{act}"
+        );
+        let stage = Stage::new(&[(act, &[])]);
+        assert_eq!(
+            ask(&router(&stage, 0, pair()), "m").await,
+            is(200, "", 2),
+            "{act}"
+        );
+        assert_eq!(stage.asked(), "a/x#0 b/y#0", "{act}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_model_stands_in() {
+    let stage = Stage::new(&[(503, &[]), (404, &[])]);
+    let models = vec![
+        Model::new("m")
+            .target(Candidate::new("a", "x"))
+            .fallback("n"),
+        Model::new("n").target(Candidate::new("b", "y")),
+    ];
+    assert_eq!(
+        ask(&router(&stage, 0, models), "m").await,
+        is(502, "upstream_model_not_found", 2)
+    );
+    assert_eq!(stage.asked(), "a/x#0 b/y#0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_key_is_remembered() {
+    let stage = Stage::new(&[(401, &[])]);
+    let router = router(&stage, 2, lone());
+    assert_eq!(ask(&router, "m").await, is(200, "", 2));
+    let first = stage.asked();
+    let good = first.split(' ').next_back().expect("two").to_owned();
+    for _ in 0..4 {
+        assert_eq!(ask(&router, "m").await, is(200, "", 1));
+        assert_eq!(stage.asked(), good);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limited_target_rests_as_long_as_it_said() {
+    let stage = Stage::new(&[(429, &[("retry-after", "30")])]);
+    let router = router(&stage, 0, lone());
+    assert_eq!(ask(&router, "m").await, is(429, "upstream_rate_limited", 1));
+    assert_eq!(ask(&router, "m").await, is(429, "upstream_rate_limited", 0));
+    assert_eq!(stage.asked(), "a/x#0");
+    tokio::time::advance(Duration::from_secs(26)).await;
+    let start = tokio::time::Instant::now();
+    assert_eq!(ask(&router, "m").await, is(200, "", 1));
+    assert!(start.elapsed() >= Duration::from_millis(3_900));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_upstream_down_is_hardly_amplified() {
+    let stage = Stage::new(&[(500, NONE); 3_000]);
+    let router = router(&stage, 0, pair());
+    for _ in 0..1_000 {
+        assert_ne!(ask(&router, "m").await.0, 200);
+    }
+    let asked = stage.asked().split(' ').count();
+    assert!(asked <= 1_100, "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_is_passed_by_and_probed_later() {
+    let stage = Stage::new(&[]);
+    let router = router(&stage, 0, pair());
+    for _ in 0..5 {
+        stage.script.lock().expect("sound").push_back((500, &[]));
+        assert_eq!(ask(&router, "m").await, is(200, "", 2));
+    }
+    stage.asked();
+    assert_eq!(ask(&router, "m").await, is(200, "", 1));
+    assert_eq!(stage.asked(), "b/y#0");
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(ask(&router, "m").await, is(200, "", 1));
+    assert_eq!(stage.asked(), "a/x#0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_kept_until_the_body_ends() {
+    let one = std::num::NonZeroU32::MIN;
+    let stage = Stage::new(&[]);
+    let models = vec![Model::new("m").target(Candidate::new("a", "x").max_concurrent(one))];
+    let router = router(&stage, 0, models);
+    let held = router.clone().oneshot(Request::new(Body("m"))).await;
+    assert_eq!(ask(&router, "m").await, is(503, "no_upstream", 0));
+    drop(held);
+    assert_eq!(ask(&router, "m").await, is(200, "", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_model_is_not_found() {
+    let stage = Stage::new(&[]);
+    assert_eq!(
+        ask(&router(&stage, 0, lone()), "z").await,
+        is(404, "model_not_found", 0)
+    );
+}
