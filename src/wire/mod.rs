@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of HTTP, of time or of the rest of the crate.
 
+pub mod chat;
 mod counting;
 pub mod json;
 pub mod request;
