@@ -6,7 +6,7 @@ use std::{
 use http::{HeaderName, request::Parts};
 use sha2::{Digest as _, Sha256};
 
-use crate::ext::Principal;
+use crate::{ext::Principal, parse::Chat};
 
 /// The longest key that is kept as it is, in bytes; of a longer one the SHA-256 is.
 const LONGEST: usize = 64;
@@ -109,6 +109,17 @@ pub struct ByHeader(pub HeaderName);
 impl KeyExtractor for ByHeader {
     fn key(&self, parts: &Parts) -> Option<Key> {
         Some(Key::new(parts.headers.get(&self.0)?.to_str().ok()?))
+    }
+}
+
+/// By the model asked for. Needs the parsed request: for rules of
+/// [`TokenLimitLayer`](super::TokenLimitLayer).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByModel;
+
+impl KeyExtractor for ByModel {
+    fn key(&self, parts: &Parts) -> Option<Key> {
+        Some(Key::new(parts.extensions.get::<Chat>()?.model()))
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`RateLimitLayer`] holds requests to limits in time and number before their body is read. Limits
 //! come attached to the caller's [`Principal`](crate::ext::Principal), or from [`Rule`]s that count
 //! by anything else; several hold at once, and a refusal consumes nothing anywhere.
+//! [`TokenLimitLayer`] does the same for tokens and money, which it reserves by an estimate and
+//! settles by the truth.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -47,6 +49,7 @@ mod service;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod zone;
 
 use layer::Settings;
@@ -54,7 +57,7 @@ use layer::Settings;
 pub use future::{Carry, ResponseFuture};
 pub use guard::RequestGuard;
 pub use headers::Fields;
-pub use key::{ByHeader, ByIp, ByPrincipal, ByTeam, Global, Key, KeyExtractor};
+pub use key::{ByHeader, ByIp, ByModel, ByPrincipal, ByTeam, Global, Key, KeyExtractor};
 pub use layer::{Mode, RateLimitLayer};
 pub use limiter::{Limiter, Stats};
 pub use limits::{Limit, Limits, Unit};
@@ -65,6 +68,7 @@ pub use service::RateLimit;
 pub use store::{
     Ask, Decision, Demand, Hold, Refusal, Report, Retry, Slots, Standing, Store, Weights,
 };
+pub use tokens::{Cached, TokenGuard, TokenLimit, TokenLimitLayer};
 pub use zone::Zone;
 
 const UNITS: [Unit; Unit::COUNT] = [

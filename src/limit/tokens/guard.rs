@@ -1,0 +1,120 @@
+use std::{fmt, sync::Arc};
+
+use http::Extensions;
+
+use super::layer::{Cached, Options};
+use crate::{
+    limit::{Carry, Hold, Unit, Weights, guard::Refused},
+    meter::{Ending, Settle, Tally},
+    observe::Gate,
+    wire::Usage,
+};
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Asked,
+    Answered,
+    Refused,
+}
+
+/// What `TokenLimit` holds while a request runs: its reservation.
+pub struct TokenGuard<H: Hold> {
+    hold: Option<H>,
+    stage: Stage,
+    input: u64,
+    model: Arc<str>,
+    options: Options,
+}
+
+impl<H: Hold> TokenGuard<H> {
+    pub(super) fn new(input: u64, model: Arc<str>, options: Options) -> Self {
+        Self {
+            hold: None,
+            stage: Stage::Waiting,
+            input,
+            model,
+            options,
+        }
+    }
+
+    /// What was used in truth, as far as it is known; `None` keeps the reservation.
+    fn used(&self, ending: &Ending, tally: Option<&Tally>) -> Option<Usage> {
+        if let Some(usage) = tally.and_then(Tally::usage) {
+            return Some(usage);
+        }
+        match (self.stage, ending) {
+            (Stage::Waiting | Stage::Refused, _) | (Stage::Asked, Ending::Failed(_)) => {
+                Some(Usage::new(0, 0))
+            }
+            // The provider has the prompt; nobody knows what it made of it.
+            (Stage::Asked, _) => Some(Usage::new(self.input, 0)),
+            (Stage::Answered, Ending::Complete)
+                if tally.is_none_or(|it| it.content_bytes() == 0) =>
+            {
+                None
+            }
+            (Stage::Answered, _) => {
+                let output = tally?.content_bytes().div_ceil(4);
+                Some(Usage::new(self.input, output))
+            }
+        }
+    }
+}
+
+impl<H: Hold> Carry<H> for TokenGuard<H> {
+    const GATE: Gate = Gate::Tokens;
+
+    fn carry(&mut self, hold: H) {
+        self.hold = Some(hold);
+    }
+
+    fn begin(&mut self) {
+        self.stage = Stage::Asked;
+    }
+
+    fn answered(&mut self, success: bool, extensions: &Extensions) {
+        let refused = extensions.get::<Refused>().is_some();
+        self.stage = if success && !refused {
+            Stage::Answered
+        } else {
+            Stage::Refused
+        };
+    }
+}
+
+impl<H: Hold> Settle for TokenGuard<H> {
+    fn settle(mut self, ending: Ending, tally: Option<&Tally>) {
+        let Some(hold) = self.hold.take() else {
+            return;
+        };
+        if self.stage == Stage::Waiting {
+            return;
+        }
+        let mut actual = Weights::new();
+        if let Some(usage) = self.used(&ending, tally) {
+            let free = match self.options.cached {
+                Cached::Counts => 0,
+                Cached::Free => usage.cached_input,
+            };
+            let input = usage.input.saturating_sub(free);
+            actual = actual
+                .with(Unit::Tokens, input.saturating_add(usage.output))
+                .with(Unit::InputTokens, input)
+                .with(Unit::OutputTokens, usage.output);
+            if let Some(price) = &self.options.price {
+                actual = actual.with(Unit::Money, price(&self.model, &usage));
+            }
+        }
+        hold.settle(&actual);
+    }
+}
+
+impl<H: Hold> fmt::Debug for TokenGuard<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenGuard")
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    TokenGuard,
+    layer::{Options, Requests},
+};
+use crate::{
+    body::Reply,
+    limit::{Ask, Limiter, Memory, ResponseFuture, Settings, Store, Unit, Weights},
+    meter::Metered,
+    parse::{Chat, ChatBody},
+    wire::Usage,
+};
+
+/// Holds requests to limits on tokens and money. See
+/// [`TokenLimitLayer`](crate::limit::TokenLimitLayer).
+#[derive(Clone, Debug)]
+pub struct TokenLimit<S, St = Memory> {
+    inner: S,
+    limiter: Limiter<St>,
+    settings: Settings,
+    options: Options,
+}
+
+impl<S, St> TokenLimit<S, St> {
+    pub(super) const fn new(
+        inner: S,
+        limiter: Limiter<St>,
+        settings: Settings,
+        options: Options,
+    ) -> Self {
+        Self {
+            inner,
+            limiter,
+            settings,
+            options,
+        }
+    }
+}
+
+impl Options {
+    fn weights(&self, chat: &Chat, output: u64) -> Weights {
+        let input = chat.input_estimate();
+        let mut weights = Weights::new()
+            .with(Unit::Tokens, input.saturating_add(output))
+            .with(Unit::InputTokens, input)
+            .with(Unit::OutputTokens, output);
+        if let Some(price) = &self.price {
+            weights = weights.with(Unit::Money, price(chat.model(), &Usage::new(input, output)));
+        }
+        if self.requests == Requests::Here {
+            weights = weights.with(Unit::Requests, 1).with_slot();
+        }
+        weights
+    }
+
+    /// What a request reserves: its own maximum as it stands, our expectation cut to what every
+    /// limit can hold beside the prompt.
+    fn reserve(&self, chat: &Chat, ask: &mut Ask) {
+        let answers = u64::from(chat.n());
+        if let Some(most) = chat.max_output_tokens() {
+            ask.weights = self.weights(chat, most.saturating_mul(answers));
+            return;
+        }
+        let least = self.weights(chat, 0);
+        let mut wanted = self.weights(chat, self.expected.saturating_mul(answers));
+        for limit in ask.demands.iter().flat_map(|demand| demand.limits.list()) {
+            if let (Some(least), Some(amount)) = (least.get(limit.unit), wanted.get(limit.unit)) {
+                let most = limit.window.capacity().max(least);
+                wanted = wanted.with(limit.unit, amount.min(most));
+            }
+        }
+        ask.weights = wanted;
+    }
+}
+
+impl<S, St, R> Service<Request<ChatBody>> for TokenLimit<S, St>
+where
+    S: Service<Request<ChatBody>, Response = Response<R>> + Clone,
+    St: Store,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<Reply<Metered<R, TokenGuard<St::Hold>>>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, St, ChatBody, TokenGuard<St::Hold>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
+        // The clone takes the place of the ready one, which goes into the future.
+        let inner = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, inner);
+        let (mut parts, body) = request.into_parts();
+        let chat = body.chat();
+        // For rules that count by model.
+        parts.extensions.insert(chat.clone());
+        let mut ask = self.limiter.ask(&parts, Weights::new());
+        self.options.reserve(chat, &mut ask);
+        let guard = TokenGuard::new(
+            chat.input_estimate(),
+            Arc::from(chat.model()),
+            self.options.clone(),
+        );
+        let request = Request::from_parts(parts, body);
+        ResponseFuture::new(ready, request, ask, guard, &self.limiter, &self.settings)
+    }
+}

@@ -1,0 +1,188 @@
+use std::{convert::Infallible, time::Duration};
+
+use http::{Request, Response, StatusCode};
+use tower::{ServiceExt as _, service_fn};
+use tower_layer::Layer as _;
+
+use super::*;
+use crate::{
+    body::Full,
+    ext::Principal,
+    limit::{Limits, Rate, Report, tests::limiter},
+    meter::Tally,
+    parse::ChatBody,
+    wire::Usage,
+};
+
+const PLAIN: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+
+fn asking(limits: &Limits, text: &'static str) -> Request<Full> {
+    let mut request = Request::new(Full::new(text));
+    *request.method_mut() = http::Method::POST;
+    request
+        .extensions_mut()
+        .insert(Principal::new("acme").attach(limits.clone()));
+    request
+}
+
+fn with_max(tokens: u64) -> &'static str {
+    let text = PLAIN.replace("}]}", &format!("}}],\"max_tokens\":{tokens}}}"));
+    Box::leak(text.into_boxed_str())
+}
+
+/// Answers with this usage in the tally, or without a tally.
+fn answering(
+    usage: Option<Usage>,
+    status: StatusCode,
+) -> impl tower_service::Service<
+    Request<ChatBody>,
+    Response = Response<Full>,
+    Error = Infallible,
+    Future = std::future::Ready<Result<Response<Full>, Infallible>>,
+> + Clone {
+    service_fn(move |_: Request<ChatBody>| {
+        let mut response = Response::new(Full::new("{}"));
+        *response.status_mut() = status;
+        if let Some(usage) = usage {
+            let tally = Tally::new();
+            tally.record_usage(usage);
+            response.extensions_mut().insert(tally);
+        }
+        std::future::ready(Ok(response))
+    })
+}
+
+fn remaining(report: &Report) -> (u64, u64) {
+    let tokens = report.tokens.expect("a limit on tokens");
+    (tokens.remaining, tokens.debt)
+}
+
+#[tokio::test]
+async fn the_estimate_is_settled_by_the_usage() {
+    let (limiter, _) = limiter();
+    let layer = TokenLimitLayer::new(limiter.clone());
+    let limits = Limits::new().tokens_per_minute(10_000);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let app = layer.layer(answering(Some(Usage::new(10, 20)), StatusCode::OK));
+    let response = app
+        .oneshot(asking(&limits, with_max(5000)))
+        .await
+        .expect("infallible");
+    let left: u64 = response.headers()["x-ratelimit-remaining-tokens"]
+        .to_str()
+        .expect("text")
+        .parse()
+        .expect("a number");
+    assert!((4900..5000).contains(&left), "{left}");
+    drop(response);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(remaining(&report), (9970, 0));
+}
+
+#[tokio::test]
+async fn debt_is_carried_shown_and_waited_for() {
+    let (limiter, clock) = limiter();
+    let layer = TokenLimitLayer::new(limiter.clone());
+    let limits = Limits::new().tokens_per_minute(600);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let app = layer.layer(answering(Some(Usage::new(0, 900)), StatusCode::OK));
+    drop(app.clone().oneshot(asking(&limits, PLAIN)).await);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(remaining(&report), (0, 300));
+    let refused = app
+        .clone()
+        .oneshot(asking(&limits, with_max(1)))
+        .await
+        .expect("infallible");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let ms = refused.headers()["retry-after-ms"].to_str().expect("text");
+    clock.advance(Duration::from_millis(ms.parse().expect("a number")));
+    let response = app
+        .oneshot(asking(&limits, with_max(1)))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_default_never_refuses_a_first_call_but_a_maximum_may() {
+    let (limiter, _) = limiter();
+    let layer = TokenLimitLayer::new(limiter).expect(1_000_000);
+    let limits = Limits::new()
+        .tokens_per_minute(100)
+        .output_tokens(Rate::per_day(50));
+    let app = layer.layer(answering(None, StatusCode::OK));
+    let never = app
+        .clone()
+        .oneshot(asking(&limits, with_max(101)))
+        .await
+        .expect("infallible");
+    assert_eq!(never.headers()["x-should-retry"], "false");
+    let first = app
+        .oneshot(asking(&limits, PLAIN))
+        .await
+        .expect("infallible");
+    assert_eq!(first.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_failed_or_was_never_polled_costs_nothing() {
+    let (limiter, _) = limiter();
+    let layer = TokenLimitLayer::new(limiter.clone());
+    let limits = Limits::new().tokens_per_minute(10_000);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let app = layer.layer(answering(None, StatusCode::BAD_GATEWAY));
+    drop(app.clone().oneshot(asking(&limits, PLAIN)).await);
+    drop(app.clone().oneshot(asking(&limits, PLAIN)));
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(remaining(&report), (10_000, 0));
+    let silent = layer.layer(answering(None, StatusCode::OK));
+    drop(silent.oneshot(asking(&limits, with_max(1000))).await);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert!(
+        remaining(&report).0 < 9000,
+        "without a tally the reservation stays"
+    );
+}
+
+#[tokio::test]
+async fn steady_load_below_the_limit_is_never_refused() {
+    let (limiter, clock) = limiter();
+    let layer = TokenLimitLayer::new(limiter).count_requests();
+    let limits = Limits::new()
+        .tokens_per_minute(500_000)
+        .requests_per_minute(600);
+    let app = layer.layer(answering(Some(Usage::new(300, 500)), StatusCode::OK));
+    // 600 requests of 800 tokens a minute, for ten minutes.
+    for _ in 0..6000 {
+        let response = app
+            .clone()
+            .oneshot(asking(&limits, with_max(1000)))
+            .await
+            .expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK);
+        clock.advance(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test]
+async fn cached_tokens_may_be_free_and_money_is_counted() {
+    let (limiter, _) = limiter();
+    let limits = Limits::new()
+        .tokens_per_minute(10_000)
+        .money(Rate::per_day(1_000_000));
+    let caller = Principal::new("acme").attach(limits.clone());
+    let layer = TokenLimitLayer::new(limiter.clone())
+        .cached(Cached::Free)
+        .price(|model, usage| {
+            assert_eq!(model, "m");
+            usage.output * 10
+        });
+    let mut usage = Usage::new(100, 7);
+    usage.cached_input = 90;
+    let app = layer.layer(answering(Some(usage), StatusCode::OK));
+    drop(app.oneshot(asking(&limits, PLAIN)).await);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(remaining(&report), (9983, 0));
+    assert_eq!(report.money.expect("a limit").remaining, 999_930);
+}
