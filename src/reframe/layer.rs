@@ -138,6 +138,14 @@ impl<T> ReframeLayer<T> {
     }
 }
 
+impl<T: Clone> ReframeLayer<T> {
+    /// The bare service, for where the request has been parsed already and nothing is to be
+    /// wrapped around it.
+    pub fn alone<S>(&self, inner: S) -> Reframe<S, T> {
+        Reframe::new(inner, Arc::clone(&self.settings), self.timer.clone())
+    }
+}
+
 impl<T> fmt::Debug for ReframeLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReframeLayer")
@@ -150,10 +158,6 @@ impl<S, T: Timer> Layer<S> for ReframeLayer<T> {
     type Service = Parse<Reframe<S, T>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Parse::new(Reframe::new(
-            inner,
-            Arc::clone(&self.settings),
-            self.timer.clone(),
-        ))
+        Parse::new(self.alone(inner))
     }
 }
