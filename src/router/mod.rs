@@ -23,6 +23,7 @@
 //! ```
 
 mod body;
+pub mod commit;
 mod course;
 mod fault;
 mod plan;
@@ -33,6 +34,7 @@ mod state;
 mod tests;
 
 pub use body::ResponseBody;
+pub use commit::{Commit, CommitLayer};
 pub use plan::{Balance, Candidate, Live, Model, Plan, Route, Table, TableError};
 pub use policy::{Blame, Next, Policy};
 pub use service::{Ask, Builder, ResponseFuture, Router};
