@@ -20,6 +20,7 @@ use tower_completions::{
     observe::{Breaker, Event, Gate, Observe, Watch},
     parse::ParseLayer,
     provider::{Provider, openai::OpenAi},
+    router::{Candidate, Model, Router, Table},
     telemetry::{Meter, TelemetryLayer, Trace, names},
     wire::Usage,
 };
@@ -291,4 +292,52 @@ fn the_dashboard_shows_every_metric_and_no_other() {
             );
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_router_tells_its_plan_and_each_attempt() {
+    let table = Table::new([
+        Model::new("first")
+            .target(Candidate::new("acme", "mock/overloaded"))
+            .fallback("second"),
+        Model::new("second").target(Candidate::new("acme", "mock/echo")),
+    ])
+    .expect("a table");
+    let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+    let provider = Provider::new("acme", Upstream::new(), translate);
+    let router = Router::builder(table).provider("acme", provider, 1).build();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let layer = TelemetryLayer::new(move |_: &http::request::Parts| {
+        let notes = Arc::clone(&notes);
+        Watch::new(move |event: &Event<'_>| {
+            let line = match event {
+                Event::Routed { model, targets } => format!("{model} of {targets}"),
+                Event::Attempting { number, target } => format!("{number} {}", target.model),
+                Event::Attempt { number, error, .. } => {
+                    format!("{number} failed: {}", error.is_some())
+                }
+                Event::Finished(end) => format!("{}", end.served.expect("served").id),
+                _ => return,
+            };
+            notes.lock().expect("unpoisoned").push(line);
+        })
+    });
+    let service = layer.layer(ParseLayer::new().layer(router));
+    let response = service
+        .oneshot(ask("first", false))
+        .await
+        .expect("an answer");
+    response.into_body().collect().await.expect("whole");
+    assert_eq!(
+        *told.lock().expect("unpoisoned"),
+        [
+            "first of 2",
+            "1 mock/overloaded",
+            "1 failed: true",
+            "2 mock/echo",
+            "2 failed: false",
+            "second",
+        ]
+    );
 }

@@ -34,6 +34,7 @@ use crate::{
     error::{Class, Error, Kind},
     ext::Served,
     meter::Tally,
+    observe::{Event, Watch},
     parse::ChatBody,
     time::{DefaultTimer, Timer},
 };
@@ -238,6 +239,11 @@ where
         let shared = Arc::clone(&self.shared);
         shared.rules.budget.request(shared.rules.percent);
         let course = shared.route.plan(body.model(), &parts).map(Course::new);
+        if let Ok(Course { plan, .. }) = &course {
+            let targets = plan.groups.iter().map(|group| group.candidates.len()).sum();
+            let model = plan.groups.first().map_or("", |group| &*group.id);
+            Watch::tell(&parts.extensions, || Event::Routed { model, targets });
+        }
         let deadline = shared.timer.now() + shared.total_timeout;
         ResponseFuture {
             run: Run {
@@ -347,6 +353,10 @@ where
                                 Request::from_parts(run.parts.clone(), run.body.again());
                             let target = course.target(&place);
                             let provider = &shared.providers[&target.provider];
+                            Watch::tell(&run.parts.extensions, || Event::Attempting {
+                                number: course.attempts() + 1,
+                                target: &target,
+                            });
                             request.extensions_mut().insert(target);
                             let since = shared.timer.now();
                             let until = (since + shared.attempt_timeout).min(run.deadline);
@@ -371,10 +381,10 @@ where
                     place,
                     since,
                 } => {
+                    let took = || shared.timer.now().saturating_duration_since(*since);
                     let result = match call.poll(cx) {
                         Poll::Ready(Ok(response)) => {
-                            let took = shared.timer.now().saturating_duration_since(*since);
-                            answer(response).map(|response| (response, took))
+                            answer(response).map(|response| (response, took()))
                         }
                         Poll::Ready(Err(error)) => Err(unreachable(error.into())),
                         Poll::Pending => {
@@ -382,12 +392,16 @@ where
                             Err(fault::timeout("the upstream took too long"))
                         }
                     };
-                    (
-                        place
-                            .take()
-                            .expect("an attempt holds its place until it ends"),
-                        result,
-                    )
+                    let place = place
+                        .take()
+                        .expect("an attempt holds its place until it ends");
+                    Watch::tell(&run.parts.extensions, || Event::Attempt {
+                        number: course.attempts() + 1,
+                        target: &place.candidate.target,
+                        error: result.as_ref().err(),
+                        took: took(),
+                    });
+                    (place, result)
                 }
             };
             match result {
