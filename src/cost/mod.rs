@@ -1,1 +1,34 @@
 //! Prices, balances and what a request is charged.
+//!
+//! [`Cost`] prices a request at its [`PriceBook`], holds what it may cost at most on the caller's
+//! account in a [`Ledger`], and settles once with what it did cost, whatever ends it. Amounts are
+//! whole picodollars; nothing is rounded but the one sum of a request, half to even.
+//!
+//! ```
+//! use tower_completions::{cost::{Price, Usd}, wire::Usage};
+//!
+//! let price = Price::new("1.25", "10")?.cached_input("0.625")?;
+//! let mut usage = Usage::new(262_960, 1_744);
+//! usage.cached_input = 257_955;
+//! assert_eq!(price.of(&usage).to_string(), "0.184918125");
+//! # Ok::<(), tower_completions::cost::NotAnAmount>(())
+//! ```
+
+mod body;
+mod future;
+mod guard;
+mod layer;
+mod ledger;
+mod member;
+mod price;
+mod service;
+mod usd;
+
+pub use body::ResponseBody;
+pub use future::ResponseFuture;
+pub use guard::Receipt;
+pub use layer::CostLayer;
+pub use ledger::{Denied, Ledger, MemoryHold, MemoryLedger, Statement};
+pub use price::{Price, PriceBook, Prices};
+pub use service::Cost;
+pub use usd::{NotAnAmount, Usd};

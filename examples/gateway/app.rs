@@ -1,0 +1,265 @@
+//! From the configuration to the running gateway, out of the crate's public parts.
+
+use std::{collections::HashMap, convert::Infallible, num::NonZeroU32, sync::Arc};
+
+use http::Response;
+use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower_completions::{
+    Principal,
+    auth::Keys,
+    body::BoxBody,
+    cost::{MemoryLedger, NotAnAmount, Price, Prices},
+    limit::{Limiter, Limits},
+    mock,
+    models::Card,
+    parse::{ChatBody, ReadLimits},
+    provider::{Provider, client::Client, openai::OpenAi},
+    reframe::{self, ReframeLayer},
+    router::{Candidate, Model, Router, Table},
+    stack::Gateway,
+    validate::{Models, ValidateLayer},
+};
+
+use crate::{
+    config::{Config, ModelName},
+    routes::{Completions, Routes},
+};
+
+type Error = Box<dyn std::error::Error>;
+type Upstream = BoxCloneSyncService<http::Request<ChatBody>, Response<BoxBody>, Infallible>;
+
+/// What runs when there is no file: the mock with all that it can act out, and the key sk-demo.
+pub fn built_in() -> String {
+    let mut text = String::from(
+        "[[providers]]\nname = \"mock\"\nkind = \"mock\"\n\n[[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n\
+         balance = \"5.00\"\nrequests_per_minute = 60\ntokens_per_minute = 100000\nmax_concurrent = 8\n",
+    );
+    for model in mock::MODELS {
+        text.push_str(&format!(
+            "\n[[models]]\nid = \"{id}\"\ntargets = [{{ provider = \"mock\", model = \"{id}\" }}]\n\
+             price = {{ input = \"0.15\", cached_input = \"0.075\", output = \"0.60\" }}\n",
+            id = model.id
+        ));
+    }
+    text
+}
+
+/// What the file asks for and this gateway does not have, each by its name.
+pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
+    let mut missing = Vec::new();
+    for (at, provider) in config.providers.iter().enumerate() {
+        if !["openai", "mock"].contains(&provider.kind.as_str()) {
+            missing.push(format!(
+                "providers[{at}].kind: {:?} is not supported yet, only openai and mock are",
+                provider.kind
+            ));
+        }
+    }
+    for (name, store) in [("ledger", &config.ledger), ("limits", &config.limits)] {
+        if store != "memory" {
+            let scheme = store.split(':').next().unwrap_or_default();
+            missing.push(format!(
+                "{name}.store: {scheme:?} is not supported yet, only memory is"
+            ));
+        }
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(missing)
+    }
+}
+
+pub struct App {
+    routes: Routes,
+}
+
+impl App {
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        let keys = Keys::new();
+        let ledger = MemoryLedger::new();
+        for key in &config.keys {
+            let mut limits = Limits::new();
+            if let Some(requests) = key.requests_per_minute {
+                limits = limits.requests_per_minute(requests);
+            }
+            if let Some(tokens) = key.tokens_per_minute {
+                limits = limits.tokens_per_minute(tokens);
+            }
+            if let Some(slots) = key.max_concurrent {
+                limits = limits.max_concurrent(slots);
+            }
+            if let Some(balance) = &key.balance {
+                ledger.grant(&key.name, balance.parse()?);
+            }
+            let principal = Principal::new(key.name.as_str())
+                .with_models(key.models.iter().map(String::as_str))
+                .attach(limits);
+            keys.insert_digest(key.digest, principal);
+        }
+
+        let limiter = Limiter::new();
+        let names = Names::new(config);
+        let gateway = Gateway::builder(keys.clone())
+            .dialect(config.dialect.clone())
+            .cost(prices(config)?, ledger.clone())
+            .limiter(limiter.clone())
+            .read_limits(
+                ReadLimits::default()
+                    .max_bytes(config.body.max_bytes)
+                    .idle_timeout(config.body.idle_timeout)
+                    .timeout(config.body.timeout),
+            )
+            .validate(ValidateLayer::new(config.dialect.clone()).models(names))
+            .reframe(
+                ReframeLayer::new(config.dialect.clone())
+                    .model_name(match config.model_name {
+                        ModelName::Asked => reframe::ModelName::Asked,
+                        ModelName::Served => reframe::ModelName::Served,
+                    })
+                    .first_event_timeout(config.stream.first_event_timeout)
+                    .idle_timeout(config.stream.idle_timeout)
+                    .keep_alive(config.stream.keep_alive),
+            )
+            .models(config.models.iter().map(card))
+            .build(router(config)?);
+        let completions: Completions = BoxCloneSyncService::new(gateway);
+        Ok(Self {
+            routes: Routes::new(completions, keys, ledger, limiter),
+        })
+    }
+
+    pub fn service(&self) -> Routes {
+        self.routes.clone()
+    }
+}
+
+fn card(model: &crate::config::Model) -> Card {
+    let owner = model
+        .id
+        .split_once('/')
+        .map_or("gateway", |(owner, _)| owner);
+    let card = Card::new(model.id.as_str()).owned_by(owner);
+    model
+        .aliases
+        .iter()
+        .fold(card, |card, alias| card.alias(alias.as_str()))
+}
+
+/// Prices under every name that a client may use.
+fn prices(config: &Config) -> Result<Prices, NotAnAmount> {
+    let mut prices = Prices::new();
+    for model in &config.models {
+        for name in std::iter::once(&model.id).chain(&model.aliases) {
+            if let Some(classes) = &model.price {
+                prices = prices.with(name, price(classes)?);
+            }
+            prices = prices.with_fallbacks(name, model.fallbacks.iter().map(String::as_str));
+        }
+    }
+    Ok(prices)
+}
+
+fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
+    let find = |wanted: &str| {
+        classes
+            .iter()
+            .find(|(class, _)| *class == wanted)
+            .map(|(_, usd)| usd.as_str())
+    };
+    let mut price = Price::new(find("input").unwrap_or("0"), find("output").unwrap_or("0"))?;
+    for (class, usd) in classes {
+        price = match *class {
+            "cached_input" => price.cached_input(usd)?,
+            "cache_write" => price.cache_write(usd)?,
+            "cache_write_1h" => price.cache_write_1h(usd)?,
+            "reasoning" => price.reasoning(usd)?,
+            "audio_input" => price.audio_input(usd)?,
+            "audio_output" => price.audio_output(usd)?,
+            "request" => price.request(usd)?,
+            _ => price,
+        };
+    }
+    Ok(price)
+}
+
+fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
+    let mut models = Vec::new();
+    for model in &config.models {
+        let mut entry = Model::new(model.id.as_str());
+        for alias in &model.aliases {
+            entry = entry.alias(alias.as_str());
+        }
+        for target in &model.targets {
+            let candidate = Candidate::new(target.provider.as_str(), target.model.as_str());
+            entry = entry.target(candidate.weight(target.weight));
+        }
+        for fallback in &model.fallbacks {
+            entry = entry.fallback(fallback.as_str());
+        }
+        models.push(entry);
+    }
+    let client = Client::default();
+    let mut router = Router::builder(Table::new(models)?)
+        .attempts(NonZeroU32::new(config.routing.attempts).unwrap_or(NonZeroU32::MIN))
+        .attempt_timeout(config.routing.attempt_timeout)
+        .total_timeout(config.routing.total_timeout);
+    for provider in &config.providers {
+        let keys = provider.api_keys.iter().map(String::as_str);
+        let name = provider.name.as_str();
+        let service = if provider.kind == "mock" {
+            let translate = OpenAi::new("http://mock/v1")?;
+            boxed(Provider::new(name, mock::Upstream::new(), translate).with_keys(keys))
+        } else {
+            let base_url = provider
+                .base_url
+                .as_deref()
+                .unwrap_or("https://api.openai.com/v1");
+            boxed(Provider::new(name, client.clone(), OpenAi::new(base_url)?).with_keys(keys))
+        };
+        router = router.provider(name, service, provider.api_keys.len().max(1));
+    }
+    Ok(router.build())
+}
+
+fn boxed<C, T, B>(provider: Provider<C, T>) -> Upstream
+where
+    Provider<C, T>: tower::Service<http::Request<ChatBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    <Provider<C, T> as tower::Service<http::Request<ChatBody>>>::Future: Send,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<tower_completions::body::BoxError>,
+{
+    BoxCloneSyncService::new(
+        provider.map_response(|response: Response<B>| response.map(BoxBody::new)),
+    )
+}
+
+/// Which models there are, and what they are also called.
+struct Names(HashMap<String, Arc<str>>);
+
+impl Names {
+    fn new(config: &Config) -> Self {
+        let mut names = HashMap::new();
+        for model in &config.models {
+            let id: Arc<str> = Arc::from(model.id.as_str());
+            for name in std::iter::once(&model.id).chain(&model.aliases) {
+                names.insert(name.clone(), Arc::clone(&id));
+            }
+        }
+        Self(names)
+    }
+}
+
+impl Models for Names {
+    fn id(&self, name: &str) -> Arc<str> {
+        self.0.get(name).map_or_else(|| Arc::from(name), Arc::clone)
+    }
+
+    fn knows(&self, model: &str) -> bool {
+        self.0.contains_key(model)
+    }
+}

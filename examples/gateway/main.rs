@@ -1,0 +1,119 @@
+//! An OpenAI-compatible gateway put together from the crate's public layers.
+//!
+//! ```text
+//! cargo run --example gateway                                   the built-in mock, key sk-demo
+//! cargo run --release --example gateway -- --config FILE        everything from the file
+//! cargo run --example gateway -- --config FILE --check          only reads the file: 0 or 2
+//! ```
+
+#![allow(missing_docs, unreachable_pub, reason = "a program, not a library")]
+
+mod app;
+mod config;
+mod read;
+mod routes;
+mod server;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use tokio::{net::TcpListener, signal::unix};
+
+use crate::{app::App, config::Config};
+
+/// How long open requests may take after a signal to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// An OpenAI-compatible gateway in front of many providers.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The configuration file; without it, a mock provider and the key sk-demo.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on, over the file's; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Reads the configuration, reports every mistake, and ends.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+
+    let name = args
+        .config
+        .as_ref()
+        .map_or("the built-in configuration".into(), |path| {
+            path.display().to_string()
+        });
+    let read = match &args.config {
+        Some(path) => Config::read(path),
+        None => Config::parse(&app::built_in()),
+    };
+    let config = read.and_then(|config| app::unsupported(&config).map(|()| config));
+    let config = match config {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("{name}: {mistake}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    if args.check {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(config, &args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config, args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    let listen = args.listen.unwrap_or(config.listen);
+    let app = App::new(&config)?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let addr = listener.local_addr()?;
+    println!("listening on http://{addr}");
+    if args.config.is_none() {
+        eprintln!("a page to play with: http://{addr}/");
+        eprintln!(
+            "or try: curl http://{addr}/v1/chat/completions -H 'authorization: Bearer sk-demo' \
+             -H 'content-type: application/json' -d '{{\"model\":\"mock/echo\",\"messages\":\
+             [{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'"
+        );
+    }
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server::serve(listener, app.service(), stop, GRACE).await;
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Reading TOML so that every mistake is reported at once, each with its key and what was expected.
+
+use std::{
+    collections::BTreeSet,
+    fmt::{Display, Write as _},
+    ops::RangeInclusive,
+};
+
+use toml::{Table, Value};
+
+/// The mistakes found so far.
+#[derive(Debug, Default)]
+pub struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    pub fn add(&mut self, key: &str, expected: impl Display) {
+        self.0.push(format!("{key}: {expected}"));
+    }
+
+    pub fn into_lines(self) -> Vec<String> {
+        self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// One table of the file. Asking for a key marks it as known; [`Section::finish`] reports the rest.
+#[derive(Debug)]
+pub struct Section {
+    path: String,
+    table: Table,
+    known: BTreeSet<&'static str>,
+}
+
+impl Section {
+    pub fn new(path: impl Into<String>, table: Table) -> Self {
+        Self {
+            path: path.into(),
+            table,
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// The full path of a key of this table.
+    pub fn key(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.insert(name);
+        self.table.get(name).cloned()
+    }
+
+    pub fn string(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => expand(&self.key(name), &text, mistakes),
+            other => {
+                mistakes.add(
+                    &self.key(name),
+                    format!("expected a string, got {}", kind(&other)),
+                );
+                None
+            }
+        }
+    }
+
+    pub fn required(&mut self, name: &'static str, mistakes: &mut Mistakes) -> String {
+        if !self.has(name) {
+            self.known.insert(name);
+            mistakes.add(&self.key(name), "is missing, expected a string");
+            return String::new();
+        }
+        match self.string(name, mistakes) {
+            Some(text) if text.is_empty() => {
+                mistakes.add(&self.key(name), "must not be empty");
+                text
+            }
+            text => text.unwrap_or_default(),
+        }
+    }
+
+    pub fn integer(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        mistakes: &mut Mistakes,
+    ) -> Option<u64> {
+        let value = self.take(name)?;
+        let expected = format!(
+            "expected an integer from {} to {}",
+            range.start(),
+            range.end()
+        );
+        match value.as_integer().map(u64::try_from) {
+            Some(Ok(number)) if range.contains(&number) => Some(number),
+            Some(_) => {
+                mistakes.add(&self.key(name), format!("{expected}, got {value}"));
+                None
+            }
+            None => {
+                mistakes.add(&self.key(name), format!("{expected}, got {}", kind(&value)));
+                None
+            }
+        }
+    }
+
+    pub fn strings(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<Vec<String>> {
+        let items = self.array(name, mistakes)??;
+        let mut found = Vec::new();
+        for (at, item) in items.into_iter().enumerate() {
+            let key = format!("{}[{at}]", self.key(name));
+            match item {
+                Value::String(text) => found.extend(expand(&key, &text, mistakes)),
+                other => mistakes.add(&key, format!("expected a string, got {}", kind(&other))),
+            }
+        }
+        Some(found)
+    }
+
+    fn array(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<Option<Vec<Value>>> {
+        match self.take(name)? {
+            Value::Array(items) => Some(Some(items)),
+            other => {
+                mistakes.add(
+                    &self.key(name),
+                    format!("expected an array, got {}", kind(&other)),
+                );
+                Some(None)
+            }
+        }
+    }
+
+    /// A table of this table; an empty one when it is absent.
+    pub fn section(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Self {
+        let path = self.key(name);
+        match self.take(name) {
+            None => Self::new(path, Table::new()),
+            Some(Value::Table(table)) => Self::new(path, table),
+            Some(other) => {
+                mistakes.add(&path, format!("expected a table, got {}", kind(&other)));
+                Self::new(path, Table::new())
+            }
+        }
+    }
+
+    /// An array of tables; none when it is absent.
+    pub fn sections(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Vec<Self> {
+        let items = self.array(name, mistakes).flatten().unwrap_or_default();
+        let path = self.key(name);
+        let mut found = Vec::new();
+        for (at, item) in items.into_iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            match item {
+                Value::Table(table) => found.push(Self::new(path, table)),
+                other => mistakes.add(&path, format!("expected a table, got {}", kind(&other))),
+            }
+        }
+        found
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub fn finish(self, mistakes: &mut Mistakes) {
+        for name in self
+            .table
+            .keys()
+            .filter(|name| !self.known.contains(name.as_str()))
+        {
+            let mut expected = String::from("is not a known key, expected one of");
+            for (at, known) in self.known.iter().enumerate() {
+                let comma = if at == 0 { "" } else { "," };
+                let _ = write!(expected, "{comma} {known}");
+            }
+            mistakes.add(&self.key(name), expected);
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a string",
+        Value::Integer(_) => "an integer",
+        Value::Float(_) => "a float",
+        Value::Boolean(_) => "a boolean",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a table",
+    }
+}
+
+/// Puts in the environment for each `${NAME}`.
+fn expand(key: &str, text: &str, mistakes: &mut Mistakes) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, after)) = after.split_once('}') else {
+            mistakes.add(key, "`${` without `}`");
+            return None;
+        };
+        out.push_str(before);
+        match std::env::var(name) {
+            Ok(value) => out.push_str(&value),
+            Err(_) => {
+                mistakes.add(key, format!("the environment has no variable {name}"));
+                return None;
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Some(out)
+}

@@ -1,0 +1,149 @@
+//! The gateway's own routes beside the completions endpoint.
+
+use std::{convert::Infallible, future::Future, pin::Pin, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use hyper::{body::Incoming, service::Service};
+use serde_json::{Value, json};
+use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower_completions::{
+    Dialect, Error, Principal,
+    auth::{Keys, credential},
+    body::{BoxBody, Full},
+    cost::MemoryLedger,
+    error::Kind,
+    limit::{Limiter, Limits, Report, Standing},
+};
+
+pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
+
+const PAGE: &str = include_str!("page.html");
+
+#[derive(Clone)]
+pub struct Routes {
+    completions: Completions,
+    keys: Keys,
+    ledger: MemoryLedger,
+    limiter: Limiter,
+}
+
+impl Routes {
+    pub fn new(
+        completions: Completions,
+        keys: Keys,
+        ledger: MemoryLedger,
+        limiter: Limiter,
+    ) -> Self {
+        Self {
+            completions,
+            keys,
+            ledger,
+            limiter,
+        }
+    }
+
+    /// `GET /v1/key`: what the calling key has, and what is left of it.
+    async fn key(&self, headers: &HeaderMap) -> Response<BoxBody> {
+        let caller = credential(headers).and_then(|key| self.keys.find(key));
+        let Some(caller) = caller else {
+            return refuse(Error::new(
+                Kind::Authentication,
+                "Incorrect API key provided. Send it as `Authorization: Bearer <key>`.",
+            ));
+        };
+        let report = match self.limiter.standing(&caller).await {
+            Ok(report) => report,
+            Err(error) => return refuse(error),
+        };
+        answer(
+            "application/json",
+            self.describe(&caller, &report).to_string(),
+        )
+    }
+
+    fn describe(&self, caller: &Principal, report: &Report) -> Value {
+        let statement = self.ledger.statement(caller.id());
+        let slots = report
+            .concurrent
+            .map(|slots| json!({ "limit": slots.limit, "in_use": slots.in_use }));
+        let unlimited = json!({ "limit": null, "in_use": 0 });
+        let concurrent = caller
+            .get::<Limits>()
+            .and_then(Limits::concurrent)
+            .and(slots);
+        json!({ "data": {
+            "name": caller.id(),
+            "currency": "USD",
+            "balance": statement.balance().map(|balance| balance.to_string()),
+            "held": statement.held.to_string(),
+            "spent": statement.spent.to_string(),
+            "requests": window(report.requests),
+            "tokens": window(report.tokens),
+            "concurrent": concurrent.unwrap_or(unlimited),
+        } })
+    }
+}
+
+fn window(standing: Option<Standing>) -> Value {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    match standing {
+        Some(it) => {
+            json!({ "limit": it.limit, "remaining": it.remaining, "reset_ms": ms(it.reset) })
+        }
+        None => json!({ "limit": null, "remaining": null, "reset_ms": null }),
+    }
+}
+
+impl Service<Request<Incoming>> for Routes {
+    type Response = Response<BoxBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let own = match request.uri().path() {
+            "/" => Some(only(&request, &[Method::GET, Method::HEAD], || {
+                answer("text/html; charset=utf-8", PAGE)
+            })),
+            "/healthz" => Some(only(&request, &[Method::GET, Method::HEAD], || {
+                answer("text/plain; charset=utf-8", "ok")
+            })),
+            "/v1/key" if request.method() == Method::GET => {
+                let this = self.clone();
+                return Box::pin(async move { Ok(this.key(request.headers()).await) });
+            }
+            "/v1/key" => Some(refuse(Error::new(
+                Kind::Method,
+                "Only GET is answered here.",
+            ))),
+            _ => None,
+        };
+        match own {
+            Some(response) => Box::pin(std::future::ready(Ok(response))),
+            None => Box::pin(self.completions.clone().oneshot(request)),
+        }
+    }
+}
+
+fn only(
+    request: &Request<Incoming>,
+    methods: &[Method],
+    make: impl FnOnce() -> Response<BoxBody>,
+) -> Response<BoxBody> {
+    if methods.contains(request.method()) {
+        make()
+    } else {
+        refuse(Error::new(Kind::Method, "Only GET is answered here."))
+    }
+}
+
+fn answer(kind: &'static str, body: impl Into<bytes::Bytes>) -> Response<BoxBody> {
+    let mut response = Response::new(BoxBody::new(Full::new(body)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn refuse(error: Error) -> Response<BoxBody> {
+    error.response(&Dialect::openai()).map(BoxBody::new)
+}

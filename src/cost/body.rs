@@ -1,0 +1,169 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{
+    Ledger,
+    guard::{Guard, Quote},
+    member::{self, Carrier},
+};
+use crate::{
+    body::Full,
+    dialect::CostMember,
+    meter::{Metered, Once, Tally},
+};
+
+pin_project! {
+    /// The body of `Cost`'s answers. A stream settles when it ends or is dropped.
+    pub struct ResponseBody<R, L: Ledger> {
+        #[pin]
+        kind: Which<R, L>,
+    }
+}
+
+pin_project! {
+    #[project = WhichProj]
+    enum Which<R, L: Ledger> {
+        Inner { #[pin] body: R },
+        Own { body: Full },
+        Stream { #[pin] body: Metered<R, Guard<L>>, writer: Option<Writer> },
+    }
+}
+
+/// Puts the cost into the event that carries it, which waits until the usage is known.
+struct Writer {
+    tally: Tally,
+    quote: Quote,
+    place: CostMember,
+    carrier: Carrier,
+    held: BytesMut,
+}
+
+impl Writer {
+    /// What may go out now that these events have come.
+    fn take(&mut self, events: Bytes) -> Option<Bytes> {
+        if self.held.is_empty() && member::carrier(&events, self.carrier).is_none() {
+            return Some(events);
+        }
+        let done = memchr::memmem::find(&events, b"data: [DONE]").is_some();
+        self.held.extend_from_slice(&events);
+        (done || self.tally.usage().is_some()).then(|| self.release())
+    }
+
+    fn release(&mut self) -> Bytes {
+        let held = self.held.split().freeze();
+        let cost = self.quote.price.of(&self.quote.usage(Some(&self.tally)));
+        member::events(&held, self.carrier, self.place, cost).map_or(held, Bytes::from)
+    }
+}
+
+impl<R: Body, L: Ledger> ResponseBody<R, L> {
+    pub(super) fn stream(
+        body: R,
+        once: Once<Guard<L>>,
+        tally: Option<Tally>,
+        quote: Quote,
+        place: CostMember,
+        carrier: Carrier,
+    ) -> Self {
+        let writer = tally
+            .filter(|_| place != CostMember::Absent)
+            .map(|tally| Writer {
+                tally,
+                quote,
+                place,
+                carrier,
+                held: BytesMut::new(),
+            });
+        Self {
+            kind: Which::Stream {
+                body: Metered::new(body, once),
+                writer,
+            },
+        }
+    }
+}
+
+impl<R, L: Ledger> ResponseBody<R, L> {
+    pub(super) fn inner(body: R) -> Self {
+        Self {
+            kind: Which::Inner { body },
+        }
+    }
+
+    pub(super) fn own(body: Full) -> Self {
+        Self {
+            kind: Which::Own { body },
+        }
+    }
+}
+
+impl<R, L: Ledger> fmt::Debug for ResponseBody<R, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cost::ResponseBody")
+    }
+}
+
+impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
+    type Data = Bytes;
+    type Error = R::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+        let (mut body, writer) = match self.project().kind.project() {
+            WhichProj::Inner { body } => return body.poll_frame(cx),
+            WhichProj::Own { body } => {
+                return Pin::new(body)
+                    .poll_frame(cx)
+                    .map_err(|never| match never {});
+            }
+            WhichProj::Stream { body, writer } => (body, writer),
+        };
+        loop {
+            let frame = ready!(body.as_mut().poll_frame(cx));
+            let Some(writer) = writer else {
+                return Poll::Ready(frame);
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(events) => {
+                        if let Some(events) = writer.take(events) {
+                            return Poll::Ready(Some(Ok(Frame::data(events))));
+                        }
+                    }
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                None if !writer.held.is_empty() => {
+                    return Poll::Ready(Some(Ok(Frame::data(writer.release()))));
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Which::Inner { body } => body.is_end_stream(),
+            Which::Own { body } => body.is_end_stream(),
+            Which::Stream { body, writer } => {
+                body.is_end_stream() && writer.as_ref().is_none_or(|writer| writer.held.is_empty())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Which::Inner { body } => body.size_hint(),
+            Which::Own { body } => body.size_hint(),
+            Which::Stream { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use std::{fmt, iter::Sum, str::FromStr};
+
+/// An amount of US dollars in whole picodollars (10⁻¹² USD). Never negative by parsing, exact in
+/// its decimal text, saturating where a sum would not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Usd(i128);
+
+/// Picodollars in a dollar.
+const ONE: i128 = 1_000_000_000_000;
+
+/// A text that is not a decimal amount of at most 12 places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnAmount;
+
+impl fmt::Display for NotAnAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a decimal such as 0.15, with at most 12 decimal places")
+    }
+}
+
+impl std::error::Error for NotAnAmount {}
+
+impl Usd {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// So many picodollars.
+    #[must_use]
+    pub const fn from_pico(pico: i128) -> Self {
+        Self(pico)
+    }
+
+    /// In picodollars.
+    #[must_use]
+    pub const fn pico(self) -> i128 {
+        self.0
+    }
+
+    /// The sum, or the largest amount there is.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference; below zero when the other is larger.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// So many times as much.
+    #[must_use]
+    pub const fn times(self, n: u64) -> Self {
+        Self(self.0.saturating_mul(n as i128))
+    }
+}
+
+impl Sum for Usd {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Self::plus)
+    }
+}
+
+impl FromStr for Usd {
+    type Err = NotAnAmount;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAmount> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || whole.len() > 15 || fraction.len() > 12 {
+            return Err(NotAnAmount);
+        }
+        let whole: i128 = whole.parse().map_err(|_| NotAnAmount)?;
+        let places = 12 - u32::try_from(fraction.len()).map_err(|_| NotAnAmount)?;
+        let fraction: i128 = fraction.parse().map_err(|_| NotAnAmount)?;
+        Ok(Self(whole * ONE + fraction * 10_i128.pow(places)))
+    }
+}
+
+/// The exact decimal, without an exponent and without trailing zeros; a valid JSON number.
+impl fmt::Display for Usd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, fraction) = (
+            self.0.unsigned_abs() / ONE as u128,
+            self.0.unsigned_abs() % ONE as u128,
+        );
+        if fraction == 0 {
+            return write!(f, "{sign}{whole}");
+        }
+        let fraction = format!("{fraction:012}");
+        write!(f, "{sign}{whole}.{}", fraction.trim_end_matches('0'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        for (text, pico, back) in [
+            ("0", 0, "0"),
+            ("5.00", 5 * ONE, "5"),
+            ("0.000061", 61_000_000, "0.000061"),
+            ("0.000000000001", 1, "0.000000000001"),
+            ("123.450", 123_450_000_000_000, "123.45"),
+        ] {
+            assert_eq!(text.parse(), Ok(Usd(pico)), "{text}");
+            assert_eq!(Usd(pico).to_string(), back);
+        }
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "1.0000000000001",
+            "1_0",
+            "9999999999999999",
+        ] {
+            assert_eq!(text.parse::<Usd>(), Err(NotAnAmount), "{text}");
+        }
+        assert_eq!(Usd(-1).to_string(), "-0.000000000001");
+    }
+}

@@ -1,0 +1,139 @@
+use std::fmt;
+
+use tower_layer::Layer;
+
+use super::{Gateway, RequestId, RequestIdLayer};
+use crate::{
+    auth::{Auth, AuthLayer},
+    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
+    dialect::Dialect,
+    limit::{Limiter, RateLimit, RateLimitLayer},
+    models::{Card, Models},
+    parse::{Parse, ParseLayer, ReadLimits},
+    reframe::{Reframe, ReframeLayer},
+    validate::{Validate, ValidateLayer},
+};
+
+/// All layers around an upstream, outermost first.
+pub type Stack<S, A, L> =
+    Auth<RateLimit<Parse<Parse<Validate<Parse<Cost<Parse<Reframe<S>>, L>>>>>>, A>;
+
+/// What a [`Gateway`] is made of. Everything but who may call has a default.
+#[derive(Clone)]
+#[must_use]
+pub struct GatewayBuilder<A, L = MemoryLedger> {
+    authenticate: A,
+    dialect: Dialect,
+    limiter: Limiter,
+    read: ReadLimits,
+    validate: Option<ValidateLayer>,
+    reframe: Option<ReframeLayer>,
+    cost: CostLayer<L>,
+    models: Models,
+}
+
+impl<A> GatewayBuilder<A> {
+    pub(super) fn new(authenticate: A) -> Self {
+        Self {
+            authenticate,
+            dialect: Dialect::openai(),
+            limiter: Limiter::new(),
+            read: ReadLimits::default(),
+            validate: None,
+            reframe: None,
+            cost: CostLayer::new(Prices::new(), MemoryLedger::new()),
+            models: Models::new([]),
+        }
+    }
+}
+
+impl<A, L: Ledger> GatewayBuilder<A, L> {
+    /// Which API it presents. Default: OpenAI's.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Prices, and the accounts that are charged. Default: nothing has a price.
+    pub fn cost<K: Ledger>(
+        self,
+        book: impl PriceBook + 'static,
+        ledger: K,
+    ) -> GatewayBuilder<A, K> {
+        GatewayBuilder {
+            authenticate: self.authenticate,
+            dialect: self.dialect,
+            limiter: self.limiter,
+            read: self.read,
+            validate: self.validate,
+            reframe: self.reframe,
+            cost: CostLayer::new(book, ledger),
+            models: self.models,
+        }
+    }
+
+    /// Who counts requests. Default: in memory, by the limits attached to principals.
+    pub fn limiter(mut self, limiter: Limiter) -> Self {
+        self.limiter = limiter;
+        self
+    }
+
+    /// How much of a body is read, and for how long.
+    pub fn read_limits(mut self, limits: ReadLimits) -> Self {
+        self.read = limits;
+        self
+    }
+
+    /// The validator, instead of the dialect's plain one.
+    pub fn validate(mut self, layer: ValidateLayer) -> Self {
+        self.validate = Some(layer);
+        self
+    }
+
+    /// The re-framer, instead of the dialect's plain one.
+    pub fn reframe(mut self, layer: ReframeLayer) -> Self {
+        self.reframe = Some(layer);
+        self
+    }
+
+    /// The models that are listed.
+    pub fn models(mut self, cards: impl IntoIterator<Item = Card>) -> Self {
+        self.models = Models::new(cards);
+        self
+    }
+
+    /// The gateway in front of an upstream: a router, one provider, or a service of one's own.
+    pub fn build<S>(self, upstream: S) -> Gateway<Stack<S, A, L>, Auth<Models, A>>
+    where
+        A: Clone,
+    {
+        let dialect = self.dialect;
+        let validate = self
+            .validate
+            .unwrap_or_else(|| ValidateLayer::new(dialect.clone()));
+        let reframe = self
+            .reframe
+            .unwrap_or_else(|| ReframeLayer::new(dialect.clone()));
+        let stack = reframe.layer(upstream);
+        let stack = self.cost.dialect(&dialect).layer(stack);
+        let stack = ParseLayer::new()
+            .limits(self.read)
+            .layer(validate.layer(stack));
+        let stack = RateLimitLayer::new(self.limiter).layer(stack);
+        let auth = AuthLayer::new(self.authenticate);
+        let (completions, models) = (auth.layer(stack), auth.layer(self.models));
+        Gateway::new(wrap(completions), wrap(models))
+    }
+}
+
+fn wrap<S>(service: S) -> RequestId<S> {
+    RequestIdLayer::new().layer(service)
+}
+
+impl<A, L> fmt::Debug for GatewayBuilder<A, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayBuilder")
+            .field("dialect", &self.dialect)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, ready},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{GatewayBuilder, RequestId};
+use crate::{
+    body::{BoxBody, BoxError},
+    dialect::Dialect,
+    error::{Error, Kind},
+    id,
+};
+
+/// A whole gateway: `POST /v1/chat/completions` through every layer, and `GET /v1/models`.
+///
+/// The paths may have `/api` in front. Anything else is a 404 in the API's shape, so a gateway may
+/// be an application's fallback.
+#[derive(Clone, Debug)]
+pub struct Gateway<C, M> {
+    completions: RequestId<C>,
+    models: RequestId<M>,
+}
+
+impl Gateway<(), ()> {
+    /// Begins with who may call.
+    pub fn builder<A>(authenticate: A) -> GatewayBuilder<A> {
+        GatewayBuilder::new(authenticate)
+    }
+}
+
+impl<C, M> Gateway<C, M> {
+    pub(super) const fn new(completions: RequestId<C>, models: RequestId<M>) -> Self {
+        Self {
+            completions,
+            models,
+        }
+    }
+
+    /// The completions endpoint alone, for an application that has routes of its own.
+    pub fn into_completions(self) -> RequestId<C> {
+        self.completions
+    }
+}
+
+/// The response of a [`Gateway`].
+pub struct GatewayFuture(Pin<Box<dyn Future<Output = Answer> + Send>>);
+
+type Answer = Result<Response<BoxBody>, Infallible>;
+
+impl fmt::Debug for GatewayFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayFuture")
+    }
+}
+
+impl Future for GatewayFuture {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<C, M, B, R, Q> Service<Request<B>> for Gateway<C, M>
+where
+    C: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    C::Future: Send + 'static,
+    M: Service<Request<B>, Response = Response<Q>, Error = Infallible>,
+    M::Future: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+    Q: Body<Data = Bytes> + Send + 'static,
+    Q::Error: Into<BoxError>,
+{
+    type Response = Response<BoxBody>;
+    type Error = Infallible;
+    type Future = GatewayFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        std::task::ready!(self.completions.poll_ready(cx))?;
+        self.models.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> GatewayFuture {
+        let path = request.uri().path();
+        let path = path.strip_prefix("/api").unwrap_or(path);
+        let future: Pin<Box<dyn Future<Output = Answer> + Send>> = match path {
+            "/v1/chat/completions" if request.method() == Method::POST => {
+                boxed(self.completions.call(request))
+            }
+            "/v1/chat/completions" => Box::pin(ready(Ok(not_post()))),
+            "/v1/models" => boxed(self.models.call(request)),
+            _ if path.starts_with("/v1/models/") => boxed(self.models.call(request)),
+            _ => Box::pin(ready(Ok(not_found()))),
+        };
+        GatewayFuture(future)
+    }
+}
+
+fn boxed<F, R>(call: F) -> Pin<Box<dyn Future<Output = Answer> + Send>>
+where
+    F: Future<Output = Result<Response<R>, Infallible>> + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    Box::pin(async move { call.await.map(|response| response.map(BoxBody::new)) })
+}
+
+fn not_post() -> Response<BoxBody> {
+    let mut response = refuse(Error::new(
+        Kind::Method,
+        "Completions are asked for with POST.",
+    ));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+fn not_found() -> Response<BoxBody> {
+    refuse(Error::new(Kind::NotFound, "There is nothing at this path."))
+}
+
+fn refuse(error: Error) -> Response<BoxBody> {
+    let mut response = error.response(&Dialect::openai()).map(BoxBody::new);
+    if let Ok(id) = HeaderValue::try_from(id::request()) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}

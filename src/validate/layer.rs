@@ -1,0 +1,63 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{Models, Policy, Validate, policy::AnyModel};
+use crate::{dialect::Dialect, parse::Parse};
+
+/// Puts [`Validate`] around a service.
+#[derive(Clone)]
+#[must_use]
+pub struct ValidateLayer {
+    pub(super) config: Arc<Config>,
+}
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) dialect: Dialect,
+    pub(super) policy: Policy,
+    pub(super) models: Arc<dyn Models>,
+}
+
+impl ValidateLayer {
+    /// Validates as a dialect asks.
+    pub fn new(dialect: Dialect) -> Self {
+        let config = Config {
+            dialect,
+            policy: Policy::default(),
+            models: Arc::new(AnyModel),
+        };
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
+    /// What the operator allows.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        Arc::make_mut(&mut self.config).policy = policy;
+        self
+    }
+
+    /// What is known of the models. Default: nothing; every parameter is taken.
+    pub fn models(mut self, models: impl Models + 'static) -> Self {
+        Arc::make_mut(&mut self.config).models = Arc::new(models);
+        self
+    }
+}
+
+impl fmt::Debug for ValidateLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateLayer")
+            .field("dialect", &self.config.dialect)
+            .field("policy", &self.config.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for ValidateLayer {
+    type Service = Parse<Validate<S>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Parse::new(Validate::new(inner, Arc::clone(&self.config)))
+    }
+}

@@ -1,0 +1,70 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{ResponseFuture, check::check, layer::Config};
+use crate::{
+    body::Reply,
+    ext::Principal,
+    parse::{Chat, ChatBody},
+};
+
+/// Refuses what no upstream would take, and lets the rest pass with the dialect's defaults.
+#[derive(Clone)]
+pub struct Validate<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> Validate<S> {
+    pub(super) const fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Validate<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validate")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Service<Request<ChatBody>> for Validate<S>
+where
+    S: Service<Request<ChatBody>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<Reply<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ChatBody>) -> Self::Future {
+        let Config {
+            dialect,
+            policy,
+            models,
+        } = &*self.config;
+        let caller = request.extensions().get::<Principal>().cloned();
+        let chat = request.body_mut().chat_mut();
+        match check(chat, dialect, policy, &**models, caller.as_ref()) {
+            Err(error) => ResponseFuture::refused(error, dialect.clone()),
+            Ok(dropped) => {
+                let chat: Chat = chat.clone();
+                request.extensions_mut().insert(chat);
+                ResponseFuture::calling(self.inner.call(request), &dropped)
+            }
+        }
+    }
+}

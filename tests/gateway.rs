@@ -1,0 +1,703 @@
+//! The example gateway as a process, driven over loopback as its contract says.
+
+mod support;
+
+use std::{process::Command, time::Instant};
+
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use support::{Gateway, binary};
+
+/// A mock behind every failure it can act out, and one key for every way to be refused.
+fn config(dialect: &str) -> String {
+    let mut text = format!(
+        r#"
+dialect = "{dialect}"
+
+[[providers]]
+name = "mock"
+kind = "mock"
+
+[[keys]]
+name = "demo"
+secret = "sk-demo"
+
+[[keys]]
+name = "rich"
+secret = "sk-rich"
+balance = "5.00"
+requests_per_minute = 60
+tokens_per_minute = 100000
+max_concurrent = 2
+
+[[keys]]
+name = "poor"
+secret = "sk-poor"
+balance = "0.000001"
+
+[[keys]]
+name = "slow"
+secret = "sk-slow"
+requests_per_minute = 1
+
+[[keys]]
+name = "narrow"
+secret = "sk-narrow"
+models = ["other/*"]
+"#
+    );
+    for model in [
+        "echo",
+        "error",
+        "overloaded",
+        "rate-limited",
+        "cut",
+        "stall",
+    ] {
+        let alias = if model == "echo" {
+            "aliases = [\"echo\"]"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "[[models]]\nid = \"mock/{model}\"\n{alias}\ntargets = [{{ provider = \"mock\", model = \"mock/{model}\" }}]\n\
+             price = {{ input = \"1\", output = \"2\" }}\n\n"
+        ));
+    }
+    text.push_str(
+        "[[models]]\nid = \"free/echo\"\ntargets = [{ provider = \"mock\", model = \"mock/echo\" }]\n\n\
+         [[models]]\nid = \"safe/echo\"\ntargets = [{ provider = \"mock\", model = \"mock/error\" }]\n\
+         fallbacks = [\"mock/echo\"]\nprice = { input = \"1\", output = \"2\" }\n",
+    );
+    text
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "reads better in the cases")]
+fn ask(fields: Value) -> String {
+    let mut body = json!({
+        "model": "mock/echo",
+        "messages": [{ "role": "user", "content": "Merhaba dünya" }],
+    });
+    for (name, value) in fields.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body.to_string()
+}
+
+#[tokio::test]
+async fn a_unary_answer() {
+    let gateway = Gateway::start(&config("openai"));
+    for path in ["/v1/chat/completions", "/api/v1/chat/completions"] {
+        let mut client = gateway.connect().await;
+        let request = client.request(Method::POST, path, &ask(json!({})));
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let json = answer.json();
+        assert_eq!(json["object"], "chat.completion");
+        assert_eq!(json["model"], "mock/echo");
+        assert_eq!(json["choices"][0]["message"]["role"], "assistant");
+        assert_eq!(json["choices"][0]["finish_reason"], "stop");
+        assert!(
+            json["choices"][0]["message"]["content"]
+                .as_str()
+                .expect("text")
+                .contains("Merhaba dünya")
+        );
+        assert!(json.get("cost").is_none());
+        let cost: f64 = answer
+            .header("x-completion-cost")
+            .parse()
+            .expect("a decimal");
+        let usage = &json["usage"];
+        let count = |name: &str| usage[name].as_f64().expect("a count");
+        let expected = (count("prompt_tokens") + 2.0 * count("completion_tokens")) / 1e6;
+        assert!((cost - expected).abs() < 1e-12, "{cost} {expected}");
+        assert_eq!(answer.header("x-completion-cost-currency"), "USD");
+        assert!(!answer.header("x-request-id").is_empty());
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    let answer = gateway
+        .post("sk-demo", &ask(json!({ "model": "echo" })))
+        .await;
+    assert_eq!(
+        answer.json()["model"],
+        "echo",
+        "the model that the client asked for"
+    );
+    let answer = gateway
+        .post("sk-demo", &ask(json!({ "model": "free/echo" })))
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-completion-cost"), "", "no price, no cost");
+}
+
+#[tokio::test]
+async fn a_stream() {
+    let gateway = Gateway::start(&config("openai"));
+    for include_usage in [false, true] {
+        let mut fields = json!({ "stream": true });
+        if include_usage {
+            fields["stream_options"] = json!({ "include_usage": true });
+        }
+        let answer = gateway.post("sk-demo", &ask(fields)).await;
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer
+                .header("content-type")
+                .starts_with("text/event-stream")
+        );
+        assert_eq!(answer.header("cache-control"), "no-cache");
+        assert_eq!(answer.header("x-accel-buffering"), "no");
+        assert!(!answer.headers.contains_key("content-length"));
+        let events = answer.events();
+        assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+        assert_eq!(answer.body.matches("[DONE]").count(), 1);
+        let chunks: Vec<Value> = events[..events.len() - 1]
+            .iter()
+            .map(|event| serde_json::from_str(event).expect("JSON"))
+            .collect();
+        let (first, last) = (&chunks[0], chunks.last().expect("chunks"));
+        assert_eq!(first["choices"][0]["delta"]["role"], "assistant");
+        for chunk in &chunks {
+            assert_eq!(chunk["object"], "chat.completion.chunk");
+            for name in ["id", "created", "model"] {
+                assert_eq!(chunk[name], first[name]);
+            }
+            assert!(chunk["choices"].is_array());
+            assert_eq!(chunk.get("usage").is_some(), include_usage, "{chunk}");
+        }
+        assert_eq!(first["model"], "mock/echo");
+        let text: String = chunks
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        assert!(text.contains("Merhaba dünya"));
+        if include_usage {
+            assert_eq!(last["choices"], json!([]));
+            assert!(last["usage"]["total_tokens"].as_u64().expect("a count") > 0);
+            assert!(
+                chunks[..chunks.len() - 1]
+                    .iter()
+                    .all(|chunk| chunk["usage"].is_null())
+            );
+        } else {
+            assert_eq!(last["choices"][0]["finish_reason"], "stop");
+        }
+    }
+}
+
+#[tokio::test]
+async fn short_streams_do_not_stall() {
+    let gateway = Gateway::start(&config("openai"));
+    let mut client = gateway.connect().await;
+    client.post(&ask(json!({ "stream": true }))).await;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert!(client.post(&ask(json!({ "stream": true }))).await.whole);
+    }
+    // A delayed acknowledgement costs 40 ms each: 800 ms in all.
+    assert!(
+        begun.elapsed().as_millis() < 600,
+        "{:?} for 20 short streams",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn refusals() {
+    let gateway = Gateway::start(&config("openai"));
+    let cases = [
+        (
+            "sk-wrong",
+            ask(json!({})),
+            401,
+            "authentication_error",
+            "invalid_api_key",
+            None,
+        ),
+        (
+            "",
+            ask(json!({})),
+            401,
+            "authentication_error",
+            "invalid_api_key",
+            None,
+        ),
+        (
+            "sk-demo",
+            "{".to_owned(),
+            400,
+            "invalid_request_error",
+            "invalid_json",
+            None,
+        ),
+        (
+            "sk-demo",
+            "[]".to_owned(),
+            400,
+            "invalid_request_error",
+            "invalid_type",
+            None,
+        ),
+        (
+            "sk-demo",
+            r#"{"model":"a","model":"b"}"#.to_owned(),
+            400,
+            "invalid_request_error",
+            "duplicate_key",
+            Some("model"),
+        ),
+        (
+            "sk-demo",
+            r#"{"model":"mock/echo"}"#.to_owned(),
+            400,
+            "invalid_request_error",
+            "missing_required_parameter",
+            Some("messages"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "messages": [] })),
+            400,
+            "invalid_request_error",
+            "invalid_value",
+            Some("messages"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "messages": [{ "role": "user", "content": 7 }] })),
+            400,
+            "invalid_request_error",
+            "invalid_type",
+            Some("messages[0].content"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "messages": [{ "role": "wizard", "content": "x" }] })),
+            400,
+            "invalid_request_error",
+            "invalid_value",
+            Some("messages[0].role"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "temperature": 2.1 })),
+            400,
+            "invalid_request_error",
+            "invalid_value",
+            Some("temperature"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "top_p": -0.1 })),
+            400,
+            "invalid_request_error",
+            "invalid_value",
+            Some("top_p"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "logprobs": true, "top_logprobs": 21 })),
+            400,
+            "invalid_request_error",
+            "invalid_value",
+            Some("top_logprobs"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "temperature": "hot" })),
+            400,
+            "invalid_request_error",
+            "invalid_type",
+            Some("temperature"),
+        ),
+        (
+            "sk-poor",
+            ask(json!({})),
+            402,
+            "insufficient_quota",
+            "insufficient_balance",
+            None,
+        ),
+        (
+            "sk-narrow",
+            ask(json!({})),
+            403,
+            "permission_error",
+            "model_not_allowed",
+            Some("model"),
+        ),
+        (
+            "sk-rich",
+            ask(json!({ "model": "free/echo" })),
+            403,
+            "permission_error",
+            "model_not_priced",
+            None,
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "model": "nobody/knows" })),
+            404,
+            "invalid_request_error",
+            "model_not_found",
+            Some("model"),
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "model": "mock/rate-limited" })),
+            429,
+            "rate_limit_error",
+            "upstream_rate_limited",
+            None,
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "model": "mock/error" })),
+            502,
+            "upstream_error",
+            "bad_upstream_response",
+            None,
+        ),
+        (
+            "sk-demo",
+            ask(json!({ "model": "mock/overloaded" })),
+            503,
+            "overloaded_error",
+            "upstream_overloaded",
+            None,
+        ),
+    ];
+    for (key, body, status, kind, code, param) in cases {
+        let answer = gateway.post(key, &body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        let error = &answer.json()["error"];
+        assert_eq!(error["type"], kind, "{body}: {error}");
+        assert_eq!(error["code"], code, "{body}: {error}");
+        if let Some(param) = param {
+            assert_eq!(error["param"], param, "{body}: {error}");
+        }
+        assert_eq!(error.as_object().expect("an object").len(), 4);
+        assert!(!answer.header("x-request-id").is_empty(), "{body}");
+        if status == 402 {
+            assert_eq!(answer.header("x-should-retry"), "false");
+        }
+    }
+    let paths = [
+        (
+            Method::GET,
+            "/v1/chat/completions",
+            405,
+            "method_not_allowed",
+        ),
+        (Method::POST, "/v1/models", 405, "method_not_allowed"),
+        (Method::GET, "/v1/nowhere", 404, "not_found"),
+        (
+            Method::GET,
+            "/v1/models/nobody/knows",
+            404,
+            "model_not_found",
+        ),
+    ];
+    for (method, path, status, code) in paths {
+        let mut client = gateway.connect().await;
+        let request = client.request(method.clone(), path, "");
+        let answer = client.send(request).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (status, code),
+            "{method} {path}"
+        );
+    }
+    let mut client = gateway.connect().await;
+    let mut request = client.request(Method::POST, "/v1/chat/completions", &ask(json!({})));
+    request
+        .headers_mut()
+        .insert("content-type", "text/plain".parse().expect("a value"));
+    assert_eq!(client.send(request).await.status, 415);
+}
+
+#[tokio::test]
+async fn strict_tells_values_from_format() {
+    let gateway = Gateway::start(&config("strict"));
+    for (fields, status) in [
+        (json!({ "temperature": 3 }), 422),
+        (json!({ "temperature": "3" }), 400),
+        (json!({ "top_logprobs": 3 }), 422),
+        (json!({ "messages": null }), 400),
+        (json!({ "messages": [] }), 422),
+        (json!({ "n": 0 }), 422),
+    ] {
+        let answer = gateway.post("sk-demo", &ask(fields.clone())).await;
+        assert_eq!(answer.status, status, "{fields}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn onysoft_names_and_prices_its_answers() {
+    let gateway = Gateway::start(&config("onysoft"));
+    let answer = gateway.post("sk-demo", &ask(json!({}))).await;
+    let json = answer.json();
+    let id = json["id"].as_str().expect("an id");
+    let digits = id.strip_prefix("req_").expect("req_");
+    assert!(
+        digits.len() == 24 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{id}"
+    );
+    assert_eq!(json["cost"]["currency"], "USD");
+    let amount = json["cost"]["amount"].as_f64().expect("a number");
+    assert!(
+        (amount
+            - answer
+                .header("x-completion-cost")
+                .parse::<f64>()
+                .expect("a decimal"))
+        .abs()
+            < 1e-15
+    );
+    assert!(
+        answer.body.contains(&format!(
+            "\"amount\":{}",
+            answer.header("x-completion-cost")
+        )),
+        "exact"
+    );
+
+    for include_usage in [false, true] {
+        let fields =
+            json!({ "stream": true, "stream_options": { "include_usage": include_usage } });
+        let events = gateway.post("sk-demo", &ask(fields)).await.events();
+        let priced: Vec<Value> = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+            .filter(|chunk| chunk.get("cost").is_some())
+            .collect();
+        assert_eq!(priced.len(), 1, "{events:?}");
+        if include_usage {
+            assert_eq!(priced[0]["choices"], json!([]));
+        } else {
+            assert_eq!(priced[0]["choices"][0]["finish_reason"], "stop");
+        }
+        assert!((priced[0]["cost"]["amount"].as_f64().expect("a number") - amount).abs() < 1e-15);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_stream_never_looks_finished() {
+    let gateway = Gateway::start(&config("openai"));
+    let answer = gateway
+        .post(
+            "sk-demo",
+            &ask(json!({ "model": "mock/cut", "stream": true })),
+        )
+        .await;
+    assert!(!answer.body.contains("[DONE]"));
+    let last: Value =
+        serde_json::from_str(answer.events().last().expect("an event")).expect("JSON");
+    assert_eq!(last["error"]["type"], "upstream_error", "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_fallback_answers_for_a_broken_target() {
+    let gateway = Gateway::start(&config("openai"));
+    for stream in [false, true] {
+        let answer = gateway
+            .post(
+                "sk-demo",
+                &ask(json!({ "model": "safe/echo", "stream": stream })),
+            )
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.body.contains("safe/echo"), "named as asked for");
+        assert_eq!(answer.header("x-attempts"), "2");
+    }
+}
+
+#[tokio::test]
+async fn models_and_key() {
+    let gateway = Gateway::start(&config("openai"));
+    let list = gateway.get("sk-demo", "/v1/models").await.json();
+    assert_eq!(list["object"], "list");
+    let ids: Vec<&str> = list["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|m| m["id"].as_str().expect("id"))
+        .collect();
+    assert!(
+        ids.contains(&"mock/echo") && !ids.contains(&"echo"),
+        "{ids:?}"
+    );
+    assert_eq!(
+        gateway.get("sk-narrow", "/v1/models").await.json()["data"],
+        json!([])
+    );
+    for path in [
+        "/v1/models/mock/echo",
+        "/v1/models/mock%2Fecho",
+        "/v1/models/echo",
+    ] {
+        let model = gateway.get("sk-demo", path).await.json();
+        assert_eq!(model["object"], "model", "{path}: {model}");
+    }
+    assert_eq!(gateway.get("", "/v1/models").await.status, 401);
+
+    let before = gateway.get("sk-rich", "/v1/key").await.json()["data"].clone();
+    assert_eq!(before["name"], "rich");
+    assert_eq!(before["currency"], "USD");
+    assert_eq!(
+        before["balance"].as_str().expect("a string").parse(),
+        Ok(5.0)
+    );
+    assert_eq!(before["requests"]["limit"], 60);
+    assert_eq!(before["tokens"]["limit"], 100_000);
+    assert_eq!(before["concurrent"], json!({ "limit": 2, "in_use": 0 }));
+    let answer = gateway.post("sk-rich", &ask(json!({}))).await;
+    assert_eq!(answer.header("x-ratelimit-limit-requests"), "60");
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), "59");
+    let cost: f64 = answer
+        .header("x-completion-cost")
+        .parse()
+        .expect("a decimal");
+    let after = gateway.get("sk-rich", "/v1/key").await.json()["data"].clone();
+    let amount = |name: &str| {
+        after[name]
+            .as_str()
+            .expect("a string")
+            .parse::<f64>()
+            .expect("a decimal")
+    };
+    assert!((amount("spent") - cost).abs() < 1e-12);
+    assert!((amount("balance") - (5.0 - cost)).abs() < 1e-12);
+    assert!(amount("held").abs() < 1e-12);
+    assert_eq!(
+        gateway.get("sk-demo", "/v1/key").await.json()["data"]["balance"],
+        Value::Null
+    );
+}
+
+#[tokio::test]
+async fn limits_hold_and_tell() {
+    let gateway = Gateway::start(&config("openai"));
+    assert_eq!(gateway.post("sk-slow", &ask(json!({}))).await.status, 200);
+    let refused = gateway
+        .post("sk-slow", &ask(json!({ "stream": true })))
+        .await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code().as_str()),
+        (429, "rate_limit_exceeded")
+    );
+    let seconds: u64 = refused
+        .header("retry-after")
+        .parse()
+        .expect("whole seconds");
+    assert!((1..=60).contains(&seconds));
+    assert!(!refused.header("retry-after-ms").is_empty());
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_its_slot_and_hold() {
+    let gateway = Gateway::start(&config("openai"));
+    let body = ask(json!({ "model": "mock/stall", "stream": true }));
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = gateway.connect().await.with_key("sk-rich");
+        let request = client.request(Method::POST, "/v1/chat/completions", &body);
+        let mut response = client.open(request).await;
+        assert_eq!(response.status(), 200);
+        response
+            .body_mut()
+            .frame()
+            .await
+            .expect("an event")
+            .expect("a frame");
+        held.push((client, response));
+    }
+    let refused = gateway.post("sk-rich", &ask(json!({}))).await;
+    assert_eq!(refused.status, 429, "both slots are taken");
+    let key = gateway.get("sk-rich", "/v1/key").await.json()["data"].clone();
+    assert_eq!(key["concurrent"]["in_use"], 2);
+    assert_ne!(key["held"].as_str().expect("a string").parse(), Ok(0.0));
+    drop(held);
+    let begun = Instant::now();
+    loop {
+        let key = gateway.get("sk-rich", "/v1/key").await.json()["data"].clone();
+        if key["concurrent"]["in_use"] == 0
+            && key["held"].as_str().expect("a string").parse() == Ok(0.0)
+        {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 5, "still held: {key}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn sigterm_lets_open_requests_end_and_exits_with_0() {
+    let mut gateway = Gateway::start(&config("openai"));
+    assert_eq!(gateway.post("sk-demo", &ask(json!({}))).await.status, 200);
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+}
+
+#[tokio::test]
+async fn the_page_and_the_health() {
+    let gateway = Gateway::start(&config("openai"));
+    let page = gateway.get("", "/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    let health = gateway.get("", "/healthz").await;
+    assert_eq!((health.status.as_u16(), health.body.trim()), (200, "ok"));
+}
+
+#[test]
+fn a_bad_config_is_told_whole_and_never_starts() {
+    use std::io::Write as _;
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(
+        b"listen = \"nowhere\"\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\
+          [[models]]\nid = \"m\"\ntargets = [{ provider = \"q\", model = \"m\" }]\nprice = { input = \"cheap\" }\n\
+          [[keys]]\nname = \"k\"\nsecret = \"sk-very-secret\"\nrequests_per_minute = 0\n",
+    )
+    .expect("written");
+    for extra in [&["--check"][..], &[]] {
+        let output = Command::new(binary())
+            .arg("--config")
+            .arg(file.path())
+            .args(extra)
+            .output()
+            .expect("run");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        for key in [
+            "listen",
+            "typo",
+            "providers[0].kind",
+            "providers[0].api_keys[0]",
+            "models[0].targets[0].provider",
+            "models[0].price.input",
+            "keys[0].requests_per_minute",
+        ] {
+            assert!(said.contains(key), "{key} is not in:\n{said}");
+        }
+        assert!(!said.contains("sk-very-secret"));
+        assert!(output.stdout.is_empty());
+    }
+    file.as_file().set_len(0).expect("cut");
+    let good = config("openai");
+    std::fs::write(file.path(), good).expect("written");
+    let output = Command::new(binary())
+        .arg("--config")
+        .arg(file.path())
+        .arg("--check")
+        .output()
+        .expect("run");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
