@@ -1,9 +1,62 @@
-#![allow(missing_docs)]
+//! What a decision costs, beside governor's own check.
 
 mod support;
 
+use std::num::NonZeroU32;
+
+use governor::{DefaultKeyedRateLimiter, Quota};
+use http::Request;
+use tower_completions::{
+    Principal,
+    limit::{Decision, Hold as _, Limiter, Limits, Rate, Unit, Weights},
+};
+
 fn main() {
     support::main(|bench| {
-        bench.case("nothing", || ());
+        let governor: DefaultKeyedRateLimiter<String> =
+            DefaultKeyedRateLimiter::keyed(Quota::per_second(NonZeroU32::MAX));
+        let key = String::from("acme");
+        bench.case("governor", || governor.check_key(&key).is_ok());
+
+        let head = |limits: Limits| {
+            let mut request = Request::new(());
+            request
+                .extensions_mut()
+                .insert(Principal::new("acme").attach(limits));
+            request.into_parts().0
+        };
+        let limiter = Limiter::new();
+
+        let plenty = Limits::new()
+            .requests(Rate::per_second(u64::from(u32::MAX)))
+            .max_concurrent(1000);
+        let parts = head(plenty);
+        let one = Weights::new().with(Unit::Requests, 1).with_slot();
+        bench.case("request", || {
+            let ask = limiter.ask(&parts, one);
+            match limiter.store().decide(&ask) {
+                Decision::Admitted(hold, _) => hold.settle(&one),
+                Decision::Refused(_) => unreachable!("there is plenty"),
+            }
+        });
+
+        let limiter = Limiter::new();
+        let none = head(Limits::new().requests(Rate::per_day(1).burst(0)));
+        bench.case("refusal", || {
+            let ask = limiter.ask(&none, one);
+            matches!(limiter.store().decide(&ask), Decision::Refused(_))
+        });
+
+        let limiter = Limiter::new();
+        let tokens = head(Limits::new().tokens(Rate::per_second(1 << 50)));
+        let reserve = Weights::new().with(Unit::Tokens, 2000);
+        let actual = Weights::new().with(Unit::Tokens, 700);
+        bench.case("tokens", || {
+            let ask = limiter.ask(&tokens, reserve);
+            match limiter.store().decide(&ask) {
+                Decision::Admitted(hold, _) => hold.settle(&actual),
+                Decision::Refused(_) => unreachable!("there is plenty"),
+            }
+        });
     });
 }

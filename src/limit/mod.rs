@@ -43,6 +43,8 @@ mod layer;
 mod limiter;
 mod limits;
 mod memory;
+#[cfg(test)]
+mod model;
 mod rate;
 mod rule;
 mod service;
