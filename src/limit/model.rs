@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use super::{
-    Ask, Decision, Demand, Hold as _, Key, Limits, Memory, Rate, Unit, Weights, bucket::Bucket,
-    gcra::Gcra,
+    Ask, Decision, Demand, Hold as _, Key, Limits, Memory, Rate, Retry, Unit, Weights,
+    bucket::Bucket, gcra::Gcra,
 };
 
 /// A small generator of numbers that look random (xorshift64*).
@@ -160,13 +160,20 @@ fn sixty_four_threads_take_exactly_what_there_is() {
             let (store, admitted) = (store.clone(), Arc::clone(&admitted));
             let ask = ask(&format!("key {}", thread % 32), &own, &all);
             scope.spawn(move || {
-                for _ in 0..2000 {
-                    if let Decision::Admitted(hold, report) = store.decide(&ask) {
-                        let slots = report.concurrent.expect("limited");
-                        assert!(slots.in_use <= slots.limit);
-                        admitted.fetch_add(1, Ordering::Relaxed);
-                        std::thread::yield_now();
-                        hold.settle(&Weights::new());
+                loop {
+                    match store.decide(&ask) {
+                        Decision::Admitted(hold, report) => {
+                            let slots = report.concurrent.expect("limited");
+                            assert!(slots.in_use <= slots.limit);
+                            admitted.fetch_add(1, Ordering::Relaxed);
+                            std::thread::yield_now();
+                            hold.settle(&Weights::new());
+                        }
+                        // Another thread has the slot and will free it.
+                        Decision::Refused(it) if it.retry == Retry::Release => {
+                            std::thread::yield_now();
+                        }
+                        Decision::Refused(_) => break,
                     }
                 }
             });
