@@ -72,12 +72,47 @@ impl Edits {
         self.0.push(Edit { at, with });
     }
 
-    /// Writes the text with all edits made.
-    pub(super) fn apply(&mut self, text: &str, pinned: &Pinned, out: &mut Vec<u8>) {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Brings the edits in order.
+    pub(super) fn sort(&mut self) {
         if !self.0.is_sorted_by_key(|edit| edit.at.start) {
             // Stable: what is put in at one place stays in order, and before what is cut there.
             self.0.sort_by_key(|edit| (edit.at.start, edit.at.end));
         }
+    }
+
+    /// A part of the text with the edits made that lie in it, and how many these are; `None` when
+    /// one crosses its ends. The edits must be in order.
+    pub(super) fn write_part(
+        &self,
+        text: &str,
+        part: Range<usize>,
+        pinned: &Pinned,
+    ) -> Option<(Vec<u8>, usize)> {
+        let mut out = Vec::with_capacity(part.len() + 64);
+        let (mut done, mut made) = (part.start, 0);
+        for Edit { at, with } in &self.0 {
+            if at.end < part.start || at.start > part.end {
+                continue;
+            }
+            if at.start < done || at.end > part.end {
+                return None;
+            }
+            out.extend_from_slice(&text.as_bytes()[done..at.start]);
+            out.extend_from_slice(pinned.text(with).as_bytes());
+            done = at.end;
+            made += 1;
+        }
+        out.extend_from_slice(&text.as_bytes()[done..part.end]);
+        Some((out, made))
+    }
+
+    /// Writes the text with all edits made.
+    pub(super) fn apply(&mut self, text: &str, pinned: &Pinned, out: &mut Vec<u8>) {
+        self.sort();
         let mut done = 0;
         for Edit { at, with } in self.0.drain(..) {
             out.extend_from_slice(&text.as_bytes()[done..at.start]);

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{
     config::Config,
     fault,
-    read::{Form, Reader},
+    pattern::Pattern,
+    read::{Form, Reader, Seen},
     whole,
 };
 use crate::{
@@ -43,6 +44,10 @@ struct Sink {
     usage_event: Vec<u8>,
     usage_seen: bool,
     events: u64,
+    /// What the last event looked like.
+    pattern: Option<Pattern>,
+    /// Events in a row that did not fit.
+    misses: u32,
 }
 
 impl Machine {
@@ -142,6 +147,19 @@ impl Machine {
         if data.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
+        let whole = match &found.place {
+            Place::Chunk(range) if found.plain => Some(range.clone()),
+            _ => None,
+        };
+        let named = !found.name.is_empty();
+        let chunk = self.decoder.chunk();
+        if !named
+            && self
+                .sink
+                .relay_like(&self.reader, chunk, data, whole.as_ref())
+        {
+            return Ok(());
+        }
         let text = std::str::from_utf8(data).map_err(|_| {
             Error::new(
                 Kind::BadUpstream,
@@ -165,10 +183,6 @@ impl Machine {
             self.sink.events += 1;
             return Ok(());
         }
-        let whole = match &found.place {
-            Place::Chunk(range) if found.plain => Some(range.clone()),
-            _ => None,
-        };
         self.sink
             .relay(&mut self.reader, self.decoder.chunk(), text, whole)
     }
@@ -265,6 +279,7 @@ impl Sink {
             return Err(fault::upstream(&text[at]));
         }
         reader.tally.relayed(seen.content);
+        self.learn(reader, text, &seen);
         if seen.usage {
             self.usage_seen = true;
             self.usage_event.clear();
@@ -283,26 +298,86 @@ impl Sink {
         }
         self.release(chunk);
         match whole {
-            Some(range) if reader.edits.is_empty() => {
-                if self.run.is_empty() {
-                    self.run = range;
-                } else if self.run.end == range.start {
-                    self.run.end = range.end;
-                } else {
-                    self.copy_run(chunk);
-                    self.run = range;
-                }
-            }
+            Some(range) if reader.edits.is_empty() => self.pass(chunk, range),
             _ => {
-                if self.out.is_empty() {
-                    // Room for the rest of this read, so that there is one allocation a frame.
-                    self.out.reserve(chunk.len().max(text.len()) + 128);
-                }
-                self.copy_run(chunk);
+                self.make_room(chunk, text.len());
                 write(&mut self.out, reader, text);
             }
         }
         Ok(())
+    }
+
+    /// Passes one chunk on that differs from the last in its text alone. False: it does not.
+    #[inline]
+    fn relay_like(
+        &mut self,
+        reader: &Reader,
+        chunk: &[u8],
+        data: &[u8],
+        whole: Option<&Range<usize>>,
+    ) -> bool {
+        let Some(pattern) = &self.pattern else {
+            return false;
+        };
+        let Some(fit) = pattern.fit(data) else {
+            return false;
+        };
+        reader.tally.relayed(fit.content());
+        self.events += 1;
+        self.misses = 0;
+        match whole {
+            Some(range) if pattern.is_same() => self.pass(chunk, range.clone()),
+            _ => {
+                self.make_room(chunk, data.len());
+                let Some(pattern) = &self.pattern else {
+                    return true;
+                };
+                self.out.extend_from_slice(b"data: ");
+                pattern.write(&fit, &mut self.out);
+                self.out.extend_from_slice(b"\n\n");
+            }
+        }
+        true
+    }
+
+    /// Keeps what an event looked like, unless the next ones will look different.
+    fn learn(&mut self, reader: &mut Reader, text: &str, seen: &Seen) {
+        self.pattern = None;
+        self.misses = self.misses.saturating_add(1);
+        // Where nothing has fitted for long, as with log probabilities, it is seldom tried.
+        if self.holding || !seen.is_steady() || (self.misses > 8 && self.misses % 64 != 0) {
+            return;
+        }
+        let Some(word) = seen.word.clone() else {
+            return;
+        };
+        reader.edits.sort();
+        let filler = seen.filler.clone();
+        self.pattern = Pattern::new(text, word, filler, &reader.edits, &reader.pinned);
+    }
+
+    /// An event goes out as it came.
+    #[inline]
+    fn pass(&mut self, chunk: &[u8], range: Range<usize>) {
+        if self.run.is_empty() {
+            self.run = range;
+        } else if self.run.end == range.start {
+            self.run.end = range.end;
+        } else {
+            self.copy_run(chunk);
+            self.run = range;
+        }
+    }
+
+    /// An event of this length is about to be written.
+    #[inline]
+    fn make_room(&mut self, chunk: &[u8], length: usize) {
+        if self.out.is_empty() {
+            // Room for the rest of this read, so that there is one allocation a frame.
+            self.out
+                .reserve(chunk.len().max(length) + chunk.len() / 4 + 128);
+        }
+        self.copy_run(chunk);
     }
 
     /// What waited goes out.

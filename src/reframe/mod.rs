@@ -62,6 +62,7 @@ mod fold;
 mod future;
 mod layer;
 mod machine;
+mod pattern;
 mod read;
 mod service;
 mod whole;

@@ -46,6 +46,27 @@ pub(super) struct Seen {
     pub(super) finish: bool,
     /// Bytes of generated text.
     pub(super) content: u64,
+    /// The string of generated text, when there is just one.
+    pub(super) word: Option<Range<usize>>,
+    words: u32,
+    /// The string that hides the length of the text.
+    pub(super) filler: Option<Range<usize>>,
+    /// The text changed what is known of the answer, so that its like would mean something else.
+    changed: bool,
+}
+
+impl Seen {
+    /// Generated text, without its quotes.
+    fn text(&mut self, at: Range<usize>) {
+        self.content += at.len() as u64;
+        self.words += 1;
+        self.word = Some(at);
+    }
+
+    /// Whether the like of this text, with another word, would do the same.
+    pub(super) fn is_steady(&self) -> bool {
+        self.words == 1 && !(self.changed || self.usage || self.finish || self.error.is_some())
+    }
 }
 
 /// What is remembered of one choice.
@@ -302,6 +323,7 @@ impl Reader {
                         seen.error = Some(at);
                     }
                 }
+                (b"obfuscation", Type::String) => seen.filler = Some(c.string()?.range()),
                 (b"x_groq", Type::Object) => {
                     c.object()?;
                     while let Some(key) = c.key()? {
@@ -466,6 +488,7 @@ impl Reader {
         }
         let index = index.unwrap_or(position as u64);
         let (at, new) = self.at_choice(index)?;
+        seen.changed |= new;
         if !delta {
             let member = match form {
                 Form::Chunk if new => r#""delta":{"role":"assistant"}"#,
@@ -517,6 +540,7 @@ impl Reader {
         seen: &mut Seen,
     ) -> Result<(), Bad> {
         let (choice, new) = self.at_choice(index)?;
+        seen.changed |= new;
         let new = new || form == Form::Whole;
         if c.peek()? != Type::Object {
             let at = c.skip()?;
@@ -547,20 +571,20 @@ impl Reader {
                     }
                 }
                 (b"content" | b"refusal", Type::String) => {
-                    seen.content += c.string()?.bytes().len() as u64;
+                    seen.text(c.string()?.range());
                 }
                 (b"content", Type::Array) => parts = Some(c.skip()?),
                 (b"reasoning_content", _) => {
                     reasoning_content = true;
                     let at = c.skip()?;
                     if kind == Type::String {
-                        seen.content += at.len() as u64 - 2;
+                        seen.text(at.start + 1..at.end - 1);
                     }
                 }
                 (b"reasoning", Type::String | Type::Null) => {
                     let at = c.skip()?;
                     if kind == Type::String && !reasoning_content {
-                        seen.content += at.len() as u64 - 2;
+                        seen.text(at.start + 1..at.end - 1);
                     }
                     reasoning = Some((start, key.range(), at.end));
                     if reasoning_content {
@@ -571,6 +595,7 @@ impl Reader {
                 }
                 (b"tool_calls", Type::Array) => self.calls(text, c, choice, form, seen)?,
                 (b"function_call", Type::Object) => {
+                    seen.changed = true;
                     seen.content += c.skip()?.len() as u64;
                 }
                 _ => c.skip().map(drop)?,
@@ -585,6 +610,7 @@ impl Reader {
             }
         }
         if let Some(at) = parts {
+            seen.changed = true;
             self.parts(text, at, &mut object, seen);
         }
         if new && !role {
@@ -656,6 +682,7 @@ impl Reader {
     ) -> Result<(), Bad> {
         let said = Said::look(&mut c.clone())?;
         let (ours, new) = self.which(choice, &said, position)?;
+        seen.changed |= new;
         c.object()?;
         let mut object = Object::new(c.at());
         let [mut index, mut id, mut kind] = [false; 3];
@@ -734,11 +761,12 @@ impl Reader {
                     continue;
                 }
                 (b"arguments" | b"input", Type::String) => {
-                    seen.content += c.string()?.bytes().len() as u64;
+                    seen.text(c.string()?.range());
                 }
                 (b"arguments", Type::Object) => {
                     let at = c.skip()?;
                     let spelled = &text[at.clone()];
+                    seen.changed = true;
                     seen.content += spelled.len() as u64;
                     let spelled = serde_json::Value::from(spelled).to_string();
                     self.edits.replace(at, spelled);

@@ -482,3 +482,37 @@ fn a_limit_ends_the_stream_too() {
     assert!(frame.starts_with(b"data: {\"id\"") && frame.ends_with(b"}}\n\n"));
     assert!(std::str::from_utf8(&frame).is_ok_and(|text| text.contains("longer than 200 bytes")));
 }
+
+#[test]
+fn what_looks_like_the_last_event_is_treated_alike() {
+    let with = |head: &str, word: &str, filler: &str| {
+        let delta = format!(r#"{{"index":0,"delta":{{"content":"{word}"}},"finish_reason":null}}"#);
+        format!(r#"{{{head},"choices":[{delta}],"obfuscation":"{filler}"}}"#)
+    };
+    let other = HEAD.replace("c1", "c2").replace("asked", "real");
+    let words = ["a", "", "b\\n", "ü", "c\\\"", "d", "\\u00e9", "e", "f"];
+    for head in [HEAD, &other] {
+        for config in [config(), with_usage()] {
+            let mut sent = vec![chunk(FIRST)];
+            let mut expected = vec![chunk(FIRST)];
+            for (at, word) in words.iter().enumerate() {
+                sent.push(with(head, word, &"x".repeat(at)));
+                expected.push(with(HEAD, word, &"x".repeat(at)));
+            }
+            sent.push(chunk(LAST));
+            let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
+            let (out, tally) = reframe(&config, &events(&sent));
+            let out: Vec<_> = data(&out)
+                .into_iter()
+                .map(|text| text.replacen(r#""usage":null,"#, "", 1))
+                .collect();
+            assert_eq!(out[..expected.len()], expected);
+            assert_eq!(tally.events(), 11);
+            assert_eq!(tally.content_bytes(), words.concat().len() as u64);
+        }
+    }
+    // A control character is no JSON, whatever it stands between.
+    let bad = events(&[&chunk(FIRST), &with(HEAD, "a", ""), &with(HEAD, "b\tc", "")]);
+    let (out, _) = reframe(&config(), &bad);
+    assert!(out.contains("not valid JSON"));
+}
