@@ -25,6 +25,7 @@
 /// How the crate names itself to upstreams.
 pub(crate) const AGENT: &str = concat!("tower-completions/", env!("CARGO_PKG_VERSION"));
 
+pub mod anthropic;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;

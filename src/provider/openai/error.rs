@@ -54,7 +54,7 @@ impl Said {
 }
 
 /// Reads a refusal of any provider of the family: the provider's code before the status.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let said = Said::read(body);
     let class = classify(
         status,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
 pub use error::classify;
+pub(crate) use error::read as read_error;
 
 use super::{Answer, Asked, Translate, Untranslated};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};

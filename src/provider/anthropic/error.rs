@@ -1,0 +1,50 @@
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::{
+    error::{Class, Error},
+    provider::openai,
+};
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+/// Reads a refusal; the shared reader knows the shape, the status follows the provider's own type.
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let kind = serde_json::from_slice::<Envelope>(body).map(|it| it.error.kind);
+    let status = kind.map_or(status, |kind| status_of(&kind).unwrap_or(status));
+    let error = openai::read_error(status, headers, body);
+    match status {
+        StatusCode::PAYMENT_REQUIRED => error.with_class(Class::Quota),
+        _ => error,
+    }
+}
+
+/// An error in a stream, whose status has gone out.
+pub(super) fn in_stream(body: &[u8]) -> Error {
+    read(StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), body)
+}
+
+fn status_of(kind: &str) -> Option<StatusCode> {
+    Some(match kind {
+        "invalid_request_error" => StatusCode::BAD_REQUEST,
+        "authentication_error" => StatusCode::UNAUTHORIZED,
+        "billing_error" => StatusCode::PAYMENT_REQUIRED,
+        "permission_error" => StatusCode::FORBIDDEN,
+        "not_found_error" => StatusCode::NOT_FOUND,
+        "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
+        "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
+        "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
+        "api_error" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => return None,
+    })
+}

@@ -1,0 +1,88 @@
+//! Anthropic's Messages API.
+//!
+//! Instructions are hoisted out of the conversation, tool results gathered into the user's next
+//! turn, reasoning carried both ways: as `reasoning_content`, and as opaque `reasoning_details`
+//! which the provider wants back unchanged. What it cannot do is refused with
+//! `unsupported_parameter`. TODO: `verbosity`, `store`, `metadata`, `prediction`, `service_tier`,
+//! the `prompt_cache_*` members, names of speakers, the detail of images and unknown members are
+//! left out without a word, until a response can announce what was dropped.
+//!
+//! ```
+//! use tower_completions::{Target, parse::Chat, provider::{Translate, anthropic::Anthropic}};
+//!
+//! let anthropic = Anthropic::new("https://api.anthropic.com")?;
+//! let chat = Chat::parse(r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#.into())?;
+//! let request = anthropic.request(&chat, &Target::new("anthropic", "claude-sonnet-4-5"))?;
+//! assert_eq!(request.uri().path(), "/v1/messages");
+//! assert_eq!(request.headers()["anthropic-version"], "2023-06-01");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod model;
+mod request;
+mod response;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, uri::InvalidUri};
+
+pub use stream::Stream;
+
+use super::{Answer, Asked, Translate, credential};
+use crate::{body::Full, error::Error, ext::Target, parse::Chat};
+
+/// Speaks to `{base_url}/v1/messages`.
+#[derive(Clone, Debug)]
+pub struct Anthropic {
+    uri: Uri,
+}
+
+impl Anthropic {
+    /// An upstream by the base URL that its own SDK uses: without the version.
+    ///
+    /// # Errors
+    /// What is not a URL.
+    pub fn new(base_url: &str) -> Result<Self, InvalidUri> {
+        let uri = format!("{}/v1/messages", base_url.trim_end_matches('/')).parse()?;
+        Ok(Self { uri })
+    }
+}
+
+impl Translate for Anthropic {
+    type Stream = Stream;
+
+    fn request(&self, chat: &Chat, target: &Target) -> Result<Request<Full>, Error> {
+        let body = request::body(&chat.bytes(), &target.model)?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        for (name, value) in [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::USER_AGENT, super::AGENT),
+            (HeaderName::from_static("anthropic-version"), "2023-06-01"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        Ok(request)
+    }
+
+    fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {
+        credential::header(request, HeaderName::from_static("x-api-key"), key)
+    }
+
+    fn answer(&self, _: &Asked, body: Bytes) -> Result<Answer, Error> {
+        response::answer(&body)
+    }
+
+    fn stream(&self, asked: &Asked) -> Option<Stream> {
+        Some(Stream::new(&asked.model))
+    }
+
+    fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        error::read(status, headers, body)
+    }
+}
