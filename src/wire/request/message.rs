@@ -102,7 +102,6 @@ impl<'a> Reader<'a> {
         let mut role_at = 0;
         let mut content = Content::Absent;
         let mut answers: Option<Str<'a>> = None;
-        let mut calls_from = None;
         let mut told = false;
         let seen = self.members(|reader, key| {
             match key {
@@ -115,8 +114,10 @@ impl<'a> Reader<'a> {
                 Message::Name => reader.any_text(Null::Refused)?,
                 Message::ToolCallId => answers = reader.text(Null::Refused, "a string")?,
                 Message::ToolCalls => {
-                    calls_from = Some(reader.calls.len());
+                    // From here on only the calls of this message can be answered.
+                    reader.calls.clear();
                     reader.tool_calls()?;
+                    reader.calls.sort_unstable();
                     told = true;
                 }
                 Message::FunctionCall => {
@@ -134,11 +135,6 @@ impl<'a> Reader<'a> {
             }
             Ok(())
         })?;
-        if let Some(from) = calls_from {
-            // Only the calls of this message can be answered from here on.
-            self.calls.drain(..from);
-            self.calls.sort_unstable();
-        }
         let Some(role) = role else {
             if role_at == 0 {
                 self.require(seen, Message::Role);
@@ -418,7 +414,7 @@ impl<'a> Reader<'a> {
         let seen = self.members(|reader, key| match key {
             ToolCall::Id => {
                 if let Some(id) = reader.text(Null::Refused, "a string")? {
-                    if reader.calls.len() < MAX_CALLS * 2 {
+                    if reader.calls.len() < MAX_CALLS {
                         reader.calls.push(digest(id));
                     }
                 }

@@ -26,3 +26,32 @@ fn missing_members_are_named() {
         ["`messages[0].role` is required"]
     );
 }
+
+#[test]
+fn a_tool_message_answers_a_call_of_the_last_message_that_made_any() {
+    let calls = |ids: &[String]| {
+        let one = |id: &String| {
+            format!(r#"{{"id":"{id}","type":"function","function":{{"name":"f","arguments":""}}}}"#)
+        };
+        let all: Vec<String> = ids.iter().map(one).collect();
+        let all = all.join(",");
+        format!(r#"{{"role":"assistant","tool_calls":[{all}]}}"#)
+    };
+    let answer = |id: &str| format!(r#"{{"role":"tool","tool_call_id":"{id}","content":"x"}}"#);
+    let request = |messages: &[String]| {
+        let messages = messages.join(",");
+        faults(&format!(r#"{{"model":"m","messages":[{messages}]}}"#)).len()
+    };
+    let ids: Vec<String> = (0..900).map(|id| format!("c{id}")).collect();
+    let one = ["a".to_owned()];
+    let many: Vec<String> = (0..3000).map(|id| format!("c{id}")).collect();
+    assert_eq!(request(&[calls(&ids), answer("c899"), answer("c0")]), 0);
+    assert_eq!(request(&[calls(&ids), answer("c900")]), 1);
+    assert_eq!(request(&[answer("a")]), 1);
+    assert_eq!(request(&[calls(&ids), calls(&one), answer("a")]), 0);
+    assert_eq!(request(&[calls(&ids), calls(&one), answer("c1")]), 1);
+    // Of very many calls none is refused, and those of the next message are known again.
+    assert_eq!(request(&[calls(&many), answer("c2999")]), 0);
+    assert_eq!(request(&[calls(&many), calls(&one), answer("a")]), 0);
+    assert_eq!(request(&[calls(&many), calls(&one), answer("b")]), 1);
+}
