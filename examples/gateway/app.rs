@@ -3,11 +3,11 @@
 use std::{collections::HashMap, convert::Infallible, num::NonZeroU32, sync::Arc};
 
 use http::Response;
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 use tower_completions::{
     Principal,
     auth::Keys,
-    body::BoxBody,
+    body::{BoxBody, BoxError},
     cost::{MemoryLedger, NotAnAmount, Price, Prices},
     limit::{Limiter, Limits},
     mock,
@@ -15,7 +15,7 @@ use tower_completions::{
     parse::{ChatBody, ReadLimits},
     provider::{Provider, client::Client, openai::OpenAi},
     reframe::{self, ReframeLayer},
-    router::{Candidate, Model, Router, Table},
+    router::{Candidate, CommitLayer, Model, Router, Table},
     stack::Gateway,
     validate::{Models, ValidateLayer},
 };
@@ -200,6 +200,8 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
         models.push(entry);
     }
     let client = Client::default();
+    // The head of a stream waits for its first content: until then another target may answer.
+    let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
     let mut router = Router::builder(Table::new(models)?)
         .attempts(NonZeroU32::new(config.routing.attempts).unwrap_or(NonZeroU32::MIN))
         .attempt_timeout(config.routing.attempt_timeout)
@@ -209,32 +211,32 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
         let name = provider.name.as_str();
         let service = if provider.kind == "mock" {
             let translate = OpenAi::new("http://mock/v1")?;
-            boxed(Provider::new(name, mock::Upstream::new(), translate).with_keys(keys))
+            let provider = Provider::new(name, mock::Upstream::new(), translate).with_keys(keys);
+            boxed(commit.layer(provider))
         } else {
             let base_url = provider
                 .base_url
                 .as_deref()
                 .unwrap_or("https://api.openai.com/v1");
-            boxed(Provider::new(name, client.clone(), OpenAi::new(base_url)?).with_keys(keys))
+            let provider =
+                Provider::new(name, client.clone(), OpenAi::new(base_url)?).with_keys(keys);
+            boxed(commit.layer(provider))
         };
         router = router.provider(name, service, provider.api_keys.len().max(1));
     }
     Ok(router.build())
 }
 
-fn boxed<C, T, B>(provider: Provider<C, T>) -> Upstream
+fn boxed<S, B>(service: S) -> Upstream
 where
-    Provider<C, T>: tower::Service<http::Request<ChatBody>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    <Provider<C, T> as tower::Service<http::Request<ChatBody>>>::Future: Send,
+    S: tower::Service<http::Request<ChatBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<tower_completions::body::BoxError>,
+    B::Error: Into<BoxError>,
 {
     BoxCloneSyncService::new(
-        provider.map_response(|response: Response<B>| response.map(BoxBody::new)),
+        service.map_response(|response: Response<B>| response.map(BoxBody::new)),
     )
 }
 

@@ -113,19 +113,19 @@ impl<B, S> Body<B, S> {
 }
 
 impl<B, S: TranslateStream> Body<B, S> {
-    pub(super) fn stream(body: B, state: Option<S>, tally: Option<Tally>) -> Self {
-        let kind = match (state, tally) {
-            (Some(state), Some(tally)) => Which::Translated {
+    pub(super) fn stream(body: B, state: Option<S>, tally: &Tally) -> Self {
+        let kind = match state {
+            None => Which::Through { body },
+            Some(state) => Which::Translated {
                 body: Some(body),
                 machine: Machine {
                     decoder: decoder(state.framing()),
                     state,
-                    tally,
+                    tally: tally.clone(),
                     out: BytesMut::new(),
                     ended: false,
                 },
             },
-            _ => Which::Through { body },
         };
         Self { kind }
     }

@@ -201,11 +201,11 @@ where
                         Ok(answer) => {
                             let mut response = Response::new(Body::whole(answer.body));
                             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+                            let tally = Tally::new();
                             if let Some(usage) = answer.usage {
-                                let tally = Tally::new();
                                 tally.record_usage(usage);
-                                response.extensions_mut().insert(tally);
                             }
+                            response.extensions_mut().insert(tally);
                             if let Some(limits) = limits {
                                 response.extensions_mut().insert(limits);
                             }
@@ -243,14 +243,14 @@ fn stream<B, S: super::TranslateStream>(
     body: B,
     state: Option<S>,
 ) -> Response<Body<B, S>> {
-    let tally = state.as_ref().map(|_| Tally::new());
-    let mut response = Response::new(Body::stream(body, state, tally.clone()));
+    // There for a stream that passes as it is, too: who reads it outside writes here, and a router
+    // in between learns how it ended.
+    let tally = Tally::new();
+    let mut response = Response::new(Body::stream(body, state, &tally));
     *response.status_mut() = StatusCode::OK;
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    if let Some(tally) = tally {
-        response.extensions_mut().insert(tally);
-    }
+    response.extensions_mut().insert(tally);
     if let Some(limits) = RateHeaders::read(&head.headers) {
         response.extensions_mut().insert(limits);
     }

@@ -7,7 +7,7 @@ use crate::{
     auth::{Auth, AuthLayer},
     cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
     dialect::Dialect,
-    limit::{Limiter, RateLimit, RateLimitLayer},
+    limit::{Limiter, RateLimit, RateLimitLayer, TokenLimit, TokenLimitLayer},
     models::{Card, Models},
     parse::{Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
@@ -15,8 +15,10 @@ use crate::{
 };
 
 /// All layers around an upstream, outermost first.
-pub type Stack<S, A, L> =
-    Auth<RateLimit<Parse<Parse<Validate<Parse<Cost<Parse<Reframe<S>>, L>>>>>>, A>;
+pub type Stack<S, A, L> = Auth<RateLimit<Parse<Priced<S, L>>>, A>;
+
+/// The layers over the parsed request.
+type Priced<S, L> = Parse<Validate<Parse<TokenLimit<Parse<Cost<Parse<Reframe<S>>, L>>>>>>;
 
 /// What a [`Gateway`] is made of. Everything but who may call has a default.
 #[derive(Clone)]
@@ -72,7 +74,7 @@ impl<A, L: Ledger> GatewayBuilder<A, L> {
         }
     }
 
-    /// Who counts requests. Default: in memory, by the limits attached to principals.
+    /// Who counts requests and tokens. Default: in memory, by the limits attached to principals.
     pub fn limiter(mut self, limiter: Limiter) -> Self {
         self.limiter = limiter;
         self
@@ -116,6 +118,7 @@ impl<A, L: Ledger> GatewayBuilder<A, L> {
             .unwrap_or_else(|| ReframeLayer::new(dialect.clone()));
         let stack = reframe.layer(upstream);
         let stack = self.cost.dialect(&dialect).layer(stack);
+        let stack = TokenLimitLayer::new(self.limiter.clone()).layer(stack);
         let stack = ParseLayer::new()
             .limits(self.read)
             .layer(validate.layer(stack));
