@@ -13,7 +13,7 @@ use tower_completions::{
     mock,
     models::Card,
     parse::{ChatBody, ReadLimits},
-    provider::{Provider, client::Client, openai::OpenAi},
+    provider::{Provider, anthropic::Anthropic, client::Client, openai::OpenAi},
     reframe::{self, ReframeLayer},
     router::{Candidate, CommitLayer, Model, Router, Table},
     stack::Gateway,
@@ -48,9 +48,9 @@ pub fn built_in() -> String {
 pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
     let mut missing = Vec::new();
     for (at, provider) in config.providers.iter().enumerate() {
-        if !["openai", "mock"].contains(&provider.kind.as_str()) {
+        if !["openai", "anthropic", "mock"].contains(&provider.kind.as_str()) {
             missing.push(format!(
-                "providers[{at}].kind: {:?} is not supported yet, only openai and mock are",
+                "providers[{at}].kind: {:?} is not supported yet, only openai, anthropic and mock are",
                 provider.kind
             ));
         }
@@ -209,18 +209,23 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
     for provider in &config.providers {
         let keys = provider.api_keys.iter().map(String::as_str);
         let name = provider.name.as_str();
-        let service = if provider.kind == "mock" {
-            let translate = OpenAi::new("http://mock/v1")?;
-            let provider = Provider::new(name, mock::Upstream::new(), translate).with_keys(keys);
-            boxed(commit.layer(provider))
-        } else {
-            let base_url = provider
-                .base_url
-                .as_deref()
-                .unwrap_or("https://api.openai.com/v1");
-            let provider =
-                Provider::new(name, client.clone(), OpenAi::new(base_url)?).with_keys(keys);
-            boxed(commit.layer(provider))
+        let base_url = |default| provider.base_url.as_deref().unwrap_or(default);
+        let service = match provider.kind.as_str() {
+            "mock" => {
+                let translate = OpenAi::new("http://mock/v1")?;
+                let provider = Provider::new(name, mock::Upstream::new(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
+            "anthropic" => {
+                let translate = Anthropic::new(base_url("https://api.anthropic.com"))?;
+                let provider = Provider::new(name, client.clone(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
+            _ => {
+                let translate = OpenAi::new(base_url("https://api.openai.com/v1"))?;
+                let provider = Provider::new(name, client.clone(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
         };
         router = router.provider(name, service, provider.api_keys.len().max(1));
     }

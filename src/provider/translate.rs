@@ -1,3 +1,5 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 
@@ -11,15 +13,20 @@ pub struct Asked {
     pub model: std::sync::Arc<str>,
     /// Whether the client wants a stream.
     pub stream: bool,
+    /// When it was asked, in seconds since 1970: the `created` of an answer that has no time of its own.
+    pub created: u64,
 }
 
 impl Asked {
-    /// Takes it from a request and its target.
+    /// Takes it from a request and its target, now.
     #[must_use]
     pub fn new(chat: &Chat, target: &Target) -> Self {
         Self {
             model: std::sync::Arc::clone(&target.model),
             stream: chat.stream(),
+            created: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_secs()),
         }
     }
 }

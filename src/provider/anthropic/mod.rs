@@ -74,12 +74,12 @@ impl Translate for Anthropic {
         credential::header(request, HeaderName::from_static("x-api-key"), key)
     }
 
-    fn answer(&self, _: &Asked, body: Bytes) -> Result<Answer, Error> {
-        response::answer(&body)
+    fn answer(&self, asked: &Asked, body: Bytes) -> Result<Answer, Error> {
+        response::answer(&body, asked.created)
     }
 
     fn stream(&self, asked: &Asked) -> Option<Stream> {
-        Some(Stream::new(&asked.model))
+        Some(Stream::new(asked))
     }
 
     fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {

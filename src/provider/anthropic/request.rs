@@ -121,11 +121,8 @@ fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> R
     ] {
         let Some(value) = value else { continue };
         if of.samples() {
-            if value > 1.0 {
-                let message = format!("`{name}` must be at most 1 for this model, got {value}");
-                return Err(Error::new(Kind::Value, message).with_param(name));
-            }
-            out.insert(name.into(), value.into());
+            // Their scale ends where the API's own is half way: the hottest there is, is meant.
+            out.insert(name.into(), value.clamp(0.0, 1.0).into());
         } else if (value - 1.0).abs() > f64::EPSILON {
             return Err(unsupported(name));
         }

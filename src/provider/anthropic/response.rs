@@ -98,7 +98,7 @@ struct Message {
     usage: Option<Counts>,
 }
 
-pub(super) fn answer(body: &[u8]) -> Result<Answer, Error> {
+pub(super) fn answer(body: &[u8], created: u64) -> Result<Answer, Error> {
     let message: Message = serde_json::from_slice(body)
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
     let (mut text, mut reasoning) = (String::new(), String::new());
@@ -141,6 +141,7 @@ pub(super) fn answer(body: &[u8]) -> Result<Answer, Error> {
     let mut whole = json!({
         "id": message.id,
         "object": "chat.completion",
+        "created": created,
         "model": message.model,
         "choices": [{
             "index": 0,

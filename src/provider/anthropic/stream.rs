@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    provider::{Framing, TranslateStream, nonsense},
+    provider::{Asked, Framing, TranslateStream, future::cut, nonsense},
     wire::Usage,
 };
 
@@ -18,6 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Stream {
     id: String,
+    created: u64,
     model: Arc<str>,
     /// How many tool calls have begun: their ordinals are not the blocks' indexes.
     calls: usize,
@@ -65,10 +66,11 @@ struct Head {
 }
 
 impl Stream {
-    pub(super) fn new(model: &Arc<str>) -> Self {
+    pub(super) fn new(asked: &Asked) -> Self {
         Self {
             id: String::new(),
-            model: Arc::clone(model),
+            created: asked.created,
+            model: Arc::clone(&asked.model),
             calls: 0,
             block: Block::Other,
             counts: None,
@@ -80,6 +82,7 @@ impl Stream {
         let mut chunk = json!({
             "id": self.id,
             "object": "chat.completion.chunk",
+            "created": self.created,
             "model": &*self.model,
             "choices": choices,
         });
@@ -166,6 +169,26 @@ impl Stream {
     }
 }
 
+impl Stream {
+    fn reason(&mut self, reason: &str, out: &mut BytesMut) {
+        if self.end == End::Open {
+            self.end = End::Reason;
+            let choice =
+                json!([{ "index": 0, "delta": {}, "finish_reason": finish_reason(reason) }]);
+            self.write(out, &choice, None);
+        }
+    }
+
+    fn stop(&mut self, out: &mut BytesMut) {
+        self.reason("end_turn", out);
+        self.end = End::Stopped;
+        if let Some(usage) = self.usage() {
+            self.write(out, &json!([]), Some(&usage));
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
 impl TranslateStream for Stream {
     fn framing(&self) -> Framing {
         Framing::Sse
@@ -204,30 +227,23 @@ impl TranslateStream for Stream {
                     self.counts.get_or_insert_default().update(counts);
                 }
                 if let Some(reason) = event.delta["stop_reason"].as_str() {
-                    if self.end == End::Open {
-                        self.end = End::Reason;
-                        let reason = finish_reason(reason);
-                        let choice = json!([{ "index": 0, "delta": {}, "finish_reason": reason }]);
-                        self.write(out, &choice, None);
-                    }
+                    self.reason(reason, out);
                 }
             }
-            "message_stop" => self.end = End::Stopped,
+            // The answer is whole here, whether or not the upstream closes its connection soon.
+            "message_stop" => self.stop(out),
             "error" => return Err(error::in_stream(data)),
             _ => {}
         }
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut BytesMut) -> Result<(), Error> {
-        if self.end != End::Stopped {
-            return Err(nonsense("its stream was cut"));
+    fn finish(&mut self, _: &mut BytesMut) -> Result<(), Error> {
+        if self.end == End::Stopped {
+            Ok(())
+        } else {
+            Err(cut())
         }
-        if let Some(usage) = self.usage() {
-            self.write(out, &json!([]), Some(&usage));
-        }
-        out.extend_from_slice(b"data: [DONE]\n\n");
-        Ok(())
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -2,7 +2,21 @@ use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::{Stream, error, request, response};
-use crate::{error::Class, provider::TranslateStream, sse};
+use crate::{
+    error::Class,
+    ext::Target,
+    parse::Chat,
+    provider::{Asked, TranslateStream},
+    sse,
+};
+
+fn asked() -> Asked {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
+    let chat = Chat::parse(body.into()).expect("a request");
+    let mut asked = Asked::new(&chat, &Target::new("anthropic", "m"));
+    asked.created = 7;
+    asked
+}
 
 fn translated(body: &Value, model: &str) -> Value {
     let body = request::body(body.to_string().as_bytes(), model).expect("translates");
@@ -75,7 +89,6 @@ fn what_has_no_counterpart_is_refused() {
         ("n", json!(2)),
         ("logprobs", json!(true)),
         ("seed", json!(1)),
-        ("temperature", json!(1.5)),
     ] {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
         body[member] = value;
@@ -102,7 +115,7 @@ data: {\"type\":\"message_stop\"}\n\n";
 
 fn run(pieces: &[&[u8]]) -> (Result<(), crate::error::Error>, String, Stream) {
     let mut decoder = sse::Decoder::new();
-    let mut stream = Stream::new(&"m".into());
+    let mut stream = Stream::new(&asked());
     let mut out = BytesMut::new();
     for piece in pieces {
         decoder.push(Bytes::copy_from_slice(piece));
@@ -193,7 +206,7 @@ fn a_whole_answer() {
     let body = json!({"id": "msg_1", "type": "message", "model": "claude", "stop_reason": "max_tokens",
         "content": [{"type": "redacted_thinking", "data": "d"}, {"type": "text", "text": "Hi"}, {"type": "server_tool_use", "id": "x"}],
         "usage": {"input_tokens": 1, "cache_read_input_tokens": null, "output_tokens": 2}});
-    let answer = response::answer(body.to_string().as_bytes()).expect("reads");
+    let answer = response::answer(body.to_string().as_bytes(), 7).expect("reads");
     let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!(out["choices"][0]["message"]["content"], "Hi");
     assert_eq!(
