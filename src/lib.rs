@@ -1,4 +1,61 @@
 //! Composable tower layers for an OpenAI-compatible `POST /v1/chat/completions`.
+//!
+//! A whole gateway, over a mock provider in place of a real one:
+//!
+//! ```
+//! # #[cfg(feature = "mock")] {
+//! use http_body_util::BodyExt;
+//! use tower::ServiceExt;
+//! use tower_completions::{
+//!     Principal, auth::Keys, body::Full, limit::Limits, mock::Upstream,
+//!     cost::{MemoryLedger, Price, Prices},
+//!     provider::{Provider, openai::OpenAi}, stack::Gateway,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = Keys::new();
+//! keys.insert("sk-demo", Principal::new("demo").attach(Limits::new().requests_per_minute(60)));
+//! let ledger = MemoryLedger::new();
+//! ledger.grant("demo", "5.00".parse()?);
+//! let prices = Prices::new().with("mock/echo", Price::new("0.15", "0.60")?);
+//!
+//! let upstream = Provider::new("mock", Upstream::new(), OpenAi::new("http://upstream/v1")?);
+//! let gateway = Gateway::builder(keys).cost(prices, ledger.clone()).build(upstream);
+//!
+//! let request = http::Request::post("/v1/chat/completions")
+//!     .header("authorization", "Bearer sk-demo")
+//!     .body(Full::new(r#"{"model":"mock/echo","messages":[{"role":"user","content":"hi"}]}"#))?;
+//! let response = gateway.oneshot(request).await?;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(response.headers()["x-ratelimit-remaining-requests"], "59");
+//! let spent = ledger.statement("demo").spent;
+//! assert_eq!(response.headers()["x-completion-cost"], spent.to_string().as_str());
+//! # let _ = response.into_body().collect().await.expect("whole");
+//! # Ok(()) }
+//! # }
+//! ```
+//!
+//! # The order of the layers
+//!
+//! Outermost first: [`auth`] tells who calls; [`limit::RateLimitLayer`] counts requests before a byte
+//! of the body is read; [`parse`] reads it, once for all; [`validate`] refuses what no upstream would
+//! take, before it costs anything; [`limit::TokenLimitLayer`] and [`cost`] reserve what the request
+//! may use and settle what it did; [`reframe`] makes the answer canonical and notes its usage and its
+//! ending; [`router`] chooses a target and, until the first content, another one; [`provider`] speaks
+//! to it. [`stack`] puts them together.
+//!
+//! # The extensions
+//!
+//! Layers know of one another only by what they leave in the extensions. In the request:
+//! [`Principal`] (absent: anonymous), [`parse::Chat`] (absent: not parsed yet), [`Target`] (absent:
+//! the model that the client named). In the response: [`Error`] (there in a refusal), [`Served`]
+//! (absent: no router), [`meter::Tally`] (absent: usage is estimated), [`cost::Receipt`] (there when a
+//! whole answer was charged). None of them is required.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod auth;
 pub mod body;

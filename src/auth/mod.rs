@@ -1,6 +1,6 @@
 //! Authentication: who is calling, told from the request's head alone.
 //!
-//! [`Auth`] asks an [`Authenticate`] and puts the [`Principal`] into the request's extensions. Every
+//! [`Auth`] asks an [`Authenticate`] and puts the [`Principal`](crate::ext::Principal) into the request's extensions. Every
 //! wrong key gets the same 401, whether it is missing, malformed, unknown or revoked. The one that
 //! comes with the crate, [`Keys`], knows keys by their SHA-256 only.
 //!

@@ -25,7 +25,7 @@ mod sealed {
 /// let service = ServiceBuilder::new()
 ///     .request_id()
 ///     .auth(Keys::new())
-///     .rate_limit()
+///     .limit_rates()
 ///     .validate(Dialect::openai())
 ///     .reframe(Dialect::openai())
 ///     .service(service_fn(async |_: http::Request<ChatBody>| {
@@ -40,8 +40,8 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
     /// Admits whom `authenticate` knows.
     fn auth<A>(self, authenticate: A) -> ServiceBuilder<Stack<AuthLayer<A>, L>>;
 
-    /// Holds each caller to the limits attached to its principal.
-    fn rate_limit(self) -> ServiceBuilder<Stack<RateLimitLayer, L>>;
+    /// Holds each caller to the limits attached to its principal. (`rate_limit` is tower's own.)
+    fn limit_rates(self) -> ServiceBuilder<Stack<RateLimitLayer, L>>;
 
     /// Refuses what no upstream would take.
     fn validate(self, dialect: Dialect) -> ServiceBuilder<Stack<ValidateLayer, L>>;
@@ -66,7 +66,7 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         self.layer(AuthLayer::new(authenticate))
     }
 
-    fn rate_limit(self) -> ServiceBuilder<Stack<RateLimitLayer, L>> {
+    fn limit_rates(self) -> ServiceBuilder<Stack<RateLimitLayer, L>> {
         self.layer(RateLimitLayer::default())
     }
 
