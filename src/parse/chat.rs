@@ -1,4 +1,8 @@
-use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 
@@ -6,19 +10,36 @@ use super::fault;
 use crate::{
     error::Error,
     wire::{
-        request::{Name, Request},
-        splice::{Edit, splice},
+        json::Cursor,
+        request::{Messages, Name, Request, UnknownMember},
+        splice::{Cuts, Edit, cuts, splice},
     },
 };
 
-/// A parsed request and the changes to be made to it. Clones share everything.
+/// A chat-completions request: its bytes, the index over them, and pending changes of its top-level
+/// members. Cloning it is cheap; the changes are made when the bytes are asked for, once.
 ///
-/// The text stays as it came; members set or removed at its top level are spliced in when the
-/// bytes are asked for, and not before. `Debug` shows no content.
+/// The limits and `n` are those that will be sent, changes included; all else that it says of the
+/// request is what the client asked for.
+///
+/// ```
+/// use bytes::Bytes;
+/// use tower_completions::parse::Chat;
+///
+/// let body = Bytes::from_static(br#"{"model": "gpt", "messages": [{"role":"user","content":"Hi"}], "x": 1.0}"#);
+/// let mut chat = Chat::parse(body.clone())?;
+/// assert_eq!(chat.bytes().as_ptr(), body.as_ptr());
+///
+/// chat.set("model", "\"other\"");
+/// chat.remove("x");
+/// assert_eq!(chat.model(), "gpt");
+/// assert_eq!(chat.bytes(), r#"{"model": "other", "messages": [{"role":"user","content":"Hi"}]}"#);
+/// # Ok::<_, tower_completions::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Chat {
     parsed: Arc<Parsed>,
-    edits: Arc<[Change]>,
+    changes: Option<Arc<Changes>>,
 }
 
 struct Parsed {
@@ -26,11 +47,24 @@ struct Parsed {
     request: Request,
 }
 
-#[derive(Clone)]
-struct Change {
-    member: Box<str>,
-    /// The JSON to put there; nothing removes the member.
-    with: Option<Box<str>>,
+#[derive(Default)]
+struct Changes {
+    /// By name, no name twice: the new value, or none to remove it.
+    members: Vec<(Box<str>, Option<Box<str>>)>,
+    /// Members to remove below the top level: the object they stand in and the key's quote.
+    nested: Vec<(usize, usize)>,
+    written: OnceLock<Bytes>,
+}
+
+impl Clone for Changes {
+    fn clone(&self) -> Self {
+        // A clone is made to be changed, so what was written is not its own.
+        Self {
+            members: self.members.clone(),
+            nested: self.nested.clone(),
+            written: OnceLock::new(),
+        }
+    }
 }
 
 impl Chat {
@@ -41,136 +75,73 @@ impl Chat {
     /// than 128 levels, or has a key twice in an object that decides anything. All else that may be
     /// wrong with it is in [`Request::faults`], for a validator to judge.
     pub fn parse(bytes: Bytes) -> Result<Self, Error> {
-        let request = Request::read(&bytes).map_err(|error| fault::unreadable(&bytes, error))?;
-        Ok(Self {
-            parsed: Arc::new(Parsed { bytes, request }),
-            edits: Arc::default(),
-        })
+        Self::read(bytes, usize::MAX)
     }
 
-    /// The text as it came.
+    /// Parses a body of at most so many members and elements.
+    pub(super) fn read(bytes: Bytes, nodes: usize) -> Result<Self, Error> {
+        match Request::read_with(&bytes, nodes) {
+            Ok(request) => Ok(Self {
+                parsed: Arc::new(Parsed { bytes, request }),
+                changes: None,
+            }),
+            Err(why) => Err(fault::unreadable(&bytes, why)),
+        }
+    }
+
+    /// The body as it is to be sent: what came, or, when something was changed, that with the
+    /// changes spliced in, all else left byte for byte.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        match &self.changes {
+            None => self.parsed.bytes.clone(),
+            Some(changes) => changes.written.get_or_init(|| self.write(changes)).clone(),
+        }
+    }
+
+    /// The body as it came.
     #[must_use]
     pub fn original(&self) -> &Bytes {
         &self.parsed.bytes
     }
 
-    /// The text with all changes made; the very bytes that came when there are none.
-    #[must_use]
-    pub fn bytes(&self) -> Bytes {
-        if self.edits.is_empty() {
-            return self.parsed.bytes.clone();
-        }
-        let text = &self.parsed.bytes;
-        let mut edits: Vec<(Range<usize>, Vec<u8>)> = Vec::with_capacity(self.edits.len() + 1);
-        let mut added = Vec::new();
-        let end = self.parsed.request.range().end.saturating_sub(1);
-        let removed = self.removed();
-        let mut cuts = crate::wire::splice::Cuts::default();
-        for member in self.parsed.request.members() {
-            cuts.member(
-                member.range.start,
-                member.range.end,
-                removed.contains(&member.range.start),
-            );
-        }
-        let mut kept = cuts.kept_any();
-        edits.extend(cuts.done().into_iter().map(|range| (range, Vec::new())));
-        for change in self.edits.iter() {
-            let Some(with) = &change.with else { continue };
-            if let Some(at) = self.find(&change.member) {
-                edits.push((at, with.as_bytes().to_vec()));
-            } else {
-                if kept {
-                    added.push(b',');
-                }
-                kept = true;
-                added.extend(serde_json::Value::from(&*change.member).to_string().bytes());
-                added.push(b':');
-                added.extend_from_slice(with.as_bytes());
-            }
-        }
-        if !added.is_empty() {
-            edits.push((end..end, added));
-        }
-        edits.sort_by_key(|(range, _)| (range.start, range.end));
-        let edits: Vec<Edit<'_>> = edits
-            .iter()
-            .map(|(range, with)| Edit::new(range.clone(), with))
-            .collect();
-        // Members lie apart and in order, so their edits do.
-        splice(text, &edits).map_or_else(|_| text.clone(), Bytes::from)
-    }
-
-    /// The value's range of a top-level member of the original.
-    fn find(&self, name: &str) -> Option<Range<usize>> {
-        let request = &self.parsed.request;
-        if let Some(known) = Name::find(name) {
-            return request.member(known).map(|member| member.value);
-        }
-        let mut members = request.members().filter(|member| member.name.is_none());
-        members
-            .find(|member| self.key(member) == name)
-            .map(|member| member.value)
-    }
-
-    fn key(&self, member: &crate::wire::request::Member) -> Cow<'_, str> {
-        let key = &self.parsed.bytes[member.range.start..member.value.start];
-        let mut cursor = serde_json::Deserializer::from_slice(key).into_iter::<String>();
-        cursor
-            .next()
-            .and_then(Result::ok)
-            .map_or(Cow::Borrowed(""), Cow::Owned)
-    }
-
-    /// Where the members stand that are to be removed.
-    fn removed(&self) -> Vec<usize> {
-        if self.edits.iter().all(|change| change.with.is_some()) {
-            return Vec::new();
-        }
-        let gone = |name: &str| {
-            self.edits
-                .iter()
-                .any(|change| change.with.is_none() && &*change.member == name)
-        };
-        let members = self.parsed.request.members();
-        members
-            .filter(|member| match member.name {
-                Some(name) => gone(name.as_str()),
-                None => gone(&self.key(member)),
-            })
-            .map(|member| member.range.start)
-            .collect()
-    }
-
-    /// Puts a member at the top level, in place of the one of its name or behind all others. `json`
-    /// must be a JSON value; nothing checks it.
-    pub fn set(&mut self, member: &str, json: impl Into<Box<str>>) {
-        self.change(member, Some(json.into()));
-    }
-
-    /// Removes a member of the top level, if it is there.
-    pub fn remove(&mut self, member: &str) {
-        self.change(member, None);
-    }
-
-    fn change(&mut self, member: &str, with: Option<Box<str>>) {
-        let mut edits: Vec<Change> = self
-            .edits
-            .iter()
-            .filter(|change| &*change.member != member)
-            .cloned()
-            .collect();
-        edits.push(Change {
-            member: member.into(),
-            with,
-        });
-        self.edits = edits.into();
-    }
-
-    /// The index of the original: what is in it, where, and what is wrong.
+    /// The index over [`original`](Self::original).
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.parsed.request
+    }
+
+    /// The messages, as they came.
+    #[must_use]
+    pub fn messages(&self) -> Messages<'_> {
+        self.parsed.request.messages(&self.parsed.bytes)
+    }
+
+    /// The raw JSON of a top-level member, changes included; `None` when it is absent.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&str> {
+        if let Some(change) = self.change(name) {
+            return change.as_deref();
+        }
+        let known = Name::find(name);
+        let member = match known {
+            Some(known) => self.parsed.request.member(known)?,
+            None => self.parsed.request.members().find(|member| {
+                member.name.is_none()
+                    && self.key(member.range.start).is_some_and(|key| key == *name)
+            })?,
+        };
+        // The whole body was found to be UTF-8.
+        std::str::from_utf8(&self.parsed.bytes[member.value]).ok()
+    }
+
+    /// Whether a top-level member is there and not null, changes included.
+    #[must_use]
+    pub fn has(&self, name: Name) -> bool {
+        match self.change(name.as_str()) {
+            Some(change) => change.as_deref().is_some_and(|json| json != "null"),
+            None => self.parsed.request.has(name),
+        }
     }
 
     /// The model as the client named it; empty when it named none.
@@ -185,24 +156,27 @@ impl Chat {
         self.parsed.request.stream() == Some(true)
     }
 
-    /// Whether the client asks for the usage on its stream.
+    /// Whether the client asks for the usage on its stream, whatever is sent on.
     #[must_use]
     pub fn include_usage(&self) -> bool {
         self.parsed.request.include_usage()
     }
 
-    /// The larger of `max_tokens` and `max_completion_tokens`.
+    /// How many tokens the answer may have: the larger of `max_tokens` and `max_completion_tokens`;
+    /// `None` when neither is given.
     #[must_use]
     pub fn max_output_tokens(&self) -> Option<u64> {
         let request = &self.parsed.request;
-        request.max_tokens().max(request.max_completion_tokens())
+        let plain = self.integer(Name::MaxTokens, request.max_tokens());
+        let completion = self.integer(Name::MaxCompletionTokens, request.max_completion_tokens());
+        plain.max(completion)
     }
 
-    /// How many answers are asked for; 1 unless said otherwise.
+    /// How many answers are asked for; at least 1.
     #[must_use]
     pub fn n(&self) -> u32 {
-        let n = self.parsed.request.n().unwrap_or(1).max(1);
-        u32::try_from(n).unwrap_or(u32::MAX)
+        let n = self.integer(Name::N, self.parsed.request.n()).unwrap_or(1);
+        u32::try_from(n).unwrap_or(u32::MAX).max(1)
     }
 
     /// A guess at the prompt's tokens; see
@@ -212,10 +186,168 @@ impl Chat {
         self.parsed.request.counts().input_estimate()
     }
 
-    /// Whether this is the parse of these very bytes, not only of equal ones.
+    /// Replaces a top-level member, or adds it behind the others. `json` is the raw value and must be
+    /// valid JSON: it is put in as it is.
+    pub fn set(&mut self, member: &str, json: impl Into<Box<str>>) {
+        let json = json.into();
+        debug_assert!(
+            serde_json::from_str::<serde::de::IgnoredAny>(&json).is_ok(),
+            "not JSON"
+        );
+        self.put(member, Some(json));
+    }
+
+    /// Removes a top-level member.
+    pub fn remove(&mut self, member: &str) {
+        self.put(member, None);
+    }
+
+    /// Removes a member that the API does not know, at whatever level it stands.
+    pub fn remove_unknown(&mut self, member: UnknownMember) {
+        if member.object != self.parsed.request.range().start {
+            let nested = &mut self.changed().nested;
+            nested.push((member.object, member.key));
+        } else {
+            let name = self.key_at(member.key).into_owned();
+            self.remove(&name);
+        }
+    }
+
+    fn put(&mut self, member: &str, json: Option<Box<str>>) {
+        let members = &mut self.changed().members;
+        match members.iter_mut().find(|(name, _)| **name == *member) {
+            Some((_, value)) => *value = json,
+            None => members.push((member.into(), json)),
+        }
+    }
+
+    fn changed(&mut self) -> &mut Changes {
+        let changes = Arc::make_mut(self.changes.get_or_insert_default());
+        changes.written.take();
+        changes
+    }
+
+    fn change(&self, member: &str) -> Option<&Option<Box<str>>> {
+        let members = &self.changes.as_ref()?.members;
+        members
+            .iter()
+            .find(|(name, _)| **name == *member)
+            .map(|(_, value)| value)
+    }
+
+    fn integer(&self, name: Name, original: Option<u64>) -> Option<u64> {
+        match self.change(name.as_str()) {
+            Some(change) => Cursor::new(change.as_deref()?).number().ok()?.as_u64(),
+            None => original,
+        }
+    }
+
+    /// The key whose quote stands at an offset of [`original`](Self::original).
+    pub(crate) fn key_at(&self, at: usize) -> Cow<'_, str> {
+        self.key(at).map_or(Cow::Borrowed(""), |key| key.cow())
+    }
+
+    fn key(&self, at: usize) -> Option<crate::wire::json::Str<'_>> {
+        Cursor::within(&self.parsed.bytes, at, usize::MAX)
+            .string()
+            .ok()
+    }
+
+    /// Whether these bytes are the very ones that were parsed, or written from them.
     pub(super) fn is_of(&self, bytes: &Bytes) -> bool {
-        let own = &self.parsed.bytes;
-        own.as_ptr() == bytes.as_ptr() && own.len() == bytes.len()
+        let same = |mine: &Bytes| mine.as_ptr() == bytes.as_ptr() && mine.len() == bytes.len();
+        match &self.changes {
+            None => same(&self.parsed.bytes),
+            Some(changes) => changes.written.get().is_some_and(same),
+        }
+    }
+
+    fn write(&self, changes: &Changes) -> Bytes {
+        let Parsed { bytes, request } = &*self.parsed;
+        let mut done = vec![false; changes.members.len()];
+        let mut cut = Cuts::default();
+        let mut edits: Vec<(std::ops::Range<usize>, &[u8])> = Vec::new();
+        let mut last = request.range().start + 1;
+        for member in request.members() {
+            let key = self.key(member.range.start);
+            let change = changes
+                .members
+                .iter()
+                .position(|(name, _)| key.is_some_and(|key| key == **name));
+            let mut removed = false;
+            let mut whole = false;
+            if let Some(at) = change {
+                done[at] = true;
+                match &changes.members[at].1 {
+                    Some(json) => {
+                        edits.push((member.value.clone(), json.as_bytes()));
+                        whole = true;
+                    }
+                    None => removed = true,
+                }
+            }
+            if !removed && !whole {
+                edits.extend(
+                    self.nested_cuts(changes, &member.value)
+                        .map(|cut| (cut, &b""[..])),
+                );
+            }
+            cut.member(member.range.start, member.range.end, removed);
+            last = member.range.end;
+        }
+        let mut added = String::new();
+        let mut first = !cut.kept_any();
+        for ((name, value), _) in changes
+            .members
+            .iter()
+            .zip(&done)
+            .filter(|(_, done)| !**done)
+        {
+            if let Some(json) = value {
+                if !std::mem::take(&mut first) {
+                    added.push(',');
+                }
+                added.push_str(&serde_json::Value::from(&**name).to_string());
+                added.push(':');
+                added.push_str(json);
+            }
+        }
+        edits.extend(cut.done().into_iter().map(|range| (range, &b""[..])));
+        edits.sort_by_key(|(range, _)| range.start);
+        edits.push((last..last, added.as_bytes()));
+        let edits: Vec<_> = edits
+            .into_iter()
+            .map(|(range, with)| Edit::new(range, with))
+            .collect();
+        // The index comes from these bytes, so the edits fit; were it otherwise, what came is what is
+        // sent.
+        splice(bytes, &edits).map_or_else(|_| bytes.clone(), Bytes::from)
+    }
+
+    /// What to cut within one top-level value.
+    fn nested_cuts(
+        &self,
+        changes: &Changes,
+        value: &std::ops::Range<usize>,
+    ) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let inside = changes
+            .nested
+            .iter()
+            .filter(|(object, _)| value.contains(object));
+        let mut objects: Vec<usize> = inside.map(|(object, _)| *object).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+        for object in objects {
+            let gone = |key: crate::wire::json::Str<'_>| {
+                changes.nested.contains(&(object, key.range().start - 1))
+            };
+            let Ok(found) = cuts(&self.parsed.bytes, object, gone) else {
+                continue;
+            };
+            ranges.extend(found);
+        }
+        ranges.into_iter()
     }
 
     /// Whether both share one parse, whatever their changes.
@@ -226,6 +358,7 @@ impl Chat {
 }
 
 impl fmt::Debug for Chat {
+    /// No prompts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chat")
             .field("model", &self.model())
@@ -260,12 +393,40 @@ mod tests {
         );
         chat.set("top_p", "1");
         chat.remove("xA");
-        assert_eq!(chat.bytes(), r#" { "model" : "b", "n":1.0 ,"top_p":1} "#);
+        assert_eq!(chat.bytes(), r#" { "model" : "b", "n":1.0,"top_p":1 } "#);
         chat.set("top_p", "0.5");
         chat.remove("n");
         chat.remove("model");
-        assert_eq!(chat.bytes(), r#" {  "top_p":0.5} "#);
+        assert_eq!(chat.bytes(), r#" { "top_p":0.5 } "#);
         assert_eq!(before.bytes(), *before.original(), "clones change apart");
+    }
+
+    #[test]
+    fn changed_bytes_are_written_once_and_known_again() {
+        let mut changed = chat(r#"{"model":"m","max_tokens":5}"#);
+        changed.set("max_tokens", "7");
+        let shared = changed.clone();
+        assert!(!changed.is_of(changed.original()));
+        assert!(shared.is_of(&changed.bytes()));
+        assert_eq!(shared.max_output_tokens(), Some(7));
+        changed.remove("max_tokens");
+        assert_eq!(changed.max_output_tokens(), None);
+        assert!(!changed.is_of(&shared.bytes()));
+    }
+
+    #[test]
+    fn members_below_the_top_can_be_removed() {
+        let text = r#"{"model":"m","messages":[{"a":1,"role":"user","b":2},{"c":{"d":1}}]}"#;
+        let mut chat = chat(text);
+        let unknown: Vec<_> = chat.request().unknown().collect();
+        for member in unknown {
+            chat.remove_unknown(member);
+        }
+        chat.set("n", "2");
+        assert_eq!(
+            chat.bytes(),
+            r#"{"model":"m","messages":[{"role":"user"},{}],"n":2}"#
+        );
     }
 
     #[test]

@@ -17,6 +17,17 @@ pub(super) fn unreadable(text: &[u8], why: Unreadable) -> Error {
             ),
             "json_too_deep",
         ),
+        Unreadable::Json(fault) if fault.kind == FaultKind::TooMany => error(
+            format!(
+                "The request holds too many values, from byte {} on.",
+                fault.at
+            ),
+            "invalid_value",
+        ),
+        Unreadable::Json(_) if text.starts_with(b"\xEF\xBB\xBF") => error(
+            "The request is not valid JSON: it begins with a byte order mark.".to_owned(),
+            "invalid_json",
+        ),
         Unreadable::Json(fault) => error(
             format!("The request is not valid JSON: {fault}."),
             "invalid_json",

@@ -171,7 +171,7 @@ where
                     Ok(bytes) => {
                         let (mut inner, mut parts) =
                             waiting.take().expect("polled after completion");
-                        match parsed(&mut parts, bytes) {
+                        match parsed(&mut parts, bytes, reading.limits.max_values) {
                             Err(error) => State::Refused { error: Some(error) },
                             Ok(chat) => {
                                 let body = ChatBody::new(chat);
@@ -224,13 +224,13 @@ fn poll_read<B: Body<Data = Bytes>, T: Timer>(
 }
 
 /// The parse of these bytes: the one in the extensions when it is of the very same, else a new one.
-fn parsed(parts: &mut Parts, bytes: Bytes) -> Result<Chat, Error> {
+fn parsed(parts: &mut Parts, bytes: Bytes, max_values: usize) -> Result<Chat, Error> {
     if let Some(chat) = parts.extensions.get::<Chat>() {
         if chat.is_of(&bytes) {
             return Ok(chat.clone());
         }
     }
-    let chat = Chat::parse(bytes)?;
+    let chat = Chat::read(bytes, max_values)?;
     parts.extensions.insert(chat.clone());
     Ok(chat)
 }

@@ -16,6 +16,8 @@ pub struct ReadLimits {
     pub idle_timeout: Duration,
     /// The longest for the whole body; then a 408. Default: 60 s.
     pub timeout: Duration,
+    /// The most members and elements, at all levels together; more are a 400. Default: 250 000.
+    pub max_values: usize,
 }
 
 impl Default for ReadLimits {
@@ -24,6 +26,7 @@ impl Default for ReadLimits {
             max_bytes: 8 << 20,
             idle_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
+            max_values: 250_000,
         }
     }
 }
@@ -38,6 +41,12 @@ impl ReadLimits {
     /// The longest silence between two reads.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
+        self
+    }
+
+    /// The most members and elements, at all levels together.
+    pub const fn max_values(mut self, values: usize) -> Self {
+        self.max_values = values;
         self
     }
 

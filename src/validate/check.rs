@@ -1,4 +1,6 @@
-use super::policy::{Models, Policy, Report, Support, UnknownMembers};
+use std::borrow::Cow;
+
+use super::policy::{Images, Models, Policy, Report, Support, UnknownMembers};
 use crate::{
     dialect::Dialect,
     error::{Error, Kind},
@@ -17,7 +19,7 @@ pub(super) fn check(
     policy: &Policy,
     models: &dyn Models,
     caller: Option<&Principal>,
-) -> Result<Vec<&'static str>, Error> {
+) -> Result<Vec<Cow<'static, str>>, Error> {
     let text = chat.original().clone();
     let faults = chat.request().faults();
     if let Some(first) = faults.first() {
@@ -44,8 +46,14 @@ pub(super) fn check(
             .with_code("model_not_found"));
     }
     fits(chat, models.context_window(&id))?;
-    let dropped = parameters(chat, &id, models)?;
+    let mut dropped = parameters(chat, &id, models)?;
+    dropped.extend(drop_unknown(chat, policy).into_iter().map(Cow::Owned));
     fill(chat, dialect, &id, models);
+    if let Some(tokens) = policy.default_output_tokens {
+        if chat.max_output_tokens().is_none() {
+            limit(chat, tokens, &id, models);
+        }
+    }
     Ok(dropped)
 }
 
@@ -119,17 +127,66 @@ fn allowed(chat: &Chat, policy: &Policy) -> Result<(), Error> {
             return Err(Error::new(Kind::Value, message).with_param(param));
         }
     }
-    if policy.unknown == UnknownMembers::Refuse {
-        if let Some(unknown) = request.unknown().next() {
-            let path = path_at(chat.original(), unknown.key);
-            return Err(
-                Error::new(Kind::Format, format!("`{path}` is not a known parameter"))
-                    .with_param(path)
-                    .with_code("unknown_parameter"),
-            );
+    images_allowed(chat, policy.images)?;
+    unknown_allowed(chat, policy)
+}
+
+fn images_allowed(chat: &Chat, images: Images) -> Result<(), Error> {
+    let urls = chat.request().image_urls();
+    let (at, expected) = match images {
+        Images::Any => return Ok(()),
+        Images::Web => (urls.other, "an https, http or data URL"),
+        Images::Secure => (urls.http.or(urls.other), "an https or data URL"),
+    };
+    let Some(at) = at else { return Ok(()) };
+    let kind = FaultKind::Value(expected);
+    Err(refused(&Fault { at, kind }, chat.original()))
+}
+
+fn unknown_allowed(chat: &Chat, policy: &Policy) -> Result<(), Error> {
+    let allowed = match &policy.unknown {
+        UnknownMembers::Keep => return Ok(()),
+        UnknownMembers::Drop => None,
+        UnknownMembers::Refuse => Some(&[][..]),
+        UnknownMembers::Allow(names) => Some(&names[..]),
+    };
+    let request = chat.request();
+    if request.has_more_unknown() {
+        let message = "The request has too many members that are not known";
+        return Err(Error::new(Kind::Format, message).with_code("unknown_parameter"));
+    }
+    let Some(allowed) = allowed else {
+        return Ok(());
+    };
+    for unknown in request.unknown() {
+        let name = chat.key_at(unknown.key);
+        if allowed.iter().any(|allowed| **allowed == *name) {
+            continue;
         }
+        let path = path_at(chat.original(), unknown.key);
+        let message = format!("`{path}` is not a known parameter");
+        return Err(Error::new(Kind::Format, message)
+            .with_param(path)
+            .with_code("unknown_parameter"));
     }
     Ok(())
+}
+
+/// Leaves out what is not known, where that is the policy; the names of those at the top level.
+fn drop_unknown(chat: &mut Chat, policy: &Policy) -> Vec<String> {
+    if policy.unknown != UnknownMembers::Drop {
+        return Vec::new();
+    }
+    let top = chat.request().range().start;
+    let unknown: Vec<_> = chat.request().unknown().collect();
+    let mut names = Vec::new();
+    for member in unknown {
+        if member.object == top {
+            names.push(chat.key_at(member.key).into_owned());
+        }
+        chat.remove_unknown(member);
+    }
+    names
 }
 
 fn fits(chat: &Chat, window: Option<u64>) -> Result<(), Error> {
@@ -146,13 +203,17 @@ fn fits(chat: &Chat, window: Option<u64>) -> Result<(), Error> {
         .with_code("context_length_exceeded"))
 }
 
-fn parameters(chat: &mut Chat, id: &str, models: &dyn Models) -> Result<Vec<&'static str>, Error> {
+fn parameters(
+    chat: &mut Chat,
+    id: &str,
+    models: &dyn Models,
+) -> Result<Vec<Cow<'static, str>>, Error> {
     let mut dropped = Vec::new();
     for member in chat.request().members().filter(|member| !member.is_null) {
         let Some(name) = member.name else { continue };
         match models.support(id, name) {
             Support::Yes => {}
-            Support::Drop => dropped.push(name.as_str()),
+            Support::Drop => dropped.push(Cow::Borrowed(name.as_str())),
             Support::Refuse => {
                 let message = format!("`{}` is not supported by this model", name.as_str());
                 return Err(Error::new(Kind::Format, message)
@@ -178,6 +239,17 @@ fn fill(chat: &mut Chat, dialect: &Dialect, id: &str, models: &dyn Models) {
             chat.set(name.as_str(), default);
         }
     }
+}
+
+/// Under the newer name, unless the model does not take it.
+fn limit(chat: &mut Chat, tokens: u64, id: &str, models: &dyn Models) {
+    let newer = models.support(id, Name::MaxCompletionTokens) == Support::Yes;
+    let name = if newer {
+        Name::MaxCompletionTokens
+    } else {
+        Name::MaxTokens
+    };
+    chat.set(name.as_str(), tokens.to_string());
 }
 
 fn shown(model: &str) -> String {

@@ -29,8 +29,8 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn calling(call: F, dropped: &[&'static str]) -> Self {
-        // Names of parameters are plain ASCII.
+    pub(super) fn calling(call: F, dropped: &[std::borrow::Cow<'static, str>]) -> Self {
+        // Names that a header cannot carry are not told.
         let dropped = (!dropped.is_empty())
             .then(|| HeaderValue::from_str(&dropped.join(", ")).ok())
             .flatten();

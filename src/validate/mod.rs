@@ -29,7 +29,10 @@ mod layer;
 mod policy;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 pub use future::ResponseFuture;
 pub use layer::ValidateLayer;
-pub use policy::{Models, Policy, Report, Support, UnknownMembers};
+pub use policy::{Images, Models, Policy, Report, Support, UnknownMembers};
 pub use service::Validate;

@@ -19,6 +19,11 @@ pub struct Policy {
     pub max_images: usize,
     /// Members that the API does not know. Default: kept, byte for byte.
     pub unknown: UnknownMembers,
+    /// Which addresses images may have. Default: `https:`, `http:` and `data:`.
+    pub images: Images,
+    /// The output tokens asked for when the client names no limit. Default: none, it is left to the
+    /// model.
+    pub default_output_tokens: Option<u64>,
     /// How many mistakes are told. Default: the first.
     pub report: Report,
 }
@@ -32,19 +37,37 @@ impl Default for Policy {
             max_tools: 1024,
             max_images: 1000,
             unknown: UnknownMembers::Keep,
+            images: Images::Web,
+            default_output_tokens: None,
             report: Report::First,
         }
     }
 }
 
 /// What becomes of members that the API does not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnknownMembers {
     /// They travel on as they came.
     Keep,
+    /// They are left out, and `x-params-dropped` says so of those at the top level.
+    Drop,
+    /// Those of these names travel on, at whatever level; the others are refused as below.
+    Allow(Arc<[Box<str>]>),
     /// They are refused: 400 `unknown_parameter`.
     Refuse,
+}
+
+/// Which addresses images may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Images {
+    /// Any.
+    Any,
+    /// `https:`, `http:` and `data:`.
+    Web,
+    /// `https:` and `data:`.
+    Secure,
 }
 
 /// How many mistakes of a request are told.
