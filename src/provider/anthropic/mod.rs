@@ -3,7 +3,11 @@
 //! Instructions are hoisted out of the conversation, tool results gathered into the user's next
 //! turn, reasoning carried both ways: as `reasoning_content`, and as opaque `reasoning_details`
 //! which the provider wants back unchanged. What it cannot do is refused with
-//! `unsupported_parameter`. TODO: `verbosity`, `store`, `metadata`, `prediction`, `service_tier`,
+//! `unsupported_parameter`.
+//!
+//! A temperature above 1 is sent as 1, and 1 is not sent at all, being the default. JSON mode is an
+//! instruction added to the others. Ids of calls are brought into the provider's alphabet, the same
+//! one always to the same. TODO: `verbosity`, `store`, `metadata`, `prediction`, other service tiers,
 //! the `prompt_cache_*` members, names of speakers, the detail of images and unknown members are
 //! left out without a word, until a response can announce what was dropped.
 //!

@@ -11,35 +11,81 @@ pub(super) enum Thinking {
     Adaptive { sampling: bool },
 }
 
+/// How a model is told not to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Off {
+    /// It only thinks when told to.
+    Already,
+    /// By `thinking` of this type.
+    Said(&'static str),
+    /// It cannot be.
+    Never,
+}
+
+impl Off {
+    fn of(name: &str) -> Self {
+        let has = |word: &str| name.contains(word);
+        if has("fable") || has("mythos") || has("opus-5-5") || has("opus-5.5") {
+            Self::Never
+        } else if has("sonnet-5-5") || has("sonnet-5.5") {
+            Self::Said("between_tools")
+        } else if has("opus-5") || has("sonnet-5") || has("haiku-5") {
+            Self::Said("disabled")
+        } else {
+            Self::Already
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Model {
     pub(super) thinking: Thinking,
+    pub(super) off: Off,
     pub(super) structured: bool,
+    /// It takes a temperature or `top_p`, not both.
+    pub(super) one_of_both: bool,
+    /// How many tokens are asked for when the client does not say.
     pub(super) max_output: u64,
+    /// The most that it writes.
+    pub(super) ceiling: u64,
 }
 
 impl Model {
     pub(super) fn of(name: &str) -> Self {
         let has = |word: &str| name.contains(word);
-        if has("claude-3-7") || has("-4-0") || has("-4-2025") || has("opus-4-1") {
+        if has("claude-3-7")
+            || has("claude-3.7")
+            || has("-4-0")
+            || has("-4-2025")
+            || has("opus-4-1")
+        {
             return Self {
                 thinking: Thinking::Budget,
+                off: Off::Already,
                 structured: has("opus-4-1"),
+                one_of_both: has("opus-4-1"),
                 max_output: 4096,
+                ceiling: if has("opus") { 32_000 } else { 64_000 },
             };
         }
         if has("claude-3") || has("claude-2") || has("claude-instant") {
             return Self {
                 thinking: Thinking::None,
+                off: Off::Already,
                 structured: false,
+                one_of_both: false,
                 max_output: 4096,
+                ceiling: 4096,
             };
         }
         if has("-4-5") || has("-4.5") {
             return Self {
                 thinking: Thinking::Budget,
+                off: Off::Already,
                 structured: true,
+                one_of_both: !has("opus"),
                 max_output: 16_384,
+                ceiling: 64_000,
             };
         }
         let sampling = has("-4-6") || has("-4.6");
@@ -52,14 +98,20 @@ impl Model {
         {
             return Self {
                 thinking: Thinking::Adaptive { sampling },
+                off: Off::of(name),
                 structured: true,
+                one_of_both: false,
                 max_output: 16_384,
+                ceiling: 128_000,
             };
         }
         Self {
             thinking: Thinking::Budget,
+            off: Off::Already,
             structured: false,
+            one_of_both: false,
             max_output: 4096,
+            ceiling: 64_000,
         }
     }
 

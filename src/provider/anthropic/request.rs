@@ -1,7 +1,8 @@
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::RawValue};
 
-use super::model::{Model, Thinking, budget};
+use super::model::{Model, Off, Thinking, budget};
 use crate::{
     error::{Error, Kind},
     wire::chat::{
@@ -23,17 +24,106 @@ pub(super) fn body(body: &[u8], model: &str) -> Result<Bytes, Error> {
     out.insert("model".into(), model.into());
     think(&request, of, &mut max, &mut out)?;
     out.insert("max_tokens".into(), max.into());
-    conversation(&request, &mut out)?;
     sampling(&request, of, &mut out)?;
-    tools(&request, &mut out)?;
+    let schema = format(&request, of)?;
+    let (system, messages) = conversation(&request)?;
+    let tools = tools(&request, &mut out)?;
     if request.stream == Some(true) {
         out.insert("stream".into(), true.into());
     }
     if let Some(user) = request.end_user() {
         out.insert("metadata".into(), json!({ "user_id": user }));
     }
-    let text = serde_json::to_vec(&out).expect("values serialise into memory");
+    if let Some(mark) = &request.cache_control {
+        out.insert("cache_control".into(), ephemeral(mark.is_long()));
+    }
+    match request.service_tier.as_deref() {
+        Some("auto") => drop(out.insert("service_tier".into(), "auto".into())),
+        Some("default") => drop(out.insert("service_tier".into(), "standard_only".into())),
+        _ => {}
+    }
+    let effort = out
+        .remove("output_config")
+        .map(|mut it| it["effort"].take());
+    let output_config = (effort.is_some() || schema.is_some()).then_some(OutputConfig {
+        effort,
+        format: schema.map(|schema| Format {
+            kind: "json_schema",
+            schema,
+        }),
+    });
+    let whole = Whole {
+        rest: out,
+        system,
+        messages,
+        tools,
+        output_config,
+    };
+    let text = serde_json::to_vec(&whole).expect("values serialise into memory");
     Ok(text.into())
+}
+
+/// The body. What the client wrote as JSON keeps its text: the order of a schema's properties is
+/// the order in which a model writes them.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Block<'a>>,
+    messages: Vec<Turn<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<ToolOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig<'a>>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Block<'a> {
+    Own(Value),
+    Result(Value),
+    Kept(Raw<'a>),
+    Call {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        id: String,
+        name: String,
+        input: Box<RawValue>,
+    },
+}
+
+#[derive(Serialize)]
+struct ToolOut<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    schema: Raw<'a>,
 }
 
 fn unsupported(param: &str) -> Error {
@@ -85,6 +175,17 @@ fn think(
         return Ok(());
     };
     if effort == "none" {
+        match of.off {
+            Off::Already => {}
+            Off::Said(kind) => drop(out.insert("thinking".into(), json!({ "type": kind }))),
+            Off::Never => {
+                let message =
+                    "`reasoning_effort` cannot be \"none\" for this model, it always thinks";
+                return Err(Error::new(Kind::Format, message)
+                    .with_param("reasoning_effort")
+                    .with_code("unsupported_value"));
+            }
+        }
         return Ok(());
     }
     match of.thinking {
@@ -92,11 +193,11 @@ fn think(
         Thinking::Budget => {
             let tokens = budget(effort);
             if request.max_output().is_none() {
-                *max = (*max).max(tokens + 4096);
+                *max = (*max).max(tokens + 4096).min(of.ceiling);
             }
             // Below 1024 no budget is legal, and it must leave room for an answer.
-            let tokens = tokens.min(max.saturating_sub(1));
-            if tokens >= 1024 {
+            let tokens = tokens.min(*max / 4 * 3).max(1024);
+            if tokens < *max {
                 let thinking = json!({ "type": "enabled", "budget_tokens": tokens });
                 out.insert("thinking".into(), thinking);
             }
@@ -115,17 +216,25 @@ fn think(
 }
 
 fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> Result<(), Error> {
+    let thinks = out
+        .get("thinking")
+        .is_some_and(|it| it["type"] == "enabled" || it["type"] == "adaptive");
     for (name, value) in [
         ("temperature", request.temperature),
         ("top_p", request.top_p),
     ] {
         let Some(value) = value else { continue };
-        if of.samples() {
-            // Their scale ends where the API's own is half way: the hottest there is, is meant.
-            out.insert(name.into(), value.clamp(0.0, 1.0).into());
-        } else if (value - 1.0).abs() > f64::EPSILON {
+        // Their scale ends where the API's own is half way: the hottest there is, is meant.
+        let value = value.clamp(0.0, 1.0);
+        if value == 1.0 {
+            // The default of both, which some models refuse to be told.
+            continue;
+        }
+        let both = name == "top_p" && of.one_of_both && out.contains_key("temperature");
+        if !of.samples() || both || thinks {
             return Err(unsupported(name));
         }
+        out.insert(name.into(), value.into());
     }
     if let Some(stop) = &request.stop {
         let texts = stop.0.iter().filter(|text| !text.trim().is_empty());
@@ -134,28 +243,42 @@ fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> R
             out.insert("stop_sequences".into(), texts.into());
         }
     }
+    Ok(())
+}
+
+/// The schema that the answer must have.
+fn format<'a>(request: &Request<'a>, of: Model) -> Result<Option<Raw<'a>>, Error> {
     let Some(format) = &request.response_format else {
-        return Ok(());
+        return Ok(None);
     };
     match (&*format.kind, &format.json_schema) {
-        ("text", _) => Ok(()),
-        ("json_schema", Some(schema)) if of.structured => {
-            let schema = schema.schema.map_or_else(|| json!({}), parsed);
-            let config = out.entry("output_config").or_insert_with(|| json!({}));
-            config["format"] = json!({ "type": "json_schema", "schema": schema });
-            Ok(())
+        ("text" | "json_object", _) => Ok(None),
+        ("json_schema", Some(schema)) if of.structured && schema.schema.is_some() => {
+            Ok(schema.schema)
         }
         _ => Err(unsupported("response_format")),
     }
 }
 
-fn parsed(raw: Raw<'_>) -> Value {
-    serde_json::from_str(raw.get()).unwrap_or(Value::Null)
+/// A function's schema, which must be said to be one of an object.
+fn input_schema(parameters: Option<Raw<'_>>) -> Box<RawValue> {
+    let text = parameters.map_or("{}", |raw| raw.get());
+    let typed = |text| serde_json::from_str::<Map<String, Value>>(text);
+    let text = match typed(text) {
+        Ok(schema) if schema.contains_key("type") => text.to_owned(),
+        Ok(schema) if schema.is_empty() => r#"{"type":"object","properties":{}}"#.to_owned(),
+        Ok(_) => text.replacen('{', r#"{"type":"object","#, 1),
+        Err(_) => r#"{"type":"object","properties":{}}"#.to_owned(),
+    };
+    RawValue::from_string(text).expect("an object with a member before its own is JSON")
 }
 
-fn tools(request: &Request<'_>, out: &mut Map<String, Value>) -> Result<(), Error> {
+fn tools<'a>(
+    request: &'a Request<'_>,
+    out: &mut Map<String, Value>,
+) -> Result<Vec<ToolOut<'a>>, Error> {
     let Some(tools) = request.tools.as_deref().filter(|tools| !tools.is_empty()) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let mut choice = match &request.tool_choice {
         None | Some(ToolChoice::Auto) => json!({ "type": "auto" }),
@@ -183,42 +306,44 @@ fn tools(request: &Request<'_>, out: &mut Map<String, Value>) -> Result<(), Erro
         if allowed.is_some_and(|names| names.iter().all(|allowed| &**allowed != name)) {
             continue;
         }
-        let mut one = json!({ "name": name });
-        if let Some(function) = &tool.function {
-            let schema = function.parameters.map(parsed);
-            let mut schema = schema.filter(Value::is_object).unwrap_or_else(|| json!({}));
-            if schema.get("type").is_none() {
-                schema["type"] = "object".into();
-            }
-            one["input_schema"] = schema;
-            if let Some(description) = &function.description {
-                one["description"] = (&**description).into();
-            }
-            if function.strict == Some(true) {
-                one["strict"] = true.into();
-            }
+        let function = tool.function.as_ref();
+        let custom = tool.custom.as_ref();
+        let described = function.map(|it| &it.description);
+        let described = described.or(custom.map(|it| &it.description));
+        list.push(ToolOut {
+            name,
+            description: described.and_then(|text| text.as_deref()),
+            input_schema: match function {
+                Some(function) => input_schema(function.parameters),
+                None => free_text(),
+            },
+            strict: function.and_then(|it| it.strict).filter(|strict| *strict),
+            cache_control: tool
+                .cache_control
+                .as_ref()
+                .map(|it| ephemeral(it.is_long())),
+        });
+    }
+    if list.is_empty() {
+        // Nothing is allowed: fine when nothing is asked for.
+        return if forced {
+            Err(unsupported("tool_choice"))
         } else {
-            one["input_schema"] = json!({
-                "type": "object",
-                "properties": { "input": { "type": "string" } },
-                "required": ["input"],
-            });
-            let custom = tool.custom.as_ref();
-            if let Some(text) = custom.and_then(|custom| custom.description.as_deref()) {
-                one["description"] = text.into();
-            }
-        }
-        if let Some(mark) = &tool.cache_control {
-            one["cache_control"] = ephemeral(mark.is_long());
-        }
-        list.push(one);
+            Ok(list)
+        };
     }
     if request.parallel_tool_calls == Some(false) && choice["type"] != "none" {
         choice["disable_parallel_tool_use"] = true.into();
     }
-    out.insert("tools".into(), list.into());
     out.insert("tool_choice".into(), choice);
-    Ok(())
+    Ok(list)
+}
+
+/// A tool that takes free text is one with a single string.
+fn free_text() -> Box<RawValue> {
+    let schema =
+        r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+    RawValue::from_string(schema.to_owned()).expect("this is JSON")
 }
 
 fn ephemeral(long: bool) -> Value {
@@ -229,35 +354,54 @@ fn ephemeral(long: bool) -> Value {
     }
 }
 
-fn conversation(request: &Request<'_>, out: &mut Map<String, Value>) -> Result<(), Error> {
+fn conversation<'a>(request: &Request<'a>) -> Result<(Vec<Block<'a>>, Vec<Turn<'a>>), Error> {
     let mut system = Vec::new();
-    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    let mut turns: Vec<Turn<'a>> = Vec::new();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
-                system.extend(blocks(&message.content, at)?);
+                system.extend(blocks(&message.content, at)?.into_iter().map(Block::Own));
                 continue;
             }
-            Role::User => ("user", blocks(&message.content, at)?),
+            Role::User => {
+                let blocks = blocks(&message.content, at)?.into_iter();
+                ("user", blocks.map(Block::Own).collect())
+            }
             Role::Assistant => ("assistant", spoken(message, at)?),
-            Role::Tool => ("user", vec![result(message, at)?]),
-            Role::Function => return Err(unsupported("functions")),
+            Role::Tool => ("user", vec![Block::Result(result(message, at)?)]),
+            Role::Function => return Err(unsupported(&format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
-            Some((last, all)) if *last == role => all.extend(blocks),
+            Some(last) if last.role == role => last.content.extend(blocks),
             _ if blocks.is_empty() => {}
-            _ => turns.push((role, blocks)),
+            _ => turns.push(Turn {
+                role,
+                content: blocks,
+            }),
         }
     }
-    if !system.is_empty() {
-        out.insert("system".into(), system.into());
+    for turn in &mut turns {
+        // The provider wants the results of its calls before anything else that is said.
+        turn.content
+            .sort_by_key(|block| turn.role == "user" && !matches!(block, Block::Result(_)));
     }
-    let turns = turns.into_iter();
-    let turns: Vec<Value> = turns
-        .map(|(role, content)| json!({ "role": role, "content": content }))
-        .collect();
-    out.insert("messages".into(), turns.into());
-    Ok(())
+    if request
+        .response_format
+        .as_ref()
+        .is_some_and(|it| &*it.kind == "json_object")
+    {
+        let text = "Answer with one JSON object and nothing else, without a code fence.";
+        system.push(Block::Own(json!({ "type": "text", "text": text })));
+    }
+    Ok((system, turns))
+}
+
+/// An id as the provider takes them; the same one always becomes the same.
+fn id(of: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    of.chars()
+        .map(|c| if allowed(c) { c } else { '_' })
+        .collect()
 }
 
 fn result(message: &Message<'_>, at: usize) -> Result<Value, Error> {
@@ -267,31 +411,48 @@ fn result(message: &Message<'_>, at: usize) -> Result<Value, Error> {
     };
     Ok(json!({
         "type": "tool_result",
-        "tool_use_id": message.tool_call_id,
+        "tool_use_id": id(message.tool_call_id.as_deref().unwrap_or_default()),
         "content": content,
     }))
 }
 
 /// What the model said: its reasoning as it was, its text, its calls.
-fn spoken(message: &Message<'_>, at: usize) -> Result<Vec<Value>, Error> {
+fn spoken<'a>(message: &Message<'a>, at: usize) -> Result<Vec<Block<'a>>, Error> {
+    if message.function_call.is_some() {
+        return Err(unsupported(&format!("messages[{at}].function_call")));
+    }
+    if message.audio.is_some() {
+        return Err(unsupported(&format!("messages[{at}].audio")));
+    }
     let details = message.reasoning_details.iter().flatten();
-    let mut all: Vec<Value> = details
-        .map(|raw| parsed(*raw))
-        .filter(|one| one["type"] == "thinking" || one["type"] == "redacted_thinking")
+    let mut all: Vec<Block<'a>> = details
+        .filter(|raw| {
+            let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+            value["type"] == "thinking" || value["type"] == "redacted_thinking"
+        })
+        .map(|raw| Block::Kept(*raw))
         .collect();
-    all.extend(blocks(&message.content, at)?);
+    all.extend(blocks(&message.content, at)?.into_iter().map(Block::Own));
     if let Some(refusal) = message.refusal.as_deref().filter(|text| !text.is_empty()) {
-        all.push(json!({ "type": "text", "text": refusal }));
+        all.push(Block::Own(json!({ "type": "text", "text": refusal })));
     }
     for (n, call) in message.calls().iter().enumerate() {
-        let input: Map<String, Value> = serde_json::from_str(&call.arguments()).map_err(|_| {
-            let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
-            let message = format!("`{param}` must be the text of a JSON object");
-            Error::new(Kind::Format, message).with_param(param)
-        })?;
-        all.push(json!({
-            "type": "tool_use", "id": call.id, "name": call.name(), "input": input,
-        }));
+        let arguments = call.arguments();
+        let input = RawValue::from_string(arguments.into_owned()).ok();
+        let input = input
+            .filter(|input| input.get().starts_with('{'))
+            .ok_or_else(|| {
+                let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
+                let message = format!("`{param}` must be the text of a JSON object");
+                Error::new(Kind::Format, message).with_param(param)
+            })?;
+        let name = call.name().to_owned();
+        all.push(Block::Call {
+            kind: "tool_use",
+            id: id(&call.id),
+            name,
+            input,
+        });
     }
     Ok(all)
 }
@@ -322,7 +483,8 @@ fn block(part: &Part<'_>) -> Option<Value> {
     if let Some(image) = &part.image_url {
         let source = match image.data() {
             Some((kind, data)) => base64(kind, data),
-            None => json!({ "type": "url", "url": image.url }),
+            None if image.url.starts_with("http") => json!({ "type": "url", "url": image.url }),
+            None => return None,
         };
         return Some(json!({ "type": "image", "source": source }));
     }

@@ -1,6 +1,5 @@
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     error::Error,
@@ -89,71 +88,112 @@ pub(super) fn finish_reason(reason: &str) -> &'static str {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct Message<'a> {
     id: String,
     model: String,
-    content: Vec<Value>,
+    #[serde(borrow)]
+    content: Vec<&'a RawValue>,
     stop_reason: Option<String>,
     #[serde(default)]
     usage: Option<Counts>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
+    thinking: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+/// The message of the answer; what the provider wants back keeps its text.
+#[derive(Serialize)]
+struct Said<'a> {
+    role: &'static str,
+    content: Option<String>,
+    refusal: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reasoning_content: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u8,
+    message: Said<'a>,
+    logprobs: Option<&'static str>,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+    choices: [Choice<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+}
+
 pub(super) fn answer(body: &[u8], created: u64) -> Result<Answer, Error> {
-    let message: Message = serde_json::from_slice(body)
-        .map_err(|error| nonsense("it is not a message").with_source(error))?;
+    let bad = |error: serde_json::Error| nonsense("it is not a message").with_source(error);
+    let message: Message<'_> = serde_json::from_slice(body).map_err(bad)?;
     let (mut text, mut reasoning) = (String::new(), String::new());
     let (mut calls, mut details) = (Vec::new(), Vec::new());
-    for block in message.content {
-        let member = |name: &str| block[name].as_str().unwrap_or_default();
-        match member("type") {
-            "text" => text.push_str(member("text")),
+    for raw in message.content {
+        let block: Block<'_> = serde_json::from_str(raw.get()).map_err(bad)?;
+        match &*block.kind {
+            "text" => text.push_str(&block.text.unwrap_or_default()),
             "tool_use" => calls.push(json!({
-                "id": member("id"),
+                "id": block.id,
                 "type": "function",
-                "function": { "name": member("name"), "arguments": block["input"].to_string() },
+                "function": {
+                    "name": block.name,
+                    "arguments": block.input.map_or("{}", RawValue::get),
+                },
             })),
             "thinking" => {
-                reasoning.push_str(member("thinking"));
-                details.push(block);
+                reasoning.push_str(&block.thinking.unwrap_or_default());
+                details.push(raw);
             }
-            "redacted_thinking" => details.push(block),
+            "redacted_thinking" => details.push(raw),
             // What the provider's own tools did is not the client's to answer.
             _ => {}
         }
     }
-    let content = if text.is_empty() && !calls.is_empty() {
-        Value::Null
-    } else {
-        text.into()
-    };
-    let mut said = json!({ "role": "assistant", "content": content, "refusal": null });
-    if !calls.is_empty() {
-        said["tool_calls"] = calls.into();
-    }
-    if !reasoning.is_empty() {
-        said["reasoning_content"] = reasoning.into();
-    }
-    if !details.is_empty() {
-        said["reasoning_details"] = details.into();
-    }
     let usage = message.usage.map(|counts| counts.usage());
     let reason = message.stop_reason.as_deref().unwrap_or("end_turn");
-    let mut whole = json!({
-        "id": message.id,
-        "object": "chat.completion",
-        "created": created,
-        "model": message.model,
-        "choices": [{
-            "index": 0,
-            "message": said,
-            "logprobs": null,
-            "finish_reason": finish_reason(reason),
+    let whole = Completion {
+        id: message.id,
+        object: "chat.completion",
+        created,
+        model: message.model,
+        choices: [Choice {
+            index: 0,
+            message: Said {
+                role: "assistant",
+                content: (!text.is_empty() || calls.is_empty()).then_some(text),
+                refusal: None,
+                tool_calls: calls,
+                reasoning_content: reasoning,
+                reasoning_details: details,
+            },
+            logprobs: None,
+            finish_reason: finish_reason(reason),
         }],
-    });
-    if let Some(usage) = &usage {
-        whole["usage"] = usage_json(usage);
-    }
-    let answer = Answer::new(Bytes::from(whole.to_string()));
+        usage: usage.as_ref().map(usage_json),
+    };
+    let whole = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
+    let answer = Answer::new(whole.into());
     Ok(match usage {
         Some(usage) => answer.with_usage(usage),
         None => answer,

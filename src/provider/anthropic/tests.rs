@@ -216,3 +216,146 @@ fn a_whole_answer() {
     assert_eq!(out["choices"][0]["finish_reason"], "length");
     assert_eq!(out["usage"]["total_tokens"], 3);
 }
+
+fn with(member: &str, value: Value) -> Value {
+    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    body[member] = value;
+    body
+}
+
+fn refused(body: &Value, model: &str) -> (Option<String>, Option<String>) {
+    let error = request::body(body.to_string().as_bytes(), model).expect_err("refused");
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    (text(error.param()), text(error.code()))
+}
+
+#[test]
+fn schemas_and_arguments_keep_the_order_of_their_members() {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"},
+        {"role":"assistant","tool_calls":[{"id":"functions.f:0","type":"function",
+         "function":{"name":"f","arguments":"{\"z\":1,\"a\":1.0}"}}]},
+        {"role":"user","content":"Well?"},
+        {"role":"tool","tool_call_id":"functions.f:0","content":"ok"}],
+        "tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"z":{},"a":{}}}}}],
+        "response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"why":1,"answer":2}}}}"#;
+    let out = request::body(body.as_bytes(), "claude-sonnet-4-5").expect("translates");
+    let text = std::str::from_utf8(&out).expect("UTF-8");
+    for part in [
+        r#""input_schema":{"type":"object","properties":{"z":{},"a":{}}}"#,
+        r#""input":{"z":1,"a":1.0}"#,
+        r#""schema":{"why":1,"answer":2}"#,
+        r#""id":"functions_f_0""#,
+        r#""tool_use_id":"functions_f_0""#,
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let out: Value = serde_json::from_slice(&out).expect("JSON");
+    let last = &out["messages"][2]["content"];
+    assert_eq!(
+        (&last[0]["type"], &last[1]["type"]),
+        (&json!("tool_result"), &json!("text"))
+    );
+
+    let message = br#"{"id":"i","model":"m","content":[{"type":"tool_use","id":"t","name":"f",
+        "input":{"z":1,"a":18446744073709551616}}],"stop_reason":"tool_use"}"#;
+    let answer = response::answer(message, 7).expect("reads");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let said = &answer["choices"][0]["message"];
+    assert_eq!(said["content"], Value::Null);
+    assert_eq!(
+        said["tool_calls"][0]["function"]["arguments"],
+        r#"{"z":1,"a":18446744073709551616}"#
+    );
+}
+
+#[test]
+fn every_tool_choice() {
+    let named = json!({"type": "function", "function": {"name": "g"}});
+    for (choice, expected, tools) in [
+        (json!("auto"), json!({"type": "auto"}), 2),
+        (json!("none"), json!({"type": "none"}), 2),
+        (json!("required"), json!({"type": "any"}), 2),
+        (named.clone(), json!({"type": "tool", "name": "g"}), 2),
+        (
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named]}}),
+            json!({"type": "any"}),
+            1,
+        ),
+    ] {
+        let mut body = with("tool_choice", choice);
+        body["tools"] = json!([{"type": "function", "function": {"name": "f"}},
+            {"type": "custom", "custom": {"name": "g"}}]);
+        let out = translated(&body, "claude-sonnet-4-5");
+        assert_eq!(out["tool_choice"], expected);
+        assert_eq!(out["tools"].as_array().map(Vec::len), Some(tools));
+    }
+}
+
+#[test]
+fn thinking_off_by_generation() {
+    let body = with("reasoning_effort", json!("none"));
+    for (model, kind) in [
+        ("claude-sonnet-4-5", Value::Null),
+        ("claude-opus-4-7", Value::Null),
+        ("claude-opus-5", json!("disabled")),
+        ("claude-sonnet-5-5", json!("between_tools")),
+    ] {
+        assert_eq!(
+            translated(&body, model)["thinking"]["type"],
+            kind,
+            "{model}"
+        );
+    }
+    let code = refused(&body, "claude-opus-5-5").1;
+    assert_eq!(code.as_deref(), Some("unsupported_value"));
+}
+
+#[test]
+fn a_budget_leaves_room_and_small_answers_do_without() {
+    for (max, budget) in [
+        (8000, json!(6000)),
+        (1100, json!(1024)),
+        (1024, Value::Null),
+    ] {
+        let mut body = with("reasoning_effort", json!("high"));
+        body["max_tokens"] = max.into();
+        let out = translated(&body, "claude-sonnet-4-5");
+        assert_eq!(out["thinking"]["budget_tokens"], budget, "{max}");
+        assert_eq!(out["max_tokens"], max);
+    }
+}
+
+#[test]
+fn images_formats_and_sampling() {
+    let image = |url: &str| {
+        let content = json!([{"type": "image_url", "image_url": {"url": url}}]);
+        with("messages", json!([{"role": "user", "content": content}]))
+    };
+    let out = translated(&image("https://host/a.png"), "claude-sonnet-4-5");
+    let source = &out["messages"][0]["content"][0]["source"];
+    assert_eq!(*source, json!({"type": "url", "url": "https://host/a.png"}));
+    let param = refused(&image("data:image/png,raw"), "claude-sonnet-4-5").0;
+    assert_eq!(param.as_deref(), Some("messages[0].content[0]"));
+
+    let out = translated(
+        &with("response_format", json!({"type": "json_object"})),
+        "m",
+    );
+    assert!(
+        out["system"][0]["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("JSON"))
+    );
+
+    let hot = with("temperature", json!(0.5));
+    assert_eq!(translated(&hot, "claude-sonnet-4-5")["temperature"], 0.5);
+    let param = refused(&hot, "claude-opus-5").0;
+    assert_eq!(param.as_deref(), Some("temperature"));
+    let mut both = hot;
+    both["top_p"] = 0.5.into();
+    assert_eq!(
+        refused(&both, "claude-haiku-4-5").0.as_deref(),
+        Some("top_p")
+    );
+    assert_eq!(translated(&both, "claude-opus-4-6")["top_p"], 0.5);
+}
