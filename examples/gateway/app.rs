@@ -3,7 +3,10 @@
 use std::{collections::HashMap, convert::Infallible, num::NonZeroU32, sync::Arc};
 
 use http::Response;
-use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+use tower::{
+    Layer, ServiceExt,
+    util::{BoxCloneSyncService, MapResponse},
+};
 use tower_completions::{
     Principal,
     auth::Keys,
@@ -17,11 +20,13 @@ use tower_completions::{
     reframe::{self, ReframeLayer},
     router::{Candidate, CommitLayer, Model, Router, Table},
     stack::Gateway,
+    telemetry::ResponseBody,
     validate::{Models, ValidateLayer},
 };
 
 use crate::{
     config::{Config, ModelName},
+    metrics,
     routes::{Completions, Routes},
 };
 
@@ -123,9 +128,11 @@ impl App {
             )
             .models(config.models.iter().map(card))
             .build(router(config)?);
-        let completions: Completions = BoxCloneSyncService::new(gateway);
+        let watched = metrics::layer().layer(gateway);
+        let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
+        let completions: Completions = BoxCloneSyncService::new(MapResponse::new(watched, boxed));
         Ok(Self {
-            routes: Routes::new(completions, keys, ledger, limiter),
+            routes: Routes::new(completions, keys, ledger, limiter, metrics::install()?),
         })
     }
 

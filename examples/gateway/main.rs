@@ -10,14 +10,16 @@
 
 mod app;
 mod config;
+mod metrics;
 mod read;
 mod routes;
 mod server;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::{net::TcpListener, signal::unix};
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::{app::App, config::Config};
 
@@ -42,9 +44,12 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        // With tower_completions=info every completion is a line, and a span for what is logged in it.
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,tower_completions=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 

@@ -4,6 +4,7 @@ use std::{convert::Infallible, future::Future, pin::Pin, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::{body::Incoming, service::Service};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_completions::{
@@ -25,6 +26,7 @@ pub struct Routes {
     keys: Keys,
     ledger: MemoryLedger,
     limiter: Limiter,
+    metrics: PrometheusHandle,
 }
 
 impl Routes {
@@ -33,12 +35,14 @@ impl Routes {
         keys: Keys,
         ledger: MemoryLedger,
         limiter: Limiter,
+        metrics: PrometheusHandle,
     ) -> Self {
         Self {
             completions,
             keys,
             ledger,
             limiter,
+            metrics,
         }
     }
 
@@ -106,6 +110,12 @@ impl Service<Request<Incoming>> for Routes {
             })),
             "/healthz" => Some(only(&request, &[Method::GET, Method::HEAD], || {
                 answer("text/plain; charset=utf-8", "ok")
+            })),
+            "/metrics" => Some(only(&request, &[Method::GET, Method::HEAD], || {
+                answer(
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    self.metrics.render(),
+                )
             })),
             "/v1/key" if request.method() == Method::GET => {
                 let this = self.clone();

@@ -24,6 +24,7 @@ use crate::{
     error::{Class, Error, Kind},
     ext::Served,
     meter::{Ending, Once, Tally},
+    observe::{Event, Gate, Watch},
     parse::ChatBody,
 };
 
@@ -131,11 +132,17 @@ where
                             error: Some(denial(denied)),
                         },
                         Ok(hold) => {
+                            let watch = request.extensions().get::<Watch>().cloned();
+                            if let (Some(watch), Some(_)) = (&watch, &hold) {
+                                let gate = Gate::Balance;
+                                watch.on(&Event::Admitted { gate });
+                            }
                             let ledger = plan.config.ledger.clone();
                             let once = Once::new(Guard {
                                 ledger,
                                 hold,
                                 quote: plan.quote.clone(),
+                                watch,
                             });
                             State::Calling {
                                 call: inner.call(request),

@@ -4,6 +4,7 @@ use super::{Ledger, Price, PriceBook, Usd};
 use crate::{
     ext::Served,
     meter::{Ending, Settle, Tally},
+    observe::{Event, Watch},
     wire::Usage,
 };
 
@@ -25,6 +26,8 @@ pub(super) struct Guard<L: Ledger> {
     /// The open hold; none without an account.
     pub(super) hold: Option<L::Hold>,
     pub(super) quote: Quote,
+    /// Who is told of the charge.
+    pub(super) watch: Option<Watch>,
 }
 
 /// How a request is priced: by the model that answers, at the prices it began with.
@@ -60,7 +63,16 @@ impl<L: Ledger> Guard<L> {
     pub(super) fn charge(&mut self, usage: Usage) -> Receipt {
         let cost = self.quote.price.of(&usage);
         let charged = match self.hold.take() {
-            Some(hold) => self.ledger.settle(hold, cost),
+            Some(hold) => {
+                let charged = self.ledger.settle(hold, cost);
+                if let Some(watch) = &self.watch {
+                    watch.on(&Event::Settled {
+                        picodollars: u64::try_from(charged.pico()).unwrap_or(u64::MAX),
+                        estimated: usage.estimated,
+                    });
+                }
+                charged
+            }
             None => Usd::ZERO,
         };
         Receipt {

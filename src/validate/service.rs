@@ -13,6 +13,7 @@ use super::{ResponseFuture, check::check, layer::Config};
 use crate::{
     body::Reply,
     ext::Principal,
+    observe::{Event, Gate, Watch},
     parse::{Chat, ChatBody},
 };
 
@@ -63,6 +64,8 @@ where
             Ok(dropped) => {
                 let chat: Chat = chat.clone();
                 request.extensions_mut().insert(chat);
+                let gate = Gate::Request;
+                Watch::tell(request.extensions(), || Event::Admitted { gate });
                 ResponseFuture::calling(self.inner.call(request), &dropped)
             }
         }

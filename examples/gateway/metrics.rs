@@ -1,0 +1,37 @@
+//! Who is told of completions: spans for the log, counts for `GET /metrics`.
+
+use std::time::Duration;
+
+use http::request::Parts;
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tower_completions::{
+    observe::{Event, Observe, Watch},
+    telemetry::{Meter, TelemetryLayer, Trace},
+};
+
+/// Counts from now on; once a process. To be called on the runtime.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    let kept = handle.clone();
+    tokio::spawn(async move {
+        // Every observation is kept until somebody asks, or this sums it up.
+        let mut tick = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            tick.tick().await;
+            kept.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// Goes outermost, and watches nothing but completions.
+pub fn layer() -> TelemetryLayer {
+    let observer = (Trace::new(), Meter::new());
+    TelemetryLayer::new(move |parts: &Parts| {
+        if parts.uri.path().ends_with("/chat/completions") {
+            observer.begin(parts)
+        } else {
+            Watch::new(|_: &Event<'_>| {})
+        }
+    })
+}
