@@ -648,6 +648,7 @@ async fn the_page_and_the_health() {
     let page = gateway.get("", "/").await;
     assert_eq!(page.status, 200);
     assert!(page.header("content-type").starts_with("text/html"));
+    assert!(!page.header("x-request-id").is_empty());
     let health = gateway.get("", "/healthz").await;
     assert_eq!((health.status.as_u16(), health.body.trim()), (200, "ok"));
 }

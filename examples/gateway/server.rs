@@ -7,9 +7,11 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, task::JoinSet};
-use tower_completions::body::BoxBody;
+use tower::Layer;
+use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 
 /// How long a client may take for the head of a request, its first or the next on the connection.
 const HEAD: Duration = Duration::from_secs(30);
@@ -38,6 +40,12 @@ pub async fn serve<S>(
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_concurrent_streams(256);
+    // Every answer gets an id, those of our own routes too.
+    let service =
+        RequestIdLayer::new().layer(tower::service_fn(move |request: Request<Incoming>| {
+            service.call(request)
+        }));
+    let service = TowerToHyperService::new(service);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);

@@ -1,0 +1,326 @@
+//! `Cost` through its public layer: one settlement, whatever ends the request.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_completions::{
+    Dialect, Error, Principal,
+    body::{BoxError, Full},
+    cost::{CostLayer, MemoryLedger, Price, Prices, Usd},
+    error::Kind,
+    meter::Tally,
+    parse::ChatBody,
+    wire::Usage,
+};
+
+/// One step of a scripted body.
+#[derive(Clone)]
+enum Step {
+    Data(&'static str),
+    Usage(u64, u64),
+    Relay(u64),
+    Break,
+    Never,
+}
+
+struct Script {
+    steps: VecDeque<Step>,
+    tally: Tally,
+}
+
+impl Body for Script {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            return match self.steps.pop_front() {
+                None => Poll::Ready(None),
+                Some(Step::Data(text)) => {
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
+                }
+                Some(Step::Usage(input, output)) => {
+                    self.tally.record_usage(Usage::new(input, output));
+                    continue;
+                }
+                Some(Step::Relay(bytes)) => {
+                    self.tally.relayed(bytes);
+                    continue;
+                }
+                Some(Step::Break) => Poll::Ready(Some(Err("reset".into()))),
+                Some(Step::Never) => {
+                    self.steps.push_front(Step::Never);
+                    Poll::Pending
+                }
+            };
+        }
+    }
+}
+
+/// 1 USD a million tokens in, 2 out: 1 and 2 million picodollars a token.
+fn book() -> Prices {
+    Prices::new().with("m", Price::new("1", "2").expect("decimals"))
+}
+
+fn pico(tokens_in: i128, tokens_out: i128) -> Usd {
+    Usd::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
+}
+
+fn request(model: &str) -> Request<Full> {
+    // 3 for the request, 4 for its message, 2 bytes of text: an estimate of 8 tokens.
+    let text = format!(
+        r#"{{"model":"{model}","max_tokens":10,"messages":[{{"role":"user","content":"hi"}}]}}"#
+    );
+    let mut request = Request::new(Full::new(text));
+    request.extensions_mut().insert(Principal::new("a"));
+    request
+}
+
+async fn send(
+    ledger: &MemoryLedger,
+    dialect: Dialect,
+    kind: &'static str,
+    steps: &[Step],
+) -> Response<impl Body<Data = Bytes, Error = BoxError> + use<>> {
+    let steps: VecDeque<Step> = steps.iter().cloned().collect();
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        let mut response = Response::new(Script {
+            steps: steps.clone(),
+            tally: tally.clone(),
+        });
+        response.extensions_mut().insert(tally);
+        response
+            .headers_mut()
+            .insert("content-type", http::HeaderValue::from_static(kind));
+        async { Ok::<_, Infallible>(response) }
+    });
+    let layer = CostLayer::new(book(), ledger.clone()).dialect(&dialect);
+    layer
+        .layer(inner)
+        .oneshot(request("m"))
+        .await
+        .expect("infallible")
+}
+
+fn rich() -> MemoryLedger {
+    let ledger = MemoryLedger::new();
+    ledger.grant("a", pico(1000, 0));
+    ledger
+}
+
+/// What was spent; nothing may be held any more.
+fn spent(ledger: &MemoryLedger) -> Usd {
+    let end = ledger.statement("a");
+    assert_eq!(end.held, Usd::ZERO, "every hold is settled");
+    assert_eq!(
+        end.balance(),
+        Some(pico(1000, 0).minus(end.spent)),
+        "credited = available + spent"
+    );
+    end.spent
+}
+
+const EVENTS: &str = "text/event-stream";
+
+#[tokio::test]
+async fn a_whole_answer_says_what_it_cost() {
+    let ledger = rich();
+    let steps = [
+        Step::Data("{\"id\":"),
+        Step::Usage(7, 3),
+        Step::Data("\"x\"}"),
+    ];
+    let response = send(&ledger, Dialect::onysoft(), "application/json", &steps).await;
+    assert_eq!(response.headers()["x-completion-cost"], "0.000013");
+    assert_eq!(response.headers()["x-completion-cost-currency"], "USD");
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|_| ())
+        .expect("whole")
+        .to_bytes();
+    assert_eq!(
+        body,
+        r#"{"id":"x","cost":{"amount":0.000013,"currency":"USD"}}"#
+    );
+    assert_eq!(spent(&ledger), pico(7, 3));
+}
+
+#[tokio::test]
+async fn a_stream_settles_at_its_end_and_carries_the_cost() {
+    let ledger = rich();
+    let finish = "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n";
+    let steps = [
+        Step::Data("data: {}\n\n"),
+        Step::Data(finish),
+        Step::Usage(7, 3),
+        Step::Data("data: [DONE]\n\n"),
+    ];
+    let response = send(&ledger, Dialect::onysoft(), EVENTS, &steps).await;
+    assert!(!response.headers().contains_key("x-completion-cost"));
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|_| ())
+        .expect("whole")
+        .to_bytes();
+    assert_eq!(
+        body,
+        "data: {}\n\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}],\"cost\":{\"amount\":0.000013,\"currency\":\"USD\"}}\n\ndata: [DONE]\n\n"
+    );
+    assert_eq!(spent(&ledger), pico(7, 3));
+}
+
+#[tokio::test]
+async fn every_ending_settles_once() {
+    use Step::{Break, Data, Never, Relay, Usage};
+    let data = Data("data: {}\n\n");
+    // How many frames are read before the body is dropped, and what is charged.
+    let cases: [(&str, Vec<Step>, usize, Usd); 8] = [
+        (
+            "dropped before the first poll",
+            vec![data.clone()],
+            0,
+            pico(8, 0),
+        ),
+        ("left with nothing relayed", vec![Never], 1, pico(8, 0)),
+        (
+            "left after 8 bytes",
+            vec![Relay(8), data.clone(), Never],
+            2,
+            pico(8, 2),
+        ),
+        (
+            "left after the usage",
+            vec![Usage(5, 5), data.clone(), Never],
+            1,
+            pico(5, 5),
+        ),
+        ("broken before content", vec![Break], 2, Usd::ZERO),
+        (
+            "broken after content",
+            vec![Relay(9), data.clone(), Break],
+            3,
+            pico(8, 3),
+        ),
+        (
+            "whole",
+            vec![Relay(4), data.clone(), Usage(5, 6), data.clone()],
+            9,
+            pico(5, 6),
+        ),
+        (
+            "whole, usage never said",
+            vec![Relay(4), data],
+            9,
+            pico(8, 1),
+        ),
+    ];
+    for (name, steps, frames, charge) in cases {
+        let ledger = rich();
+        let response = send(&ledger, Dialect::openai(), EVENTS, &steps).await;
+        assert_eq!(ledger.statement("a").held, pico(8, 10), "{name}");
+        let mut body = Box::pin(response.into_body());
+        for _ in 0..frames {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            if matches!(
+                body.as_mut().poll_frame(&mut cx),
+                Poll::Pending | Poll::Ready(None)
+            ) {
+                break;
+            }
+        }
+        drop(body);
+        assert_eq!(spent(&ledger), charge, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_inside_and_a_panic_release_or_settle() {
+    let ledger = rich();
+    let layer = CostLayer::new(book(), ledger.clone());
+    let refusing = service_fn(|_: Request<ChatBody>| async {
+        Ok::<_, Infallible>(Error::new(Kind::Overloaded, "no").response(&Dialect::openai()))
+    });
+    let response = layer
+        .layer(refusing)
+        .oneshot(request("m"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 503);
+    assert_eq!(spent(&ledger), Usd::ZERO);
+
+    let panicking = service_fn(|_: Request<ChatBody>| async {
+        tokio::task::yield_now().await;
+        if true {
+            panic!("a handler's fault");
+        }
+        Ok::<_, Infallible>(Response::new(Full::default()))
+    });
+    let task = tokio::spawn(layer.layer(panicking).oneshot(request("m")));
+    assert!(task.await.expect_err("it panics").is_panic());
+    assert_eq!(
+        spent(&ledger),
+        pico(8, 0),
+        "it may have been asked: the prompt is charged"
+    );
+}
+
+#[tokio::test]
+async fn k_calls_on_money_for_one_less() {
+    let ledger = MemoryLedger::new();
+    let one = pico(8, 10);
+    ledger.grant("a", one.times(4));
+    let mut open = Vec::new();
+    for call in 0..5 {
+        let response = send(&ledger, Dialect::openai(), EVENTS, &[Step::Never]).await;
+        if call < 4 {
+            assert_eq!(response.status(), 200);
+            open.push(response);
+        } else {
+            assert_eq!(response.status(), 402);
+            assert_eq!(response.headers()["x-should-retry"], "false");
+        }
+    }
+    assert_eq!(ledger.statement("a").balance(), Some(Usd::ZERO));
+}
+
+#[tokio::test]
+async fn without_a_price_nothing_is_charged_or_a_balance_refuses() {
+    let free = service_fn(|_: Request<ChatBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::new("{}")))
+    });
+    let ledger = rich();
+    let layer = CostLayer::new(book(), ledger.clone());
+    let response = layer
+        .layer(free)
+        .oneshot(request("unknown"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 403);
+    let error = response.extensions().get::<Error>().expect("kept");
+    assert_eq!(error.code(), Some("model_not_priced"));
+    let layer = CostLayer::new(book(), MemoryLedger::new());
+    let response = layer
+        .layer(free)
+        .oneshot(request("unknown"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 200);
+    assert!(!response.headers().contains_key("x-completion-cost"));
+}
