@@ -16,7 +16,7 @@ use tower_completions::{
     mock,
     models::Card,
     parse::{ChatBody, ReadLimits},
-    provider::{Provider, anthropic::Anthropic, client::Client, openai::OpenAi},
+    provider::{Provider, anthropic::Anthropic, azure::{Api, Azure}, client::Client, openai::OpenAi},
     reframe::{self, ReframeLayer},
     router::{Candidate, CommitLayer, Model, Router, Table},
     stack::Gateway,
@@ -53,9 +53,9 @@ pub fn built_in() -> String {
 pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
     let mut missing = Vec::new();
     for (at, provider) in config.providers.iter().enumerate() {
-        if !["openai", "anthropic", "mock"].contains(&provider.kind.as_str()) {
+        if !["openai", "azure", "anthropic", "mock"].contains(&provider.kind.as_str()) {
             missing.push(format!(
-                "providers[{at}].kind: {:?} is not supported yet, only openai, anthropic and mock are",
+                "providers[{at}].kind: {:?} is not supported yet, only openai, azure, anthropic and mock are",
                 provider.kind
             ));
         }
@@ -221,6 +221,16 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
             "mock" => {
                 let translate = OpenAi::new("http://mock/v1")?;
                 let provider = Provider::new(name, mock::Upstream::new(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
+            "azure" => {
+                let api = match provider.api.as_deref() {
+                    Some("deployments") => Api::Deployments,
+                    _ => Api::V1,
+                };
+                let version = provider.api_version.as_deref();
+                let translate = Azure::new(base_url(""), api, version)?;
+                let provider = Provider::new(name, client.clone(), translate);
                 boxed(commit.layer(provider.with_keys(keys)))
             }
             "anthropic" => {

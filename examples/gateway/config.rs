@@ -54,6 +54,8 @@ pub struct Provider {
     pub kind: String,
     pub base_url: Option<String>,
     pub api_keys: Vec<String>,
+    pub api: Option<String>,
+    pub api_version: Option<String>,
 }
 
 #[derive(Debug)]
@@ -329,7 +331,7 @@ impl Provider {
             value
         };
         only("vendor", &["openai"]);
-        only("api_version", &["azure"]);
+        let api_version = only("api_version", &["azure"]);
         let api = only("api", &["azure"]);
         let region = only("region", &["bedrock"]);
         let access_key_id = only("access_key_id", &["bedrock"]);
@@ -380,6 +382,8 @@ impl Provider {
             kind,
             base_url,
             api_keys,
+            api,
+            api_version,
         }
     }
 }

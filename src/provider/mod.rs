@@ -26,6 +26,7 @@
 pub(crate) const AGENT: &str = concat!("tower-completions/", env!("CARGO_PKG_VERSION"));
 
 pub mod anthropic;
+pub mod azure;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;

@@ -214,7 +214,7 @@ fn source(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// A whole answer must at least be an object, and not an error under a 200.
-pub(super) fn check(body: Bytes) -> Result<Bytes, Error> {
+pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
     let bad = |why| crate::provider::nonsense(why);
     let trimmed = body.trim_ascii();
     if !trimmed.starts_with(b"{") || !trimmed.ends_with(b"}") {

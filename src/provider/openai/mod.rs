@@ -3,8 +3,8 @@
 //! The body goes up as the client wrote it: the model's name is spliced in, and a stream is asked
 //! for its usage, which the re-framer takes away again from a client that had not asked.
 
-mod error;
-mod request;
+pub(super) mod error;
+pub(super) mod request;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
 
-pub(super) fn request(uri: Uri, chat: &Chat, target: &Target) -> Request<Full> {
+pub(in crate::provider) fn request(uri: Uri, chat: &Chat, target: &Target) -> Request<Full> {
     let mut chat = chat.clone();
     if chat.model() != &*target.model {
         let model = Value::from(&*target.model).to_string();
