@@ -20,12 +20,16 @@ use tokio::net::TcpStream;
 
 /// The example, built by whoever builds the tests.
 pub fn binary() -> PathBuf {
+    example("gateway")
+}
+
+fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("this test has a path");
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    path.join("examples").join("gateway")
+    path.join("examples").join(name)
 }
 
 /// A gateway on a free port, ended with its handle.
@@ -106,16 +110,7 @@ impl Gateway {
 
     /// A connection of its own.
     pub async fn connect(&self) -> Client {
-        let stream = TcpStream::connect(&self.addr).await.expect("it listens");
-        stream.set_nodelay(true).expect("set");
-        let (send, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .expect("a handshake");
-        tokio::spawn(connection);
-        Client {
-            send,
-            key: Some("sk-demo".to_owned()),
-        }
+        Client::connect(&self.addr).await
     }
 
     pub async fn post(&self, key: &str, body: &str) -> Answer {
@@ -128,6 +123,42 @@ impl Gateway {
 }
 
 impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One of the small examples on a free port, ended with its handle.
+pub struct Program {
+    child: Child,
+    addr: String,
+}
+
+impl Program {
+    /// Starts it and waits until it listens.
+    pub fn start(name: &str) -> Self {
+        let mut child = Command::new(example(name))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the examples are built with the tests");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a line");
+        let addr = line.trim().strip_prefix("listening on http://");
+        let addr = addr.expect("its address").to_owned();
+        Self { child, addr }
+    }
+
+    /// A connection of its own.
+    pub async fn connect(&self) -> Client {
+        Client::connect(&self.addr).await
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -176,6 +207,19 @@ impl Answer {
 }
 
 impl Client {
+    async fn connect(addr: &str) -> Self {
+        let stream = TcpStream::connect(addr).await.expect("it listens");
+        stream.set_nodelay(true).expect("set");
+        let (send, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .expect("a handshake");
+        tokio::spawn(connection);
+        Self {
+            send,
+            key: Some("sk-demo".to_owned()),
+        }
+    }
+
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned()).filter(|key| !key.is_empty());
