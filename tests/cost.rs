@@ -324,3 +324,39 @@ async fn without_a_price_nothing_is_charged_or_a_balance_refuses() {
     assert_eq!(response.status(), 200);
     assert!(!response.headers().contains_key("x-completion-cost"));
 }
+
+#[tokio::test]
+async fn a_fallback_without_a_price_is_not_served_to_a_balance() {
+    let ledger = rich();
+    let book = book().with_fallbacks("m", ["unpriced"]);
+    let inner = service_fn(|_: Request<ChatBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::new("{}")))
+    });
+    let layer = CostLayer::new(book, ledger.clone());
+    let response = layer
+        .layer(inner)
+        .oneshot(request("m"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 403);
+    assert_eq!(spent(&ledger), Usd::ZERO);
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_counts_is_charged_what_it_may_be() {
+    let ledger = rich();
+    let inner = service_fn(|_: Request<ChatBody>| async {
+        let mut response = Response::new(Full::new("data: {}\n\n"));
+        let kind = http::HeaderValue::from_static(EVENTS);
+        response.headers_mut().insert("content-type", kind);
+        Ok::<_, Infallible>(response)
+    });
+    let layer = CostLayer::new(book(), ledger.clone());
+    let response = layer
+        .layer(inner)
+        .oneshot(request("m"))
+        .await
+        .expect("infallible");
+    response.into_body().collect().await.expect("whole");
+    assert_eq!(spent(&ledger), pico(8, 10));
+}

@@ -176,6 +176,12 @@ where
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
                     if is_stream(&head) {
+                        if tally.is_none() {
+                            plan.quote.unseen_output = plan.quote.most_output;
+                            if let Some(guard) = once.guard_mut() {
+                                guard.quote.unseen_output = plan.quote.most_output;
+                            }
+                        }
                         let carrier = if plan.include_usage {
                             Carrier::Usage
                         } else {

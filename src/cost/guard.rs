@@ -35,6 +35,11 @@ pub(super) struct Guard<L: Ledger> {
 pub(super) struct Quote {
     pub(super) price: Arc<Price>,
     pub(super) input_estimate: u64,
+    /// The most output that the request allows.
+    pub(super) most_output: u64,
+    /// What is charged for a stream that nobody inside counts: nothing before it has begun, then
+    /// the most it may be.
+    pub(super) unseen_output: u64,
 }
 
 impl Quote {
@@ -51,8 +56,10 @@ impl Quote {
         if let Some(usage) = tally.and_then(Tally::usage) {
             return usage;
         }
-        let relayed = tally.map_or(0, Tally::content_bytes);
-        let mut usage = Usage::new(self.input_estimate, relayed.div_ceil(4));
+        let output = tally.map_or(self.unseen_output, |tally| {
+            tally.content_bytes().div_ceil(4)
+        });
+        let mut usage = Usage::new(self.input_estimate, output);
         usage.estimated = true;
         usage
     }
@@ -88,8 +95,9 @@ impl<L: Ledger> Settle for Guard<L> {
         if self.hold.is_none() {
             return;
         }
-        let nothing_came =
-            tally.is_none_or(|tally| tally.usage().is_none() && tally.content_bytes() == 0);
+        let nothing_came = tally.map_or(self.quote.unseen_output == 0, |tally| {
+            tally.usage().is_none() && tally.content_bytes() == 0
+        });
         if nothing_came && matches!(ending, Ending::Failed(_)) {
             // Dropping the hold releases it.
             return;

@@ -148,9 +148,9 @@ pub trait PriceBook: Send + Sync {
     fn price(&self, model: &str) -> Option<Arc<Price>>;
 
     /// The prices of all that may answer in a model's place, itself included: what a hold must
-    /// cover. Default: its own alone.
-    fn candidates(&self, model: &str) -> Vec<Arc<Price>> {
-        self.price(model).into_iter().collect()
+    /// cover. One without a price is `None`. Default: its own alone.
+    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
+        vec![self.price(model)]
     }
 }
 
@@ -219,13 +219,11 @@ impl PriceBook for Prices {
         self.0.load().prices.get(model).cloned()
     }
 
-    fn candidates(&self, model: &str) -> Vec<Arc<Price>> {
+    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
         let table = self.0.load();
         let others = table.fallbacks.get(model).into_iter().flatten();
         let names = std::iter::once(model).chain(others.map(|name| &**name));
-        names
-            .filter_map(|name| table.prices.get(name).cloned())
-            .collect()
+        names.map(|name| table.prices.get(name).cloned()).collect()
     }
 }
 

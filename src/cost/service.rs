@@ -72,26 +72,30 @@ where
         let Some(price) = self.config.book.price(chat.model()) else {
             let limited = account.is_some_and(|account| self.config.ledger.is_limited(&account));
             if limited {
-                let message = "The model has no price, and the key has a balance.";
-                return ResponseFuture::refused(
-                    Error::new(Kind::Permission, message)
-                        .with_param("model")
-                        .with_code("model_not_priced"),
-                );
+                return ResponseFuture::refused(not_priced());
             }
             return ResponseFuture::unpriced(self.inner.call(request));
-        };
-        let quote = Quote {
-            price,
-            input_estimate: chat.input_estimate(),
         };
         let output = chat
             .max_output_tokens()
             .unwrap_or(self.config.expected_output);
         let output = output.saturating_mul(chat.n().into());
         let candidates = self.config.book.candidates(chat.model());
+        let limited = account
+            .as_ref()
+            .is_some_and(|account| self.config.ledger.is_limited(account));
+        if limited && candidates.iter().any(Option::is_none) {
+            return ResponseFuture::refused(not_priced());
+        }
+        let quote = Quote {
+            price,
+            input_estimate: chat.input_estimate(),
+            most_output: output,
+            unseen_output: 0,
+        };
         let most = candidates
             .iter()
+            .flatten()
             .map(|price| price.ceiling(quote.input_estimate, output))
             .max();
         let hold =
@@ -103,4 +107,12 @@ where
         let config = Arc::clone(&self.config);
         ResponseFuture::holding(inner, request, hold, quote, include_usage, config)
     }
+}
+
+fn not_priced() -> Error {
+    let message =
+        "The model, or one that may answer in its place, has no price; the key has a balance.";
+    Error::new(Kind::Permission, message)
+        .with_param("model")
+        .with_code("model_not_priced")
 }
