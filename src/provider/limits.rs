@@ -23,16 +23,31 @@ impl RateHeaders {
     /// there is none of them. Instants (RFC 3339, HTTP dates) need a clock and are left out.
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Option<Self> {
-        let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
-        let find = |part: &str, what: &str| {
-            text(format!("x-ratelimit-{part}-{what}"))
-                .or_else(|| text(format!("anthropic-ratelimit-{what}-{part}")))
+        let first = |names: [&str; 2]| {
+            let mut names = names.into_iter();
+            names.find_map(|name| headers.get(name)?.to_str().ok())
         };
+        let count = |names| first(names).and_then(|text| text.parse().ok());
+        let reset = |names| first(names).and_then(duration);
+        // Whole names: this is read of every answer, and putting them together costs more than
+        // looking them up.
         let found = Self {
-            remaining_requests: find("remaining", "requests").and_then(|text| text.parse().ok()),
-            remaining_tokens: find("remaining", "tokens").and_then(|text| text.parse().ok()),
-            reset_requests: find("reset", "requests").and_then(duration),
-            reset_tokens: find("reset", "tokens").and_then(duration),
+            remaining_requests: count([
+                "x-ratelimit-remaining-requests",
+                "anthropic-ratelimit-requests-remaining",
+            ]),
+            remaining_tokens: count([
+                "x-ratelimit-remaining-tokens",
+                "anthropic-ratelimit-tokens-remaining",
+            ]),
+            reset_requests: reset([
+                "x-ratelimit-reset-requests",
+                "anthropic-ratelimit-requests-reset",
+            ]),
+            reset_tokens: reset([
+                "x-ratelimit-reset-tokens",
+                "anthropic-ratelimit-tokens-reset",
+            ]),
             retry_after: retry_after(headers),
         };
         (found != Self::default()).then_some(found)
