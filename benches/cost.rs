@@ -20,7 +20,7 @@ fn main() {
         usage.cached_input = 1000;
         bench.case("price", || price.of(&usage));
         let (most, cost) = (price.ceiling(1200, 4096), price.of(&usage));
-        bench.case("hold and settle", || {
+        bench.case("hold_settle", || {
             let hold = ledger.hold("demo", most).now_or_never().expect("ready");
             ledger.settle(hold.expect("enough"), cost)
         });

@@ -1,0 +1,57 @@
+//! What it costs to route a request: over one target and over a hundred, the upstream being free.
+//!
+//! The difference of two cases is what the choice among a hundred adds.
+
+mod support;
+
+use std::{convert::Infallible, future::ready, hint::black_box};
+
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use tower::{Service as _, service_fn};
+use tower_completions::{
+    body::Full,
+    parse::{Chat, ChatBody},
+    router::{Balance, Candidate, Model, Route as _, Router, Table},
+};
+
+fn table(targets: usize, balance: Balance) -> Table {
+    let mut model = Model::new("m").balance(balance);
+    for at in 0..targets {
+        model = model.target(Candidate::new("provider", format!("m{at}")));
+    }
+    Table::new([model]).expect("a table")
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let _entered = runtime.enter();
+    let text = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    let chat = Chat::parse(text.into()).expect("a request");
+    support::main(|bench| {
+        let parts = Request::new(()).into_parts().0;
+        let hundred = table(100, Balance::Weighted);
+        bench.case("plan", || hundred.plan(black_box("m"), &parts).is_ok());
+        let upstream = service_fn(|_: Request<ChatBody>| {
+            ready(Ok::<_, Infallible>(Response::new(Full::new("{}"))))
+        });
+        for (name, balance) in [
+            ("weighted", Balance::Weighted),
+            ("least_load", Balance::LeastLoad),
+        ] {
+            for targets in [1, 100] {
+                let mut router = Router::builder(table(targets, balance))
+                    .provider("provider", upstream, 1)
+                    .build();
+                bench.case(&format!("{name}/{targets}"), || {
+                    let request = Request::new(ChatBody::new(chat.clone()));
+                    let response = router.call(request).now_or_never();
+                    response.expect("ready").is_ok()
+                });
+            }
+        }
+    });
+}
