@@ -360,3 +360,26 @@ async fn a_stream_that_nobody_counts_is_charged_what_it_may_be() {
     response.into_body().collect().await.expect("whole");
     assert_eq!(spent(&ledger), pico(8, 10));
 }
+
+#[tokio::test]
+async fn what_waits_for_the_usage_is_bounded() {
+    const FINISH: &str = "data: {\"finish_reason\":\"stop\"}\n\n";
+    // A stream that goes on and on behind its finish reason, and never says what it used.
+    let mut steps = vec![Step::Data(FINISH)];
+    let long: &'static str =
+        String::leak(format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(1 << 16)));
+    steps.extend(std::iter::repeat_n(Step::Data(long), 64));
+    steps.push(Step::Never);
+    let response = send(&rich(), Dialect::onysoft(), EVENTS, &steps).await;
+    let mut body = Box::pin(response.into_body());
+    let (mut frames, mut largest) = (0, 0);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) {
+        frames += 1;
+        largest = largest.max(frame.into_data().map_or(0, |data| data.len()));
+    }
+    assert!(
+        frames > 1 && largest < 400_000,
+        "{frames} frames of up to {largest} bytes"
+    );
+}

@@ -36,6 +36,9 @@ pin_project! {
     }
 }
 
+/// The most that waits for the usage, in bytes; more goes out without the cost in it.
+const MOST_HELD: usize = 256 << 10;
+
 /// Puts the cost into the event that carries it, which waits until the usage is known.
 struct Writer {
     tally: Tally,
@@ -53,7 +56,10 @@ impl Writer {
         }
         let done = memchr::memmem::find(&events, b"data: [DONE]").is_some();
         self.held.extend_from_slice(&events);
-        (done || self.tally.usage().is_some()).then(|| self.release())
+        if done || self.tally.usage().is_some() {
+            return Some(self.release());
+        }
+        (self.held.len() > MOST_HELD).then(|| self.held.split().freeze())
     }
 
     fn release(&mut self) -> Bytes {
