@@ -18,8 +18,18 @@ pub trait Timer: Clone + Send + Sync + 'static {
 
     /// A future that ends after `duration`.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.sleep_until(self.now() + duration)
+        self.sleep_until(after(self.now(), duration))
     }
+}
+
+/// The instant so long after another; one too far for the clock is a hundred years away, so that
+/// `Duration::MAX` may stand for "never" without a panic.
+#[must_use]
+pub fn after(instant: Instant, duration: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+    instant
+        .checked_add(duration)
+        .unwrap_or_else(|| instant + FAR)
 }
 
 /// Tokio's clock and timers, paused time included.

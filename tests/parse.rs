@@ -271,3 +271,22 @@ async fn nesting_is_accepted_to_128_levels() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_duration_means_never() {
+    let limits = ReadLimits::default()
+        .timeout(Duration::MAX)
+        .idle_timeout(Duration::MAX);
+    let drip = Drip {
+        chunks: vec![TEXT],
+        pause: Duration::from_secs(100_000),
+        sleep: None,
+    };
+    let layer = ParseLayer::new().limits(limits);
+    let response = layer
+        .layer(service_fn(end))
+        .oneshot(Request::new(drip))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 200);
+}

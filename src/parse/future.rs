@@ -20,7 +20,7 @@ use crate::{
     body::Reply,
     dialect::Dialect,
     error::{Error, Kind},
-    time::Timer,
+    time::{Timer, after},
 };
 
 pin_project! {
@@ -96,7 +96,7 @@ impl<T: Timer> Reading<T> {
             let now = self.timer.now();
             (now, now)
         });
-        let deadline = (begun + self.limits.timeout).min(last + self.limits.idle_timeout);
+        let deadline = after(begun, self.limits.timeout).min(after(last, self.limits.idle_timeout));
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(self.timer.sleep_until(deadline)));

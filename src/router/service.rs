@@ -36,7 +36,7 @@ use crate::{
     meter::Tally,
     observe::{Event, Watch},
     parse::ChatBody,
-    time::{DefaultTimer, Timer},
+    time::{DefaultTimer, Timer, after},
 };
 
 /// A request body that the router can send more than once.
@@ -244,7 +244,7 @@ where
             let model = plan.groups.first().map_or("", |group| &*group.id);
             Watch::tell(&parts.extensions, || Event::Routed { model, targets });
         }
-        let deadline = shared.timer.now() + shared.total_timeout;
+        let deadline = after(shared.timer.now(), shared.total_timeout);
         ResponseFuture {
             run: Run {
                 shared,
@@ -359,7 +359,7 @@ where
                             });
                             request.extensions_mut().insert(target);
                             let since = shared.timer.now();
-                            let until = (since + shared.attempt_timeout).min(run.deadline);
+                            let until = after(since, shared.attempt_timeout).min(run.deadline);
                             this.state.set(State::Attempt {
                                 call: Oneshot::new(provider.service.clone(), request),
                                 timer: shared.timer.sleep_until(until),
