@@ -73,6 +73,7 @@ pub mod observe;
 pub mod parse;
 pub mod provider;
 pub mod reframe;
+pub mod retry;
 pub mod router;
 pub mod sse;
 pub mod stack;

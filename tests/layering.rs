@@ -16,6 +16,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("ext", 1),
     ("id", 1),
     ("observe", 1),
+    ("retry", 1),
     ("time", 1),
     ("meter", 2),
     ("parse", 2),

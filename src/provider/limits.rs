@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+
+use crate::retry::{duration, retry_after};
 
 /// What an upstream says of its own limits, read from the headers of any answer of its.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,72 +56,11 @@ impl RateHeaders {
     }
 }
 
-/// `retry-after-ms`, else `retry-after` in seconds, fractions allowed. Values beyond a day are cut
-/// to a day: nobody waits longer, and a hostile value must not overflow anything.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = headers
-        .get("retry-after-ms")
-        .and_then(number)
-        .map(|ms| ms / 1000.0)
-        .or_else(|| headers.get(http::header::RETRY_AFTER).and_then(number))?;
-    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(86_400.0)))
-}
-
-/// A Go duration (`6m0s`, `120ms`), or plain seconds.
-#[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let mut total = 0.0_f64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest
-            .bytes()
-            .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
-            .count();
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest
-            .bytes()
-            .take_while(|byte| !byte.is_ascii_digit() && *byte != b'.')
-            .count();
-        total += number
-            * match &rest[..unit] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "us" | "µs" => 1e-6,
-                "ns" => 1e-9,
-                "" if digits == text.len() => 1.0,
-                _ => return None,
-            };
-        rest = &rest[unit..];
-    }
-    (!text.is_empty() && total.is_finite()).then(|| Duration::from_secs_f64(total.min(1e7)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::HeaderValue;
 
-    #[test]
-    fn durations() {
-        for (text, ms) in [
-            ("6m0s", Some(360_000)),
-            ("120ms", Some(120)),
-            ("1h2m3.5s", Some(3_723_500)),
-            ("7", Some(7_000)),
-            ("0s", Some(0)),
-            ("", None),
-            ("soon", None),
-            ("5x", None),
-            ("1.2.3s", None),
-        ] {
-            assert_eq!(duration(text), ms.map(Duration::from_millis), "{text}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn headers_of_two_families() {

@@ -42,6 +42,6 @@ pub use body::Body;
 pub use credential::Secret;
 pub use future::ResponseFuture;
 pub(crate) use future::nonsense;
-pub use limits::{RateHeaders, duration, retry_after};
+pub use limits::RateHeaders;
 pub use service::Provider;
 pub use translate::{Answer, Asked, Framing, Translate, TranslateStream, Untranslated};

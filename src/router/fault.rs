@@ -1,8 +1,9 @@
-use std::time::Duration;
+use http::{HeaderMap, StatusCode, response::Parts};
 
-use http::{HeaderMap, StatusCode, header, response::Parts};
-
-use crate::error::{Class, Error, Kind};
+use crate::{
+    error::{Class, Error, Kind},
+    retry::retry_after,
+};
 
 /// What an attempt failed with, in the words for the client; `None` when it has not failed.
 ///
@@ -73,77 +74,11 @@ fn later(error: Error, headers: &HeaderMap) -> Error {
     }
 }
 
-/// After how long the upstream wants to be asked again: `retry-after-ms`, `retry-after` in
-/// seconds, or the longest of the `x-ratelimit-reset-*` whose remainder is zero, in any of the
-/// forms that [`duration`] reads. A `retry-after` that is a date needs a clock and is the
-/// provider's to read.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.trim().parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(ms / 1e3).ok();
-    }
-    if let Some(after) = text(header::RETRY_AFTER.as_str()).and_then(duration) {
-        return Some(after);
-    }
-    ["requests", "tokens"]
-        .into_iter()
-        .filter(|what| text(&format!("x-ratelimit-remaining-{what}")) == Some("0"))
-        .filter_map(|what| text(&format!("x-ratelimit-reset-{what}")).and_then(duration))
-        .max()
-}
-
-/// A duration as upstreams write it: seconds (`7`, `7.66`), or Go's form (`6m0s`, `20ms`, `1h2m`).
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if let Ok(seconds) = rest.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let value: f64 = rest[..number].parse().ok()?;
-        rest = &rest[number..];
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let seconds = match &rest[..unit] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total = total.checked_add(Duration::try_from_secs_f64(value * seconds).ok()?)?;
-        rest = &rest[unit..];
-    }
-    (text.trim() != "").then_some(total)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn reads_durations_in_every_form() {
-        for (text, ms) in [
-            ("7", Some(7000)),
-            ("7.5", Some(7500)),
-            ("6m0s", Some(360_000)),
-            ("1h2m", Some(3_720_000)),
-            ("20ms", Some(20)),
-            ("1.5s", Some(1500)),
-            ("", None),
-            ("-1", None),
-            ("s", None),
-            ("5x", None),
-            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
-            ("99999999999999999999h", None),
-        ] {
-            assert_eq!(duration(text), ms.map(Duration::from_millis), "{text:?}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_bare_status_decides() {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Class, Error, Kind, Origin},
-    provider::retry_after,
+    retry::retry_after,
 };
 
 /// The longest message of an upstream that is passed on, in characters.
