@@ -3,8 +3,9 @@
 mod support;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Answer, Gateway};
+use tower_completions::mock::{Server, Upstream};
 
 const CONFIG: &str = include_str!("fixtures/gateway.toml");
 const SEEDS: &str = include_str!("fixtures/seeds.json");
@@ -95,4 +96,36 @@ async fn strict_takes_the_long_list_and_tells_shape_from_value() {
 #[tokio::test]
 async fn osiris_streams_to_done() {
     keeps_its_promises("osiris").await;
+}
+
+/// What the upstream is asked for, in each dialect, when the client leaves its sampling open.
+#[tokio::test]
+async fn defaults_travel_upstream_only_where_the_dialect_has_them() {
+    for (dialect, temperature, top_p) in [
+        ("onysoft", json!(0.7), json!(1)),
+        ("osiris", json!(1), json!(1)),
+        ("openai", Value::Null, Value::Null),
+        ("strict", Value::Null, Value::Null),
+    ] {
+        let upstream = Upstream::new();
+        let server = Server::start(upstream.clone()).await.expect("a port");
+        let gateway = Gateway::start(&format!(
+            "dialect = \"{dialect}\"\n\
+             [[providers]]\nname = \"far\"\nkind = \"openai\"\nbase_url = \"{}\"\n\
+             [[models]]\nid = \"a\"\ntargets = [{{ provider = \"far\", model = \"mock/echo\" }}]\n\
+             [[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n",
+            server.base_url(),
+        ));
+        for body in [
+            r#"{"model":"a","messages":[{"role":"user","content":"hi"}]}"#,
+            r#"{"model":"a","messages":[{"role":"user","content":"hi"}],"temperature":null,"top_p":null}"#,
+        ] {
+            assert_eq!(gateway.post("sk-demo", body).await.status, 200);
+            let seen = upstream.log().requests().pop().expect("asked");
+            let seen: Value = serde_json::from_slice(seen.body()).expect("JSON");
+            let member = |name: &str| seen.get(name).cloned().unwrap_or_default();
+            assert_eq!(member("temperature"), temperature, "{dialect} {body}");
+            assert_eq!(member("top_p"), top_p, "{dialect} {body}");
+        }
+    }
 }

@@ -32,7 +32,7 @@ use tower_completions::{
 
 use crate::{
     config::{Config, ModelName},
-    metrics,
+    metrics, panics,
     routes::{Completions, Routes},
 };
 
@@ -134,7 +134,9 @@ impl App {
             )
             .models(config.models.iter().map(card))
             .build(router(config)?);
-        let watched = metrics::layer().layer(gateway);
+        // A panic ends one request, which is told so; its guards settle as it unwinds.
+        let caught = panics::layer().layer(gateway);
+        let watched = metrics::layer().layer(caught);
         let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
         let completions: Completions = BoxCloneSyncService::new(MapResponse::new(watched, boxed));
         Ok(Self {

@@ -11,6 +11,7 @@
 mod app;
 mod config;
 mod metrics;
+mod panics;
 mod read;
 mod routes;
 mod server;

@@ -75,6 +75,7 @@ models! {
     "only-comments", "keep-alive comments and never an event", Script::only_comments();
     "gzip-bomb", "compressed bytes that nobody asked for, without end", Script::gzip_bomb();
     "drip", "one byte a second", Script::drip();
+    "panic", "the code that reads the answer panics", Script::echo().with_fault(0, Fault::Panic);
 }
 
 #[cfg(test)]

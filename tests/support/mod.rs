@@ -4,10 +4,10 @@
 
 use std::{
     io::{BufRead, BufReader, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -18,18 +18,47 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// The example, built by whoever builds the tests.
+/// The example gateway.
 pub fn binary() -> PathBuf {
     example("gateway")
 }
 
+/// An example as a program. Whoever builds all tests builds it with them; for a test file alone it
+/// is built here, when it is missing or older than what it is made of.
 fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("this test has a path");
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    path.join("examples").join(name)
+    path = path.join("examples").join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = [root.join("src"), root.join("examples")].map(newest);
+    let built = path.metadata().and_then(|it| it.modified()).ok();
+    if built < sources.into_iter().max() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--all-features", "--example", name]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let status = cargo.current_dir(root).status();
+        assert!(status.expect("cargo runs").success(), "the example builds");
+    }
+    path
+}
+
+fn newest(folder: PathBuf) -> SystemTime {
+    let entries = std::fs::read_dir(folder).expect("readable");
+    let times = entries.map(|entry| {
+        let entry = entry.expect("an entry");
+        if entry.path().is_dir() {
+            newest(entry.path())
+        } else {
+            let about = entry.metadata().and_then(|it| it.modified());
+            about.expect("a time")
+        }
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// A gateway on a free port, ended with its handle.
