@@ -10,8 +10,9 @@ use pin_project_lite::pin_project;
 
 use super::{
     Ledger,
-    guard::{Guard, Quote},
+    guard::Guard,
     member::{self, Carrier},
+    quote::Quote,
 };
 use crate::{
     body::Full,

@@ -14,9 +14,10 @@ use tower_service::Service;
 
 use super::{
     Denied, Ledger, ResponseBody,
-    guard::{Guard, Quote},
+    guard::Guard,
     layer::Config,
     member::{self, Carrier},
+    quote::Quote,
 };
 use crate::{
     body::Full,

@@ -21,14 +21,16 @@ mod layer;
 mod ledger;
 mod member;
 mod price;
+mod quote;
+mod receipt;
 mod service;
 mod usd;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
-pub use guard::Receipt;
 pub use layer::CostLayer;
 pub use ledger::{Denied, Ledger, MemoryHold, MemoryLedger, Statement};
 pub use price::{Price, PriceBook, Prices};
+pub use receipt::Receipt;
 pub use service::Cost;
 pub use usd::{NotAnAmount, Usd};

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Ledger, ResponseBody, ResponseFuture, guard::Quote, layer::Config};
+use super::{Ledger, ResponseBody, ResponseFuture, layer::Config, quote::Quote};
 use crate::{
     error::{Error, Kind},
     ext::Principal,
