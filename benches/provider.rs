@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower_completions::{
     Target,
     parse::Chat,
-    provider::{Asked, Translate as _, TranslateStream as _, anthropic::Anthropic},
+    provider::{Asked, Notes, Translate as _, TranslateStream as _, anthropic::Anthropic},
 };
 
 fn main() {
@@ -25,7 +25,10 @@ fn main() {
     eprintln!("conversation: {bytes} bytes");
     support::main(|bench| {
         bench.case("anthropic/conversation_100k", || {
-            translate.request(black_box(&chat), &target).is_ok()
+            let mut notes = Notes::default();
+            translate
+                .request(black_box(&chat), &target, &mut notes)
+                .is_ok()
         });
 
         let mut stream = translate

@@ -57,6 +57,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod announce;
 pub mod auth;
 pub mod body;
 pub mod cost;

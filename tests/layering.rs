@@ -10,6 +10,7 @@ use std::{
 const LEVELS: &[(&str, u8)] = &[
     ("wire", 0),
     ("sse", 0),
+    ("announce", 1),
     ("body", 1),
     ("dialect", 1),
     ("error", 1),

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Body, RateHeaders, Translate,
+    Body, Notes, RateHeaders, Translate,
     service::{Config, unreachable},
     translate::Asked,
 };
@@ -37,6 +37,7 @@ pin_project! {
         #[pin]
         state: State<C, B, C::Future>,
         asked: Asked,
+        notes: Notes,
         config: Arc<Config<T>>,
     }
 }
@@ -88,6 +89,7 @@ impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
     pub(super) fn new(
         client: C,
         outgoing: Result<Request<Full>, Error>,
+        notes: Notes,
         asked: Asked,
         config: Arc<Config<T>>,
     ) -> Self {
@@ -101,6 +103,7 @@ impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
         Self {
             state,
             asked,
+            notes,
             config,
         }
     }
@@ -122,13 +125,28 @@ where
 {
     type Output = Result<Response<Body<B, T::Stream>>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = ready!(self.as_mut().answer(cx));
+        self.notes.write_headers(response.headers_mut());
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl<C, B, T> ResponseFuture<C, B, T>
+where
+    C: Service<Request<Full>, Response = Response<B>>,
+    C::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    T: Translate,
+{
+    fn answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body<B, T::Stream>>> {
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Refused { error } => {
                     let error = error.take().expect("polled after completion");
-                    return Poll::Ready(Ok(refuse(error, None)));
+                    return Poll::Ready(refuse(error, None));
                 }
                 StateProj::Ready { client, request } => match ready!(client.poll_ready(cx)) {
                     Err(error) => State::Refused {
@@ -150,7 +168,7 @@ where
                         if head.status.is_success() && this.asked.stream && is_stream(&head.headers)
                         {
                             let state = this.config.translate.stream(this.asked);
-                            return Poll::Ready(Ok(stream(&head, body, state)));
+                            return Poll::Ready(stream(&head, body, state));
                         }
                         State::Collecting {
                             head: Some(head),
@@ -192,11 +210,11 @@ where
                             this.config
                                 .translate
                                 .error(head.status, &head.headers, &read.take());
-                        return Poll::Ready(Ok(refuse(error, limits)));
+                        return Poll::Ready(refuse(error, limits));
                     }
                     let answer =
                         ended.and_then(|()| this.config.translate.answer(this.asked, read.take()));
-                    return Poll::Ready(Ok(match answer {
+                    return Poll::Ready(match answer {
                         Err(error) => refuse(error, limits),
                         Ok(answer) => {
                             let mut response = Response::new(Body::whole(answer.body));
@@ -211,7 +229,7 @@ where
                             }
                             response
                         }
-                    }));
+                    });
                 }
             };
             this.state.set(next);

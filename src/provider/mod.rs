@@ -34,8 +34,10 @@ pub mod client;
 pub mod credential;
 mod future;
 mod limits;
+mod notes;
 pub mod openai;
 mod service;
+mod support;
 mod translate;
 
 pub use body::Body;
@@ -43,5 +45,6 @@ pub use credential::Secret;
 pub use future::ResponseFuture;
 pub(crate) use future::nonsense;
 pub use limits::RateHeaders;
+pub use notes::{Contract, Notes, Unsupported};
 pub use service::Provider;
 pub use translate::{Answer, Asked, Framing, Translate, TranslateStream, Untranslated};

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
-use super::{Body, ResponseFuture, Secret, Translate, translate::Asked};
+use super::{Body, Contract, Notes, ResponseFuture, Secret, Translate, translate::Asked};
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
@@ -34,6 +34,7 @@ pub(super) struct Config<T> {
     pub(super) translate: T,
     pub(super) keys: Vec<Secret>,
     pub(super) max_bytes: usize,
+    pub(super) contract: Contract,
 }
 
 impl<C, T> Provider<C, T> {
@@ -44,6 +45,7 @@ impl<C, T> Provider<C, T> {
             translate,
             keys: Vec::new(),
             max_bytes: 64 << 20,
+            contract: Contract::default(),
         };
         Self {
             client,
@@ -73,6 +75,17 @@ impl<C, T> Provider<C, T> {
         Arc::make_mut(&mut self.config).max_bytes = bytes;
         self
     }
+
+    /// What becomes of parameters that the provider has no counterpart of. Default: dropped and
+    /// announced where the answer means the same without them, else refused.
+    #[must_use]
+    pub fn with_contract(mut self, contract: Contract) -> Self
+    where
+        T: Clone,
+    {
+        Arc::make_mut(&mut self.config).contract = contract;
+        self
+    }
 }
 
 impl<T: Clone> Clone for Config<T> {
@@ -82,6 +95,7 @@ impl<T: Clone> Clone for Config<T> {
             translate: self.translate.clone(),
             keys: self.keys.clone(),
             max_bytes: self.max_bytes,
+            contract: self.contract.clone(),
         }
     }
 }
@@ -129,15 +143,21 @@ where
             .get::<Target>()
             .cloned()
             .unwrap_or_else(|| Target::new(Arc::clone(&self.config.name), chat.model()));
-        let outgoing = self.config.outgoing(chat, &target);
+        let mut notes = Notes::new(self.config.contract.clone());
+        let outgoing = self.config.outgoing(chat, &target, &mut notes);
         let asked = Asked::new(chat, &target);
-        ResponseFuture::new(client, outgoing, asked, Arc::clone(&self.config))
+        ResponseFuture::new(client, outgoing, notes, asked, Arc::clone(&self.config))
     }
 }
 
 impl<T: Translate> Config<T> {
-    fn outgoing(&self, chat: &crate::parse::Chat, target: &Target) -> Result<Request<Full>, Error> {
-        let mut request = self.translate.request(chat, target)?;
+    fn outgoing(
+        &self,
+        chat: &crate::parse::Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error> {
+        let mut request = self.translate.request(chat, target, notes)?;
         if !self.keys.is_empty() {
             let key = &self.keys[target.key % self.keys.len()];
             self.translate.authorize(&mut request, key.expose())?;

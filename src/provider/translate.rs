@@ -3,6 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 
+use super::Notes;
 use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::Usage};
 
 /// What was asked of the upstream: all that reading its answer needs of the request.
@@ -78,11 +79,17 @@ pub trait Translate: Clone + Send + Sync + 'static {
     type Stream: TranslateStream;
 
     /// Builds the upstream's request, without credentials: an absolute URI, the content type, what
-    /// other headers the provider asks for, and the body.
+    /// other headers the provider asks for, and the body. What the provider cannot be given as the
+    /// client sent it goes into `notes`, which decide whether it is refused or dropped.
     ///
     /// # Errors
     /// What the provider cannot do, as the caller should read it.
-    fn request(&self, chat: &Chat, target: &Target) -> Result<Request<Full>, Error>;
+    fn request(
+        &self,
+        chat: &Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error>;
 
     /// Puts a credential into a finished request. The default is `Authorization: Bearer`.
     ///

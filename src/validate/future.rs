@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
@@ -6,11 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use crate::{body::Reply, dialect::Dialect, error::Error};
+use crate::{announce, body::Reply, dialect::Dialect, error::Error};
 
 pin_project! {
     /// The response of `Validate`: a refusal at once, or the inner service's.
@@ -23,17 +24,13 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Calling { #[pin] call: F, dropped: Option<HeaderValue> },
+        Calling { #[pin] call: F, dropped: Vec<Cow<'static, str>> },
         Refused { error: Option<(Error, Dialect)> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn calling(call: F, dropped: &[std::borrow::Cow<'static, str>]) -> Self {
-        // Names that a header cannot carry are not told.
-        let dropped = (!dropped.is_empty())
-            .then(|| HeaderValue::from_str(&dropped.join(", ")).ok())
-            .flatten();
+    pub(super) fn calling(call: F, dropped: Vec<Cow<'static, str>>) -> Self {
         Self {
             state: State::Calling { call, dropped },
         }
@@ -65,9 +62,7 @@ where
         match self.project().state.project() {
             StateProj::Calling { call, dropped } => {
                 let mut response = ready!(call.poll(cx))?;
-                if let Some(names) = dropped.take() {
-                    response.headers_mut().append("x-params-dropped", names);
-                }
+                announce::add(response.headers_mut(), announce::DROPPED, dropped);
                 Poll::Ready(Ok(response.map(Reply::inner)))
             }
             StateProj::Refused { error } => {

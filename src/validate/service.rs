@@ -66,7 +66,7 @@ where
                 request.extensions_mut().insert(chat);
                 let gate = Gate::Request;
                 Watch::tell(request.extensions(), || Event::Admitted { gate });
-                ResponseFuture::calling(self.inner.call(request), &dropped)
+                ResponseFuture::calling(self.inner.call(request), dropped)
             }
         }
     }

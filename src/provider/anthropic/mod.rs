@@ -2,21 +2,22 @@
 //!
 //! Instructions are hoisted out of the conversation, tool results gathered into the user's next
 //! turn, reasoning carried both ways: as `reasoning_content`, and as opaque `reasoning_details`
-//! which the provider wants back unchanged. What it cannot do is refused with
-//! `unsupported_parameter`.
+//! which the provider wants back unchanged. What it cannot do follows the
+//! [`Contract`](super::Contract): `seed`, penalties, names of speakers and the like are dropped and
+//! announced; `n` above 1, `logit_bias`, `logprobs` and whatever else changes the answer's meaning
+//! is refused with `unsupported_parameter`.
 //!
-//! A temperature above 1 is sent as 1, and 1 is not sent at all, being the default. JSON mode is an
-//! instruction added to the others. Ids of calls are brought into the provider's alphabet, the same
-//! one always to the same. TODO: `verbosity`, `store`, `metadata`, `prediction`, other service tiers,
-//! the `prompt_cache_*` members, names of speakers, the detail of images and unknown members are
-//! left out without a word, until a response can announce what was dropped.
+//! A temperature above 1 is sent as 1, which is announced as mapped, and 1 is not sent at all, being
+//! the default. JSON mode is an instruction added to the others, announced as well. Ids of calls are
+//! brought into the provider's alphabet, the same one always to the same.
 //!
 //! ```
-//! use tower_completions::{Target, parse::Chat, provider::{Translate, anthropic::Anthropic}};
+//! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, anthropic::Anthropic}};
 //!
 //! let anthropic = Anthropic::new("https://api.anthropic.com")?;
 //! let chat = Chat::parse(r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#.into())?;
-//! let request = anthropic.request(&chat, &Target::new("anthropic", "claude-sonnet-4-5"))?;
+//! let target = Target::new("anthropic", "claude-sonnet-4-5");
+//! let request = anthropic.request(&chat, &target, &mut Notes::default())?;
 //! assert_eq!(request.uri().path(), "/v1/messages");
 //! assert_eq!(request.headers()["anthropic-version"], "2023-06-01");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -35,7 +36,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header,
 
 pub use stream::Stream;
 
-use super::{Answer, Asked, Translate, credential};
+use super::{Answer, Asked, Notes, Translate, credential};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// Speaks to `{base_url}/v1/messages`.
@@ -58,8 +59,13 @@ impl Anthropic {
 impl Translate for Anthropic {
     type Stream = Stream;
 
-    fn request(&self, chat: &Chat, target: &Target) -> Result<Request<Full>, Error> {
-        let body = request::body(&chat.bytes(), &target.model)?;
+    fn request(
+        &self,
+        chat: &Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error> {
+        let body = request::body(&chat.bytes(), &target.model, notes)?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();

@@ -5,29 +5,34 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::model::{Model, Off, Thinking, budget};
 use crate::{
     error::{Error, Kind},
+    provider::{
+        Notes,
+        notes::unsupported,
+        support::{Without, settle},
+    },
     wire::chat::{
         AllowedMode, Content, Message, Part, Raw, Request, Role, ToolChoice, parts_of, text_of,
     },
 };
 
 /// Translates a body; the model is the target's.
-pub(super) fn body(body: &[u8], model: &str) -> Result<Bytes, Error> {
+pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = Request::parse(body).map_err(|error| {
         Error::new(Kind::Format, "The request is not of the expected shape.")
             .with_code("invalid_type")
             .with_source(error)
     })?;
-    refuse(&request)?;
+    settle(&request, UNSUPPORTED, &[], notes)?;
     let of = Model::of(model);
     let mut out = Map::new();
     let mut max = request.max_output().unwrap_or(of.max_output);
     out.insert("model".into(), model.into());
-    think(&request, of, &mut max, &mut out)?;
+    think(&request, of, &mut max, &mut out, notes)?;
     out.insert("max_tokens".into(), max.into());
-    sampling(&request, of, &mut out)?;
-    let schema = format(&request, of)?;
+    sampling(&request, of, &mut out, notes)?;
+    let schema = format(&request, of, notes)?;
     let (system, messages) = conversation(&request)?;
-    let tools = tools(&request, &mut out)?;
+    let tools = tools(&request, &mut out, notes)?;
     if request.stream == Some(true) {
         out.insert("stream".into(), true.into());
     }
@@ -40,6 +45,7 @@ pub(super) fn body(body: &[u8], model: &str) -> Result<Bytes, Error> {
     match request.service_tier.as_deref() {
         Some("auto") => drop(out.insert("service_tier".into(), "auto".into())),
         Some("default") => drop(out.insert("service_tier".into(), "standard_only".into())),
+        // Another tier is told as dropped with the rest.
         _ => {}
     }
     let effort = out
@@ -126,50 +132,35 @@ struct Format<'a> {
     schema: Raw<'a>,
 }
 
-fn unsupported(param: &str) -> Error {
-    Error::new(
-        Kind::Format,
-        format!("`{param}` is not supported by this model's provider."),
-    )
-    .with_param(param.to_owned())
-    .with_code("unsupported_parameter")
-}
-
-/// What changes the meaning of the answer and has no counterpart. Nothing is dropped unsaid, so
-/// whatever asks for something is refused too; values that ask for nothing pass.
-fn refuse(request: &Request<'_>) -> Result<(), Error> {
-    let quiet = |value: Option<f64>| value.is_none_or(|value| value == 0.0);
-    let text_only = request
-        .modalities
-        .as_ref()
-        .is_none_or(|all| all.iter().all(|one| &**one == "text"));
-    for (param, fine) in [
-        ("n", request.n.is_none_or(|n| n.0 <= 1)),
-        (
-            "logit_bias",
-            request.logit_bias.is_none_or(|it| it.get() == "{}"),
-        ),
-        ("logprobs", request.logprobs != Some(true)),
-        ("frequency_penalty", quiet(request.frequency_penalty)),
-        ("presence_penalty", quiet(request.presence_penalty)),
-        ("seed", request.seed.is_none()),
-        ("modalities", text_only),
-        ("audio", request.audio.is_none()),
-        ("web_search_options", request.web_search_options.is_none()),
-        ("functions", request.functions.is_none()),
-    ] {
-        if !fine {
-            return Err(unsupported(param));
-        }
-    }
-    Ok(())
-}
+/// What the Messages API has no counterpart of.
+const UNSUPPORTED: &[(&str, Without)] = &[
+    ("n", Without::Other),
+    ("logit_bias", Without::Other),
+    ("logprobs", Without::Other),
+    ("modalities", Without::Other),
+    ("audio", Without::Other),
+    ("web_search_options", Without::Other),
+    ("functions", Without::Other),
+    ("moderation", Without::Other),
+    ("frequency_penalty", Without::Same),
+    ("presence_penalty", Without::Same),
+    ("seed", Without::Same),
+    ("prediction", Without::Same),
+    ("verbosity", Without::Same),
+    ("store", Without::Same),
+    ("metadata", Without::Same),
+    ("service_tier", Without::Same),
+    ("prompt_cache_key", Without::Same),
+    ("prompt_cache_retention", Without::Same),
+    ("prompt_cache_options", Without::Same),
+];
 
 fn think(
     request: &Request<'_>,
     of: Model,
     max: &mut u64,
     out: &mut Map<String, Value>,
+    notes: &mut Notes,
 ) -> Result<(), Error> {
     let Some(effort) = request.reasoning_effort.as_deref() else {
         return Ok(());
@@ -189,7 +180,7 @@ fn think(
         return Ok(());
     }
     match of.thinking {
-        Thinking::None => return Err(unsupported("reasoning_effort")),
+        Thinking::None => notes.unsupported("reasoning_effort")?,
         Thinking::Budget => {
             let tokens = budget(effort);
             if request.max_output().is_none() {
@@ -200,14 +191,20 @@ fn think(
             if tokens < *max {
                 let thinking = json!({ "type": "enabled", "budget_tokens": tokens });
                 out.insert("thinking".into(), thinking);
+            } else {
+                notes.without("reasoning_effort")?;
             }
         }
         Thinking::Adaptive { sampling } => {
+            let asked = effort;
             let effort = match effort {
                 "minimal" => "low",
                 "xhigh" if sampling => "high",
                 effort => effort,
             };
+            if effort != asked {
+                notes.changed("reasoning_effort");
+            }
             out.insert("thinking".into(), json!({ "type": "adaptive" }));
             out.insert("output_config".into(), json!({ "effort": effort }));
         }
@@ -215,7 +212,12 @@ fn think(
     Ok(())
 }
 
-fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> Result<(), Error> {
+fn sampling(
+    request: &Request<'_>,
+    of: Model,
+    out: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
     let thinks = out
         .get("thinking")
         .is_some_and(|it| it["type"] == "enabled" || it["type"] == "adaptive");
@@ -225,6 +227,9 @@ fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> R
     ] {
         let Some(value) = value else { continue };
         // Their scale ends where the API's own is half way: the hottest there is, is meant.
+        if value > 1.0 {
+            notes.changed(name);
+        }
         let value = value.clamp(0.0, 1.0);
         if value == 1.0 {
             // The default of both, which some models refuse to be told.
@@ -232,7 +237,8 @@ fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> R
         }
         let both = name == "top_p" && of.one_of_both && out.contains_key("temperature");
         if !of.samples() || both || thinks {
-            return Err(unsupported(name));
+            notes.unsupported(name)?;
+            continue;
         }
         out.insert(name.into(), value.into());
     }
@@ -247,16 +253,24 @@ fn sampling(request: &Request<'_>, of: Model, out: &mut Map<String, Value>) -> R
 }
 
 /// The schema that the answer must have.
-fn format<'a>(request: &Request<'a>, of: Model) -> Result<Option<Raw<'a>>, Error> {
+fn format<'a>(
+    request: &Request<'a>,
+    of: Model,
+    notes: &mut Notes,
+) -> Result<Option<Raw<'a>>, Error> {
     let Some(format) = &request.response_format else {
         return Ok(None);
     };
     match (&*format.kind, &format.json_schema) {
-        ("text" | "json_object", _) => Ok(None),
+        ("text", _) => Ok(None),
+        ("json_object", _) => {
+            notes.changed("response_format");
+            Ok(None)
+        }
         ("json_schema", Some(schema)) if of.structured && schema.schema.is_some() => {
             Ok(schema.schema)
         }
-        _ => Err(unsupported("response_format")),
+        _ => notes.unsupported("response_format").map(|()| None),
     }
 }
 
@@ -276,6 +290,7 @@ fn input_schema(parameters: Option<Raw<'_>>) -> Box<RawValue> {
 fn tools<'a>(
     request: &'a Request<'_>,
     out: &mut Map<String, Value>,
+    notes: &mut Notes,
 ) -> Result<Vec<ToolOut<'a>>, Error> {
     let Some(tools) = request.tools.as_deref().filter(|tools| !tools.is_empty()) else {
         return Ok(Vec::new());
@@ -294,7 +309,8 @@ fn tools<'a>(
             .is_some_and(|it| it["type"] == "enabled")
     {
         // A forced tool and manual thinking exclude each other; the choice decides what happens.
-        return Err(unsupported("tool_choice"));
+        notes.unsupported("tool_choice")?;
+        choice = json!({ "type": "auto" });
     }
     let allowed = match &request.tool_choice {
         Some(ToolChoice::Allowed(_, names)) => Some(names),
@@ -369,7 +385,7 @@ fn conversation<'a>(request: &Request<'a>) -> Result<(Vec<Block<'a>>, Vec<Turn<'
             }
             Role::Assistant => ("assistant", spoken(message, at)?),
             Role::Tool => ("user", vec![Block::Result(result(message, at)?)]),
-            Role::Function => return Err(unsupported(&format!("messages[{at}].role"))),
+            Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
             Some(last) if last.role == role => last.content.extend(blocks),
@@ -419,10 +435,10 @@ fn result(message: &Message<'_>, at: usize) -> Result<Value, Error> {
 /// What the model said: its reasoning as it was, its text, its calls.
 fn spoken<'a>(message: &Message<'a>, at: usize) -> Result<Vec<Block<'a>>, Error> {
     if message.function_call.is_some() {
-        return Err(unsupported(&format!("messages[{at}].function_call")));
+        return Err(unsupported(format!("messages[{at}].function_call")));
     }
     if message.audio.is_some() {
-        return Err(unsupported(&format!("messages[{at}].audio")));
+        return Err(unsupported(format!("messages[{at}].audio")));
     }
     let details = message.reasoning_details.iter().flatten();
     let mut all: Vec<Block<'a>> = details
@@ -465,7 +481,7 @@ fn blocks(content: &Option<Content<'_>>, at: usize) -> Result<Vec<Value>, Error>
             continue;
         }
         let mut one =
-            block(part).ok_or_else(|| unsupported(&format!("messages[{at}].content[{n}]")))?;
+            block(part).ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?;
         if let Some(mark) = part.breakpoint() {
             one["cache_control"] = ephemeral(mark.is_long());
         }

@@ -4,18 +4,18 @@
 //! stream are forwarded as they come; the re-framer takes no id and no model from that chunk.
 //!
 //! ```
-//! use tower_completions::{Target, parse::Chat, provider::{Translate, azure::{Azure, Api}}};
+//! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, azure::{Azure, Api}}};
 //!
 //! let body = r#"{"model":"gpt","messages":[{"role":"user","content":"hi"}]}"#;
 //! let chat = Chat::parse(body.into())?;
 //! let target = Target::new("azure", "my-gpt");
 //!
 //! let v1 = Azure::new("https://name.openai.azure.com", Api::V1, None)?;
-//! let request = v1.request(&chat, &target)?;
+//! let request = v1.request(&chat, &target, &mut Notes::default())?;
 //! assert_eq!(request.uri(), "https://name.openai.azure.com/openai/v1/chat/completions");
 //!
 //! let old = Azure::new("https://name.openai.azure.com", Api::Deployments, Some("2024-10-21"))?;
-//! let request = old.request(&chat, &target)?;
+//! let request = old.request(&chat, &target, &mut Notes::default())?;
 //! assert_eq!(
 //!     request.uri().path_and_query().expect("absolute"),
 //!     "/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21"
@@ -28,7 +28,7 @@ mod request;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, StatusCode, uri::InvalidUri};
 
-use super::{Answer, Asked, Translate, Untranslated, credential, openai};
+use super::{Answer, Asked, Notes, Translate, Untranslated, credential, openai};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// Which of Azure's two forms of URL is used.
@@ -96,7 +96,7 @@ impl Azure {
 impl Translate for Azure {
     type Stream = Untranslated;
 
-    fn request(&self, chat: &Chat, target: &Target) -> Result<Request<Full>, Error> {
+    fn request(&self, chat: &Chat, target: &Target, _: &mut Notes) -> Result<Request<Full>, Error> {
         let uri = request::uri(self, &target.model).map_err(request::unusable)?;
         Ok(openai::request::request(uri, chat, target))
     }

@@ -10,7 +10,9 @@ fn chat() -> Chat {
 fn a_deployment_stays_in_its_segment() {
     let azure = Azure::new("http://host/", Api::Deployments, None).expect("a URL");
     let target = Target::new("azure", "../a?b/ü");
-    let request = azure.request(&chat(), &target).expect("a request");
+    let request = azure
+        .request(&chat(), &target, &mut Notes::default())
+        .expect("a request");
     assert_eq!(
         request.uri().to_string(),
         "http://host/openai/deployments/..%2Fa%3Fb%2F%C3%BC/chat/completions?api-version=2024-10-21"
@@ -21,7 +23,9 @@ fn a_deployment_stays_in_its_segment() {
 fn credentials_are_sensitive() {
     let azure = Azure::new("http://host", Api::V1, Some("preview")).expect("a URL");
     let target = Target::new("azure", "a");
-    let mut request = azure.request(&chat(), &target).expect("a request");
+    let mut request = azure
+        .request(&chat(), &target, &mut Notes::default())
+        .expect("a request");
     assert_eq!(request.uri().query(), Some("api-version=preview"));
     azure.authorize(&mut request, "k").expect("a header");
     let key = &request.headers()["api-key"];

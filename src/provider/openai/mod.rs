@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 pub use error::classify;
 pub(crate) use error::read as read_error;
 
-use super::{Answer, Asked, Translate, Untranslated};
+use super::{Answer, Asked, Notes, Translate, Untranslated};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// Forwards to `{base_url}/chat/completions`.
@@ -35,7 +35,7 @@ impl OpenAi {
 impl Translate for OpenAi {
     type Stream = Untranslated;
 
-    fn request(&self, chat: &Chat, target: &Target) -> Result<Request<Full>, Error> {
+    fn request(&self, chat: &Chat, target: &Target, _: &mut Notes) -> Result<Request<Full>, Error> {
         Ok(request::request(self.uri.clone(), chat, target))
     }
 
