@@ -21,7 +21,10 @@ fn main() {
         bench.case("price", || price.of(&usage));
         let (most, cost) = (price.ceiling(1200, 4096), price.of(&usage));
         bench.case("hold_settle", || {
-            let hold = ledger.hold("demo", most).now_or_never().expect("ready");
+            let hold = ledger
+                .hold("demo", most.into())
+                .now_or_never()
+                .expect("ready");
             ledger.settle(hold.expect("enough"), cost)
         });
     });

@@ -46,7 +46,7 @@ pin_project! {
     enum State<S, R, L: Ledger, F, H> {
         Refused { error: Option<Error> },
         Unpriced { #[pin] call: F },
-        Holding { #[pin] hold: Option<H>, waiting: Option<(S, Request<ChatBody>, Plan<L>)> },
+        Holding { #[pin] hold: Option<H>, waiting: Option<(S, Request<ChatBody>, Option<Plan<L>>)> },
         Calling { #[pin] call: F, charged: Option<(Once<Guard<L>>, Plan<L>)> },
         Collecting { #[pin] body: R, read: BytesMut, whole: Option<(Parts, Once<Guard<L>>, Plan<L>)> },
     }
@@ -60,15 +60,19 @@ struct Plan<L> {
 }
 
 impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
-    pub(super) fn refused(error: Error) -> Self {
-        Self {
-            state: State::Refused { error: Some(error) },
-        }
-    }
-
     pub(super) fn unpriced(call: S::Future) -> Self {
         Self {
             state: State::Unpriced { call },
+        }
+    }
+
+    /// What has no price, for an account that may have a limit.
+    pub(super) fn unpriced_for(inner: S, request: Request<ChatBody>, hold: L::Future) -> Self {
+        Self {
+            state: State::Holding {
+                hold: Some(hold),
+                waiting: Some((inner, request, None)),
+            },
         }
     }
 
@@ -88,7 +92,7 @@ impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
         Self {
             state: State::Holding {
                 hold,
-                waiting: Some((inner, request, plan)),
+                waiting: Some((inner, request, Some(plan))),
             },
         }
     }
@@ -128,11 +132,14 @@ where
                     };
                     let (mut inner, request, plan) =
                         waiting.take().expect("polled after completion");
-                    match hold {
-                        Err(denied) => State::Refused {
+                    match (hold, plan) {
+                        (Err(denied), _) => State::Refused {
                             error: Some(denial(denied)),
                         },
-                        Ok(hold) => {
+                        (Ok(_), None) => State::Unpriced {
+                            call: inner.call(request),
+                        },
+                        (Ok(hold), Some(plan)) => {
                             let watch = request.extensions().get::<Watch>().cloned();
                             if let (Some(watch), Some(_)) = (&watch, &hold) {
                                 let gate = Gate::Balance;
@@ -288,6 +295,12 @@ fn denial(denied: Denied) -> Error {
             Kind::Balance,
             "The balance does not cover what this request may cost.",
         ),
+        Denied::Unpriced => Error::new(
+            Kind::Permission,
+            "The model, or one that may answer in its place, has no price; the key has a balance.",
+        )
+        .with_param("model")
+        .with_code("model_not_priced"),
         Denied::Unavailable => Error::new(
             Kind::Overloaded,
             "The ledger cannot be reached; nothing was charged.",

@@ -29,7 +29,9 @@ mod usd;
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::CostLayer;
-pub use ledger::{Denied, Ledger, MemoryHold, MemoryLedger, Statement};
+pub use ledger::{
+    Denied, Entry, HoldId, Ledger, MemoryHold, MemoryLedger, Mismatch, Most, Statement, What,
+};
 pub use price::{Price, PriceBook, Prices};
 pub use receipt::Receipt;
 pub use service::Cost;

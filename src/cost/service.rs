@@ -9,12 +9,8 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Ledger, ResponseBody, ResponseFuture, layer::Config, quote::Quote};
-use crate::{
-    error::{Error, Kind},
-    ext::Principal,
-    parse::ChatBody,
-};
+use super::{Ledger, Most, Price, ResponseBody, ResponseFuture, layer::Config, quote::Quote};
+use crate::{ext::Principal, parse::ChatBody};
 
 /// Holds what a request may cost, and charges what it did cost.
 ///
@@ -29,6 +25,14 @@ pub struct Cost<S, L> {
 impl<S, L> Cost<S, L> {
     pub(super) const fn new(inner: S, config: Arc<Config<L>>) -> Self {
         Self { inner, config }
+    }
+}
+
+impl<S: Clone, L> Cost<S, L> {
+    /// The service that was made ready, for the future; the clone is made ready anew.
+    fn ready(&mut self) -> S {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
     }
 }
 
@@ -70,49 +74,38 @@ where
             .get::<Principal>()
             .map(Principal::shared_id);
         let Some(price) = self.config.book.price(chat.model()) else {
-            let limited = account.is_some_and(|account| self.config.ledger.is_limited(&account));
-            if limited {
-                return ResponseFuture::refused(not_priced());
-            }
-            return ResponseFuture::unpriced(self.inner.call(request));
+            let Some(account) = account else {
+                return ResponseFuture::unpriced(self.inner.call(request));
+            };
+            let hold = self.config.ledger.hold(&account, Most::Unknown);
+            return ResponseFuture::unpriced_for(self.ready(), request, hold);
         };
         let output = chat
             .max_output_tokens()
             .unwrap_or(self.config.expected_output);
         let output = output.saturating_mul(chat.n().into());
         let candidates = self.config.book.candidates(chat.model());
-        let limited = account
-            .as_ref()
-            .is_some_and(|account| self.config.ledger.is_limited(account));
-        if limited && candidates.iter().any(Option::is_none) {
-            return ResponseFuture::refused(not_priced());
-        }
         let quote = Quote {
             price,
             input_estimate: chat.input_estimate(),
             most_output: output,
             unseen_output: 0,
         };
-        let most = candidates
-            .iter()
-            .flatten()
-            .map(|price| price.ceiling(quote.input_estimate, output))
-            .max();
-        let hold =
-            account.map(|account| self.config.ledger.hold(&account, most.unwrap_or_default()));
+        let ceiling = |price: &Arc<Price>| price.ceiling(quote.input_estimate, output);
+        let most = if candidates.iter().any(Option::is_none) {
+            Most::Unknown
+        } else {
+            candidates
+                .iter()
+                .flatten()
+                .map(ceiling)
+                .max()
+                .unwrap_or_default()
+                .into()
+        };
+        let hold = account.map(|account| self.config.ledger.hold(&account, most));
         let include_usage = chat.include_usage();
-        // The service that was made ready goes into the future; the clone is made ready anew.
-        let clone = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, clone);
         let config = Arc::clone(&self.config);
-        ResponseFuture::holding(inner, request, hold, quote, include_usage, config)
+        ResponseFuture::holding(self.ready(), request, hold, quote, include_usage, config)
     }
-}
-
-fn not_priced() -> Error {
-    let message =
-        "The model, or one that may answer in its place, has no price; the key has a balance.";
-    Error::new(Kind::Permission, message)
-        .with_param("model")
-        .with_code("model_not_priced")
 }

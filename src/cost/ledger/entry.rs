@@ -1,0 +1,345 @@
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use super::{Denied, Most};
+use crate::cost::Usd;
+
+/// Names a hold within its ledger, for settling it once however often that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldId(u128);
+
+impl HoldId {
+    /// The id of this number.
+    #[must_use]
+    pub const fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The number of this id.
+    #[must_use]
+    pub const fn number(self) -> u128 {
+        self.0
+    }
+}
+
+/// Hexadecimal, without leading zeros.
+impl fmt::Display for HoldId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// What an account has and has had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statement {
+    /// Everything ever credited; `None` is an unlimited account.
+    pub granted: Option<Usd>,
+    /// Held for requests under way.
+    pub held: Usd,
+    /// Charged.
+    pub spent: Usd,
+    /// Used beyond what hold and balance had, and not charged.
+    pub overrun: Usd,
+}
+
+impl Statement {
+    /// What can still be held; `None` is without limit.
+    #[must_use]
+    pub fn balance(&self) -> Option<Usd> {
+        self.granted
+            .map(|granted| granted.minus(self.held).minus(self.spent))
+    }
+
+    /// What is held when this is asked for. An amount below zero is nothing.
+    ///
+    /// # Errors
+    /// The balance does not cover it, or the account has a limit and the amount is not known.
+    pub fn allows(&self, most: Most) -> Result<Usd, Denied> {
+        match (most, self.balance()) {
+            (Most::Unknown, None) => Ok(Usd::ZERO),
+            (Most::Unknown, Some(_)) => Err(Denied::Unpriced),
+            (Most::Amount(amount), Some(balance)) if balance < amount => Err(Denied::Insufficient),
+            (Most::Amount(amount), _) => Ok(amount.max(Usd::ZERO)),
+        }
+    }
+
+    /// How the end of a hold of `held` is booked when `charge` was used: the charge as far as hold
+    /// and balance have it, the rest as overrun. A charge below zero is none.
+    #[must_use]
+    pub fn end(&self, hold: HoldId, held: Usd, charge: Usd) -> What {
+        let charge = charge.max(Usd::ZERO);
+        let charged = match self.balance() {
+            Some(balance) => charge.min(balance.plus(held)).max(Usd::ZERO),
+            None => charge,
+        };
+        What::Settled {
+            hold,
+            held,
+            charged,
+            overrun: charge.minus(charged),
+        }
+    }
+
+    /// Takes up an entry.
+    pub fn apply(&mut self, what: &What) {
+        match *what {
+            What::Granted { amount, .. } => {
+                self.granted = Some(self.granted.unwrap_or_default().plus(amount));
+            }
+            What::Held { amount, .. } | What::Extended { amount, .. } => {
+                self.held = self.held.plus(amount);
+            }
+            What::Settled {
+                held,
+                charged,
+                overrun,
+                ..
+            } => {
+                self.held = self.held.minus(held);
+                self.spent = self.spent.plus(charged);
+                self.overrun = self.overrun.plus(overrun);
+            }
+            What::Released { held, .. } | What::Voided { held, .. } => {
+                self.held = self.held.minus(held);
+            }
+        }
+    }
+}
+
+/// Something that was booked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its place in the ledger; the larger the later.
+    pub number: u64,
+    /// Whose account.
+    pub account: Arc<str>,
+    /// When, by the clock of whoever booked it.
+    pub at: SystemTime,
+    /// What.
+    pub what: What,
+}
+
+impl Entry {
+    pub(super) const fn new(number: u64, account: Arc<str>, at: SystemTime, what: What) -> Self {
+        Self {
+            number,
+            account,
+            at,
+            what,
+        }
+    }
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// The account was credited, and has a limit from then on.
+    Granted {
+        /// By how much.
+        amount: Usd,
+        /// The operator's name for it: the same name on the same account is booked once.
+        reference: Arc<str>,
+    },
+    /// A hold was opened.
+    Held {
+        /// Which.
+        hold: HoldId,
+        /// Of how much.
+        amount: Usd,
+    },
+    /// An open hold was made larger.
+    Extended {
+        /// Which.
+        hold: HoldId,
+        /// By how much.
+        amount: Usd,
+    },
+    /// A hold ended with a charge.
+    Settled {
+        /// Which.
+        hold: HoldId,
+        /// What it had held.
+        held: Usd,
+        /// What was taken.
+        charged: Usd,
+        /// What was used beyond it.
+        overrun: Usd,
+    },
+    /// A hold ended without a charge.
+    Released {
+        /// Which.
+        hold: HoldId,
+        /// What it had held.
+        held: Usd,
+    },
+    /// A hold was left open by a process that died, and was released.
+    Voided {
+        /// Which.
+        hold: HoldId,
+        /// What it had held.
+        held: Usd,
+    },
+}
+
+impl What {
+    /// What was taken: nothing but by a settlement.
+    #[must_use]
+    pub const fn charged(&self) -> Usd {
+        match *self {
+            Self::Settled { charged, .. } => charged,
+            _ => Usd::ZERO,
+        }
+    }
+
+    /// The hold that it is about.
+    #[must_use]
+    pub const fn hold(&self) -> Option<HoldId> {
+        match *self {
+            Self::Granted { .. } => None,
+            Self::Held { hold, .. }
+            | Self::Extended { hold, .. }
+            | Self::Settled { hold, .. }
+            | Self::Released { hold, .. }
+            | Self::Voided { hold, .. } => Some(hold),
+        }
+    }
+}
+
+/// The books do not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The sum of an account's entries is not its statement.
+    Statement {
+        /// Whose.
+        account: Arc<str>,
+        /// What the account says.
+        kept: Statement,
+        /// What its entries add up to.
+        counted: Statement,
+    },
+    /// The sum of an account's open holds is not what it says is held.
+    Held {
+        /// Whose.
+        account: Arc<str>,
+        /// What the account says.
+        kept: Usd,
+        /// What its open holds add up to.
+        counted: Usd,
+    },
+    /// More is held and spent than was ever granted.
+    Overdrawn {
+        /// Whose.
+        account: Arc<str>,
+        /// How it stands.
+        kept: Statement,
+    },
+    /// An entry is missing, or not as it was written.
+    Chain {
+        /// The first that does not follow from the one before.
+        number: u64,
+    },
+}
+
+impl Mismatch {
+    /// What a single account's books show: its own statement, that of its entries, its open holds.
+    pub(super) fn of(
+        account: &Arc<str>,
+        kept: Statement,
+        counted: Statement,
+        open: Usd,
+    ) -> Vec<Self> {
+        let account = || Arc::clone(account);
+        let mut found = Vec::new();
+        if kept != counted {
+            let account = account();
+            found.push(Self::Statement {
+                account,
+                kept,
+                counted,
+            });
+        }
+        if kept.held != open {
+            found.push(Self::Held {
+                account: account(),
+                kept: kept.held,
+                counted: open,
+            });
+        }
+        if kept.balance().is_some_and(|balance| balance < Usd::ZERO) {
+            found.push(Self::Overdrawn {
+                account: account(),
+                kept,
+            });
+        }
+        found
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Statement {
+                account,
+                kept,
+                counted,
+            } => write!(
+                f,
+                "{account}: the statement says {kept:?}, its entries {counted:?}"
+            ),
+            Self::Held {
+                account,
+                kept,
+                counted,
+            } => write!(
+                f,
+                "{account}: {kept} is said to be held, open holds have {counted}"
+            ),
+            Self::Overdrawn { account, kept } => {
+                write!(f, "{account}: more than granted is gone: {kept:?}")
+            }
+            Self::Chain { number } => {
+                write!(f, "entry {number} does not follow from the one before")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn usd(pico: i128) -> Usd {
+        Usd::from_pico(pico)
+    }
+
+    #[test]
+    fn a_charge_takes_what_hold_and_balance_have() {
+        let hold = HoldId::new(7);
+        for (granted, held, charge, charged, overrun) in [
+            (Some(10), 6, 3, 3, 0),
+            (Some(10), 6, 6, 6, 0),
+            (Some(10), 6, 9, 9, 0),
+            (Some(10), 6, 12, 10, 2),
+            (Some(10), 0, 4, 4, 0),
+            (Some(10), 6, -1, 0, 0),
+            (None, 6, 100, 100, 0),
+        ] {
+            let mut statement = Statement {
+                granted: granted.map(usd),
+                held: usd(held),
+                ..Statement::default()
+            };
+            let what = statement.end(hold, usd(held), usd(charge));
+            statement.apply(&what);
+            assert_eq!(
+                (statement.held, statement.spent, statement.overrun),
+                (Usd::ZERO, usd(charged), usd(overrun)),
+                "{granted:?} {held} {charge}"
+            );
+            assert!(statement.balance().is_none_or(|left| left >= Usd::ZERO));
+        }
+    }
+}
