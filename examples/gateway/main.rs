@@ -15,12 +15,12 @@ mod panics;
 mod read;
 mod routes;
 mod server;
+mod telemetry;
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::{net::TcpListener, signal::unix};
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::{app::App, config::Config};
 
@@ -37,6 +37,9 @@ struct Args {
     /// The address to listen on, over the file's; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Exports spans to this OTLP collector over HTTP, such as http://localhost:4318.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     /// Reads the configuration, reports every mistake, and ends.
     #[arg(long)]
     check: bool,
@@ -44,16 +47,13 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        // With tower_completions=info every completion is a line, and a span for what is logged in it.
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,tower_completions=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-
+    let _telemetry = match telemetry::start(args.otlp.as_deref()) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("--otlp: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let name = args
         .config
         .as_ref()

@@ -77,12 +77,18 @@ impl Gateway {
 
     /// The same, with variables in its environment.
     pub fn start_with(config: &str, env: &[(&str, &str)]) -> Self {
+        Self::run(config, env, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn run(config: &str, env: &[(&str, &str)], args: &[&str]) -> Self {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("written");
         let mut child = Command::new(binary())
             .arg("--config")
             .arg(file.path())
             .args(["--listen", "127.0.0.1:0"])
+            .args(args)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

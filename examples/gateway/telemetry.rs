@@ -1,0 +1,63 @@
+//! Where logs and spans go: to standard error, and to an OTLP collector when there is one.
+
+use std::io::IsTerminal;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::Targets, fmt, fmt::format::FmtSpan, layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// Sends what is left when the program ends.
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+/// Starts to log, and to export the spans of completions to `collector`, whose base URL it is:
+/// `http://localhost:4318`.
+pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
+    // With tower_completions=info every completion is a line, and a span for what is logged in it.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,tower_completions=warn"));
+    let log = fmt::layer()
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_filter(filter);
+    let provider = collector.map(provider).transpose()?;
+    let spans = provider.as_ref().map(|provider| {
+        let only = Targets::new().with_target("tower_completions", tracing::Level::INFO);
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("tower-completions"))
+            .with_filter(only)
+    });
+    tracing_subscriber::registry().with(log).with(spans).init();
+    Ok(Telemetry(provider))
+}
+
+/// Batches on a thread of its own: a slow collector costs spans, never a request.
+fn provider(collector: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(format!("{}/v1/traces", collector.trim_end_matches('/')))
+        .build()?;
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(
+            Resource::builder()
+                .with_service_name("tower-completions")
+                .build(),
+        )
+        .build())
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(provider) = &self.0 {
+            if let Err(error) = provider.shutdown() {
+                eprintln!("not every span was exported: {error}");
+            }
+        }
+    }
+}
