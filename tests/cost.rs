@@ -342,14 +342,17 @@ async fn a_fallback_without_a_price_is_not_served_to_a_balance() {
     assert_eq!(spent(&ledger), Usd::ZERO);
 }
 
-#[tokio::test]
-async fn a_stream_that_nobody_counts_is_charged_what_it_may_be() {
+/// What is charged for an answer of a service that keeps no tally; read so many frames of it.
+async fn spent_unseen(kind: &str, encoding: Option<&str>, steps: &[Step], frames: usize) -> Usd {
     let ledger = rich();
-    let inner = service_fn(|_: Request<ChatBody>| async {
-        let mut response = Response::new(Full::new("data: {}\n\n"));
-        let kind = http::HeaderValue::from_static(EVENTS);
-        response.headers_mut().insert("content-type", kind);
-        Ok::<_, Infallible>(response)
+    let inner = service_fn(|_: Request<ChatBody>| {
+        let mut response = Response::builder().header("content-type", kind);
+        if let Some(encoding) = encoding {
+            response = response.header("content-encoding", encoding);
+        }
+        let (steps, tally) = (steps.iter().cloned().collect(), Tally::new());
+        let response = response.body(Script { steps, tally }).expect("a response");
+        async { Ok::<_, Infallible>(response) }
     });
     let layer = CostLayer::new(book(), ledger.clone());
     let response = layer
@@ -357,8 +360,47 @@ async fn a_stream_that_nobody_counts_is_charged_what_it_may_be() {
         .oneshot(request("m"))
         .await
         .expect("infallible");
-    response.into_body().collect().await.expect("whole");
-    assert_eq!(spent(&ledger), pico(8, 10));
+    let mut body = Box::pin(response.into_body());
+    for _ in 0..frames {
+        if body.frame().await.is_none_or(|frame| frame.is_err()) {
+            break;
+        }
+    }
+    drop(body);
+    spent(&ledger)
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_counts_is_read_for_what_it_used() {
+    let begun = Step::Data(
+        "data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\ndata: {\"choices\":[{\"del",
+    );
+    let rest = Step::Data("ta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+    let usage = Step::Data(
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n",
+    );
+    let all = [begun.clone(), rest, usage];
+    assert_eq!(spent_unseen(EVENTS, None, &all, 9).await, pico(7, 3));
+    // A cut, a break and a client that leaves: what had come.
+    assert_eq!(spent_unseen(EVENTS, None, &all[..1], 9).await, pico(8, 2));
+    let breaks = [begun.clone(), Step::Break];
+    assert_eq!(spent_unseen(EVENTS, None, &breaks, 9).await, pico(8, 2));
+    let hangs = [begun, Step::Never];
+    assert_eq!(spent_unseen(EVENTS, None, &hangs, 1).await, pico(8, 2));
+    // It says that it has failed, and nothing had come.
+    let fails = [Step::Data("data: {\"error\":\"x\"}\n\n")];
+    assert_eq!(spent_unseen(EVENTS, None, &fails, 9).await, Usd::ZERO);
+    // What cannot be read is charged what it may be.
+    let packed = spent_unseen(EVENTS, Some("gzip"), &all, 9).await;
+    assert_eq!(packed, pico(8, 10));
+
+    let answer = [Step::Data(
+        "{\"choices\":[{\"message\":{}}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}",
+    )];
+    let whole = spent_unseen("application/json", None, &answer, 9).await;
+    assert_eq!(whole, pico(7, 3));
+    let failed = spent_unseen("application/json", None, &[Step::Data("{\"error\":1}")], 9).await;
+    assert_eq!(failed, Usd::ZERO);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     body::Full,
     dialect::CostMember,
-    meter::{Metered, Once, Tally},
+    meter::{Metered, Once, Scanner, Tally},
 };
 
 pin_project! {
@@ -74,13 +74,15 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
     pub(super) fn stream(
         body: R,
         once: Once<Guard<L>>,
+        scanner: Option<Scanner>,
         tally: Option<Tally>,
         quote: Quote,
         place: CostMember,
         carrier: Carrier,
     ) -> Self {
+        // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
         let writer = tally
-            .filter(|_| place != CostMember::Absent)
+            .filter(|_| place != CostMember::Absent && scanner.is_none())
             .map(|tally| Writer {
                 tally,
                 quote,
@@ -90,7 +92,7 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
             });
         Self {
             kind: Which::Stream {
-                body: Metered::new(body, once),
+                body: Metered::scanned(body, once, scanner),
                 writer,
             },
         }

@@ -24,7 +24,7 @@ use crate::{
     dialect::Dialect,
     error::{Class, Error, Kind},
     ext::Served,
-    meter::{Ending, Once, Tally},
+    meter::{Ending, Once, Outcome, Scanner, Tally},
     observe::{Event, Gate, Watch},
     parse::ChatBody,
 };
@@ -48,7 +48,7 @@ pin_project! {
         Unpriced { #[pin] call: F },
         Holding { #[pin] hold: Option<H>, waiting: Option<(S, Request<ChatBody>, Option<Plan<L>>)> },
         Calling { #[pin] call: F, charged: Option<(Once<Guard<L>>, Plan<L>)> },
-        Collecting { #[pin] body: R, read: BytesMut, whole: Option<(Parts, Once<Guard<L>>, Plan<L>)> },
+        Collecting { #[pin] body: R, read: BytesMut, scanner: Option<Scanner>, whole: Option<(Parts, Once<Guard<L>>, Plan<L>)> },
     }
 }
 
@@ -170,12 +170,13 @@ where
                         }
                     };
                     let (mut once, mut plan) = charged.take().expect("polled after completion");
-                    let (head, body) = response.into_parts();
+                    let (mut head, body) = response.into_parts();
                     let served = head.extensions.get::<Served>();
                     plan.quote.served(&*plan.config.book, served);
                     if let Some(guard) = once.guard_mut() {
                         guard.quote = plan.quote.clone();
                     }
+                    let scanner = Scanner::of(&mut head);
                     let tally = head.extensions.get::<Tally>().cloned();
                     once.attach(tally.clone());
                     if !head.status.is_success() {
@@ -198,6 +199,7 @@ where
                         let body = ResponseBody::stream(
                             body,
                             once,
+                            scanner,
                             tally,
                             plan.quote,
                             plan.config.member,
@@ -208,12 +210,14 @@ where
                     State::Collecting {
                         body,
                         read: BytesMut::new(),
+                        scanner,
                         whole: Some((head, once, plan)),
                     }
                 }
                 StateProj::Collecting {
                     mut body,
                     read,
+                    scanner,
                     whole,
                 } => {
                     let max = whole
@@ -243,6 +247,10 @@ where
                         return Poll::Ready(Ok(refuse(error)));
                     }
                     let answer = std::mem::take(read).freeze();
+                    if let Some(mut scanner) = scanner.take() {
+                        scanner.push(answer.clone());
+                        scanner.end();
+                    }
                     return Poll::Ready(Ok(finish(head, answer, once, &plan)));
                 }
             };
@@ -258,6 +266,9 @@ fn finish<R, L: Ledger>(
     mut once: Once<Guard<L>>,
     plan: &Plan<L>,
 ) -> Response<ResponseBody<R, L>> {
+    if let Some(Outcome::Failed(error)) = once.tally().and_then(Tally::outcome) {
+        once.end(Ending::Failed(Some(error)));
+    }
     let mut usage = plan.quote.usage(once.tally());
     if usage.estimated && once.tally().is_none_or(|tally| tally.content_bytes() == 0) {
         // Nobody counted: all of the answer is taken for text.

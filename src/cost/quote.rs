@@ -10,7 +10,7 @@ pub(super) struct Quote {
     pub(super) input_estimate: u64,
     /// The most output that the request allows.
     pub(super) most_output: u64,
-    /// What is charged for a stream that nobody inside counts: nothing before it has begun, then
+    /// What is charged for a stream that cannot be read, being compressed: nothing before it has begun, then
     /// the most it may be.
     pub(super) unseen_output: u64,
 }

@@ -19,7 +19,7 @@ use crate::{
     body::Reply,
     dialect::Dialect,
     error::Error,
-    meter::{Ending, Metered, Once, Settle, Tally},
+    meter::{Ending, Metered, Once, Scanner, Settle, Tally},
     observe::{Event, Gate, Watch},
 };
 
@@ -27,6 +27,8 @@ use crate::{
 pub trait Carry<H: Hold>: Settle {
     /// Which gate admits.
     const GATE: Gate;
+    /// Whether the answer is to be read when nobody inside tells what was used.
+    const SCANS: bool;
 
     /// Takes charge of the hold.
     fn carry(&mut self, hold: H);
@@ -174,8 +176,9 @@ where
                     if let Some(guard) = once.guard_mut() {
                         guard.answered(parts.status.is_success(), &parts.extensions);
                     }
+                    let scanner = G::SCANS.then(|| Scanner::of(&mut parts)).flatten();
                     once.attach(parts.extensions.get::<Tally>().cloned());
-                    let body = Reply::inner(Metered::new(body, once));
+                    let body = Reply::inner(Metered::scanned(body, once, scanner));
                     return Poll::Ready(Ok(Response::from_parts(parts, body)));
                 }
             }

@@ -30,6 +30,7 @@ impl<H: Hold> RequestGuard<H> {
 
 impl<H: Hold> Carry<H> for RequestGuard<H> {
     const GATE: Gate = Gate::Requests;
+    const SCANS: bool = false;
 
     fn carry(&mut self, hold: H) {
         self.hold = Some(hold);

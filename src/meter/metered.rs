@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{Outcome, Tally};
+use super::{Outcome, Scanner, Tally};
 use crate::error::Error;
 
 /// How a request ended, for whoever must settle it.
@@ -101,17 +101,39 @@ pin_project! {
         #[pin]
         body: B,
         once: Once<G>,
+        scanner: Option<Scanner>,
     }
 }
 
 impl<B: Body, G: Settle> Metered<B, G> {
     /// Wraps a body. One that is over already settles here.
-    pub fn new(body: B, mut once: Once<G>) -> Self {
-        if body.is_end_stream() {
-            once.end(Ending::Complete);
-        }
-        Self { body, once }
+    pub fn new(body: B, once: Once<G>) -> Self {
+        Self::scanned(body, once, None)
     }
+
+    /// Wraps a body that is read as it passes, when there is a [`Scanner`] for it: by its tally the
+    /// guard is settled.
+    pub fn scanned(body: B, mut once: Once<G>, mut scanner: Option<Scanner>) -> Self {
+        if let Some(scanner) = &scanner {
+            once.attach(Some(scanner.tally().clone()));
+        }
+        if body.is_end_stream() {
+            complete(&mut once, &mut scanner);
+        }
+        Self {
+            body,
+            once,
+            scanner,
+        }
+    }
+}
+
+/// The answer has ended by itself: what it says of its own ending comes first.
+fn complete<G: Settle>(once: &mut Once<G>, scanner: &mut Option<Scanner>) {
+    if let Some(mut scanner) = scanner.take() {
+        scanner.end();
+    }
+    once.end(Ending::Complete);
 }
 
 impl<B, G: Settle> fmt::Debug for Metered<B, G> {
@@ -136,10 +158,18 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         let frame = ready!(this.body.as_mut().poll_frame(cx));
+        if let (Some(scanner), Some(Ok(frame))) = (this.scanner.as_mut(), &frame) {
+            if let Some(data) = frame.data_ref() {
+                scanner.push(data.clone());
+            }
+        }
         match &frame {
-            None => this.once.end(Ending::Complete),
-            Some(Err(_)) => this.once.end(Ending::Failed(None)),
-            Some(Ok(_)) if this.body.is_end_stream() => this.once.end(Ending::Complete),
+            None => complete(this.once, this.scanner),
+            Some(Err(_)) => {
+                *this.scanner = None;
+                this.once.end(Ending::Failed(None));
+            }
+            Some(Ok(_)) if this.body.is_end_stream() => complete(this.once, this.scanner),
             Some(Ok(_)) => {}
         }
         Poll::Ready(frame)

@@ -2,10 +2,13 @@
 //!
 //! Usage travels from the inside out: the innermost body that sees token usage puts a shared
 //! [`Tally`] into the response's extensions. An outer layer keeps a guard in the body it returns,
-//! through [`Metered`], and settles it once with what the tally says at the end.
+//! through [`Metered`], and settles it once with what the tally says at the end. Where nobody inside
+//! keeps one, a [`Scanner`] reads the answer as it passes.
 
 mod metered;
+mod scan;
 mod tally;
 
 pub use metered::{Ending, Metered, Once, Settle};
+pub use scan::Scanner;
 pub use tally::{Outcome, Tally};

@@ -640,11 +640,13 @@ impl Reader {
                 _ => return,
             }
         }
-        seen.content += (content.len() + thinking.len()) as u64;
         let content = serde_json::Value::String(content).to_string();
+        // As it is spelled, like all other text, without the quotes.
+        seen.content += content.len() as u64 - 2;
         self.edits.replace(at, content);
         if !thinking.is_empty() {
-            let thinking = serde_json::Value::String(thinking);
+            let thinking = serde_json::Value::String(thinking).to_string();
+            seen.content += thinking.len() as u64 - 2;
             object.add(format!("\"reasoning_content\":{thinking}"), &mut self.edits);
         }
     }

@@ -65,6 +65,7 @@ impl<H: Hold> TokenGuard<H> {
 
 impl<H: Hold> Carry<H> for TokenGuard<H> {
     const GATE: Gate = Gate::Tokens;
+    const SCANS: bool = true;
 
     fn carry(&mut self, hold: H) {
         self.hold = Some(hold);

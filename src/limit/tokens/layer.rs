@@ -57,8 +57,9 @@ impl fmt::Debug for Options {
 /// answer's [`Tally`](crate::meter::Tally): too much is given back, too little is owed, and waited
 /// for by the next request.
 ///
-/// Without a usage, a failed answer costs nothing, one that the client left costs its prompt and
-/// what had been generated, and one without a tally what was reserved.
+/// Without a tally the answer is read as it passes. Without a usage, a failed answer costs nothing,
+/// one that the client left costs its prompt and what had been generated, and one that cannot be
+/// read what was reserved.
 #[derive(Clone, Debug)]
 pub struct TokenLimitLayer<St = Memory> {
     limiter: Limiter<St>,

@@ -186,3 +186,33 @@ async fn cached_tokens_may_be_free_and_money_is_counted() {
     assert_eq!(remaining(&report), (9983, 0));
     assert_eq!(report.money.expect("a limit").remaining, 999_930);
 }
+
+#[tokio::test]
+async fn an_answer_that_nobody_counts_is_read_for_its_usage() {
+    let (limiter, _) = limiter();
+    let layer = TokenLimitLayer::new(limiter.clone());
+    let limits = Limits::new().tokens_per_minute(10_000);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let mut left = 10_000;
+    for (kind, text) in [
+        (
+            "text/event-stream",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":20}}\n\n",
+        ),
+        (
+            "application/json",
+            "{\"choices\":[{}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":20}}",
+        ),
+    ] {
+        let app = layer.layer(service_fn(move |_: Request<ChatBody>| {
+            let response = Response::builder().header("content-type", kind);
+            std::future::ready(response.body(Full::new(text)))
+        }));
+        let response = app.oneshot(asking(&limits, with_max(5000))).await;
+        let body = response.expect("a response").into_body();
+        http_body_util::BodyExt::collect(body).await.expect("whole");
+        left -= 30;
+        let report = limiter.standing(&caller).await.expect("memory");
+        assert_eq!(remaining(&report), (left, 0), "{kind}");
+    }
+}

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     dialect::IdFormat,
+    meter::Scanner,
     wire::{Counting, Usage},
 };
 
@@ -43,7 +44,27 @@ fn run(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
         frame(machine.end());
     }
     assert!(machine.is_over() && machine.push(Bytes::from_static(b"data: {}\n\n")).is_none());
+    agrees(config, pieces, &tally);
     (String::from_utf8(out).expect("UTF-8"), tally)
+}
+
+/// A layer outside that has no tally and reads the upstream's bytes itself comes to the same.
+fn agrees(config: &Config, pieces: &[&[u8]], tally: &Tally) {
+    let seen = Tally::new();
+    let mut scanner = Scanner::stream(seen.clone(), config.counting);
+    for piece in pieces {
+        scanner.push(Bytes::copy_from_slice(piece));
+    }
+    scanner.end();
+    if !complete(tally) {
+        // What is not JSON is not its to judge.
+        return assert!(!complete(&seen) || tally.content_bytes() <= seen.content_bytes());
+    }
+    assert!(complete(&seen));
+    assert_eq!(seen.content_bytes(), tally.content_bytes());
+    assert_eq!(seen.events(), tally.events());
+    assert_eq!(seen.model(), tally.model());
+    assert_eq!(seen.usage(), tally.usage().filter(|usage| !usage.estimated));
 }
 
 /// The same whole, cut at every place, and byte by byte.

@@ -1,0 +1,200 @@
+//! Reading an answer as it passes, for a layer that nobody inside tells what was used.
+
+mod event;
+#[cfg(test)]
+mod tests;
+
+use std::mem;
+
+use bytes::{Bytes, BytesMut};
+use http::{header, response::Parts};
+
+use self::event::{Answer, Form};
+use super::{Outcome, Tally};
+use crate::{
+    error::{Class, Error, Kind},
+    sse::{AtEnd, Decoder},
+    wire::Counting,
+};
+
+/// The largest whole answer that is read, in bytes; of a larger one nothing is known.
+const LARGEST: usize = 8 << 20;
+
+/// Notes in a [`Tally`] what the bytes of an answer say: usage, model, generated text, ending.
+///
+/// It changes nothing and holds nothing back. It takes the bytes in any pieces, as they go by: the
+/// events of a stream are read one by one, a whole answer of at most 8 MiB at its end. What it
+/// cannot read it leaves out of the account; [`Usage`](crate::wire::Usage) that never came is for
+/// the layer to estimate.
+///
+/// ```
+/// use tower_completions::{meter::{Outcome, Scanner, Tally}, wire::{Counting, Usage}};
+///
+/// let tally = Tally::new();
+/// let mut scanner = Scanner::stream(tally.clone(), Counting::Plain);
+/// scanner.push("data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_".into());
+/// scanner.push("reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n".into());
+/// scanner.end();
+/// assert_eq!(tally.usage(), Some(Usage::new(3, 1)));
+/// assert_eq!(tally.content_bytes(), 2);
+/// assert!(matches!(tally.outcome(), Some(Outcome::Complete)));
+/// ```
+#[derive(Debug)]
+pub struct Scanner {
+    tally: Tally,
+    answer: Answer,
+    input: Input,
+}
+
+#[derive(Debug)]
+enum Input {
+    Stream(Box<Decoder>),
+    Whole { first: Bytes, more: BytesMut },
+    Over,
+}
+
+impl Scanner {
+    /// Reads a stream of events.
+    #[must_use]
+    pub fn stream(tally: Tally, counting: Counting) -> Self {
+        let decoder = Decoder::new().at_end(AtEnd::Flush);
+        Self::new(tally, counting, Input::Stream(Box::new(decoder)))
+    }
+
+    /// Reads one JSON answer.
+    #[must_use]
+    pub fn whole(tally: Tally, counting: Counting) -> Self {
+        let (first, more) = (Bytes::new(), BytesMut::new());
+        Self::new(tally, counting, Input::Whole { first, more })
+    }
+
+    fn new(tally: Tally, counting: Counting, input: Input) -> Self {
+        Self {
+            tally,
+            answer: Answer::new(counting),
+            input,
+        }
+    }
+
+    /// For an answer with this head: `None` when a layer inside already keeps a tally, or when it
+    /// is a refusal, compressed, or neither events nor JSON. The tally that it will fill is put
+    /// into the extensions, so that a layer further out finds it there.
+    #[must_use]
+    pub fn of(head: &mut Parts) -> Option<Self> {
+        if !head.status.is_success()
+            || head.extensions.get::<Tally>().is_some()
+            || head.headers.contains_key(header::CONTENT_ENCODING)
+        {
+            return None;
+        }
+        let kind = head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        let counting = head.extensions.get().copied().unwrap_or_default();
+        let tally = Tally::new();
+        let scanner = if essence.eq_ignore_ascii_case("text/event-stream") {
+            Self::stream(tally.clone(), counting)
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            Self::whole(tally.clone(), counting)
+        } else {
+            return None;
+        };
+        head.extensions.insert(tally);
+        Some(scanner)
+    }
+
+    /// The tally that it fills.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The next bytes of the answer, wherever they are cut.
+    pub fn push(&mut self, bytes: Bytes) {
+        match &mut self.input {
+            Input::Stream(decoder) => {
+                decoder.push(bytes);
+                self.drain();
+            }
+            Input::Whole { first, more } => {
+                if first.len() + more.len() + bytes.len() > LARGEST {
+                    self.input = Input::Over;
+                } else if first.is_empty() && more.is_empty() {
+                    *first = bytes;
+                } else {
+                    // Nearly always there is one piece, which is not copied.
+                    more.extend_from_slice(&mem::take(first));
+                    more.extend_from_slice(&bytes);
+                }
+            }
+            Input::Over => {}
+        }
+    }
+
+    /// The answer has ended by itself. One that broke off is [dropped](Self) instead.
+    pub fn end(&mut self) {
+        if let Input::Stream(decoder) = &mut self.input {
+            // What follows a last event without its blank line is made up, and read like any other.
+            decoder.close();
+            self.drain();
+        }
+        match mem::replace(&mut self.input, Input::Over) {
+            Input::Over => {}
+            Input::Stream(_) => self.ended(self.answer.is_finished()),
+            Input::Whole { first, more } if more.is_empty() => self.read_whole(&first),
+            Input::Whole { more, .. } => self.read_whole(&more),
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Input::Stream(decoder) = &mut self.input {
+            let found = match decoder.advance() {
+                None => return decoder.release(),
+                Some(Err(_)) => {
+                    self.input = Input::Over;
+                    return;
+                }
+                Some(Ok(found)) => found,
+            };
+            let data = decoder.data(&found);
+            if data.starts_with(b"[DONE]") {
+                self.ended(self.answer.has_begun());
+                self.input = Input::Over;
+                return;
+            }
+            let name = decoder.name(&found);
+            let text = std::str::from_utf8(data).unwrap_or_default();
+            if let Err(error) = self.answer.read(text, name, Form::Chunk, &self.tally) {
+                self.tally.end(Outcome::Failed(error));
+                self.input = Input::Over;
+            }
+        }
+    }
+
+    fn ended(&self, whole: bool) {
+        if whole {
+            self.tally.end(Outcome::Complete);
+        } else if self.answer.has_begun() || self.tally.events() == 0 {
+            self.tally.end(Outcome::Failed(cut()));
+        }
+        // Events that are no chunks may be whole or not: that is not known here.
+    }
+
+    fn read_whole(&mut self, answer: &[u8]) {
+        let text = std::str::from_utf8(answer).unwrap_or_default();
+        let read = self.answer.read(text, b"", Form::Whole, &self.tally);
+        match read {
+            Ok(()) if self.answer.has_begun() => self.tally.end(Outcome::Complete),
+            // Whatever it is, it is nothing that can be told whole from cut.
+            Ok(()) => {}
+            Err(error) => self.tally.end(Outcome::Failed(error)),
+        }
+    }
+}
+
+fn cut() -> Error {
+    failed("The stream ended before the answer was finished.")
+}
+
+fn failed(message: &'static str) -> Error {
+    Error::new(Kind::BadUpstream, message).with_class(Class::Transient)
+}

@@ -1,0 +1,239 @@
+//! One chunk of a stream or one whole answer, looked at for what it says of itself.
+
+use super::{Tally, failed};
+use crate::{
+    error::Error,
+    wire::{
+        Counting, Usage,
+        json::{Cursor, Fault, Type},
+    },
+};
+
+/// Choices that are told apart.
+const MAX_CHOICES: usize = 128;
+
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Chunk,
+    Whole,
+}
+
+/// What is remembered of an answer from event to event.
+#[derive(Debug)]
+pub(super) struct Answer {
+    counting: Counting,
+    /// The index of each choice, and whether it is finished.
+    choices: Vec<(u64, bool)>,
+}
+
+/// What one text says.
+#[derive(Default)]
+struct Seen {
+    content: u64,
+    failed: bool,
+}
+
+impl Answer {
+    pub(super) fn new(counting: Counting) -> Self {
+        Self {
+            counting,
+            choices: Vec::new(),
+        }
+    }
+
+    /// Whether there was a choice.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.choices.is_empty()
+    }
+
+    /// Whether every choice that was begun has been finished, and there was one.
+    pub(super) fn is_finished(&self) -> bool {
+        self.has_begun() && self.choices.iter().all(|choice| choice.1)
+    }
+
+    /// Notes what a text says.
+    ///
+    /// # Errors
+    /// It says that the answer has failed.
+    pub(super) fn read(
+        &mut self,
+        text: &str,
+        name: &[u8],
+        form: Form,
+        tally: &Tally,
+    ) -> Result<(), Error> {
+        let failed = || failed("The provider ended the stream with an error.");
+        match name {
+            b"" | b"message" => {}
+            b"error" => return Err(failed()),
+            _ if text.contains("\"choices\"") => {}
+            _ => return Ok(()),
+        }
+        let mut seen = Seen::default();
+        // What is no JSON is the client's to find out: nothing is changed here.
+        if self.top(text, form, &mut seen, tally).is_ok() {
+            tally.relayed(seen.content);
+        }
+        if seen.failed {
+            return Err(failed());
+        }
+        Ok(())
+    }
+
+    fn top(&mut self, text: &str, form: Form, seen: &mut Seen, tally: &Tally) -> Result<(), Fault> {
+        let c = &mut Cursor::new(text);
+        c.object()?;
+        while let Some(key) = c.key()? {
+            match (key.bytes(), c.peek()?) {
+                (b"model", Type::String) => {
+                    let model = c.string()?;
+                    if tally.model().is_none() && !model.bytes().is_empty() {
+                        tally.record_model(&*model.cow());
+                    }
+                }
+                (b"choices", Type::Array) => self.choices(c, form, seen, tally)?,
+                (b"usage", _) => self.usage(c, tally)?,
+                (b"x_groq", Type::Object) => {
+                    c.object()?;
+                    while let Some(key) = c.key()? {
+                        match key.bytes() {
+                            b"usage" => self.usage(c, tally)?,
+                            _ => c.skip().map(drop)?,
+                        }
+                    }
+                }
+                (b"error", kind) => {
+                    c.skip()?;
+                    seen.failed |= kind != Type::Null;
+                }
+                _ => c.skip().map(drop)?,
+            }
+        }
+        c.end()
+    }
+
+    fn usage(&self, c: &mut Cursor<'_>, tally: &Tally) -> Result<(), Fault> {
+        if let Some(usage) = Usage::read(c, self.counting)? {
+            tally.record_usage(usage);
+        }
+        Ok(())
+    }
+
+    fn choices(
+        &mut self,
+        c: &mut Cursor<'_>,
+        form: Form,
+        seen: &mut Seen,
+        tally: &Tally,
+    ) -> Result<(), Fault> {
+        let mut position = 0;
+        c.array()?;
+        while c.element()? {
+            if c.peek()? != Type::Object {
+                c.skip()?;
+                continue;
+            }
+            let mut index = position;
+            let mut finished = form == Form::Whole;
+            c.object()?;
+            while let Some(key) = c.key()? {
+                match (key.bytes(), c.peek()?) {
+                    (b"index", Type::Number) => index = c.number()?.as_u64().unwrap_or(position),
+                    (b"delta", Type::Object) if form == Form::Chunk => said(c, seen)?,
+                    (b"message", Type::Object) if form == Form::Whole => said(c, seen)?,
+                    (b"finish_reason", Type::String) => {
+                        let reason = c.string()?;
+                        finished |= !reason.bytes().is_empty();
+                        seen.failed |= reason.bytes() == b"error";
+                    }
+                    (b"usage", Type::Object) => self.usage(c, tally)?,
+                    _ => c.skip().map(drop)?,
+                }
+            }
+            match self.choices.iter().position(|choice| choice.0 == index) {
+                Some(at) => self.choices[at].1 |= finished,
+                None if self.choices.len() < MAX_CHOICES => self.choices.push((index, finished)),
+                None => {}
+            }
+            position += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Counts the generated text of a delta or a message.
+fn said(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
+    // One of the two names stands for the other, and some send both.
+    let mut reasoning = 0;
+    c.object()?;
+    while let Some(key) = c.key()? {
+        match (key.bytes(), c.peek()?) {
+            (b"content" | b"refusal", Type::String) => seen.content += length(c)?,
+            (b"content", Type::Array) => parts(c, seen)?,
+            (b"reasoning" | b"reasoning_content", Type::String) => {
+                reasoning = length(c)?.max(reasoning);
+            }
+            (b"tool_calls", Type::Array) => {
+                c.array()?;
+                while c.element()? {
+                    call(c, seen)?;
+                }
+            }
+            (b"function_call", Type::Object) => function(c, seen)?,
+            _ => c.skip().map(drop)?,
+        }
+    }
+    seen.content += reasoning;
+    Ok(())
+}
+
+fn length(c: &mut Cursor<'_>) -> Result<u64, Fault> {
+    Ok(c.string()?.raw().len() as u64)
+}
+
+/// Content as an array of text and thinking.
+fn parts(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
+    c.array()?;
+    while c.element()? {
+        if c.peek()? != Type::Object {
+            c.skip()?;
+            continue;
+        }
+        c.object()?;
+        while let Some(key) = c.key()? {
+            match (key.bytes(), c.peek()?) {
+                (b"text" | b"thinking", Type::String) => seen.content += length(c)?,
+                (b"thinking", Type::Array) => parts(c, seen)?,
+                _ => c.skip().map(drop)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn call(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
+    if c.peek()? != Type::Object {
+        return c.skip().map(drop);
+    }
+    c.object()?;
+    while let Some(key) = c.key()? {
+        match (key.bytes(), c.peek()?) {
+            (b"function" | b"custom", Type::Object) => function(c, seen)?,
+            _ => c.skip().map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+fn function(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
+    c.object()?;
+    while let Some(key) = c.key()? {
+        match (key.bytes(), c.peek()?) {
+            (b"arguments" | b"input", Type::String) => seen.content += length(c)?,
+            (b"arguments", Type::Object) => seen.content += c.skip()?.len() as u64,
+            _ => c.skip().map(drop)?,
+        }
+    }
+    Ok(())
+}
