@@ -13,13 +13,16 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
-    Dialect, Error, Principal,
+    Dialect, Error, Principal, Served, Target,
     body::{BoxError, Full},
-    cost::{CostLayer, MemoryLedger, Price, Prices, Usd},
+    cost::{
+        Bill, Class, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt, Terms, Unpriced,
+        Usd, When,
+    },
     error::Kind,
     meter::Tally,
     parse::ChatBody,
-    wire::Usage,
+    wire::{ServiceTier, Usage},
 };
 
 /// One step of a scripted body.
@@ -423,5 +426,245 @@ async fn what_waits_for_the_usage_is_bounded() {
     assert!(
         frames > 1 && largest < 400_000,
         "{frames} frames of up to {largest} bytes"
+    );
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_prices_it_began_with() {
+    // The price is raised, and the fallback's changed, while the upstream is at work.
+    for streamed in [false, true] {
+        let ledger = rich();
+        let book = book()
+            .with("other", Price::new("3", "4").expect("decimals"))
+            .with_fallbacks("m", ["other"]);
+        let shared = book.clone();
+        let inner = service_fn(move |_: Request<ChatBody>| {
+            let dear = Price::new("100", "100").expect("decimals");
+            shared.replace(&Prices::new().with("m", dear.clone()).with("other", dear));
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(5, 6));
+            let mut response = Response::new(Full::new("data: {}\n\n"));
+            let served = Served::new(&Target::new("p", "o"), "other");
+            response.extensions_mut().insert(served.with_attempts(2));
+            response.extensions_mut().insert(tally);
+            let kind = if streamed { EVENTS } else { "application/json" };
+            let kind = http::HeaderValue::from_static(kind);
+            response.headers_mut().insert("content-type", kind);
+            async { Ok::<_, Infallible>(response) }
+        });
+        let layer = CostLayer::new(book, ledger.clone());
+        let response = layer
+            .layer(inner)
+            .oneshot(request("m"))
+            .await
+            .expect("infallible");
+        let (head, body) = response.into_parts();
+        body.collect().await.expect("whole");
+        let receipt = match head.extensions.get::<Bill>() {
+            Some(bill) => bill.receipt().cloned(),
+            None => head.extensions.get::<Receipt>().cloned(),
+        };
+        let receipt = receipt.expect("it was charged");
+        assert_eq!(
+            spent(&ledger),
+            Usd::from_pico(5 * 3_000_000 + 6 * 4_000_000)
+        );
+        assert_eq!((receipt.cost, receipt.attempts()), (spent(&ledger), 2));
+    }
+}
+
+/// What a request of the layer is charged when the upstream says this of its answer.
+async fn charged(layer: CostLayer<MemoryLedger>, ledger: &MemoryLedger, say: fn(&Tally)) -> Usd {
+    for streamed in [false, true] {
+        let inner = service_fn(move |_: Request<ChatBody>| {
+            let tally = Tally::new();
+            say(&tally);
+            let mut response = Response::new(Full::new("data: {}\n\n"));
+            response.extensions_mut().insert(tally);
+            let served = Served::new(&Target::new("p", "gpt"), "m");
+            response.extensions_mut().insert(served);
+            let kind = if streamed { EVENTS } else { "application/json" };
+            let kind = http::HeaderValue::from_static(kind);
+            response.headers_mut().insert("content-type", kind);
+            async { Ok::<_, Infallible>(response) }
+        });
+        let response = layer
+            .layer(inner)
+            .oneshot(request("m"))
+            .await
+            .expect("infallible");
+        response.into_body().collect().await.expect("whole");
+    }
+    let both = spent(ledger).pico();
+    assert_eq!(both % 2, 0, "unary and streamed cost the same");
+    Usd::from_pico(both / 2)
+}
+
+/// What it shows, the prices, the layer's options, what the upstream says, picodollars.
+type Case = (
+    &'static str,
+    Prices,
+    fn(CostLayer<MemoryLedger>) -> CostLayer<MemoryLedger>,
+    fn(&Tally),
+    i128,
+);
+
+#[tokio::test]
+async fn what_is_charged_for_what_the_upstream_says() {
+    let plain = |tally: &Tally| tally.record_usage(Usage::new(5, 6));
+    let cases: Vec<Case> = vec![
+        ("plain", book(), |l| l, plain, 17_000_000),
+        (
+            "an explicit zero is zero",
+            book(),
+            |l| l,
+            |t| t.record_usage(Usage::new(0, 0)),
+            0,
+        ),
+        (
+            "an empty answer pays its prompt",
+            book(),
+            |l| l,
+            |t| t.record_usage(Usage::new(5, 0)),
+            5_000_000,
+        ),
+        (
+            "or not",
+            book(),
+            |l| l.empty_answers_free(),
+            |t| t.record_usage(Usage::new(5, 0)),
+            0,
+        ),
+        (
+            "an absurd count is the estimate",
+            book(),
+            |l| l,
+            |t| {
+                t.record_usage(Usage::new(u64::MAX, 6));
+                t.relayed(16);
+            },
+            8_000_000 + 12_000_000,
+        ),
+        (
+            "the tier of the answer",
+            book().with(
+                "m",
+                Price::new("1", "2").expect("decimals").when(
+                    When::new().tier(ServiceTier::Flex),
+                    &Price::new("0.5", "1").expect("decimals"),
+                ),
+            ),
+            |l| l,
+            |t| {
+                t.record_usage(Usage::new(5, 6));
+                t.record_service_tier(ServiceTier::Flex);
+            },
+            8_500_000,
+        ),
+        (
+            "the provider's own cost is not asked",
+            book(),
+            |l| l,
+            |t| {
+                let mut usage = Usage::new(5, 6);
+                usage.reported_cost = Some(7);
+                t.record_usage(usage);
+            },
+            17_000_000,
+        ),
+        (
+            "the provider's own cost counts",
+            book(),
+            |l| l.provider_cost(),
+            |t| {
+                let mut usage = Usage::new(5, 6);
+                usage.reported_cost = Some(7);
+                t.record_usage(usage);
+            },
+            7,
+        ),
+        (
+            "the model that the provider names",
+            Prices::new().with_targets("m", [("p", "gpt")]).with_list(
+                PriceList::new()
+                    .with("p", ["gpt"], Price::new("1", "2").expect("decimals"))
+                    .with("p", ["gpt-old"], Price::new("2", "3").expect("decimals")),
+            ),
+            |l| l,
+            |t| {
+                t.record_usage(Usage::new(5, 6));
+                t.record_model("gpt-old");
+            },
+            28_000_000,
+        ),
+        (
+            "a ceiling for what has no price",
+            Prices::new(),
+            |l| {
+                let price = Price::new("10", "10").expect("decimals");
+                l.unpriced(Unpriced::Ceiling(price.into()))
+            },
+            plain,
+            110_000_000,
+        ),
+        (
+            "free for all",
+            Prices::new(),
+            |l| l.unpriced(Unpriced::Free),
+            plain,
+            0,
+        ),
+    ];
+    for (name, prices, change, say, pico) in cases {
+        let ledger = rich();
+        let layer = change(CostLayer::new(prices, ledger.clone()));
+        let cost = charged(layer, &ledger, say).await;
+        assert_eq!(cost, Usd::from_pico(pico), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_price_everybody_may_be_refused() {
+    let inner = service_fn(|_: Request<ChatBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::new("{}")))
+    });
+    let layer = CostLayer::new(Prices::new(), MemoryLedger::new()).unpriced(Unpriced::Refuse);
+    let response = layer
+        .layer(inner)
+        .oneshot(request("m"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 403);
+}
+
+#[tokio::test]
+async fn terms_mark_up_before_the_one_rounding() {
+    let ledger = rich();
+    let inner = service_fn(|_: Request<ChatBody>| async {
+        let tally = Tally::new();
+        tally.record_usage(Usage::new(1, 0));
+        let mut response = Response::new(Full::new("{}"));
+        response.extensions_mut().insert(tally);
+        Ok::<_, Infallible>(response)
+    });
+    // 1.5 picodollars a token: times 1.2 it is 1.8, one rounding makes 2; two would make 2.4.
+    let book = Prices::new().with("m", Price::new("0.0000015", "0").expect("decimals"));
+    let mut request = request("m");
+    let terms = Terms::times("1.2").expect("a decimal");
+    request
+        .extensions_mut()
+        .insert(Principal::new("a").attach(terms));
+    let layer = CostLayer::new(book, ledger.clone());
+    let response = layer
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .expect("infallible");
+    let receipt = response.extensions().get::<Receipt>().expect("charged");
+    assert_eq!((receipt.cost.pico(), spent(&ledger).pico()), (2, 2));
+    let line = receipt.charge.lines().next().expect("one");
+    assert_eq!(
+        (line.class, line.count, line.amount.pico()),
+        (Class::Input, 1, 2)
     );
 }

@@ -65,7 +65,10 @@ impl Writer {
 
     fn release(&mut self) -> Bytes {
         let held = self.held.split().freeze();
-        let cost = self.quote.price.of(&self.quote.usage(Some(&self.tally)));
+        let tally = Some(&self.tally);
+        let price = self.quote.price(tally);
+        let usage = self.quote.usage(tally);
+        let cost = self.quote.charge(&usage, tally, &price).cost();
         member::events(&held, self.carrier, self.place, cost).map_or(held, Bytes::from)
     }
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Denied, Ledger, ResponseBody,
+    Bill, Denied, Ledger, ResponseBody,
     guard::Guard,
     layer::Config,
     member::{self, Carrier},
@@ -60,6 +60,12 @@ struct Plan<L> {
 }
 
 impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
+    pub(super) fn refused(error: Error) -> Self {
+        Self {
+            state: State::Refused { error: Some(error) },
+        }
+    }
+
     pub(super) fn unpriced(call: S::Future) -> Self {
         Self {
             state: State::Unpriced { call },
@@ -150,6 +156,7 @@ where
                                 ledger,
                                 hold,
                                 quote: plan.quote.clone(),
+                                bill: None,
                                 watch,
                             });
                             State::Calling {
@@ -172,7 +179,7 @@ where
                     let (mut once, mut plan) = charged.take().expect("polled after completion");
                     let (mut head, body) = response.into_parts();
                     let served = head.extensions.get::<Served>();
-                    plan.quote.served(&*plan.config.book, served);
+                    plan.quote.served(served);
                     if let Some(guard) = once.guard_mut() {
                         guard.quote = plan.quote.clone();
                     }
@@ -191,6 +198,11 @@ where
                                 guard.quote.unseen_output = plan.quote.most_output;
                             }
                         }
+                        let bill = Bill::default();
+                        if let Some(guard) = once.guard_mut() {
+                            guard.bill = Some(bill.clone());
+                        }
+                        head.extensions.insert(bill);
                         let carrier = if plan.include_usage {
                             Carrier::Usage
                         } else {
@@ -274,7 +286,10 @@ fn finish<R, L: Ledger>(
         // Nobody counted: all of the answer is taken for text.
         usage.output = (answer.len() as u64).div_ceil(4);
     }
-    let receipt = once.guard_mut().map(|guard| guard.charge(usage));
+    let tally = once.tally().cloned();
+    let receipt = once
+        .guard_mut()
+        .map(|guard| guard.charge(usage, tally.as_ref()));
     once.end(Ending::Complete);
     if let Some(receipt) = receipt {
         if let Some(with) = member::whole(&answer, plan.config.member, receipt.cost) {
@@ -300,18 +315,20 @@ fn is_stream(head: &Parts) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
+pub(super) fn not_priced() -> Error {
+    let message = "The model, or one that may answer in its place, has no price to charge.";
+    Error::new(Kind::Permission, message)
+        .with_param("model")
+        .with_code("model_not_priced")
+}
+
 fn denial(denied: Denied) -> Error {
     match denied {
         Denied::Insufficient => Error::new(
             Kind::Balance,
             "The balance does not cover what this request may cost.",
         ),
-        Denied::Unpriced => Error::new(
-            Kind::Permission,
-            "The model, or one that may answer in its place, has no price; the key has a balance.",
-        )
-        .with_param("model")
-        .with_code("model_not_priced"),
+        Denied::Unpriced => not_priced(),
         Denied::Unavailable => Error::new(
             Kind::Overloaded,
             "The ledger cannot be reached; nothing was charged.",

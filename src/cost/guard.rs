@@ -1,4 +1,4 @@
-use super::{Ledger, Receipt, Usd, quote::Quote};
+use super::{Bill, Ledger, Receipt, Usd, quote::Quote};
 use crate::{
     meter::{Ending, Settle, Tally},
     observe::{Event, Watch},
@@ -11,14 +11,18 @@ pub(super) struct Guard<L: Ledger> {
     /// The open hold; none without an account.
     pub(super) hold: Option<L::Hold>,
     pub(super) quote: Quote,
+    /// Where the receipt of a stream goes.
+    pub(super) bill: Option<Bill>,
     /// Who is told of the charge.
     pub(super) watch: Option<Watch>,
 }
 
 impl<L: Ledger> Guard<L> {
-    /// Charges a whole answer, now.
-    pub(super) fn charge(&mut self, usage: Usage) -> Receipt {
-        let cost = self.quote.price.of(&usage);
+    /// Charges, now.
+    pub(super) fn charge(&mut self, usage: Usage, tally: Option<&Tally>) -> Receipt {
+        let price = self.quote.price(tally);
+        let charge = self.quote.charge(&usage, tally, &price);
+        let cost = charge.cost();
         let charged = match self.hold.take() {
             Some(hold) => {
                 let charged = self.ledger.settle(hold, cost);
@@ -40,13 +44,16 @@ impl<L: Ledger> Guard<L> {
             cost,
             charged,
             usage,
+            charge,
+            price_version: price.version().cloned(),
+            served: self.quote.served.clone(),
         }
     }
 }
 
 impl<L: Ledger> Settle for Guard<L> {
     fn settle(mut self, ending: Ending, tally: Option<&Tally>) {
-        if self.hold.is_none() {
+        if self.hold.is_none() && self.bill.is_none() {
             return;
         }
         let nothing_came = tally.map_or(self.quote.unseen_output == 0, |tally| {
@@ -57,6 +64,9 @@ impl<L: Ledger> Settle for Guard<L> {
             return;
         }
         let usage = self.quote.usage(tally);
-        self.charge(usage);
+        let receipt = self.charge(usage, tally);
+        if let Some(bill) = self.bill {
+            bill.settle(receipt);
+        }
     }
 }

@@ -1,8 +1,12 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use tower_layer::Layer;
 
-use super::{Cost, Ledger, PriceBook};
+use super::{Cost, Ledger, Price, PriceBook, quote::Rules};
 use crate::{
     dialect::{CostMember, Dialect},
     parse::Parse,
@@ -21,7 +25,33 @@ pub(super) struct Config<L> {
     pub(super) ledger: L,
     pub(super) member: CostMember,
     pub(super) expected_output: u64,
+    pub(super) unpriced: Unpriced,
+    pub(super) rules: Rules,
+    pub(super) clock: fn() -> SystemTime,
     pub(super) max_bytes: usize,
+}
+
+impl<L> Config<L> {
+    /// The seconds of the Unix time, by the clock.
+    pub(super) fn unix(&self) -> u64 {
+        let since = (self.clock)().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+}
+
+/// What becomes of a request for a model that has no price, or that one without a price may answer.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Unpriced {
+    /// It costs nothing and says so, having no receipt; who has a balance or a budget is refused.
+    #[default]
+    RefuseLimited,
+    /// It is refused, whoever asks.
+    Refuse,
+    /// It costs nothing, whoever asks.
+    Free,
+    /// It costs this much.
+    Ceiling(Arc<Price>),
 }
 
 impl<L: Ledger> CostLayer<L> {
@@ -32,6 +62,9 @@ impl<L: Ledger> CostLayer<L> {
             ledger,
             member: CostMember::Absent,
             expected_output: 1024,
+            unpriced: Unpriced::default(),
+            rules: Rules::default(),
+            clock: SystemTime::now,
             max_bytes: 64 << 20,
         };
         Self {
@@ -48,6 +81,33 @@ impl<L: Ledger> CostLayer<L> {
     /// The output tokens that are held for when the request sets no bound. Default: 1024.
     pub fn expected_output(mut self, tokens: u64) -> Self {
         Arc::make_mut(&mut self.config).expected_output = tokens;
+        self
+    }
+
+    /// What becomes of models without a price. Default: free of charge for who has no limit to his
+    /// money, refused (403 `model_not_priced`) for who has.
+    pub fn unpriced(mut self, unpriced: Unpriced) -> Self {
+        Arc::make_mut(&mut self.config).unpriced = unpriced;
+        self
+    }
+
+    /// Takes a provider's own statement of the cost, where there is one, for the cost: OpenRouter's,
+    /// xAI's. Holds are still taken at the price book's prices. Default: the price book's cost.
+    pub fn provider_cost(mut self) -> Self {
+        Arc::make_mut(&mut self.config).rules.reported = true;
+        self
+    }
+
+    /// Charges nothing for an answer in which the provider counted no token at all. Default: its
+    /// prompt.
+    pub fn empty_answers_free(mut self) -> Self {
+        Arc::make_mut(&mut self.config).rules.empty_is_free = true;
+        self
+    }
+
+    /// The clock that tells which of several dated prices is current. Default: the system's.
+    pub fn clock(mut self, now: fn() -> SystemTime) -> Self {
+        Arc::make_mut(&mut self.config).clock = now;
         self
     }
 }

@@ -15,24 +15,38 @@
 //! ```
 
 mod body;
+mod book;
+mod calendar;
+mod charge;
+mod file;
 mod future;
 mod guard;
 mod layer;
 mod ledger;
+mod list;
 mod member;
+mod pattern;
 mod price;
 mod quote;
+mod rates;
 mod receipt;
 mod service;
+mod terms;
 mod usd;
 
 pub use body::ResponseBody;
+pub use book::{PriceBook, Prices};
+pub use charge::{Charge, Line};
+pub use file::BadPrices;
 pub use future::ResponseFuture;
-pub use layer::CostLayer;
+pub use layer::{CostLayer, Unpriced};
 pub use ledger::{
     Denied, Entry, HoldId, Ledger, MemoryHold, MemoryLedger, Mismatch, Most, Statement, What,
 };
-pub use price::{Price, PriceBook, Prices};
-pub use receipt::Receipt;
+pub use list::PriceList;
+pub use price::{Circumstances, Price, When};
+pub use rates::Class;
+pub use receipt::{Bill, Receipt};
 pub use service::Cost;
+pub use terms::Terms;
 pub use usd::{NotAnAmount, Usd};

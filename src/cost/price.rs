@@ -1,36 +1,140 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use super::{
+    Class, NotAnAmount, Usd,
+    charge::{Charge, counts, rounded, sum},
+    rates::{Flat, MILLION, Rates},
+};
+use crate::wire::{ServiceTier, Usage};
 
-use super::{NotAnAmount, Usd};
-use crate::wire::Usage;
-
-/// What a model costs: US dollars per million tokens of each class, and per request.
+/// What a model costs: US dollars per million tokens of each class, per request and per search.
 ///
 /// A class without a price of its own costs what the class does that it is part of: cached and
 /// written input as input, reasoning as output. Zero is a price.
+///
+/// A price may have variants, for long prompts, for a service tier, for hours of the day, and may
+/// be followed by another from a day on.
+///
+/// ```
+/// use tower_completions::{cost::{Price, When}, wire::Usage};
+///
+/// let long = When::new().above(200_000);
+/// let price = Price::new("1.25", "10")?.when(long, &Price::new("2.50", "15")?);
+/// assert_eq!(price.of(&Usage::new(200_000, 1_000)).to_string(), "0.26");
+/// // Above the threshold all of the request has the other price.
+/// assert_eq!(price.of(&Usage::new(200_001, 1_000)).to_string(), "0.5150025");
+/// # Ok::<(), tower_completions::cost::NotAnAmount>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
-    input: Usd,
-    output: Usd,
-    cached_input: Option<Usd>,
-    cache_write: Option<Usd>,
-    cache_write_1h: Option<Usd>,
-    reasoning: Option<Usd>,
-    audio_input: Option<Usd>,
-    audio_output: Option<Usd>,
-    request: Usd,
+    rates: Rates,
+    flat: Flat,
+    /// Each replaces what it states, the last one that applies first.
+    variants: Vec<(When, Rates)>,
+    /// What it is followed by, by the second of the Unix time, in order.
+    later: Vec<(u64, Arc<Self>)>,
+    version: Option<Arc<str>>,
+}
+
+/// When a variant of a price applies: when all that is asked here holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct When {
+    above: Option<u64>,
+    tier: Option<ServiceTier>,
+    from: Option<u64>,
+    hours: Option<(u32, u32)>,
+}
+
+/// The circumstances of a request that its price may depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Circumstances {
+    pub(super) unix: u64,
+    pub(super) tier: ServiceTier,
+}
+
+impl When {
+    /// Always.
+    pub const fn new() -> Self {
+        Self {
+            above: None,
+            tier: None,
+            from: None,
+            hours: None,
+        }
+    }
+
+    /// When the whole prompt, cached tokens included, has more than so many tokens.
+    pub const fn above(mut self, tokens: u64) -> Self {
+        self.above = Some(tokens);
+        self
+    }
+
+    /// When the provider served the request at this tier.
+    pub const fn tier(mut self, tier: ServiceTier) -> Self {
+        self.tier = Some(tier);
+        self
+    }
+
+    /// From a moment on, in seconds of the Unix time.
+    pub const fn from(mut self, unix: u64) -> Self {
+        self.from = Some(unix);
+        self
+    }
+
+    /// Between two times of the day, in seconds from midnight UTC; the end is not part of it, and an
+    /// end before the beginning is on the next day.
+    pub const fn hours(mut self, from: u32, to: u32) -> Self {
+        self.hours = Some((from, to));
+        self
+    }
+
+    pub(super) const fn has_tier(&self) -> bool {
+        self.tier.is_some()
+    }
+
+    fn holds(&self, prompt: u64, it: Circumstances) -> bool {
+        let second = it.unix % 86_400;
+        let within = |(from, to): (u32, u32)| {
+            let (from, to) = (u64::from(from), u64::from(to));
+            if from <= to {
+                (from..to).contains(&second)
+            } else {
+                second >= from || second < to
+            }
+        };
+        self.above.is_none_or(|above| prompt > above)
+            && self.tier.is_none_or(|tier| tier == it.tier)
+            && self.from.is_none_or(|from| it.unix >= from)
+            && self.hours.is_none_or(within)
+    }
+}
+
+impl Circumstances {
+    /// A request that arrived at so many seconds of the Unix time, at the standard tier.
+    pub const fn at(unix: u64) -> Self {
+        Self {
+            unix,
+            tier: ServiceTier::Standard,
+        }
+    }
+
+    /// At this tier.
+    pub const fn tier(mut self, tier: ServiceTier) -> Self {
+        self.tier = tier;
+        self
+    }
 }
 
 macro_rules! classes {
-    ($($(#[$doc:meta])* $name:ident,)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $class:ident,)*) => {$(
         $(#[$doc])*
         ///
         /// # Errors
         /// A text that is no decimal of at most 12 places.
-        pub fn $name(mut self, usd: &str) -> Result<Self, NotAnAmount> {
-            self.$name = Some(usd.parse()?);
-            Ok(self)
+        pub fn $name(self, usd: &str) -> Result<Self, NotAnAmount> {
+            self.class(Class::$class, usd)
         }
     )*};
 }
@@ -39,191 +143,170 @@ impl Price {
     /// USD per million tokens of input and of output, as decimal strings.
     ///
     /// # Errors
-    /// A text that is no decimal of at most 12 places.
+    /// A text that is no decimal of at most 12 places, or more than eighteen million dollars.
     pub fn new(input: &str, output: &str) -> Result<Self, NotAnAmount> {
-        Ok(Self {
-            input: input.parse()?,
-            output: output.parse()?,
-            cached_input: None,
-            cache_write: None,
-            cache_write_1h: None,
-            reasoning: None,
-            audio_input: None,
-            audio_output: None,
-            request: Usd::ZERO,
-        })
+        let mut rates = Rates::default();
+        rates.set(Class::Input, input)?;
+        rates.set(Class::Output, output)?;
+        Ok(Self::from_rates(rates))
+    }
+
+    pub(super) fn from_rates(rates: Rates) -> Self {
+        Self {
+            rates,
+            flat: rates.flat(),
+            variants: Vec::new(),
+            later: Vec::new(),
+            version: None,
+        }
+    }
+
+    /// The price of any class.
+    ///
+    /// # Errors
+    /// A text that is no decimal of at most 12 places, or more than eighteen million dollars.
+    pub fn class(mut self, class: Class, usd: &str) -> Result<Self, NotAnAmount> {
+        self.rates.set(class, usd)?;
+        self.flat = self.rates.flat();
+        Ok(self)
     }
 
     classes! {
         /// USD per million tokens read from the provider's cache.
-        cached_input,
+        cached_input: CachedInput,
         /// USD per million tokens written to the provider's cache for minutes.
-        cache_write,
+        cache_write: CacheWrite,
         /// USD per million tokens written to the provider's cache for an hour.
-        cache_write_1h,
+        cache_write_1h: CacheWrite1h,
         /// USD per million tokens of reasoning, where it differs from output.
-        reasoning,
+        reasoning: Reasoning,
         /// USD per million tokens of audio heard.
-        audio_input,
+        audio_input: AudioInput,
         /// USD per million tokens of audio spoken.
-        audio_output,
+        audio_output: AudioOutput,
+        /// USD per million tokens of images seen.
+        image_input: ImageInput,
+        /// USD per request.
+        request: Request,
+        /// USD per web search.
+        web_search: WebSearch,
     }
 
-    /// USD per request.
-    ///
-    /// # Errors
-    /// A text that is no decimal of at most 12 places.
-    pub fn request(mut self, usd: &str) -> Result<Self, NotAnAmount> {
-        self.request = usd.parse()?;
-        Ok(self)
+    /// Whether it has a price of its own for a class.
+    #[must_use]
+    pub fn states(&self, class: Class) -> bool {
+        self.rates.get(class).is_some()
     }
 
-    /// What a usage costs: each class at its price, summed exactly, rounded once to the picodollar,
-    /// half to even. Parts larger than their whole are cut to it; nothing ever credits.
+    /// Replaces the classes that another price states, when the request is such. Of several that
+    /// apply the last counts.
+    #[must_use]
+    pub fn when(self, when: When, price: &Self) -> Self {
+        self.variant(when, price.rates)
+    }
+
+    pub(super) fn variant(mut self, when: When, rates: Rates) -> Self {
+        self.variants.push((when, rates));
+        self
+    }
+
+    /// Is followed by another price, for requests that arrive from a moment on, in seconds of the
+    /// Unix time.
+    #[must_use]
+    pub fn then_from(mut self, unix: u64, price: Self) -> Self {
+        let at = self.later.partition_point(|(from, _)| *from <= unix);
+        self.later.insert(at, (unix, Arc::new(price)));
+        self
+    }
+
+    /// Where the price comes from and of when it is, for receipts.
+    #[must_use]
+    pub fn with_version(mut self, version: impl Into<Arc<str>>) -> Self {
+        let version = version.into();
+        for (_, price) in &mut self.later {
+            let later = Self::clone(price).with_version(Arc::clone(&version));
+            *price = Arc::new(later);
+        }
+        self.version = Some(version);
+        self
+    }
+
+    /// Where the price comes from and of when it is.
+    #[must_use]
+    pub fn version(&self) -> Option<&Arc<str>> {
+        self.version.as_ref()
+    }
+
+    /// The price itself at a moment: this, or what it is followed by.
+    fn current(&self, unix: u64) -> &Self {
+        let at = self.later.partition_point(|(from, _)| *from <= unix);
+        match at.checked_sub(1) {
+            Some(at) => &self.later[at].1,
+            None => self,
+        }
+    }
+
+    /// The prices of all classes for a prompt of so many tokens.
+    pub(super) fn flat(&self, prompt: u64, it: Circumstances) -> Flat {
+        let price = self.current(it.unix);
+        let mut rates = None;
+        for (when, by) in &price.variants {
+            if when.holds(prompt, it) {
+                rates = Some(rates.unwrap_or(price.rates).overridden(by));
+            }
+        }
+        rates.map_or(price.flat, |rates: Rates| rates.flat())
+    }
+
+    /// What a usage costs at the standard tier and the price that came first; see
+    /// [`charge`](Self::charge).
     #[must_use]
     pub fn of(&self, usage: &Usage) -> Usd {
-        // Each part takes its share of what is left of the whole.
-        let mut input = usage.input;
-        let mut part = |count: u64| {
-            let taken = count.min(input);
-            input -= taken;
-            taken
-        };
-        let (written_1h, written) = (part(usage.cache_write_1h), part(usage.cache_write));
-        let (cached, heard) = (part(usage.cached_input), part(usage.audio_input));
-        let mut output = usage.output;
-        let mut part = |count: u64| {
-            let taken = count.min(output);
-            output -= taken;
-            taken
-        };
-        let (thought, spoken) = (part(usage.reasoning), part(usage.audio_output));
-        let write = self.cache_write.unwrap_or(self.input);
-        let millionths: Usd = [
-            self.input.times(input),
-            self.cached_input.unwrap_or(self.input).times(cached),
-            write.times(written),
-            self.cache_write_1h.unwrap_or(write).times(written_1h),
-            self.audio_input.unwrap_or(self.input).times(heard),
-            self.output.times(output),
-            self.reasoning.unwrap_or(self.output).times(thought),
-            self.audio_output.unwrap_or(self.output).times(spoken),
-        ]
-        .into_iter()
-        .sum();
-        half_even(millionths).plus(self.request)
+        self.charge(usage, Circumstances::default()).cost()
+    }
+
+    /// What a usage costs, by class. The one function that everything asks.
+    ///
+    /// Each class at its price, summed exactly, rounded once to the picodollar, half to even. Parts
+    /// larger than their whole are cut to it; nothing ever credits.
+    #[must_use]
+    pub fn charge(&self, usage: &Usage, it: Circumstances) -> Charge {
+        Charge::new(counts(usage), self.flat(usage.input, it))
     }
 
     /// The most that so much input and output can cost: every token at its dearest class.
     #[must_use]
     pub fn ceiling(&self, input: u64, output: u64) -> Usd {
-        let dearest = |prices: &[Option<Usd>]| prices.iter().flatten().max().copied();
+        rounded(self.most(input, output, Circumstances::default()), MILLION)
+    }
+
+    /// The same, in millionths of a picodollar.
+    pub(super) fn most(&self, input: u64, output: u64, it: Circumstances) -> u128 {
+        let flat = self.flat(input, it);
+        let dearest = |classes: &[Class]| {
+            let of = classes.iter().map(|class| flat[*class as usize]);
+            of.max().unwrap_or(0)
+        };
+        use Class::{AudioInput, AudioOutput, CacheWrite, CacheWrite1h, ImageInput, Reasoning};
         let of_input = dearest(&[
-            Some(self.input),
-            self.cache_write,
-            self.cache_write_1h,
-            self.audio_input,
+            Class::Input,
+            CacheWrite,
+            CacheWrite1h,
+            AudioInput,
+            ImageInput,
         ]);
-        let of_output = dearest(&[Some(self.output), self.reasoning, self.audio_output]);
-        let sum = of_input
-            .unwrap_or_default()
-            .times(input)
-            .plus(of_output.unwrap_or_default().times(output));
-        half_even(sum).plus(self.request)
+        let of_output = dearest(&[Class::Output, Reasoning, AudioOutput]);
+        sum(&[
+            (input, of_input, Class::Input),
+            (output, of_output, Class::Output),
+            (1, flat[Class::Request as usize], Class::Request),
+        ])
     }
-}
 
-/// A millionth, rounded half to even.
-fn half_even(amount: Usd) -> Usd {
-    const MILLION: i128 = 1_000_000;
-    let (quotient, rest) = (amount.pico() / MILLION, amount.pico() % MILLION);
-    let up = rest * 2 > MILLION || (rest * 2 == MILLION && quotient % 2 != 0);
-    Usd::from_pico(quotient + i128::from(up))
-}
-
-/// Knows what models cost.
-pub trait PriceBook: Send + Sync {
-    /// The price of a model by its configured id, or by any name that clients use for it; `None`
-    /// when it is not known, which is not the same as free.
-    fn price(&self, model: &str) -> Option<Arc<Price>>;
-
-    /// The prices of all that may answer in a model's place, itself included: what a hold must
-    /// cover. One without a price is `None`. Default: its own alone.
-    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
-        vec![self.price(model)]
-    }
-}
-
-/// A table of prices by model. Clones share it; it may be replaced at any time, and a request keeps
-/// the prices it began with.
-#[derive(Clone, Default)]
-pub struct Prices(Arc<ArcSwap<Table>>);
-
-#[derive(Clone, Default)]
-struct Table {
-    prices: HashMap<Box<str>, Arc<Price>>,
-    fallbacks: HashMap<Box<str>, Vec<Box<str>>>,
-}
-
-impl Prices {
-    /// An empty table.
+    /// The price per million tokens of a class, or per unit, at the standard tier.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a price under a name.
-    #[must_use]
-    pub fn with(self, model: &str, price: Price) -> Self {
-        let price = Arc::new(price);
-        self.0.rcu(move |table| {
-            let mut table = Table::clone(table);
-            table.prices.insert(model.into(), Arc::clone(&price));
-            table
-        });
-        self
-    }
-
-    /// Says which models may answer in a model's place.
-    #[must_use]
-    pub fn with_fallbacks<'a>(
-        self,
-        model: &str,
-        fallbacks: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
-        let fallbacks: Vec<Box<str>> = fallbacks.into_iter().map(Into::into).collect();
-        self.0.rcu(move |table| {
-            let mut table = Table::clone(table);
-            table.fallbacks.insert(model.into(), fallbacks.clone());
-            table
-        });
-        self
-    }
-
-    /// Replaces the whole table by another's.
-    pub fn replace(&self, other: &Self) {
-        self.0.store(other.0.load_full());
-    }
-}
-
-impl fmt::Debug for Prices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prices")
-            .field("models", &self.0.load().prices.len())
-            .finish()
-    }
-}
-
-impl PriceBook for Prices {
-    fn price(&self, model: &str) -> Option<Arc<Price>> {
-        self.0.load().prices.get(model).cloned()
-    }
-
-    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
-        let table = self.0.load();
-        let others = table.fallbacks.get(model).into_iter().flatten();
-        let names = std::iter::once(model).chain(others.map(|name| &**name));
-        names.map(|name| table.prices.get(name).cloned()).collect()
+    pub fn per(&self, class: Class) -> Usd {
+        Usd::from_pico(self.flat[class as usize].into())
     }
 }
 
@@ -245,6 +328,11 @@ mod tests {
         let mut usage = Usage::new(12, 291);
         (usage.cached_input, usage.reasoning) = (11, 290);
         assert_eq!(price.of(&usage).to_string(), "0.000146625");
+        let price = Price::new("1.25", "10").and_then(|p| p.cached_input("0.625"));
+        let mut usage = Usage::new(262_960, 1_744);
+        usage.cached_input = 257_955;
+        let cost = price.expect("decimals").of(&usage);
+        assert_eq!(cost.to_string(), "0.184918125");
     }
 
     #[test]
@@ -267,5 +355,57 @@ mod tests {
         let most = Usage::new(u64::MAX, u64::MAX);
         assert!(price.of(&most) >= price.of(&usage));
         assert!(price.ceiling(10, 0) >= price.of(&usage));
+    }
+
+    #[test]
+    fn a_variant_replaces_what_it_states() {
+        let base = Price::new("1", "2").and_then(|p| p.cached_input("0.1"));
+        let batch = When::new().tier(ServiceTier::Batch);
+        let long = When::new().above(100);
+        let both = batch.above(100);
+        let price = base
+            .expect("decimals")
+            .when(long, &Price::new("3", "4").expect("decimals"))
+            .when(batch, &Price::new("0.5", "1").expect("decimals"))
+            .when(both, &Price::new("1.5", "2").expect("decimals"));
+        let standard = Circumstances::default();
+        let cheap = standard.tier(ServiceTier::Batch);
+        let flex = standard.tier(ServiceTier::Flex);
+        for (input, it, pico) in [
+            (100, standard, 100),
+            (101, standard, 303),
+            (100, cheap, 50),
+            (102, cheap, 153),
+            (100, flex, 100),
+        ] {
+            let cost = price.charge(&Usage::new(input, 0), it).cost();
+            assert_eq!(cost.pico(), pico * 1_000_000, "{input} {it:?}");
+        }
+        let mut cached = Usage::new(101, 0);
+        cached.cached_input = 101;
+        let cost = price.of(&cached).pico();
+        assert_eq!(cost, 101 * 100_000, "what a variant leaves out stays");
+    }
+
+    #[test]
+    fn prices_follow_one_another_and_the_clock() {
+        let price = |usd| Price::new(usd, "0").expect("decimals");
+        let night = When::new().hours(16 * 3600 + 1800, 1800);
+        let dated = price("1")
+            .then_from(2 * 86_400, price("3"))
+            .then_from(86_400, price("2").when(night, &price("0.5")));
+        for (unix, usd) in [
+            (0, "1"),
+            (86_399, "1"),
+            (86_400, "0.5"),
+            (86_400 + 1799, "0.5"),
+            (86_400 + 1800, "2"),
+            (86_400 + 16 * 3600 + 1800, "0.5"),
+            (2 * 86_400, "3"),
+            (u64::MAX, "3"),
+        ] {
+            let charge = dated.charge(&Usage::new(1_000_000, 0), Circumstances::at(unix));
+            assert_eq!(charge.cost().to_string(), usd, "{unix}");
+        }
     }
 }

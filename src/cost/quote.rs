@@ -1,12 +1,29 @@
 use std::sync::Arc;
 
-use super::{Price, PriceBook};
-use crate::{ext::Served, meter::Tally, wire::Usage};
+use super::{Charge, Circumstances, Price, PriceBook, Terms};
+use crate::{
+    ext::Served,
+    meter::Tally,
+    wire::{ServiceTier, Usage},
+};
+
+/// More tokens than any request has. A count beyond it is taken for nonsense.
+const MOST_TOKENS: u64 = 100_000_000;
 
 /// How a request is priced: by the model that answers, at the prices it began with.
 #[derive(Clone)]
 pub(super) struct Quote {
     pub(super) price: Arc<Price>,
+    /// The book as it was when the request arrived.
+    pub(super) book: Arc<dyn PriceBook>,
+    /// Who has answered.
+    pub(super) served: Option<Served>,
+    /// When it arrived.
+    pub(super) unix: u64,
+    /// The tier that was asked for; `None` leaves it to the provider.
+    pub(super) tier: Option<ServiceTier>,
+    pub(super) terms: Terms,
+    pub(super) rules: Rules,
     pub(super) input_estimate: u64,
     /// The most output that the request allows.
     pub(super) most_output: u64,
@@ -15,25 +32,86 @@ pub(super) struct Quote {
     pub(super) unseen_output: u64,
 }
 
+/// What an operator may decide differently.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// A provider's own statement of the cost is the cost.
+    pub(super) reported: bool,
+    /// An answer of no tokens costs nothing.
+    pub(super) empty_is_free: bool,
+}
+
 impl Quote {
-    /// The price of the model that answered, if it has one of its own.
-    pub(super) fn served(&mut self, book: &dyn PriceBook, served: Option<&Served>) {
-        if let Some(price) = served.and_then(|served| book.price(&served.id)) {
+    /// The price of who answered, if it has one of its own.
+    pub(super) fn served(&mut self, served: Option<&Served>) {
+        let Some(served) = served else { return };
+        if let Some(price) = self.book.answered(served, None) {
             self.price = price;
         }
+        self.served = Some(served.clone());
+    }
+
+    /// The price of the model that answered: its name may come with the answer only.
+    pub(super) fn price(&self, tally: Option<&Tally>) -> Arc<Price> {
+        let answered = || {
+            let served = self.served.as_ref()?;
+            let model = tally.and_then(Tally::model)?;
+            if model == served.model {
+                return None;
+            }
+            self.book.answered(served, Some(&model))
+        };
+        answered().unwrap_or_else(|| Arc::clone(&self.price))
     }
 
     /// What was used: as the provider says, else the prompt's estimate and what was relayed, at a
-    /// token for every four bytes.
+    /// token for every four bytes. Where the provider's counts cannot be, the estimate stands in.
     pub(super) fn usage(&self, tally: Option<&Tally>) -> Usage {
-        if let Some(usage) = tally.and_then(Tally::usage) {
-            return usage;
-        }
-        let output = tally.map_or(self.unseen_output, |tally| {
+        let relayed = tally.map_or(self.unseen_output, |tally| {
             tally.content_bytes().div_ceil(4)
         });
-        let mut usage = Usage::new(self.input_estimate, output);
-        usage.estimated = true;
+        let Some(mut usage) = tally.and_then(Tally::usage) else {
+            let mut usage = Usage::new(self.input_estimate, relayed);
+            usage.estimated = true;
+            return usage;
+        };
+        if usage.input > MOST_TOKENS || (usage.clamped && usage.input == 0) {
+            usage.input = self.input_estimate;
+            usage.clamped = true;
+        }
+        if usage.output > MOST_TOKENS || (usage.clamped && usage.output == 0) {
+            usage.output = relayed;
+            usage.clamped = true;
+        }
+        if usage.web_searches > MOST_TOKENS {
+            usage.web_searches = 0;
+            usage.clamped = true;
+        }
         usage
+    }
+
+    /// What a usage costs.
+    pub(super) fn charge(&self, usage: &Usage, tally: Option<&Tally>, price: &Price) -> Charge {
+        let tier = tally.and_then(Tally::service_tier).or(self.tier);
+        let it = Circumstances::at(self.unix).tier(tier.unwrap_or_default());
+        let charge = price.charge(usage, it);
+        if self.rules.empty_is_free && usage.output == 0 && !usage.estimated {
+            return charge.with_factor(0);
+        }
+        let reported = usage.reported_cost.filter(|_| self.rules.reported);
+        charge
+            .with_factor(self.terms.millionths())
+            .with_reported(reported)
+    }
+
+    /// The most that a price may come to, at whatever tier it is served.
+    pub(super) fn most(&self, price: &Price) -> super::Usd {
+        let it = Circumstances::at(self.unix);
+        let standard = price.most(self.input_estimate, self.most_output, it);
+        let asked = match self.tier {
+            None | Some(ServiceTier::Standard) => 0,
+            Some(tier) => price.most(self.input_estimate, self.most_output, it.tier(tier)),
+        };
+        super::charge::rounded(standard.max(asked), self.terms.millionths())
     }
 }

@@ -9,8 +9,15 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Ledger, Most, Price, ResponseBody, ResponseFuture, layer::Config, quote::Quote};
-use crate::{ext::Principal, parse::ChatBody};
+use super::{
+    Ledger, Most, ResponseBody, ResponseFuture, Terms, Unpriced, Usd, future::not_priced,
+    layer::Config, quote::Quote,
+};
+use crate::{
+    ext::Principal,
+    parse::{Chat, ChatBody},
+    wire::{ServiceTier, request::Name},
+};
 
 /// Holds what a request may cost, and charges what it did cost.
 ///
@@ -69,43 +76,70 @@ where
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
         let chat = request.body().chat();
-        let account = request
-            .extensions()
-            .get::<Principal>()
-            .map(Principal::shared_id);
-        let Some(price) = self.config.book.price(chat.model()) else {
-            let Some(account) = account else {
-                return ResponseFuture::unpriced(self.inner.call(request));
-            };
-            let hold = self.config.ledger.hold(&account, Most::Unknown);
-            return ResponseFuture::unpriced_for(self.ready(), request, hold);
+        let config = &self.config;
+        let caller = request.extensions().get::<Principal>();
+        let account = caller.map(Principal::shared_id);
+        let book = config.book.snapshot();
+        let book = book.unwrap_or_else(|| Arc::clone(&config.book));
+        let price = match (book.price(chat.model()), &config.unpriced) {
+            (Some(price), _) => price,
+            (None, Unpriced::Ceiling(price)) => Arc::clone(price),
+            (None, Unpriced::Refuse) => return ResponseFuture::refused(not_priced()),
+            (None, unpriced) => {
+                let limited = account.filter(|_| matches!(unpriced, Unpriced::RefuseLimited));
+                let Some(account) = limited else {
+                    return ResponseFuture::unpriced(self.inner.call(request));
+                };
+                let hold = config.ledger.hold(&account, Most::Unknown);
+                return ResponseFuture::unpriced_for(self.ready(), request, hold);
+            }
         };
-        let output = chat
-            .max_output_tokens()
-            .unwrap_or(self.config.expected_output);
-        let output = output.saturating_mul(chat.n().into());
-        let candidates = self.config.book.candidates(chat.model());
+        let output = chat.max_output_tokens().unwrap_or(config.expected_output);
         let quote = Quote {
             price,
+            book,
+            served: None,
+            unix: config.unix(),
+            tier: tier(chat),
+            terms: caller
+                .and_then(Principal::get::<Terms>)
+                .copied()
+                .unwrap_or_default(),
+            rules: config.rules,
             input_estimate: chat.input_estimate(),
-            most_output: output,
+            most_output: output.saturating_mul(chat.n().into()),
             unseen_output: 0,
         };
-        let ceiling = |price: &Arc<Price>| price.ceiling(quote.input_estimate, output);
-        let most = if candidates.iter().any(Option::is_none) {
-            Most::Unknown
+        let (mut dearest, mut known) = (Usd::ZERO, true);
+        for price in quote.book.candidates(chat.model()) {
+            let one = match (&price, &config.unpriced) {
+                (Some(price), _) | (None, Unpriced::Ceiling(price)) => quote.most(price),
+                (None, Unpriced::Free) => Usd::ZERO,
+                (None, Unpriced::Refuse) => return ResponseFuture::refused(not_priced()),
+                (None, Unpriced::RefuseLimited) => {
+                    known = false;
+                    break;
+                }
+            };
+            dearest = dearest.max(one);
+        }
+        let most = if known {
+            Most::Amount(dearest)
         } else {
-            candidates
-                .iter()
-                .flatten()
-                .map(ceiling)
-                .max()
-                .unwrap_or_default()
-                .into()
+            Most::Unknown
         };
         let hold = account.map(|account| self.config.ledger.hold(&account, most));
         let include_usage = chat.include_usage();
         let config = Arc::clone(&self.config);
         ResponseFuture::holding(self.ready(), request, hold, quote, include_usage, config)
     }
+}
+
+/// The tier that a request asks for, if it is one with a price of its own.
+fn tier(chat: &Chat) -> Option<ServiceTier> {
+    if !chat.has(Name::ServiceTier) {
+        return None;
+    }
+    let name = chat.member(Name::ServiceTier.as_str())?;
+    ServiceTier::named(name.trim_matches('"'))
 }

@@ -77,6 +77,45 @@ impl FromStr for Usd {
     }
 }
 
+/// A JSON number times a power of ten, rounded half to even; `None` when it is negative, no number
+/// or too large.
+pub(super) fn scaled(number: &str, power: i64) -> Option<i128> {
+    let (digits, exponent) = match number.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
+        None => (number, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() {
+        return None;
+    }
+    // Where the point comes to stand, counted from the first digit.
+    let point = i64::try_from(whole.len())
+        .ok()?
+        .checked_add(exponent)?
+        .checked_add(power)?;
+    let (mut value, mut rest, mut beyond) = (0_i128, 0_u8, false);
+    let mut count = 0_i64;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        if count < point {
+            value = value.checked_mul(10)?.checked_add(digit.into())?;
+        } else if count == point {
+            rest = digit;
+        } else {
+            beyond |= digit != 0;
+        }
+        count += 1;
+    }
+    if value != 0 {
+        for _ in count..point {
+            value = value.checked_mul(10)?;
+        }
+    }
+    let up = rest > 5 || (rest == 5 && (beyond || value % 2 != 0));
+    // A first digit behind the point by more than one place is less than half.
+    value.checked_add(i128::from(up && point >= 0))
+}
+
 /// The exact decimal, without an exponent and without trailing zeros; a valid JSON number.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,5 +163,34 @@ mod tests {
             assert_eq!(text.parse::<Usd>(), Err(NotAnAmount), "{text}");
         }
         assert_eq!(Usd(-1).to_string(), "-0.000000000001");
+    }
+
+    #[test]
+    fn numbers_are_read_by_their_digits() {
+        for (number, power, expected) in [
+            ("2.5e-06", 18, Some(2_500_000_000_000)),
+            ("0.0000029999900000000002", 18, Some(2_999_990_000_000)),
+            ("1.3E-7", 18, Some(130_000_000_000)),
+            ("0", 18, Some(0)),
+            ("0e999999", 18, Some(0)),
+            ("10", 12, Some(10 * ONE)),
+            ("1e2", 0, Some(100)),
+            ("0.5", 0, Some(0)),
+            ("1.5", 0, Some(2)),
+            ("2.5", 0, Some(2)),
+            ("2.50001", 0, Some(3)),
+            ("0.05", 0, Some(0)),
+            ("0.9", -1, Some(0)),
+            ("9", -1, Some(1)),
+            ("5", -1, Some(0)),
+            ("9", -2, Some(0)),
+            ("-1", 0, None),
+            ("", 0, None),
+            ("x", 0, None),
+            ("1e40", 0, None),
+            ("1e99999999999999999999", 0, None),
+        ] {
+            assert_eq!(scaled(number, power), expected, "{number} {power}");
+        }
     }
 }

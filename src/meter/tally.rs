@@ -6,7 +6,10 @@ use std::{
     },
 };
 
-use crate::{error::Error, wire::Usage};
+use crate::{
+    error::Error,
+    wire::{ServiceTier, Usage},
+};
 
 /// How an answer ended, as the layer that understands it saw.
 #[derive(Clone, Debug)]
@@ -38,6 +41,7 @@ struct Shared {
 struct Slow {
     usage: Option<Usage>,
     model: Option<Arc<str>>,
+    tier: Option<ServiceTier>,
     outcome: Option<Outcome>,
 }
 
@@ -81,6 +85,17 @@ impl Tally {
     #[must_use]
     pub fn model(&self) -> Option<Arc<str>> {
         self.read(|slow| slow.model.clone())
+    }
+
+    /// Notes at which tier the provider says it served the request.
+    pub fn record_service_tier(&self, tier: ServiceTier) {
+        self.write(|slow| slow.tier = Some(tier));
+    }
+
+    /// At which tier the provider says it served the request.
+    #[must_use]
+    pub fn service_tier(&self) -> Option<ServiceTier> {
+        self.read(|slow| slow.tier)
     }
 
     /// Notes how the answer ended; only the first ending counts.

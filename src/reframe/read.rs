@@ -12,7 +12,7 @@ use crate::{
     id,
     meter::Tally,
     wire::{
-        Usage,
+        ServiceTier, Usage,
         json::{Cursor, Fault, Type},
     },
 };
@@ -95,6 +95,7 @@ pub(super) struct Reader {
     pub(super) usage_text: Vec<u8>,
     choices: Vec<Choice>,
     model_told: bool,
+    tier_told: bool,
     /// The usage in the tally is what was read here.
     counts: bool,
 }
@@ -126,6 +127,7 @@ impl Reader {
             usage_text: Vec::new(),
             choices: Vec::new(),
             model_told: false,
+            tier_told: false,
             counts: false,
         }
     }
@@ -323,6 +325,9 @@ impl Reader {
                         seen.error = Some(at);
                     }
                 }
+                (b"service_tier", Type::String) if !self.tier_told => {
+                    self.tell_tier(&c.string()?.cow());
+                }
                 (b"obfuscation", Type::String) => seen.filler = Some(c.string()?.range()),
                 (b"x_groq", Type::Object) => {
                     c.object()?;
@@ -382,6 +387,15 @@ impl Reader {
             if self.tally.model().is_none() {
                 self.tally.record_model(&*model.cow());
             }
+        }
+    }
+
+    /// The tier that the answer names is the one that is priced, whatever was asked for.
+    #[cold]
+    fn tell_tier(&mut self, name: &str) {
+        self.tier_told = true;
+        if let Some(tier) = ServiceTier::named(name) {
+            self.tally.record_service_tier(tier);
         }
     }
 

@@ -43,8 +43,8 @@ impl Usage {
     /// Reads the value of a `usage` member at the cursor; `None` when it is not an object or names
     /// neither prompt nor completion.
     ///
-    /// Counts that are negative or not integers are taken as zero, parts larger than their whole
-    /// are cut, and [`clamped`](Self::clamped) says so.
+    /// Counts that are missing, negative or not integers are taken as zero, parts larger than their
+    /// whole are cut, and [`clamped`](Self::clamped) says so.
     ///
     /// ```
     /// use tower_completions::wire::{Counting, Usage, json::Cursor};
@@ -152,7 +152,7 @@ impl Counts {
             return None;
         }
         let mut usage = Usage::new(self.prompt.unwrap_or(0), self.completion.unwrap_or(0));
-        usage.clamped = self.absurd;
+        usage.clamped = self.absurd || self.prompt.is_none() || self.completion.is_none();
         let beyond = self
             .total
             .map_or(0, |total| total.saturating_sub(usage.total()));

@@ -10,4 +10,4 @@ pub mod splice;
 mod usage;
 
 pub use counting::Counting;
-pub use usage::Usage;
+pub use usage::{ServiceTier, Usage};

@@ -1,5 +1,38 @@
 //! Token counts in one form, whatever the provider's own.
 
+/// How urgently a provider serves a request, where that has a price of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServiceTier {
+    /// As everybody is served.
+    #[default]
+    Standard,
+    /// Some time within a day.
+    Batch,
+    /// When there is capacity.
+    Flex,
+    /// Before others.
+    Priority,
+}
+
+impl ServiceTier {
+    /// The tier of this name in a request, an answer or a price file; `None` when the name says
+    /// nothing of it, as `auto` does.
+    ///
+    /// Names: OpenAI's API reference (`default`, `flex`, `priority`, `fast`, `scale`), Groq's
+    /// (`on_demand`, `performance`), Anthropic's and Gemini's (`standard`, `standard_only`, `batch`).
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "default" | "standard" | "standard_only" | "on_demand" | "scale" => Self::Standard,
+            "batch" | "batches" => Self::Batch,
+            "flex" => Self::Flex,
+            "priority" | "fast" | "performance" => Self::Priority,
+            _ => return None,
+        })
+    }
+}
+
 /// What a request used, in tokens.
 ///
 /// The totals include their parts: `input` is the whole prompt with its cached and written tokens,

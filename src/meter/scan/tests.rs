@@ -99,12 +99,12 @@ fn usage_wherever_it_stands_and_text_of_all_kinds() {
             2,
         ),
         (
-            r#"{"choices":[{"usage":{"prompt_tokens":1}}]}"#,
+            r#"{"choices":[{"usage":{"prompt_tokens":1,"completion_tokens":0}}]}"#,
             Some(Usage::new(1, 0)),
             0,
         ),
         (
-            r#"{"x_groq":{"id":"a","usage":{"prompt_tokens":1}}}"#,
+            r#"{"x_groq":{"id":"a","usage":{"prompt_tokens":1,"completion_tokens":0}}}"#,
             Some(Usage::new(1, 0)),
             0,
         ),

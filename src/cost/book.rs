@@ -1,0 +1,342 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{Price, PriceList};
+use crate::ext::Served;
+
+/// Knows what models cost.
+pub trait PriceBook: Send + Sync {
+    /// The price of a model by its configured id, or by any name that clients use for it; `None`
+    /// when it is not known, which is not the same as free.
+    fn price(&self, model: &str) -> Option<Arc<Price>>;
+
+    /// The prices of all that may answer in a model's place, itself included: what a hold must
+    /// cover. One without a price is `None`. Default: its own alone.
+    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
+        vec![self.price(model)]
+    }
+
+    /// The price of what has answered: who served, and the model that the provider named in its
+    /// answer, as far as that is known. Default: the price of the configured model that was served.
+    fn answered(&self, served: &Served, _model: Option<&str>) -> Option<Arc<Price>> {
+        self.price(&served.id)
+    }
+
+    /// The book as it stands now: a request asks once, when it arrives, and keeps to that until it
+    /// is settled. Default: `None`, for a book that never changes.
+    fn snapshot(&self) -> Option<Arc<dyn PriceBook>> {
+        None
+    }
+}
+
+/// A table of prices by model. Clones share it; it may be replaced at any time, and a request keeps
+/// the prices it began with.
+///
+/// What is looked for, in this order: the price of the model's own name; the price of the target
+/// that serves it, from the lists, by its provider and its name there.
+///
+/// ```
+/// use tower_completions::cost::{Price, PriceBook, PriceList, Prices};
+///
+/// let list = PriceList::new().with("openai", ["gpt-4o-mini*"], Price::new("0.15", "0.60")?);
+/// let prices = Prices::new()
+///     .with("house/special", Price::new("1", "2")?)
+///     .with_list(list)
+///     .with_provider("primary", "openai")
+///     .with_targets("openai/gpt-4o-mini", [("primary", "gpt-4o-mini")]);
+/// assert!(prices.price("openai/gpt-4o-mini").is_some());
+/// # Ok::<(), tower_completions::cost::NotAnAmount>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Prices(Arc<ArcSwap<Table>>);
+
+#[derive(Clone, Default)]
+struct Table {
+    models: HashMap<Box<str>, Model>,
+    /// Under which name a provider stands in the lists.
+    vendors: HashMap<Box<str>, Box<str>>,
+    lists: Vec<Arc<PriceList>>,
+}
+
+#[derive(Clone, Default)]
+struct Model {
+    price: Option<Arc<Price>>,
+    targets: Vec<Target>,
+    fallbacks: Vec<Box<str>>,
+}
+
+struct Target {
+    provider: Box<str>,
+    model: Box<str>,
+    /// Looked for once in a table that no longer changes.
+    price: OnceLock<Option<Arc<Price>>>,
+}
+
+impl Clone for Target {
+    fn clone(&self) -> Self {
+        // A clone is made to be changed: what was found may not be found there.
+        Self {
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            price: OnceLock::new(),
+        }
+    }
+}
+
+impl Prices {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Table)) -> Self {
+        // While it is built nobody else has it, and nothing is copied; later, who reads must never
+        // find less than the whole.
+        let mut table = match Arc::get_mut(&mut self.0) {
+            Some(alone) => alone.swap(Arc::default()),
+            None => Arc::new(Table::clone(&self.0.load())),
+        };
+        change(Arc::make_mut(&mut table));
+        self.0.store(table);
+        self
+    }
+
+    /// Adds a price under a name.
+    #[must_use]
+    pub fn with(self, model: &str, price: Price) -> Self {
+        self.change(|table| table.model(model).price = Some(Arc::new(price)))
+    }
+
+    /// Says which models may answer in a model's place.
+    #[must_use]
+    pub fn with_fallbacks<'a>(
+        self,
+        model: &str,
+        fallbacks: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let fallbacks = fallbacks.into_iter().map(Into::into).collect();
+        self.change(|table| table.model(model).fallbacks = fallbacks)
+    }
+
+    /// Says who serves a model, by the provider's configured name and the model's name there: so
+    /// that a model without a price of its own is looked for in the lists.
+    #[must_use]
+    pub fn with_targets<'a>(
+        self,
+        model: &str,
+        targets: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let target = |(provider, model): (&str, &str)| Target {
+            provider: provider.into(),
+            model: model.into(),
+            price: OnceLock::new(),
+        };
+        let targets = targets.into_iter().map(target).collect();
+        self.change(|table| table.model(model).targets = targets)
+    }
+
+    /// Says under which name the lists have a provider. Default: its own.
+    #[must_use]
+    pub fn with_provider(self, name: &str, listed_as: &str) -> Self {
+        self.change(|table| {
+            table.vendors.insert(name.into(), listed_as.into());
+        })
+    }
+
+    /// Adds a list of prices, which is asked behind those that are there.
+    #[must_use]
+    pub fn with_list(self, list: PriceList) -> Self {
+        self.change(|table| table.lists.push(Arc::new(list)))
+    }
+
+    /// Replaces the whole table by another's.
+    pub fn replace(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+}
+
+impl fmt::Debug for Prices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.0.load();
+        f.debug_struct("Prices")
+            .field("models", &table.models.len())
+            .field("lists", &table.lists)
+            .finish()
+    }
+}
+
+impl PriceBook for Prices {
+    fn price(&self, model: &str) -> Option<Arc<Price>> {
+        self.0.load().price(model)
+    }
+
+    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
+        self.0.load().candidates(model)
+    }
+
+    fn answered(&self, served: &Served, model: Option<&str>) -> Option<Arc<Price>> {
+        self.0.load().answered(served, model)
+    }
+
+    fn snapshot(&self) -> Option<Arc<dyn PriceBook>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl PriceBook for Table {
+    fn price(&self, model: &str) -> Option<Arc<Price>> {
+        let model = self.models.get(model)?;
+        match &model.price {
+            Some(price) => Some(Arc::clone(price)),
+            None => self.targets(model).find_map(|price| price.cloned()),
+        }
+    }
+
+    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
+        let mut found = Vec::new();
+        let Some(asked) = self.models.get(model) else {
+            return vec![None];
+        };
+        let others = asked.fallbacks.iter().map(|name| self.models.get(name));
+        for model in std::iter::once(Some(asked)).chain(others) {
+            match model {
+                Some(Model {
+                    price: Some(price), ..
+                }) => found.push(Some(Arc::clone(price))),
+                Some(model) if !model.targets.is_empty() => {
+                    found.extend(self.targets(model).map(Option::<&_>::cloned));
+                }
+                _ => found.push(None),
+            }
+        }
+        found
+    }
+
+    fn answered(&self, served: &Served, answered: Option<&str>) -> Option<Arc<Price>> {
+        let model = self.models.get(&*served.id);
+        if let Some(price) = model.and_then(|model| model.price.as_ref()) {
+            return Some(Arc::clone(price));
+        }
+        // An alias is served by a dated model, a choosing model by its choice. Only a whole name is
+        // looked for: patterns are for what the operator has named.
+        if let Some(answered) = answered.filter(|name| *name != &*served.model) {
+            let vendor = self.vendor(&served.provider);
+            let found = self
+                .lists
+                .iter()
+                .find_map(|list| list.exact(vendor, answered));
+            if found.is_some() {
+                return found;
+            }
+        }
+        let targets = model.into_iter().flat_map(|model| &model.targets);
+        let target = targets
+            .filter(|it| *it.model == *served.model && *it.provider == *served.provider)
+            .find_map(|target| self.target(target));
+        match target {
+            Some(price) => Some(Arc::clone(price)),
+            None => self.listed(&served.provider, &served.model),
+        }
+    }
+}
+
+impl Table {
+    fn model(&mut self, name: &str) -> &mut Model {
+        self.models.entry(name.into()).or_default()
+    }
+
+    fn vendor<'a>(&'a self, provider: &'a str) -> &'a str {
+        self.vendors.get(provider).map_or(provider, |name| name)
+    }
+
+    fn listed(&self, provider: &str, model: &str) -> Option<Arc<Price>> {
+        let vendor = self.vendor(provider);
+        self.lists.iter().find_map(|list| list.find(vendor, model))
+    }
+
+    fn target<'a>(&self, target: &'a Target) -> Option<&'a Arc<Price>> {
+        let find = || self.listed(&target.provider, &target.model);
+        target.price.get_or_init(find).as_ref()
+    }
+
+    fn targets<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = Option<&'a Arc<Price>>> {
+        model.targets.iter().map(|target| self.target(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cost::Class, ext::Target as To};
+
+    fn price(usd: &str) -> Price {
+        Price::new(usd, "0").expect("a decimal")
+    }
+
+    fn usd(price: Option<Arc<Price>>) -> Option<String> {
+        price.map(|price| price.per(Class::Input).to_string())
+    }
+
+    fn book() -> Prices {
+        let list = PriceList::new()
+            .with("openai", ["gpt", "gpt-2024"], price("1"))
+            .with("openai", ["gpt-2023"], price("2"))
+            .with("azure", ["gpt"], price("3"));
+        Prices::new()
+            .with("own", price("9"))
+            .with_fallbacks("own", ["served"])
+            .with_targets("served", [("a", "gpt"), ("b", "gpt"), ("c", "unknown")])
+            .with_provider("a", "openai")
+            .with_provider("b", "azure")
+            .with_list(list)
+    }
+
+    #[test]
+    fn a_model_is_priced_by_its_name_or_by_who_serves_it() {
+        let book = book();
+        assert_eq!(usd(book.price("own")).as_deref(), Some("9"));
+        assert_eq!(usd(book.price("served")).as_deref(), Some("1"));
+        assert_eq!(usd(book.price("nobody")), None);
+        let all: Vec<_> = book.candidates("own").into_iter().map(usd).collect();
+        let all: Vec<_> = all.iter().map(Option::as_deref).collect();
+        assert_eq!(all, [Some("9"), Some("1"), Some("3"), None]);
+        assert_eq!(book.candidates("nobody"), [None]);
+    }
+
+    #[test]
+    fn the_model_that_answered_is_priced() {
+        let book = book();
+        let answered = |id: &str, provider: &str, model: &str, named| {
+            usd(book.answered(&Served::new(&To::new(provider, model), id), named))
+        };
+        for (id, provider, model, named, price) in [
+            ("own", "a", "gpt", Some("gpt-2023"), Some("9")),
+            ("served", "a", "gpt", None, Some("1")),
+            ("served", "a", "gpt", Some("gpt"), Some("1")),
+            ("served", "a", "gpt", Some("gpt-2023"), Some("2")),
+            ("served", "a", "gpt", Some("whatever"), Some("1")),
+            ("served", "b", "gpt", Some("gpt-2023"), Some("3")),
+            ("served", "c", "unknown", None, None),
+            ("elsewhere", "a", "gpt-2024", None, Some("1")),
+        ] {
+            let found = answered(id, provider, model, named);
+            assert_eq!(found.as_deref(), price, "{id} {provider} {model} {named:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_keeps_what_it_was() {
+        let book = book();
+        let before = book.snapshot().expect("it can change");
+        book.replace(&Prices::new().with("own", price("5")));
+        assert_eq!(usd(before.price("own")).as_deref(), Some("9"));
+        assert_eq!(usd(book.price("own")).as_deref(), Some("5"));
+        assert_eq!(usd(before.price("served")).as_deref(), Some("1"));
+    }
+}
