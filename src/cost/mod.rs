@@ -41,7 +41,12 @@ pub use file::BadPrices;
 pub use future::ResponseFuture;
 pub use layer::{CostLayer, Unpriced};
 pub use ledger::{
-    Denied, Entry, HoldId, Ledger, MemoryHold, MemoryLedger, Mismatch, Most, Statement, What,
+    Denied, Entry, HoldId, Ledger, MemoryHold, MemoryLedger, Mismatch, Most, Statement, StoreError,
+    What,
+};
+#[cfg(feature = "ledger-redb")]
+pub use ledger::{
+    Recovered, Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions,
 };
 pub use list::PriceList;
 pub use price::{Circumstances, Price, When};

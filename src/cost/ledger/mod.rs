@@ -3,10 +3,18 @@ use std::{fmt, future::Future};
 use super::Usd;
 
 mod entry;
+mod fault;
 mod memory;
+#[cfg(feature = "ledger-redb")]
+mod redb;
 
 pub use entry::{Entry, HoldId, Mismatch, Statement, What};
+pub use fault::StoreError;
 pub use memory::{MemoryHold, MemoryLedger};
+#[cfg(feature = "ledger-redb")]
+pub use redb::{
+    Recovered, Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions,
+};
 
 /// Why no hold was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,521 @@
+//! The durable ledger over a disk that loses, tears and refuses writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use redb::{ReadableTable, StorageBackend};
+
+use super::*;
+
+/// A disk in memory, with a cache that a loss of power empties.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<Platter>>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    /// What reads see.
+    cached: Vec<u8>,
+    /// What survives for certain.
+    durable: Vec<u8>,
+    pending: Vec<Pending>,
+    /// Writes and syncs until one fails, and how many fail then.
+    fails_in: Option<(u32, u32)>,
+    dead: bool,
+    syncs: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Pending {
+    Write(u64, Vec<u8>),
+    Length(u64),
+}
+
+impl Pending {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => bytes.resize(at(*length), 0),
+            Self::Write(offset, data) => {
+                let end = at(*offset) + data.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[at(*offset)..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+fn at(offset: u64) -> usize {
+    usize::try_from(offset).expect("a small disk")
+}
+
+impl Disk {
+    fn lock(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().expect("not poisoned")
+    }
+
+    /// Switches it off: nothing is read or written any more.
+    fn kill(&self) {
+        self.lock().dead = true;
+    }
+
+    /// The disk after a loss of power: of what was not synced, writes are there, lost, or torn at
+    /// a sector's border, in any combination.
+    fn after_loss(&self, dice: &mut Dice) -> Self {
+        let old = self.lock();
+        let mut bytes = old.durable.clone();
+        for pending in &old.pending {
+            match dice.below(3) {
+                0 => {}
+                1 => pending.apply(&mut bytes),
+                _ => match pending {
+                    Pending::Length(_) => {}
+                    Pending::Write(offset, data) => {
+                        for (n, sector) in data.chunks(512).enumerate() {
+                            if dice.below(2) == 0 {
+                                let offset = offset + 512 * n as u64;
+                                Pending::Write(offset, sector.to_vec()).apply(&mut bytes);
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        Self(Arc::new(Mutex::new(Platter {
+            cached: bytes.clone(),
+            durable: bytes,
+            ..Platter::default()
+        })))
+    }
+
+    fn open(&self, options: RedbOptions) -> Result<RedbLedger, StoreError> {
+        let disk = self.clone();
+        let open = move || {
+            Database::builder()
+                .create_with_backend(disk.clone())
+                .map_err(|error| StoreError::new("opening the ledger's file", error))
+        };
+        options.open_by(Box::new(open))
+    }
+}
+
+impl Platter {
+    fn works(&mut self) -> Result<(), io::Error> {
+        let failed = || Err(io::Error::other("a bad disk"));
+        if self.dead {
+            return failed();
+        }
+        match &mut self.fails_in {
+            None => Ok(()),
+            Some((0, 0)) => {
+                self.fails_in = None;
+                Ok(())
+            }
+            Some((0, times)) => {
+                *times -= 1;
+                failed()
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64, io::Error> {
+        let platter = self.lock();
+        if platter.dead {
+            return Err(io::Error::other("off"));
+        }
+        Ok(platter.cached.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let platter = self.lock();
+        let end = at(offset) + out.len();
+        if platter.dead || platter.cached.len() < end {
+            return Err(io::Error::other("off"));
+        }
+        out.copy_from_slice(&platter.cached[at(offset)..end]);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), io::Error> {
+        let mut platter = self.lock();
+        platter.works()?;
+        let pending = Pending::Length(length);
+        pending.apply(&mut platter.cached);
+        platter.pending.push(pending);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        let platter = &mut *self.lock();
+        platter.works()?;
+        platter.syncs += 1;
+        for pending in platter.pending.drain(..) {
+            pending.apply(&mut platter.durable);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        let mut platter = self.lock();
+        platter.works()?;
+        let pending = Pending::Write(offset, data.to_vec());
+        pending.apply(&mut platter.cached);
+        platter.pending.push(pending);
+        Ok(())
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % n
+    }
+}
+
+const fn usd(pico: i128) -> Usd {
+    Usd::from_pico(pico)
+}
+
+fn options() -> RedbOptions {
+    let mut options = RedbOptions::new("unused");
+    options.last_tries = 0;
+    options
+}
+
+/// Every book agrees, and what is in memory is what is in the file.
+#[track_caller]
+fn agrees(ledger: &RedbLedger) {
+    assert_eq!(ledger.reconcile().expect("readable"), []);
+    let mut counted: BTreeMap<Arc<str>, Statement> = BTreeMap::new();
+    for entry in ledger.entries(0, usize::MAX).expect("readable") {
+        counted.entry(entry.account).or_default().apply(&entry.what);
+    }
+    for (account, counted) in counted {
+        assert_eq!(ledger.statement(&account), counted, "{account}");
+    }
+}
+
+fn ids(ledger: &RedbLedger, ended: bool) -> BTreeSet<HoldId> {
+    let entries = ledger.entries(0, usize::MAX).expect("readable");
+    let wanted = entries.into_iter().filter(|entry| match entry.what {
+        What::Held { .. } => !ended,
+        What::Settled { .. } => ended,
+        _ => false,
+    });
+    wanted.filter_map(|entry| entry.what.hold()).collect()
+}
+
+#[tokio::test]
+async fn accounts_come_back_from_the_file() {
+    let disk = Disk::default();
+    let ledger = disk.open(options()).expect("opens");
+    assert!(ledger.grant("a", usd(10), "first").await.expect("written"));
+    assert!(!ledger.grant("a", usd(99), "first").await.expect("written"));
+    let hold = ledger.hold("a", usd(6).into()).await.expect("enough");
+    assert_eq!(
+        ledger.hold("a", usd(5).into()).await.expect_err("too much"),
+        Denied::Insufficient
+    );
+    assert_eq!(ledger.settle(hold, usd(4)), usd(4));
+    let mut hold = ledger.hold("a", usd(3).into()).await.expect("enough");
+    ledger.extend(&mut hold, usd(2)).await.expect("enough");
+    assert_eq!(
+        ledger.extend(&mut hold, usd(2)).await,
+        Err(Denied::Insufficient)
+    );
+    assert_eq!(hold.amount(), usd(5));
+    drop(hold);
+    let before = ledger.statement("a");
+    assert_eq!((before.balance(), before.held), (Some(usd(6)), Usd::ZERO));
+    ledger.flush().await.expect("written");
+    agrees(&ledger);
+    drop(ledger);
+    let again = disk.open(options()).expect("opens");
+    assert_eq!(again.statement("a"), before);
+    assert_eq!(again.recovered(), []);
+    agrees(&again);
+    let kinds: Vec<_> = again.entries_of("a", 0, 100).expect("readable");
+    assert_eq!(kinds.len(), 6, "{kinds:#?}");
+    assert_eq!(again.entries_of("b", 0, 100).expect("readable"), []);
+    assert_eq!(again.entries(4, 1).expect("readable")[0].number, 5);
+}
+
+#[tokio::test]
+async fn many_bookings_share_a_sync() {
+    let disk = Disk::default();
+    let ledger = disk.open(options()).expect("opens");
+    ledger
+        .grant("a", usd(1000), "first")
+        .await
+        .expect("written");
+    let before = disk.lock().syncs;
+    let holds = (0..100).map(|_| ledger.hold("a", usd(1).into()));
+    let holds = futures_util::future::join_all(holds).await;
+    assert!(holds.iter().all(Result::is_ok));
+    assert!(disk.lock().syncs - before <= 4, "one or two, not a hundred");
+    drop(holds);
+    ledger.flush().await.expect("written");
+    agrees(&ledger);
+}
+
+#[tokio::test]
+async fn open_holds_of_a_crash_are_voided_or_charged() {
+    for (recovery, charged) in [(Recovery::Void, 0), (Recovery::Charge, 6)] {
+        let disk = Disk::default();
+        let ledger = disk.open(options()).expect("opens");
+        ledger.grant("a", usd(10), "first").await.expect("written");
+        let hold = ledger.hold("a", usd(6).into()).await.expect("enough");
+        let id = hold.id();
+        disk.kill();
+        drop((hold, ledger));
+        let disk = disk.after_loss(&mut Dice(7));
+        let ledger = disk.open(options().recovery(recovery)).expect("opens");
+        let expected = Recovered {
+            hold: id,
+            account: "a".into(),
+            held: usd(6),
+            charged: usd(charged),
+        };
+        assert_eq!(ledger.recovered(), [expected]);
+        let end = ledger.statement("a");
+        assert_eq!((end.held, end.spent), (Usd::ZERO, usd(charged)));
+        agrees(&ledger);
+        // Ids are not given twice.
+        let hold = ledger.hold("a", usd(1).into()).await.expect("enough");
+        assert!(hold.id() > id);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_settled_once_by_its_id() {
+    let ledger = Disk::default().open(options()).expect("opens");
+    ledger.grant("a", usd(10), "first").await.expect("written");
+    let hold = ledger.hold("a", usd(6).into()).await.expect("enough");
+    let id = hold.id();
+    assert_eq!(ledger.settle_id("a", id, usd(2)), Some(usd(2)));
+    assert_eq!(ledger.settle_id("a", id, usd(2)), None);
+    assert_eq!(ledger.settle(hold, usd(5)), Usd::ZERO);
+    ledger.flush().await.expect("written");
+    assert_eq!(ledger.statement("a").spent, usd(2));
+    agrees(&ledger);
+}
+
+#[tokio::test]
+async fn a_dropped_hold_holds_nothing_whenever_it_is_dropped() {
+    let ledger = Disk::default().open(options().max_open(2)).expect("opens");
+    ledger.grant("a", usd(10), "first").await.expect("written");
+    for _ in 0..50 {
+        drop(ledger.hold("a", usd(6).into()));
+        let mut future = Box::pin(ledger.hold("a", usd(6).into()));
+        let _ = futures_util::poll!(&mut future);
+        drop(future);
+        ledger.flush().await.expect("written");
+    }
+    let held = ledger.hold("a", usd(6).into()).await.expect("all is back");
+    drop(held);
+    ledger.flush().await.expect("written");
+    agrees(&ledger);
+}
+
+#[tokio::test]
+async fn more_holds_than_there_are_places_are_denied() {
+    let ledger = Disk::default().open(options().max_open(2)).expect("opens");
+    let first = ledger.hold("a", usd(1).into()).await.expect("unlimited");
+    let second = ledger.hold("a", usd(0).into()).await.expect("unlimited");
+    let third = ledger.hold("a", usd(1).into()).await;
+    assert_eq!(third.expect_err("full"), Denied::Unavailable);
+    ledger.settle(second, usd(5));
+    ledger.flush().await.expect("written");
+    drop(ledger.hold("a", usd(1).into()).await.expect("one again"));
+    drop(first);
+    ledger.flush().await.expect("written");
+    assert_eq!(ledger.statement("a").spent, usd(5));
+    agrees(&ledger);
+}
+
+#[tokio::test]
+async fn pruned_entries_are_kept_as_their_sum() {
+    let disk = Disk::default();
+    let ledger = disk.open(options()).expect("opens");
+    ledger
+        .grant("a", usd(1000), "first")
+        .await
+        .expect("written");
+    let open = ledger.hold("a", usd(7).into()).await.expect("enough");
+    for _ in 0..50 {
+        let hold = ledger.hold("a", usd(2).into()).await.expect("enough");
+        ledger.settle(hold, usd(1));
+    }
+    ledger.flush().await.expect("written");
+    assert_eq!(ledger.prune(10).await.expect("written"), 92);
+    assert_eq!(ledger.entries(0, 1000).expect("readable").len(), 10);
+    assert_eq!(ledger.reconcile().expect("readable"), []);
+    ledger.settle(open, usd(7));
+    ledger.compact().await.expect("written");
+    ledger.flush().await.expect("written");
+    drop(ledger);
+    let again = disk.open(options()).expect("opens");
+    assert_eq!(again.reconcile().expect("readable"), []);
+    assert_eq!(again.statement("a").spent, usd(57));
+    assert!(!again.grant("a", usd(1), "first").await.expect("written"));
+}
+
+#[tokio::test]
+async fn a_changed_entry_is_found() {
+    let disk = Disk::default();
+    let ledger = disk.open(options()).expect("opens");
+    for n in 0..5 {
+        let reference = format!("invoice {n}");
+        ledger
+            .grant("a", usd(10), &reference)
+            .await
+            .expect("written");
+    }
+    drop(ledger);
+    // Somebody with the file in hand: the amount of the third is raised, sums and all.
+    {
+        let db = Database::builder()
+            .create_with_backend(disk.clone())
+            .expect("opens");
+        let durable = file::load(&db).expect("readable");
+        assert_eq!(durable.head, 5);
+        let txn = db.begin_write().expect("begins");
+        let entries: redb::TableDefinition<'_, u64, &[u8]> = redb::TableDefinition::new("entries");
+        {
+            let mut table = txn.open_table(entries).expect("a table");
+            let mut bytes = table.get(3).expect("read").expect("there").value().to_vec();
+            let amount = bytes
+                .windows(16)
+                .position(|it| it == 10_i128.to_le_bytes())
+                .expect("an amount");
+            bytes[amount] = 11;
+            table.insert(3, &bytes[..]).expect("written");
+        }
+        txn.commit().expect("written");
+    }
+    let ledger = disk.open(options()).expect("opens");
+    let found = ledger.reconcile().expect("readable");
+    assert!(found.contains(&Mismatch::Chain { number: 3 }), "{found:?}");
+}
+
+/// Nothing that was acknowledged is missing after power was lost, whatever became of writes that
+/// were not synced.
+#[tokio::test]
+async fn what_is_acknowledged_survives_torn_and_lost_writes() {
+    let rounds = std::env::var("LEDGER_LOSSES").map_or(40_usize, |n| n.parse().expect("a number"));
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut disk = Disk::default();
+    let (mut held, mut ended, mut granted) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let (mut all_held, mut all_ended) = (0, 0);
+    for round in 0..rounds {
+        if round % 40 == 0 {
+            // Another one before its book gets long.
+            disk = Disk::default();
+            all_held += held.len();
+            all_ended += ended.len();
+            (held, ended, granted) = (BTreeSet::new(), BTreeSet::new(), 0);
+        }
+        let ledger = disk.open(options()).unwrap_or_else(|error| {
+            panic!("round {round}: {error:?}");
+        });
+        agrees(&ledger);
+        assert_eq!(ledger.statement("a").held, Usd::ZERO);
+        assert!(ids(&ledger, false).is_superset(&held), "round {round}");
+        assert!(ids(&ledger, true).is_superset(&ended), "round {round}");
+        assert!(ledger.statement("a").granted.unwrap_or_default() >= usd(granted));
+        let mut open = Vec::new();
+        for step in 0..dice.below(12) {
+            match dice.below(4) {
+                0 => {
+                    let reference = format!("{round}.{step}");
+                    if ledger.grant("a", usd(100), &reference).await.is_ok() {
+                        granted += 100;
+                    }
+                }
+                1 => {
+                    if let Some(hold) = open.pop() {
+                        let hold: RedbHold = hold;
+                        let id = hold.id();
+                        ledger.settle(hold, usd(3));
+                        if ledger.flush().await.is_ok() {
+                            ended.insert(id);
+                        }
+                    }
+                }
+                _ => {
+                    if let Ok(hold) = ledger.hold("a", usd(5).into()).await {
+                        held.insert(hold.id());
+                        open.push(hold);
+                    }
+                }
+            }
+        }
+        // Power goes while a last batch is on its way.
+        let last = ledger.hold("a", usd(5).into());
+        disk.lock().fails_in = Some((u32::try_from(dice.below(30)).expect("small"), u32::MAX));
+        let _ = futures_util::future::join_all([last]).await;
+        disk.kill();
+        drop((open, ledger));
+        disk = disk.after_loss(&mut dice);
+    }
+    let (held, ended) = (all_held + held.len(), all_ended + ended.len());
+    assert!(held > rounds / 2 && ended > rounds / 20, "{held} {ended}");
+}
+
+/// A disk that fails for a while: no hold is given, no charge is lost, and it goes on afterwards.
+#[tokio::test]
+async fn a_disk_that_fails_for_a_while_loses_nothing() {
+    for fails_at in 0..40 {
+        let disk = Disk::default();
+        let ledger = disk.open(options()).expect("opens");
+        ledger
+            .grant("a", usd(1000), "first")
+            .await
+            .expect("written");
+        let hold = ledger.hold("a", usd(10).into()).await.expect("enough");
+        let mut larger = ledger.hold("a", usd(10).into()).await.expect("enough");
+        disk.lock().fails_in = Some((fails_at, 3));
+        assert_eq!(ledger.settle(hold, usd(7)), usd(7));
+        let mut given = 0;
+        let extended = ledger.extend(&mut larger, usd(10));
+        let holds = (0..5).map(|_| ledger.hold("a", usd(1).into()));
+        let (holds, extended) =
+            futures_util::future::join(futures_util::future::join_all(holds), extended).await;
+        for hold in holds {
+            match hold {
+                Ok(hold) => {
+                    given += 1;
+                    ledger.settle(hold, usd(1));
+                }
+                Err(denied) => assert_eq!(denied, Denied::Unavailable),
+            }
+        }
+        let charge = if extended.is_ok() { 20 } else { 10 };
+        assert_eq!(ledger.settle(larger, usd(charge)), usd(charge));
+        // It is well again some time later: the grant says so.
+        while ledger.grant("a", usd(1), "second").await.is_err() {}
+        while ledger.flush().await.is_err() {}
+        let end = ledger.statement("a");
+        assert_eq!(end.granted, Some(usd(1001)), "{fails_at}");
+        assert_eq!(end.held, Usd::ZERO, "{fails_at}");
+        assert_eq!(end.spent, usd(7 + given + charge), "{fails_at}");
+        agrees(&ledger);
+        disk.lock().fails_in = None;
+        drop(ledger);
+        let again = disk.open(options()).expect("opens");
+        assert_eq!(again.statement("a"), end, "{fails_at}");
+    }
+}
