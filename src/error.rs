@@ -14,6 +14,8 @@
 //! assert_eq!(error.status(&Dialect::strict()), 422);
 //! ```
 
+pub(crate) mod upstream;
+
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;

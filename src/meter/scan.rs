@@ -192,9 +192,6 @@ impl Scanner {
 }
 
 fn cut() -> Error {
-    failed("The stream ended before the answer was finished.")
-}
-
-fn failed(message: &'static str) -> Error {
+    let message = "The stream ended before the answer was finished.";
     Error::new(Kind::BadUpstream, message).with_class(Class::Transient)
 }

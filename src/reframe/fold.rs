@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, mem};
 use bytes::{BufMut, Bytes};
 use serde_json::{Map, Value, json};
 
-use super::{config::Config, machine::Machine, whole::nonsense};
+use super::{config::Config, fault::nonsense, machine::Machine};
 use crate::{
     dialect::Dialect,
     error::{Error, Kind},

@@ -16,12 +16,13 @@ use super::{
     body::{ResponseBody, broken, too_late},
     clock::{Clock, Due},
     config::Config,
+    fault::nonsense,
     fold::{self, Folder},
     layer::Settings,
     machine::Machine,
     read::Reader,
     service::Asked,
-    whole::{self, nonsense},
+    whole,
 };
 use crate::{
     body::{BoxError, Full},

@@ -12,7 +12,7 @@ use super::{
     whole,
 };
 use crate::{
-    error::{Class, Error, Kind},
+    error::{Class, Error, Kind, upstream},
     meter::{Outcome, Tally},
     sse::{AtEnd, Decoder, Found, Limits, Place},
 };
@@ -168,7 +168,7 @@ impl Machine {
         })?;
         match self.decoder.name(found) {
             b"" | b"message" => {}
-            b"error" => return Err(fault::upstream(text)),
+            b"error" => return Err(upstream::in_stream(text)),
             // Events of a kind of their own are no chunks, unless they look like one.
             _ if !text.contains("\"choices\"") => return Ok(()),
             _ => {}
@@ -274,9 +274,15 @@ impl Sink {
         whole: Option<Range<usize>>,
     ) -> Result<(), Error> {
         self.events += 1;
-        let seen = reader.read(text, Form::Chunk)?;
-        if let Some(at) = seen.error {
-            return Err(fault::upstream(&text[at]));
+        let seen = match reader.read(text, Form::Chunk) {
+            // Some put their error into an array.
+            Err(_) if text.trim_start().starts_with("[{\"error\"") => {
+                return Err(upstream::in_stream(text));
+            }
+            seen => seen?,
+        };
+        if seen.failed {
+            return Err(upstream::in_stream(text));
         }
         reader.tally.relayed(seen.content);
         self.learn(reader, text, &seen);

@@ -34,8 +34,8 @@ pub(super) enum Form {
 /// What was found in one text.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// A top-level `error` that is not null: its value.
-    pub(super) error: Option<Range<usize>>,
+    /// It says that the answer has failed.
+    pub(super) failed: bool,
     /// The top-level `usage`, null or not: its value.
     pub(super) usage_at: Option<Range<usize>>,
     /// Usage was stated, wherever.
@@ -65,7 +65,7 @@ impl Seen {
 
     /// Whether the like of this text, with another word, would do the same.
     pub(super) fn is_steady(&self) -> bool {
-        self.words == 1 && !(self.changed || self.usage || self.finish || self.error.is_some())
+        self.words == 1 && !(self.changed || self.usage || self.finish || self.failed)
     }
 }
 
@@ -264,6 +264,8 @@ impl Reader {
         c.object()?;
         let mut object = Object::new(c.at());
         let [mut id, mut name, mut created, mut model, mut choices] = [false; 5];
+        // Some errors are flat objects, without a member that says so.
+        let mut said = false;
         while let Some(key) = c.key()? {
             let start = key.range().start - 1;
             object.key(start, &mut self.edits);
@@ -320,10 +322,12 @@ impl Reader {
                     }
                 }
                 (b"error", kind) => {
-                    let at = c.skip()?;
-                    if kind != Type::Null {
-                        seen.error = Some(at);
-                    }
+                    c.skip()?;
+                    seen.failed |= kind != Type::Null;
+                }
+                (b"message" | b"detail", kind) => {
+                    c.skip()?;
+                    said |= kind != Type::Null;
                 }
                 (b"service_tier", Type::String) if !self.tier_told => {
                     self.tell_tier(&c.string()?.cow());
@@ -345,6 +349,7 @@ impl Reader {
         }
         c.end()?;
         object.close(&mut self.edits);
+        seen.failed |= said && seen.choices.is_none() && seen.usage_at.is_none();
         if !(id && name && created && model && choices) {
             let has = [id, name, created, model, choices];
             self.add_missing(form, &has, &mut object);
@@ -520,9 +525,7 @@ impl Reader {
             if canonical != Some("null") {
                 self.choices[at].finished = true;
                 seen.finish = true;
-                if reason == b"error" && seen.error.is_none() {
-                    seen.error = Some(0..0);
-                }
+                seen.failed |= reason == b"error";
             }
         }
         Ok(())

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::{
-    fault,
+    fault::nonsense,
     read::{Form, Reader},
 };
 use crate::{
-    error::{Class, Error, Kind},
+    error::{Error, upstream},
     meter::Outcome,
     wire::Usage,
 };
@@ -30,8 +30,8 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     let text = std::str::from_utf8(&body)
         .map_err(|_| nonsense("The provider sent an answer that is not UTF-8."))?;
     let seen = reader.read(text, Form::Whole)?;
-    if let Some(at) = seen.error {
-        return Err(fault::upstream(&text[at]));
+    if seen.failed {
+        return Err(upstream::in_stream(text));
     }
     if !reader.has_begun() {
         return Err(nonsense("The provider sent an answer without choices."));
@@ -80,8 +80,4 @@ pub(super) fn spell(usage: &Usage) -> String {
         usage.output,
         usage.total()
     )
-}
-
-pub(super) fn nonsense(message: &'static str) -> Error {
-    Error::new(Kind::BadUpstream, message).with_class(Class::Transient)
 }

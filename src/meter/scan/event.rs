@@ -1,8 +1,8 @@
 //! One chunk of a stream or one whole answer, looked at for what it says of itself.
 
-use super::{Tally, failed};
+use super::Tally;
 use crate::{
-    error::Error,
+    error::{Error, upstream},
     wire::{
         Counting, Usage,
         json::{Cursor, Fault, Type},
@@ -63,10 +63,9 @@ impl Answer {
         form: Form,
         tally: &Tally,
     ) -> Result<(), Error> {
-        let failed = || failed("The provider ended the stream with an error.");
         match name {
             b"" | b"message" => {}
-            b"error" => return Err(failed()),
+            b"error" => return Err(upstream::in_stream(text)),
             _ if text.contains("\"choices\"") => {}
             _ => return Ok(()),
         }
@@ -76,13 +75,15 @@ impl Answer {
             tally.relayed(seen.content);
         }
         if seen.failed {
-            return Err(failed());
+            return Err(upstream::in_stream(text));
         }
         Ok(())
     }
 
     fn top(&mut self, text: &str, form: Form, seen: &mut Seen, tally: &Tally) -> Result<(), Fault> {
         let c = &mut Cursor::new(text);
+        // Some errors are flat objects, without a member that says so.
+        let (mut said, mut answers) = (false, false);
         c.object()?;
         while let Some(key) = c.key()? {
             match (key.bytes(), c.peek()?) {
@@ -92,8 +93,18 @@ impl Answer {
                         tally.record_model(&*model.cow());
                     }
                 }
-                (b"choices", Type::Array) => self.choices(c, form, seen, tally)?,
-                (b"usage", _) => self.usage(c, tally)?,
+                (b"choices", Type::Array) => {
+                    answers = true;
+                    self.choices(c, form, seen, tally)?;
+                }
+                (b"usage", _) => {
+                    answers = true;
+                    self.usage(c, tally)?;
+                }
+                (b"message" | b"detail", kind) => {
+                    c.skip()?;
+                    said |= kind != Type::Null;
+                }
                 (b"x_groq", Type::Object) => {
                     c.object()?;
                     while let Some(key) = c.key()? {
@@ -110,7 +121,9 @@ impl Answer {
                 _ => c.skip().map(drop)?,
             }
         }
-        c.end()
+        c.end()?;
+        seen.failed |= said && !answers;
+        Ok(())
     }
 
     fn usage(&self, c: &mut Cursor<'_>, tally: &Tally) -> Result<(), Fault> {

@@ -446,11 +446,11 @@ fn a_broken_stream_ends_with_one_error() {
         (events(&["[1]"]), "not valid JSON"),
         (
             events(&[r#"{"error":{"message":"secret","code":429}}"#]),
-            "limits our rate",
+            "rate limit is reached",
         ),
         (
             events(&[r#"{"error":"secret","choices":[]}"#]),
-            "ended the stream with an error",
+            "failed to answer",
         ),
         (
             format!(
@@ -461,8 +461,20 @@ fn a_broken_stream_ends_with_one_error() {
         ),
         (
             events(&[&chunk(r#"{"index":0,"delta":{},"finish_reason":"error"}"#)]),
-            "ended the stream with an error",
+            "failed to answer",
         ),
+        (
+            events(&[
+                r#"{"error":{"message":"`n` is wrong, says sk-secret123","type":"invalid_request_error","param":"n"}}"#,
+            ]),
+            "`n` is wrong, says […]",
+        ),
+        (
+            events(&[r#"{"object":"error","message":"too long for me","code":400}"#]),
+            "too long for me",
+        ),
+        (events(&[r#"[{"error":{"code":503}}]"#]), "overloaded"),
+        (events(&[r#"{"detail":"secret"}"#]), "failed to answer"),
         (
             events(&[&chunk(r#"{"index":1,"delta":{}}"#), &finished]),
             "before the answer was finished",

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::{
-    error::{Class, Error, Kind},
+    error::{Class, Error, Kind, upstream},
     sse::Event,
 };
 
@@ -26,11 +26,8 @@ pub(crate) fn look(event: &Event) -> Look {
         let error = Error::new(Kind::BadUpstream, "the upstream sent what is no JSON");
         return Look::Broken(error.with_class(Class::Transient));
     };
-    if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-        return Look::Broken(fault(error));
-    }
-    if event.name() == Some("error") {
-        return Look::Broken(fault(&value));
+    if event.name() == Some("error") || value.get("error").is_some_and(|error| !error.is_null()) {
+        return Look::Broken(upstream::in_stream(&event.text()));
     }
     let choices = value.get("choices").and_then(Value::as_array);
     let begun = choices.into_iter().flatten().any(|choice| {
@@ -59,46 +56,6 @@ fn speaks(delta: &Value) -> bool {
     members
         .into_iter()
         .any(|(name, value)| name != "role" && says(value))
-}
-
-/// The error of a stream that says it failed, by its code or type. Its text stays with the operator.
-fn fault(error: &Value) -> Error {
-    let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-    let number = ["code", "status_code"].iter().find_map(|name| {
-        error
-            .get(name)?
-            .as_u64()
-            .or_else(|| error.get(name)?.as_str()?.parse().ok())
-    });
-    let words = format!("{} {}", text("code"), text("type"));
-    let has = |word: &str| words.contains(word);
-    let made = |kind, class, message| Error::new(kind, message).with_class(class);
-    let error = if has("context_length") {
-        let message = "the messages are too long for the model";
-        made(Kind::Format, Class::ContextLength, message).with_code("context_length_exceeded")
-    } else if number == Some(429) || has("rate_limit") {
-        made(
-            Kind::RateLimit,
-            Class::RateLimit,
-            "the upstream's rate limit is reached",
-        )
-        .with_code("upstream_rate_limited")
-    } else if matches!(number, Some(503 | 529)) || has("overloaded") || has("slow_down") {
-        made(
-            Kind::Overloaded,
-            Class::Overload,
-            "the upstream is overloaded",
-        )
-    } else if matches!(number, Some(408 | 504 | 524)) || has("timeout") {
-        made(
-            Kind::UpstreamTimeout,
-            Class::Transient,
-            "the upstream took too long",
-        )
-    } else {
-        made(Kind::BadUpstream, Class::Transient, "the upstream failed")
-    };
-    error.with_source(words)
 }
 
 #[cfg(test)]
