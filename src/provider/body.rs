@@ -95,8 +95,6 @@ fn decoder(framing: Framing) -> Box<dyn Decode + Send> {
         Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
         #[cfg(feature = "bedrock")]
         Framing::AwsEventStream => Box::new(sse::aws::Decoder::new()),
-        #[cfg(not(feature = "bedrock"))]
-        Framing::AwsEventStream => Box::new(sse::Decoder::new()),
     }
 }
 

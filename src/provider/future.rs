@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     Body, Notes, RateHeaders, Translate,
     service::{Config, unreachable},
-    translate::Asked,
+    translate::{Asked, Framing, TranslateStream},
 };
 use crate::{
     body::{BoxError, Full},
@@ -165,10 +165,11 @@ where
                     },
                     Ok(response) => {
                         let (head, body) = response.into_parts();
-                        if head.status.is_success() && this.asked.stream && is_stream(&head.headers)
-                        {
+                        if head.status.is_success() && this.asked.stream {
                             let state = this.config.translate.stream(this.asked);
-                            return Poll::Ready(stream(&head, body, state));
+                            if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
+                                return Poll::Ready(stream(&head, body, state));
+                            }
                         }
                         State::Collecting {
                             head: Some(head),
@@ -239,19 +240,21 @@ where
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-fn is_stream(headers: &HeaderMap) -> bool {
+fn is_stream(headers: &HeaderMap, framing: Option<Framing>) -> bool {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     // Some servers send a stream with no content type at all; JSON and HTML are never one.
     kind.is_none_or(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
+        let array = framing == Some(Framing::JsonArray);
         [
             "text/event-stream",
             "application/x-ndjson",
             "application/vnd.amazon.eventstream",
         ]
         .iter()
+        .chain(array.then_some(&"application/json"))
         .any(|stream| kind.eq_ignore_ascii_case(stream))
     })
 }

@@ -27,7 +27,11 @@ pub(crate) const AGENT: &str = concat!("tower-completions/", env!("CARGO_PKG_VER
 
 pub mod anthropic;
 pub mod azure;
+#[cfg(feature = "bedrock")]
+pub mod bedrock;
 mod body;
+#[cfg(feature = "bedrock")]
+mod chunk;
 #[cfg(feature = "client")]
 pub mod client;
 /// Secrets, and the headers they travel in.
@@ -39,6 +43,8 @@ pub mod openai;
 mod service;
 mod support;
 mod translate;
+#[cfg(feature = "bedrock")]
+mod whole;
 
 pub use body::Body;
 pub use credential::Secret;

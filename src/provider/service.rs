@@ -21,7 +21,8 @@ use crate::{
 ///
 /// `C` is any `Service<http::Request<Full>>` that answers with a body of [`Bytes`]: the client of
 /// the feature `client`, an in-memory mock, the application's own. Every failure is a response with
-/// an [`Error`] in its extensions, whose [`Class`] a router acts on. Of the client's headers none
+/// an [`Error`] in its extensions, whose [`Class`] a router acts on; a client that fails with such an
+/// `Error` of its own is taken at its word. Of the client's headers none
 /// travels upstream; of the upstream's, only its limits come back, as [`RateHeaders`](super::RateHeaders)
 /// in the extensions. Dropping the future or the body drops the upstream's connection with it.
 pub struct Provider<C, T> {
@@ -166,8 +167,12 @@ impl<T: Translate> Config<T> {
     }
 }
 
-/// The failure to reach an upstream at all.
+/// The failure to reach an upstream at all, unless the client says itself what it is.
 pub(super) fn unreachable(source: impl Into<BoxError>) -> Error {
+    let source = match source.into().downcast::<Error>() {
+        Ok(own) => return *own,
+        Err(source) => source,
+    };
     Error::new(Kind::BadUpstream, "The upstream could not be reached.")
         .with_code("upstream_unreachable")
         .with_class(Class::Transient)

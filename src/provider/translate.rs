@@ -1,4 +1,7 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
@@ -11,11 +14,12 @@ use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::Usage};
 #[non_exhaustive]
 pub struct Asked {
     /// The model's name at the provider.
-    pub model: std::sync::Arc<str>,
+    pub model: Arc<str>,
     /// Whether the client wants a stream.
     pub stream: bool,
     /// When it was asked, in seconds since 1970: the `created` of an answer that has no time of its own.
     pub created: u64,
+    id: OnceLock<Arc<str>>,
 }
 
 impl Asked {
@@ -23,12 +27,19 @@ impl Asked {
     #[must_use]
     pub fn new(chat: &Chat, target: &Target) -> Self {
         Self {
-            model: std::sync::Arc::clone(&target.model),
+            model: Arc::clone(&target.model),
             stream: chat.stream(),
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
+            id: OnceLock::new(),
         }
+    }
+
+    /// An id for an answer that has none of its own: `chatcmpl-…`, the same at every call.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id.get_or_init(|| crate::id::completion().into())
     }
 }
 
@@ -68,6 +79,7 @@ pub enum Framing {
     /// One JSON array whose elements come one by one.
     JsonArray,
     /// AWS's binary event stream.
+    #[cfg(feature = "bedrock")]
     AwsEventStream,
 }
 

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Error, Event, Input, Limits, event::Span};
 
@@ -201,6 +201,63 @@ impl Decoder {
     }
 }
 
+/// Writes one message, as a service does: for fakes and tests.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use tower_completions::sse::aws::{Decoder, Kind, write_message};
+///
+/// let mut out = BytesMut::new();
+/// write_message(&mut out, Kind::Event, "messageStart", br#"{"role":"assistant"}"#);
+/// let mut decoder = Decoder::new();
+/// decoder.push(out.freeze());
+/// let event = decoder.next().expect("whole")?;
+/// assert_eq!(event.name(), Some("messageStart"));
+/// # Ok::<(), tower_completions::sse::Error>(())
+/// ```
+///
+/// # Panics
+/// A name or a message of more than 64 KiB, a payload of more than 4 GiB.
+pub fn write_message(out: &mut BytesMut, kind: Kind, name: &str, payload: &[u8]) {
+    const SHORT: &str = "names and messages are short";
+    let mut headers = BytesMut::new();
+    let mut header = |name: &str, value: &[u8]| {
+        headers.put_u8(u8::try_from(name.len()).expect(SHORT));
+        headers.put_slice(name.as_bytes());
+        headers.put_u8(7);
+        headers.put_u16(u16::try_from(value.len()).expect(SHORT));
+        headers.put_slice(value);
+    };
+    let mut body = payload;
+    match kind {
+        Kind::Event => {
+            header(":event-type", name.as_bytes());
+            header(":content-type", b"application/json");
+            header(":message-type", b"event");
+        }
+        Kind::Exception => {
+            header(":exception-type", name.as_bytes());
+            header(":content-type", b"application/json");
+            header(":message-type", b"exception");
+        }
+        Kind::Error => {
+            header(":error-code", name.as_bytes());
+            header(":error-message", payload);
+            header(":message-type", b"error");
+            body = b"";
+        }
+    }
+    let mut frame = BytesMut::with_capacity(PRELUDE + headers.len() + body.len() + 4);
+    let total = PRELUDE + headers.len() + body.len() + 4;
+    frame.put_u32(u32::try_from(total).expect("less than 4 GiB"));
+    frame.put_u32(u32::try_from(headers.len()).expect(SHORT));
+    frame.put_u32(crc32fast::hash(&frame));
+    frame.put_slice(&headers);
+    frame.put_slice(body);
+    frame.put_u32(crc32fast::hash(&frame));
+    out.put_slice(&frame);
+}
+
 /// The first four bytes, of which there are at least so many.
 fn word(bytes: &[u8]) -> u32 {
     bytes
@@ -214,11 +271,26 @@ fn message(frame: &Bytes) -> Result<Message, Error> {
     let mut kind = None;
     let mut named = [Span::default(); 3];
     let mut message = Span::default();
+    let mut seen = 0_u8;
     let mut at = PRELUDE;
     while at < headers {
         let (name, value, next) = header(&frame[..headers], at)
             .ok_or(Error::Format("a message with readable headers"))?;
         at = next;
+        const NAMES: [&[u8]; 5] = [
+            b":message-type",
+            b":event-type",
+            b":exception-type",
+            b":error-code",
+            b":error-message",
+        ];
+        if let Some(nth) = NAMES.iter().position(|known| *known == name) {
+            // The second of a name would decide what the first one said.
+            if seen & 1 << nth != 0 {
+                return Err(Error::Format("a message whose headers have a name each"));
+            }
+            seen |= 1 << nth;
+        }
         let Some(value) = value else { continue };
         match name {
             b":message-type" => {

@@ -90,7 +90,7 @@ fn elements_of_an_array() {
 
 #[cfg(feature = "bedrock")]
 mod aws {
-    use super::super::aws::{Decoder, Kind};
+    use super::super::aws::{Decoder, Kind, write_message};
     use super::{Bytes, Error, Limits, check, decode};
 
     fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
@@ -160,6 +160,31 @@ mod aws {
             &[event.clone(), event].concat(),
             &[Ok("{}"), Ok("{}")],
         );
+    }
+
+    #[test]
+    fn a_header_given_twice_is_refused() {
+        let twice = frame(&[(":event-type", "a"), (":event-type", "b")], "{}");
+        let read = decode(Decoder::new(), &[&twice]);
+        assert!(matches!(read[..], [Err(Error::Format(_))]), "{read:?}");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (kind, name, payload) in [
+            (Kind::Event, "metadata", "{\"a\":1}"),
+            (Kind::Exception, "throttlingException", "{}"),
+            (Kind::Error, "500", "sorry"),
+        ] {
+            let mut out = bytes::BytesMut::new();
+            write_message(&mut out, kind, name, payload.as_bytes());
+            let mut decoder = Decoder::new();
+            decoder.push(out.freeze());
+            let message = decoder.next_message().expect("whole").expect("intact");
+            assert_eq!(message.kind(), kind);
+            assert_eq!(message.name(), Some(name));
+            assert_eq!(message.payload(), payload.as_bytes());
+        }
     }
 
     #[test]

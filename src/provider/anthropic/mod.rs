@@ -24,7 +24,7 @@
 //! ```
 
 mod error;
-mod model;
+pub(in crate::provider) mod model;
 mod request;
 mod response;
 mod stream;

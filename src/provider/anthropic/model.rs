@@ -2,7 +2,7 @@
 
 /// How a model is told to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thinking {
+pub(in crate::provider) enum Thinking {
     /// Not at all.
     None,
     /// `enabled` with a budget of tokens.
@@ -13,7 +13,7 @@ pub(super) enum Thinking {
 
 /// How a model is told not to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Off {
+pub(in crate::provider) enum Off {
     /// It only thinks when told to.
     Already,
     /// By `thinking` of this type.
@@ -38,20 +38,20 @@ impl Off {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Model {
-    pub(super) thinking: Thinking,
-    pub(super) off: Off,
-    pub(super) structured: bool,
+pub(in crate::provider) struct Model {
+    pub(in crate::provider) thinking: Thinking,
+    pub(in crate::provider) off: Off,
+    pub(in crate::provider) structured: bool,
     /// It takes a temperature or `top_p`, not both.
-    pub(super) one_of_both: bool,
+    pub(in crate::provider) one_of_both: bool,
     /// How many tokens are asked for when the client does not say.
-    pub(super) max_output: u64,
+    pub(in crate::provider) max_output: u64,
     /// The most that it writes.
-    pub(super) ceiling: u64,
+    pub(in crate::provider) ceiling: u64,
 }
 
 impl Model {
-    pub(super) fn of(name: &str) -> Self {
+    pub(in crate::provider) fn of(name: &str) -> Self {
         let has = |word: &str| name.contains(word);
         if has("claude-3-7")
             || has("claude-3.7")
@@ -116,13 +116,13 @@ impl Model {
     }
 
     /// Whether it takes `temperature`, `top_p` and `top_k`.
-    pub(super) fn samples(self) -> bool {
+    pub(in crate::provider) fn samples(self) -> bool {
         self.thinking != Thinking::Adaptive { sampling: false }
     }
 }
 
 /// Tokens for an effort, where a model wants a budget: no vendor defines it, this is a convention.
-pub(super) fn budget(effort: &str) -> u64 {
+pub(in crate::provider) fn budget(effort: &str) -> u64 {
     match effort {
         "minimal" => 1024,
         "low" => 2048,

@@ -1,0 +1,311 @@
+//! Messages as Converse's turns and blocks.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    error::{Error, Kind},
+    provider::notes::unsupported,
+    wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role},
+};
+
+#[derive(Serialize)]
+pub(super) struct Turn<'a> {
+    pub(super) role: &'static str,
+    pub(super) content: Vec<Block<'a>>,
+}
+
+/// A block: an object of one member, its kind.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Block<'a> {
+    Text(Cow<'a, str>),
+    Image(Media<'a>),
+    Document(Media<'a>),
+    Audio(Media<'a>),
+    #[serde(rename_all = "camelCase")]
+    ToolUse {
+        tool_use_id: Cow<'a, str>,
+        name: &'a str,
+        input: Box<RawValue>,
+    },
+    #[serde(rename_all = "camelCase")]
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        content: Vec<Self>,
+    },
+    ReasoningContent(Reasoning),
+    CachePoint(CachePoint),
+}
+
+impl Block<'_> {
+    pub(super) fn cache_point(mark: &Breakpoint<'_>) -> Self {
+        Self::CachePoint(CachePoint::of(mark))
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Media<'a> {
+    format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    source: Source<'a>,
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    bytes: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct CachePoint {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<&'static str>,
+}
+
+impl CachePoint {
+    pub(super) fn of(mark: &Breakpoint<'_>) -> Self {
+        Self {
+            kind: "default",
+            ttl: mark.is_long().then_some("1h"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Reasoning {
+    ReasoningText {
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+    },
+    RedactedContent(String),
+}
+
+/// The instructions, and the turns of user and assistant by turns.
+pub(super) fn conversation<'a>(
+    request: &'a Request<'_>,
+) -> Result<(Vec<Block<'a>>, Vec<Turn<'a>>), Error> {
+    let mut system = Vec::new();
+    let mut turns: Vec<Turn<'a>> = Vec::new();
+    for (at, message) in request.messages.iter().enumerate() {
+        let (role, blocks) = match message.role {
+            Role::System | Role::Developer => {
+                system.extend(blocks(&message.content, at)?);
+                continue;
+            }
+            Role::User => ("user", blocks(&message.content, at)?),
+            Role::Assistant => ("assistant", spoken(message, at)?),
+            Role::Tool => ("user", vec![result(message, at)?]),
+            Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
+        };
+        match turns.last_mut() {
+            Some(last) if last.role == role => last.content.extend(blocks),
+            _ if blocks.is_empty() => {}
+            _ => turns.push(Turn {
+                role,
+                content: blocks,
+            }),
+        }
+    }
+    for turn in turns.iter_mut().filter(|turn| turn.role == "user") {
+        // The results of calls come before anything else that is said.
+        turn.content
+            .sort_by_key(|block| !matches!(block, Block::ToolResult { .. }));
+    }
+    Ok((system, turns))
+}
+
+/// What the model said: its reasoning as it was, its text, its calls.
+fn spoken<'a>(message: &'a Message<'_>, at: usize) -> Result<Vec<Block<'a>>, Error> {
+    if message.function_call.is_some() {
+        return Err(unsupported(format!("messages[{at}].function_call")));
+    }
+    if message.audio.is_some() {
+        return Err(unsupported(format!("messages[{at}].audio")));
+    }
+    let details = message.reasoning_details.iter().flatten();
+    let mut all: Vec<Block<'a>> = details.filter_map(reasoning).collect();
+    all.extend(blocks(&message.content, at)?);
+    if let Some(refusal) = message.refusal.as_deref().filter(|text| is_said(text)) {
+        all.push(Block::Text(refusal.into()));
+    }
+    for (n, call) in message.calls().iter().enumerate() {
+        let input = RawValue::from_string(call.arguments().into_owned()).ok();
+        let input = input
+            .filter(|input| input.get().starts_with('{'))
+            .ok_or_else(|| {
+                let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
+                let message = format!("`{param}` must be the text of a JSON object");
+                Error::new(Kind::Format, message).with_param(param)
+            })?;
+        all.push(Block::ToolUse {
+            tool_use_id: id(&call.id),
+            name: call.name(),
+            input,
+        });
+    }
+    Ok(all)
+}
+
+fn result<'a>(message: &'a Message<'_>, at: usize) -> Result<Block<'a>, Error> {
+    let mut content = blocks(&message.content, at)?;
+    if content.is_empty() {
+        // A result needs some content, and no text may be blank.
+        content.push(Block::Text("(no output)".into()));
+    }
+    Ok(Block::ToolResult {
+        tool_use_id: id(message.tool_call_id.as_deref().unwrap_or_default()),
+        content,
+    })
+}
+
+/// An entry of `reasoning_details` as this provider and Anthropic's own API give them.
+fn reasoning<'a>(raw: &Raw<'_>) -> Option<Block<'a>> {
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        #[serde(rename = "type")]
+        kind: String,
+        thinking: Option<String>,
+        signature: Option<String>,
+        data: Option<String>,
+    }
+    let entry: Entry = serde_json::from_str(raw.get()).ok()?;
+    let inner = match &*entry.kind {
+        "thinking" => Reasoning::ReasoningText {
+            text: entry.thinking?,
+            signature: entry.signature,
+        },
+        "redacted_thinking" => Reasoning::RedactedContent(entry.data?),
+        _ => return None,
+    };
+    Some(Block::ReasoningContent(inner))
+}
+
+/// An id in the provider's alphabet and length; the same one always becomes the same.
+fn id(of: &str) -> Cow<'_, str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+    if (1..=64).contains(&of.len()) && of.chars().all(allowed) {
+        return of.into();
+    }
+    let sum = Sha256::digest(of);
+    let sum: String = sum[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let kept: String = of.chars().filter(|c| allowed(*c)).take(40).collect();
+    format!("{kept}-{sum}").into()
+}
+
+/// Blank texts are refused upstream and say nothing.
+fn is_said(text: &str) -> bool {
+    !text.trim().is_empty()
+}
+
+fn blocks<'a>(content: &'a Option<Content<'_>>, at: usize) -> Result<Vec<Block<'a>>, Error> {
+    let mut all = Vec::new();
+    if let Some(Content::Text(text)) = content {
+        all.extend(is_said(text).then(|| Block::Text(Cow::Borrowed(text))));
+        return Ok(all);
+    }
+    let parts = content.as_ref().map_or(&[][..], Content::parts);
+    for (n, part) in parts.iter().enumerate() {
+        let text = part.text.as_deref().or(part.refusal.as_deref());
+        match text {
+            Some(text) if !is_said(text) => continue,
+            Some(text) => all.push(Block::Text(text.into())),
+            None => {
+                let media = media(part);
+                all.push(media.ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?);
+            }
+        }
+        if let Some(mark) = part.breakpoint() {
+            all.push(Block::cache_point(mark));
+        }
+    }
+    Ok(all)
+}
+
+/// Images, documents and sound come as their bytes; an address is not fetched here.
+fn media<'a>(part: &'a Part<'_>) -> Option<Block<'a>> {
+    let of = |format, name, bytes: &'a str| Media {
+        format,
+        name,
+        source: Source {
+            bytes: bytes.into(),
+        },
+    };
+    if let Some(image) = &part.image_url {
+        let (kind, data) = image.data()?;
+        let format = match kind {
+            "image/png" => "png",
+            "image/jpeg" | "image/jpg" => "jpeg",
+            "image/gif" => "gif",
+            "image/webp" => "webp",
+            _ => return None,
+        };
+        return Some(Block::Image(of(format, None, data)));
+    }
+    if let Some(audio) = &part.input_audio {
+        let format = match &*audio.format {
+            "wav" => "wav",
+            "mp3" => "mp3",
+            _ => return None,
+        };
+        return Some(Block::Audio(of(format, None, &audio.data)));
+    }
+    let file = part.file.as_ref()?;
+    let (kind, data) = file.data()?;
+    let filename = file.filename.as_deref().unwrap_or_default();
+    let format = document(kind, filename)?;
+    Some(Block::Document(of(format, Some(name(filename)), data)))
+}
+
+/// A document's format, by the name's suffix where there is one that is known, else by the type.
+fn document(kind: &str, filename: &str) -> Option<&'static str> {
+    const FORMATS: [(&str, &str); 10] = [
+        ("pdf", "application/pdf"),
+        ("csv", "text/csv"),
+        ("doc", "application/msword"),
+        (
+            "docx",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ),
+        ("xls", "application/vnd.ms-excel"),
+        (
+            "xlsx",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ),
+        ("html", "text/html"),
+        ("txt", "text/plain"),
+        ("md", "text/markdown"),
+        ("htm", "text/html"),
+    ];
+    let suffix = filename.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+    let mut formats = FORMATS.iter();
+    formats
+        .find(|(format, _)| format.eq_ignore_ascii_case(suffix))
+        .or_else(|| FORMATS.iter().find(|(_, media)| *media == kind))
+        .map(|(format, _)| if *format == "htm" { "html" } else { format })
+}
+
+/// Names are kept to what the service takes; they must not be empty.
+fn name(filename: &str) -> String {
+    let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
+    let mut kept = String::new();
+    for c in stem.chars().take(200) {
+        let fits = c.is_ascii_alphanumeric() || "-()[]".contains(c);
+        // Runs of blanks are refused.
+        if fits || (!kept.ends_with(' ') && !kept.is_empty()) {
+            kept.push(if fits { c } else { ' ' });
+        }
+    }
+    kept.truncate(kept.trim_end().len());
+    if kept.is_empty() {
+        kept.push_str("document");
+    }
+    kept
+}
