@@ -9,8 +9,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Dialect, Error, Principal,
     body::Full,
-    parse::ChatBody,
-    validate::{Models, Policy, Report, Support, UnknownMembers, ValidateLayer},
+    parse::{Chat, ChatBody},
+    validate::{Mistakes, Models, Policy, Report, Support, UnknownMembers, ValidateLayer},
     wire::request::Name,
 };
 
@@ -263,7 +263,7 @@ impl Models for Known {
     fn id(&self, name: &str) -> Arc<str> {
         Arc::from(if name == "short" { "family/m" } else { name })
     }
-    fn support(&self, model: &str, parameter: Name) -> Support {
+    fn support(&self, model: &str, parameter: Name, _: &Chat) -> Support {
         match (model, parameter) {
             ("family/m", Name::Seed) => Support::Drop,
             ("family/m", Name::Temperature | Name::LogitBias) => Support::Refuse,
@@ -346,5 +346,12 @@ async fn an_operators_policy() {
         let response = send(layer.clone(), &ask(&fields), None).await;
         assert_eq!(response.status(), 400);
         assert!(response.body().contains(says), "{}", response.body());
+        let mistakes = response.extensions().get::<Mistakes>().expect("kept");
+        let one = mistakes.iter().next().expect("at least one");
+        assert!(
+            response
+                .body()
+                .contains(&one.message().replace('"', "\\\""))
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! From the configuration to the running gateway, out of the crate's public parts.
 
-use std::{collections::HashMap, convert::Infallible, num::NonZeroU32, sync::Arc};
+use std::{convert::Infallible, num::NonZeroU32};
 
 use http::Response;
 use tower::{
@@ -27,7 +27,7 @@ use tower_completions::{
     router::{Candidate, CommitLayer, Model, Router, Table},
     stack::Gateway,
     telemetry::ResponseBody,
-    validate::{Models, ValidateLayer},
+    validate::{Catalog, ValidateLayer},
 };
 
 use crate::{
@@ -110,7 +110,6 @@ impl App {
         }
 
         let limiter = Limiter::new();
-        let names = Names::new(config);
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
             .cost(prices(config)?, ledger.clone())
@@ -121,7 +120,7 @@ impl App {
                     .idle_timeout(config.body.idle_timeout)
                     .timeout(config.body.timeout),
             )
-            .validate(ValidateLayer::new(config.dialect.clone()).models(names))
+            .validate(ValidateLayer::new(config.dialect.clone()).models(catalog(config)))
             .reframe(
                 ReframeLayer::new(config.dialect.clone())
                     .model_name(match config.model_name {
@@ -270,28 +269,10 @@ where
     )
 }
 
-/// Which models there are, and what they are also called.
-struct Names(HashMap<String, Arc<str>>);
-
-impl Names {
-    fn new(config: &Config) -> Self {
-        let mut names = HashMap::new();
-        for model in &config.models {
-            let id: Arc<str> = Arc::from(model.id.as_str());
-            for name in std::iter::once(&model.id).chain(&model.aliases) {
-                names.insert(name.clone(), Arc::clone(&id));
-            }
-        }
-        Self(names)
-    }
-}
-
-impl Models for Names {
-    fn id(&self, name: &str) -> Arc<str> {
-        self.0.get(name).map_or_else(|| Arc::from(name), Arc::clone)
-    }
-
-    fn knows(&self, model: &str) -> bool {
-        self.0.contains_key(model)
-    }
+/// Which models there are, what they are also called, and what they take.
+fn catalog(config: &Config) -> Catalog {
+    config.models.iter().fold(Catalog::new(), |catalog, model| {
+        let aliases = model.aliases.iter().map(String::as_str);
+        catalog.model(&model.id, aliases, model.capabilities.clone())
+    })
 }

@@ -2,9 +2,12 @@
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration};
 
-use tower_completions::{Dialect, auth::Digest};
+use tower_completions::{Dialect, auth::Digest, validate::Capabilities};
 
-use crate::read::{Mistakes, Section};
+use crate::{
+    capability,
+    read::{Mistakes, Section},
+};
 
 #[derive(Debug)]
 pub struct Config {
@@ -73,6 +76,8 @@ pub struct Model {
     pub fallbacks: Vec<String>,
     /// Dimension and decimal string, in the file's words.
     pub price: Option<Vec<(&'static str, String)>>,
+    /// What it takes, as far as the file says.
+    pub capabilities: Capabilities,
 }
 
 pub struct Key {
@@ -421,12 +426,18 @@ impl Model {
             section.finish(mistakes);
             found
         });
+        let capabilities = capability::read(
+            section,
+            targets.iter().map(|target| target.model.as_str()),
+            mistakes,
+        );
         Self {
             id,
             aliases,
             targets,
             fallbacks,
             price,
+            capabilities,
         }
     }
 }

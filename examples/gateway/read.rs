@@ -140,6 +140,27 @@ impl Section {
         }
     }
 
+    /// A number, whether written as an integer or not.
+    pub fn number(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<f64> {
+        match self.take(name)? {
+            // A bound is small: a double holds it.
+            Value::Integer(number) => Some(number as f64),
+            Value::Float(number) if number.is_finite() => Some(number),
+            other => {
+                mistakes.add(
+                    &self.key(name),
+                    format!("expected a number, got {}", kind(&other)),
+                );
+                None
+            }
+        }
+    }
+
+    /// Whether a key holds a table.
+    pub fn is_section(&self, name: &str) -> bool {
+        self.table.get(name).is_some_and(Value::is_table)
+    }
+
     /// A table of this table; an empty one when it is absent.
     pub fn section(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Self {
         let path = self.key(name);

@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
@@ -11,7 +10,8 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use crate::{announce, body::Reply, dialect::Dialect, error::Error};
+use super::{check::Taken, mistakes::Refusal};
+use crate::{announce, body::Reply, dialect::Dialect};
 
 pin_project! {
     /// The response of `Validate`: a refusal at once, or the inner service's.
@@ -24,22 +24,22 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Calling { #[pin] call: F, dropped: Vec<Cow<'static, str>> },
-        Refused { error: Option<(Error, Dialect)> },
+        Calling { #[pin] call: F, taken: Taken },
+        Refused { refusal: Option<(Refusal, Dialect)> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn calling(call: F, dropped: Vec<Cow<'static, str>>) -> Self {
+    pub(super) fn calling(call: F, taken: Taken) -> Self {
         Self {
-            state: State::Calling { call, dropped },
+            state: State::Calling { call, taken },
         }
     }
 
-    pub(super) fn refused(error: Error, dialect: Dialect) -> Self {
+    pub(super) fn refused(refusal: Refusal, dialect: Dialect) -> Self {
         Self {
             state: State::Refused {
-                error: Some((error, dialect)),
+                refusal: Some((refusal, dialect)),
             },
         }
     }
@@ -60,14 +60,20 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Calling { call, dropped } => {
+            StateProj::Calling { call, taken } => {
                 let mut response = ready!(call.poll(cx))?;
-                announce::add(response.headers_mut(), announce::DROPPED, dropped);
+                let headers = response.headers_mut();
+                announce::add(headers, announce::DROPPED, &taken.dropped);
+                announce::add(headers, announce::MAPPED, &taken.mapped);
                 Poll::Ready(Ok(response.map(Reply::inner)))
             }
-            StateProj::Refused { error } => {
-                let (error, dialect) = error.take().expect("polled after completion");
-                Poll::Ready(Ok(error.response(&dialect).map(Reply::own)))
+            StateProj::Refused { refusal } => {
+                let (refusal, dialect) = refusal.take().expect("polled after completion");
+                let mut response = refusal.error.response(&dialect);
+                if let Some(mistakes) = refusal.mistakes {
+                    response.extensions_mut().insert(mistakes);
+                }
+                Poll::Ready(Ok(response.map(Reply::own)))
             }
         }
     }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Models, Policy, Validate, policy::AnyModel};
+use super::{Models, Policy, Validate, model::AnyModel};
 use crate::{dialect::Dialect, parse::Parse};
 
 /// Puts [`Validate`] around a service.

@@ -24,8 +24,12 @@
 //! ```
 
 mod check;
+mod contract;
 mod future;
 mod layer;
+mod mistakes;
+mod model;
+mod operator;
 mod policy;
 mod service;
 
@@ -34,5 +38,7 @@ mod tests;
 
 pub use future::ResponseFuture;
 pub use layer::ValidateLayer;
-pub use policy::{Images, Models, Policy, Report, Support, UnknownMembers};
+pub use mistakes::Mistakes;
+pub use model::{Capabilities, Catalog, Models, Support};
+pub use policy::{Images, Policy, Report, UnknownMembers};
 pub use service::Validate;

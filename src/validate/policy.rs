@@ -1,7 +1,5 @@
 use std::sync::Arc;
 
-use crate::wire::request::Name;
-
 /// What an operator allows beyond what the API does. Everything is allowed unless said.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -9,7 +7,8 @@ use crate::wire::request::Name;
 pub struct Policy {
     /// The most answers to one request (`n`). Default: 128, as the API says.
     pub max_n: u32,
-    /// The most output tokens that may be asked for. Default: no such limit.
+    /// The most output tokens that may be asked for; to hold those who ask for none to a limit, set
+    /// [`default_output_tokens`](Self::default_output_tokens). Default: no such limit.
     pub max_output_tokens: Option<u64>,
     /// The most messages. Default: 100 000.
     pub max_messages: usize,
@@ -50,7 +49,8 @@ impl Default for Policy {
 pub enum UnknownMembers {
     /// They travel on as they came.
     Keep,
-    /// They are left out, and `x-params-dropped` says so of those at the top level.
+    /// They are left out, and `x-params-dropped` names them; indices are left out of a name, so that
+    /// `messages[].x` stands for all of its kind.
     Drop,
     /// Those of these names travel on, at whatever level; the others are refused as below.
     Allow(Arc<[Box<str>]>),
@@ -76,47 +76,7 @@ pub enum Images {
 pub enum Report {
     /// The first.
     First,
-    /// All that were found, in one message.
+    /// All that were found, in one message; each by itself is in the response's extension
+    /// [`Mistakes`](super::Mistakes). Kind, code and field are the first's.
     All,
 }
-
-/// What becomes of a parameter at a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Support {
-    /// The model takes it.
-    Yes,
-    /// The model does not know it: it is left out, and `x-params-dropped` says so.
-    Drop,
-    /// The model refuses it, and so does the validator: 400 `unsupported_parameter`.
-    Refuse,
-}
-
-/// What is known of the models that clients ask for.
-pub trait Models: Send + Sync {
-    /// The id of the model that a name stands for: itself, or what it is an alias of.
-    fn id(&self, name: &str) -> Arc<str> {
-        Arc::from(name)
-    }
-
-    /// Whether a model is configured at all; one that is not is a 404. Default: every one is.
-    fn knows(&self, _model: &str) -> bool {
-        true
-    }
-
-    /// What becomes of a parameter. Default: it is taken.
-    fn support(&self, _model: &str, _parameter: Name) -> Support {
-        Support::Yes
-    }
-
-    /// The largest prompt and answer together, in tokens. Default: unknown.
-    fn context_window(&self, _model: &str) -> Option<u64> {
-        None
-    }
-}
-
-/// Nothing is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AnyModel;
-
-impl Models for AnyModel {}

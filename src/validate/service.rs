@@ -60,13 +60,13 @@ where
         let caller = request.extensions().get::<Principal>().cloned();
         let chat = request.body_mut().chat_mut();
         match check(chat, dialect, policy, &**models, caller.as_ref()) {
-            Err(error) => ResponseFuture::refused(error, dialect.clone()),
-            Ok(dropped) => {
+            Err(refusal) => ResponseFuture::refused(refusal, dialect.clone()),
+            Ok(taken) => {
                 let chat: Chat = chat.clone();
                 request.extensions_mut().insert(chat);
                 let gate = Gate::Request;
                 Watch::tell(request.extensions(), || Event::Admitted { gate });
-                ResponseFuture::calling(self.inner.call(request), dropped)
+                ResponseFuture::calling(self.inner.call(request), taken)
             }
         }
     }

@@ -1,11 +1,14 @@
 use bytes::Bytes;
 
 use super::{
-    Images, Models, Policy, Report, Support, UnknownMembers, check::check, policy::AnyModel,
+    Capabilities, Catalog, Images, Models, Policy, Report, Support, UnknownMembers,
+    check::{Taken, check},
+    model::AnyModel,
 };
 use crate::{
     dialect::Dialect,
     error::{Error, Kind},
+    ext::Principal,
     parse::Chat,
     wire::request::Name,
 };
@@ -21,7 +24,7 @@ fn with(members: &str) -> String {
 
 fn judge(text: &str, policy: &Policy) -> Result<Chat, Error> {
     let mut chat = Chat::parse(Bytes::copy_from_slice(text.as_bytes()))?;
-    check(&mut chat, &Dialect::openai(), policy, &AnyModel, None)?;
+    check(&mut chat, &Dialect::openai(), policy, &AnyModel, None).map_err(|it| it.error)?;
     Ok(chat)
 }
 
@@ -665,73 +668,282 @@ fn keys_given_twice_are_refused_at_every_level_that_decides() {
     ));
 }
 
+/// A policy with one thing changed.
+fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
+    let mut policy = Policy::default();
+    change(&mut policy);
+    policy
+}
+
+#[track_caller]
+fn forbidden(text: &str, policy: &Policy, code: &str, param: &str) -> Error {
+    taken(text);
+    let error = judge(text, policy).expect_err(text);
+    assert_eq!(
+        (error.code(), error.param()),
+        (Some(code), Some(param)),
+        "{error}"
+    );
+    error
+}
+
 #[test]
-fn policies_have_their_errors() {
-    let refused = |members: &str, policy: &Policy, param: &str| {
-        let error = judge(&with(members), policy).expect_err(members);
-        assert_eq!(error.param(), Some(param), "{error}");
-        error
+fn each_cap_has_a_default_and_an_error() {
+    let (n, tokens) = (
+        policy(|it| it.max_n = 2),
+        policy(|it| it.max_output_tokens = Some(100)),
+    );
+    assert!(judge(&with(r#""n":2"#), &n).is_ok());
+    let error = forbidden(&with(r#""n":3"#), &n, "invalid_value", "n");
+    assert_eq!(error.message(), "`n` must be at most 2 here, got 3");
+    assert_eq!(error.status(&Dialect::strict()), 422);
+    assert!(judge(&with(r#""max_tokens":100"#), &tokens).is_ok());
+    for name in ["max_tokens", "max_completion_tokens"] {
+        forbidden(
+            &with(&format!(r#""{name}":101"#)),
+            &tokens,
+            "invalid_value",
+            name,
+        );
+    }
+    let two = messages(r#"{"role":"user","content":"x"},{"role":"user","content":"x"}"#);
+    assert!(judge(&two, &policy(|it| it.max_messages = 2)).is_ok());
+    forbidden(
+        &two,
+        &policy(|it| it.max_messages = 1),
+        "invalid_value",
+        "messages",
+    );
+    let tools = with(
+        r#""tools":[{"type":"custom","custom":{"name":"a"}},{"type":"custom","custom":{"name":"b"}}]"#,
+    );
+    assert!(judge(&tools, &policy(|it| it.max_tools = 2)).is_ok());
+    forbidden(
+        &tools,
+        &policy(|it| it.max_tools = 1),
+        "invalid_value",
+        "tools",
+    );
+    let functions = with(r#""functions":[{"name":"a"},{"name":"b"}]"#);
+    forbidden(
+        &functions,
+        &policy(|it| it.max_tools = 1),
+        "invalid_value",
+        "tools",
+    );
+    let images = images(&["https://x", "data:image/png;base64,AA"]);
+    assert!(judge(&images, &policy(|it| it.max_images = 2)).is_ok());
+    forbidden(
+        &images,
+        &policy(|it| it.max_images = 1),
+        "invalid_value",
+        "messages",
+    );
+    // Beyond the defaults as well.
+    let many = vec![r#"{"role":"user","content":"x"}"#; 100_001].join(",");
+    let error = judge(&messages(&many), &Policy::default()).expect_err("too many");
+    assert_eq!(
+        error.message(),
+        "At most 100000 messages are allowed here, got 100001"
+    );
+}
+
+fn images(urls: &[&str]) -> String {
+    let parts: Vec<_> = urls
+        .iter()
+        .map(|url| format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#))
+        .collect();
+    messages(&format!(
+        r#"{{"role":"user","content":[{}]}}"#,
+        parts.join(",")
+    ))
+}
+
+#[test]
+fn image_addresses_are_those_of_the_policy() {
+    let (any, secure) = (
+        policy(|it| it.images = Images::Any),
+        policy(|it| it.images = Images::Secure),
+    );
+    for url in ["HTTPS://x", "data:image/png;base64,AA", r"\u0068ttps:x"] {
+        assert!(judge(&images(&[url]), &secure).is_ok(), "{url}");
+    }
+    let place = "messages[0].content[1].image_url.url";
+    let error = forbidden(
+        &images(&["https://x", "http://x"]),
+        &secure,
+        "invalid_value",
+        place,
+    );
+    assert!(error.message().contains("an https or data URL"), "{error}");
+    for url in [
+        "gs://x",
+        "file:///etc/passwd",
+        "",
+        "https",
+        "//x",
+        "javascript:x",
+    ] {
+        let text = images(&["https://x", url]);
+        let error = judge(&text, &Policy::default()).expect_err(url);
+        assert_eq!(error.param(), Some(place), "{url}");
+        assert!(judge(&text, &any).is_ok(), "{url}");
+    }
+}
+
+#[test]
+fn members_that_are_unknown_are_kept_dropped_refused_or_listed() {
+    let refuse = policy(|it| it.unknown = UnknownMembers::Refuse);
+    let drop = policy(|it| it.unknown = UnknownMembers::Drop);
+    let nested = messages(
+        r#"{"role":"user","content":[{"type":"text","text":"x","y":0}],"extra":{"a":1}},{"role":"user","content":"x","extra":2}"#,
+    );
+    assert_eq!(
+        judge(&nested, &Policy::default()).expect("kept").bytes(),
+        nested
+    );
+    forbidden(
+        &with(r#""metadata":{"x":"y"},"top_k":1"#),
+        &refuse,
+        "unknown_parameter",
+        "top_k",
+    );
+    forbidden(
+        &nested,
+        &refuse,
+        "unknown_parameter",
+        "messages[0].content[0].y",
+    );
+    let listed =
+        policy(|it| it.unknown = UnknownMembers::Allow(["extra".into(), "y".into()].into()));
+    assert!(judge(&nested, &listed).is_ok());
+    forbidden(
+        &with(r#""extra":1,"min_p":1"#),
+        &listed,
+        "unknown_parameter",
+        "min_p",
+    );
+
+    let dropping = |text: &str| {
+        let mut chat = Chat::parse(Bytes::copy_from_slice(text.as_bytes())).expect("readable");
+        let taken = check(&mut chat, &Dialect::openai(), &drop, &AnyModel, None).expect("taken");
+        (chat.bytes(), taken.dropped.join(" "))
     };
-    let mut policy = Policy {
-        max_n: 2,
-        max_output_tokens: Some(100),
-        unknown: UnknownMembers::Refuse,
-        ..Policy::default()
-    };
-    refused(r#""n":3"#, &policy, "n");
-    refused(r#""max_tokens":101"#, &policy, "max_tokens");
-    let error = refused(r#""metadata":{"x":"y"},"top_k":1"#, &policy, "top_k");
-    assert_eq!(error.code(), Some("unknown_parameter"));
-    let nested = messages(r#"{"role":"user","content":"x","extra":{"a":1}}"#);
-    let error = judge(&nested, &policy).expect_err("nested");
-    assert_eq!(error.param(), Some("messages[0].extra"));
+    let (bytes, names) = dropping(&nested);
+    assert_eq!(
+        bytes,
+        messages(
+            r#"{"role":"user","content":[{"type":"text","text":"x"}]},{"role":"user","content":"x"}"#
+        )
+    );
+    assert_eq!(names, "messages[].content[].y messages[].extra");
+    let (bytes, names) = dropping(&with(r#""top_k":1,"n":1"#));
+    assert_eq!((bytes, &names[..]), (with(r#""n":1"#).into(), "top_k"));
+}
 
-    policy.unknown = UnknownMembers::Allow(["extra".into(), "top_k".into()].into());
-    assert!(judge(&nested, &policy).is_ok());
-    refused(r#""top_k":1,"min_p":1"#, &policy, "min_p");
-
-    policy.unknown = UnknownMembers::Drop;
-    let chat = judge(&nested, &policy).expect("dropped");
-    assert_eq!(chat.bytes(), messages(r#"{"role":"user","content":"x"}"#));
-    let chat = judge(&with(r#""top_k":1,"n":1"#), &policy).expect("dropped");
-    assert_eq!(chat.bytes(), with(r#""n":1"#));
-
-    policy.default_output_tokens = Some(50);
-    let chat = judge(&with(""), &policy).expect("filled");
-    assert_eq!(chat.max_output_tokens(), Some(50));
-    let chat = judge(&with(r#""max_tokens":60"#), &policy).expect("kept");
-    assert_eq!(chat.max_output_tokens(), Some(60));
-
-    let image = |url: &str| {
-        messages(&format!(
-            r#"{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}"#
-        ))
-    };
-    policy.images = Images::Secure;
-    assert!(judge(&image("HTTPS://x"), &policy).is_ok());
-    let error = judge(&image("http://x"), &policy).expect_err("in the clear");
-    assert_eq!(error.param(), Some("messages[0].content[0].image_url.url"));
-    policy.images = Images::Any;
-    assert!(judge(&image("gs://x"), &policy).is_ok());
+#[test]
+fn output_tokens_have_a_default_when_the_operator_gives_one() {
+    let limited = policy(|it| it.default_output_tokens = Some(50));
+    let sent = |text: &str| judge(text, &limited).expect("taken").bytes();
+    assert_eq!(
+        judge(&with(""), &Policy::default()).expect("taken").bytes(),
+        with("")
+    );
+    assert_eq!(sent(&with("")), with(r#""max_completion_tokens":50"#));
+    assert_eq!(
+        sent(&with(r#""max_tokens":null"#)),
+        with(r#""max_tokens":null,"max_completion_tokens":50"#)
+    );
+    assert_eq!(
+        sent(&with(r#""max_tokens":60"#)),
+        with(r#""max_tokens":60"#)
+    );
+    let older = catalog(
+        Capabilities::new()
+            .max_output_tokens(40)
+            .parameter(Name::MaxCompletionTokens, Support::Rename(Name::MaxTokens)),
+    );
+    let mut chat = Chat::parse(with("").into()).expect("readable");
+    check(&mut chat, &Dialect::openai(), &limited, &older, None).expect("taken");
+    assert_eq!(chat.bytes(), with(r#""max_tokens":40"#));
 }
 
 #[test]
 fn the_first_mistake_or_all() {
-    let text = with(r#""temperature":3.5,"n":"x""#);
-    let first = judge(&text, &Policy::default()).expect_err("mistakes");
+    let text = with(r#""temperature":3.5,"n":"x","top_k":1,"max_tokens":9"#);
+    let mut policy = Policy {
+        max_output_tokens: Some(5),
+        unknown: UnknownMembers::Refuse,
+        ..Policy::default()
+    };
+    // What has no format comes before what has a bad value, wherever they stand.
+    let first = judge(&text, &policy).expect_err("mistakes");
     assert_eq!(
         first.message(),
-        "`temperature` must be a number between 0 and 2, got 3.5"
+        "`n` must be an integer between 1 and 128, got \"x\""
     );
+    assert_eq!(first.status(&Dialect::strict()), 400);
+    policy.report = Report::All;
+    let mut chat = Chat::parse(text.into()).expect("readable");
+    let models = catalog(Capabilities::new().parameter(Name::Temperature, Support::Refuse));
+    let refusal =
+        check(&mut chat, &Dialect::openai(), &policy, &models, None).expect_err("mistakes");
+    let mistakes = refusal.mistakes.expect("all of them");
+    let params: Vec<_> = mistakes
+        .iter()
+        .map(|it| it.param().expect("a field"))
+        .collect();
+    assert_eq!(
+        params,
+        ["n", "temperature", "max_tokens", "top_k", "temperature"]
+    );
+    assert_eq!(
+        (refusal.error.param(), refusal.error.code()),
+        (Some("n"), Some("invalid_type"))
+    );
+    for mistake in mistakes.iter() {
+        assert!(
+            refusal.error.message().contains(mistake.message()),
+            "{}",
+            refusal.error
+        );
+    }
+}
+
+#[test]
+fn a_missing_model_is_not_also_an_unknown_one() {
     let policy = Policy {
         report: Report::All,
         ..Policy::default()
     };
-    let all = judge(&text, &policy).expect_err("mistakes");
-    assert!(
-        all.message().contains("`temperature`") && all.message().contains("`n`"),
-        "{all}"
+    let models = catalog(Capabilities::new());
+    let mut chat = Chat::parse(Bytes::from_static(b"{}")).expect("readable");
+    let refusal =
+        check(&mut chat, &Dialect::openai(), &policy, &models, None).expect_err("mistakes");
+    assert_eq!(
+        refusal.error.message(),
+        "`model` is required; `messages` is required"
     );
+}
+
+#[test]
+fn of_very_many_mistakes_some_are_told_and_the_rest_counted() {
+    // The one of format comes last and is told first.
+    let many = (0..500)
+        .map(|_| r#"{"role":"x","content":"y"}"#)
+        .collect::<Vec<_>>()
+        .join(",");
+    let text = format!(r#"{{"model":"m","messages":[{many}],"n":"x"}}"#);
+    let error = judge(&text, &Policy::default()).expect_err("mistakes");
+    assert_eq!(error.param(), Some("n"));
+    let policy = Policy {
+        report: Report::All,
+        ..Policy::default()
+    };
+    let error = judge(&text, &policy).expect_err("mistakes");
+    assert!(error.message().starts_with("`n` must be"), "{error}");
+    assert!(error.message().ends_with("; and 485 more"), "{error}");
+    assert!(error.message().len() < 4000);
 }
 
 #[test]
@@ -746,47 +958,216 @@ fn what_came_is_cut_and_escaped() {
     assert!(got.contains("\\u202e") && got.ends_with('…'), "{got}");
 }
 
-struct Small;
+/// A request at a model; the bytes that are sent, and what was done to them.
+fn at(models: &dyn Models, text: &str, dialect: &Dialect) -> Result<(Bytes, Taken), Error> {
+    let mut chat = Chat::parse(Bytes::copy_from_slice(text.as_bytes()))?;
+    let taken = check(&mut chat, dialect, &Policy::default(), models, None);
+    let taken = taken.map_err(|refusal| refusal.error)?;
+    Ok((chat.bytes(), taken))
+}
 
-impl Models for Small {
-    fn support(&self, _: &str, parameter: Name) -> Support {
-        match parameter {
-            Name::Temperature => Support::Refuse,
-            Name::TopP => Support::Drop,
-            _ => Support::Yes,
-        }
-    }
+fn catalog(capabilities: Capabilities) -> Catalog {
+    Catalog::new().model("m", ["alias"], capabilities)
+}
 
-    fn context_window(&self, _: &str) -> Option<u64> {
-        Some(100)
+#[test]
+fn a_parameter_is_refused_dropped_or_mapped() {
+    let openai = Dialect::openai();
+    let models = catalog(
+        Capabilities::new()
+            .parameter(Name::Temperature, Support::Refuse)
+            .parameter(Name::Seed, Support::Drop)
+            .parameter(Name::MaxTokens, Support::Rename(Name::MaxCompletionTokens))
+            .parameter(Name::ReasoningEffort, Support::Only("\"high\"".into()))
+            .parameter(
+                Name::TopP,
+                Support::Clamp {
+                    min: 0.01,
+                    max: 0.99,
+                },
+            ),
+    );
+    let error = at(&models, &with(r#""temperature":1"#), &openai).expect_err("refused");
+    assert_eq!(error.code(), Some("unsupported_parameter"));
+    assert_eq!(error.param(), Some("temperature"));
+    assert_eq!(error.status(&Dialect::strict()), 400);
+    for (given, sent, dropped, mapped) in [
+        (r#""temperature":null"#, r#""temperature":null"#, "", ""),
+        (r#""seed":5,"n":1"#, r#""n":1"#, "seed", ""),
+        (
+            r#""max_tokens":7"#,
+            r#""max_completion_tokens":7"#,
+            "",
+            "max_tokens",
+        ),
+        (
+            r#""reasoning_effort":"low""#,
+            r#""reasoning_effort":"high""#,
+            "",
+            "reasoning_effort",
+        ),
+        (
+            r#""reasoning_effort":"high""#,
+            r#""reasoning_effort":"high""#,
+            "",
+            "",
+        ),
+        (r#""top_p":1.0,"n":1"#, r#""top_p":0.99,"n":1"#, "", "top_p"),
+        (r#""top_p":0"#, r#""top_p":0.01"#, "", "top_p"),
+        (r#""top_p":0.50"#, r#""top_p":0.50"#, "", ""),
+    ] {
+        let (bytes, taken) = at(&models, &with(given), &openai).expect(given);
+        assert_eq!(bytes, with(sent), "{given}");
+        assert_eq!(
+            (taken.dropped.join(","), taken.mapped.join(",")),
+            (dropped.into(), mapped.into())
+        );
     }
 }
 
 #[test]
-fn models_have_their_contract() {
-    let run = |text: &str, dialect: &Dialect| {
-        let mut chat = Chat::parse(Bytes::copy_from_slice(text.as_bytes()))?;
-        let dropped = check(&mut chat, dialect, &Policy::default(), &Small, None)?;
-        Ok::<_, Error>((chat.bytes(), dropped))
-    };
-    let openai = Dialect::openai();
-    let error = run(&with(r#""temperature":1"#), &openai).expect_err("not supported");
-    assert_eq!(error.code(), Some("unsupported_parameter"));
-    assert_eq!(error.status(&Dialect::strict()), 400);
-    let (bytes, dropped) = run(&with(r#""top_p":1,"n":1"#), &openai).expect("dropped");
+fn a_renamed_parameter_that_is_there_already_is_dropped_and_said() {
+    let models =
+        catalog(Capabilities::new().parameter(Name::User, Support::Rename(Name::SafetyIdentifier)));
+    let text = with(r#""safety_identifier":"a","user":"b""#);
+    let (bytes, taken) = at(&models, &text, &Dialect::openai()).expect("taken");
+    assert_eq!(bytes, with(r#""safety_identifier":"a""#));
     assert_eq!(
-        (bytes, &dropped[..]),
-        (with(r#""n":1"#).into(), &["top_p".into()][..])
+        (&taken.dropped[..], &taken.mapped[..]),
+        (&["user".into()][..], &[][..])
     );
-    // A default is never put in for a model that refuses the parameter.
-    let (bytes, _) = run(&with(""), &Dialect::osiris()).expect("as it came");
-    assert_eq!(bytes, with(""));
-    let long = messages(&format!(
-        r#"{{"role":"user","content":"{}"}}"#,
-        "x".repeat(1000)
-    ));
-    let error = run(&long, &openai).expect_err("too long");
+    let (bytes, taken) = at(
+        &models,
+        &with(r#""safety_identifier":null,"user":"b""#),
+        &Dialect::openai(),
+    )
+    .expect("taken");
+    assert_eq!(bytes, with(r#""safety_identifier":"b""#));
+    assert_eq!(taken.mapped, ["user"]);
+}
+
+#[test]
+fn a_prompt_that_cannot_fit_is_refused_with_the_estimate() {
+    let long = |bytes: usize, members: &str| {
+        let content = "x".repeat(bytes);
+        format!(
+            r#"{{"model":"alias","messages":[{{"role":"user","content":"{content}"}}]{members}}}"#
+        )
+    };
+    let models = catalog(
+        Capabilities::new()
+            .context_window(100)
+            .max_output_tokens(60),
+    );
+    let openai = Dialect::openai();
+    let error = at(&models, &long(1000, ""), &openai).expect_err("too long");
     assert_eq!(error.code(), Some("context_length_exceeded"));
+    assert_eq!(error.param(), Some("messages"));
+    assert!(
+        error.message().contains("about 257 tokens") && error.message().contains("window of 100")
+    );
+    // What may fit is the model's to judge: the estimate is no more than that.
+    assert!(at(&models, &long(450, ""), &openai).is_ok());
+    assert!(at(&models, &long(450, r#","max_tokens":2"#), &openai).is_ok());
+    let error =
+        at(&models, &long(450, r#","max_tokens":50"#), &openai).expect_err("with the answer");
+    assert!(error.message().contains("and 50 are asked"), "{error}");
+    let error =
+        at(&models, &long(4, r#","max_completion_tokens":61"#), &openai).expect_err("too much");
+    assert_eq!(
+        (error.param(), error.code()),
+        (Some("max_completion_tokens"), Some("invalid_value"))
+    );
+    assert_eq!(error.status(&Dialect::strict()), 422);
+}
+
+#[test]
+fn a_default_is_never_put_in_for_a_model_that_refuses_the_parameter() {
+    let osiris = Dialect::osiris();
+    for support in [
+        Support::Refuse,
+        Support::Drop,
+        Support::Perhaps,
+        Support::Only("1".into()),
+        Support::Rename(Name::TopP),
+    ] {
+        let models = catalog(Capabilities::new().parameter(Name::Temperature, support.clone()));
+        for given in ["", r#""temperature":null"#] {
+            let (bytes, taken) = at(&models, &with(given), &osiris).expect("taken");
+            let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+            assert!(
+                !text.contains(r#""temperature":1"#) && text.contains(r#""top_p":1"#),
+                "{support:?} {text}"
+            );
+            assert!(taken.dropped.is_empty() && taken.mapped.is_empty());
+        }
+    }
+    let o3 = catalog(Capabilities::of("o3"));
+    let (bytes, _) = at(&o3, &with(""), &osiris).expect("taken");
+    assert_eq!(bytes, with(""));
+    let (bytes, _) =
+        at(&o3, &with(r#""temperature":0.5"#), &osiris).expect("the model's to refuse");
+    assert_eq!(bytes, with(r#""temperature":0.5"#));
+    let (bytes, _) = at(&o3, &with(r#""reasoning_effort":"none""#), &osiris).expect("taken");
+    assert_eq!(
+        bytes,
+        with(r#""reasoning_effort":"none","temperature":1,"top_p":1"#)
+    );
+}
+
+#[test]
+fn reasoning_models_are_told_by_their_name() {
+    let perhaps = |model: &str| {
+        let chat = Chat::parse(Bytes::from_static(b"{}")).expect("readable");
+        let models = catalog(Capabilities::of(model));
+        models.support("m", Name::Temperature, &chat) == Support::Perhaps
+    };
+    for model in [
+        "o1",
+        "o3-mini",
+        "openai/o4-mini-2025-04-16",
+        "gpt-5",
+        "gpt-5.1",
+        "gpt-5-nano",
+        "gpt-6.1-sol",
+    ] {
+        assert!(perhaps(model), "{model}");
+    }
+    for model in [
+        "gpt-4o",
+        "o",
+        "o10",
+        "gpt-50",
+        "gpt-5-chat-latest",
+        "gpt-5.1-chat",
+        "claude-sonnet-4",
+        "llama-o1",
+        "mock/echo",
+    ] {
+        assert!(!perhaps(model), "{model}");
+    }
+}
+
+#[test]
+fn the_model_is_known_and_allowed() {
+    let models = catalog(Capabilities::new());
+    let ask = |model: &str, caller: Option<&Principal>| {
+        let text = with("").replace(r#""m""#, &format!("{model:?}"));
+        let mut chat = Chat::parse(text.into()).expect("readable");
+        let policy = Policy::default();
+        let found = check(&mut chat, &Dialect::openai(), &policy, &models, caller);
+        found
+            .map(|_| ())
+            .map_err(|it| it.error.code().map(str::to_owned).expect("a code"))
+    };
+    let caller = Principal::new("c").with_models(["m"]);
+    assert_eq!(ask("alias", Some(&caller)), Ok(()));
+    assert_eq!(ask("other", None), Err("model_not_found".into()));
+    assert_eq!(ask("other", Some(&caller)), Err("model_not_allowed".into()));
+    assert_eq!(
+        ask("m", Some(&Principal::new("d").with_models(["x"]))),
+        Err("model_not_allowed".into())
+    );
 }
 
 #[test]

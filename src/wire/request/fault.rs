@@ -29,6 +29,12 @@ pub enum FaultKind {
 }
 
 impl Fault {
+    /// Whether something is missing or of the wrong type, so that its value cannot be judged.
+    #[must_use]
+    pub fn is_of_shape(&self) -> bool {
+        matches!(self.kind, FaultKind::Missing(_) | FaultKind::Type(_))
+    }
+
     /// The path of the field, as OpenAI writes it: `messages[1].content[0].image_url.url`.
     #[must_use]
     pub fn path(&self, text: &[u8]) -> String {

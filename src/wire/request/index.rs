@@ -139,6 +139,10 @@ impl Request {
         self.fault_count += 1;
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(fault);
+        } else if fault.is_of_shape() && !self.faults.iter().any(Fault::is_of_shape) {
+            // However many values are wrong, a wrong shape is the graver mistake.
+            self.faults.pop();
+            self.faults.push(fault);
         }
     }
 

@@ -1,0 +1,237 @@
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{parse::Chat, wire::request::Name};
+
+/// What becomes of a parameter at a model.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Support {
+    /// The model takes it.
+    Yes,
+    /// The model may take it: what a client sends travels on, and no default is ever put in.
+    Perhaps,
+    /// The model does not know it: it is left out, and `x-params-dropped` says so.
+    Drop,
+    /// The model refuses it, and so does the validator: 400 `unsupported_parameter`.
+    Refuse,
+    /// The model takes it under this name, and `x-params-mapped` says so. Where the client gave both,
+    /// the one of this name travels on and the other is dropped.
+    Rename(Name),
+    /// The model takes only this value, which is put in as it is and must be JSON;
+    /// `x-params-mapped` says so of another.
+    Only(Arc<str>),
+    /// The model takes a smaller range: a number outside of it is brought to its nearest end, and
+    /// `x-params-mapped` says so.
+    Clamp {
+        /// The least that it takes.
+        min: f64,
+        /// The most that it takes.
+        max: f64,
+    },
+}
+
+/// What is known of the models that clients ask for.
+///
+/// [`Catalog`] is one for models that are known beforehand.
+pub trait Models: Send + Sync {
+    /// The id of the model that a name stands for: itself, or what it is an alias of.
+    fn id(&self, name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    /// Whether a model is configured at all; one that is not is a 404. Default: every one is.
+    fn knows(&self, _model: &str) -> bool {
+        true
+    }
+
+    /// What becomes of a parameter that the client gave, or that the dialect would put in. The rest
+    /// of the request is there for models that take one parameter only without another. Default: it
+    /// is taken.
+    fn support(&self, _model: &str, _parameter: Name, _request: &Chat) -> Support {
+        Support::Yes
+    }
+
+    /// The largest prompt and answer together, in tokens. Default: unknown.
+    fn context_window(&self, _model: &str) -> Option<u64> {
+        None
+    }
+
+    /// The longest answer, in tokens; more asked for is refused. Default: unknown.
+    fn max_output_tokens(&self, _model: &str) -> Option<u64> {
+        None
+    }
+}
+
+/// Nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnyModel;
+
+impl Models for AnyModel {}
+
+/// What one model takes. Whatever is not said is not known, and so allowed.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Capabilities {
+    context_window: Option<u64>,
+    max_output_tokens: Option<u64>,
+    parameters: Vec<(Name, Support)>,
+    samples_without_reasoning: bool,
+}
+
+impl Capabilities {
+    /// Nothing is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the name that a provider gives a model tells of it.
+    ///
+    /// OpenAI's reasoning models (`o1`, `o3`, `o4`, `gpt-5`, `gpt-6` and what is named after them,
+    /// but for `-chat`) refuse `temperature`, `top_p`, both penalties, `logit_bias`, `logprobs` and
+    /// `top_logprobs` unless `reasoning_effort` is `none`: these are [`Support::Perhaps`], so that
+    /// the model has the last word. As known in October 2026.
+    pub fn of(model: &str) -> Self {
+        let name = model.rsplit('/').next().unwrap_or(model);
+        let families = ["o1", "o3", "o4", "gpt-5", "gpt-6"];
+        let reasons = families.iter().any(|family| {
+            let rest = name.strip_prefix(family);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', ':']))
+        });
+        Self {
+            samples_without_reasoning: reasons && !name.contains("-chat"),
+            ..Self::default()
+        }
+    }
+
+    /// The largest prompt and answer together, in tokens.
+    pub fn context_window(mut self, tokens: u64) -> Self {
+        self.context_window = Some(tokens);
+        self
+    }
+
+    /// The longest answer, in tokens.
+    pub fn max_output_tokens(mut self, tokens: u64) -> Self {
+        self.max_output_tokens = Some(tokens);
+        self
+    }
+
+    /// What becomes of one parameter; said twice, the later word holds.
+    pub fn parameter(mut self, name: Name, support: Support) -> Self {
+        self.parameters.retain(|(known, _)| *known != name);
+        self.parameters.push((name, support));
+        self
+    }
+
+    /// What holds of two models, where either may be asked: the smaller limits, and what one of them
+    /// does not simply take. Where both have a word on a parameter, the first's holds.
+    pub fn or(mut self, other: Self) -> Self {
+        let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        self.context_window = least(self.context_window, other.context_window);
+        self.max_output_tokens = least(self.max_output_tokens, other.max_output_tokens);
+        self.samples_without_reasoning |= other.samples_without_reasoning;
+        for (name, support) in other.parameters {
+            if self.parameters.iter().all(|(known, _)| *known != name) {
+                self.parameters.push((name, support));
+            }
+        }
+        self
+    }
+
+    fn support(&self, parameter: Name, request: &Chat) -> Support {
+        let mut said = self.parameters.iter();
+        if let Some((_, support)) = said.find(|(name, _)| *name == parameter) {
+            return support.clone();
+        }
+        let samples = matches!(
+            parameter,
+            Name::Temperature
+                | Name::TopP
+                | Name::FrequencyPenalty
+                | Name::PresencePenalty
+                | Name::LogitBias
+                | Name::Logprobs
+                | Name::TopLogprobs
+        );
+        let reasons = self.samples_without_reasoning && !request.request().is_reasoning_off();
+        if samples && reasons {
+            Support::Perhaps
+        } else {
+            Support::Yes
+        }
+    }
+}
+
+/// Models that are known beforehand, with their other names and what they take; all others are
+/// unknown.
+///
+/// ```
+/// use tower_completions::{
+///     Dialect,
+///     validate::{Capabilities, Catalog, Support, ValidateLayer},
+///     wire::request::Name,
+/// };
+///
+/// let reasoner = Capabilities::of("o3")
+///     .context_window(200_000)
+///     .max_output_tokens(100_000)
+///     .parameter(Name::MaxTokens, Support::Rename(Name::MaxCompletionTokens));
+/// let catalog = Catalog::new()
+///     .model("openai/o3", ["o3"], reasoner)
+///     .model("local/llama", [], Capabilities::new().parameter(Name::Seed, Support::Drop));
+/// let layer = ValidateLayer::new(Dialect::osiris()).models(catalog);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Catalog {
+    ids: HashMap<Box<str>, Arc<str>>,
+    models: HashMap<Arc<str>, Capabilities>,
+}
+
+impl Catalog {
+    /// No models.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more model, with the other names that clients may use.
+    pub fn model<'a>(
+        mut self,
+        id: &str,
+        aliases: impl IntoIterator<Item = &'a str>,
+        capabilities: Capabilities,
+    ) -> Self {
+        let id: Arc<str> = Arc::from(id);
+        for name in aliases {
+            self.ids.insert(name.into(), Arc::clone(&id));
+        }
+        self.ids.insert(Box::from(&*id), Arc::clone(&id));
+        self.models.insert(id, capabilities);
+        self
+    }
+}
+
+impl Models for Catalog {
+    fn id(&self, name: &str) -> Arc<str> {
+        self.ids
+            .get(name)
+            .map_or_else(|| Arc::from(name), Arc::clone)
+    }
+
+    fn knows(&self, model: &str) -> bool {
+        self.models.contains_key(model)
+    }
+
+    fn support(&self, model: &str, parameter: Name, request: &Chat) -> Support {
+        self.models
+            .get(model)
+            .map_or(Support::Yes, |model| model.support(parameter, request))
+    }
+
+    fn context_window(&self, model: &str) -> Option<u64> {
+        self.models.get(model)?.context_window
+    }
+
+    fn max_output_tokens(&self, model: &str) -> Option<u64> {
+        self.models.get(model)?.max_output_tokens
+    }
+}
