@@ -64,6 +64,8 @@ pub mod cost;
 pub mod dialect;
 pub mod error;
 mod ext;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod id;
 pub mod limit;
 pub mod meter;

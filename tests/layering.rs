@@ -31,6 +31,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("provider", 4),
     ("models", 5),
     ("router", 5),
+    ("guide", 6),
     ("stack", 6),
     ("mock", 6),
 ];
