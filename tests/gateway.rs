@@ -702,3 +702,67 @@ fn a_bad_config_is_told_whole_and_never_starts() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[tokio::test]
+async fn a_model_without_a_price_has_that_of_the_tables() {
+    use tower_completions::mock::{Script, Server, Upstream};
+    let script = Script::text("hi").with_usage(1_000_000, 1_000_000, 0);
+    let upstream = Upstream::new().with_default(script);
+    let server = Server::start(upstream).await.expect("a port");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text =
+        "[[price]]\nprovider = \"openai\"\nmodels = [\"ours\"]\ninput = \"1\"\noutput = \"2\"\n";
+    std::fs::write(file.path(), text).expect("written");
+    let config = format!(
+        r#"
+[prices]
+file = "{}"
+
+[[providers]]
+name = "primary"
+kind = "openai"
+base_url = "{}"
+api_keys = ["sk-x"]
+
+[[models]]
+id = "openai/gpt-4o-mini"
+aliases = ["mini"]
+targets = [{{ provider = "primary", model = "gpt-4o-mini" }}]
+
+[[models]]
+id = "ours"
+targets = [{{ provider = "primary", model = "ours" }}]
+
+[[models]]
+id = "nowhere"
+targets = [{{ provider = "primary", model = "nowhere" }}]
+
+[[keys]]
+name = "demo"
+secret = "sk-demo"
+balance = "100"
+
+[[keys]]
+name = "reseller"
+secret = "sk-reseller"
+markup = "1.5"
+"#,
+        file.path().display(),
+        server.base_url(),
+    );
+    let gateway = Gateway::start(&config);
+    for (key, model, status, cost) in [
+        // USD 0.15 and 0.60 in the table that is built in.
+        ("sk-demo", "openai/gpt-4o-mini", 200, "0.75"),
+        ("sk-demo", "mini", 200, "0.75"),
+        ("sk-demo", "ours", 200, "3"),
+        ("sk-reseller", "ours", 200, "4.5"),
+        ("sk-reseller", "nowhere", 200, ""),
+        ("sk-demo", "nowhere", 403, ""),
+    ] {
+        let answer = gateway.post(key, &ask(json!({ "model": model }))).await;
+        assert_eq!(answer.status, status, "{model}");
+        assert_eq!(answer.header("x-completion-cost"), cost, "{model}");
+    }
+    server.stop().await;
+}

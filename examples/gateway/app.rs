@@ -11,7 +11,7 @@ use tower_completions::{
     Principal,
     auth::Keys,
     body::{BoxBody, BoxError},
-    cost::{MemoryLedger, NotAnAmount, Price, Prices},
+    cost::{MemoryLedger, NotAnAmount, Price, PriceList, Prices, Terms},
     limit::{Limiter, Limits},
     mock,
     models::Card,
@@ -103,9 +103,12 @@ impl App {
             if let Some(balance) = &key.balance {
                 ledger.grant(&key.name, balance.parse()?);
             }
-            let principal = Principal::new(key.name.as_str())
+            let mut principal = Principal::new(key.name.as_str())
                 .with_models(key.models.iter().map(String::as_str))
                 .attach(limits);
+            if let Some(factor) = &key.markup {
+                principal = principal.attach(Terms::times(factor)?);
+            }
             keys.insert_digest(key.digest, principal);
         }
 
@@ -160,18 +163,80 @@ fn card(model: &crate::config::Model) -> Card {
         .fold(card, |card, alias| card.alias(alias.as_str()))
 }
 
-/// Prices under every name that a client may use.
-fn prices(config: &Config) -> Result<Prices, NotAnAmount> {
-    let mut prices = Prices::new();
+/// Prices under every name that a client may use. A model that has none in the file is looked for in
+/// the operator's price files and then in the built-in table, by who serves it.
+fn prices(config: &Config) -> Result<Prices, Error> {
+    let mut prices = lists(config)?
+        .into_iter()
+        .chain([PriceList::builtin()])
+        .fold(Prices::new(), Prices::with_list);
+    for provider in &config.providers {
+        prices = prices.with_provider(&provider.name, listed_as(provider));
+    }
     for model in &config.models {
         for name in std::iter::once(&model.id).chain(&model.aliases) {
             if let Some(classes) = &model.price {
                 prices = prices.with(name, price(classes)?);
             }
+            let targets = model.targets.iter();
+            let targets = targets.map(|it| (it.provider.as_str(), it.model.as_str()));
+            prices = prices.with_targets(name, targets);
             prices = prices.with_fallbacks(name, model.fallbacks.iter().map(String::as_str));
         }
     }
     Ok(prices)
+}
+
+/// The operator's price files.
+fn lists(config: &Config) -> Result<Vec<PriceList>, Error> {
+    let files = &config.prices;
+    let read =
+        |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+    let mut lists = Vec::new();
+    if let Some(path) = &files.file {
+        let text = read(path)?;
+        let list = toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
+        lists.push(list);
+    }
+    if let Some(path) = &files.litellm {
+        let list = PriceList::litellm(&read(path)?, path);
+        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
+    }
+    if let Some(path) = &files.genai_prices {
+        let list = PriceList::genai_prices(&read(path)?, path);
+        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
+    }
+    for name in lists.iter().flat_map(PriceList::skipped) {
+        tracing::warn!(name, "a price that is none: left out");
+    }
+    Ok(lists)
+}
+
+/// Under which name price files have a provider: its vendor's, told from the host when it is not
+/// configured.
+fn listed_as(provider: &crate::config::Provider) -> &str {
+    const HOSTS: &[(&str, &str)] = &[
+        ("api.openai.com", "openai"),
+        ("api.x.ai", "x-ai"),
+        ("api.groq.com", "groq"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.mistral.ai", "mistral"),
+        ("openrouter.ai", "openrouter"),
+        ("api.together", "together"),
+        ("api.fireworks.ai", "fireworks"),
+        ("api.perplexity.ai", "perplexity"),
+        ("api.cerebras.ai", "cerebras"),
+        ("api.moonshot", "moonshotai"),
+    ];
+    if let Some(vendor) = &provider.vendor {
+        return vendor;
+    }
+    let host = provider
+        .base_url
+        .as_deref()
+        .and_then(|url| url.split('/').nth(2));
+    let known = host.and_then(|host| HOSTS.iter().find(|(part, _)| host.contains(part)));
+    known.map_or(&provider.kind, |(_, name)| name)
 }
 
 fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
@@ -190,7 +255,9 @@ fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
             "reasoning" => price.reasoning(usd)?,
             "audio_input" => price.audio_input(usd)?,
             "audio_output" => price.audio_output(usd)?,
+            "image_input" => price.image_input(usd)?,
             "request" => price.request(usd)?,
+            "web_search" => price.web_search(usd)?,
             _ => price,
         };
     }

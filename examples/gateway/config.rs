@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration};
 
-use tower_completions::{Dialect, auth::Digest, validate::Capabilities};
+use tower_completions::{Dialect, auth::Digest, cost::Terms, validate::Capabilities};
 
 use crate::{
     capability,
@@ -17,6 +17,7 @@ pub struct Config {
     pub body: Body,
     pub ledger: String,
     pub limits: String,
+    pub prices: Prices,
     pub stream: Stream,
     pub routing: Routing,
     pub providers: Vec<Provider>,
@@ -36,6 +37,14 @@ pub struct Body {
     pub max_bytes: usize,
     pub idle_timeout: Duration,
     pub timeout: Duration,
+}
+
+/// Price files, asked in this order.
+#[derive(Debug)]
+pub struct Prices {
+    pub file: Option<String>,
+    pub litellm: Option<String>,
+    pub genai_prices: Option<String>,
 }
 
 #[derive(Debug)]
@@ -59,6 +68,7 @@ pub struct Provider {
     pub api_keys: Vec<String>,
     pub api: Option<String>,
     pub api_version: Option<String>,
+    pub vendor: Option<String>,
 }
 
 #[derive(Debug)]
@@ -84,6 +94,7 @@ pub struct Key {
     pub name: String,
     pub digest: Digest,
     pub balance: Option<String>,
+    pub markup: Option<String>,
     pub requests_per_minute: Option<u64>,
     pub tokens_per_minute: Option<u64>,
     pub max_concurrent: Option<u32>,
@@ -128,7 +139,9 @@ pub const PRICES: &[&str] = &[
     "reasoning",
     "audio_input",
     "audio_output",
+    "image_input",
     "request",
+    "web_search",
 ];
 
 const MILLIS: std::ops::RangeInclusive<u64> = 1..=86_400_000;
@@ -197,6 +210,14 @@ impl Config {
         );
         let shared = store(root, "limits", &["redis://", "rediss://"], mistakes);
 
+        let mut section = root.section("prices", mistakes);
+        let prices = Prices {
+            file: section.string("file", mistakes),
+            litellm: section.string("litellm", mistakes),
+            genai_prices: section.string("genai_prices", mistakes),
+        };
+        section.finish(mistakes);
+
         let mut section = root.section("stream", mistakes);
         let stream = Stream {
             first_event_timeout: millis(&mut section, "first_event_timeout_ms", 30_000, mistakes),
@@ -229,6 +250,7 @@ impl Config {
             body: limits,
             ledger,
             limits: shared,
+            prices,
             stream,
             routing,
             providers: each(root, "providers", mistakes, Provider::read),
@@ -335,7 +357,7 @@ impl Provider {
             }
             value
         };
-        only("vendor", &["openai"]);
+        let vendor = only("vendor", &["openai"]);
         let api_version = only("api_version", &["azure"]);
         let api = only("api", &["azure"]);
         let region = only("region", &["bedrock"]);
@@ -389,6 +411,7 @@ impl Provider {
             api_keys,
             api,
             api_version,
+            vendor,
         }
     }
 }
@@ -466,6 +489,13 @@ impl Key {
                 "expected a decimal such as \"5.00\"",
             );
         }
+        let markup = section.string("markup", mistakes);
+        if markup
+            .as_deref()
+            .is_some_and(|text| Terms::times(text).is_err())
+        {
+            mistakes.add(&section.key("markup"), "expected a factor such as \"1.2\"");
+        }
         let models = section
             .strings("models", mistakes)
             .unwrap_or_else(|| vec!["*".to_owned()]);
@@ -473,6 +503,7 @@ impl Key {
             name,
             digest,
             balance,
+            markup,
             requests_per_minute: section.integer("requests_per_minute", 1..=1 << 32, mistakes),
             tokens_per_minute: section.integer("tokens_per_minute", 1..=1 << 40, mistakes),
             max_concurrent: small(section.integer("max_concurrent", 1..=1 << 20, mistakes)),

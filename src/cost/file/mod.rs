@@ -1,5 +1,7 @@
 //! Price files, read into lists: our own, and two that others publish.
 
+#[cfg(feature = "prices-builtin")]
+mod builtin;
 mod genai;
 mod litellm;
 mod own;
