@@ -174,8 +174,10 @@ where
                         Due::KeepAlive => return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE))),
                         due => too_late(due),
                     };
+                    // Noted first: what is inside judges the target by it when it is dropped.
+                    let last = this.machine.fail(late);
                     this.upstream.set(None);
-                    return Poll::Ready(this.machine.fail(late));
+                    return Poll::Ready(last);
                 }
             };
             let over = this.machine.is_over();
@@ -196,8 +198,8 @@ where
                         clock: this.clock,
                     };
                     if let Poll::Ready(due) = sleeping.poll(cx) {
-                        this.upstream.set(None);
                         let last = this.machine.fail(too_late(due));
+                        this.upstream.set(None);
                         return Poll::Ready(join(frame, last));
                     }
                 }
