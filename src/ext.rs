@@ -3,7 +3,9 @@
 //! No layer fails because one is missing: without a [`Principal`] a request is anonymous, without a
 //! [`Target`] the provider asks for the model that the client named.
 
-use std::{any::Any, collections::HashMap, fmt, sync::Arc};
+use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use crate::error::Error;
 
 /// Who is calling. Put into the request by `Auth`, or by the application's own authentication.
 ///
@@ -195,6 +197,61 @@ impl Served {
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
+        self
+    }
+}
+
+/// The upstreams that were asked in vain, in order. Put into the response by the router, a refusal
+/// included; absent when the first one answered.
+///
+/// Who answered at last is in [`Served`].
+#[derive(Clone, Debug)]
+pub struct Attempts(Arc<[Attempt]>);
+
+impl Attempts {
+    /// These attempts, the first one first.
+    pub fn new(attempts: impl IntoIterator<Item = Attempt>) -> Self {
+        Self(attempts.into_iter().collect())
+    }
+}
+
+impl std::ops::Deref for Attempts {
+    type Target = [Attempt];
+
+    fn deref(&self) -> &[Attempt] {
+        &self.0
+    }
+}
+
+/// One upstream that was asked and did not answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Who was asked.
+    pub target: Target,
+    /// The id of the configured model that it was asked for.
+    pub id: Arc<str>,
+    /// From the beginning of this attempt.
+    pub took: Duration,
+    /// Why it failed; `None` for one that was dropped because another answered first.
+    pub error: Option<Error>,
+}
+
+impl Attempt {
+    /// An attempt at `target` for the configured model `id` that was given up after so long.
+    pub fn new(target: Target, id: impl Into<Arc<str>>, took: Duration) -> Self {
+        Self {
+            target,
+            id: id.into(),
+            took,
+            error: None,
+        }
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn with_error(mut self, error: Error) -> Self {
+        self.error = Some(error);
         self
     }
 }

@@ -50,7 +50,7 @@
 //! Layers know of one another only by what they leave in the extensions. In the request:
 //! [`Principal`] (absent: anonymous), [`parse::Chat`] (absent: not parsed yet), [`Target`] (absent:
 //! the model that the client named). In the response: [`Error`] (there in a refusal), [`Served`]
-//! (absent: no router), [`meter::Tally`] (absent: usage is estimated), [`cost::Receipt`] (there when a
+//! (absent: no router), [`Attempts`] (absent: nobody was asked in vain), [`meter::Tally`] (absent: usage is estimated), [`cost::Receipt`] (there when a
 //! whole answer was charged). None of them is required.
 
 #[cfg(doctest)]
@@ -87,4 +87,4 @@ pub mod wire;
 
 pub use dialect::Dialect;
 pub use error::Error;
-pub use ext::{Principal, Served, Target, matches};
+pub use ext::{Attempt, Attempts, Principal, Served, Target, matches};

@@ -40,6 +40,7 @@ const LEVELS: &[(&str, u8)] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("error", "body"),
     ("error", "dialect"),
+    ("ext", "error"),
     ("observe", "error"),
     ("observe", "ext"),
     ("sse", "wire"),

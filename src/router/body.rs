@@ -9,13 +9,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{
-    course::{Place, Rules},
-    state::Millis,
-};
+use super::{breaker::Change, course::Rules, place::Place};
 use crate::{
     body::Reply,
+    error::Error,
     meter::{Outcome, Tally},
+    observe::{Breaker, Event, Watch},
 };
 
 /// What is learned of a target at the end of its answer. Judged when dropped, for the layer that
@@ -24,7 +23,7 @@ pub(crate) struct Lesson {
     pub(crate) place: Option<Place>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) tally: Option<Tally>,
-    pub(crate) now: Millis,
+    pub(crate) watch: Option<Watch>,
     pub(crate) ended: Option<bool>,
 }
 
@@ -32,19 +31,41 @@ impl Drop for Lesson {
     fn drop(&mut self) {
         let outcome = match self.tally.as_ref().and_then(Tally::outcome) {
             Some(Outcome::Complete) => Some(true),
-            Some(Outcome::Failed(_)) => Some(false),
+            Some(Outcome::Failed(error)) => of_upstream(&error),
             None => self.ended,
         };
         if let (Some(mut place), Some(good)) = (self.place.take(), outcome) {
-            place.record(good, self.now, &self.rules.breaking);
+            if !good {
+                place.candidate().state.failed(self.rules.now());
+            }
+            learn(&mut place, good, &self.rules, self.watch.as_ref());
         }
     }
 }
 
-fn lesson_over(lesson: Option<&mut Lesson>) -> Option<&mut Place> {
-    let lesson = lesson?;
-    lesson.ended?;
-    lesson.place.as_mut()
+/// What an error in the middle of an answer says of the target: nothing when it is not its fault.
+fn of_upstream(error: &Error) -> Option<bool> {
+    let blame = super::policy::Policy::default()
+        .row(super::fault::class(error))
+        .blame;
+    (blame == super::policy::Blame::Target).then_some(false)
+}
+
+/// Notes a verdict over a target, and tells of a breaker that it has moved.
+pub(crate) fn learn(place: &mut Place, good: bool, rules: &Rules, watch: Option<&Watch>) {
+    let change = place.record(good, rules.now(), &rules.breaking);
+    if let Some(adaptive) = &rules.adaptive {
+        place.candidate().state.adapt(adaptive, good);
+    }
+    if let (Some(watch), Some(change)) = (watch, change) {
+        watch.on(&Event::Breaker {
+            target: &place.candidate().target,
+            state: match change {
+                Change::Opened => Breaker::Open,
+                Change::Closed => Breaker::Closed,
+            },
+        });
+    }
 }
 
 pin_project! {
@@ -79,15 +100,18 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         let mut this = self.project();
         let frame = ready!(this.body.as_mut().poll_frame(cx));
         if let Some(lesson) = this.lesson.as_mut() {
-            match &frame {
-                None => lesson.ended = lesson.ended.or(Some(true)),
-                Some(Err(_)) => lesson.ended = Some(false),
-                Some(Ok(_)) if this.body.is_end_stream() => lesson.ended = Some(true),
-                Some(Ok(_)) => {}
+            let ended = match &frame {
+                None => lesson.ended.or(Some(true)),
+                Some(Err(_)) => Some(false),
+                Some(Ok(_)) if this.body.is_end_stream() => Some(true),
+                Some(Ok(_)) => None,
+            };
+            if let Some(ended) = ended {
+                lesson.ended = Some(ended);
+                if let Some(place) = &mut lesson.place {
+                    place.vacate();
+                }
             }
-        }
-        if let Some(place) = lesson_over(this.lesson.as_mut()) {
-            place.vacate();
         }
         Poll::Ready(frame)
     }

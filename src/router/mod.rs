@@ -22,10 +22,20 @@
 //! # Ok::<(), tower_completions::router::TableError>(())
 //! ```
 
+mod ask;
 mod body;
+mod breaker;
+mod budget;
+mod builder;
+mod choose;
 pub mod commit;
 mod course;
 mod fault;
+mod future;
+mod health;
+mod hedge;
+mod keys;
+mod place;
 mod plan;
 mod policy;
 mod service;
@@ -33,9 +43,15 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Ask, Needs, Preferences, Sort, Sticky, Wishes};
 pub use body::ResponseBody;
+pub use breaker::Breaking;
+pub use builder::Builder;
 pub use commit::{Commit, CommitLayer};
+pub use future::ResponseFuture;
+pub use health::{Health, Probe};
+pub use hedge::Hedge;
 pub use plan::{Balance, Candidate, Live, Model, Plan, Route, Table, TableError};
 pub use policy::{Blame, Next, Policy};
-pub use service::{Ask, Builder, ResponseFuture, Router};
-pub use state::Breaking;
+pub use service::Router;
+pub use state::Adaptive;

@@ -2,8 +2,13 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
+use smallvec::SmallVec;
 
-use super::state::State;
+use super::{
+    ask::{Needs, Sticky},
+    choose::Tier,
+    state::State,
+};
 use crate::{
     error::{Error, Kind},
     ext::{Principal, Target},
@@ -18,14 +23,19 @@ pub trait Route: Send + Sync + 'static {
     /// # Errors
     /// What the client is told when there is none: `model_not_found`, say.
     fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error>;
+
+    /// All models there are, for who looks at their targets or probes them. Default: none.
+    fn models(&self) -> Vec<Arc<Model>> {
+        Vec::new()
+    }
 }
 
 /// The models to try for one request, the one asked for first.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) groups: Arc<[Arc<Model>]>,
-    /// What the `*` of a pattern stood for.
-    pub(crate) captured: Option<Arc<str>>,
+    /// What the `*` of a pattern stood for, and which group it is of.
+    pub(crate) captured: SmallVec<[(usize, Arc<str>); 1]>,
 }
 
 impl Plan {
@@ -34,8 +44,37 @@ impl Plan {
     pub fn new(models: impl IntoIterator<Item = Arc<Model>>) -> Self {
         Self {
             groups: models.into_iter().collect(),
-            captured: None,
+            captured: SmallVec::new(),
         }
+    }
+
+    /// This plan, and after it what of others is not in it yet.
+    pub(crate) fn then(self, others: Vec<Self>) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let mut groups = self.groups.to_vec();
+        let mut captured = self.captured;
+        for other in others {
+            for (at, model) in other.groups.iter().enumerate() {
+                let star = other.star(at);
+                let known = groups.iter().any(|known| Arc::ptr_eq(known, model));
+                if known && star.is_none() {
+                    continue;
+                }
+                captured.extend(star.map(|star| (groups.len(), Arc::clone(star))));
+                groups.push(Arc::clone(model));
+            }
+        }
+        Self {
+            groups: groups.into(),
+            captured,
+        }
+    }
+
+    pub(crate) fn star(&self, group: usize) -> Option<&Arc<str>> {
+        let mut captured = self.captured.iter();
+        captured.find(|(at, _)| *at == group).map(|(_, star)| star)
     }
 }
 
@@ -49,6 +88,14 @@ pub enum Balance {
     /// The less loaded of two taken at random: requests in flight times the time to the first
     /// event, divided by the weight.
     LeastLoad,
+    /// The one where this request costs least, by the [`price`](Candidate::price) of each; of equal
+    /// ones the less loaded.
+    Cheapest,
+    /// The one with the least time to the first event.
+    Fastest,
+    /// The same one for requests that belong together, as long as it can be asked and has no more
+    /// than a quarter above its share in flight.
+    Sticky(Sticky),
 }
 
 /// One target of a model, and what is known of it.
@@ -60,17 +107,40 @@ pub struct Candidate {
     pub(crate) priority: u8,
     pub(crate) limit: u32,
     pub(crate) state: Arc<State>,
+    /// What it draws its number from, where requests stick to targets.
+    pub(crate) spot: u64,
+    can: Capabilities,
+    price: Option<(u64, u64)>,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Capabilities {
+    tools: bool,
+    images: bool,
+    audio: bool,
+    context: u64,
+}
+
+const ALL: Capabilities = Capabilities {
+    tools: true,
+    images: true,
+    audio: true,
+    context: u64::MAX,
+};
 
 impl Candidate {
     /// A model at a provider. A `*` in its name becomes what the `*` of the model's id stood for.
     pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
+        let target = Target::new(provider, model);
         Self {
-            target: Target::new(provider, model),
+            spot: spot(&target),
+            target,
             weight: 1,
             priority: 0,
             limit: u32::MAX,
             state: Arc::default(),
+            can: ALL,
+            price: None,
         }
     }
 
@@ -91,6 +161,72 @@ impl Candidate {
         self.limit = requests.get();
         self
     }
+
+    /// It knows no tools: it is passed by for requests that offer some, if another target can.
+    pub fn without_tools(mut self) -> Self {
+        self.can.tools = false;
+        self
+    }
+
+    /// It sees no images.
+    pub fn without_images(mut self) -> Self {
+        self.can.images = false;
+        self
+    }
+
+    /// It hears no sound.
+    pub fn without_audio(mut self) -> Self {
+        self.can.audio = false;
+        self
+    }
+
+    /// How many tokens it takes, prompt and answer together. Default: any number.
+    pub fn context(mut self, tokens: u64) -> Self {
+        self.can.context = tokens;
+        self
+    }
+
+    /// What a token costs there, of the prompt and of the answer, in any unit that is the same for
+    /// all targets. Default: unknown, which counts as dearer than all others. It decides the choice
+    /// by [`Balance::Cheapest`], and nothing that is charged.
+    pub fn price(mut self, input: u64, output: u64) -> Self {
+        self.price = Some((input, output));
+        self
+    }
+
+    pub(crate) fn serves(&self, needs: &Needs) -> bool {
+        (self.can.tools || !needs.tools)
+            && (self.can.images || !needs.images)
+            && (self.can.audio || !needs.audio)
+            && needs.input_tokens.saturating_add(needs.output_tokens) <= self.can.context
+    }
+
+    /// What a request costs there. One that does not say how much it wants is taken to want a
+    /// quarter of what it brings.
+    pub(crate) fn price_of(&self, needs: &Needs) -> u128 {
+        let Some((input, output)) = self.price else {
+            return u128::MAX;
+        };
+        let wanted = match needs.output_tokens {
+            0 => needs.input_tokens / 4,
+            tokens => tokens,
+        };
+        u128::from(needs.input_tokens) * u128::from(input) + u128::from(wanted) * u128::from(output)
+    }
+}
+
+/// A number of its own for each target, the same in every process.
+fn spot(target: &Target) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in target
+        .provider
+        .bytes()
+        .chain([b'/'])
+        .chain(target.model.bytes())
+    {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
 }
 
 /// A model that clients may ask for: its names, its targets and what stands in for it.
@@ -99,7 +235,11 @@ impl Candidate {
 pub struct Model {
     pub(crate) id: Arc<str>,
     aliases: Vec<Box<str>>,
+    /// Sorted by priority.
     pub(crate) candidates: Vec<Candidate>,
+    pub(crate) tiers: Vec<Tier>,
+    /// Whether any of them cannot do all that may be asked.
+    pub(crate) limited: bool,
     fallbacks: Vec<Box<str>>,
     pub(crate) balance: Balance,
 }
@@ -111,6 +251,8 @@ impl Model {
             id: id.into(),
             aliases: Vec::new(),
             candidates: Vec::new(),
+            tiers: Vec::new(),
+            limited: false,
             fallbacks: Vec::new(),
             balance: Balance::default(),
         }
@@ -124,7 +266,11 @@ impl Model {
 
     /// Adds a target.
     pub fn target(mut self, candidate: Candidate) -> Self {
-        self.candidates.push(candidate);
+        let after = |other: &Candidate| other.priority <= candidate.priority;
+        let at = self.candidates.partition_point(after);
+        self.limited |= candidate.can != ALL;
+        self.candidates.insert(at, candidate);
+        self.tiers = Tier::of(&self.candidates);
         self
     }
 
@@ -196,7 +342,6 @@ impl Table {
                 let state = known.entry(candidate.target.clone());
                 candidate.state = Arc::clone(state.or_insert_with(|| Arc::clone(&candidate.state)));
             }
-            model.candidates.sort_by_key(|candidate| candidate.priority);
             if model.id.contains('*') {
                 table.patterns.push(at);
             }
@@ -252,8 +397,15 @@ impl Route for Table {
         }
         Ok(Plan {
             groups: Arc::clone(groups),
-            captured,
+            captured: captured.map(|star| (0, star)).into_iter().collect(),
         })
+    }
+
+    fn models(&self) -> Vec<Arc<Model>> {
+        self.chains
+            .iter()
+            .map(|chain| Arc::clone(&chain[0]))
+            .collect()
     }
 }
 
@@ -292,6 +444,10 @@ impl Route for Live {
     fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error> {
         self.0.load().plan(model, parts)
     }
+
+    fn models(&self) -> Vec<Arc<Model>> {
+        self.0.load().models()
+    }
 }
 
 #[cfg(test)]
@@ -324,7 +480,7 @@ mod tests {
             let plan = table.plan(asked, &parts()).expect("found");
             let found: Vec<_> = plan.groups.iter().map(|model| &*model.id).collect();
             assert_eq!(
-                (found.join(" ").as_str(), plan.captured.as_deref()),
+                (found.join(" ").as_str(), plan.star(0).map(|star| &**star)),
                 (ids, star)
             );
         }

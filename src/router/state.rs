@@ -2,98 +2,82 @@ use std::{
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
+};
+
+use super::{
+    breaker::{Breaker, Breaking, Change},
+    keys::{Keys, take},
 };
 
 /// Milliseconds since the router was made.
 pub(crate) type Millis = u64;
 
-/// When a target's breaker opens, and for how long.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Breaking {
-    pub(crate) consecutive: u32,
-    pub(crate) open: Millis,
-    pub(crate) longest: Millis,
-    pub(crate) window: Millis,
-    pub(crate) samples: u32,
+pub(crate) fn millis(time: Duration) -> Millis {
+    // Half of all there is, so that a time may still be added to it.
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX / 2)
 }
 
-impl Default for Breaking {
+/// A concurrency that follows what the target can bear: one more after a round of answers, half as
+/// many after it was overloaded, limited or too slow.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Adaptive {
+    start: u32,
+    least: u32,
+    most: u32,
+}
+
+impl Default for Adaptive {
     fn default() -> Self {
         Self {
-            consecutive: 5,
-            open: 5_000,
-            longest: 60_000,
-            window: 10_000,
-            samples: 20,
+            start: 20,
+            least: 1,
+            most: 1000,
         }
     }
 }
 
-impl Breaking {
-    /// After how many failures in a row it opens. Default: 5.
-    pub fn consecutive(mut self, failures: std::num::NonZeroU32) -> Self {
-        self.consecutive = failures.get();
+impl Adaptive {
+    /// Between 1 and 1000 requests at once, 20 at first.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many requests at once at first. Default: 20.
+    pub fn start(mut self, requests: std::num::NonZeroU32) -> Self {
+        self.start = requests.get();
         self
     }
 
-    /// From how many outcomes within ten seconds on it opens when half of them are failures.
-    /// Default: 20.
-    pub fn samples(mut self, outcomes: std::num::NonZeroU32) -> Self {
-        self.samples = outcomes.get();
+    /// The bounds. Default: 1 and 1000. A target's own limit counts beside them.
+    pub fn between(mut self, least: std::num::NonZeroU32, most: std::num::NonZeroU32) -> Self {
+        self.least = least.get();
+        self.most = most.get().max(self.least);
         self
     }
 }
 
-/// A circuit breaker: a plain machine that is told the time.
-#[derive(Debug, Default)]
-struct Breaker {
-    failures_in_row: u32,
-    /// Failures and outcomes since `since`.
-    failures: u32,
-    outcomes: u32,
-    since: Millis,
-    /// Not closed: refuses until then, then lets one probe through.
-    open_until: Option<Millis>,
-    times_opened: u32,
-    probing: bool,
-}
-
-impl Breaker {
-    fn allows(&self, now: Millis) -> bool {
-        self.open_until
-            .is_none_or(|until| now >= until && !self.probing)
-    }
-
-    fn record(&mut self, good: bool, now: Millis, config: &Breaking) {
-        self.probing = false;
-        if good {
-            *self = Self {
-                since: now,
-                ..Self::default()
-            };
-            return;
-        }
-        if now.saturating_sub(self.since) > config.window {
-            (self.failures, self.outcomes, self.since) = (0, 0, now);
-        }
-        self.failures_in_row = self.failures_in_row.saturating_add(1);
-        self.failures = self.failures.saturating_add(1);
-        self.outcomes = self.outcomes.saturating_add(1);
-        let too_many = self.failures_in_row >= config.consecutive;
-        let too_often = self.outcomes >= config.samples && self.failures * 2 >= self.outcomes;
-        // A late failure while open says nothing new; one after that time is the probe's.
-        if self
-            .open_until
-            .map_or(too_many || too_often, |until| now >= until)
-        {
-            let longer = config.open << self.times_opened.min(16);
-            self.open_until = Some(now + longer.min(config.longest));
-            self.times_opened = self.times_opened.saturating_add(1);
-        }
-    }
+/// What is known of one target, shared by all requests.
+#[derive(Default)]
+pub(crate) struct State {
+    in_flight: AtomicU32,
+    /// The adaptive concurrency in thousandths; 0 when nothing is known yet.
+    ceiling: AtomicU64,
+    /// Smoothed time to the answer's head in microseconds, failures counted as slow.
+    latency: AtomicU64,
+    /// The time that one answer in twenty exceeds, in microseconds.
+    slow: AtomicU64,
+    /// When the latency was last seen.
+    seen: AtomicU64,
+    /// When its breaker closed, and it began to get its share again; 0 is never.
+    recovered: AtomicU64,
+    /// Whether the breaker is open, and until when any key rests: looked at without the lock.
+    open: AtomicBool,
+    resting: AtomicU64,
+    inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
@@ -101,15 +85,6 @@ struct Inner {
     breaker: Breaker,
     /// Until when each key rests at this target; the first stands for all where there is no pool.
     rests: Vec<Millis>,
-}
-
-/// What is known of one target, shared by all requests.
-#[derive(Default)]
-pub(crate) struct State {
-    in_flight: AtomicU32,
-    /// Smoothed time to the answer's head in microseconds, failures counted as slow.
-    latency: AtomicU64,
-    inner: Mutex<Inner>,
 }
 
 /// Whether a target may be asked now.
@@ -125,30 +100,42 @@ pub(crate) enum Can {
     Full,
 }
 
+/// How long an answer seen counts in full; for each time of this length the latency is halved.
+const FADES: Millis = 10_000;
+
 impl State {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn can(&self, now: Millis, limit: u32, keys: &Keys, barred: &[bool]) -> Can {
-        if self.in_flight.load(Ordering::Relaxed) >= limit {
+    /// `barred` has a bit for each key that this request has tried here in vain.
+    pub(crate) fn can(&self, now: Millis, limit: u32, keys: &Keys, barred: u64) -> Can {
+        if self.in_flight.load(Ordering::Relaxed) >= limit.min(self.ceiling()) {
             return Can::Full;
         }
+        let n = keys.len();
+        let start = keys.turn();
+        let quiet = self.resting.load(Ordering::Relaxed) <= now;
+        if quiet && barred == 0 && !self.open.load(Ordering::Relaxed) {
+            let named = (n > 0).then_some(start);
+            if !keys.is_dead(start, now) && !keys.is_full(start) {
+                return Can::Yes(named);
+            }
+        }
         let inner = self.lock();
-        let rest = |key: usize| inner.rests.get(key).copied().unwrap_or(0);
         let well = inner.breaker.allows(now);
-        let (mut soonest, mut dead) = (None, None);
-        let n = keys.dead.len();
-        let start = keys.next();
+        let (mut soonest, mut dead, mut full) = (None, None, false);
         for key in (0..n.max(1)).map(|i| (start + i) % n.max(1)) {
-            let barred = barred.get(key).copied().unwrap_or(false);
             let named = (n > 0).then_some(key);
-            if barred {
+            let rest = inner.rests.get(key).copied().unwrap_or(0);
+            if barred >> key & 1 == 1 {
                 continue;
             }
-            if rest(key) > now {
-                soonest = Some(rest(key).min(soonest.unwrap_or(Millis::MAX)));
-            } else if n > 0 && keys.dead[key].load(Ordering::Relaxed) > now {
+            if keys.is_full(key) {
+                full = true;
+            } else if rest > now {
+                soonest = Some(rest.min(soonest.unwrap_or(Millis::MAX)));
+            } else if keys.is_dead(key, now) {
                 dead = Some(named);
             } else if well {
                 return Can::Yes(named);
@@ -158,31 +145,52 @@ impl State {
         }
         match (dead, soonest) {
             (Some(key), _) => Can::Unwell(key),
+            (None, Some(_)) if full => Can::Full,
             (None, Some(until)) => Can::Resting(until),
             (None, None) => Can::Full,
         }
     }
 
-    /// Takes a place; the breaker's one probe with it when that is what it waits for.
-    pub(crate) fn enter(&self) -> bool {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut inner = self.lock();
-        let probe = inner.breaker.open_until.is_some() && !inner.breaker.probing;
-        inner.breaker.probing |= probe;
-        probe
+    fn ceiling(&self) -> u32 {
+        match self.ceiling.load(Ordering::Relaxed) {
+            0 => u32::MAX,
+            thousandths => u32::try_from(thousandths / 1000).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Takes a place, if there is one.
+    pub(crate) fn enter(&self, limit: u32) -> bool {
+        take(&self.in_flight, limit.min(self.ceiling()))
+    }
+
+    /// Takes the breaker's one probe when that is what it waits for.
+    pub(crate) fn probe(&self, now: Millis) -> bool {
+        self.open.load(Ordering::Relaxed) && self.lock().breaker.enter(now)
     }
 
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A probe that ended without a verdict makes room for another.
     pub(crate) fn give_back_probe(&self) {
-        self.lock().breaker.probing = false;
+        self.lock().breaker.give_back_probe();
     }
 
-    pub(crate) fn record(&self, good: bool, now: Millis, config: &Breaking) {
-        self.lock().breaker.record(good, now, config);
+    /// The verdict over a request that was sent at `sent`.
+    pub(crate) fn record(
+        &self,
+        good: bool,
+        sent: Millis,
+        now: Millis,
+        config: &Breaking,
+    ) -> Option<Change> {
+        let mut inner = self.lock();
+        let change = inner.breaker.record(good, sent, now, config);
+        self.open.store(inner.breaker.is_open(), Ordering::Relaxed);
+        if change == Some(Change::Closed) {
+            self.recovered.store(now.max(1), Ordering::Relaxed);
+        }
+        change
     }
 
     pub(crate) fn rest(&self, key: Option<usize>, until: Millis) {
@@ -192,39 +200,118 @@ impl State {
             inner.rests.resize(key + 1, 0);
         }
         inner.rests[key] = inner.rests[key].max(until);
+        self.resting.fetch_max(until, Ordering::Relaxed);
     }
 
     /// A head after this long; one eighth of the difference is taken over, a slower one at once.
-    pub(crate) fn took(&self, micros: u64) {
-        let old = self.latency.load(Ordering::Relaxed);
+    pub(crate) fn took(&self, micros: u64, now: Millis) {
+        let old = self.latency(now);
         let new = if micros > old {
             micros
         } else {
             old - (old - micros) / 8
         };
         self.latency.store(new, Ordering::Relaxed);
+        self.seen.store(now, Ordering::Relaxed);
+        // Nineteen small steps down weigh as much as one up, so it settles where one in twenty is
+        // slower.
+        let slow = self.slow.load(Ordering::Relaxed);
+        let step = slow / 256 + 1;
+        let slow = match micros {
+            _ if slow == 0 => micros,
+            slower if slower > slow => slow + 19 * step,
+            _ => slow.saturating_sub(step),
+        };
+        self.slow.store(slow, Ordering::Relaxed);
     }
 
     /// A failure counts as an answer that took at least a second and twice as long as before.
-    pub(crate) fn failed(&self) {
-        let old = self.latency.load(Ordering::Relaxed);
-        let worse = old.saturating_mul(2).clamp(1_000_000, 60_000_000);
+    pub(crate) fn failed(&self, now: Millis) {
+        let worse = self.latency(now).saturating_mul(2);
+        let worse = worse.clamp(1_000_000, 60_000_000);
         self.latency.store(worse, Ordering::Relaxed);
+        self.seen.store(now, Ordering::Relaxed);
+    }
+
+    /// The smoothed time to a head in microseconds; it fades while nothing is heard.
+    pub(crate) fn latency(&self, now: Millis) -> u64 {
+        let silent = now.saturating_sub(self.seen.load(Ordering::Relaxed));
+        let halved = (silent / FADES).min(63);
+        self.latency.load(Ordering::Relaxed) >> halved
+    }
+
+    /// The time to a head that one answer in twenty exceeds; none before the first.
+    pub(crate) fn slow(&self) -> Option<Duration> {
+        let micros = self.slow.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
     }
 
     /// How loaded it is: less is better.
-    pub(crate) fn load(&self, weight: u32) -> u64 {
+    pub(crate) fn load(&self, weight: u32, now: Millis) -> u64 {
         let busy = u64::from(self.in_flight.load(Ordering::Relaxed)) + 1;
-        let latency = self.latency.load(Ordering::Relaxed).max(1);
+        let latency = self.latency(now).max(1);
         busy.saturating_mul(latency).saturating_mul(1 << 10) / u64::from(weight.max(1))
+    }
+
+    /// Whether it takes part in full again after its breaker was open: at first in one case of ten.
+    pub(crate) fn is_warm(&self, now: Millis, random: u64, config: &Breaking) -> bool {
+        let recovered = self.recovered.load(Ordering::Relaxed);
+        if recovered == 0 {
+            return true;
+        }
+        let since = now.saturating_sub(recovered);
+        if since >= config.slow_start {
+            self.recovered.store(0, Ordering::Relaxed);
+            return true;
+        }
+        let share = (since * 100 / config.slow_start).max(10);
+        random % 100 < share
+    }
+
+    /// Moves the adaptive concurrency.
+    pub(crate) fn adapt(&self, adaptive: &Adaptive, good: bool) {
+        let bound = |requests: u32| u64::from(requests) * 1000;
+        let change = |now: u64| {
+            let now = if now == 0 { bound(adaptive.start) } else { now };
+            let busy = bound(self.in_flight.load(Ordering::Relaxed));
+            let new = match good {
+                // One more for a whole round of answers, and only where it is made use of.
+                true if busy * 2 >= now => now + 1_000_000 / now.max(1000),
+                true => now,
+                false => now / 2,
+            };
+            Some(new.clamp(bound(adaptive.least), bound(adaptive.most)))
+        };
+        let _ = self
+            .ceiling
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    pub(crate) fn start_adaptive(&self, adaptive: &Adaptive) {
+        let start = u64::from(adaptive.start.clamp(adaptive.least, adaptive.most)) * 1000;
+        let _ = self
+            .ceiling
+            .compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.lock().breaker.open_until.is_some()
+    pub(crate) fn most(&self, limit: u32) -> Option<u32> {
+        Some(limit.min(self.ceiling())).filter(|most| *most != u32::MAX)
+    }
+
+    /// Whether the breaker is open, and when it lets a probe through.
+    pub(crate) fn open_until(&self) -> Option<Millis> {
+        if !self.open.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.lock().breaker.until()
+    }
+
+    pub(crate) fn resting_until(&self, now: Millis) -> Option<Millis> {
+        Some(self.resting.load(Ordering::Relaxed)).filter(|until| *until > now)
     }
 }
 
@@ -232,126 +319,113 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
             .field("in_flight", &self.in_flight())
-            .field("open", &self.is_open())
+            .field("open", &self.open.load(Ordering::Relaxed))
             .finish_non_exhaustive()
-    }
-}
-
-/// The keys of one provider: until when each counts as dead.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    dead: Box<[AtomicU64]>,
-    turn: AtomicU32,
-}
-
-impl Keys {
-    pub(crate) fn new(n: usize) -> Self {
-        Self {
-            dead: (0..n).map(|_| AtomicU64::new(0)).collect(),
-            turn: AtomicU32::new(0),
-        }
-    }
-
-    fn next(&self) -> usize {
-        if self.dead.len() < 2 {
-            return 0;
-        }
-        self.turn.fetch_add(1, Ordering::Relaxed) as usize % self.dead.len()
-    }
-
-    /// Remembers a key that was refused. False without a pool: there is nothing to remember.
-    pub(crate) fn bury(&self, key: Option<usize>, until: Millis) -> bool {
-        let slot = key.and_then(|key| self.dead.get(key));
-        if let Some(slot) = slot {
-            slot.store(until, Ordering::Relaxed);
-        }
-        slot.is_some()
-    }
-}
-
-/// What retries may be spent: a tenth of one for every request, and a small reserve.
-#[derive(Debug)]
-pub(crate) struct Budget(Mutex<(u64, Millis)>);
-
-impl Budget {
-    const ONE: u64 = 1000;
-    const RESERVE: u64 = 10 * Self::ONE;
-    const MOST: u64 = 100 * Self::ONE;
-
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new((Self::RESERVE, 0)))
-    }
-
-    pub(crate) fn request(&self, percent: u32) {
-        let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        balance.0 = (balance.0 + u64::from(percent) * Self::ONE / 100).min(Self::MOST);
-    }
-
-    /// Takes leave for one retry. The reserve refills by one a second.
-    pub(crate) fn retry(&self, now: Millis) -> bool {
-        let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = now.saturating_sub(balance.1);
-        balance.1 = now;
-        if balance.0 < Self::RESERVE {
-            balance.0 = (balance.0 + since).min(Self::RESERVE);
-        }
-        let left = balance.0.checked_sub(Self::ONE);
-        balance.0 = left.unwrap_or(balance.0);
-        left.is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     #[test]
-    fn a_breaker_opens_lets_one_probe_through_and_closes() {
+    fn an_open_breaker_is_seen() {
         let (state, config, keys) = (State::default(), Breaking::default(), Keys::default());
         for _ in 0..5 {
-            assert_eq!(state.can(0, 9, &keys, &[]), Can::Yes(None));
-            state.record(false, 0, &config);
+            assert_eq!(state.can(0, 9, &keys, 0), Can::Yes(None));
+            state.record(false, 0, 0, &config);
         }
-        assert_eq!(state.can(4_999, 9, &keys, &[]), Can::Unwell(None));
-        assert_eq!(state.can(5_000, 9, &keys, &[]), Can::Yes(None));
-        assert!(state.enter());
-        assert_eq!(state.can(5_000, 9, &keys, &[]), Can::Unwell(None));
-        state.record(false, 5_000, &config);
-        assert_eq!(state.can(14_999, 9, &keys, &[]), Can::Unwell(None));
-        assert_eq!(state.can(15_000, 9, &keys, &[]), Can::Yes(None));
-        state.record(true, 15_000, &config);
-        assert!(!state.is_open());
+        assert_eq!(state.can(4_999, 9, &keys, 0), Can::Unwell(None));
+        assert!(!state.probe(4_999));
+        assert_eq!(state.can(5_000, 9, &keys, 0), Can::Yes(None));
+        assert!(state.probe(5_000));
+        assert_eq!(state.can(5_000, 9, &keys, 0), Can::Unwell(None));
+        state.record(true, 5_000, 5_000, &config);
+        assert_eq!(state.open_until(), None);
     }
 
     #[test]
-    fn keys_rest_and_die_one_by_one() {
-        let (state, keys) = (State::default(), Keys::new(2));
+    fn keys_rest_die_and_fill_one_by_one() {
+        let (state, mut keys) = (State::default(), Keys::new(2));
         state.rest(Some(0), 100);
-        assert_eq!(state.can(50, 9, &keys, &[]), Can::Yes(Some(1)));
+        assert_eq!(state.can(50, 9, &keys, 0), Can::Yes(Some(1)));
         assert!(keys.bury(Some(1), 1_000));
-        assert_eq!(state.can(50, 9, &keys, &[]), Can::Unwell(Some(1)));
-        assert_eq!(state.can(50, 9, &keys, &[false, true]), Can::Resting(100));
-        assert_eq!(state.can(100, 9, &keys, &[]), Can::Yes(Some(0)));
-        assert_eq!(state.can(100, 0, &keys, &[]), Can::Full);
+        assert_eq!(state.can(50, 9, &keys, 0), Can::Unwell(Some(1)));
+        assert_eq!(state.can(50, 9, &keys, 0b10), Can::Resting(100));
+        assert_eq!(state.can(100, 9, &keys, 0), Can::Yes(Some(0)));
+        assert_eq!(state.can(100, 0, &keys, 0), Can::Full);
         assert!(!Keys::new(0).bury(None, 9));
-    }
-
-    #[test]
-    fn retries_are_a_tenth_of_requests() {
-        let budget = Budget::new();
-        let spent = (0..10_000).filter(|_| {
-            budget.request(10);
-            budget.retry(0)
-        });
-        assert!(spent.count() <= 1_010);
+        keys.limit = 1;
+        assert!(keys.enter(Some(0)) && !keys.enter(Some(0)));
+        assert_eq!(state.can(2_000, 9, &keys, 0), Can::Yes(Some(1)));
+        assert!(keys.enter(Some(1)));
+        assert_eq!(state.can(2_000, 9, &keys, 0), Can::Full);
+        keys.leave(Some(0));
+        assert_eq!(state.can(2_000, 9, &keys, 0), Can::Yes(Some(0)));
     }
 
     #[test]
     fn a_fast_failing_target_does_not_look_fast() {
         let (good, bad) = (State::default(), State::default());
-        good.took(300_000);
-        bad.took(1_000);
-        bad.failed();
-        assert!(bad.load(1) > good.load(1));
+        good.took(300_000, 0);
+        bad.took(1_000, 0);
+        bad.failed(0);
+        assert!(bad.load(1, 0) > good.load(1, 0));
+        // It is not given up for ever.
+        assert!(bad.load(1, 40_000) < good.load(1, 0));
+    }
+
+    #[test]
+    fn the_slow_end_is_where_one_in_twenty_is() {
+        let state = State::default();
+        for nth in 0..20_000_u64 {
+            // Evenly from 0 to 100 ms.
+            state.took(nth * 7_919 % 100_000, 0);
+        }
+        let slow = state.slow().expect("known").as_millis();
+        assert!((90..=99).contains(&slow), "{slow} ms");
+    }
+
+    #[test]
+    fn adaptive_concurrency_halves_and_grows_by_one_a_round() {
+        let least = NonZeroU32::new(2).expect("not 0");
+        let most = NonZeroU32::new(12).expect("not 0");
+        let adaptive = Adaptive::new().start(most).between(least, most);
+        let state = State::default();
+        state.start_adaptive(&adaptive);
+        assert_eq!(state.most(u32::MAX), Some(12));
+        for halved in [6, 3, 2, 2] {
+            state.adapt(&adaptive, false);
+            assert_eq!(state.most(u32::MAX), Some(halved));
+        }
+        for _ in 0..40 {
+            state.adapt(&adaptive, true);
+        }
+        assert_eq!(state.most(u32::MAX), Some(2), "nobody makes use of more");
+        assert!(state.enter(9) && state.enter(9) && !state.enter(9));
+        for _ in 0..2 {
+            state.adapt(&adaptive, true);
+        }
+        assert_eq!(state.most(u32::MAX), Some(2));
+        state.adapt(&adaptive, true);
+        assert!(state.enter(9));
+        for _ in 0..2000 {
+            state.adapt(&adaptive, true);
+        }
+        assert!(state.most(u32::MAX).is_some_and(|most| most <= 7));
+    }
+
+    #[test]
+    fn a_recovered_target_gets_its_share_back_by_and_by() {
+        let (state, config) = (State::default(), Breaking::default());
+        for _ in 0..5 {
+            state.record(false, 0, 0, &config);
+        }
+        state.record(true, 10, 10, &config);
+        let share = |now| (0..100).filter(|r| state.is_warm(now, *r, &config)).count();
+        assert_eq!([share(10), share(5_010), share(9_010)], [10, 50, 90]);
+        assert_eq!(share(10_010), 100);
     }
 }

@@ -1,0 +1,227 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use http::{HeaderName, header};
+
+use super::{
+    breaker::Breaking,
+    course::Rules,
+    hedge::Hedge,
+    keys::Keys,
+    plan::Route,
+    policy::Policy,
+    service::{Provider, Router, Shared},
+    state::{Adaptive, millis},
+};
+use crate::time::{DefaultTimer, Timer};
+
+/// What a [`Router`] is made of.
+#[must_use]
+pub struct Builder<S, R, T = DefaultTimer> {
+    route: R,
+    providers: Vec<(Arc<str>, S, usize)>,
+    key_limits: HashMap<Arc<str>, u32>,
+    rules: Rules,
+    attempt_timeout: Duration,
+    total_timeout: Duration,
+    hedge: Option<Hedge>,
+    client_wishes: bool,
+    forward: Vec<HeaderName>,
+    backward: Vec<HeaderName>,
+    timer: T,
+}
+
+impl<S, R, T> fmt::Debug for Builder<S, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
+impl<S, R: Route> Router<S, R> {
+    /// Starts with a route, on the default timer.
+    pub fn builder(route: R) -> Builder<S, R> {
+        Builder {
+            route,
+            providers: Vec::new(),
+            key_limits: HashMap::new(),
+            rules: Rules::default(),
+            attempt_timeout: Duration::from_secs(120),
+            total_timeout: Duration::from_secs(600),
+            hedge: None,
+            client_wishes: false,
+            forward: vec![
+                header::CONTENT_TYPE,
+                header::ACCEPT,
+                HeaderName::from_static("traceparent"),
+                HeaderName::from_static("tracestate"),
+            ],
+            backward: vec![header::CONTENT_TYPE, header::CONTENT_LENGTH],
+            timer: DefaultTimer::default(),
+        }
+    }
+}
+
+impl<S, R: Route, T: Timer> Builder<S, R, T> {
+    /// The service of a provider, with the number of keys in its pool, 64 at most; 0 when it has no
+    /// pool.
+    pub fn provider(mut self, name: impl Into<Arc<str>>, service: S, keys: usize) -> Self {
+        self.providers.push((name.into(), service, keys));
+        self
+    }
+
+    /// How many requests each key of a provider's pool serves at once, bodies included. Default:
+    /// any number.
+    pub fn key_concurrency(mut self, provider: impl Into<Arc<str>>, requests: NonZeroU32) -> Self {
+        self.key_limits.insert(provider.into(), requests.get());
+        self
+    }
+
+    /// Upstream attempts per request, all targets and fallbacks together. Default: 3.
+    pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
+        self.rules.attempts = attempts.get();
+        self
+    }
+
+    /// How long one attempt may take to its answer's head. Default: 120 s.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
+        self
+    }
+
+    /// How long all attempts of a request may take to an answer's head. Default: 600 s.
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = timeout;
+        self
+    }
+
+    /// How long a request waits for an upstream that asked for it; one that wants more time is
+    /// not waited for. Default: 5 s.
+    pub fn longest_wait(mut self, wait: Duration) -> Self {
+        self.rules.longest_wait = millis(wait);
+        self
+    }
+
+    /// How long a key that was refused is not used. Default: 10 min.
+    pub fn dead_for(mut self, time: Duration) -> Self {
+        self.rules.dead_for = millis(time);
+        self
+    }
+
+    /// Retries and hedges in per cent of requests, with a reserve of ten. Default: 10.
+    pub fn retry_budget(mut self, percent: u32) -> Self {
+        self.rules.percent = percent;
+        self
+    }
+
+    /// The failure table.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.rules.policy = policy;
+        self
+    }
+
+    /// When breakers open.
+    pub fn breaking(mut self, breaking: Breaking) -> Self {
+        self.rules.breaking = breaking;
+        self
+    }
+
+    /// Lets the concurrency of each target follow what it can bear. Default: only the targets' own
+    /// limits.
+    pub fn adaptive_concurrency(mut self, adaptive: Adaptive) -> Self {
+        self.rules.adaptive = Some(adaptive);
+        self
+    }
+
+    /// Asks one more target when an answer is late. Default: never.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
+    /// Whether the client's own `models` and `provider` members are obeyed, and taken out of the
+    /// request. A key's models bind them too. Default: not; they stay in the body.
+    ///
+    /// What such a request may cost is held by the model that it names first.
+    pub fn client_wishes(mut self, obeyed: bool) -> Self {
+        self.client_wishes = obeyed;
+        self
+    }
+
+    /// A header of the client's that travels to the providers' services. Default: `content-type`,
+    /// `accept`, `traceparent` and `tracestate`, and no other.
+    pub fn forward(mut self, name: HeaderName) -> Self {
+        self.forward.push(name);
+        self
+    }
+
+    /// A header of the providers' services that travels to the client. Default: `content-type` and
+    /// `content-length`, and no other.
+    pub fn backward(mut self, name: HeaderName) -> Self {
+        self.backward.push(name);
+        self
+    }
+
+    /// The timer. Default: tokio's.
+    pub fn timer<U: Timer>(self, timer: U) -> Builder<S, R, U> {
+        Builder {
+            route: self.route,
+            providers: self.providers,
+            key_limits: self.key_limits,
+            rules: self.rules,
+            attempt_timeout: self.attempt_timeout,
+            total_timeout: self.total_timeout,
+            hedge: self.hedge,
+            client_wishes: self.client_wishes,
+            forward: self.forward,
+            backward: self.backward,
+            timer,
+        }
+    }
+
+    /// The router.
+    pub fn build(self) -> Router<S, R, T> {
+        let providers = self.providers.into_iter().map(|(name, service, keys)| {
+            let mut keys = Keys::new(keys);
+            keys.limit = self.key_limits.get(&name).copied().unwrap_or(u32::MAX);
+            let keys = Arc::new(keys);
+            (name, Provider { service, keys })
+        });
+        if let Some(adaptive) = &self.rules.adaptive {
+            for model in self.route.models() {
+                for candidate in &model.candidates {
+                    candidate.state.start_adaptive(adaptive);
+                }
+            }
+        }
+        let clock = self.timer.clone();
+        let started = clock.now();
+        let since = move || millis(clock.now().saturating_duration_since(started));
+        Router {
+            shared: Arc::new(Shared {
+                route: self.route,
+                providers: providers.collect(),
+                rules: Arc::new(self.rules.with_clock(since)),
+                timer: self.timer,
+                started,
+                random: AtomicU64::new(seed()),
+                attempt_timeout: self.attempt_timeout,
+                total_timeout: self.total_timeout,
+                hedge: self.hedge,
+                client_wishes: self.client_wishes,
+                forward: self.forward,
+                backward: self.backward,
+            }),
+        }
+    }
+}
+
+fn seed() -> u64 {
+    let mut raw = [0; 8];
+    getrandom::fill(&mut raw).expect("the operating system gives random bytes");
+    u64::from_ne_bytes(raw)
+}

@@ -1,0 +1,532 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, request::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    ask::Ask,
+    body::{Lesson, ResponseBody, learn},
+    course::{Course, Rules, Step},
+    fault,
+    place::Place,
+    service::Shared,
+};
+use crate::{
+    body::{BoxError, Reply},
+    dialect::Dialect,
+    error::{Class, Error, Kind},
+    ext::{Attempt as Tried, Attempts, Served, Target},
+    meter::Tally,
+    observe::{Event, Watch},
+    time::{Timer, after},
+};
+
+/// The future of [`Router`](super::Router). Dropping it cancels the attempts under way.
+pub struct ResponseFuture<S, Q, R, T>(Pin<Box<Way<S, Q, R, T>>>)
+where
+    S: Service<Request<Q>>,
+    T: Timer;
+
+pin_project! {
+    /// One request on its way; in a box, so that what is around it moves a pointer.
+    struct Way<S, Q, R, T>
+    where
+        S: Service<Request<Q>>,
+        T: Timer,
+    {
+        run: Run<S, Q, R, T>,
+        course: Result<Course, Error>,
+        #[pin]
+        attempt: Option<Attempt<S, Q, S::Future, T::Sleep>>,
+        // The second one, when the first is late.
+        rival: Option<Pin<Box<Attempt<S, Q, S::Future, T::Sleep>>>>,
+        #[pin]
+        sleep: Sleep<T::Sleep>,
+    }
+}
+
+struct Run<S, Q, R, T> {
+    shared: Arc<Shared<S, R, T>>,
+    watch: Option<Watch>,
+    parts: Parts,
+    body: Q,
+    deadline: Instant,
+    failed: Failed,
+    tried: Vec<Tried>,
+}
+
+pin_project! {
+    /// What is waited for beside the attempts.
+    #[project = SleepProj]
+    enum Sleep<P> {
+        /// Nothing.
+        None,
+        /// The time to ask again.
+        Pause { #[pin] sleep: P },
+        /// The time when an attempt is late.
+        Late { #[pin] sleep: P },
+    }
+}
+
+pin_project! {
+    /// One upstream that is being asked.
+    struct Attempt<S, Q, F, P> {
+        #[pin]
+        call: Call<S, Q, F>,
+        // Made when there is a wait.
+        #[pin]
+        timer: Option<P>,
+        until: Instant,
+        since: Instant,
+        place: Option<Place>,
+        target: Target,
+        number: u32,
+    }
+}
+
+pin_project! {
+    #[project = CallProj]
+    enum Call<S, Q, F> {
+        Unready { service: S, request: Option<Request<Q>> },
+        Called { #[pin] future: F },
+    }
+}
+
+/// The places of attempts that failed, until it is known whether another target could answer.
+struct Failed {
+    places: Vec<Place>,
+    rules: Arc<Rules>,
+    watch: Option<Watch>,
+}
+
+impl Failed {
+    /// All are held against their targets, or only the first.
+    fn settle(&mut self, most: usize) {
+        for mut place in self.places.drain(..).take(most) {
+            learn(&mut place, false, &self.rules, self.watch.as_ref());
+        }
+    }
+}
+
+impl Drop for Failed {
+    /// The caller left, or nobody answered.
+    fn drop(&mut self) {
+        self.settle(1);
+    }
+}
+
+impl<S, Q, R, T> ResponseFuture<S, Q, R, T>
+where
+    S: Service<Request<Q>>,
+    T: Timer,
+{
+    pub(super) fn new(
+        shared: Arc<Shared<S, R, T>>,
+        course: Result<Course, Error>,
+        watch: Option<Watch>,
+        parts: Parts,
+        body: Q,
+    ) -> Self {
+        let run = Run {
+            parts,
+            body,
+            deadline: after(shared.timer.now(), shared.total_timeout),
+            failed: Failed {
+                places: Vec::new(),
+                rules: Arc::clone(&shared.rules),
+                watch: watch.clone(),
+            },
+            tried: Vec::new(),
+            watch,
+            shared,
+        };
+        Self(Box::pin(Way {
+            run,
+            course,
+            attempt: None,
+            rival: None,
+            sleep: Sleep::None,
+        }))
+    }
+}
+
+impl<S, Q, R, T> fmt::Debug for ResponseFuture<S, Q, R, T>
+where
+    S: Service<Request<Q>>,
+    T: Timer,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S, Q, B, R, T> Future for ResponseFuture<S, Q, R, T>
+where
+    S: Service<Request<Q>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    Q: Ask,
+    B: Body<Data = Bytes>,
+    T: Timer,
+{
+    type Output = Result<Response<ResponseBody<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut way = self.0.as_mut().project();
+        let run = way.run;
+        let course = match way.course {
+            Ok(course) => course,
+            Err(error) => return Poll::Ready(Ok(refusal(error.clone(), 0, Vec::new()))),
+        };
+        loop {
+            let mut ended = None;
+            if let Some(attempt) = way.attempt.as_mut().as_pin_mut() {
+                if let Poll::Ready(result) = attempt.poll(&run.shared.timer, cx) {
+                    ended = Some((Which::First, result));
+                }
+            }
+            if ended.is_none() {
+                if let Some(rival) = way.rival.as_mut() {
+                    if let Poll::Ready(result) = rival.as_mut().poll(&run.shared.timer, cx) {
+                        ended = Some((Which::Rival, result));
+                    }
+                }
+            }
+            if let Some((which, result)) = ended {
+                let end = match which {
+                    Which::First => way.attempt.as_mut().as_pin_mut().map(Attempt::end),
+                    Which::Rival => way.rival.as_mut().map(|rival| rival.as_mut().end()),
+                };
+                let end = end.expect("it has just ended");
+                run.tell(&end, result.as_ref().err());
+                match result {
+                    Ok(response) => {
+                        let loser = match which {
+                            Which::First => way.rival.as_mut().map(|rival| rival.as_mut().end()),
+                            Which::Rival => way.attempt.as_mut().as_pin_mut().map(Attempt::end),
+                        };
+                        if let Some(loser) = loser {
+                            run.note(loser, None);
+                        }
+                        return Poll::Ready(Ok(run.served(response, course, end)));
+                    }
+                    Err(error) => run.fail(course, end, error),
+                }
+                match which {
+                    Which::First => way.attempt.set(None),
+                    Which::Rival => *way.rival = None,
+                }
+                continue;
+            }
+            let busy = way.attempt.is_some() || way.rival.is_some();
+            match way.sleep.as_mut().project() {
+                SleepProj::Pause { sleep } => {
+                    ready!(sleep.poll(cx));
+                    way.sleep.set(Sleep::None);
+                    continue;
+                }
+                SleepProj::Late { sleep } if busy => {
+                    if sleep.poll(cx).is_ready() {
+                        way.sleep.set(Sleep::None);
+                        let shared = &run.shared;
+                        let now = shared.rules.now();
+                        let keys = |name: &str| shared.keys(name);
+                        let beside = course.beside(&shared.rules, now, shared.random(), keys);
+                        if let Some(place) = beside {
+                            *way.rival = Some(Box::pin(run.attempt(course, place)));
+                            continue;
+                        }
+                    }
+                }
+                SleepProj::Late { .. } => way.sleep.set(Sleep::None),
+                SleepProj::None => {}
+            }
+            if busy {
+                return Poll::Pending;
+            }
+            let shared = &run.shared;
+            let now = shared.rules.now();
+            let keys = |name: &str| shared.keys(name);
+            let step = course.next(&shared.rules, now, shared.random(), keys);
+            let late = shared.timer.now() >= run.deadline;
+            match step {
+                Step::Stop(error) => return Poll::Ready(Ok(run.give_up(course, error))),
+                _ if late => {
+                    let error =
+                        fault::timeout("The upstreams took too long, all attempts together.");
+                    return Poll::Ready(Ok(run.give_up(course, error)));
+                }
+                Step::WaitUntil(until) => {
+                    let at = after(shared.started, Duration::from_millis(until));
+                    let sleep = shared.timer.sleep_until(at.min(run.deadline));
+                    way.sleep.set(Sleep::Pause { sleep });
+                }
+                Step::Try(place) => {
+                    let delay = shared
+                        .hedge
+                        .and_then(|hedge| hedge.delay(&place.candidate().state));
+                    if let Some(delay) = delay {
+                        let sleep = shared.timer.sleep(delay);
+                        way.sleep.set(Sleep::Late { sleep });
+                    }
+                    let attempt = run.attempt(course, place);
+                    way.attempt.set(Some(attempt));
+                }
+            }
+        }
+    }
+}
+
+enum Which {
+    First,
+    Rival,
+}
+
+/// What is left of an attempt that has ended.
+struct End {
+    place: Place,
+    target: Target,
+    number: u32,
+    since: Instant,
+}
+
+impl<S, Q, B, F, P> Attempt<S, Q, F, P>
+where
+    S: Service<Request<Q>, Response = Response<B>, Future = F>,
+    S::Error: Into<BoxError>,
+    F: Future<Output = Result<Response<B>, S::Error>>,
+    P: Future<Output = ()>,
+{
+    fn poll<T: Timer<Sleep = P>>(
+        self: Pin<&mut Self>,
+        timer: &T,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<B>, Error>> {
+        let mut this = self.project();
+        let polled = match this.call.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                let (mut parts, body) = response.into_parts();
+                let error = fault::of_response(&mut parts);
+                return Poll::Ready(match error {
+                    Some(error) => Err(error),
+                    None => Ok(Response::from_parts(parts, body)),
+                });
+            }
+            Poll::Ready(Err(error)) => Err(unreachable(error.into())),
+            Poll::Pending => {
+                if this.timer.is_none() {
+                    this.timer.set(Some(timer.sleep_until(*this.until)));
+                }
+                let timer = this.timer.as_pin_mut().expect("just made");
+                ready!(timer.poll(cx));
+                Err(fault::timeout("The upstream took too long to answer."))
+            }
+        };
+        Poll::Ready(polled)
+    }
+}
+
+impl<S, Q, F, P> Attempt<S, Q, F, P> {
+    fn end(self: Pin<&mut Self>) -> End {
+        let this = self.project();
+        End {
+            place: this.place.take().expect("an attempt ends once"),
+            target: this.target.clone(),
+            number: *this.number,
+            since: *this.since,
+        }
+    }
+}
+
+impl<S, Q, F> Call<S, Q, F>
+where
+    S: Service<Request<Q>, Future = F>,
+    F: Future<Output = Result<S::Response, S::Error>>,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+        loop {
+            let future = match self.as_mut().project() {
+                CallProj::Called { future } => return future.poll(cx),
+                CallProj::Unready { service, request } => {
+                    ready!(service.poll_ready(cx))?;
+                    service.call(request.take().expect("called once"))
+                }
+            };
+            self.set(Self::Called { future });
+        }
+    }
+}
+
+impl<S, Q, R, T> Run<S, Q, R, T> {
+    fn tell(&self, end: &End, error: Option<&Error>)
+    where
+        T: Timer,
+    {
+        if let Some(watch) = &self.watch {
+            watch.on(&Event::Attempt {
+                number: end.number,
+                target: &end.target,
+                error,
+                took: self.took(end.since),
+            });
+        }
+    }
+
+    fn took(&self, since: Instant) -> Duration
+    where
+        T: Timer,
+    {
+        self.shared.timer.now().saturating_duration_since(since)
+    }
+
+    /// One that asked in vain, or was not waited for.
+    fn note(&mut self, end: End, error: Option<Error>)
+    where
+        T: Timer,
+    {
+        let id = Arc::clone(&end.place.model().id);
+        let mut tried = Tried::new(end.target, id, self.took(end.since));
+        tried.error = error;
+        self.tried.push(tried);
+    }
+
+    fn fail(&mut self, course: &mut Course, mut end: End, error: Error)
+    where
+        T: Timer,
+    {
+        let rules = &self.shared.rules;
+        course.failed(rules, &end.place, error.clone(), rules.now());
+        end.place.vacate();
+        let End {
+            place,
+            target,
+            since,
+            ..
+        } = end;
+        let tried = Tried::new(target, Arc::clone(&place.model().id), self.took(since));
+        self.tried.push(tried.with_error(error));
+        if course.blames(&place) {
+            self.failed.places.push(place);
+        }
+    }
+
+    fn attempt(&self, course: &Course, place: Place) -> Attempt<S, Q, S::Future, T::Sleep>
+    where
+        S: Service<Request<Q>> + Clone,
+        Q: Ask,
+        T: Timer,
+    {
+        let shared = &self.shared;
+        let target = course.target(&place);
+        let number = course.attempts();
+        if let Some(watch) = &self.watch {
+            watch.on(&Event::Attempting {
+                number,
+                target: &target,
+            });
+        }
+        let mut request = Request::new(self.body.again());
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = self.parts.uri.clone();
+        *request.version_mut() = self.parts.version;
+        *request.extensions_mut() = self.parts.extensions.clone();
+        request.extensions_mut().insert(target.clone());
+        for name in &shared.forward {
+            if let Some(value) = self.parts.headers.get(name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        let since = shared.timer.now();
+        let provider = &shared.providers[&target.provider];
+        Attempt {
+            call: Call::Unready {
+                service: provider.service.clone(),
+                request: Some(request),
+            },
+            timer: None,
+            until: after(since, shared.attempt_timeout).min(self.deadline),
+            since,
+            place: Some(place),
+            target,
+            number,
+        }
+    }
+
+    fn give_up<B>(&mut self, course: &Course, error: Error) -> Response<ResponseBody<B>> {
+        self.failed.settle(1);
+        refusal(error, course.attempts(), mem::take(&mut self.tried))
+    }
+
+    fn served<B>(
+        &mut self,
+        response: Response<B>,
+        course: &Course,
+        end: End,
+    ) -> Response<ResponseBody<B>>
+    where
+        B: Body,
+        T: Timer,
+    {
+        let rules = &self.shared.rules;
+        let micros = u64::try_from(self.took(end.since).as_micros()).unwrap_or(u64::MAX);
+        end.place.candidate().state.took(micros, rules.now());
+        self.failed.settle(usize::MAX);
+        let attempts = course.attempts();
+        let id = Arc::clone(&end.place.model().id);
+        let (mut parts, body) = response.into_parts();
+        let served = Served::new(&end.target, id).with_attempts(attempts);
+        parts.extensions.insert(served);
+        if !self.tried.is_empty() {
+            let tried = mem::take(&mut self.tried);
+            parts.extensions.insert(Attempts::new(tried));
+        }
+        if parts.headers.len() > 1 {
+            let allowed = &self.shared.backward;
+            let alien = parts.headers.keys().filter(|name| !allowed.contains(name));
+            let alien: Vec<_> = alien.cloned().collect();
+            for name in alien {
+                parts.headers.remove(name);
+            }
+        }
+        parts
+            .headers
+            .insert("x-attempts", HeaderValue::from(attempts));
+        let lesson = Lesson {
+            place: Some(end.place),
+            rules: Arc::clone(rules),
+            tally: parts.extensions.get::<Tally>().cloned(),
+            watch: self.watch.take(),
+            ended: body.is_end_stream().then_some(true),
+        };
+        Response::from_parts(parts, ResponseBody::new(Reply::inner(body), Some(lesson)))
+    }
+}
+
+fn unreachable(error: BoxError) -> Error {
+    Error::new(Kind::BadUpstream, "The upstream could not be reached.")
+        .with_code("upstream_unreachable")
+        .with_class(Class::Transient)
+        .with_source(error)
+}
+
+fn refusal<B>(error: Error, attempts: u32, tried: Vec<Tried>) -> Response<ResponseBody<B>> {
+    let mut response = error.response(&Dialect::openai());
+    if !tried.is_empty() {
+        response.extensions_mut().insert(Attempts::new(tried));
+    }
+    response
+        .headers_mut()
+        .insert("x-attempts", HeaderValue::from(attempts));
+    response.map(|body| ResponseBody::new(Reply::own(body), None))
+}

@@ -1,0 +1,198 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::ServiceExt as _;
+use tower_service::Service;
+
+use super::{
+    body::learn,
+    fault,
+    place::Place,
+    plan::{Model, Route},
+    policy::Blame,
+    service::Router,
+};
+use crate::{
+    body::BoxError,
+    ext::Target,
+    observe::Breaker,
+    time::{Timer, after},
+};
+
+/// What a router knows of one target.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// Which.
+    pub target: Target,
+    /// Whether it is asked.
+    pub breaker: Breaker,
+    /// How long until an open breaker lets a probe through.
+    pub opens_in: Option<Duration>,
+    /// How long it, or one of its keys, wants to be left alone.
+    pub rests_for: Option<Duration>,
+    /// Requests that it serves now.
+    pub in_flight: u32,
+    /// How many it serves at once; `None` when there is no limit.
+    pub max_concurrent: Option<u32>,
+    /// Smoothed time to the head of an answer, failures counted as slow; zero before the first.
+    pub latency: Duration,
+    /// Keys of its provider's pool.
+    pub keys: usize,
+    /// Those that were refused and are not used.
+    pub dead_keys: usize,
+}
+
+/// Which targets are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Probe {
+    /// Those whose breaker is open.
+    Unwell,
+    /// All.
+    All,
+}
+
+impl<S, R: Route, T: Timer> Router<S, R, T> {
+    /// All targets, each once, in the order of the models.
+    #[must_use]
+    pub fn health(&self) -> Vec<Health> {
+        let now = self.shared.rules.now();
+        let each = |(model, at): (Arc<Model>, usize)| {
+            let candidate = &model.candidates[at];
+            let state = &candidate.state;
+            let until = state.open_until();
+            let left = |until: u64| Duration::from_millis(until.saturating_sub(now));
+            let keys = self.shared.keys(&candidate.target.provider);
+            Health {
+                target: candidate.target.clone(),
+                breaker: match until {
+                    None => Breaker::Closed,
+                    Some(until) if until <= now => Breaker::HalfOpen,
+                    Some(_) => Breaker::Open,
+                },
+                opens_in: until.map(left),
+                rests_for: state.resting_until(now).map(left),
+                in_flight: state.in_flight(),
+                max_concurrent: state.most(candidate.limit),
+                latency: Duration::from_micros(state.latency(now)),
+                keys: keys.map_or(0, |keys| keys.len()),
+                dead_keys: keys.map_or(0, |keys| keys.dead(now)),
+            }
+        };
+        self.targets().into_iter().map(each).collect()
+    }
+
+    fn targets(&self) -> Vec<(Arc<Model>, usize)> {
+        let mut found: Vec<(Arc<Model>, usize)> = Vec::new();
+        for model in self.shared.route.models() {
+            for at in 0..model.candidates.len() {
+                let state = &model.candidates[at].state;
+                let known = |(model, at): &(Arc<Model>, usize)| {
+                    Arc::ptr_eq(&model.candidates[*at].state, state)
+                };
+                if !found.iter().any(known) {
+                    found.push((Arc::clone(&model), at));
+                }
+            }
+        }
+        found
+    }
+
+    /// Asks targets whether they are well, all at once, each for as long as an attempt may take:
+    /// one that answers with a success has its breaker closed, one that fails as targets do has it
+    /// held against it. Breakers learn from what requests meet with even without; this finds out
+    /// before a request has to.
+    ///
+    /// Call it now and then from a task of the application's own. `ask` makes the smallest request
+    /// that the target will answer; the target itself is put in. A target with a `*` in its name is
+    /// passed over. Dropping the future cancels the probes.
+    pub async fn probe<Q, B>(&self, which: Probe, ask: impl Fn(&Target) -> Request<Q>)
+    where
+        S: Service<Request<Q>, Response = Response<B>> + Clone,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes>,
+    {
+        let mut running = Vec::new();
+        for (model, at) in self.targets() {
+            let target = &model.candidates[at].target;
+            let open = model.candidates[at].state.open_until().is_some();
+            if target.model.contains('*') || (which == Probe::Unwell && !open) {
+                continue;
+            }
+            let mut request = ask(target);
+            request.extensions_mut().insert(target.clone());
+            running.push(Box::pin(self.probe_one(model, at, request)));
+        }
+        All(running).await;
+    }
+
+    async fn probe_one<Q, B>(&self, model: Arc<Model>, at: usize, request: Request<Q>)
+    where
+        S: Service<Request<Q>, Response = Response<B>> + Clone,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes>,
+    {
+        let shared = &self.shared;
+        let Some(provider) = shared.providers.get(&model.candidates[at].target.provider) else {
+            return;
+        };
+        let key = (provider.keys.len() > 0).then_some(0);
+        let now = shared.rules.now();
+        let Some(mut place) = Place::take(0, &model, at, key, &provider.keys, now) else {
+            // As busy as it may be: it is being asked enough.
+            return;
+        };
+        let until = after(shared.timer.now(), shared.attempt_timeout);
+        let call = provider.service.clone().oneshot(request);
+        let good = match within(call, shared.timer.sleep_until(until)).await {
+            None | Some(Err(_)) => Some(false),
+            Some(Ok(response)) => match fault::of_response(&mut response.into_parts().0) {
+                None => Some(true),
+                Some(error) => {
+                    let row = shared.rules.policy.row(fault::class(&error));
+                    (row.blame == Blame::Target).then_some(false)
+                }
+            },
+        };
+        if let Some(good) = good {
+            learn(&mut place, good, &shared.rules, None);
+        }
+    }
+}
+
+/// The output of a future, unless the other one is ready first.
+async fn within<F: Future, P: Future<Output = ()>>(call: F, timer: P) -> Option<F::Output> {
+    let (mut call, mut timer) = (std::pin::pin!(call), std::pin::pin!(timer));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = call.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        timer.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Ends when all have.
+struct All<F>(Vec<Pin<Box<F>>>);
+
+impl<F: Future<Output = ()>> Future for All<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+        if self.0.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}

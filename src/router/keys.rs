@@ -1,0 +1,92 @@
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::state::Millis;
+
+/// The most keys that a pool has; a target's attempts are told apart by a bit each.
+pub(crate) const MOST: usize = 64;
+
+/// The keys of one provider: until when each counts as dead, and how many requests use it.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    keys: Box<[Key]>,
+    /// Requests at once with one key.
+    pub(crate) limit: u32,
+    turn: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Key {
+    dead_until: AtomicU64,
+    in_flight: AtomicU32,
+}
+
+impl Keys {
+    pub(crate) fn new(n: usize) -> Self {
+        Self {
+            keys: (0..n.min(MOST)).map(|_| Key::default()).collect(),
+            limit: u32::MAX,
+            turn: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The key whose turn it is; they take turns.
+    pub(crate) fn turn(&self) -> usize {
+        if self.keys.len() < 2 {
+            return 0;
+        }
+        self.turn.fetch_add(1, Ordering::Relaxed) as usize % self.keys.len()
+    }
+
+    pub(crate) fn is_dead(&self, key: usize, now: Millis) -> bool {
+        let key = self.keys.get(key);
+        key.is_some_and(|key| key.dead_until.load(Ordering::Relaxed) > now)
+    }
+
+    pub(crate) fn is_full(&self, key: usize) -> bool {
+        let key = self.keys.get(key);
+        key.is_some_and(|key| key.in_flight.load(Ordering::Relaxed) >= self.limit)
+    }
+
+    /// How many are dead.
+    pub(crate) fn dead(&self, now: Millis) -> usize {
+        (0..self.keys.len())
+            .filter(|key| self.is_dead(*key, now))
+            .count()
+    }
+
+    /// Takes one more request on a key, if it may have one.
+    pub(crate) fn enter(&self, key: Option<usize>) -> bool {
+        match key.and_then(|key| self.keys.get(key)) {
+            Some(key) => take(&key.in_flight, self.limit),
+            None => true,
+        }
+    }
+
+    pub(crate) fn leave(&self, key: Option<usize>) {
+        if let Some(key) = key.and_then(|key| self.keys.get(key)) {
+            key.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Remembers a key that was refused. False without a pool: there is nothing to remember.
+    pub(crate) fn bury(&self, key: Option<usize>, until: Millis) -> bool {
+        let slot = key.and_then(|key| self.keys.get(key));
+        if let Some(key) = slot {
+            key.dead_until.store(until, Ordering::Relaxed);
+        }
+        slot.is_some()
+    }
+}
+
+/// One more, unless that were more than `limit`; two that come at once never get the same last place.
+pub(crate) fn take(in_flight: &AtomicU32, limit: u32) -> bool {
+    in_flight
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            (now < limit).then_some(now + 1)
+        })
+        .is_ok()
+}

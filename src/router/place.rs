@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use super::{
+    breaker::{Breaking, Change},
+    keys::Keys,
+    plan::{Candidate, Model},
+    state::Millis,
+};
+
+/// A place at a target and on a key, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Which model of the plan.
+    pub(crate) group: usize,
+    /// Which of its candidates.
+    pub(crate) at: usize,
+    pub(crate) key: Option<usize>,
+    /// When it was taken.
+    pub(crate) sent: Millis,
+    model: Arc<Model>,
+    keys: Arc<Keys>,
+    probe: bool,
+    inside: bool,
+}
+
+impl Place {
+    /// Takes a place; `None` when others were faster.
+    pub(crate) fn take(
+        group: usize,
+        model: &Arc<Model>,
+        at: usize,
+        key: Option<usize>,
+        keys: &Arc<Keys>,
+        now: Millis,
+    ) -> Option<Self> {
+        let candidate = &model.candidates[at];
+        if !candidate.state.enter(candidate.limit) {
+            return None;
+        }
+        if !keys.enter(key) {
+            candidate.state.leave();
+            return None;
+        }
+        Some(Self {
+            group,
+            at,
+            key,
+            sent: now,
+            probe: candidate.state.probe(now),
+            model: Arc::clone(model),
+            keys: Arc::clone(keys),
+            inside: true,
+        })
+    }
+
+    pub(crate) fn candidate(&self) -> &Candidate {
+        &self.model.candidates[self.at]
+    }
+
+    pub(crate) fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(crate) fn record(&mut self, good: bool, now: Millis, config: &Breaking) -> Option<Change> {
+        self.probe = false;
+        self.candidate().state.record(good, self.sent, now, config)
+    }
+
+    /// Makes room for another request; the verdict may still be to come.
+    pub(crate) fn vacate(&mut self) {
+        if std::mem::take(&mut self.inside) {
+            self.candidate().state.leave();
+            self.keys.leave(self.key);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.vacate();
+        if self.probe {
+            self.candidate().state.give_back_probe();
+        }
+    }
+}
