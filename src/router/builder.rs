@@ -60,7 +60,12 @@ impl<S, R: Route> Router<S, R> {
                 HeaderName::from_static("traceparent"),
                 HeaderName::from_static("tracestate"),
             ],
-            backward: vec![header::CONTENT_TYPE, header::CONTENT_LENGTH],
+            backward: vec![
+                header::CONTENT_TYPE,
+                header::CONTENT_LENGTH,
+                HeaderName::from_static("x-params-dropped"),
+                HeaderName::from_static("x-params-mapped"),
+            ],
             timer: DefaultTimer::default(),
         }
     }
@@ -159,8 +164,8 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// A header of the providers' services that travels to the client. Default: `content-type` and
-    /// `content-length`, and no other.
+    /// A header of the providers' services that travels to the client. Default: `content-type`,
+    /// `content-length`, `x-params-dropped` and `x-params-mapped`, and no other.
     pub fn backward(mut self, name: HeaderName) -> Self {
         self.backward.push(name);
         self
