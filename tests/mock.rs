@@ -1,8 +1,9 @@
 //! The mock provider as its users see it: in memory under paused time, and over a socket.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
@@ -107,11 +108,14 @@ async fn every_model_does_what_it_says_and_none_hangs_a_patient_reader() {
                 }
                 if ok { "whole" } else { "refused" }
             };
-            let ended = tokio::time::timeout(patience, read)
-                .await
-                .unwrap_or("stalled");
+            let read = AssertUnwindSafe(read).catch_unwind();
+            let ended = match tokio::time::timeout(patience, read).await {
+                Ok(read) => read.unwrap_or("panic"),
+                Err(_) => "stalled",
+            };
             let expected = match model.id.trim_start_matches("mock/") {
                 "reset" => "reset",
+                "panic" => "panic",
                 "cut" => "cut",
                 "silent" | "stall" | "only-comments" => "stalled",
                 "endless" | "infinite-line" | "gzip-bomb" => "endless",
