@@ -32,11 +32,14 @@ pub mod bedrock;
 mod body;
 #[cfg(feature = "bedrock")]
 mod chunk;
+mod chunks;
 #[cfg(feature = "client")]
 pub mod client;
+mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
 mod future;
+mod json;
 mod limits;
 mod notes;
 pub mod openai;

@@ -25,11 +25,13 @@
 
 mod error;
 pub(in crate::provider) mod model;
+mod read;
 mod request;
 mod response;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, uri::InvalidUri};

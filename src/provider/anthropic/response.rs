@@ -1,201 +1,87 @@
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
-
+use super::{
+    error,
+    read::{Block, Stop, finish_reason},
+    usage::Counts,
+};
 use crate::{
     error::Error,
-    provider::{Answer, nonsense},
-    wire::Usage,
+    provider::{
+        Answer, completion,
+        completion::Choice,
+        json::{Reader, Spelled, compact},
+        nonsense,
+    },
+    wire::json::Fault,
 };
 
-/// The provider's counts: three disjoint ones of the prompt. Any may be null.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Counts {
-    input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation: Option<Written>,
-    output_tokens_details: Option<Details>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Written {
-    ephemeral_1h_input_tokens: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    thinking_tokens: Option<u64>,
-}
-
-impl Counts {
-    /// Takes what a later report says; what it leaves out stays.
-    pub(super) fn update(&mut self, later: Self) {
-        self.input_tokens = later.input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens = later
-            .cache_creation_input_tokens
-            .or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = later
-            .cache_read_input_tokens
-            .or(self.cache_read_input_tokens);
-        self.output_tokens = later.output_tokens.or(self.output_tokens);
-        self.cache_creation = later.cache_creation.or(self.cache_creation);
-        self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        let read = self.cache_read_input_tokens.unwrap_or(0);
-        let written = self.cache_creation_input_tokens.unwrap_or(0);
-        let plain = self.input_tokens.unwrap_or(0);
-        let long = self.cache_creation.unwrap_or_default();
-        let long = long.ephemeral_1h_input_tokens.unwrap_or(0).min(written);
-        let output = self.output_tokens.unwrap_or(0);
-        let thought = self.output_tokens_details.unwrap_or_default();
-        let mut usage = Usage::new(plain.saturating_add(read).saturating_add(written), output);
-        usage.cached_input = read;
-        usage.cache_write = written - long;
-        usage.cache_write_1h = long;
-        usage.reasoning = thought.thinking_tokens.unwrap_or(0).min(output);
-        usage
-    }
-}
-
-/// Usage as the API writes it.
-pub(super) fn usage_json(usage: &Usage) -> Value {
-    json!({
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.total(),
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cached_input,
-            "cache_write_tokens": usage.cache_write.saturating_add(usage.cache_write_1h),
-        },
-        "completion_tokens_details": { "reasoning_tokens": usage.reasoning },
-    })
-}
-
-/// The reason in the API's words; an unknown one is an ordinary end.
-pub(super) fn finish_reason(reason: &str) -> &'static str {
-    match reason {
-        "max_tokens" | "model_context_window_exceeded" | "pause_turn" | "compaction" => "length",
-        "tool_use" => "tool_calls",
-        "refusal" => "content_filter",
-        _ => "stop",
-    }
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    id: String,
-    model: String,
-    #[serde(borrow)]
-    content: Vec<&'a RawValue>,
-    stop_reason: Option<String>,
-    #[serde(default)]
-    usage: Option<Counts>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Block<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-    thinking: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-/// The message of the answer; what the provider wants back keeps its text.
-#[derive(Serialize)]
-struct Said<'a> {
-    role: &'static str,
-    content: Option<String>,
-    refusal: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Value>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reasoning_content: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasoning_details: Vec<&'a RawValue>,
-}
-
-#[derive(Serialize)]
-struct Choice<'a> {
-    index: u8,
-    message: Said<'a>,
-    logprobs: Option<&'static str>,
-    finish_reason: &'static str,
-}
-
-#[derive(Serialize)]
-struct Completion<'a> {
-    id: String,
-    object: &'static str,
-    created: u64,
-    model: String,
-    choices: [Choice<'a>; 1],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Value>,
-}
-
+/// Reads a message; its texts go into the answer as they are spelled.
 pub(super) fn answer(body: &[u8], created: u64) -> Result<Answer, Error> {
-    let bad = |error: serde_json::Error| nonsense("it is not a message").with_source(error);
-    let message: Message<'_> = serde_json::from_slice(body).map_err(bad)?;
-    let (mut text, mut reasoning) = (String::new(), String::new());
-    let (mut calls, mut details) = (Vec::new(), Vec::new());
-    for raw in message.content {
-        let block: Block<'_> = serde_json::from_str(raw.get()).map_err(bad)?;
-        match &*block.kind {
-            "text" => text.push_str(&block.text.unwrap_or_default()),
-            "tool_use" => calls.push(json!({
-                "id": block.id,
-                "type": "function",
-                "function": {
-                    "name": block.name,
-                    "arguments": block.input.map_or("{}", RawValue::get),
-                },
-            })),
-            "thinking" => {
-                reasoning.push_str(&block.thinking.unwrap_or_default());
-                details.push(raw);
-            }
-            "redacted_thinking" => details.push(raw),
-            // What the provider's own tools did is not the client's to answer.
-            _ => {}
-        }
-    }
-    let usage = message.usage.map(|counts| counts.usage());
-    let reason = message.stop_reason.as_deref().unwrap_or("end_turn");
-    let whole = Completion {
-        id: message.id,
-        object: "chat.completion",
-        created,
-        model: message.model,
-        choices: [Choice {
-            index: 0,
-            message: Said {
-                role: "assistant",
-                content: (!text.is_empty() || calls.is_empty()).then_some(text),
-                refusal: None,
-                tool_calls: calls,
-                reasoning_content: reasoning,
-                reasoning_details: details,
-            },
-            logprobs: None,
-            finish_reason: finish_reason(reason),
-        }],
-        usage: usage.as_ref().map(usage_json),
+    let bad = |why: Fault| nonsense("it is not a message").with_source(why);
+    let Some(mut reader) = Reader::new(body) else {
+        return Err(nonsense("it is not UTF-8"));
     };
-    let whole = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
-    let answer = Answer::new(whole.into());
+    let (mut id, mut model) = (Spelled::default(), Spelled::default());
+    let mut kind = Spelled::default();
+    let mut choice = Choice::default();
+    let mut stop = Stop::default();
+    let mut counts = None;
+    let mut content = false;
+    let mut written = 0;
+    let read = reader.object(|reader, key| {
+        match key {
+            "type" => kind = reader.string()?.unwrap_or_default(),
+            "id" => id = reader.string()?.unwrap_or_default(),
+            "model" => model = reader.string()?.unwrap_or_default(),
+            "usage" if !reader.is_null()? => counts = Some(Counts::read(reader)?),
+            "content" => {
+                content = true;
+                reader.array(|reader| block(reader, &mut choice, &mut written))?;
+            }
+            _ => stop.member(reader, key)?,
+        }
+        Ok(())
+    });
+    read.and_then(|()| reader.end()).map_err(bad)?;
+    if kind.0 == "error" {
+        return Err(error::in_stream(body));
+    }
+    if !content {
+        return Err(nonsense("it is not a message"));
+    }
+    choice.reason = Some(finish_reason(stop.reason.unwrap_or("end_turn")));
+    choice.refusal(stop.explanation);
+    let usage = counts.map(|counts| counts.usage());
+    let body = completion::write(id, created, model, &[choice], usage.as_ref());
+    let answer = Answer::new(body);
     Ok(match usage {
         Some(usage) => answer.with_usage(usage),
         None => answer,
     })
+}
+
+/// A block of content; `written` is how many characters of text there are so far.
+fn block(reader: &mut Reader<'_>, choice: &mut Choice, written: &mut u64) -> Result<(), Fault> {
+    let Some(raw) = reader.raw()? else {
+        return Ok(());
+    };
+    let block = Block::read(&mut Reader::over(raw))?;
+    match block.kind {
+        "text" => {
+            let from = *written;
+            *written += block.text.length();
+            choice.text(block.text);
+            for citation in block.citations.iter().filter(|it| it.is_web()) {
+                choice.annotation(|it| citation.write(it, from, *written));
+            }
+        }
+        "tool_use" => choice.call(block.id, block.name, block.input.unwrap_or("{}"), |_| {}),
+        "thinking" => {
+            choice.reasoning(block.thinking);
+            choice.detail(&compact(raw));
+        }
+        "redacted_thinking" => choice.detail(&compact(raw)),
+        // What the provider's own tools did is not the client's to answer.
+        _ => {}
+    }
+    Ok(())
 }

@@ -1,27 +1,38 @@
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::BytesMut;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     error,
-    response::{Counts, finish_reason, usage_json},
+    read::{Block as Read, Stop, finish_reason},
+    usage::Counts,
 };
 use crate::{
     error::Error,
-    provider::{Asked, Framing, TranslateStream, future::cut, nonsense},
-    wire::Usage,
+    provider::{
+        Asked, Framing, TranslateStream,
+        chunks::Chunks,
+        future::cut,
+        json::{Reader, Spelled, Words, compact},
+        nonsense,
+    },
+    wire::{Usage, json::Fault},
 };
+
+/// The longest reasoning that is kept to be sent back with its signature, in bytes.
+const LONGEST: usize = 4 << 20;
 
 /// The state of a stream of messages' events.
 #[derive(Debug)]
 pub struct Stream {
-    id: String,
     created: u64,
     model: Arc<str>,
+    /// From the first event on.
+    chunks: Option<Chunks>,
     /// How many tool calls have begun: their ordinals are not the blocks' indexes.
-    calls: usize,
+    calls: u64,
+    /// How many characters of text have been sent.
+    written: u64,
     block: Block,
     counts: Option<Counts>,
     end: End,
@@ -30,8 +41,16 @@ pub struct Stream {
 #[derive(Debug)]
 enum Block {
     Other,
-    Tool { empty: bool },
-    Thinking { text: String, signature: String },
+    /// Where its text begins in the answer.
+    Text(u64),
+    Tool {
+        empty: bool,
+    },
+    /// Both as they are spelled in JSON.
+    Thinking {
+        text: String,
+        signature: String,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -41,151 +60,217 @@ enum End {
     Stopped,
 }
 
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    message: Option<Head>,
-    #[serde(default)]
-    content_block: Value,
-    #[serde(default)]
-    delta: Value,
-    #[serde(default)]
+/// An event, borrowed from its JSON.
+#[derive(Default)]
+struct Event<'a> {
+    kind: &'a str,
+    message: Option<Head<'a>>,
+    /// The block that begins, as it stands.
+    begins: Option<&'a str>,
+    delta: Read<'a>,
     usage: Option<Counts>,
 }
 
-#[derive(Deserialize)]
-struct Head {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(default)]
+#[derive(Default)]
+struct Head<'a> {
+    id: Spelled<'a>,
+    model: Option<Spelled<'a>>,
     usage: Option<Counts>,
+}
+
+impl<'a> Event<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut event = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "type" => event.kind = reader.string()?.unwrap_or_default().0,
+                "message" => event.message = Some(Head::read(reader)?),
+                "content_block" => event.begins = reader.raw()?,
+                "delta" => event.delta = Read::read(reader)?,
+                "usage" if !reader.is_null()? => event.usage = Some(Counts::read(reader)?),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(event)
+    }
+}
+
+impl<'a> Head<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut head = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "id" => head.id = reader.string()?.unwrap_or_default(),
+                "model" => head.model = reader.string()?,
+                "usage" if !reader.is_null()? => head.usage = Some(Counts::read(reader)?),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(head)
+    }
 }
 
 impl Stream {
     pub(super) fn new(asked: &Asked) -> Self {
         Self {
-            id: String::new(),
             created: asked.created,
             model: Arc::clone(&asked.model),
+            chunks: None,
             calls: 0,
+            written: 0,
             block: Block::Other,
             counts: None,
             end: End::Open,
         }
     }
 
-    fn write(&self, out: &mut BytesMut, choices: &Value, usage: Option<&Usage>) {
-        let mut chunk = json!({
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": &*self.model,
-            "choices": choices,
-        });
-        if let Some(usage) = usage {
-            chunk["usage"] = usage_json(usage);
+    fn chunks(&mut self) -> &Chunks {
+        self.chunks
+            .get_or_insert_with(|| Chunks::new("", self.created, &*self.model))
+    }
+
+    fn start(&mut self, head: Option<Head<'_>>, out: &mut BytesMut) {
+        // Resellers were seen to send it twice: blocks begin anew, the answer does not.
+        self.block = Block::Other;
+        let head = head.unwrap_or_default();
+        if let Some(counts) = head.usage {
+            self.counts.get_or_insert_default().update(counts);
         }
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(chunk.to_string().as_bytes());
-        out.extend_from_slice(b"\n\n");
+        if self.chunks.is_none() {
+            let asked = Words::Plain(&self.model);
+            let model = head.model.map_or(asked, Words::from);
+            let chunks = Chunks::new(head.id, self.created, model);
+            chunks.role(out, 0);
+            self.chunks = Some(chunks);
+        }
     }
 
-    fn delta(&self, out: &mut BytesMut, delta: &Value) {
-        let choice = json!([{ "index": 0, "delta": delta, "finish_reason": null }]);
-        self.write(out, &choice, None);
+    fn text(&mut self, text: Spelled<'_>, out: &mut BytesMut) {
+        if !text.is_empty() {
+            self.written += text.length();
+            self.chunks()
+                .delta(out, 0, |delta| delta.string("content", text));
+        }
     }
 
-    fn arguments(&self, out: &mut BytesMut, text: &str) {
+    fn arguments<'w>(&mut self, text: impl Into<Words<'w>>, out: &mut BytesMut) {
         // A block of a tool is only ever entered together with its ordinal.
-        let index = self.calls.saturating_sub(1);
-        let call = json!({ "index": index, "function": { "arguments": text } });
-        self.delta(out, &json!({ "tool_calls": [call] }));
+        let call = self.calls.saturating_sub(1);
+        self.chunks().arguments(out, 0, call, text);
     }
 
-    fn begin(&mut self, block: &Value, out: &mut BytesMut) {
-        let member = |name: &str| block[name].as_str().unwrap_or_default();
-        self.block = match member("type") {
+    fn begin(&mut self, raw: &str, out: &mut BytesMut) -> Result<(), Fault> {
+        let block = Read::read(&mut Reader::over(raw))?;
+        self.block = match block.kind {
             "tool_use" => {
-                let call = json!({
-                    "index": self.calls,
-                    "id": member("id"),
-                    "type": "function",
-                    "function": { "name": member("name"), "arguments": "" },
-                });
+                let call = self.calls;
                 self.calls += 1;
-                self.delta(out, &json!({ "tool_calls": [call] }));
+                self.chunks().call(out, 0, call, block.id, block.name);
                 Block::Tool { empty: true }
             }
             "thinking" => Block::Thinking {
-                text: member("thinking").to_owned(),
-                signature: member("signature").to_owned(),
+                text: block.thinking.0.to_owned(),
+                signature: block.signature.0.to_owned(),
             },
             "redacted_thinking" => {
-                self.delta(out, &json!({ "reasoning_details": [block] }));
+                self.detail(&compact(raw), out);
                 Block::Other
             }
-            "text" if !member("text").is_empty() => {
-                self.delta(out, &json!({ "content": member("text") }));
-                Block::Other
+            "text" => {
+                let from = self.written;
+                self.text(block.text, out);
+                Block::Text(from)
             }
+            // What the provider's own tools do is not the client's to answer.
             _ => Block::Other,
         };
+        Ok(())
     }
 
-    fn go_on(&mut self, delta: &Value, out: &mut BytesMut) {
-        let member = |name: &str| delta[name].as_str().unwrap_or_default();
-        match (member("type"), &mut self.block) {
-            ("text_delta", _) if !member("text").is_empty() => {
-                self.delta(out, &json!({ "content": member("text") }));
-            }
-            ("thinking_delta", Block::Thinking { text, .. }) if !member("thinking").is_empty() => {
-                text.push_str(member("thinking"));
-                self.delta(out, &json!({ "reasoning_content": member("thinking") }));
+    fn go_on(&mut self, delta: &Read<'_>, out: &mut BytesMut) -> Result<(), Error> {
+        match (delta.kind, &mut self.block) {
+            ("text_delta", _) => self.text(delta.text, out),
+            ("thinking_delta", Block::Thinking { text, .. }) if !delta.thinking.is_empty() => {
+                if text.len() + delta.thinking.0.len() > LONGEST {
+                    return Err(nonsense("its reasoning is too long"));
+                }
+                text.push_str(delta.thinking.0);
+                self.chunks().delta(out, 0, |it| {
+                    it.string("reasoning_content", delta.thinking);
+                });
             }
             ("signature_delta", Block::Thinking { signature, .. }) => {
-                signature.push_str(member("signature"));
+                if signature.len() + delta.signature.0.len() > LONGEST {
+                    return Err(nonsense("its reasoning is too long"));
+                }
+                signature.push_str(delta.signature.0);
             }
-            ("input_json_delta", Block::Tool { empty }) if !member("partial_json").is_empty() => {
+            ("input_json_delta", Block::Tool { empty }) if !delta.partial_json.is_empty() => {
                 *empty = false;
-                self.arguments(out, member("partial_json"));
+                self.arguments(delta.partial_json, out);
+            }
+            ("citations_delta", Block::Text(from)) => {
+                let (from, to) = (*from, self.written);
+                for citation in delta.citations.iter().filter(|it| it.is_web()) {
+                    self.chunks().delta(out, 0, |it| {
+                        it.one("annotations", |it| citation.write(it, from, to));
+                    });
+                }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn detail(&mut self, json: &str, out: &mut BytesMut) {
+        self.chunks().delta(out, 0, |delta| {
+            delta.list("reasoning_details", json.as_bytes());
+        });
     }
 
     fn close(&mut self, out: &mut BytesMut) {
-        match std::mem::replace(&mut self.block, Block::Other) {
-            Block::Tool { empty: true } => self.arguments(out, "{}"),
+        match mem::replace(&mut self.block, Block::Other) {
+            Block::Tool { empty: true } => self.arguments("{}", out),
             Block::Thinking { text, signature } if !signature.is_empty() => {
-                let block = json!({ "type": "thinking", "thinking": text, "signature": signature });
-                self.delta(out, &json!({ "reasoning_details": [block] }));
+                self.chunks().delta(out, 0, |delta| {
+                    delta.one("reasoning_details", |it| {
+                        it.string("type", "thinking");
+                        it.string("thinking", Words::Spelled(&text));
+                        it.string("signature", Words::Spelled(&signature));
+                    });
+                });
             }
             _ => {}
         }
     }
-}
 
-impl Stream {
-    fn reason(&mut self, reason: &str, out: &mut BytesMut) {
-        if self.end == End::Open {
-            self.end = End::Reason;
-            let choice =
-                json!([{ "index": 0, "delta": {}, "finish_reason": finish_reason(reason) }]);
-            self.write(out, &choice, None);
-        }
+    fn reason(&mut self, stop: Stop<'_>, out: &mut BytesMut) {
+        let Some(reason) = stop.reason.filter(|_| self.end == End::Open) else {
+            return;
+        };
+        self.end = End::Reason;
+        self.chunks()
+            .choice(out, 0, None, Some(finish_reason(reason)), |delta| {
+                if !stop.explanation.is_empty() {
+                    delta.string("refusal", stop.explanation);
+                }
+            });
     }
 
     fn stop(&mut self, out: &mut BytesMut) {
-        self.reason("end_turn", out);
+        let stop = Stop {
+            reason: Some("end_turn"),
+            ..Stop::default()
+        };
+        self.reason(stop, out);
         self.end = End::Stopped;
         if let Some(usage) = self.usage() {
-            self.write(out, &json!([]), Some(&usage));
+            self.chunks().usage(out, &usage);
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+        Chunks::done(out);
     }
 }
 
@@ -199,36 +284,23 @@ impl TranslateStream for Stream {
         if data.trim_ascii().is_empty() || self.end == End::Stopped {
             return Ok(());
         }
-        let event: Event = serde_json::from_slice(data)
-            .map_err(|error| nonsense("an event of its stream is not JSON").with_source(error))?;
-        match &*event.kind {
-            "message_start" => {
-                // Resellers were seen to send it twice: blocks begin anew, the answer does not.
-                let first = self.id.is_empty();
-                self.block = Block::Other;
-                if let Some(head) = event.message {
-                    if let Some(counts) = head.usage {
-                        self.counts.get_or_insert_default().update(counts);
-                    }
-                    if first {
-                        self.id = head.id;
-                        self.model = head.model.map_or_else(|| self.model.clone(), Into::into);
-                    }
-                }
-                if first {
-                    self.delta(out, &json!({ "role": "assistant", "content": "" }));
+        let bad = |why: Fault| nonsense("an event of its stream is not JSON").with_source(why);
+        let mut reader = Reader::new(data).ok_or_else(|| nonsense("its stream is not UTF-8"))?;
+        let event = Event::read(&mut reader).map_err(bad)?;
+        match event.kind {
+            "content_block_delta" => self.go_on(&event.delta, out)?,
+            "message_start" => self.start(event.message, out),
+            "content_block_start" => {
+                if let Some(raw) = event.begins {
+                    self.begin(raw, out).map_err(bad)?;
                 }
             }
-            "content_block_start" => self.begin(&event.content_block, out),
-            "content_block_delta" => self.go_on(&event.delta, out),
             "content_block_stop" => self.close(out),
             "message_delta" => {
                 if let Some(counts) = event.usage {
                     self.counts.get_or_insert_default().update(counts);
                 }
-                if let Some(reason) = event.delta["stop_reason"].as_str() {
-                    self.reason(reason, out);
-                }
+                self.reason(event.delta.stop, out);
             }
             // The answer is whole here, whether or not the upstream closes its connection soon.
             "message_stop" => self.stop(out),
