@@ -21,6 +21,7 @@ use tower_completions::{
         anthropic::Anthropic,
         azure::{Api, Azure},
         client::Client,
+        gemini::Gemini,
         openai::OpenAi,
     },
     reframe::{self, ReframeLayer},
@@ -55,14 +56,18 @@ pub fn built_in() -> String {
     text
 }
 
+/// The kinds of providers that there are.
+const KINDS: &[&str] = &["openai", "azure", "anthropic", "gemini", "mock"];
+
 /// What the file asks for and this gateway does not have, each by its name.
 pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
     let mut missing = Vec::new();
     for (at, provider) in config.providers.iter().enumerate() {
-        if !["openai", "azure", "anthropic", "mock"].contains(&provider.kind.as_str()) {
+        if !KINDS.contains(&provider.kind.as_str()) {
             missing.push(format!(
-                "providers[{at}].kind: {:?} is not supported yet, only openai, azure, anthropic and mock are",
-                provider.kind
+                "providers[{at}].kind: {:?} is not supported yet, only {} are",
+                provider.kind,
+                KINDS.join(", ")
             ));
         }
     }
@@ -309,6 +314,12 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
             }
             "anthropic" => {
                 let translate = Anthropic::new(base_url("https://api.anthropic.com"))?;
+                let provider = Provider::new(name, client.clone(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
+            "gemini" => {
+                let default = "https://generativelanguage.googleapis.com";
+                let translate = Gemini::new(base_url(default))?;
                 let provider = Provider::new(name, client.clone(), translate);
                 boxed(commit.layer(provider.with_keys(keys)))
             }

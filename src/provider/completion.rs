@@ -114,7 +114,10 @@ pub(super) fn write<'w>(
     choices: &[Choice],
     usage: Option<&Usage>,
 ) -> Bytes {
-    let texts: usize = choices.iter().map(|it| it.text.len() + it.reasoning.len()).sum();
+    let texts: usize = choices
+        .iter()
+        .map(|it| it.text.len() + it.reasoning.len())
+        .sum();
     let mut out = BytesMut::with_capacity(512 + texts);
     out.put_slice(b"{\"id\":");
     quote(&mut out, id.into());

@@ -39,10 +39,13 @@ mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
 mod future;
+pub mod gemini;
 mod json;
 mod limits;
 mod notes;
 pub mod openai;
+mod path;
+mod refusal;
 mod service;
 mod support;
 mod translate;

@@ -28,7 +28,7 @@ mod request;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, StatusCode, uri::InvalidUri};
 
-use super::{Answer, Asked, Notes, Translate, Untranslated, credential, openai};
+use super::{Answer, Asked, Notes, Translate, Untranslated, credential, openai, path};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// Which of Azure's two forms of URL is used.
@@ -97,7 +97,7 @@ impl Translate for Azure {
     type Stream = Untranslated;
 
     fn request(&self, chat: &Chat, target: &Target, _: &mut Notes) -> Result<Request<Full>, Error> {
-        let uri = request::uri(self, &target.model).map_err(request::unusable)?;
+        let uri = request::uri(self, &target.model).map_err(path::unusable)?;
         Ok(openai::request::request(uri, chat, target))
     }
 

@@ -1,9 +1,7 @@
-use std::fmt::Write;
-
 use http::{Uri, uri::InvalidUri};
 
 use super::{Api, Azure};
-use crate::error::{Class, Error, Kind, Origin};
+use crate::provider::path::segment;
 
 pub(super) fn uri(azure: &Azure, deployment: &str) -> Result<Uri, InvalidUri> {
     let mut text = String::from(&*azure.base);
@@ -20,27 +18,4 @@ pub(super) fn uri(azure: &Azure, deployment: &str) -> Result<Uri, InvalidUri> {
         segment(version, &mut text);
     }
     text.parse()
-}
-
-/// Escapes all that is not unreserved (RFC 3986 §2.3), so that a name cannot leave its segment.
-fn segment(name: &str, out: &mut String) {
-    for byte in name.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => write!(out, "%{byte:02X}").expect("a string takes all that is written"),
-        }
-    }
-}
-
-pub(super) fn unusable(source: InvalidUri) -> Error {
-    Error::new(
-        Kind::BadUpstream,
-        "The deployment's name cannot stand in a URL.",
-    )
-    .with_code("upstream_model_not_found")
-    .with_class(Class::ModelGone)
-    .with_origin(Origin::Gateway)
-    .with_source(source)
 }

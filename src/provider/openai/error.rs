@@ -4,10 +4,8 @@ use serde_json::Value;
 
 pub use crate::error::upstream::classify;
 use crate::{
-    error::{
-        Error, Kind,
-        upstream::{Said, of_class},
-    },
+    error::{Error, upstream::Said},
+    provider::refusal::{refusal, source},
     retry::retry_after,
 };
 
@@ -20,18 +18,7 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Erro
         said.kind.as_deref(),
         said.message.as_deref(),
     );
-    let after = retry_after(headers);
-    let mut error = of_class(class, status, said);
-    if let (Some(after), Kind::RateLimit | Kind::Overloaded) = (after, error.kind()) {
-        error = error.with_retry_after(after);
-    }
-    error.with_class(class).with_source(source(status, body))
-}
-
-/// For the operator: the status and the beginning of what was said.
-fn source(status: StatusCode, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(1024)]);
-    format!("upstream answered {status}: {text}")
+    refusal(class, status, said, retry_after(headers), body)
 }
 
 /// A whole answer must at least be an object, and not an error under a 200.
@@ -57,7 +44,7 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Class;
+    use crate::error::{Class, Kind};
 
     fn error(status: u16, body: &str) -> Error {
         let status = StatusCode::from_u16(status).expect("a status");

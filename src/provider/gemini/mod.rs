@@ -1,0 +1,131 @@
+//! Google's Gemini API.
+//!
+//! Instructions become the `systemInstruction`, neighbours of one role are merged, results of calls
+//! are named after the call that they answer and stand in its order. A schema travels as the JSON
+//! Schema that it is. What has no counterpart follows the [`Contract`](super::Contract).
+//!
+//! Thought signatures, which the provider wants back with the next turn, are entries of
+//! `reasoning_details`; those of calls also stand in the call, as
+//! `extra_content.google.thought_signature`, and are understood in either place. Calls of another
+//! model get the value that tells the provider not to look for one. Where the provider gives a call
+//! no id, it gets one that is not sent back.
+//!
+//! `reasoning_effort` becomes a budget of tokens for the 2.5 generation and a level from the third
+//! on; thoughts are asked for with it. Source: the provider's API reference, 2026-11.
+//!
+//! ```
+//! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, gemini::Gemini}};
+//!
+//! let gemini = Gemini::new("https://generativelanguage.googleapis.com")?;
+//! let chat = Chat::parse(r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#.into())?;
+//! let target = Target::new("gemini", "gemini-2.5-flash");
+//! let request = gemini.request(&chat, &target, &mut Notes::default())?;
+//! assert_eq!(request.uri().path(), "/v1beta/models/gemini-2.5-flash:generateContent");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod contents;
+pub(super) mod error;
+mod model;
+pub(super) mod read;
+pub(super) mod request;
+pub(super) mod response;
+pub(super) mod stream;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Request, StatusCode, Uri, uri::InvalidUri};
+
+pub use stream::Stream;
+
+use super::{Answer, Asked, Notes, Translate, credential, path};
+use crate::{body::Full, error::Error, ext::Target, parse::Chat};
+
+/// How an answer is streamed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Streaming {
+    /// As server-sent events (`alt=sse`).
+    #[default]
+    Events,
+    /// As one JSON array whose elements come one by one: what the API does unasked.
+    Array,
+}
+
+/// Speaks to `{base_url}/v1beta/models/{model}:generateContent`, the key in `x-goog-api-key`.
+#[derive(Clone, Debug)]
+pub struct Gemini {
+    base: Box<str>,
+    streaming: Streaming,
+}
+
+impl Gemini {
+    /// An upstream by the base URL that its own SDK uses: without the version.
+    ///
+    /// # Errors
+    /// What is not a URL.
+    pub fn new(base_url: &str) -> Result<Self, InvalidUri> {
+        let base: Box<str> = base_url.trim_end_matches('/').into();
+        let gemini = Self {
+            base,
+            streaming: Streaming::default(),
+        };
+        gemini.uri("model", false).map(|_| gemini)
+    }
+
+    /// How answers are streamed. Default: as events.
+    #[must_use]
+    pub const fn with_streaming(mut self, streaming: Streaming) -> Self {
+        self.streaming = streaming;
+        self
+    }
+
+    fn uri(&self, model: &str, stream: bool) -> Result<Uri, InvalidUri> {
+        let mut text = format!("{}/v1beta/models/", self.base);
+        path::segment(model.strip_prefix("models/").unwrap_or(model), &mut text);
+        text.push_str(method(stream, self.streaming));
+        text.parse()
+    }
+}
+
+/// The end of the URL.
+pub(super) const fn method(stream: bool, streaming: Streaming) -> &'static str {
+    match (stream, streaming) {
+        (false, _) => ":generateContent",
+        (true, Streaming::Events) => ":streamGenerateContent?alt=sse",
+        (true, Streaming::Array) => ":streamGenerateContent",
+    }
+}
+
+impl Translate for Gemini {
+    type Stream = Stream;
+
+    fn request(
+        &self,
+        chat: &Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error> {
+        let uri = self.uri(&target.model, chat.stream());
+        let uri = uri.map_err(path::unusable)?;
+        let body = request::body(&chat.bytes(), &target.model, request::Door::Api, notes)?;
+        Ok(path::post(uri, body))
+    }
+
+    fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {
+        credential::header(request, HeaderName::from_static("x-goog-api-key"), key)
+    }
+
+    fn answer(&self, asked: &Asked, body: Bytes) -> Result<Answer, Error> {
+        response::answer(&body, asked)
+    }
+
+    fn stream(&self, asked: &Asked) -> Option<Stream> {
+        Some(Stream::new(asked, self.streaming))
+    }
+
+    fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        error::read(status, headers, body)
+    }
+}

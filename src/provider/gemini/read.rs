@@ -1,0 +1,333 @@
+//! A `GenerateContentResponse`, borrowed from its JSON: a whole answer and an event of a stream are
+//! the same.
+
+use smallvec::SmallVec;
+
+use crate::{
+    provider::json::{Reader, Spelled},
+    wire::{Usage, json::Fault},
+};
+
+/// What came.
+#[derive(Default)]
+pub(in crate::provider) struct Response<'a> {
+    pub(super) candidates: SmallVec<[Candidate<'a>; 1]>,
+    /// Why the prompt was refused.
+    pub(super) blocked: Option<&'a str>,
+    pub(super) block_message: Spelled<'a>,
+    pub(super) usage: Option<Counts>,
+    pub(super) model: Spelled<'a>,
+    pub(super) id: Spelled<'a>,
+    pub(super) is_error: bool,
+}
+
+#[derive(Default)]
+pub(in crate::provider) struct Candidate<'a> {
+    pub(super) index: u64,
+    pub(super) parts: SmallVec<[Part<'a>; 1]>,
+    pub(super) finish: Option<&'a str>,
+    /// JSON.
+    pub(super) logprobs: Option<&'a str>,
+    pub(super) sources: Vec<Source<'a>>,
+    pub(super) searches: u64,
+}
+
+/// The members of all kinds of parts side by side.
+#[derive(Default)]
+pub(in crate::provider) struct Part<'a> {
+    pub(super) text: Option<Spelled<'a>>,
+    pub(super) thought: bool,
+    pub(super) signature: Spelled<'a>,
+    pub(super) call: Option<Call<'a>>,
+    pub(super) inline: Option<Inline<'a>>,
+}
+
+#[derive(Default)]
+pub(in crate::provider) struct Call<'a> {
+    pub(super) id: Spelled<'a>,
+    pub(super) name: Spelled<'a>,
+    /// JSON.
+    pub(super) args: Option<&'a str>,
+}
+
+#[derive(Default)]
+pub(in crate::provider) struct Inline<'a> {
+    pub(super) kind: Spelled<'a>,
+    pub(super) data: Spelled<'a>,
+}
+
+/// A page that the answer rests on.
+#[derive(Default)]
+pub(in crate::provider) struct Source<'a> {
+    pub(super) uri: Spelled<'a>,
+    pub(super) title: Spelled<'a>,
+}
+
+impl<'a> Response<'a> {
+    pub(in crate::provider) fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut response = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "candidates" => reader.array(|reader| {
+                    response.candidates.push(Candidate::read(reader)?);
+                    Ok(())
+                })?,
+                "promptFeedback" => reader.object(|reader, key| {
+                    match key {
+                        "blockReason" => response.blocked = reader.string()?.map(|it| it.0),
+                        "blockReasonMessage" => {
+                            response.block_message = reader.string()?.unwrap_or_default();
+                        }
+                        _ => reader.skip()?,
+                    }
+                    Ok(())
+                })?,
+                "usageMetadata" => response.usage = Some(Counts::read(reader)?),
+                "modelVersion" => response.model = reader.string()?.unwrap_or_default(),
+                "responseId" => response.id = reader.string()?.unwrap_or_default(),
+                "error" => response.is_error = reader.raw()?.is_some(),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(response)
+    }
+}
+
+impl<'a> Candidate<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut candidate = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "index" => candidate.index = reader.count()?.unwrap_or(0),
+                "content" => reader.object(|reader, key| {
+                    if key != "parts" {
+                        return reader.skip();
+                    }
+                    reader.array(|reader| {
+                        candidate.parts.push(Part::read(reader)?);
+                        Ok(())
+                    })
+                })?,
+                "finishReason" => candidate.finish = reader.string()?.map(|it| it.0),
+                "logprobsResult" => candidate.logprobs = reader.raw()?,
+                "groundingMetadata" => reader.object(|reader, key| match key {
+                    "groundingChunks" => reader.array(|reader| {
+                        candidate.sources.push(Source::read(reader)?);
+                        Ok(())
+                    }),
+                    "webSearchQueries" => reader.array(|reader| {
+                        candidate.searches += 1;
+                        reader.skip()
+                    }),
+                    _ => reader.skip(),
+                })?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(candidate)
+    }
+}
+
+impl<'a> Part<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut part = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "text" => part.text = reader.string()?,
+                "thought" => part.thought = reader.bool()?.unwrap_or(false),
+                "thoughtSignature" => part.signature = reader.string()?.unwrap_or_default(),
+                "functionCall" if !reader.is_null()? => {
+                    let mut call = Call::default();
+                    reader.object(|reader, key| {
+                        match key {
+                            "id" => call.id = reader.string()?.unwrap_or_default(),
+                            "name" => call.name = reader.string()?.unwrap_or_default(),
+                            "args" => call.args = reader.raw()?,
+                            _ => reader.skip()?,
+                        }
+                        Ok(())
+                    })?;
+                    part.call = Some(call).filter(|call| !call.name.is_empty());
+                }
+                "inlineData" if !reader.is_null()? => {
+                    let inline = part.inline.get_or_insert_default();
+                    reader.object(|reader, key| {
+                        match key {
+                            "mimeType" => inline.kind = reader.string()?.unwrap_or_default(),
+                            "data" => inline.data = reader.string()?.unwrap_or_default(),
+                            _ => reader.skip()?,
+                        }
+                        Ok(())
+                    })?;
+                }
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(part)
+    }
+}
+
+impl<'a> Source<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut source = Self::default();
+        reader.object(|reader, key| {
+            if key != "web" {
+                return reader.skip();
+            }
+            reader.object(|reader, key| {
+                match key {
+                    "uri" => source.uri = reader.string()?.unwrap_or_default(),
+                    "title" => source.title = reader.string()?.unwrap_or_default(),
+                    _ => reader.skip()?,
+                }
+                Ok(())
+            })
+        })?;
+        Ok(source)
+    }
+}
+
+/// The provider's counts. Where its own tools ran they are those of one pass and may sink.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::provider) struct Counts {
+    prompt: Option<u64>,
+    candidates: Option<u64>,
+    thoughts: Option<u64>,
+    cached: Option<u64>,
+    tools: Option<u64>,
+    total: Option<u64>,
+    audio_input: Option<u64>,
+    image_input: Option<u64>,
+    audio_output: Option<u64>,
+}
+
+impl Counts {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut counts = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "promptTokenCount" => counts.prompt = reader.count()?,
+                "candidatesTokenCount" => counts.candidates = reader.count()?,
+                "thoughtsTokenCount" => counts.thoughts = reader.count()?,
+                "cachedContentTokenCount" => counts.cached = reader.count()?,
+                "toolUsePromptTokenCount" => counts.tools = reader.count()?,
+                "totalTokenCount" => counts.total = reader.count()?,
+                "promptTokensDetails" => each(reader, |kind, count| match kind {
+                    "AUDIO" => counts.audio_input = count,
+                    "IMAGE" => counts.image_input = count,
+                    _ => {}
+                })?,
+                "candidatesTokensDetails" => each(reader, |kind, count| {
+                    if kind == "AUDIO" {
+                        counts.audio_output = count;
+                    }
+                })?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+
+    fn members(&mut self) -> [&mut Option<u64>; 9] {
+        [
+            &mut self.prompt,
+            &mut self.candidates,
+            &mut self.thoughts,
+            &mut self.cached,
+            &mut self.tools,
+            &mut self.total,
+            &mut self.audio_input,
+            &mut self.image_input,
+            &mut self.audio_output,
+        ]
+    }
+
+    /// Takes what a later report says; what it leaves out stays.
+    pub(super) fn update(&mut self, mut later: Self) {
+        for (known, said) in self.members().into_iter().zip(later.members()) {
+            *known = said.or(*known);
+        }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let prompt = self
+            .prompt
+            .unwrap_or(0)
+            .saturating_add(self.tools.unwrap_or(0));
+        let answer = self.candidates.unwrap_or(0);
+        let thoughts = self.thoughts.unwrap_or(0);
+        // Some answers count the thoughts among the candidates' tokens; the total tells.
+        let within = self.total == Some(prompt.saturating_add(answer)) && thoughts <= answer;
+        let output = if within {
+            answer
+        } else {
+            answer.saturating_add(thoughts)
+        };
+        let mut usage = Usage::new(prompt, output);
+        usage.cached_input = self.cached.unwrap_or(0).min(prompt);
+        usage.audio_input = self.audio_input.unwrap_or(0).min(prompt);
+        usage.image_input = self.image_input.unwrap_or(0).min(prompt);
+        usage.reasoning = thoughts.min(output);
+        usage.audio_output = self.audio_output.unwrap_or(0).min(output);
+        usage
+    }
+}
+
+/// Counts by modality.
+fn each(reader: &mut Reader<'_>, mut take: impl FnMut(&str, Option<u64>)) -> Result<(), Fault> {
+    reader.array(|reader| {
+        let (mut kind, mut count) = ("", None);
+        reader.object(|reader, key| {
+            match key {
+                "modality" => kind = reader.string()?.unwrap_or_default().0,
+                "tokenCount" => count = reader.count()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        take(kind, count);
+        Ok(())
+    })
+}
+
+/// What a reason to stop means.
+pub(super) enum Finish {
+    /// In the API's words.
+    Reason(&'static str),
+    /// What the model wrote cannot be used.
+    Broken,
+}
+
+/// `calls`: the candidate has calls, which the provider does not say in its reason.
+pub(super) fn finish(reason: &str, calls: bool) -> Finish {
+    Finish::Reason(match reason {
+        "MAX_TOKENS" | "CONTINUATION" => "length",
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "LANGUAGE"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "IMAGE_OTHER"
+        | "NO_IMAGE"
+        | "ESCALATION"
+        | "PUP_LIMITED_DISABLED"
+        | "MODEL_ARMOR"
+        | "OTHER" => "content_filter",
+        "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MISSING_THOUGHT_SIGNATURE"
+        | "MALFORMED_RESPONSE" => return Finish::Broken,
+        _ if calls => "tool_calls",
+        _ => "stop",
+    })
+}

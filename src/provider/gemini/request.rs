@@ -1,0 +1,379 @@
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{
+    contents::{Content, conversation},
+    model::{Model, Thinking, budget},
+};
+use crate::{
+    error::{Error, Kind},
+    provider::{
+        Notes,
+        notes::unsupported,
+        support::{Without, settle},
+    },
+    wire::chat::{AllowedMode, Raw, Request, ToolChoice},
+};
+
+/// Which of the two products is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider) enum Door {
+    /// The Gemini API.
+    Api,
+    /// Vertex AI.
+    Vertex,
+}
+
+/// What the API has no counterpart of.
+const UNSUPPORTED: &[(&str, Without)] = &[
+    ("logit_bias", Without::Other),
+    ("functions", Without::Other),
+    ("moderation", Without::Other),
+    ("prediction", Without::Same),
+    ("verbosity", Without::Same),
+    ("store", Without::Same),
+    ("user", Without::Same),
+    ("safety_identifier", Without::Same),
+    ("parallel_tool_calls", Without::Same),
+    ("cache_control", Without::Same),
+    ("prompt_cache_key", Without::Same),
+    ("prompt_cache_retention", Without::Same),
+    ("prompt_cache_options", Without::Same),
+];
+
+/// Members of the provider's own that are passed on.
+const TAKEN: &[&str] = &["top_k", "safety_settings", "cached_content"];
+
+/// Translates a body; the model is the target's.
+pub(in crate::provider) fn body(
+    body: &[u8],
+    model: &str,
+    door: Door,
+    notes: &mut Notes,
+) -> Result<Bytes, Error> {
+    let request = Request::parse(body).map_err(|error| {
+        Error::new(Kind::Format, "The request is not of the expected shape.")
+            .with_code("invalid_type")
+            .with_source(error)
+    })?;
+    settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    let of = Model::of(model);
+    let mut config = Map::new();
+    sampling(&request, of, &mut config, notes)?;
+    spoken(&request, &mut config, notes);
+    think(&request, of, &mut config, notes)?;
+    let schema = format(&request, &mut config, notes)?;
+    let (system, contents) = conversation(&request, of)?;
+    let (tools, tool_config) = tools(&request, of, notes)?;
+    let labels = match door {
+        Door::Vertex => request.metadata,
+        Door::Api => {
+            if request.metadata.is_some_and(|it| it.get().trim() != "{}") {
+                notes.without("metadata")?;
+            }
+            None
+        }
+    };
+    let service_tier = match request.service_tier.as_deref() {
+        None | Some("auto") => None,
+        Some("default") => Some("standard"),
+        Some("flex") => Some("flex"),
+        Some("priority" | "fast") => Some("priority"),
+        Some(_) => {
+            notes.without("service_tier")?;
+            None
+        }
+    };
+    let whole = Whole {
+        contents,
+        system_instruction: (!system.parts.is_empty()).then_some(system),
+        tools,
+        tool_config,
+        generation_config: Config {
+            rest: config,
+            schema,
+        },
+        safety_settings: request.extra("safety_settings"),
+        cached_content: request.extra("cached_content"),
+        labels,
+        service_tier,
+    };
+    let text = serde_json::to_vec(&whole).expect("values serialise into memory");
+    Ok(text.into())
+}
+
+/// The body. What the client wrote as JSON keeps its text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole<'a> {
+    contents: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_instruction: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tools<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_config: Option<Value>,
+    #[serde(skip_serializing_if = "Config::is_empty")]
+    generation_config: Config<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_settings: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_content: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    #[serde(rename = "responseJsonSchema", skip_serializing_if = "Option::is_none")]
+    schema: Option<Raw<'a>>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Config<'_> {
+    fn is_empty(&self) -> bool {
+        self.schema.is_none() && self.rest.is_empty()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Tools<'a> {
+    FunctionDeclarations(Vec<Declaration<'a>>),
+    GoogleSearch(Map<String, Value>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Declaration<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters_json_schema: Option<Cow<'a, RawValue>>,
+}
+
+fn sampling(
+    request: &Request<'_>,
+    of: Model,
+    config: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            config.insert(name.to_owned(), value);
+        }
+    };
+    put("temperature", request.temperature.map(Into::into));
+    put("topP", request.top_p.map(Into::into));
+    let top_k = request.extra("top_k");
+    put(
+        "topK",
+        top_k.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+    );
+    put("maxOutputTokens", request.max_output().map(Into::into));
+    match request.n {
+        Some(n) if n.0 > 8 => notes.unsupported("n")?,
+        Some(n) if n.0 > 1 => put("candidateCount", Some(n.0.into())),
+        _ => {}
+    }
+    for (param, name, value) in [
+        (
+            "frequency_penalty",
+            "frequencyPenalty",
+            request.frequency_penalty,
+        ),
+        (
+            "presence_penalty",
+            "presencePenalty",
+            request.presence_penalty,
+        ),
+    ] {
+        match value {
+            Some(value) if value != 0.0 && of.third => notes.without(param)?,
+            Some(value) if !of.third => put(name, Some(value.into())),
+            _ => {}
+        }
+    }
+    if let Some(seed) = request.seed {
+        // Theirs has 32 bits: the same one always becomes the same.
+        #[expect(clippy::cast_possible_truncation, reason = "folded on purpose")]
+        let folded = (seed.0 ^ (seed.0 >> 32)) as i32;
+        let seed = i32::try_from(seed.0).unwrap_or_else(|_| {
+            notes.changed("seed");
+            folded
+        });
+        put("seed", Some(seed.into()));
+    }
+    if let Some(stop) = &request.stop {
+        let texts: Vec<&str> = stop.0.iter().map(|text| &**text).collect();
+        put("stopSequences", (!texts.is_empty()).then(|| texts.into()));
+    }
+    if request.logprobs == Some(true) {
+        put("responseLogprobs", Some(true.into()));
+        put("logprobs", request.top_logprobs.map(|n| n.0.into()));
+    }
+    Ok(())
+}
+
+/// What the answer may consist of beside text, and in which voice.
+fn spoken(request: &Request<'_>, config: &mut Map<String, Value>, notes: &mut Notes) {
+    let Some(modalities) = &request.modalities else {
+        return;
+    };
+    if modalities.iter().all(|one| &**one == "text") {
+        return;
+    }
+    let names: Vec<String> = modalities
+        .iter()
+        .map(|one| one.to_ascii_uppercase())
+        .collect();
+    config.insert("responseModalities".into(), names.into());
+    let Some(audio) = request.audio else { return };
+    let audio: Value = serde_json::from_str(audio.get()).unwrap_or_default();
+    if audio["format"] != "pcm16" {
+        // It answers in one format, whatever is asked for.
+        notes.changed("audio");
+    }
+    if let Some(voice) = audio["voice"].as_str() {
+        let voice = json!({ "voiceConfig": { "prebuiltVoiceConfig": { "voiceName": voice } } });
+        config.insert("speechConfig".into(), voice);
+    }
+}
+
+fn think(
+    request: &Request<'_>,
+    of: Model,
+    config: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let Some(effort) = request.reasoning_effort.as_deref() else {
+        return Ok(());
+    };
+    let thoughts = effort != "none";
+    let thinking = match of.thinking {
+        Thinking::None if thoughts => return notes.unsupported("reasoning_effort"),
+        Thinking::None => return Ok(()),
+        Thinking::Budget { least } => {
+            let wanted = budget(effort);
+            // Thinking counts towards the limit: it must leave room for an answer.
+            let most = request.max_output().map_or(u64::MAX, |max| max / 4 * 3);
+            let tokens = wanted.min(most).max(least);
+            if tokens != wanted {
+                notes.changed("reasoning_effort");
+            }
+            json!({ "thinkingBudget": tokens, "includeThoughts": thoughts })
+        }
+        Thinking::Level { minimal, medium } => {
+            let (level, same) = match effort {
+                "none" if minimal => ("MINIMAL", false),
+                "none" => ("LOW", false),
+                "minimal" if minimal => ("MINIMAL", true),
+                "minimal" => ("LOW", false),
+                "low" => ("LOW", true),
+                "medium" if medium => ("MEDIUM", true),
+                "medium" => ("HIGH", false),
+                "high" => ("HIGH", true),
+                _ => ("HIGH", false),
+            };
+            if !same {
+                notes.changed("reasoning_effort");
+            }
+            json!({ "thinkingLevel": level, "includeThoughts": thoughts })
+        }
+    };
+    config.insert("thinkingConfig".into(), thinking);
+    Ok(())
+}
+
+/// The schema that the answer must have.
+fn format<'a>(
+    request: &Request<'a>,
+    config: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<Option<Raw<'a>>, Error> {
+    let Some(format) = &request.response_format else {
+        return Ok(None);
+    };
+    match (&*format.kind, &format.json_schema) {
+        ("text", _) => Ok(None),
+        ("json_object", _) => {
+            config.insert("responseMimeType".into(), "application/json".into());
+            Ok(None)
+        }
+        ("json_schema", Some(schema)) => {
+            config.insert("responseMimeType".into(), "application/json".into());
+            Ok(schema.schema)
+        }
+        _ => notes.unsupported("response_format").map(|()| None),
+    }
+}
+
+fn tools<'a>(
+    request: &'a Request<'_>,
+    of: Model,
+    notes: &mut Notes,
+) -> Result<(Vec<Tools<'a>>, Option<Value>), Error> {
+    let mut all = Vec::new();
+    let mut declared = Vec::new();
+    for tool in request.tools.iter().flatten() {
+        let name = tool.name().ok_or_else(|| unsupported("tools"))?;
+        let function = tool.function.as_ref();
+        let custom = tool.custom.as_ref();
+        let described = function.map(|it| &it.description);
+        let described = described.or(custom.map(|it| &it.description));
+        declared.push(Declaration {
+            name,
+            description: described.and_then(|text| text.as_deref()),
+            parameters_json_schema: match function {
+                Some(function) => function.parameters.map(|raw| Cow::Borrowed(raw.0)),
+                None => Some(Cow::Owned(free_text())),
+            },
+        });
+    }
+    let mut config = None;
+    if !declared.is_empty() {
+        let names = |names: &[crate::wire::chat::Text<'_>]| -> Vec<String> {
+            names.iter().map(|name| name.to_string()).collect()
+        };
+        let calling = match &request.tool_choice {
+            None => None,
+            Some(ToolChoice::Auto) => Some(json!({ "mode": "AUTO" })),
+            Some(ToolChoice::None) => Some(json!({ "mode": "NONE" })),
+            Some(ToolChoice::Required) => Some(json!({ "mode": "ANY" })),
+            Some(ToolChoice::Named(name)) => {
+                Some(json!({ "mode": "ANY", "allowedFunctionNames": [&**name] }))
+            }
+            Some(ToolChoice::Allowed(mode, allowed)) => {
+                let mode = match mode {
+                    AllowedMode::Required => "ANY",
+                    AllowedMode::Auto => "VALIDATED",
+                };
+                Some(json!({ "mode": mode, "allowedFunctionNames": names(allowed) }))
+            }
+        };
+        config = calling.map(|calling| json!({ "functionCallingConfig": calling }));
+        all.push(Tools::FunctionDeclarations(declared));
+    }
+    if request.web_search_options.is_some() {
+        if all.is_empty() || of.third {
+            all.push(Tools::GoogleSearch(Map::new()));
+        } else {
+            notes.unsupported("web_search_options")?;
+        }
+    }
+    Ok((all, config))
+}
+
+/// A tool that takes free text is one with a single string.
+fn free_text() -> Box<RawValue> {
+    let schema =
+        r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+    RawValue::from_string(schema.to_owned()).expect("this is JSON")
+}

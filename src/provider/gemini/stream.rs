@@ -1,0 +1,237 @@
+use bytes::BytesMut;
+
+use super::{
+    Streaming, error,
+    read::{Candidate, Counts, Finish, Part, Response, finish},
+    response::{Ids, audio, broken, citation, detail, extra, image, logprobs, named},
+};
+use crate::{
+    error::Error,
+    provider::{
+        Asked, Framing, TranslateStream,
+        chunk::Chunks,
+        future::cut,
+        json::{Object, Reader},
+        nonsense,
+    },
+    wire::{Usage, json::Fault},
+};
+
+/// The most candidates of one answer.
+const MOST: u64 = 128;
+
+/// The state of a stream of responses.
+#[derive(Debug)]
+pub struct Stream {
+    asked: Asked,
+    streaming: Streaming,
+    /// From the first event on.
+    begun: Option<(Chunks, Ids)>,
+    choices: Vec<Choice>,
+    blocked: bool,
+    counts: Option<Counts>,
+    searches: u64,
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Choice {
+    begun: bool,
+    calls: u64,
+    written: u64,
+    /// Kept until the end: more may come behind it, and only the end of the stream is the end.
+    reason: Option<&'static str>,
+}
+
+impl Stream {
+    pub(in crate::provider) fn new(asked: &Asked, streaming: Streaming) -> Self {
+        Self {
+            asked: asked.clone(),
+            streaming,
+            begun: None,
+            choices: Vec::new(),
+            blocked: false,
+            counts: None,
+            searches: 0,
+            over: false,
+        }
+    }
+
+    fn candidate(&mut self, candidate: &Candidate<'_>, out: &mut BytesMut) -> Result<(), Error> {
+        let Some((chunks, ids)) = &self.begun else {
+            return Ok(());
+        };
+        let index = candidate.index;
+        if index >= MOST {
+            return Err(nonsense("it has too many candidates"));
+        }
+        let at = usize::try_from(index).unwrap_or(0);
+        if self.choices.len() <= at {
+            self.choices.resize(at + 1, Choice::default());
+        }
+        let choice = &mut self.choices[at];
+        if !choice.begun {
+            choice.begun = true;
+            chunks.role(out, index);
+        }
+        for part in &candidate.parts {
+            choice.part(part, index, chunks, ids, out);
+        }
+        for source in candidate.sources.iter().filter(|it| !it.uri.is_empty()) {
+            chunks.delta(out, index, |delta| {
+                delta.one("annotations", |it| {
+                    citation(it, source.uri, source.title, choice.written);
+                });
+            });
+        }
+        if let Some(json) = candidate.logprobs.and_then(logprobs) {
+            chunks.choice(out, index, Some(&json), None, |_| {});
+        }
+        self.searches = self.searches.max(candidate.searches);
+        match candidate.finish {
+            None | Some("FINISH_REASON_UNSPECIFIED") => {}
+            Some(reason) => match finish(reason, choice.calls > 0) {
+                Finish::Reason(reason) => choice.reason = Some(reason),
+                Finish::Broken => return Err(broken(reason)),
+            },
+        }
+        Ok(())
+    }
+}
+
+impl Choice {
+    fn part(
+        &mut self,
+        part: &Part<'_>,
+        index: u64,
+        chunks: &Chunks,
+        ids: &Ids,
+        out: &mut BytesMut,
+    ) {
+        match part.text {
+            Some(text) if text.is_empty() => {}
+            Some(text) if part.thought => {
+                chunks.delta(out, index, |it| it.string("reasoning_content", text));
+            }
+            Some(text) => {
+                self.written += text.length();
+                chunks.delta(out, index, |it| it.string("content", text));
+            }
+            None => {}
+        }
+        let mut id = None;
+        if let Some(call) = &part.call {
+            let given = ids.call(call, index, self.calls);
+            chunks.delta(out, index, |delta| {
+                delta.one("tool_calls", |one: &mut Object<'_>| {
+                    one.number("index", self.calls);
+                    one.string("id", given.words());
+                    one.string("type", "function");
+                    one.object("function", |function| {
+                        function.string("name", call.name);
+                        function.json_text("arguments", call.args.unwrap_or("{}"));
+                    });
+                    extra(one, part);
+                });
+            });
+            self.calls += 1;
+            id = Some(given);
+        }
+        if !part.signature.is_empty() {
+            let entry = detail(id.as_ref().map(|id| id.words()), part.signature);
+            chunks.delta(out, index, |delta| {
+                delta.list("reasoning_details", entry.as_bytes());
+            });
+        }
+        match &part.inline {
+            Some(inline) if inline.is_audio() => {
+                chunks.delta(out, index, |it| it.raw("audio", &audio(inline, ids)));
+            }
+            Some(inline) => {
+                chunks.delta(out, index, |it| it.list("images", image(inline).as_bytes()));
+            }
+            None => {}
+        }
+    }
+}
+
+impl TranslateStream for Stream {
+    fn framing(&self) -> Framing {
+        match self.streaming {
+            Streaming::Events => Framing::Sse,
+            Streaming::Array => Framing::JsonArray,
+        }
+    }
+
+    fn event(&mut self, _: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+        if self.over || data.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let bad = |why: Fault| nonsense("an event of its stream is not JSON").with_source(why);
+        let mut reader = Reader::new(data).ok_or_else(|| nonsense("its stream is not UTF-8"))?;
+        let response = Response::read(&mut reader).map_err(bad)?;
+        if response.is_error {
+            return Err(error::in_stream(data));
+        }
+        if let Some(counts) = response.usage {
+            self.counts.get_or_insert_default().update(counts);
+        }
+        if self.begun.is_none() {
+            let ids = Ids::new(response.id, self.asked.created);
+            let model = named(response.model, &self.asked);
+            let chunks = Chunks::new(ids.answer(), self.asked.created, model);
+            self.begun = Some((chunks, ids));
+        }
+        for candidate in &response.candidates {
+            self.candidate(candidate, out)?;
+        }
+        if response.blocked.is_some() && self.choices.is_empty() {
+            self.blocked = true;
+            let message = response.block_message;
+            if let (Some((chunks, _)), false) = (&self.begun, message.is_empty()) {
+                chunks.role(out, 0);
+                chunks.delta(out, 0, |delta| delta.string("refusal", message));
+                self.choices.push(Choice {
+                    begun: true,
+                    reason: Some("content_filter"),
+                    ..Choice::default()
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), Error> {
+        let Some((chunks, _)) = &self.begun else {
+            return Err(cut());
+        };
+        if self.choices.is_empty() && self.blocked {
+            chunks.role(out, 0);
+            chunks.finish(out, 0, "content_filter");
+        } else {
+            let mut begun = self.choices.iter().filter(|choice| choice.begun);
+            if self.choices.is_empty() || begun.any(|choice| choice.reason.is_none()) {
+                return Err(cut());
+            }
+            for (index, choice) in (0..).zip(&self.choices) {
+                if let Some(reason) = choice.reason {
+                    chunks.finish(out, index, reason);
+                }
+            }
+        }
+        if let Some(usage) = self.usage() {
+            chunks.usage(out, &usage);
+        }
+        Chunks::done(out);
+        self.over = true;
+        Ok(())
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.counts.map(|counts| {
+            let mut usage = counts.usage();
+            usage.web_searches = self.searches;
+            usage
+        })
+    }
+}
