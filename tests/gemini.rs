@@ -53,7 +53,7 @@ async fn upstream(unary: String, stream: String) -> (String, Seen) {
     (format!("http://{addr}"), seen)
 }
 
-fn answer(text: &str, reason: Value) -> Value {
+fn answer(text: &str, reason: &Value) -> Value {
     json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": reason, "index": 0}],
         "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 2, "totalTokenCount": 6},
         "modelVersion": "gemini-2.5-flash", "responseId": "r1"})
@@ -61,8 +61,8 @@ fn answer(text: &str, reason: Value) -> Value {
 
 #[tokio::test]
 async fn unary_and_streamed_through_the_gateway() {
-    let whole = answer("Merhaba", json!("STOP"));
-    let events = [answer("Mer", Value::Null), answer("haba", json!("STOP"))];
+    let whole = answer("Merhaba", &json!("STOP"));
+    let events = [answer("Mer", &Value::Null), answer("haba", &json!("STOP"))];
     let stream = events.iter().map(|event| format!("data: {event}\r\n\r\n"));
     let (base, seen) = upstream(whole.to_string(), stream.collect()).await;
     let gateway = Gateway::start(&format!(

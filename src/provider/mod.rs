@@ -49,6 +49,7 @@ mod refusal;
 mod service;
 mod support;
 mod translate;
+pub mod vertex;
 #[cfg(feature = "bedrock")]
 mod whole;
 

@@ -18,7 +18,7 @@ struct Said {
 }
 
 /// Reads a refusal; the shared reader knows the shape, the status follows the provider's own type.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+pub(in crate::provider) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let kind = serde_json::from_slice::<Envelope>(body).map(|it| it.error.kind);
     let status = kind.map_or(status, |kind| status_of(&kind).unwrap_or(status));
     let error = openai::read_error(status, headers, body);

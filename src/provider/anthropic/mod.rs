@@ -23,11 +23,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod error;
+pub(super) mod error;
 pub(in crate::provider) mod model;
 mod read;
-mod request;
-mod response;
+pub(super) mod request;
+pub(super) mod response;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -67,7 +67,7 @@ impl Translate for Anthropic {
         target: &Target,
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
-        let body = request::body(&chat.bytes(), &target.model, notes)?;
+        let body = request::body(&chat.bytes(), &target.model, request::Door::Own, notes)?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();

@@ -15,8 +15,22 @@ use crate::{
     },
 };
 
+/// Where the body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider) enum Door {
+    /// The provider's own API.
+    Own,
+    /// Vertex AI: the model stands in the URL.
+    Vertex,
+}
+
 /// Translates a body; the model is the target's.
-pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
+pub(in crate::provider) fn body(
+    body: &[u8],
+    model: &str,
+    door: Door,
+    notes: &mut Notes,
+) -> Result<Bytes, Error> {
     let request = Request::parse(body).map_err(|error| {
         Error::new(Kind::Format, "The request is not of the expected shape.")
             .with_code("invalid_type")
@@ -26,7 +40,10 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
     let of = Model::of(model);
     let mut out = Map::new();
     let mut max = request.max_output().unwrap_or(of.max_output);
-    out.insert("model".into(), model.into());
+    match door {
+        Door::Own => out.insert("model".into(), model.into()),
+        Door::Vertex => out.insert("anthropic_version".into(), "vertex-2023-10-16".into()),
+    };
     think(&request, of, &mut max, &mut out, notes)?;
     out.insert("max_tokens".into(), max.into());
     sampling(&request, of, &mut out, notes)?;

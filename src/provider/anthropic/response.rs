@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Reads a message; its texts go into the answer as they are spelled.
-pub(super) fn answer(body: &[u8], created: u64) -> Result<Answer, Error> {
+pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, Error> {
     let bad = |why: Fault| nonsense("it is not a message").with_source(why);
     let Some(mut reader) = Reader::new(body) else {
         return Err(nonsense("it is not UTF-8"));

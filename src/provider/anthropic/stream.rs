@@ -114,7 +114,7 @@ impl<'a> Head<'a> {
 }
 
 impl Stream {
-    pub(super) fn new(asked: &Asked) -> Self {
+    pub(in crate::provider) fn new(asked: &Asked) -> Self {
         Self {
             created: asked.created,
             model: Arc::clone(&asked.model),

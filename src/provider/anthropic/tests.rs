@@ -19,8 +19,13 @@ fn asked() -> Asked {
 }
 
 fn translated(body: &Value, model: &str) -> Value {
-    let body = request::body(body.to_string().as_bytes(), model, &mut Notes::default())
-        .expect("translates");
+    let body = request::body(
+        body.to_string().as_bytes(),
+        model,
+        request::Door::Own,
+        &mut Notes::default(),
+    )
+    .expect("translates");
     serde_json::from_slice(&body).expect("JSON")
 }
 
@@ -96,6 +101,7 @@ fn what_has_no_counterpart_is_refused() {
         let error = request::body(
             body.to_string().as_bytes(),
             "claude-sonnet-4-5",
+            request::Door::Own,
             &mut Notes::default(),
         )
         .expect_err(member);
@@ -229,8 +235,13 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 fn refused(body: &Value, model: &str) -> (Option<String>, Option<String>) {
-    let error = request::body(body.to_string().as_bytes(), model, &mut Notes::default())
-        .expect_err("refused");
+    let error = request::body(
+        body.to_string().as_bytes(),
+        model,
+        request::Door::Own,
+        &mut Notes::default(),
+    )
+    .expect_err("refused");
     let text = |text: Option<&str>| text.map(str::to_owned);
     (text(error.param()), text(error.code()))
 }
@@ -244,8 +255,13 @@ fn schemas_and_arguments_keep_the_order_of_their_members() {
         {"role":"tool","tool_call_id":"functions.f:0","content":"ok"}],
         "tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"z":{},"a":{}}}}}],
         "response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"why":1,"answer":2}}}}"#;
-    let out = request::body(body.as_bytes(), "claude-sonnet-4-5", &mut Notes::default())
-        .expect("translates");
+    let out = request::body(
+        body.as_bytes(),
+        "claude-sonnet-4-5",
+        request::Door::Own,
+        &mut Notes::default(),
+    )
+    .expect("translates");
     let text = std::str::from_utf8(&out).expect("UTF-8");
     for part in [
         r#""input_schema":{"type":"object","properties":{"z":{},"a":{}}}"#,

@@ -25,7 +25,7 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
     if response.is_error {
         return Err(error::in_stream(body));
     }
-    let ids = Ids::new(response.id, asked.created);
+    let ids = Ids::new(response.id, asked);
     let mut choices = Vec::with_capacity(response.candidates.len());
     let mut searches = 0;
     for candidate in &response.candidates {
@@ -140,10 +140,9 @@ impl Id<'_> {
 }
 
 impl Ids {
-    pub(super) fn new(id: Spelled<'_>, created: u64) -> Self {
-        // Without an id, answers of one conversation at least differ in their time.
+    pub(super) fn new(id: Spelled<'_>, asked: &Asked) -> Self {
         let answer = if id.is_empty() {
-            format!("{created:x}")
+            asked.id().to_owned()
         } else {
             id.plain().into_owned()
         };

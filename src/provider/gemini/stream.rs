@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     provider::{
         Asked, Framing, TranslateStream,
-        chunk::Chunks,
+        chunks::Chunks,
         future::cut,
         json::{Object, Reader},
         nonsense,
@@ -177,7 +177,7 @@ impl TranslateStream for Stream {
             self.counts.get_or_insert_default().update(counts);
         }
         if self.begun.is_none() {
-            let ids = Ids::new(response.id, self.asked.created);
+            let ids = Ids::new(response.id, &self.asked);
             let model = named(response.model, &self.asked);
             let chunks = Chunks::new(ids.answer(), self.asked.created, model);
             self.begun = Some((chunks, ids));

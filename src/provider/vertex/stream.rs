@@ -1,0 +1,60 @@
+use bytes::BytesMut;
+
+use crate::{
+    error::Error,
+    provider::{
+        Asked, Framing, TranslateStream, anthropic,
+        gemini::{self, Streaming},
+    },
+    wire::Usage,
+};
+
+/// The state of a stream, of whichever API the model has.
+#[derive(Debug)]
+pub struct Stream(Of);
+
+#[derive(Debug)]
+enum Of {
+    Gemini(Box<gemini::Stream>),
+    Anthropic(Box<anthropic::Stream>),
+}
+
+impl Stream {
+    pub(super) fn new(asked: &Asked, claude: bool) -> Self {
+        Self(if claude {
+            Of::Anthropic(Box::new(anthropic::Stream::new(asked)))
+        } else {
+            Of::Gemini(Box::new(gemini::Stream::new(asked, Streaming::Events)))
+        })
+    }
+}
+
+impl TranslateStream for Stream {
+    fn framing(&self) -> Framing {
+        match &self.0 {
+            Of::Gemini(stream) => stream.framing(),
+            Of::Anthropic(stream) => stream.framing(),
+        }
+    }
+
+    fn event(&mut self, name: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+        match &mut self.0 {
+            Of::Gemini(stream) => stream.event(name, data, out),
+            Of::Anthropic(stream) => stream.event(name, data, out),
+        }
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), Error> {
+        match &mut self.0 {
+            Of::Gemini(stream) => stream.finish(out),
+            Of::Anthropic(stream) => stream.finish(out),
+        }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        match &self.0 {
+            Of::Gemini(stream) => stream.usage(),
+            Of::Anthropic(stream) => stream.usage(),
+        }
+    }
+}
