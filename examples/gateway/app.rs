@@ -12,7 +12,10 @@ use tower_completions::{
     auth::Keys,
     body::{BoxBody, BoxError},
     cost::{MemoryLedger, NotAnAmount, Price, PriceList, Prices, Terms},
-    limit::{Limiter, Limits},
+    limit::{
+        Either, Limiter, Limits, Memory,
+        redis::{InvalidUrl, Redis},
+    },
     mock,
     models::Card,
     parse::{ChatBody, ReadLimits},
@@ -71,13 +74,14 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
             ));
         }
     }
-    for (name, store) in [("ledger", &config.ledger), ("limits", &config.limits)] {
-        if store != "memory" {
-            let scheme = store.split(':').next().unwrap_or_default();
-            missing.push(format!(
-                "{name}.store: {scheme:?} is not supported yet, only memory is"
-            ));
-        }
+    if config.ledger != "memory" {
+        let scheme = config.ledger.split(':').next().unwrap_or_default();
+        missing.push(format!(
+            "ledger.store: {scheme:?} is not supported yet, only memory is"
+        ));
+    }
+    if config.limits != "memory" && Redis::open(&config.limits).is_err() {
+        missing.push("limits.store: expected redis://HOST:PORT".to_owned());
     }
     if missing.is_empty() {
         Ok(())
@@ -86,8 +90,19 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
     }
 }
 
+/// Where limits are counted.
+pub type Counts = Either<Memory, Redis>;
+
+fn counts(store: &str) -> Result<Counts, InvalidUrl> {
+    match store {
+        "memory" => Ok(Either::Left(Memory::new())),
+        url => Ok(Either::Right(Redis::open(url)?.build())),
+    }
+}
+
 pub struct App {
     routes: Routes,
+    counts: Counts,
 }
 
 impl App {
@@ -117,7 +132,8 @@ impl App {
             keys.insert_digest(key.digest, principal);
         }
 
-        let limiter = Limiter::new();
+        let counts = counts(&config.limits)?;
+        let limiter = Limiter::with_store(counts.clone());
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
             .cost(prices(config)?, ledger.clone())
@@ -148,11 +164,19 @@ impl App {
         let completions: Completions = BoxCloneSyncService::new(MapResponse::new(watched, boxed));
         Ok(Self {
             routes: Routes::new(completions, keys, ledger, limiter, metrics::install()?),
+            counts,
         })
     }
 
     pub fn service(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// Waits until every store that others share knows of what has ended here.
+    pub async fn flush(&self) {
+        if let Either::Right(redis) = &self.counts {
+            redis.flush().await;
+        }
     }
 }
 

@@ -208,7 +208,7 @@ impl Config {
             &["redb:", "postgres://", "postgresql://"],
             mistakes,
         );
-        let shared = store(root, "limits", &["redis://", "rediss://"], mistakes);
+        let shared = store(root, "limits", &["redis://"], mistakes);
 
         let mut section = root.section("prices", mistakes);
         let prices = Prices {

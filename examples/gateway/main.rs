@@ -122,5 +122,6 @@ async fn run(config: Config, args: &Args) -> Result<(), Box<dyn std::error::Erro
         }
     };
     server::serve(listener, app.service(), stop, GRACE).await;
+    app.flush().await;
     Ok(())
 }

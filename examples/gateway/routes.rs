@@ -16,6 +16,8 @@ use tower_completions::{
     limit::{Limiter, Limits, Report, Standing},
 };
 
+use crate::app::Counts;
+
 pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
 
 const PAGE: &str = include_str!("page.html");
@@ -25,7 +27,7 @@ pub struct Routes {
     completions: Completions,
     keys: Keys,
     ledger: MemoryLedger,
-    limiter: Limiter,
+    limiter: Limiter<Counts>,
     metrics: PrometheusHandle,
 }
 
@@ -34,7 +36,7 @@ impl Routes {
         completions: Completions,
         keys: Keys,
         ledger: MemoryLedger,
-        limiter: Limiter,
+        limiter: Limiter<Counts>,
         metrics: PrometheusHandle,
     ) -> Self {
         Self {

@@ -13,10 +13,10 @@ use dashmap::DashMap;
 use smallvec::SmallVec;
 
 use super::{
-    Ask, Decision, Demand, Hold, Key, Limits, Refusal, Report, Retry, Slots, Store, Weights,
-    Window,
+    Ask, Decision, Demand, Hold, Key, Limits, Report, Retry, Slots, Store, Weights, Window,
     cell::{Cell, Now},
     gcra::Wait,
+    verdict::Verdict,
 };
 use crate::{
     error::Error,
@@ -165,9 +165,9 @@ impl<T: Timer> Shared<T> {
             targets.sort_unstable_by_key(|(entry, _)| Arc::as_ptr(entry));
         }
         let mut verdict = Verdict::default();
-        if !visit(&targets, ask, now, &mut verdict) {
-            let (rule, unit, retry) = verdict.denied.expect("something was denied");
-            return Decision::Refused(Refusal::new(rule, unit, retry, verdict.report));
+        let mut generations = SmallVec::new();
+        if !visit(&targets, ask, now, &mut verdict, &mut generations) {
+            return Decision::Refused(verdict.refusal());
         }
         let held = if ask.peek {
             SmallVec::new()
@@ -176,7 +176,7 @@ impl<T: Timer> Shared<T> {
         };
         let hold = MemoryHold {
             held,
-            generations: verdict.generations,
+            generations,
             reserved: ask.weights,
             since: now,
             store: Arc::clone(shared),
@@ -234,43 +234,28 @@ fn by_calendar(limits: &Limits) -> bool {
 }
 
 /// Checks each entry with those before it locked; takes from all of them, or from none.
-fn visit(targets: &[(Arc<Entry>, &Demand)], ask: &Ask, now: Now, verdict: &mut Verdict) -> bool {
+fn visit(
+    targets: &[(Arc<Entry>, &Demand)],
+    ask: &Ask,
+    now: Now,
+    verdict: &mut Verdict,
+    generations: &mut SmallVec<[u32; 2]>,
+) -> bool {
     let Some(((entry, demand), rest)) = targets.split_first() else {
-        return verdict.denied.is_none();
+        return verdict.is_admitted();
     };
     let mut state = entry.lock();
     state.adapt(&demand.limits, now);
-    verdict.generations.push(state.generation);
+    generations.push(state.generation);
     if !ask.peek {
         state.check(demand, &ask.weights, now, verdict);
     }
-    let admitted = visit(rest, ask, now, verdict);
+    let admitted = visit(rest, ask, now, verdict, generations);
     if admitted && !ask.peek {
         state.commit(&ask.weights);
     }
     state.report(&ask.weights, now, &mut verdict.report);
     admitted
-}
-
-#[derive(Default)]
-struct Verdict {
-    denied: Option<(Arc<str>, Option<super::Unit>, Retry)>,
-    report: Report,
-    generations: SmallVec<[u32; 2]>,
-}
-
-impl Verdict {
-    fn deny(&mut self, rule: &Arc<str>, unit: Option<super::Unit>, retry: Retry) {
-        let rank = |retry: &Retry| match retry {
-            Retry::Release => (0, Duration::ZERO),
-            Retry::After(wait) => (1, *wait),
-            Retry::Never => (2, Duration::ZERO),
-        };
-        let worse = |kept: &(_, _, Retry)| rank(&retry) > rank(&kept.2);
-        if self.denied.as_ref().is_none_or(worse) {
-            self.denied = Some((Arc::clone(rule), unit, retry));
-        }
-    }
 }
 
 /// The state of one key.
@@ -448,10 +433,7 @@ impl<T: Timer> Hold for MemoryHold<T> {
 
 impl<T: Timer> Drop for MemoryHold<T> {
     fn drop(&mut self) {
-        let nothing = super::UNITS
-            .iter()
-            .fold(Weights::new(), |weights, unit| weights.with(*unit, 0));
-        self.end(&nothing);
+        self.end(&super::nothing());
     }
 }
 

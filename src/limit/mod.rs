@@ -34,6 +34,7 @@
 
 mod bucket;
 mod cell;
+mod either;
 mod future;
 mod gcra;
 mod guard;
@@ -46,16 +47,20 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod rate;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod rule;
 mod service;
 mod store;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod verdict;
 mod zone;
 
 use layer::Settings;
 
+pub use either::{Either, EitherTake};
 pub use future::{Carry, ResponseFuture};
 pub use guard::RequestGuard;
 pub use headers::Fields;
@@ -80,3 +85,10 @@ const UNITS: [Unit; Unit::COUNT] = [
     Unit::OutputTokens,
     Unit::Money,
 ];
+
+/// What a request uses that never was: nothing of anything.
+fn nothing() -> Weights {
+    UNITS
+        .iter()
+        .fold(Weights::new(), |weights, unit| weights.with(*unit, 0))
+}

@@ -124,6 +124,16 @@ pub enum Decision<H> {
     Refused(Refusal),
 }
 
+impl<H> Decision<H> {
+    /// The same with another hold in place of this one.
+    pub fn map<K>(self, change: impl FnOnce(H) -> K) -> Decision<K> {
+        match self {
+            Self::Admitted(hold, report) => Decision::Admitted(change(hold), report),
+            Self::Refused(refusal) => Decision::Refused(refusal),
+        }
+    }
+}
+
 /// How one limit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {

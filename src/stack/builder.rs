@@ -7,7 +7,7 @@ use crate::{
     auth::{Auth, AuthLayer},
     cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
     dialect::Dialect,
-    limit::{Limiter, RateLimit, RateLimitLayer, TokenLimit, TokenLimitLayer},
+    limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
     models::{Card, Models},
     parse::{Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
@@ -15,18 +15,18 @@ use crate::{
 };
 
 /// All layers around an upstream, outermost first.
-pub type Stack<S, A, L> = Auth<RateLimit<Parse<Priced<S, L>>>, A>;
+pub type Stack<S, A, L, St = Memory> = Auth<RateLimit<Parse<Priced<S, L, St>>, St>, A>;
 
 /// The layers over the parsed request.
-type Priced<S, L> = Parse<Validate<Parse<TokenLimit<Parse<Cost<Parse<Reframe<S>>, L>>>>>>;
+type Priced<S, L, St> = Parse<Validate<Parse<TokenLimit<Parse<Cost<Parse<Reframe<S>>, L>>, St>>>>;
 
 /// What a [`Gateway`] is made of. Everything but who may call has a default.
 #[derive(Clone)]
 #[must_use]
-pub struct GatewayBuilder<A, L = MemoryLedger> {
+pub struct GatewayBuilder<A, L = MemoryLedger, St = Memory> {
     authenticate: A,
     dialect: Dialect,
-    limiter: Limiter,
+    limiter: Limiter<St>,
     read: ReadLimits,
     validate: Option<ValidateLayer>,
     reframe: Option<ReframeLayer>,
@@ -49,7 +49,7 @@ impl<A> GatewayBuilder<A> {
     }
 }
 
-impl<A, L: Ledger> GatewayBuilder<A, L> {
+impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
     /// Which API it presents. Default: OpenAI's.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
@@ -61,7 +61,7 @@ impl<A, L: Ledger> GatewayBuilder<A, L> {
         self,
         book: impl PriceBook + 'static,
         ledger: K,
-    ) -> GatewayBuilder<A, K> {
+    ) -> GatewayBuilder<A, K, St> {
         GatewayBuilder {
             authenticate: self.authenticate,
             dialect: self.dialect,
@@ -75,9 +75,17 @@ impl<A, L: Ledger> GatewayBuilder<A, L> {
     }
 
     /// Who counts requests and tokens. Default: in memory, by the limits attached to principals.
-    pub fn limiter(mut self, limiter: Limiter) -> Self {
-        self.limiter = limiter;
-        self
+    pub fn limiter<K: Store>(self, limiter: Limiter<K>) -> GatewayBuilder<A, L, K> {
+        GatewayBuilder {
+            authenticate: self.authenticate,
+            dialect: self.dialect,
+            limiter,
+            read: self.read,
+            validate: self.validate,
+            reframe: self.reframe,
+            cost: self.cost,
+            models: self.models,
+        }
     }
 
     /// How much of a body is read, and for how long.
@@ -105,7 +113,7 @@ impl<A, L: Ledger> GatewayBuilder<A, L> {
     }
 
     /// The gateway in front of an upstream: a router, one provider, or a service of one's own.
-    pub fn build<S>(self, upstream: S) -> Gateway<Stack<S, A, L>, Auth<Models, A>>
+    pub fn build<S>(self, upstream: S) -> Gateway<Stack<S, A, L, St>, Auth<Models, A>>
     where
         A: Clone,
     {
@@ -133,7 +141,7 @@ fn wrap<S>(service: S) -> RequestId<S> {
     RequestIdLayer::new().layer(service)
 }
 
-impl<A, L> fmt::Debug for GatewayBuilder<A, L> {
+impl<A, L, St> fmt::Debug for GatewayBuilder<A, L, St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayBuilder")
             .field("dialect", &self.dialect)

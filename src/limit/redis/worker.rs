@@ -1,0 +1,195 @@
+//! The task that tells Redis of ended requests, renews the slots of open ones, and looks whether an
+//! outage is over.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use redis::RedisError;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    store::{Reply, Shared, fault},
+    wire::{Answer, Changes, Question, Taken, probe, renew},
+};
+use crate::limit::{Decision, nothing};
+
+/// So many ends of requests are told in one call.
+const BATCH: usize = 64;
+/// So many slots are renewed in one call.
+const RENEWED: usize = 500;
+/// How often an outage is looked into.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long such a look waits for an answer; then the connection is given up for a new one, as one
+/// that lost its peer in silence may never fail by itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+type Pending = Pin<Box<dyn Future<Output = Result<Reply, RedisError>> + Send>>;
+
+/// What the task is to do.
+pub(super) enum Job {
+    /// Tell how requests have ended.
+    Settle(Changes),
+    /// Wait for a decision that nobody waits for any more, and give back what it took.
+    Late(Late),
+    /// Say when all before it is done.
+    Flush(oneshot::Sender<()>),
+}
+
+/// A decision on its way.
+pub(super) struct Late {
+    pub(super) id: u64,
+    pub(super) call: Pending,
+    pub(super) question: Question,
+    pub(super) keys: Vec<String>,
+}
+
+/// The slots of open requests.
+#[derive(Debug, Default)]
+pub(super) struct OpenSlots(Mutex<HashMap<u64, Vec<String>>>);
+
+impl OpenSlots {
+    pub(super) fn insert(&self, id: u64, taken: &Taken) {
+        let keys: Vec<String> = taken.slots().cloned().collect();
+        if !keys.is_empty() {
+            self.lock().insert(id, keys);
+        }
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    fn all(&self, shared: &Shared) -> Vec<(String, String)> {
+        let named = |(id, keys): (&u64, &Vec<String>)| {
+            let name = shared.name(*id);
+            keys.iter()
+                .map(|key| (key.clone(), name.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.lock().iter().flat_map(named).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Works until the last store and hold are gone and all is told.
+pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>, ttl: Duration) {
+    let mut slots = interval(ttl / 3);
+    let mut look = interval(LOOK);
+    slots.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What could not be told yet.
+    let mut untold = Changes::default();
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let waiting = !untold.is_empty();
+        tokio::select! {
+            biased;
+            _ = slots.tick() => {
+                renew_slots(&shared, ttl).await;
+            }
+            _ = look.tick() => {
+                if shared.health.is_suspended() {
+                    look_again(&shared).await;
+                }
+                if waiting {
+                    tell(&shared, &mut untold).await;
+                }
+                if !untold.is_empty() && jobs.is_closed() && shared.health.is_suspended() {
+                    // Nobody is left who could wait for Redis to come back.
+                    return;
+                }
+            }
+            count = jobs.recv_many(&mut batch, BATCH), if !waiting => {
+                if count == 0 {
+                    return;
+                }
+                let mut flushed = Vec::new();
+                for job in batch.drain(..) {
+                    match job {
+                        Job::Settle(changes) => untold.append(changes),
+                        Job::Late(late) => {
+                            tokio::spawn(give_back(Arc::clone(&shared), late));
+                        }
+                        Job::Flush(done) => flushed.push(done),
+                    }
+                }
+                tell(&shared, &mut untold).await;
+                for done in flushed {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+}
+
+async fn tell(shared: &Arc<Shared>, untold: &mut Changes) {
+    if untold.is_empty() || shared.health.is_suspended() {
+        return;
+    }
+    match shared.invoke(&untold.call()).await {
+        Ok(_) => *untold = Changes::default(),
+        Err(error) => {
+            shared.failed(fault(&error));
+            if !error.is_connection_refusal() {
+                let lost = untold.forget_limits();
+                let lost = u64::try_from(lost).unwrap_or(u64::MAX);
+                shared.health.unanswered.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+async fn give_back(shared: Arc<Shared>, late: Late) {
+    let Ok(reply) = late.call.await else { return };
+    let Ok(answer) = late.question.understand(&reply, late.keys) else {
+        return;
+    };
+    if let Answer::Told(Decision::Admitted(taken, _)) = answer {
+        shared.health.late.fetch_add(1, Ordering::Relaxed);
+        let name = shared.name(late.id);
+        let changes = taken.changes(&name, &nothing(), shared.unix());
+        if !changes.is_empty() {
+            // Unheard, it flows off and expires.
+            let _ = shared.invoke(&changes.call()).await;
+        }
+    }
+}
+
+async fn renew_slots(shared: &Arc<Shared>, ttl: Duration) {
+    if shared.health.is_suspended() {
+        return;
+    }
+    for slots in shared.slots.all(shared).chunks(RENEWED) {
+        let call = renew(slots.iter().map(|(key, id)| (key, id)), ttl);
+        if let Err(error) = shared.invoke(&call).await {
+            shared.failed(fault(&error));
+            return;
+        }
+    }
+}
+
+async fn look_again(shared: &Arc<Shared>) {
+    match timeout(PATIENCE, shared.invoke(&probe())).await {
+        Ok(Ok(reply)) if reply.len() == 2 && reply[0] == 1 => shared.health.well(),
+        Ok(_) => {}
+        Err(_) => shared.reconnect(),
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}

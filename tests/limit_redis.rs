@@ -1,0 +1,614 @@
+//! Limits in Redis, against a private server: what is shared, and what happens when it is gone.
+
+#![cfg(feature = "redis")]
+
+#[path = "support/redis.rs"]
+mod server;
+mod support;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use server::Server;
+use tower_completions::limit::{
+    Ask, Decision, Demand, Hold as _, Key, Limits, Rate, Refusal, Report, Retry, Store as _, Unit,
+    Weights, Zone,
+    redis::{Outage, Redis, RedisBuilder, RedisHold},
+};
+
+/// A store that does not mind a slow machine.
+fn patient(url: &str) -> RedisBuilder {
+    Redis::open(url)
+        .expect("an address")
+        .budget(Duration::from_secs(10))
+}
+
+fn demand(rule: &str, key: &str, limits: &Limits) -> Demand {
+    Demand {
+        rule: rule.into(),
+        key: Key::new(key),
+        limits: limits.clone(),
+    }
+}
+
+fn one(key: &str, limits: &Limits, weights: Weights) -> Ask {
+    Ask::new([demand("key", key, limits)], weights)
+}
+
+fn request() -> Weights {
+    Weights::new().with(Unit::Requests, 1)
+}
+
+fn tokens(amount: u64) -> Weights {
+    Weights::new().with(Unit::Tokens, amount)
+}
+
+async fn decide(store: &Redis, ask: Ask) -> Result<(RedisHold, Report), Refusal> {
+    match store.take(ask).await.expect("Redis answers") {
+        Decision::Admitted(hold, report) => Ok((hold, report)),
+        Decision::Refused(refusal) => Err(refusal),
+    }
+}
+
+/// Looks again and again until it is so.
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !so().await {
+        assert!(begin.elapsed() < Duration::from_secs(30), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn standing(store: &Redis, key: &str, limits: &Limits) -> Report {
+    let mut ask = one(key, limits, request().with(Unit::Tokens, 0).with_slot());
+    ask.peek = true;
+    decide(store, ask).await.expect("a look").1
+}
+
+#[tokio::test]
+async fn nodes_share_what_there_is() {
+    let server = Server::start();
+    let (a, b) = (
+        patient(&server.url()).build(),
+        patient(&server.url()).build(),
+    );
+    let limits = Limits::new().requests(Rate::per_day(10));
+    let mut admitted = 0;
+    for _ in 0..10 {
+        for node in [&a, &b] {
+            match decide(node, one("acme", &limits, request())).await {
+                Ok((hold, report)) => {
+                    admitted += 1;
+                    assert_eq!(report.requests.expect("a limit").remaining, 10 - admitted);
+                    hold.settle(&request());
+                }
+                Err(refusal) => {
+                    let Retry::After(wait) = refusal.retry else {
+                        panic!("{refusal:?}");
+                    };
+                    assert!(wait <= Duration::from_secs(8640), "{wait:?}");
+                    assert!(wait > Duration::from_secs(8600), "{wait:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(admitted, 10);
+    assert_eq!(
+        a.stats().decided + b.stats().decided,
+        20,
+        "{:?} {:?}",
+        a.stats(),
+        b.stats()
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_settled_and_debt_is_carried() {
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let limits = Limits::new().tokens(Rate::per_day(1000));
+    let take = |amount| decide(&store, one("acme", &limits, tokens(amount)));
+    let remaining = async || {
+        store.flush().await;
+        let report = standing(&store, "acme", &limits).await;
+        let tokens = report.tokens.expect("a limit");
+        (tokens.remaining, tokens.debt)
+    };
+    let (hold, report) = take(400).await.expect("room");
+    assert_eq!(report.tokens.expect("a limit").remaining, 600);
+    hold.settle(&tokens(100));
+    assert_eq!(remaining().await, (900, 0));
+    // Dropped, it gives everything back.
+    drop(take(900).await.expect("room"));
+    assert_eq!(remaining().await, (900, 0));
+    let (hold, _) = take(900).await.expect("room");
+    hold.settle(&tokens(1150));
+    assert_eq!(remaining().await, (0, 250));
+    let refusal = take(1).await.expect_err("in debt");
+    let Retry::After(wait) = refusal.retry else {
+        panic!("{refusal:?}");
+    };
+    let wanted = Duration::from_secs(86_400) * 251 / 1000;
+    assert!(wait <= wanted && wait > wanted - Duration::from_secs(60));
+    let never = take(1001).await.expect_err("too large");
+    assert_eq!(never.retry, Retry::Never);
+    assert_eq!(never.report.tokens.expect("a limit").debt, 250);
+}
+
+#[tokio::test]
+async fn several_limits_admit_together_or_take_nothing() {
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let own = Limits::new().requests(Rate::per_day(10)).max_concurrent(9);
+    let all = Limits::new().requests(Rate::per_day(3)).max_concurrent(2);
+    let ask = || {
+        Ask::new(
+            [demand("key", "acme", &own), demand("global", "*", &all)],
+            request().with_slot(),
+        )
+    };
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(decide(&store, ask()).await.expect("room").0);
+    }
+    let refusal = decide(&store, ask()).await.expect_err("no slot");
+    assert_eq!((&*refusal.rule, refusal.retry), ("global", Retry::Release));
+    assert_eq!(refusal.report.concurrent.expect("slots").in_use, 2);
+    held.pop().expect("held").settle(&request());
+    store.flush().await;
+    held.push(decide(&store, ask()).await.expect("room").0);
+    held.clear();
+    store.flush().await;
+    // The dropped ones gave their requests back, one was used.
+    let report = standing(&store, "acme", &own).await;
+    assert_eq!(report.requests.expect("a limit").remaining, 9);
+    assert_eq!(report.concurrent.expect("slots").in_use, 0);
+}
+
+#[tokio::test]
+async fn a_limit_changed_live_keeps_what_was_used() {
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let mut admitted = 0;
+    let daily = |amount| Limits::new().requests_daily(amount, Zone::utc());
+    let changes = [
+        Limits::new().requests(Rate::per_day(5)),
+        Limits::new().requests(Rate::per_day(8)),
+        Limits::new().requests(Rate::per_day(6)),
+        daily(8),
+        daily(7),
+        Limits::new().requests(Rate::new(8, Duration::from_secs(7 * 86_400))),
+    ];
+    for limits in changes {
+        for _ in 0..10 {
+            if let Ok((hold, _)) = decide(&store, one("acme", &limits, request())).await {
+                hold.settle(&request());
+                admitted += 1;
+            }
+        }
+    }
+    assert_eq!(admitted, 8);
+}
+
+#[tokio::test]
+async fn a_day_of_the_calendar_is_counted_and_refunded() {
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let limits = Limits::new().tokens_daily(1000, Zone::utc());
+    let (hold, _) = decide(&store, one("acme", &limits, tokens(1000)))
+        .await
+        .expect("room");
+    let refusal = decide(&store, one("acme", &limits, tokens(1)))
+        .await
+        .expect_err("used up");
+    let Retry::After(wait) = refusal.retry else {
+        panic!("{refusal:?}");
+    };
+    assert!(wait <= Duration::from_secs(86_400));
+    hold.settle(&tokens(300));
+    store.flush().await;
+    let report = standing(&store, "acme", &limits).await;
+    assert_eq!(report.tokens.expect("a limit").remaining, 700);
+}
+
+#[tokio::test]
+async fn keys_lie_in_one_slot_and_expire() {
+    let server = Server::start();
+    let store = patient(&server.url()).tag("my{tag}").build();
+    let limits = Limits::new()
+        .requests_per_minute(60)
+        .tokens_daily(1000, Zone::utc())
+        .max_concurrent(3);
+    let weights = request().with(Unit::Tokens, 5).with_slot();
+    let (hold, _) = decide(&store, one("{a} b\r\nc", &limits, weights))
+        .await
+        .expect("room");
+    let keys = server.command("KEYS *").expect("keys");
+    assert_eq!(keys.matches("{mytag}").count(), 2, "{keys}");
+    let script = "for _, k in ipairs(redis.call('KEYS', '*')) do if redis.call('PTTL', k) < 0 then return 0 end end return 1";
+    let all_expire = server.command(&format!("EVAL \"{script}\" 0"));
+    assert_eq!(all_expire.as_deref(), Some(":1\r\n"));
+    hold.settle(&weights);
+}
+
+/// Two or more limiters under load take together what there is, exactly: the limit flows back so
+/// slowly that nothing does meanwhile.
+async fn under_load(nodes: usize) {
+    let server = Server::start();
+    let limits = Limits::new()
+        .requests(Rate::per_day(300))
+        .tokens(Rate::per_day(20_000))
+        .max_concurrent(7);
+    let all = Limits::new().tokens(Rate::per_day(25_000));
+    let (admitted, spent) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let stores: Vec<Redis> = (0..nodes).map(|_| patient(&server.url()).build()).collect();
+    let mut tasks = Vec::new();
+    for at in 0..24_usize {
+        let store = stores[at % nodes].clone();
+        let (own, all) = (limits.clone(), all.clone());
+        let (admitted, spent) = (Arc::clone(&admitted), Arc::clone(&spent));
+        tasks.push(tokio::spawn(async move {
+            let weights = request().with(Unit::Tokens, 100).with_slot();
+            loop {
+                let key = if at % 2 == 0 { "even" } else { "odd" };
+                let ask = Ask::new(
+                    [demand("key", key, &own), demand("global", "*", &all)],
+                    weights,
+                );
+                match decide(&store, ask).await {
+                    Ok((hold, report)) => {
+                        assert!(report.concurrent.expect("slots").in_use <= 7);
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        spent.fetch_add(90, Ordering::Relaxed);
+                        tokio::task::yield_now().await;
+                        hold.settle(&request().with(Unit::Tokens, 90));
+                    }
+                    Err(refusal) if refusal.retry == Retry::Release => {
+                        tokio::task::yield_now().await;
+                    }
+                    Err(_) => break,
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    for store in &stores {
+        store.flush().await;
+    }
+    let spent = spent.load(Ordering::Relaxed);
+    assert!(spent <= 25_000, "{spent}");
+    // The last ones may have been refused while others held more than they used.
+    assert!(spent > 25_000 - 24 * 100, "{spent}");
+    let report = standing(&stores[0], "even", &limits).await;
+    assert_eq!(report.concurrent.expect("slots").in_use, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_limiters_under_load_admit_no_more_than_the_limit() {
+    under_load(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_limiters_under_load_admit_no_more_than_the_limit() {
+    under_load(3).await;
+}
+
+#[tokio::test]
+async fn a_dead_nodes_slots_expire_and_a_living_ones_do_not() {
+    let server = Server::start();
+    let ttl = Duration::from_secs(1);
+    let living = patient(&server.url()).slot_ttl(ttl).build();
+    let limits = Limits::new().max_concurrent(2);
+    let weights = Weights::new().with_slot();
+    let (mine, _) = decide(&living, one("acme", &limits, weights))
+        .await
+        .expect("room");
+    // A node that dies: its runtime ends with everything on it, and nobody tells Redis.
+    let url = server.url();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let dying = runtime.block_on(async {
+            let store = patient(&url).slot_ttl(ttl).build();
+            let limits = Limits::new().max_concurrent(2);
+            let weights = Weights::new().with_slot();
+            decide(&store, one("acme", &limits, weights)).await
+        });
+        drop(runtime);
+        assert!(dying.is_ok());
+    })
+    .join()
+    .expect("no panic");
+    let full = decide(&living, one("acme", &limits, weights)).await;
+    assert_eq!(full.expect_err("both are taken").retry, Retry::Release);
+    until("the dead node's slot is free", async || {
+        decide(&living, one("acme", &limits, weights)).await.is_ok()
+    })
+    .await;
+    let begin = Instant::now();
+    while begin.elapsed() < ttl * 2 {
+        let report = standing(&living, "acme", &limits).await;
+        assert!(report.concurrent.expect("slots").in_use >= 1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    mine.settle(&weights);
+    living.flush().await;
+    let report = standing(&living, "acme", &limits).await;
+    assert_eq!(report.concurrent.expect("slots").in_use, 0);
+}
+
+#[tokio::test]
+async fn a_dropped_decision_gives_back_what_it_took() {
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let limits = Limits::new()
+        .requests(Rate::per_day(100))
+        .tokens(Rate::per_day(1000))
+        .max_concurrent(50);
+    let weights = request().with(Unit::Tokens, 10).with_slot();
+    let _ = standing(&store, "acme", &limits).await;
+    for polls in 0..40 {
+        let mut take = Box::pin(store.take(one("acme", &limits, weights)));
+        for _ in 0..polls {
+            let done = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(take.as_mut().poll(cx).is_ready())
+            });
+            if done.await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    until("all is there again", async || {
+        store.flush().await;
+        let report = standing(&store, "acme", &limits).await;
+        report.concurrent.expect("slots").in_use == 0
+            && report.tokens.expect("a limit").remaining == 1000
+            && report.requests.expect("a limit").remaining == 100
+    })
+    .await;
+}
+
+fn hasty(url: &str) -> RedisBuilder {
+    Redis::open(url).expect("an address").nodes(2)
+}
+
+/// How many of so many requests are admitted.
+async fn admitted(store: &Redis, limits: &Limits, of: u64) -> u64 {
+    let mut count = 0;
+    for _ in 0..of {
+        if let Ok(Decision::Admitted(hold, _)) = store.take(one("acme", limits, request())).await {
+            hold.settle(&request());
+            count += 1;
+        }
+    }
+    count
+}
+
+#[tokio::test]
+async fn killed_it_is_replaced_by_a_share_and_found_again() {
+    let server = Server::start();
+    let store = hasty(&server.url()).build();
+    let limits = Limits::new().requests(Rate::per_day(10));
+    until("the first decision", async || {
+        let _ = admitted(&store, &limits, 1).await;
+        store.stats().decided > 0
+    })
+    .await;
+    let port = server.kill();
+    let before = store.stats();
+    until("an outage", async || {
+        let _ = store.take(one("other", &limits, request())).await;
+        store.stats().suspended > before.suspended
+    })
+    .await;
+    // Half of ten, whatever Redis had given out before.
+    let begin = Instant::now();
+    let local = admitted(&store, &limits, 20).await;
+    assert!((4..=5).contains(&local), "{local}");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    let stats = store.stats();
+    assert!(stats.gone + stats.slow >= 3, "{stats:?}");
+    assert!(stats.by_local_share >= 20, "{stats:?}");
+
+    let server = Server::on(port).expect("the port is free again");
+    until("Redis decides again", async || {
+        let before = store.stats().decided;
+        let _ = admitted(&store, &limits, 1).await;
+        store.stats().decided > before
+    })
+    .await;
+    drop(server);
+}
+
+#[tokio::test]
+async fn closed_and_open_do_as_they_say() {
+    // Nobody listens there.
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("redis://{}", free.local_addr().expect("bound"));
+    drop(free);
+    let limits = Limits::new().requests_per_minute(1);
+    let closed = hasty(&url).outage(Outage::Closed).build();
+    let open = hasty(&url).outage(Outage::Open).build();
+    for _ in 0..10 {
+        let error = closed
+            .take(one("acme", &limits, request()))
+            .await
+            .expect_err("closed");
+        assert_eq!(error.code(), Some("limits_unavailable"));
+        let told = open.take(one("acme", &limits, request())).await;
+        assert!(matches!(told, Ok(Decision::Admitted(..))));
+    }
+    assert_eq!((closed.stats().closed, open.stats().open), (10, 10));
+}
+
+#[tokio::test]
+async fn paused_it_costs_its_budget_and_takes_nothing_unseen() {
+    let server = Server::start();
+    let budget = Duration::from_millis(20);
+    let store = hasty(&server.url()).budget(budget).build();
+    let limits = Limits::new().requests(Rate::per_day(1000));
+    until("the first decision", async || {
+        let _ = admitted(&store, &limits, 1).await;
+        store.stats().decided > 0
+    })
+    .await;
+    let before = store.stats();
+    server.pause();
+    let begin = Instant::now();
+    let _ = admitted(&store, &limits, 100).await;
+    // Three wait for the budget, the others for nothing: a slow machine may add to it.
+    let took = begin.elapsed();
+    let stats = store.stats();
+    server.resume();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(stats.slow > before.slow, "{stats:?}");
+    assert!(stats.suspended >= before.suspended + 50, "{stats:?}");
+    until("Redis decides again", async || {
+        let before = store.stats().decided;
+        let _ = admitted(&store, &limits, 1).await;
+        store.stats().decided > before
+    })
+    .await;
+    // What it decided is counted there, and nothing else.
+    until("what came late is given back", async || {
+        store.flush().await;
+        let stats = store.stats();
+        let report = standing(&store, "acme", &limits).await;
+        let used = 1000 - report.requests.map_or(0, |it| it.remaining);
+        used <= stats.decided
+    })
+    .await;
+}
+
+/// Answers everything it is sent with the same bytes.
+fn liar(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            std::thread::spawn(move || {
+                let mut bytes = [0; 65_536];
+                while stream.read(&mut bytes).is_ok_and(|count| count > 0) {
+                    if stream.write_all(answer).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn nonsense_is_never_taken_for_an_answer() {
+    let limits = Limits::new().requests(Rate::per_day(10)).max_concurrent(4);
+    for answer in [
+        b"+OK\r\n".as_slice(),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"*0\r\n",
+        b"*2\r\n:1\r\n:5\r\n",
+        b"*6\r\n:1\r\n:5\r\n:-1\r\n:-1\r\n:0\r\n:0\r\n",
+        b"*6\r\n:1\r\n:5\r\n:1\r\n:-1\r\n:-7\r\n:0\r\n",
+        b"*6\r\n:1\r\n:5\r\n:1\r\n:5\r\n:7\r\n:0\r\n",
+        b"*6\r\n:2\r\n:5\r\n:1\r\n:-1\r\n:7\r\n:0\r\n",
+        b"*6\r\n:1\r\n:5\r\n:1\r\n:-1\r\n:9223372036854775807\r\n:0\r\n",
+        b"*6\r\n:9\r\n:5\r\n:1\r\n:-1\r\n:0\r\n:0\r\n",
+        b"$-1\r\n",
+        b"-OOM command not allowed\r\n",
+        b"-MOVED 5 127.0.0.1:1\r\n",
+        b"\x00\xff\x00\xff\r\n",
+        b"*99999999\r\n",
+    ] {
+        let url = liar(answer);
+        let store = hasty(&url).budget(Duration::from_millis(200)).build();
+        let ask = || one("acme", &limits, request().with_slot());
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            if let Ok(Decision::Admitted(hold, _)) = store.take(ask()).await {
+                held.push(hold);
+            }
+        }
+        let stats = store.stats();
+        let text = String::from_utf8_lossy(answer);
+        assert_eq!(stats.decided, 0, "{text:?} {stats:?}");
+        assert_eq!(stats.by_local_share, 20, "{text:?} {stats:?}");
+        assert_eq!(held.len(), 2, "a half of four slots: {text:?}");
+    }
+}
+
+/// A configuration of the example gateway with its limits in this Redis.
+fn gateway(url: &str, key: &str) -> String {
+    format!(
+        "[limits]\nstore = \"{url}\"\n\n[[providers]]\nname = \"mock\"\nkind = \"mock\"\n\n\
+         [[models]]\nid = \"mock/echo\"\ntargets = [{{ provider = \"mock\", model = \"mock/echo\" }}]\n\n\
+         [[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n{key}"
+    )
+}
+
+const HELLO: &str =
+    r#"{"model":"mock/echo","max_tokens":5,"messages":[{"role":"user","content":"hello"}]}"#;
+
+#[tokio::test]
+async fn three_gateways_are_one_to_their_clients() {
+    let server = Server::start();
+    let config = gateway(
+        &server.url(),
+        "requests_per_minute = 30\ntokens_per_minute = 100000\nmax_concurrent = 4\n",
+    );
+    let gateways = [(); 3].map(|()| support::Gateway::start(&config));
+    let begin = Instant::now();
+    let mut admitted = 0.0;
+    for at in 0..60 {
+        let answer = gateways[at % 3].post("sk-demo", HELLO).await;
+        let headers = &answer.headers;
+        assert_eq!(headers["x-ratelimit-limit-requests"], "30");
+        match answer.status.as_u16() {
+            200 => admitted += 1.0,
+            429 => assert!(headers.contains_key("retry-after-ms")),
+            status => panic!("{status}: {}", gateways[at % 3].log()),
+        }
+    }
+    // One flows back every two seconds. A node on a slow machine may have had to decide alone.
+    let alone = gateways
+        .iter()
+        .any(|it| it.log().contains("Redis does not decide"));
+    let most = 30.0 + begin.elapsed().as_secs_f64() / 2.0 + 1.0;
+    assert!(alone || (30.0..=most).contains(&admitted), "{admitted}");
+    for gateway in &gateways {
+        let told = gateway.get("sk-demo", "/v1/key").await;
+        let json: serde_json::Value = serde_json::from_str(&told.body).expect("JSON");
+        let requests = &json["data"]["requests"];
+        assert_eq!(requests["limit"], 30);
+        assert!(alone || requests["remaining"].as_u64() < Some(5), "{json}");
+        assert_eq!(json["data"]["tokens"]["limit"], 100_000);
+        assert_eq!(json["data"]["concurrent"]["limit"], 4);
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_outlives_its_redis() {
+    let server = Server::start();
+    let config = gateway(&server.url(), "requests_per_minute = 60\n");
+    let gateway = support::Gateway::start(&config);
+    assert_eq!(gateway.post("sk-demo", HELLO).await.status, 200);
+    server.kill();
+    for _ in 0..10 {
+        assert_eq!(gateway.post("sk-demo", HELLO).await.status, 200);
+    }
+    let log = gateway.log();
+    assert!(log.contains("Redis does not decide"), "{log}");
+    assert_eq!(log.matches("Redis does not decide").count(), 1, "{log}");
+}
