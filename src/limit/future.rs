@@ -80,7 +80,7 @@ where
     pub(super) fn new(
         inner: S,
         request: Request<Q>,
-        ask: Ask,
+        mut ask: Ask,
         guard: G,
         limiter: &Limiter<St>,
         settings: &Settings,
@@ -88,6 +88,8 @@ where
         let state = if ask.demands.is_empty() {
             State::Free
         } else {
+            // What is not to be refused need not wait either.
+            ask.wait = settings.mode == Mode::Enforce;
             State::Asking {
                 take: limiter.store().take(ask),
             }

@@ -46,6 +46,7 @@ mod limits;
 mod memory;
 #[cfg(test)]
 mod model;
+mod queue;
 mod rate;
 #[cfg(feature = "redis")]
 pub mod redis;
@@ -69,6 +70,7 @@ pub use layer::{Mode, RateLimitLayer};
 pub use limiter::{Limiter, Stats};
 pub use limits::{Limit, Limits, Unit};
 pub use memory::{Memory, MemoryHold};
+pub use queue::{Queue, QueueHold, QueueStats, QueueTake};
 pub use rate::{Rate, Window};
 pub use rule::Rule;
 pub use service::RateLimit;

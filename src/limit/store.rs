@@ -96,6 +96,8 @@ pub struct Ask {
     pub weights: Weights,
     /// Only look: take nothing, refuse nothing.
     pub peek: bool,
+    /// Whether a [`Queue`](super::Queue) may let it wait.
+    pub wait: bool,
 }
 
 impl Ask {
@@ -105,6 +107,7 @@ impl Ask {
             demands: demands.into_iter().collect(),
             weights,
             peek: false,
+            wait: true,
         }
     }
 

@@ -1,0 +1,277 @@
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::Waker,
+    time::Duration,
+};
+
+use super::{line::*, *};
+use crate::limit::{
+    Ask, Decision, Demand, Hold as _, Key, Limits, Memory, Rate, Refusal, Report, Retry,
+    Store as _, Unit, Weights,
+};
+
+fn place(rule: &str, key: &str) -> Place {
+    (rule.into(), Key::new(key))
+}
+
+fn told() -> Refusal {
+    Refusal::new("global".into(), None, Retry::Release, Report::default())
+}
+
+/// Whoever has a turn, in a line where all wait for one place, is served until nobody is left.
+fn served(line: &mut Line, mut waiters: Vec<(&'static str, u64)>) -> Vec<(&'static str, u64)> {
+    let mut order = Vec::new();
+    while !waiters.is_empty() {
+        let mut tries = waiters.iter().enumerate().filter(|(_, (key, id))| {
+            line.turn(&place("key", key), *id, Waker::noop()) == Turn::Try
+        });
+        let at = tries.next().expect("somebody's turn").0;
+        assert!(tries.next().is_none(), "one at a time");
+        let (key, id) = waiters.remove(at);
+        line.leave(&place("key", key), id, true);
+        order.push((key, id));
+    }
+    assert_eq!(line.waiting(), 0);
+    order
+}
+
+#[test]
+fn keys_take_turns_by_weight_and_the_oldest_of_a_key_goes_first() {
+    let mut line = Line::default();
+    let mut waiters = Vec::new();
+    for (key, weight, count) in [("a", 1, 9), ("b", 3, 9)] {
+        for _ in 0..count {
+            let places = [place("key", key), place("global", "*")];
+            let (id, _) = line.join(places.into_iter().collect(), 1, weight);
+            waiters.push((key, id));
+        }
+    }
+    let order = served(&mut line, waiters);
+    let first: Vec<_> = order.iter().take(12).map(|(key, _)| *key).collect();
+    assert_eq!(first.iter().filter(|key| **key == "b").count(), 9);
+    for key in ["a", "b"] {
+        let ids: Vec<_> = order
+            .iter()
+            .filter(|it| it.0 == key)
+            .map(|it| it.1)
+            .collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+    }
+}
+
+#[test]
+fn costs_are_shared_not_counts() {
+    let mut line = Line::default();
+    let mut waiters = Vec::new();
+    for (key, cost, count) in [("large", 10, 3), ("small", 1, 30)] {
+        for _ in 0..count {
+            let places = [place("key", key), place("global", "*")];
+            let (id, _) = line.join(places.into_iter().collect(), cost, 1);
+            waiters.push((key, id));
+        }
+    }
+    let order = served(&mut line, waiters);
+    let half = order.iter().take(11).filter(|it| it.0 == "large").count();
+    assert!((1..=2).contains(&half), "{order:?}");
+}
+
+#[test]
+fn a_newcomer_is_served_soon_but_gains_nothing_by_having_been_away() {
+    let mut line = Line::default();
+    let join = |line: &mut Line, key: &'static str| {
+        let places = [place("key", key), place("global", "*")];
+        (key, line.join(places.into_iter().collect(), 1, 1).0)
+    };
+    let mut waiters: Vec<_> = (0..10).map(|_| join(&mut line, "old")).collect();
+    for _ in 0..5 {
+        let (key, id) = waiters.remove(0);
+        line.leave(&place("key", key), id, true);
+    }
+    waiters.extend((0..5).map(|_| join(&mut line, "new")));
+    let order: Vec<_> = served(&mut line, waiters).iter().map(|it| it.0).collect();
+    let new = order[..4].iter().filter(|key| **key == "new").count();
+    assert!((2..=3).contains(&new), "{order:?}");
+}
+
+#[test]
+fn nobody_waits_behind_a_limit_that_is_not_its_own() {
+    let mut line = Line::default();
+    let (a, b) = (place("key", "a"), place("key", "b"));
+    let all = || place("global", "*");
+    let (first, _) = line.join([a.clone(), all()].into_iter().collect(), 1, 1);
+    let (second, _) = line.join([b.clone(), all()].into_iter().collect(), 1, 1);
+    assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
+    assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Wait);
+    // It waits for a limit of its own: the other goes on.
+    line.block(&a, first, a.clone(), told());
+    assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Try);
+    // Both wait for the shared one: the first has it, and the second must not overtake it.
+    line.block(&b, second, all(), told());
+    line.ready(&a, first);
+    assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
+    line.block(&a, first, all(), told());
+    line.freed(&[all()]);
+    assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
+    assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Wait);
+}
+
+#[test]
+fn what_came_free_during_a_try_is_tried_again() {
+    let mut line = Line::default();
+    let a = place("key", "a");
+    let (id, _) = line.join([a.clone()].into_iter().collect(), 1, 1);
+    assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Try);
+    line.freed(&[a.clone()]);
+    line.block(&a, id, a.clone(), told());
+    assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Try);
+    line.block(&a, id, a.clone(), told());
+    assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Wait);
+}
+
+fn ask(key: &str, own: &Limits, all: &Limits, weights: Weights) -> Ask {
+    let demand = |rule: &str, key: &str, limits: &Limits| Demand {
+        rule: rule.into(),
+        key: Key::new(key),
+        limits: limits.clone(),
+    };
+    Ask::new(
+        [demand("key", key, own), demand("global", "*", all)],
+        weights,
+    )
+}
+
+fn slot() -> Weights {
+    Weights::new().with(Unit::Requests, 1).with_slot()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_admitted_in_time_and_none_beyond_the_limit() {
+    let queue = Queue::new(Memory::new()).timeout(Duration::from_secs(60));
+    let own = Limits::new().requests(Rate::per_second(10).burst(1));
+    let all = Limits::new().max_concurrent(2);
+    let most = Arc::new(Mutex::new((0, 0)));
+    let mut tasks = Vec::new();
+    for at in 0..60 {
+        let ask = ask(["a", "b", "c"][at % 3], &own, &all, slot());
+        let (queue, most) = (queue.clone(), Arc::clone(&most));
+        tasks.push(tokio::spawn(async move {
+            let Ok(Decision::Admitted(hold, _)) = queue.take(ask).await else {
+                panic!("there is time enough");
+            };
+            {
+                let mut most = most.lock().expect("unpoisoned");
+                most.0 += 1;
+                most.1 = most.1.max(most.0);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            most.lock().expect("unpoisoned").0 -= 1;
+            hold.settle(&slot());
+        }));
+    }
+    let begin = tokio::time::Instant::now();
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    // Twenty of each key, ten a second; the shared slots hold nobody up for long.
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(1900), "{took:?}");
+    assert!(took <= Duration::from_millis(2500), "{took:?}");
+    assert_eq!(*most.lock().expect("unpoisoned"), (0, 2));
+    assert_eq!(queue.stats().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_line_and_a_deadline_refuse() {
+    let queue = Queue::new(Memory::new())
+        .timeout(Duration::from_secs(5))
+        .length(3);
+    let own = Limits::new().max_concurrent(1);
+    let none = Limits::new();
+    let take = || queue.take(ask("a", &own, &none, slot()));
+    let Ok(Decision::Admitted(hold, _)) = take().await else {
+        panic!("nothing is used");
+    };
+    let begin = tokio::time::Instant::now();
+    let (mut a, mut b, mut c) = (pin!(take()), pin!(take()), pin!(take()));
+    assert!(futures_util::poll!(&mut a).is_pending());
+    assert!(futures_util::poll!(&mut b).is_pending());
+    assert!(futures_util::poll!(&mut c).is_pending());
+    let full = take().await;
+    assert!(matches!(full, Ok(Decision::Refused(it)) if it.retry == Retry::Release));
+    assert!(begin.elapsed() < Duration::from_millis(1));
+    let late = a.await;
+    assert!(matches!(late, Ok(Decision::Refused(it)) if it.retry == Retry::Release));
+    assert_eq!(begin.elapsed(), Duration::from_secs(5));
+    drop(hold);
+    let stats = queue.stats();
+    assert_eq!((stats.full, stats.expired, stats.waiting), (1, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_in_time_or_can_never_be_is_refused_at_once() {
+    let queue = Queue::new(Memory::new()).timeout(Duration::from_secs(5));
+    let own = Limits::new().requests_per_minute(1);
+    let none = Limits::new();
+    let begin = tokio::time::Instant::now();
+    let take = |limits: &Limits| queue.take(ask("a", limits, &none, slot()));
+    let Ok(Decision::Admitted(hold, _)) = take(&own).await else {
+        panic!("nothing is used");
+    };
+    hold.settle(&slot());
+    let refused = take(&own).await;
+    assert!(
+        matches!(refused, Ok(Decision::Refused(it)) if it.retry == Retry::After(Duration::from_secs(60)))
+    );
+    let never = take(&Limits::new().requests_per_minute(0)).await;
+    assert!(matches!(never, Ok(Decision::Refused(it)) if it.retry == Retry::Never));
+    let mut shadow = ask("a", &own, &none, slot());
+    shadow.wait = false;
+    assert!(matches!(queue.take(shadow).await, Ok(Decision::Refused(_))));
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(queue.stats().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_at_any_poll_nobody_is_forgotten() {
+    for polls in 0..6 {
+        let queue = Queue::new(Memory::new());
+        let own = Limits::new().max_concurrent(1);
+        let none = Limits::new();
+        let take = || queue.take(ask("a", &own, &none, slot()));
+        let Ok(Decision::Admitted(first, _)) = take().await else {
+            panic!("nothing is used");
+        };
+        let mut leaving = Box::pin(take());
+        let mut staying = Box::pin(take());
+        for at in 0..polls {
+            let done = futures_util::poll!(&mut leaving).is_ready();
+            let _ = futures_util::poll!(&mut staying);
+            if done {
+                break;
+            }
+            if at == 2 {
+                tokio::time::advance(Duration::from_millis(150)).await;
+            }
+        }
+        let mut first = Some(first);
+        if polls > 3 {
+            drop(first.take());
+            let _ = futures_util::poll!(&mut leaving);
+        }
+        drop(leaving);
+        drop(first);
+        let Ok(Decision::Admitted(hold, report)) = staying.await else {
+            panic!("it stayed");
+        };
+        assert_eq!(report.concurrent.map(|it| it.in_use), Some(1));
+        drop(hold);
+        assert_eq!(queue.stats().waiting, 0);
+        let mut look = ask("a", &own, &none, slot());
+        look.peek = true;
+        let Ok(Decision::Admitted(_, report)) = queue.take(look).await else {
+            panic!("a look");
+        };
+        assert_eq!(report.concurrent.map(|it| it.in_use), Some(0), "{polls}");
+    }
+}
