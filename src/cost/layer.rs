@@ -72,6 +72,11 @@ impl<L: Ledger> CostLayer<L> {
         }
     }
 
+    /// The prices.
+    pub(crate) fn book(&self) -> Arc<dyn PriceBook> {
+        Arc::clone(&self.config.book)
+    }
+
     /// Says the cost in the JSON too, where the dialect has it. Default: in headers only.
     pub fn dialect(mut self, dialect: &Dialect) -> Self {
         Arc::make_mut(&mut self.config).member = dialect.cost;

@@ -59,6 +59,7 @@ pin_project! {
         mode: Mode,
         report: Report,
         shadow: Option<Refusal>,
+        unasked: bool,
     }
 }
 
@@ -103,6 +104,7 @@ where
             mode: settings.mode,
             report: Report::default(),
             shadow: None,
+            unasked: false,
         }
     }
 }
@@ -154,7 +156,12 @@ where
                         headers::should_retry(map, &refusal);
                         return Poll::Ready(Ok(response));
                     }
+                    Err(_) if *this.mode == Mode::Shadow => {
+                        this.limiter.counts().shadowed();
+                        *this.unasked = true;
+                    }
                     Err(error) => {
+                        this.limiter.counts().refused();
                         *this.once = None;
                         return Poll::Ready(Ok(refuse(error)));
                     }
@@ -173,6 +180,9 @@ where
                     this.fields.write(&mut parts.headers, this.report);
                     if let Some(refusal) = this.shadow.take() {
                         headers::announce(&mut parts.headers, &refusal);
+                    }
+                    if *this.unasked {
+                        headers::announce_unasked(&mut parts.headers);
                     }
                     let mut once = this.once.take().expect("polled after completion");
                     if let Some(guard) = once.guard_mut() {

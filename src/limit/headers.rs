@@ -135,6 +135,11 @@ pub(super) fn announce(headers: &mut HeaderMap, refusal: &Refusal) {
     );
 }
 
+/// Announces that the limits could not be asked.
+pub(super) fn announce_unasked(headers: &mut HeaderMap) {
+    headers.insert(SHADOW, HeaderValue::from_static("unavailable"));
+}
+
 /// The refusal as the caller reads it.
 pub(super) fn error(refusal: &Refusal) -> Error {
     let what = refusal

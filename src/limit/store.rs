@@ -70,6 +70,11 @@ impl Weights {
         }
     }
 
+    /// Which units are looked at, and whether slots are.
+    pub(super) const fn class(&self) -> u8 {
+        self.asked | (self.slot as u8) << Unit::COUNT
+    }
+
     /// Whether a slot is taken.
     #[must_use]
     pub const fn slot(&self) -> bool {

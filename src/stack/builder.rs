@@ -5,13 +5,14 @@ use tower_layer::Layer;
 use super::{Gateway, RequestId, RequestIdLayer};
 use crate::{
     auth::{Auth, AuthLayer},
-    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
+    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices, Usd},
     dialect::Dialect,
     limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
     models::{Card, Models},
     parse::{Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
     validate::{Validate, ValidateLayer},
+    wire::Usage,
 };
 
 /// All layers around an upstream, outermost first.
@@ -56,7 +57,8 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         self
     }
 
-    /// Prices, and the accounts that are charged. Default: nothing has a price.
+    /// Prices, and the accounts that are charged; limits on [money](crate::limit::Limits::money) count
+    /// by the same prices. Default: nothing has a price.
     pub fn cost<K: Ledger>(
         self,
         book: impl PriceBook + 'static,
@@ -124,9 +126,17 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let reframe = self
             .reframe
             .unwrap_or_else(|| ReframeLayer::new(dialect.clone()));
+        // What limits on money count is what the prices say.
+        let book = self.cost.book();
+        let price = move |model: &str, usage: &Usage| {
+            let cost = book.price(model).map_or(Usd::ZERO, |price| price.of(usage));
+            u64::try_from(cost.pico()).unwrap_or(u64::MAX)
+        };
         let stack = reframe.layer(upstream);
         let stack = self.cost.dialect(&dialect).layer(stack);
-        let stack = TokenLimitLayer::new(self.limiter.clone()).layer(stack);
+        let stack = TokenLimitLayer::new(self.limiter.clone())
+            .price(price)
+            .layer(stack);
         let stack = ParseLayer::new()
             .limits(self.read)
             .layer(validate.layer(stack));

@@ -10,8 +10,9 @@ use smallvec::SmallVec;
 
 use crate::limit::{Key, Refusal};
 
-/// What is counted in one place: a rule's name and the key under it.
-pub(super) type Place = (Arc<str>, Key);
+/// What is counted in one place: a rule's name, the key under it, and what is counted there. A
+/// request that has its slot must not wait for its tokens behind one that waits for a slot.
+pub(super) type Place = (Arc<str>, Key, u8);
 pub(super) type Places = SmallVec<[Place; 2]>;
 
 /// One unit of cost at weight one, in virtual time.
@@ -85,12 +86,17 @@ impl Line {
         self.lanes.get(lane)?.told.clone()
     }
 
-    /// Joins at the end of the lane of the first place.
-    pub(super) fn join(&mut self, places: Places, cost: u64, weight: u32) -> (u64, Woken) {
+    /// Joins at the end of a lane.
+    pub(super) fn join(
+        &mut self,
+        place: Place,
+        places: Places,
+        cost: u64,
+        weight: u32,
+    ) -> (u64, Woken) {
         self.arrivals += 1;
         self.waiting += 1;
         let id = self.arrivals;
-        let place = places[0].clone();
         let lane = self.lanes.entry(place.clone()).or_insert_with(|| Lane {
             waiters: VecDeque::new(),
             pass: self.now,

@@ -15,7 +15,9 @@ use pin_project_lite::pin_project;
 use super::line::{Line, Place, Places, Turn, Woken};
 use crate::{
     error::Error,
-    limit::{Ask, Decision, Hold, Key, Refusal, Report, Retry, Store, Unit, Weights},
+    limit::{
+        Ask, Decision, Demand, Hold, Key, Limit, Refusal, Report, Retry, Store, Unit, Weights,
+    },
     time::{DefaultTimer, Timer, after},
 };
 
@@ -192,16 +194,18 @@ impl Drop for Ticket {
 
 impl<St, T> Queue<St, T> {
     /// A place in line; `None` when there is none left.
-    fn join(&self, ask: &Ask) -> Result<Ticket, Option<Refusal>> {
+    fn join(&self, ask: &Ask) -> Result<Ticket, Option<Box<Refusal>>> {
         let places = places(ask);
-        let lane = places[0].clone();
+        let lane = places
+            .first()
+            .map_or_else(|| place(&ask.demands[0], ask), Place::clone);
         let cost = cost(&ask.weights);
         self.shared.with(|line| {
             if line.waiting() >= self.total || line.waiting_under(&lane) >= self.length {
-                return (Err(line.told(&lane)), Woken::new());
+                return (Err(line.told(&lane).map(Box::new)), Woken::new());
             }
             let weight = (self.weight)(&lane.1);
-            let (id, woken) = line.join(places, cost, weight);
+            let (id, woken) = line.join(lane.clone(), places, cost, weight);
             let ticket = Ticket {
                 lane,
                 id,
@@ -213,9 +217,21 @@ impl<St, T> Queue<St, T> {
     }
 }
 
+/// Where a request is limited.
 fn places(ask: &Ask) -> Places {
-    let place = |it: &super::super::Demand| (Arc::clone(&it.rule), it.key.clone());
-    ask.demands.iter().map(place).collect()
+    let limited = |it: &&Demand| {
+        let limits = &it.limits;
+        let slots = limits.concurrent().is_some() && ask.weights.slot();
+        let asked = |limit: &Limit| ask.weights.get(limit.unit).is_some();
+        slots || limits.list().iter().any(asked)
+    };
+    let place = |it| place(it, ask);
+    ask.demands.iter().filter(limited).map(place).collect()
+}
+
+fn place(demand: &Demand, ask: &Ask) -> Place {
+    let rule = Arc::clone(&demand.rule);
+    (rule, demand.key.clone(), ask.weights.class())
 }
 
 /// What a request takes, as turns between keys count it: its tokens, or one.
@@ -268,10 +284,13 @@ impl<St: Store, T: Timer> Future for QueueTake<St, T> {
         let waits = this.ask.wait && !this.ask.peek && !this.ask.demands.is_empty();
         if !*this.begun {
             *this.begun = true;
-            if waits && shared.waiting.load(Ordering::SeqCst) > 0 {
+            let others = shared.waiting.load(Ordering::SeqCst) > 0;
+            if waits && others && !places(this.ask).is_empty() {
                 match this.queue.join(this.ask) {
                     Ok(ticket) => *this.ticket = Some(ticket),
-                    Err(told) => return Poll::Ready(Ok(full(&shared, told, this.ask))),
+                    Err(told) => {
+                        return Poll::Ready(Ok(full(&shared, told.map(|it| *it), this.ask)));
+                    }
                 }
             } else {
                 this.take.set(Some(this.queue.store.take(this.ask.clone())));
@@ -369,9 +388,9 @@ fn unasked(ask: &Ask) -> Refusal {
 
 /// The place of the limit that refused.
 fn blocked_on(ask: &Ask, refusal: &Refusal) -> Place {
-    let by = |it: &&super::super::Demand| it.rule == refusal.rule;
+    let by = |it: &&Demand| it.rule == refusal.rule;
     let demand = ask.demands.iter().find(by).unwrap_or(&ask.demands[0]);
-    (Arc::clone(&demand.rule), demand.key.clone())
+    place(demand, ask)
 }
 
 impl<St: Store, T: Timer> fmt::Debug for QueueTake<St, T> {

@@ -12,7 +12,7 @@ use crate::limit::{
 };
 
 fn place(rule: &str, key: &str) -> Place {
-    (rule.into(), Key::new(key))
+    (rule.into(), Key::new(key), 0)
 }
 
 fn told() -> Refusal {
@@ -43,7 +43,7 @@ fn keys_take_turns_by_weight_and_the_oldest_of_a_key_goes_first() {
     for (key, weight, count) in [("a", 1, 9), ("b", 3, 9)] {
         for _ in 0..count {
             let places = [place("key", key), place("global", "*")];
-            let (id, _) = line.join(places.into_iter().collect(), 1, weight);
+            let (id, _) = line.join(place("key", key), places.into_iter().collect(), 1, weight);
             waiters.push((key, id));
         }
     }
@@ -67,7 +67,7 @@ fn costs_are_shared_not_counts() {
     for (key, cost, count) in [("large", 10, 3), ("small", 1, 30)] {
         for _ in 0..count {
             let places = [place("key", key), place("global", "*")];
-            let (id, _) = line.join(places.into_iter().collect(), cost, 1);
+            let (id, _) = line.join(place("key", key), places.into_iter().collect(), cost, 1);
             waiters.push((key, id));
         }
     }
@@ -81,7 +81,11 @@ fn a_newcomer_is_served_soon_but_gains_nothing_by_having_been_away() {
     let mut line = Line::default();
     let join = |line: &mut Line, key: &'static str| {
         let places = [place("key", key), place("global", "*")];
-        (key, line.join(places.into_iter().collect(), 1, 1).0)
+        (
+            key,
+            line.join(place("key", key), places.into_iter().collect(), 1, 1)
+                .0,
+        )
     };
     let mut waiters: Vec<_> = (0..10).map(|_| join(&mut line, "old")).collect();
     for _ in 0..5 {
@@ -99,8 +103,8 @@ fn nobody_waits_behind_a_limit_that_is_not_its_own() {
     let mut line = Line::default();
     let (a, b) = (place("key", "a"), place("key", "b"));
     let all = || place("global", "*");
-    let (first, _) = line.join([a.clone(), all()].into_iter().collect(), 1, 1);
-    let (second, _) = line.join([b.clone(), all()].into_iter().collect(), 1, 1);
+    let (first, _) = line.join(a.clone(), [a.clone(), all()].into_iter().collect(), 1, 1);
+    let (second, _) = line.join(b.clone(), [b.clone(), all()].into_iter().collect(), 1, 1);
     assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
     assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Wait);
     // It waits for a limit of its own: the other goes on.
@@ -120,9 +124,9 @@ fn nobody_waits_behind_a_limit_that_is_not_its_own() {
 fn what_came_free_during_a_try_is_tried_again() {
     let mut line = Line::default();
     let a = place("key", "a");
-    let (id, _) = line.join([a.clone()].into_iter().collect(), 1, 1);
+    let (id, _) = line.join(a.clone(), [a.clone()].into_iter().collect(), 1, 1);
     assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Try);
-    line.freed(&[a.clone()]);
+    line.freed(std::slice::from_ref(&a));
     line.block(&a, id, a.clone(), told());
     assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Try);
     line.block(&a, id, a.clone(), told());

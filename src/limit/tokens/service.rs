@@ -106,12 +106,14 @@ where
         // For rules that count by model.
         parts.extensions.insert(chat.clone());
         let mut ask = self.limiter.ask(&parts, Weights::new());
-        self.options.reserve(chat, &mut ask);
-        let guard = TokenGuard::new(
-            chat.input_estimate(),
-            Arc::from(chat.model()),
-            self.options.clone(),
-        );
+        let mut options = self.options.clone();
+        let limits = || ask.demands.iter().flat_map(|it| it.limits.list());
+        if !limits().any(|limit| limit.unit == Unit::Money) {
+            // Nobody asks what it costs.
+            options.price = None;
+        }
+        options.reserve(chat, &mut ask);
+        let guard = TokenGuard::new(chat.input_estimate(), Arc::from(chat.model()), options);
         let request = Request::from_parts(parts, body);
         ResponseFuture::new(ready, request, ask, guard, &self.limiter, &self.settings)
     }
