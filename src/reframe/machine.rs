@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::{
     config::Config,
     fault,
+    pass::{Form, Seen},
     pattern::Pattern,
-    read::{Form, Reader, Seen},
+    read::Reader,
     whole,
 };
 use crate::{
@@ -100,7 +101,7 @@ impl Machine {
             self.relay_early();
         }
         if !self.over {
-            if self.reader.is_finished() {
+            if self.reader.choices.is_finished() {
                 self.complete();
             } else {
                 self.fail_with(fault::cut());
@@ -136,7 +137,7 @@ impl Machine {
         let data = self.decoder.data(found);
         if data.starts_with(b"[DONE]") {
             self.relay_early();
-            if !self.reader.has_begun() {
+            if !self.reader.choices.has_begun() {
                 return Err(fault::cut());
             }
             if !self.over {
@@ -178,7 +179,7 @@ impl Machine {
             let early = self.early.take().unwrap_or_default();
             self.sink
                 .relay(&mut self.reader, self.decoder.chunk(), &early, None)?;
-        } else if !self.reader.has_begun() && self.reader.names_nothing(text) {
+        } else if !self.reader.choices.has_begun() && self.reader.names_nothing(text) {
             self.early = Some(text.to_owned());
             self.sink.events += 1;
             return Ok(());

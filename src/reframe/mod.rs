@@ -54,6 +54,8 @@
 //! ```
 
 mod body;
+mod calls;
+mod choices;
 mod clock;
 mod config;
 mod edits;
@@ -62,6 +64,7 @@ mod fold;
 mod future;
 mod layer;
 mod machine;
+mod pass;
 mod pattern;
 mod read;
 mod service;

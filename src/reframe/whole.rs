@@ -2,10 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{
-    fault::nonsense,
-    read::{Form, Reader},
-};
+use super::{fault::nonsense, pass::Form, read::Reader};
 use crate::{
     error::{Error, upstream},
     meter::Outcome,
@@ -33,7 +30,7 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     if seen.failed {
         return Err(upstream::in_stream(text));
     }
-    if !reader.has_begun() {
+    if !reader.choices.has_begun() {
         return Err(nonsense("The provider sent an answer without choices."));
     }
     reader.tally.relayed(seen.content);

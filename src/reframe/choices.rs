@@ -1,0 +1,289 @@
+//! The choices of an answer: roles, texts, finishes.
+
+use std::ops::Range;
+
+use super::{
+    calls::Calls,
+    edits::Object,
+    pass::{Bad, Form, Pass},
+};
+use crate::wire::json::{Cursor, Type};
+
+/// Choices that one answer may have.
+const MAX_CHOICES: usize = 128;
+
+/// The choices of one answer so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choices {
+    list: Vec<Choice>,
+}
+
+/// What is remembered of one choice.
+#[derive(Clone, Debug)]
+struct Choice {
+    index: u64,
+    finished: bool,
+    calls: Calls,
+}
+
+impl Choices {
+    /// Whether every choice that was begun has been finished, and there was one.
+    pub(super) fn is_finished(&self) -> bool {
+        !self.list.is_empty() && self.list.iter().all(|choice| choice.finished)
+    }
+
+    /// Whether a choice was begun.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.list.is_empty()
+    }
+
+    /// Reads the array; how many choices there were.
+    pub(super) fn read(
+        &mut self,
+        c: &mut Cursor<'_>,
+        pass: &mut Pass<'_, '_>,
+    ) -> Result<usize, Bad> {
+        c.array()?;
+        let mut position = 0;
+        while c.element()? {
+            if c.peek()? != Type::Object {
+                c.skip()?;
+                continue;
+            }
+            self.choice(c, position, pass)?;
+            position += 1;
+        }
+        Ok(position)
+    }
+
+    fn choice(
+        &mut self,
+        c: &mut Cursor<'_>,
+        position: usize,
+        pass: &mut Pass<'_, '_>,
+    ) -> Result<(), Bad> {
+        c.object()?;
+        let mut object = Object::new(c.at());
+        let mut index = None;
+        // A delta before its index waits until that is known.
+        let mut waiting = None;
+        let mut delta = false;
+        let mut finish = None;
+        while let Some(key) = c.key()? {
+            let start = key.range().start - 1;
+            object.key(start, pass.edits);
+            let kind = c.peek()?;
+            match (key.bytes(), kind) {
+                (b"index", Type::Number) => index = c.number()?.as_u64(),
+                (name, _) if name == pass.form.member() => {
+                    delta = true;
+                    match index {
+                        Some(index) => self.delta(c, index, pass)?,
+                        None => {
+                            waiting = Some(c.clone());
+                            c.skip()?;
+                        }
+                    }
+                }
+                // Some repeat the whole message so far beside the delta.
+                (b"message", _) => {
+                    c.skip()?;
+                    object.remove(start, c.at(), pass.edits);
+                    continue;
+                }
+                (b"finish_reason", Type::String) => {
+                    let at = c.at();
+                    let reason = c.string()?.bytes();
+                    finish = Some((at..c.at(), reason));
+                }
+                (b"usage", Type::Object) => {
+                    pass.seen.inner_usage = Some(c.at());
+                    c.skip()?;
+                    object.remove(start, c.at(), pass.edits);
+                    continue;
+                }
+                _ => c.skip().map(drop)?,
+            }
+            object.keep(c.at());
+        }
+        object.close(pass.edits);
+        if let Some(mut c) = waiting {
+            let index = index.unwrap_or(position as u64);
+            self.delta(&mut c, index, pass)?;
+        }
+        if index.is_none() {
+            object.add(format!("\"index\":{position}"), pass.edits);
+        }
+        let index = index.unwrap_or(position as u64);
+        let (at, new) = self.at_choice(index)?;
+        pass.seen.changed |= new;
+        if !delta {
+            let member = match pass.form {
+                Form::Chunk if new => r#""delta":{"role":"assistant"}"#,
+                Form::Chunk => r#""delta":{}"#,
+                Form::Whole => r#""message":{"role":"assistant","content":null}"#,
+            };
+            object.add(member, pass.edits);
+        }
+        if let Some((range, reason)) = finish {
+            let called = !self.list[at].calls.is_empty();
+            let canonical = canonical_reason(reason, called);
+            if let Some(canonical) = canonical {
+                pass.edits.replace(range, canonical);
+            }
+            if canonical != Some("null") {
+                self.list[at].finished = true;
+                pass.seen.finish = true;
+                pass.seen.failed |= reason == b"error";
+            }
+        }
+        Ok(())
+    }
+
+    /// The state of a choice, and whether it is new.
+    fn at_choice(&mut self, index: u64) -> Result<(usize, bool), Bad> {
+        match self.list.iter().position(|choice| choice.index == index) {
+            Some(at) => Ok((at, false)),
+            None if self.list.len() == MAX_CHOICES => Err(Bad::Limit("choices")),
+            None => {
+                self.list.push(Choice {
+                    index,
+                    finished: false,
+                    calls: Calls::default(),
+                });
+                Ok((self.list.len() - 1, true))
+            }
+        }
+    }
+
+    /// A delta, or the message of a whole answer.
+    fn delta(
+        &mut self,
+        c: &mut Cursor<'_>,
+        index: u64,
+        pass: &mut Pass<'_, '_>,
+    ) -> Result<(), Bad> {
+        let (choice, new) = self.at_choice(index)?;
+        pass.seen.changed |= new;
+        let new = new || pass.form == Form::Whole;
+        if c.peek()? != Type::Object {
+            let at = c.skip()?;
+            let empty = if new {
+                "{\"role\":\"assistant\"}"
+            } else {
+                "{}"
+            };
+            pass.edits.replace(at, empty);
+            return Ok(());
+        }
+        c.object()?;
+        let mut object = Object::new(c.at());
+        let mut role = false;
+        let mut reasoning: Option<(usize, Range<usize>, usize)> = None;
+        let mut reasoning_content = false;
+        let mut parts = None;
+        while let Some(key) = c.key()? {
+            let start = key.range().start - 1;
+            object.key(start, pass.edits);
+            let kind = c.peek()?;
+            match (key.bytes(), kind) {
+                (b"role", _) => {
+                    role = true;
+                    let at = c.skip()?;
+                    if new && kind != Type::String {
+                        pass.edits.replace(at, "\"assistant\"");
+                    }
+                }
+                (b"content" | b"refusal", Type::String) => {
+                    pass.seen.text(c.string()?.range());
+                }
+                (b"content", Type::Array) => parts = Some(c.skip()?),
+                (b"reasoning_content", _) => {
+                    reasoning_content = true;
+                    let at = c.skip()?;
+                    if kind == Type::String {
+                        pass.seen.text(at.start + 1..at.end - 1);
+                    }
+                }
+                (b"reasoning", Type::String | Type::Null) => {
+                    let at = c.skip()?;
+                    if kind == Type::String && !reasoning_content {
+                        pass.seen.text(at.start + 1..at.end - 1);
+                    }
+                    reasoning = Some((start, key.range(), at.end));
+                    if reasoning_content {
+                        object.remove(start, at.end, pass.edits);
+                        reasoning = None;
+                        continue;
+                    }
+                }
+                (b"tool_calls", Type::Array) => self.list[choice].calls.read(c, pass)?,
+                (b"function_call", Type::Object) => {
+                    pass.seen.changed = true;
+                    pass.seen.content += c.skip()?.len() as u64;
+                }
+                _ => c.skip().map(drop)?,
+            }
+            object.keep(c.at());
+        }
+        object.close(pass.edits);
+        if let Some((_, key, _)) = reasoning {
+            // Beside a `reasoning_content` that came later it keeps its own name: both are kept.
+            if !reasoning_content {
+                pass.edits.replace(key, "reasoning_content");
+            }
+        }
+        if let Some(at) = parts {
+            pass.seen.changed = true;
+            parts_to_text(at, &mut object, pass);
+        }
+        if new && !role {
+            object.add("\"role\":\"assistant\"", pass.edits);
+        }
+        Ok(())
+    }
+}
+
+/// Content as an array of text and thinking parts becomes a string, and the thinking
+/// `reasoning_content`. An array with anything else stays as it is.
+#[cold]
+fn parts_to_text(at: Range<usize>, object: &mut Object, pass: &mut Pass<'_, '_>) {
+    let Ok(serde_json::Value::Array(parts)) = serde_json::from_str(&pass.text[at.clone()]) else {
+        return;
+    };
+    let (mut content, mut thinking) = (String::new(), String::new());
+    for part in &parts {
+        match part["type"].as_str() {
+            Some("text") => content.push_str(part["text"].as_str().unwrap_or_default()),
+            Some("thinking") => {
+                for piece in part["thinking"].as_array().into_iter().flatten() {
+                    thinking.push_str(piece["text"].as_str().unwrap_or_default());
+                }
+                thinking.push_str(part["thinking"].as_str().unwrap_or_default());
+            }
+            Some("reference") => {}
+            _ => return,
+        }
+    }
+    let content = serde_json::Value::String(content).to_string();
+    // As it is spelled, like all other text, without the quotes.
+    pass.seen.content += content.len() as u64 - 2;
+    pass.edits.replace(at, content);
+    if !thinking.is_empty() {
+        let thinking = serde_json::Value::String(thinking).to_string();
+        pass.seen.content += thinking.len() as u64 - 2;
+        object.add(format!("\"reasoning_content\":{thinking}"), pass.edits);
+    }
+}
+
+/// OpenAI's name of a finish reason, quoted, when it has another; `null` when it is none.
+fn canonical_reason(reason: &[u8], called: bool) -> Option<&'static str> {
+    match reason {
+        b"stop" | b"length" | b"tool_calls" | b"content_filter" | b"function_call" => None,
+        b"" if called => Some("\"tool_calls\""),
+        b"" => Some("null"),
+        b"eos" | b"eos_token" | b"stop_sequence" | b"end_turn" => Some("\"stop\""),
+        b"model_length" | b"max_tokens" => Some("\"length\""),
+        _ => None,
+    }
+}

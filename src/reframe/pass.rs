@@ -1,0 +1,93 @@
+//! What one reading of one text is about, and what it finds.
+
+use std::ops::Range;
+
+use super::edits::Edits;
+use crate::wire::json::Fault;
+
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `chat.completion.chunk`
+    Chunk,
+    /// `chat.completion`
+    Whole,
+}
+
+/// What was found in one text.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// It says that the answer has failed.
+    pub(super) failed: bool,
+    /// The top-level `usage`, null or not: its value.
+    pub(super) usage_at: Option<Range<usize>>,
+    /// Usage was stated, wherever.
+    pub(super) usage: bool,
+    /// Where the usage stands that a choice stated.
+    pub(super) inner_usage: Option<usize>,
+    /// How many choices there were; `None` when there is no array of them.
+    pub(super) choices: Option<usize>,
+    /// A choice was finished.
+    pub(super) finish: bool,
+    /// Bytes of generated text.
+    pub(super) content: u64,
+    /// The string of generated text, when there is just one.
+    pub(super) word: Option<Range<usize>>,
+    words: u32,
+    /// The string that hides the length of the text.
+    pub(super) filler: Option<Range<usize>>,
+    /// The text changed what is known of the answer, so that its like would mean something else.
+    pub(super) changed: bool,
+}
+
+impl Seen {
+    /// Generated text, without its quotes.
+    pub(super) fn text(&mut self, at: Range<usize>) {
+        self.content += at.len() as u64;
+        self.words += 1;
+        self.word = Some(at);
+    }
+
+    /// Whether the like of this text, with another word, would do the same.
+    pub(super) fn is_steady(&self) -> bool {
+        self.words == 1 && !(self.changed || self.usage || self.finish || self.failed)
+    }
+}
+
+/// One text on its way through, with what is to change in it.
+#[derive(Debug)]
+pub(super) struct Pass<'t, 'e> {
+    pub(super) text: &'t str,
+    pub(super) form: Form,
+    pub(super) edits: &'e mut Edits,
+    pub(super) seen: &'e mut Seen,
+}
+
+/// Why a text is not an answer.
+#[derive(Debug)]
+pub(super) enum Bad {
+    Json(Fault),
+    Limit(&'static str),
+}
+
+impl From<Fault> for Bad {
+    fn from(fault: Fault) -> Self {
+        Self::Json(fault)
+    }
+}
+
+impl Form {
+    pub(super) fn object(self) -> &'static str {
+        match self {
+            Self::Chunk => "\"chat.completion.chunk\"",
+            Self::Whole => "\"chat.completion\"",
+        }
+    }
+
+    pub(super) fn member(self) -> &'static [u8] {
+        match self {
+            Self::Chunk => b"delta",
+            Self::Whole => b"message",
+        }
+    }
+}
