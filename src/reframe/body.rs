@@ -190,7 +190,7 @@ where
                     this.clock.sent(now);
                 }
                 // An upstream that never pauses would never be asked for the time.
-                if this.clock.due(now) == Due::TooLong {
+                if this.clock.is_over(now) {
                     let mut sleeping = Sleeping {
                         sleep: this.sleep.as_mut(),
                         wakes: this.wakes,

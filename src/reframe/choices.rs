@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::{
     calls::Calls,
     edits::Object,
@@ -15,7 +17,8 @@ const MAX_CHOICES: usize = 128;
 /// The choices of one answer so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Choices {
-    list: Vec<Choice>,
+    // Nearly always there is one.
+    list: SmallVec<[Choice; 1]>,
 }
 
 /// What is remembered of one choice.

@@ -32,6 +32,8 @@ pub(super) enum Due {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     times: Times,
+    /// When the whole must be over.
+    ends: Option<Instant>,
     began: Instant,
     /// When the last event came.
     event: Option<Instant>,
@@ -43,6 +45,7 @@ impl Clock {
     pub(super) fn new(times: Times, now: Instant) -> Self {
         Self {
             times,
+            ends: times.total.and_then(|total| now.checked_add(total)),
             began: now,
             event: None,
             sent: None,
@@ -66,16 +69,17 @@ impl Clock {
             None => after(Some(self.began), self.times.first),
             event => after(event, self.times.idle),
         };
-        [
-            after(Some(self.began), self.times.total),
-            silent,
-            after(self.sent, self.times.keep_alive),
-        ]
+        [self.ends, silent, after(self.sent, self.times.keep_alive)]
     }
 
     /// When something will be due, or was; `None`: never.
     pub(super) fn next(&self) -> Option<Instant> {
         self.deadlines().into_iter().flatten().min()
+    }
+
+    /// Whether the whole has taken too long.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
     }
 
     /// What is due.

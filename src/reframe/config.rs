@@ -1,4 +1,7 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
     dialect::{Dialect, IdFormat},
@@ -10,9 +13,9 @@ use crate::{
 pub(super) struct Config {
     pub(super) id: IdFormat,
     /// The model asked for, as a JSON string.
-    pub(super) asked: Box<str>,
+    pub(super) asked: Arc<str>,
     /// The model to name, as a JSON string; `None`: the one the upstream names.
-    pub(super) model: Option<Box<str>>,
+    pub(super) model: Option<Arc<str>>,
     /// Whether the client wants usage on its stream.
     pub(super) include_usage: bool,
     /// Whether the finish waits for the usage, for a layer outside that adds to it.

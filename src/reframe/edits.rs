@@ -1,6 +1,6 @@
 //! Changes to one JSON text, gathered while it is read and applied at once.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 /// What takes the place of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +30,10 @@ impl From<String> for With {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pinned {
     /// With its quotes.
-    pub(super) id: Option<Box<str>>,
+    pub(super) id: Option<Arc<str>>,
     /// With its quotes.
-    pub(super) model: Option<Box<str>>,
-    pub(super) created: Option<Box<str>>,
+    pub(super) model: Option<Arc<str>>,
+    pub(super) created: Option<Arc<str>>,
 }
 
 impl Pinned {
@@ -74,6 +74,16 @@ impl Edits {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// How long the text is with all edits made.
+    pub(super) fn length(&self, text: &str, pinned: &Pinned) -> usize {
+        let (mut more, mut less) = (0, 0);
+        for Edit { at, with } in &self.0 {
+            more += pinned.text(with).len();
+            less += at.len();
+        }
+        (text.len() + more).saturating_sub(less)
     }
 
     /// Brings the edits in order.

@@ -69,7 +69,7 @@ pin_project! {
 #[derive(Debug)]
 enum Gather {
     /// An answer, as one.
-    Whole(Pieces, Box<Reader>),
+    Whole(Pieces, Config, Tally),
     /// An answer, to be sent as a stream.
     Unfold(Pieces, Box<Machine>),
     /// A stream, to be sent as one answer.
@@ -197,7 +197,7 @@ where
 impl Gather {
     fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         match self {
-            Self::Whole(pieces, _) | Self::Unfold(pieces, _) => pieces.push(chunk),
+            Self::Whole(pieces, ..) | Self::Unfold(pieces, _) => pieces.push(chunk),
             Self::Fold(folder) => folder.push(chunk)?,
         }
         Ok(())
@@ -205,7 +205,10 @@ impl Gather {
 
     fn finish(&mut self) -> Result<Bytes, Error> {
         match self {
-            Self::Whole(pieces, reader) => whole::answer(reader, &pieces.take()),
+            Self::Whole(pieces, config, tally) => whole::answer(
+                &mut Reader::new(config.clone(), tally.clone()),
+                &pieces.take(),
+            ),
             Self::Unfold(pieces, machine) => {
                 let stream = fold::unfold(&pieces.take())?;
                 // It ends with `[DONE]`, so everything goes out in one frame.
@@ -267,8 +270,7 @@ fn begin<B, T: Timer>(
             Begun::Read(Box::new(parts), body, gather)
         }
         (false, false) => {
-            let reader = Box::new(Reader::new(config, tally));
-            let gather = Gather::Whole(Pieces::default(), reader);
+            let gather = Gather::Whole(Pieces::default(), config, tally);
             Begun::Read(Box::new(parts), body, gather)
         }
     }
@@ -288,8 +290,11 @@ fn finish<B, T: Timer>(
             if stream {
                 stream_headers(&mut parts.headers);
             } else {
-                let json = HeaderValue::from_static("application/json");
-                parts.headers.insert(header::CONTENT_TYPE, json);
+                let kind = parts.headers.get(header::CONTENT_TYPE);
+                if kind.is_none_or(|kind| kind != "application/json") {
+                    let json = HeaderValue::from_static("application/json");
+                    parts.headers.insert(header::CONTENT_TYPE, json);
+                }
             }
             Response::from_parts(parts, ResponseBody::own(Full::new(bytes)))
         }
@@ -320,11 +325,12 @@ impl Content {
         let Some(kind) = headers.get(header::CONTENT_TYPE) else {
             return if stream { Self::Stream } else { Self::Whole };
         };
-        let kind = kind.to_str().unwrap_or_default();
-        let essence = kind.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("text/event-stream") {
+        let kind = kind.as_bytes();
+        let end = memchr::memchr(b';', kind).unwrap_or(kind.len());
+        let essence = kind[..end].trim_ascii();
+        if essence.eq_ignore_ascii_case(b"text/event-stream") {
             Self::Stream
-        } else if essence.eq_ignore_ascii_case("application/json") {
+        } else if essence.eq_ignore_ascii_case(b"application/json") {
             Self::Whole
         } else {
             Self::Other

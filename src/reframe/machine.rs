@@ -145,7 +145,7 @@ impl Machine {
             }
             return Ok(());
         }
-        if data.iter().all(u8::is_ascii_whitespace) {
+        if data.first().is_none_or(u8::is_ascii_whitespace) && data.trim_ascii().is_empty() {
             return Ok(());
         }
         let whole = match &found.place {
@@ -154,10 +154,11 @@ impl Machine {
         };
         let named = !found.name.is_empty();
         let chunk = self.decoder.chunk();
+        let last = self.decoder.is_drained();
         if !named
             && self
                 .sink
-                .relay_like(&self.reader, chunk, data, whole.as_ref())
+                .relay_like(&self.reader, chunk, data, whole.as_ref(), last)
         {
             return Ok(());
         }
@@ -178,14 +179,14 @@ impl Machine {
             self.reader.pin(text);
             let early = self.early.take().unwrap_or_default();
             self.sink
-                .relay(&mut self.reader, self.decoder.chunk(), &early, None)?;
+                .relay(&mut self.reader, self.decoder.chunk(), &early, None, false)?;
         } else if !self.reader.choices.has_begun() && self.reader.names_nothing(text) {
             self.early = Some(text.to_owned());
             self.sink.events += 1;
             return Ok(());
         }
         self.sink
-            .relay(&mut self.reader, self.decoder.chunk(), text, whole)
+            .relay(&mut self.reader, self.decoder.chunk(), text, whole, last)
     }
 
     /// What was held back for a name goes out under one of ours.
@@ -195,7 +196,7 @@ impl Machine {
         };
         let relayed = self
             .sink
-            .relay(&mut self.reader, self.decoder.chunk(), &early, None);
+            .relay(&mut self.reader, self.decoder.chunk(), &early, None, false);
         if let Err(error) = relayed {
             self.fail_with(error);
         }
@@ -273,6 +274,7 @@ impl Sink {
         chunk: &[u8],
         text: &str,
         whole: Option<Range<usize>>,
+        last: bool,
     ) -> Result<(), Error> {
         self.events += 1;
         let seen = match reader.read(text, Form::Chunk) {
@@ -307,7 +309,7 @@ impl Sink {
         match whole {
             Some(range) if reader.edits.is_empty() => self.pass(chunk, range),
             _ => {
-                self.make_room(chunk, text.len());
+                self.make_room(chunk, reader.edits.length(text, &reader.pinned), last);
                 write(&mut self.out, reader, text);
             }
         }
@@ -322,6 +324,7 @@ impl Sink {
         chunk: &[u8],
         data: &[u8],
         whole: Option<&Range<usize>>,
+        last: bool,
     ) -> bool {
         let Some(pattern) = &self.pattern else {
             return false;
@@ -335,7 +338,8 @@ impl Sink {
         match whole {
             Some(range) if pattern.is_same() => self.pass(chunk, range.clone()),
             _ => {
-                self.make_room(chunk, data.len());
+                let length = pattern.length(&fit);
+                self.make_room(chunk, length, last);
                 let Some(pattern) = &self.pattern else {
                     return true;
                 };
@@ -376,13 +380,18 @@ impl Sink {
         }
     }
 
-    /// An event of this length is about to be written.
+    /// An event with this much data is about to be written; whether it is the last of this read.
     #[inline]
-    fn make_room(&mut self, chunk: &[u8], length: usize) {
+    fn make_room(&mut self, chunk: &[u8], length: usize, last: bool) {
         if self.out.is_empty() {
-            // Room for the rest of this read, so that there is one allocation a frame.
-            self.out
-                .reserve(chunk.len().max(length) + chunk.len() / 4 + 128);
+            // A buffer that is just full becomes the frame with no further allocation; for more
+            // events there is room at once for all of this read.
+            let event = self.run.len() + b"data: \n\n".len() + length;
+            self.out.reserve_exact(if last {
+                event
+            } else {
+                event.max(chunk.len() + chunk.len() / 4 + 128)
+            });
         }
         self.copy_run(chunk);
     }

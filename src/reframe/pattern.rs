@@ -7,9 +7,10 @@
 use std::ops::Range;
 
 use super::edits::{Edits, Pinned};
+use crate::wire::json::plain_until;
 
 /// Longest pattern kept, in bytes, so that an idle stream stays small.
-const LONGEST: usize = 1024;
+const LONGEST: usize = 512;
 
 /// The fixed bytes around one or two strings, and what they are to become.
 #[derive(Clone, Debug)]
@@ -24,8 +25,14 @@ pub(super) struct Pattern {
 #[derive(Clone, Debug)]
 struct Fixed {
     read: Box<[u8]>,
-    /// What goes out instead.
-    write: Box<[u8]>,
+    /// What goes out instead, when that is something else.
+    write: Option<Box<[u8]>>,
+}
+
+impl Fixed {
+    fn out(&self) -> &[u8] {
+        self.write.as_ref().unwrap_or(&self.read)
+    }
 }
 
 /// The strings of an event that fits, as they are spelled.
@@ -60,10 +67,8 @@ impl Pattern {
             let (write, edits) = edits.write_part(text, at.clone(), pinned)?;
             made += edits;
             let read = text.as_bytes()[at].into();
-            Some(Fixed {
-                read,
-                write: write.into(),
-            })
+            let write = (edits > 0).then(|| write.into());
+            Some(Fixed { read, write })
         };
         let (between, after) = match filler {
             None => (None, word.end),
@@ -99,15 +104,22 @@ impl Pattern {
         (*rest == *self.after.read).then_some(Fit { text: word, filler })
     }
 
+    /// How long an event that fits is when it is written.
+    pub(super) fn length(&self, fit: &Fit<'_>) -> usize {
+        let between = self.between.as_ref().map_or(0, |fixed| fixed.out().len());
+        let fixed = self.before.out().len() + between + self.after.out().len();
+        fixed + fit.text.len() + fit.filler.len()
+    }
+
     /// Writes an event that fits.
     pub(super) fn write(&self, fit: &Fit<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.before.write);
+        out.extend_from_slice(self.before.out());
         out.extend_from_slice(fit.text);
         if let Some(between) = &self.between {
-            out.extend_from_slice(&between.write);
+            out.extend_from_slice(between.out());
             out.extend_from_slice(fit.filler);
         }
-        out.extend_from_slice(&self.after.write);
+        out.extend_from_slice(self.after.out());
     }
 }
 
@@ -115,10 +127,8 @@ impl Pattern {
 /// characters or is not UTF-8 is for the full reading.
 #[inline]
 fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr2(b'"', b'\\', text)?;
+    let end = plain_until(text, 0);
     let (word, rest) = text.split_at(end);
-    let plain = word
-        .iter()
-        .fold(true, |plain, &byte| plain & (byte >= 0x20));
-    (rest[0] == b'"' && plain && std::str::from_utf8(word).is_ok()).then_some((word, rest))
+    let text = word.is_ascii() || std::str::from_utf8(word).is_ok();
+    (rest.first() == Some(&b'"') && text).then_some((word, rest))
 }

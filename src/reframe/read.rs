@@ -1,5 +1,7 @@
 //! Reading one chunk of a stream, or one whole answer, and gathering what must change in it.
 
+use std::sync::Arc;
+
 use super::{
     choices::Choices,
     config::Config,
@@ -134,7 +136,7 @@ impl Reader {
     /// `"id":…,"object":…,"created":…,"model":…` for an event of our own making.
     pub(super) fn head(&mut self, object: &str) -> String {
         self.pin_the_rest();
-        let part = |part: &Option<Box<str>>| part.as_deref().unwrap_or("null").to_owned();
+        let part = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("null").to_owned();
         format!(
             r#""id":{},"object":"{object}","created":{},"model":{}"#,
             part(&self.pinned.id),
@@ -149,11 +151,6 @@ impl Reader {
     /// It is not JSON, or has more choices or calls than anything sensible.
     pub(super) fn read(&mut self, text: &str, form: Form) -> Result<Seen, Error> {
         self.edits.clear();
-        if self.pinned.id.is_none() || self.pinned.created.is_none() || self.pinned.model.is_none()
-        {
-            self.pin(text);
-            self.pin_the_rest();
-        }
         self.answer(text, form).map_err(|bad| match bad {
             Bad::Json(fault) => Error::new(
                 Kind::BadUpstream,
@@ -176,16 +173,25 @@ impl Reader {
         let [mut id, mut name, mut created, mut model, mut choices] = [false; 5];
         // Some errors are flat objects, without a member that says so.
         let mut said = false;
+        // A name is missing that must be made up.
+        let mut made_up = false;
         while let Some(key) = c.key()? {
             let start = key.range().start - 1;
             object.key(start, &mut self.edits);
             let kind = c.peek()?;
             let at = c.at();
             match (key.bytes(), kind) {
-                (b"id", _) => {
+                (b"id", kind) => {
                     id = true;
                     let at = c.skip()?;
-                    if Some(&text[at.clone()]) != self.pinned.id.as_deref() {
+                    let spelled = &text[at.clone()];
+                    let ours = self.config.id != IdFormat::Upstream;
+                    if self.pinned.id.is_none()
+                        && (ours || kind != Type::String || spelled == "\"\"")
+                    {
+                        made_up = true;
+                        self.edits.replace(at, With::Id);
+                    } else if !same(&mut self.pinned.id, spelled, form) {
                         self.edits.replace(at, With::Id);
                     }
                 }
@@ -198,9 +204,15 @@ impl Reader {
                 }
                 (b"created", _) => {
                     created = true;
-                    let at = c.skip()?;
-                    if Some(&text[at.clone()]) != self.pinned.created.as_deref() {
-                        self.edits.replace(at, With::Created);
+                    let known = self.pinned.created.is_some();
+                    if !known && (kind != Type::Number || !c.clone().number()?.is_positive()) {
+                        made_up = true;
+                        self.edits.replace(c.skip()?, With::Created);
+                    } else {
+                        let at = c.skip()?;
+                        if !same(&mut self.pinned.created, &text[at.clone()], form) {
+                            self.edits.replace(at, With::Created);
+                        }
                     }
                 }
                 (b"model", _) => {
@@ -210,7 +222,11 @@ impl Reader {
                     if !self.model_told && kind == Type::String && spelled.len() > 2 {
                         self.tell_model(spelled);
                     }
-                    if Some(spelled) != self.pinned.model.as_deref() {
+                    let named = kind == Type::String && spelled != "\"\"";
+                    if self.pinned.model.is_none() && !named {
+                        made_up = true;
+                        self.edits.replace(at, With::Model);
+                    } else if !same(&mut self.pinned.model, spelled, form) {
                         self.edits.replace(at, With::Model);
                     }
                 }
@@ -270,7 +286,12 @@ impl Reader {
         c.end()?;
         object.close(&mut self.edits);
         seen.failed |= said && seen.choices.is_none() && seen.usage_at.is_none();
-        if !(id && name && created && model && choices) {
+        let complete = id && name && created && model && choices;
+        // What a stream begins without it keeps: a later event's own would be another name.
+        if form == Form::Chunk || made_up || !complete {
+            self.pin_the_rest();
+        }
+        if !complete {
             let has = [id, name, created, model, choices];
             self.add_missing(form, &has, &mut object);
         }
@@ -347,6 +368,19 @@ impl Reader {
     }
 }
 
-fn quoted(raw: &str) -> Box<str> {
+/// Whether a name is the pinned one. In a stream the first is pinned; one answer has no second.
+fn same(pinned: &mut Option<Arc<str>>, spelled: &str, form: Form) -> bool {
+    match pinned {
+        Some(pinned) => **pinned == *spelled,
+        None => {
+            if form == Form::Chunk {
+                *pinned = Some(spelled.into());
+            }
+            true
+        }
+    }
+}
+
+fn quoted(raw: &str) -> Arc<str> {
     format!("\"{raw}\"").into()
 }

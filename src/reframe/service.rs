@@ -85,8 +85,21 @@ pub(super) struct Asked {
     pub(super) config: Config,
 }
 
+/// A JSON string of a name, which seldom has anything in it to escape.
+fn quoted(name: &str) -> Arc<str> {
+    let special = |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\');
+    if name.bytes().any(special) {
+        return serde_json::Value::from(name).to_string().into();
+    }
+    let mut text = String::with_capacity(name.len() + 2);
+    text.push('"');
+    text.push_str(name);
+    text.push('"');
+    text.into()
+}
+
 fn config(settings: &Settings, chat: &Chat) -> Config {
-    let asked: Box<str> = serde_json::Value::from(chat.model()).to_string().into();
+    let asked = quoted(chat.model());
     let include_usage = chat.include_usage();
     Config {
         model: match settings.model_name {

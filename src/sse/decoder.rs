@@ -269,6 +269,11 @@ impl Decoder {
         &self.raw(found)[found.name.range()]
     }
 
+    /// Whether nothing is left of the chunk.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.at == self.input.chunk.len()
+    }
+
     /// The chunk that events in [`Place::Chunk`] lie in.
     pub(crate) fn chunk(&self) -> &Bytes {
         &self.input.chunk
@@ -279,6 +284,34 @@ impl Decoder {
     pub(crate) fn advance(&mut self) -> Option<Result<Found, Error>> {
         if self.given {
             self.forget();
+        }
+        // Nearly every event is one `data` line within a chunk. At the beginning of an event that
+        // is looked for as a whole, and none of the state of a half-read event is touched.
+        let mut known = None;
+        if self.line == 0 && self.carry.is_empty() && !self.after_cr && !self.first {
+            let from = self.at;
+            if let Some(data) = self.input.chunk[from..].strip_prefix(b"data: ") {
+                let Some(end) = memchr2(b'\n', b'\r', data) else {
+                    return self.pause();
+                };
+                if data[end..].starts_with(b"\n\n")
+                    && end + 6 <= self.limits.line as usize
+                    && end + 7 <= self.limits.event as usize
+                {
+                    self.at = from + end + 8;
+                    self.start = self.at;
+                    return Some(Ok(Found {
+                        place: Place::Chunk(from..self.at),
+                        data: Span {
+                            start: 6,
+                            end: place(end + 6),
+                        },
+                        name: Span::default(),
+                        plain: true,
+                    }));
+                }
+                known = Some(end + 6);
+            }
         }
         loop {
             if self.after_cr {
@@ -291,9 +324,10 @@ impl Decoder {
             }
             let rest = &self.input.chunk[self.at..];
             // The blank line after a line is so common that it is worth not searching for it.
-            let end = match rest.first() {
-                Some(b'\n') => 0,
-                _ => match memchr2(b'\n', b'\r', rest) {
+            let end = match (known.take(), rest.first()) {
+                (Some(end), _) => end,
+                (None, Some(b'\n')) => 0,
+                (None, _) => match memchr2(b'\n', b'\r', rest) {
                     Some(end) => end,
                     None => return self.pause(),
                 },
@@ -383,7 +417,16 @@ impl Decoder {
     }
 
     /// The chunk is read; what it holds of an unfinished event is kept.
+    #[inline]
     fn pause(&mut self) -> Option<Result<Found, Error>> {
+        if self.start == self.input.chunk.len() && self.carry.is_empty() && !self.input.exceeded {
+            self.at = self.start;
+            return None;
+        }
+        self.keep()
+    }
+
+    fn keep(&mut self) -> Option<Result<Found, Error>> {
         let line = self.carry.len() + self.input.chunk.len() - self.start - self.line;
         if line > self.limits.line as usize {
             return self.fail(Error::LineTooLong(self.limits.line));

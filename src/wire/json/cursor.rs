@@ -518,7 +518,7 @@ impl fmt::Debug for Cursor<'_> {
 
 /// Where the first quote, backslash or control character stands from `at` on, else the end.
 #[inline]
-fn plain_until(text: &[u8], mut at: usize) -> usize {
+pub(crate) fn plain_until(text: &[u8], mut at: usize) -> usize {
     // Short strings, which most are, by words; whatever is longer, by blocks that the compiler turns
     // into vector instructions.
     for _ in 0..4 {

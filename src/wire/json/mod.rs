@@ -32,6 +32,7 @@ mod fault;
 mod number;
 mod string;
 
+pub(crate) use cursor::plain_until;
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub use fault::{Fault, FaultKind};
 pub use number::Number;
