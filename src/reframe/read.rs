@@ -86,10 +86,10 @@ impl Reader {
     pub(super) fn pin(&mut self, text: &str) {
         let mut cursor = Cursor::new(text);
         // A text that is not JSON pins nothing; reading it will say so.
-        let _ = self.pin_from(&mut cursor);
+        let _ = self.pin_from(text, &mut cursor);
     }
 
-    fn pin_from(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+    fn pin_from(&mut self, text: &str, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         cursor.object()?;
         while let Some(key) = cursor.key()? {
             match (key.bytes(), cursor.peek()?) {
@@ -99,10 +99,11 @@ impl Reader {
                         self.pinned.id = Some(quoted(id.raw()));
                     }
                 }
-                (b"created", Type::Number) if self.pinned.created.is_none() => {
-                    let number = cursor.number()?;
-                    if number.as_u64().is_some_and(|at| at > 0) {
-                        self.pinned.created = Some(number.text().into());
+                (b"created", _) if self.pinned.created.is_none() => {
+                    let at = cursor.at();
+                    let spelled = &text[at..cursor.skip()?.end];
+                    if is_time(spelled) {
+                        self.pinned.created = Some(spelled.into());
                     }
                 }
                 (b"model", Type::String) if self.pinned.model.is_none() => {
@@ -204,15 +205,13 @@ impl Reader {
                 }
                 (b"created", _) => {
                     created = true;
-                    let known = self.pinned.created.is_some();
-                    if !known && (kind != Type::Number || !c.clone().number()?.is_positive()) {
+                    let at = c.skip()?;
+                    let spelled = &text[at.clone()];
+                    if self.pinned.created.is_none() && !is_time(spelled) {
                         made_up = true;
-                        self.edits.replace(c.skip()?, With::Created);
-                    } else {
-                        let at = c.skip()?;
-                        if !same(&mut self.pinned.created, &text[at.clone()], form) {
-                            self.edits.replace(at, With::Created);
-                        }
+                        self.edits.replace(at, With::Created);
+                    } else if !same(&mut self.pinned.created, spelled, form) {
+                        self.edits.replace(at, With::Created);
                     }
                 }
                 (b"model", _) => {
@@ -366,6 +365,13 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Whether it is a number of seconds as OpenAI writes one.
+fn is_time(spelled: &str) -> bool {
+    spelled.len() <= 19
+        && !spelled.starts_with('0')
+        && spelled.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a name is the pinned one. In a stream the first is pinned; one answer has no second.

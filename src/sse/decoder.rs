@@ -85,6 +85,16 @@ pub(crate) struct Found {
     pub(crate) plain: bool,
 }
 
+/// What stands at the beginning of an event.
+enum Begins {
+    /// All of it, from `data: ` to its blank line, here in the chunk.
+    Whole(Range<usize>),
+    /// The end of the chunk.
+    Nothing,
+    /// Something else; the offset of the first line's end where that has been looked for.
+    Lines(Option<usize>),
+}
+
 /// Which buffer an event lies in.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
@@ -159,18 +169,24 @@ impl Decoder {
     )]
     #[inline]
     pub fn next(&mut self) -> Option<Result<Event, Error>> {
-        let found = match self.advance() {
-            None => {
-                self.release();
-                return None;
+        let (raw, data, name) = match self.begins() {
+            Begins::Whole(range) => {
+                let data = plain_data(&range);
+                (self.take(range), data, Span::default())
             }
-            Some(Ok(found)) => found,
-            Some(Err(error)) => return Some(Err(error)),
-        };
-        let (raw, data, name) = match found.place {
-            Place::Chunk(range) => (self.take(range), found.data, found.name),
-            Place::Carry => (Bytes::copy_from_slice(&self.carry), found.data, found.name),
-            Place::Joined(_) => self.take_joined(&found),
+            Begins::Nothing => return None,
+            Begins::Lines(known) => match self.lines(known) {
+                None => {
+                    self.release();
+                    return None;
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                Some(Ok(found)) => match found.place {
+                    Place::Chunk(range) => (self.take(range), found.data, found.name),
+                    Place::Carry => (Bytes::copy_from_slice(&self.carry), found.data, found.name),
+                    Place::Joined(_) => self.take_joined(&found),
+                },
+            },
         };
         Some(Ok(Event {
             raw,
@@ -214,7 +230,7 @@ impl Decoder {
     /// Lets go of a chunk that has been read.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if self.start == self.input.chunk.len() {
+        if self.start == self.input.chunk.len() && self.start > 0 {
             self.input.chunk = Bytes::new();
             self.start = 0;
             self.at = 0;
@@ -282,37 +298,53 @@ impl Decoder {
     /// Reads on to the end of the next event.
     #[inline]
     pub(crate) fn advance(&mut self) -> Option<Result<Found, Error>> {
+        match self.begins() {
+            Begins::Whole(range) => Some(Ok(Found {
+                data: plain_data(&range),
+                place: Place::Chunk(range),
+                name: Span::default(),
+                plain: true,
+            })),
+            Begins::Nothing => None,
+            Begins::Lines(known) => self.lines(known),
+        }
+    }
+
+    /// Looks at what comes next. Nearly every event is one `data` line within a chunk, behind
+    /// another such: that is found as a whole, and none of the state of a half-read event touched.
+    #[inline]
+    fn begins(&mut self) -> Begins {
         if self.given {
             self.forget();
         }
-        // Nearly every event is one `data` line within a chunk. At the beginning of an event that
-        // is looked for as a whole, and none of the state of a half-read event is touched.
-        let mut known = None;
-        if self.line == 0 && self.carry.is_empty() && !self.after_cr && !self.first {
-            let from = self.at;
-            if let Some(data) = self.input.chunk[from..].strip_prefix(b"data: ") {
-                let Some(end) = memchr2(b'\n', b'\r', data) else {
-                    return self.pause();
-                };
-                if data[end..].starts_with(b"\n\n")
-                    && end + 6 <= self.limits.line as usize
-                    && end + 7 <= self.limits.event as usize
-                {
-                    self.at = from + end + 8;
-                    self.start = self.at;
-                    return Some(Ok(Found {
-                        place: Place::Chunk(from..self.at),
-                        data: Span {
-                            start: 6,
-                            end: place(end + 6),
-                        },
-                        name: Span::default(),
-                        plain: true,
-                    }));
-                }
-                known = Some(end + 6);
-            }
+        let from = self.at;
+        if self.line != 0 || !self.carry.is_empty() || self.after_cr || self.first {
+            return Begins::Lines(None);
         }
+        let rest = &self.input.chunk[from..];
+        let Some(data) = rest.strip_prefix(b"data: ") else {
+            if rest.is_empty() && self.start == from && !self.input.exceeded {
+                return Begins::Nothing;
+            }
+            return Begins::Lines(None);
+        };
+        let Some(end) = memchr2(b'\n', b'\r', data) else {
+            return Begins::Lines(Some(rest.len()));
+        };
+        if data[end..].starts_with(b"\n\n")
+            && end + 6 <= self.limits.line as usize
+            && end + 7 <= self.limits.event as usize
+        {
+            self.at = from + end + 8;
+            self.start = self.at;
+            return Begins::Whole(from..self.at);
+        }
+        Begins::Lines(Some(end + 6))
+    }
+
+    /// Reads line by line. Where the first one ends may be known: at the end of the chunk, when it
+    /// does not end there.
+    fn lines(&mut self, mut known: Option<usize>) -> Option<Result<Found, Error>> {
         loop {
             if self.after_cr {
                 match self.input.chunk.get(self.at) {
@@ -325,6 +357,7 @@ impl Decoder {
             let rest = &self.input.chunk[self.at..];
             // The blank line after a line is so common that it is worth not searching for it.
             let end = match (known.take(), rest.first()) {
+                (Some(end), _) if end == rest.len() => return self.pause(),
                 (Some(end), _) => end,
                 (None, Some(b'\n')) => 0,
                 (None, _) => match memchr2(b'\n', b'\r', rest) {
@@ -417,16 +450,7 @@ impl Decoder {
     }
 
     /// The chunk is read; what it holds of an unfinished event is kept.
-    #[inline]
     fn pause(&mut self) -> Option<Result<Found, Error>> {
-        if self.start == self.input.chunk.len() && self.carry.is_empty() && !self.input.exceeded {
-            self.at = self.start;
-            return None;
-        }
-        self.keep()
-    }
-
-    fn keep(&mut self) -> Option<Result<Found, Error>> {
         let line = self.carry.len() + self.input.chunk.len() - self.start - self.line;
         if line > self.limits.line as usize {
             return self.fail(Error::LineTooLong(self.limits.line));
@@ -575,6 +599,15 @@ impl Decoder {
             });
             self.retry = Some(ms);
         }
+    }
+}
+
+/// Where the data lie in an event that came as exactly `data: …`, LF, LF.
+#[inline]
+fn plain_data(event: &Range<usize>) -> Span {
+    Span {
+        start: 6,
+        end: place(event.len() - 2),
     }
 }
 

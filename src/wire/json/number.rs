@@ -38,11 +38,6 @@ impl<'a> Number<'a> {
         (!negative || magnitude == 0).then_some(magnitude)
     }
 
-    /// Whether it is an integer above zero that 64 bits hold.
-    pub(crate) fn is_positive(&self) -> bool {
-        self.as_u64().is_some_and(|value| value > 0)
-    }
-
     /// Whether its value is an integer, of any size.
     #[must_use]
     pub fn is_integer(&self) -> bool {
