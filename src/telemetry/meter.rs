@@ -1,61 +1,197 @@
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
+use dashmap::DashMap;
 use http::request::Parts;
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::names;
-use crate::observe::{Breaker, Event, Finished, Gate, Observe, Watch, Watcher};
+use crate::{
+    ext::Served,
+    observe::{Breaker, Event, Finished, Gate, Observe, Watch, Watcher},
+    wire::Usage,
+};
 
 /// Counts requests through the `metrics` facade, under the names of [`names`].
 ///
 /// Labels are bounded by configuration: models and providers as configured, kinds of errors. A
 /// request that no upstream answered has neither.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Meter;
+///
+/// A series is looked up in the recorder once, when it is first needed, and kept: install the
+/// recorder before the first request.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Series>);
 
 impl Meter {
     /// Counts with whatever recorder is installed.
     #[must_use]
-    pub const fn new() -> Self {
-        Self
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 
 impl Observe for Meter {
     fn begin(&self, _: &Parts) -> Watch {
-        Watch::new(One::default())
+        Watch::new(One {
+            series: Arc::clone(&self.0),
+            hold: AtomicBool::new(false),
+            stream: AtomicBool::new(false),
+        })
+    }
+}
+
+/// What has been looked up in the recorder. To build a series' key takes several times as long as
+/// to count in it.
+#[derive(Debug, Default)]
+struct Series {
+    holds: OnceLock<Gauge>,
+    streams: OnceLock<Gauge>,
+    cost: OnceLock<Counter>,
+    first_event: OnceLock<Histogram>,
+    /// Attempts that succeeded, by provider.
+    attempts: DashMap<Arc<str>, Counter>,
+    /// By provider and configured model.
+    served: DashMap<(Arc<str>, Arc<str>), Arc<Answered>>,
+}
+
+impl Series {
+    fn holds(&self) -> &Gauge {
+        self.holds.get_or_init(|| gauge!(names::HOLDS))
+    }
+
+    fn streams(&self) -> &Gauge {
+        self.streams.get_or_init(|| gauge!(names::STREAMS))
+    }
+
+    fn served(&self, served: &Served) -> Arc<Answered> {
+        let key = (Arc::clone(&served.provider), Arc::clone(&served.id));
+        if let Some(found) = self.served.get(&key) {
+            return Arc::clone(&found);
+        }
+        let found = Arc::new(Answered::new(&key.0, &key.1));
+        self.served.insert(key, Arc::clone(&found));
+        found
+    }
+
+    fn finished(&self, end: &Finished<'_>) {
+        let series = match end.served {
+            Some(served) => self.served(served),
+            None => Arc::new(Answered::new(&Arc::from(""), &Arc::from(""))),
+        };
+        if let Some(error) = end.error {
+            counter!(names::ERRORS, "kind" => names::error_type(error.kind())).increment(1);
+        }
+        series.finished(end);
+    }
+}
+
+/// The series of the answers of one provider to one configured model, each looked up when needed:
+/// what was never counted is not shown as zero.
+#[derive(Debug)]
+struct Answered {
+    provider: Arc<str>,
+    model: Arc<str>,
+    requests: [OnceLock<Counter>; 3],
+    tokens: [OnceLock<Counter>; 4],
+    duration: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
+}
+
+const OUTCOMES: [&str; 3] = ["ok", "cancelled", "error"];
+const CLASSES: [&str; 4] = ["input", "cached", "output", "reasoning"];
+
+impl Answered {
+    fn new(provider: &Arc<str>, model: &Arc<str>) -> Self {
+        Self {
+            provider: Arc::clone(provider),
+            model: Arc::clone(model),
+            requests: Default::default(),
+            tokens: Default::default(),
+            duration: OnceLock::new(),
+            per_token: OnceLock::new(),
+        }
+    }
+
+    fn finished(&self, end: &Finished<'_>) {
+        let outcome = match end.error {
+            Some(_) => 2,
+            None => usize::from(end.cancelled),
+        };
+        self.requests[outcome]
+            .get_or_init(|| {
+                let (provider, model) = (Arc::clone(&self.provider), Arc::clone(&self.model));
+                let outcome = OUTCOMES[outcome];
+                counter!(names::REQUESTS, "provider" => provider, "model" => model, "outcome" => outcome)
+            })
+            .increment(1);
+        self.duration
+            .get_or_init(|| histogram!(names::DURATION, "model" => Arc::clone(&self.model)))
+            .record(end.took.as_secs_f64());
+        let Some(usage) = end.usage else {
+            return;
+        };
+        self.used(&usage);
+        if let (Some(first), true) = (end.first_event, usage.output > 1) {
+            let rest = end.took.saturating_sub(first).as_secs_f64();
+            self.per_token
+                .get_or_init(|| histogram!(names::PER_TOKEN, "model" => Arc::clone(&self.model)))
+                .record(rest / (usage.output - 1) as f64);
+        }
+    }
+
+    fn used(&self, usage: &Usage) {
+        let counts = [
+            usage.input,
+            usage.cached_input,
+            usage.output,
+            usage.reasoning,
+        ];
+        for ((tokens, class), series) in counts.into_iter().zip(CLASSES).zip(&self.tokens) {
+            if tokens > 0 {
+                series
+                    .get_or_init(|| {
+                        let model = Arc::clone(&self.model);
+                        counter!(names::TOKENS, "model" => model, "class" => class)
+                    })
+                    .increment(tokens);
+            }
+        }
     }
 }
 
 /// What one request holds of the gauges.
-#[derive(Default)]
 struct One {
+    series: Arc<Series>,
     hold: AtomicBool,
     stream: AtomicBool,
 }
 
+fn take(held: &AtomicBool, gauge: &Gauge) {
+    if !held.swap(true, Ordering::AcqRel) {
+        gauge.increment(1.0);
+    }
+}
+
 impl One {
-    fn take(&self, held: &AtomicBool, name: &'static str) {
-        if !held.swap(true, Ordering::AcqRel) {
-            gauge!(name).increment(1.0);
+    fn give_hold(&self) {
+        if self.hold.swap(false, Ordering::AcqRel) {
+            self.series.holds().decrement(1.0);
         }
     }
 
-    fn give(&self, held: &AtomicBool, name: &'static str) {
-        if held.swap(false, Ordering::AcqRel) {
-            gauge!(name).decrement(1.0);
+    fn give_stream(&self) {
+        if self.stream.swap(false, Ordering::AcqRel) {
+            self.series.streams().decrement(1.0);
         }
     }
 }
 
 impl Drop for One {
     fn drop(&mut self) {
-        self.give(&self.hold, names::HOLDS);
-        self.give(&self.stream, names::STREAMS);
+        self.give_hold();
+        self.give_stream();
     }
 }
 
@@ -64,9 +200,28 @@ impl Watcher for One {
         match event {
             Event::Admitted {
                 gate: Gate::Balance,
-            } => self.take(&self.hold, names::HOLDS),
-            Event::Attempt { target, error, .. } => {
-                let outcome = error.map_or("ok".to_owned(), |e| names::error_type(e.kind()));
+            } => take(&self.hold, self.series.holds()),
+            Event::Attempt {
+                target,
+                error: None,
+                ..
+            } => {
+                let attempts = &self.series.attempts;
+                if let Some(counter) = attempts.get(&target.provider) {
+                    counter.increment(1);
+                    return;
+                }
+                let provider = Arc::clone(&target.provider);
+                let counter = counter!(names::ATTEMPTS, "provider" => Arc::clone(&provider), "outcome" => "ok");
+                counter.increment(1);
+                attempts.insert(provider, counter);
+            }
+            Event::Attempt {
+                target,
+                error: Some(error),
+                ..
+            } => {
+                let outcome = names::error_type(error.kind());
                 let provider = Arc::clone(&target.provider);
                 counter!(names::ATTEMPTS, "provider" => provider, "outcome" => outcome)
                     .increment(1);
@@ -81,55 +236,22 @@ impl Watcher for One {
                 gauge!(names::BREAKER, "provider" => provider, "model" => model).set(value);
             }
             Event::FirstEvent { after } => {
-                self.take(&self.stream, names::STREAMS);
-                histogram!(names::FIRST_EVENT).record(after.as_secs_f64());
+                take(&self.stream, self.series.streams());
+                self.series
+                    .first_event
+                    .get_or_init(|| histogram!(names::FIRST_EVENT))
+                    .record(after.as_secs_f64());
             }
             Event::Finished(end) => {
-                self.give(&self.stream, names::STREAMS);
-                finished(end);
+                self.give_stream();
+                self.series.finished(end);
             }
             Event::Settled { picodollars, .. } => {
-                self.give(&self.hold, names::HOLDS);
-                counter!(names::COST).increment(*picodollars);
+                self.give_hold();
+                let cost = self.series.cost.get_or_init(|| counter!(names::COST));
+                cost.increment(*picodollars);
             }
             _ => {}
         }
-    }
-}
-
-fn finished(end: &Finished<'_>) {
-    let none = || Arc::<str>::from("");
-    let (provider, model) = match end.served {
-        Some(served) => (Arc::clone(&served.provider), Arc::clone(&served.id)),
-        None => (none(), none()),
-    };
-    let outcome = match end.error {
-        Some(_) => "error",
-        None if end.cancelled => "cancelled",
-        None => "ok",
-    };
-    counter!(names::REQUESTS, "provider" => provider, "model" => Arc::clone(&model), "outcome" => outcome)
-        .increment(1);
-    if let Some(error) = end.error {
-        counter!(names::ERRORS, "kind" => names::error_type(error.kind())).increment(1);
-    }
-    histogram!(names::DURATION, "model" => Arc::clone(&model)).record(end.took.as_secs_f64());
-    let Some(usage) = end.usage else {
-        return;
-    };
-    for (class, tokens) in [
-        ("input", usage.input),
-        ("cached", usage.cached_input),
-        ("output", usage.output),
-        ("reasoning", usage.reasoning),
-    ] {
-        if tokens > 0 {
-            counter!(names::TOKENS, "model" => Arc::clone(&model), "class" => class)
-                .increment(tokens);
-        }
-    }
-    if let (Some(first), true) = (end.first_event, usage.output > 1) {
-        let rest = end.took.saturating_sub(first).as_secs_f64();
-        histogram!(names::PER_TOKEN, "model" => model).record(rest / (usage.output - 1) as f64);
     }
 }
