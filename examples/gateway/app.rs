@@ -11,7 +11,7 @@ use tower_completions::{
     Principal,
     auth::Keys,
     body::{BoxBody, BoxError},
-    cost::{MemoryLedger, NotAnAmount, Price, PriceList, Prices, Terms},
+    cost::{NotAnAmount, Price, PriceList, Prices, StoreError, Terms},
     limit::{
         Either, Limiter, Limits, Memory,
         redis::{InvalidUrl, Redis},
@@ -36,6 +36,7 @@ use tower_completions::{
 
 use crate::{
     config::{Config, ModelName},
+    ledger::Books,
     metrics, panics,
     routes::{Completions, Routes},
 };
@@ -74,12 +75,6 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
             ));
         }
     }
-    if config.ledger != "memory" {
-        let scheme = config.ledger.split(':').next().unwrap_or_default();
-        missing.push(format!(
-            "ledger.store: {scheme:?} is not supported yet, only memory is"
-        ));
-    }
     if config.limits != "memory" && Redis::open(&config.limits).is_err() {
         missing.push("limits.store: expected redis://HOST:PORT".to_owned());
     }
@@ -103,12 +98,13 @@ fn counts(store: &str) -> Result<Counts, InvalidUrl> {
 pub struct App {
     routes: Routes,
     counts: Counts,
+    ledger: Books,
 }
 
 impl App {
-    pub fn new(config: &Config) -> Result<Self, Error> {
+    pub async fn new(config: &Config) -> Result<Self, Error> {
         let keys = Keys::new();
-        let ledger = MemoryLedger::new();
+        let ledger = Books::open(&config.ledger).await?;
         for key in &config.keys {
             let mut limits = Limits::new();
             if let Some(requests) = key.requests_per_minute {
@@ -121,7 +117,7 @@ impl App {
                 limits = limits.max_concurrent(slots);
             }
             if let Some(balance) = &key.balance {
-                ledger.grant(&key.name, balance.parse()?);
+                ledger.first_grant(&key.name, balance.parse()?).await?;
             }
             let mut principal = Principal::new(key.name.as_str())
                 .with_models(key.models.iter().map(String::as_str))
@@ -163,7 +159,14 @@ impl App {
         let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
         let completions: Completions = BoxCloneSyncService::new(MapResponse::new(watched, boxed));
         Ok(Self {
-            routes: Routes::new(completions, keys, ledger, limiter, metrics::install()?),
+            routes: Routes::new(
+                completions,
+                keys,
+                ledger.clone(),
+                limiter,
+                metrics::install()?,
+            ),
+            ledger,
             counts,
         })
     }
@@ -172,11 +175,14 @@ impl App {
         self.routes.clone()
     }
 
-    /// Waits until every store that others share knows of what has ended here.
-    pub async fn flush(&self) {
+    /// Ends when every charge is durable, and every store that others share knows of what has ended
+    /// here.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let flushed = self.ledger.flush().await;
         if let Either::Right(redis) = &self.counts {
             redis.flush().await;
         }
+        flushed
     }
 }
 

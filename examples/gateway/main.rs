@@ -11,6 +11,7 @@
 mod app;
 mod capability;
 mod config;
+mod ledger;
 mod metrics;
 mod panics;
 mod read;
@@ -27,6 +28,9 @@ use crate::{app::App, config::Config};
 
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the ledger may take for the last charges.
+const FLUSH: Duration = Duration::from_secs(10);
 
 /// An OpenAI-compatible gateway in front of many providers.
 #[derive(Parser)]
@@ -101,7 +105,7 @@ async fn run(config: Config, args: &Args) -> Result<(), Box<dyn std::error::Erro
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let listen = args.listen.unwrap_or(config.listen);
-    let app = App::new(&config)?;
+    let app = App::new(&config).await?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
@@ -122,6 +126,8 @@ async fn run(config: Config, args: &Args) -> Result<(), Box<dyn std::error::Erro
         }
     };
     server::serve(listener, app.service(), stop, GRACE).await;
-    app.flush().await;
-    Ok(())
+    match tokio::time::timeout(FLUSH, app.flush()).await {
+        Ok(flushed) => Ok(flushed?),
+        Err(_) => Err("the ledger did not take the last charges".into()),
+    }
 }

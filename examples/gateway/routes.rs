@@ -11,12 +11,12 @@ use tower_completions::{
     Dialect, Error, Principal,
     auth::{Keys, credential},
     body::{BoxBody, Full},
-    cost::MemoryLedger,
+    cost::Statement,
     error::Kind,
     limit::{Limiter, Limits, Report, Standing},
 };
 
-use crate::app::Counts;
+use crate::{app::Counts, ledger::Books};
 
 pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
 
@@ -26,7 +26,7 @@ const PAGE: &str = include_str!("page.html");
 pub struct Routes {
     completions: Completions,
     keys: Keys,
-    ledger: MemoryLedger,
+    ledger: Books,
     limiter: Limiter<Counts>,
     metrics: PrometheusHandle,
 }
@@ -35,7 +35,7 @@ impl Routes {
     pub fn new(
         completions: Completions,
         keys: Keys,
-        ledger: MemoryLedger,
+        ledger: Books,
         limiter: Limiter<Counts>,
         metrics: PrometheusHandle,
     ) -> Self {
@@ -61,33 +61,41 @@ impl Routes {
             Ok(report) => report,
             Err(error) => return refuse(error),
         };
+        let statement = match self.ledger.statement(caller.id()).await {
+            Ok(statement) => statement,
+            Err(error) => {
+                tracing::warn!(%error, "no statement");
+                let message = "The ledger cannot be reached.";
+                let error = Error::new(Kind::Overloaded, message);
+                return refuse(error.with_code("ledger_unavailable"));
+            }
+        };
         answer(
             "application/json",
-            self.describe(&caller, &report).to_string(),
+            describe(&caller, &statement, &report).to_string(),
         )
     }
+}
 
-    fn describe(&self, caller: &Principal, report: &Report) -> Value {
-        let statement = self.ledger.statement(caller.id());
-        let slots = report
-            .concurrent
-            .map(|slots| json!({ "limit": slots.limit, "in_use": slots.in_use }));
-        let unlimited = json!({ "limit": null, "in_use": 0 });
-        let concurrent = caller
-            .get::<Limits>()
-            .and_then(Limits::concurrent)
-            .and(slots);
-        json!({ "data": {
-            "name": caller.id(),
-            "currency": "USD",
-            "balance": statement.balance().map(|balance| balance.to_string()),
-            "held": statement.held.to_string(),
-            "spent": statement.spent.to_string(),
-            "requests": window(report.requests),
-            "tokens": window(report.tokens),
-            "concurrent": concurrent.unwrap_or(unlimited),
-        } })
-    }
+fn describe(caller: &Principal, statement: &Statement, report: &Report) -> Value {
+    let slots = report
+        .concurrent
+        .map(|slots| json!({ "limit": slots.limit, "in_use": slots.in_use }));
+    let unlimited = json!({ "limit": null, "in_use": 0 });
+    let concurrent = caller
+        .get::<Limits>()
+        .and_then(Limits::concurrent)
+        .and(slots);
+    json!({ "data": {
+        "name": caller.id(),
+        "currency": "USD",
+        "balance": statement.balance().map(|balance| balance.to_string()),
+        "held": statement.held.to_string(),
+        "spent": statement.spent.to_string(),
+        "requests": window(report.requests),
+        "tokens": window(report.tokens),
+        "concurrent": concurrent.unwrap_or(unlimited),
+    } })
 }
 
 fn window(standing: Option<Standing>) -> Value {

@@ -26,10 +26,6 @@ impl<L: Ledger> Guard<L> {
         let charged = match self.hold.take() {
             Some(hold) => {
                 let charged = self.ledger.settle(hold, cost);
-                #[cfg(feature = "tracing")]
-                if charged < cost {
-                    tracing::warn!(%cost, %charged, "overrun: used more than hold and balance had");
-                }
                 if let Some(watch) = &self.watch {
                     watch.on(&Event::Settled {
                         picodollars: u64::try_from(charged.pico()).unwrap_or(u64::MAX),

@@ -41,13 +41,15 @@ pub use file::BadPrices;
 pub use future::ResponseFuture;
 pub use layer::{CostLayer, Unpriced};
 pub use ledger::{
-    Denied, Entry, HoldId, Ledger, MemoryHold, MemoryLedger, Mismatch, Most, Statement, StoreError,
-    What,
+    Denied, Entry, HoldId, Ledger, MemoryHold, MemoryLedger, Mismatch, Most, Recovered, Statement,
+    StoreError, What,
+};
+#[cfg(feature = "ledger-postgres")]
+pub use ledger::{
+    PostgresExtending, PostgresHold, PostgresHolding, PostgresLedger, PostgresOptions,
 };
 #[cfg(feature = "ledger-redb")]
-pub use ledger::{
-    Recovered, Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions,
-};
+pub use ledger::{Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions};
 pub use list::PriceList;
 pub use price::{Circumstances, Price, When};
 pub use rates::Class;

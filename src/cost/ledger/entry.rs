@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
 use super::{Denied, Most};
 use crate::cost::Usd;
@@ -80,11 +80,20 @@ impl Statement {
         }
     }
 
+    /// What a grant credits beside its amount.
+    pub(super) fn used(&self) -> Usd {
+        match self.granted {
+            Some(_) => Usd::ZERO,
+            None => self.held.plus(self.spent),
+        }
+    }
+
     /// Takes up an entry.
     pub fn apply(&mut self, what: &What) {
         match *what {
-            What::Granted { amount, .. } => {
-                self.granted = Some(self.granted.unwrap_or_default().plus(amount));
+            What::Granted { amount, used, .. } => {
+                let before = self.granted.unwrap_or_default();
+                self.granted = Some(before.plus(amount).plus(used));
             }
             What::Held { amount, .. } | What::Extended { amount, .. } => {
                 self.held = self.held.plus(amount);
@@ -139,6 +148,9 @@ pub enum What {
     Granted {
         /// By how much.
         amount: Usd,
+        /// What it had used and held before without a limit: credited too, so that the balance
+        /// begins with the amount. Nothing for an account that had a limit.
+        used: Usd,
         /// The operator's name for it: the same name on the same account is booked once.
         reference: Arc<str>,
     },
@@ -193,6 +205,20 @@ impl What {
         }
     }
 
+    /// Says it when more was used than was taken.
+    pub(super) fn log_overrun(&self, account: &str) {
+        if let Self::Settled {
+            charged, overrun, ..
+        } = *self
+        {
+            if overrun > Usd::ZERO {
+                #[cfg(feature = "tracing")]
+                tracing::warn!(account, %charged, %overrun, "overrun: used more than hold and balance had");
+                let _ = (account, charged);
+            }
+        }
+    }
+
     /// The hold that it is about.
     #[must_use]
     pub const fn hold(&self) -> Option<HoldId> {
@@ -205,6 +231,20 @@ impl What {
             | Self::Voided { hold, .. } => Some(hold),
         }
     }
+}
+
+/// A hold that was left open by a process that died, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Which.
+    pub hold: HoldId,
+    /// Whose.
+    pub account: Arc<str>,
+    /// What it had held.
+    pub held: Usd,
+    /// What of it was charged: nothing, unless the ledger was told to charge.
+    pub charged: Usd,
 }
 
 /// The books do not agree.
@@ -245,12 +285,7 @@ pub enum Mismatch {
 
 impl Mismatch {
     /// What a single account's books show: its own statement, that of its entries, its open holds.
-    pub(super) fn of(
-        account: &Arc<str>,
-        kept: Statement,
-        counted: Statement,
-        open: Usd,
-    ) -> Vec<Self> {
+    fn of(account: &Arc<str>, kept: Statement, counted: Statement, open: Usd) -> Vec<Self> {
         let account = || Arc::clone(account);
         let mut found = Vec::new();
         if kept != counted {
@@ -304,6 +339,49 @@ impl fmt::Display for Mismatch {
                 write!(f, "entry {number} does not follow from the one before")
             }
         }
+    }
+}
+
+/// What all accounts keep, and what their entries and open holds add up to.
+#[derive(Debug, Default)]
+pub(super) struct Count(BTreeMap<Arc<str>, Sums>);
+
+#[derive(Debug, Default)]
+struct Sums {
+    kept: Statement,
+    counted: Statement,
+    open: Usd,
+}
+
+impl Count {
+    /// An account says this of itself.
+    pub(super) fn keep(&mut self, account: Arc<str>, kept: Statement) {
+        self.0.entry(account).or_default().kept = kept;
+    }
+
+    /// What entries add up to that are no longer kept.
+    pub(super) fn anchor(&mut self, account: Arc<str>, counted: Statement) {
+        self.0.entry(account).or_default().counted = counted;
+    }
+
+    /// The next entry.
+    pub(super) fn entry(&mut self, entry: Entry) {
+        let sums = self.0.entry(entry.account).or_default();
+        sums.counted.apply(&entry.what);
+    }
+
+    /// An open hold, or the sum of several.
+    pub(super) fn open(&mut self, account: Arc<str>, amount: Usd) {
+        let sums = self.0.entry(account).or_default();
+        sums.open = sums.open.plus(amount);
+    }
+
+    /// Where they do not agree.
+    pub(super) fn mismatches(&self) -> Vec<Mismatch> {
+        let check = |(account, sums): (&Arc<str>, &Sums)| {
+            Mismatch::of(account, sums.kept, sums.counted, sums.open)
+        };
+        self.0.iter().flat_map(check).collect()
     }
 }
 

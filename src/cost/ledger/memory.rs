@@ -11,7 +11,7 @@ use std::{
 
 use dashmap::DashMap;
 
-use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What};
+use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, entry::Count};
 use crate::cost::Usd;
 
 /// Accounts in memory. Clones share them.
@@ -131,21 +131,19 @@ impl MemoryLedger {
     #[must_use]
     pub fn reconcile(&self) -> Vec<Mismatch> {
         let accounts: Vec<_> = self.0.accounts.iter().map(|it| Arc::clone(&it)).collect();
-        let check = |account: Arc<Account>| {
+        let mut count = Count::default();
+        for account in accounts {
             account.change(|state| {
-                let mut counted = state.folded;
-                for (_, _, what) in &state.entries {
-                    counted.apply(what);
+                let name = || Arc::clone(&account.name);
+                count.keep(name(), state.statement);
+                count.anchor(name(), state.folded);
+                count.open(name(), state.statement.held);
+                for (number, at, what) in &state.entries {
+                    count.entry(Entry::new(*number, name(), *at, what.clone()));
                 }
-                Mismatch::of(
-                    &account.name,
-                    state.statement,
-                    counted,
-                    state.statement.held,
-                )
-            })
-        };
-        accounts.into_iter().flat_map(check).collect()
+            });
+        }
+        count.mismatches()
     }
 }
 
@@ -174,7 +172,13 @@ impl Book {
         account.change(|state| {
             let new = state.references.insert(Arc::clone(&reference));
             if new {
-                state.book(number, What::Granted { amount, reference });
+                let used = state.statement.used();
+                let what = What::Granted {
+                    amount,
+                    used,
+                    reference,
+                };
+                state.book(number, what);
             }
             new
         })
@@ -280,6 +284,7 @@ impl Ledger for MemoryLedger {
         hold.account.change(|state| {
             let what = state.statement.end(hold.id, hold.amount, charge);
             let charged = what.charged();
+            what.log_overrun(&hold.account.name);
             state.book(number, what);
             charged
         })
@@ -382,6 +387,12 @@ mod tests {
         assert!(!ledger.grant_once("a", usd(99), "first"));
         assert!(ledger.grant_once("a", usd(1), "second"));
         assert_eq!(ledger.statement("a").granted, Some(usd(11)));
+        // What was used before without a limit does not count against the first grant.
+        let hold = ledger.hold("b", usd(5).into()).into_inner();
+        ledger.settle(hold.expect("unlimited"), usd(7));
+        ledger.grant("b", usd(4));
+        assert_eq!(ledger.statement("b").balance(), Some(usd(4)));
+        assert_eq!(ledger.reconcile(), []);
     }
 
     #[test]

@@ -5,16 +5,20 @@ use super::Usd;
 mod entry;
 mod fault;
 mod memory;
+#[cfg(feature = "ledger-postgres")]
+mod postgres;
 #[cfg(feature = "ledger-redb")]
 mod redb;
 
-pub use entry::{Entry, HoldId, Mismatch, Statement, What};
+pub use entry::{Entry, HoldId, Mismatch, Recovered, Statement, What};
 pub use fault::StoreError;
 pub use memory::{MemoryHold, MemoryLedger};
-#[cfg(feature = "ledger-redb")]
-pub use redb::{
-    Recovered, Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions,
+#[cfg(feature = "ledger-postgres")]
+pub use postgres::{
+    PostgresExtending, PostgresHold, PostgresHolding, PostgresLedger, PostgresOptions,
 };
+#[cfg(feature = "ledger-redb")]
+pub use redb::{Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions};
 
 /// Why no hold was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,8 +22,11 @@ pub(super) enum Ack {
     Nobody,
     /// A hold or an extension: it is in memory already.
     Hold(oneshot::Sender<Result<(), Denied>>),
-    /// A grant: it comes into memory once it is in the file.
-    Grant(oneshot::Sender<Granted>),
+    /// A grant: it comes into memory once it is in the file; the first one of an account has.
+    Grant {
+        first: bool,
+        sender: oneshot::Sender<Granted>,
+    },
 }
 
 /// Something to be booked.
@@ -61,8 +64,11 @@ impl Account {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes back a hold, or a part of one, that is not in the file.
-    pub(super) fn revert(&self, what: &What) {
+    /// Takes back what is not in the file: a hold, a part of one, an account's first grant.
+    pub(super) fn revert(&self, what: &What, first: bool) {
+        if let (What::Granted { .. }, true) = (what, first) {
+            self.lock().statement.granted = None;
+        }
         if let What::Held { hold, amount } | What::Extended { hold, amount } = *what {
             let state = &mut *self.lock();
             // One that has ended meanwhile has given back all of it.
@@ -210,16 +216,21 @@ impl Book {
         reference: &str,
     ) -> oneshot::Receiver<Granted> {
         let (sender, receiver) = oneshot::channel();
-        self.push(Work::Book(Op {
-            account: self.account(account),
-            at: SystemTime::now(),
-            what: What::Granted {
-                amount,
-                reference: reference.into(),
-            },
-            ack: Ack::Grant(sender),
-            frees: false,
-        }));
+        let account = self.account(account);
+        let mut state = account.lock();
+        let first = state.statement.granted.is_none();
+        let what = What::Granted {
+            amount,
+            used: state.statement.used(),
+            reference: reference.into(),
+        };
+        if first {
+            // The limit holds from now on: what is held after it must be within it. Nothing has
+            // this reference yet, so it will be booked.
+            state.statement.apply(&what);
+        }
+        self.book(&account, what, Ack::Grant { first, sender }, false);
+        drop(state);
         receiver
     }
 
@@ -230,6 +241,7 @@ impl Book {
         let held = state.open.remove(&short(hold))?;
         let what = state.statement.end(hold, held, charge);
         let charged = what.charged();
+        what.log_overrun(&account.name);
         state.statement.apply(&what);
         // The place is freed by whoever has the hold.
         self.book(&account, what, Ack::Nobody, false);
@@ -368,6 +380,7 @@ impl Open {
             .statement
             .end(self.id, held.unwrap_or_default(), charge);
         let charged = what.charged();
+        what.log_overrun(&self.account.name);
         state.statement.apply(&what);
         self.book.book(&self.account, what, Ack::Nobody, true);
         charged

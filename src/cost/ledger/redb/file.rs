@@ -10,7 +10,9 @@ use std::{
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::record::{self, FIRST, Hash};
-use crate::cost::{Entry, HoldId, Mismatch, Statement, StoreError, Usd, What};
+use crate::cost::{
+    Entry, HoldId, Mismatch, Statement, StoreError, Usd, What, ledger::entry::Count,
+};
 
 const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
 /// Open holds only.
@@ -396,12 +398,12 @@ pub(super) fn reconcile(db: &Database) -> Result<Vec<Mismatch>> {
             record::read_mark(it.value()).ok_or_else(damaged)
         })
     };
-    let mut counted: HashMap<Arc<str>, Statement> = HashMap::new();
+    let mut count = Count::default();
     let anchors = txn.open_table(ANCHORS).map_err(failed(DOING))?;
     for row in anchors.iter().map_err(failed(DOING))? {
         let (name, bytes) = row.map_err(failed(DOING))?;
         let statement = record::read_statement(bytes.value()).ok_or_else(damaged)?;
-        counted.insert(Arc::from(name.value()), statement);
+        count.anchor(Arc::from(name.value()), statement);
     }
     let (mut number, mut hash) = mark(ANCHOR)?;
     let mut broken = None;
@@ -416,34 +418,24 @@ pub(super) fn reconcile(db: &Database) -> Result<Vec<Mismatch>> {
             broken.get_or_insert(key.value());
         }
         (number, hash) = (key.value(), kept);
-        counted.entry(entry.account).or_default().apply(&entry.what);
+        count.entry(entry);
     }
     if (number, hash) != mark(HEAD)? {
         broken.get_or_insert(number + 1);
     }
     found.extend(broken.map(|number| Mismatch::Chain { number }));
-    let mut open: HashMap<Arc<str>, Usd> = HashMap::new();
     let holds = txn.open_table(HOLDS).map_err(failed(DOING))?;
     for row in holds.iter().map_err(failed(DOING))? {
         let (_, bytes) = row.map_err(failed(DOING))?;
         let (account, amount) = record::read_hold(bytes.value()).ok_or_else(damaged)?;
-        let sum = open.entry(Arc::from(account)).or_default();
-        *sum = sum.plus(amount);
+        count.open(Arc::from(account), amount);
     }
     let accounts = txn.open_table(ACCOUNTS).map_err(failed(DOING))?;
     for row in accounts.iter().map_err(failed(DOING))? {
         let (name, bytes) = row.map_err(failed(DOING))?;
-        let name: Arc<str> = Arc::from(name.value());
         let kept = record::read_statement(bytes.value()).ok_or_else(damaged)?;
-        let counted = counted.remove(&name).unwrap_or_default();
-        let open = open.remove(&name).unwrap_or_default();
-        found.extend(Mismatch::of(&name, kept, counted, open));
+        count.keep(Arc::from(name.value()), kept);
     }
-    // What is booked or held for accounts that are not there.
-    for name in counted.keys().chain(open.keys()).collect::<HashSet<_>>() {
-        let counted = counted.get(name).copied().unwrap_or_default();
-        let open = open.get(name).copied().unwrap_or_default();
-        found.extend(Mismatch::of(name, Statement::default(), counted, open));
-    }
+    found.extend(count.mismatches());
     Ok(found)
 }

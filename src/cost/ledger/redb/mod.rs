@@ -18,7 +18,9 @@ use self::{
     file::Booking,
     writer::{Opener, Shelf, Writer, answer},
 };
-use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, StoreError, What};
+use super::{
+    Denied, Entry, HoldId, Ledger, Mismatch, Most, Recovered, Statement, StoreError, What,
+};
 use crate::cost::Usd;
 
 mod book;
@@ -37,20 +39,6 @@ pub enum Recovery {
     Void,
     /// All that it held is charged: the estimate of the most that the request could cost.
     Charge,
-}
-
-/// A hold that was left open by a process that died, and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recovered {
-    /// Which.
-    pub hold: HoldId,
-    /// Whose.
-    pub account: Arc<str>,
-    /// What it had held.
-    pub held: Usd,
-    /// What of it was charged: by [`Recovery::Void`] nothing.
-    pub charged: Usd,
 }
 
 /// How a [`RedbLedger`] is opened.

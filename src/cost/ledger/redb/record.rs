@@ -39,7 +39,7 @@ pub(super) fn write(
 ) -> Hash {
     let start = out.len();
     let (kind, hold, amounts): (u8, Option<HoldId>, &[Usd]) = match what {
-        What::Granted { amount, .. } => (GRANTED, None, &[*amount]),
+        What::Granted { amount, used, .. } => (GRANTED, None, &[*amount, *used]),
         What::Held { hold, amount } => (HELD, Some(*hold), &[*amount]),
         What::Extended { hold, amount } => (EXTENDED, Some(*hold), &[*amount]),
         What::Settled {
@@ -79,6 +79,7 @@ pub(super) fn read(number: u64, bytes: &[u8]) -> Option<(Entry, &[u8], Hash)> {
     let what = match kind {
         GRANTED => What::Granted {
             amount: take_usd(&mut rest)?,
+            used: take_usd(&mut rest)?,
             reference: take_text(&mut rest)?.into(),
         },
         HELD => What::Held {
@@ -210,6 +211,7 @@ mod tests {
         vec![
             What::Granted {
                 amount,
+                used: Usd::from_pico(5),
                 reference: "invoice 7".into(),
             },
             What::Held { hold, amount },

@@ -147,11 +147,11 @@ impl Writer {
             match op.ack {
                 Ack::Nobody => {}
                 Ack::Hold(done) => drop(done.send(Ok(()))),
-                Ack::Grant(done) => {
-                    if let Some(what) = &written {
+                Ack::Grant { first, sender } => {
+                    if let (Some(what), false) = (&written, first) {
                         op.account.credit(what);
                     }
-                    let _ = done.send(Ok(written.is_some()));
+                    let _ = sender.send(Ok(written.is_some()));
                 }
             }
         }
@@ -164,10 +164,9 @@ impl Writer {
         let mut doubtful = Vec::new();
         let mut rest = Vec::new();
         for mut op in batch {
-            if refuse(&mut op) {
-                doubtful.push(op);
-            } else {
-                rest.push(op);
+            match refuse(&mut op) {
+                Some(first) => doubtful.push((op, first)),
+                None => rest.push(op),
             }
         }
         let certain = rest.len();
@@ -181,11 +180,10 @@ impl Writer {
             for work in work {
                 match work {
                     Work::Book(mut op) => {
-                        if refuse(&mut op) {
+                        match refuse(&mut op) {
                             // It was not tried to be written.
-                            op.account.revert(&op.what);
-                        } else {
-                            rest.push(op);
+                            Some(first) => op.account.revert(&op.what, first),
+                            None => rest.push(op),
                         }
                     }
                     Work::Barrier(done) => {
@@ -216,10 +214,16 @@ impl Writer {
     }
 
     /// What is to be written after the file has been opened anew.
-    fn sort(&self, kept: bool, certain: usize, doubtful: Vec<Op>, mut rest: Vec<Op>) -> Vec<Op> {
+    fn sort(
+        &self,
+        kept: bool,
+        certain: usize,
+        doubtful: Vec<(Op, bool)>,
+        mut rest: Vec<Op>,
+    ) -> Vec<Op> {
         if !kept {
-            for op in doubtful {
-                op.account.revert(&op.what);
+            for (op, first) in doubtful {
+                op.account.revert(&op.what, first);
             }
             return rest;
         }
@@ -228,14 +232,15 @@ impl Writer {
             self.book.free(usize::from(op.frees));
         }
         let mut releases = Vec::new();
-        for op in doubtful {
+        for (op, first) in doubtful {
             match op.what {
                 What::Held { hold, amount } => {
-                    op.account.revert(&op.what);
+                    op.account.revert(&op.what, false);
                     releases.push(release(op, hold, amount));
                 }
                 // It is a part of an open hold, and goes with it.
                 What::Extended { .. } => {}
+                _ if first => {}
                 _ => op.account.credit(&op.what),
             }
         }
@@ -278,14 +283,20 @@ impl Writer {
     }
 }
 
-/// Tells whoever waits that it failed; whether anybody does.
-fn refuse(op: &mut Op) -> bool {
+/// Tells whoever waits that it failed. `None` when nobody does; else whether it was the first
+/// grant of its account.
+fn refuse(op: &mut Op) -> Option<bool> {
     match std::mem::replace(&mut op.ack, Ack::Nobody) {
-        Ack::Nobody => return false,
-        Ack::Hold(done) => drop(done.send(Err(Denied::Unavailable))),
-        Ack::Grant(done) => drop(done.send(Err(closed()))),
+        Ack::Nobody => None,
+        Ack::Hold(done) => {
+            let _ = done.send(Err(Denied::Unavailable));
+            Some(false)
+        }
+        Ack::Grant { first, sender } => {
+            let _ = sender.send(Err(closed()));
+            Some(first)
+        }
     }
-    true
 }
 
 fn release(op: Op, hold: HoldId, held: crate::cost::Usd) -> Op {

@@ -1,0 +1,147 @@
+//! The ledger that the configuration names.
+
+use std::{
+    future::{Future, Ready},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tower_completions::cost::{
+    Denied, Ledger, MemoryHold, MemoryLedger, Most, PostgresExtending, PostgresHold,
+    PostgresHolding, PostgresLedger, RedbExtending, RedbHold, RedbHolding, RedbLedger, Statement,
+    StoreError, Usd,
+};
+
+/// The reference of the balance in the file: it is granted once.
+const FIRST: &str = "configuration";
+
+#[derive(Clone)]
+pub enum Books {
+    Memory(MemoryLedger),
+    Redb(RedbLedger),
+    Postgres(PostgresLedger),
+}
+
+impl Books {
+    pub async fn open(store: &str) -> Result<Self, StoreError> {
+        if store == "memory" {
+            return Ok(Self::Memory(MemoryLedger::new()));
+        }
+        match store.strip_prefix("redb:") {
+            Some(path) => Ok(Self::Redb(RedbLedger::open(path)?)),
+            None => Ok(Self::Postgres(PostgresLedger::connect(store).await?)),
+        }
+    }
+
+    /// A durable ledger takes it the first time only and then keeps its own.
+    pub async fn first_grant(&self, account: &str, amount: Usd) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(ledger) => {
+                ledger.grant_once(account, amount, FIRST);
+            }
+            Self::Redb(ledger) => {
+                ledger.grant(account, amount, FIRST).await?;
+            }
+            Self::Postgres(ledger) => {
+                ledger.grant(account, amount, FIRST).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn statement(&self, account: &str) -> Result<Statement, StoreError> {
+        match self {
+            Self::Memory(ledger) => Ok(ledger.statement(account)),
+            Self::Redb(ledger) => Ok(ledger.statement(account)),
+            Self::Postgres(ledger) => ledger.statement(account).await,
+        }
+    }
+
+    /// Ends when all that was settled is durable.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redb(ledger) => ledger.flush().await,
+            Self::Postgres(ledger) => ledger.flush().await,
+        }
+    }
+}
+
+/// A hold, with the ledger that gave it.
+pub enum Hold {
+    Memory(MemoryLedger, MemoryHold),
+    Redb(RedbLedger, RedbHold),
+    Postgres(PostgresLedger, PostgresHold),
+}
+
+pub enum Holding {
+    Memory(MemoryLedger, Ready<Result<MemoryHold, Denied>>),
+    Redb(RedbLedger, RedbHolding),
+    Postgres(PostgresLedger, PostgresHolding),
+}
+
+impl Future for Holding {
+    type Output = Result<Hold, Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Memory(ledger, hold) => Pin::new(hold)
+                .poll(cx)
+                .map_ok(|hold| Hold::Memory(ledger.clone(), hold)),
+            Self::Redb(ledger, hold) => Pin::new(hold)
+                .poll(cx)
+                .map_ok(|hold| Hold::Redb(ledger.clone(), hold)),
+            Self::Postgres(ledger, hold) => Pin::new(hold)
+                .poll(cx)
+                .map_ok(|hold| Hold::Postgres(ledger.clone(), hold)),
+        }
+    }
+}
+
+pub enum Extending {
+    Memory(Ready<Result<(), Denied>>),
+    Redb(RedbExtending),
+    Postgres(PostgresExtending),
+}
+
+impl Future for Extending {
+    type Output = Result<(), Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Memory(extending) => Pin::new(extending).poll(cx),
+            Self::Redb(extending) => Pin::new(extending).poll(cx),
+            Self::Postgres(extending) => Pin::new(extending).poll(cx),
+        }
+    }
+}
+
+impl Ledger for Books {
+    type Hold = Hold;
+    type Future = Holding;
+    type Extending = Extending;
+
+    fn hold(&self, account: &str, most: Most) -> Holding {
+        match self {
+            Self::Memory(ledger) => Holding::Memory(ledger.clone(), ledger.hold(account, most)),
+            Self::Redb(ledger) => Holding::Redb(ledger.clone(), ledger.hold(account, most)),
+            Self::Postgres(ledger) => Holding::Postgres(ledger.clone(), ledger.hold(account, most)),
+        }
+    }
+
+    fn extend(&self, hold: &mut Hold, by: Usd) -> Extending {
+        match hold {
+            Hold::Memory(ledger, hold) => Extending::Memory(ledger.extend(hold, by)),
+            Hold::Redb(ledger, hold) => Extending::Redb(ledger.extend(hold, by)),
+            Hold::Postgres(ledger, hold) => Extending::Postgres(ledger.extend(hold, by)),
+        }
+    }
+
+    fn settle(&self, hold: Hold, charge: Usd) -> Usd {
+        match hold {
+            Hold::Memory(ledger, hold) => ledger.settle(hold, charge),
+            Hold::Redb(ledger, hold) => ledger.settle(hold, charge),
+            Hold::Postgres(ledger, hold) => ledger.settle(hold, charge),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The example gateway with a durable ledger: what it keeps over a stop, a kill, another balance in
+//! its file, and a ledger that is gone.
+
+#![cfg(all(feature = "ledger-redb", feature = "ledger-postgres"))]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+mod support;
+
+use std::time::Instant;
+
+use http::Method;
+use http_body_util::BodyExt;
+use postgres::Postgres;
+use serde_json::{Value, json};
+use support::Gateway;
+use tower_completions::cost::{RedbLedger, Usd};
+
+fn config(store: &str, balance: &str) -> String {
+    let mut text = format!(
+        "[ledger]\nstore = \"{store}\"\n\n[[providers]]\nname = \"mock\"\nkind = \"mock\"\n\n\
+         [[keys]]\nname = \"rich\"\nsecret = \"sk-rich\"\nbalance = \"{balance}\"\n\n\
+         [[keys]]\nname = \"free\"\nsecret = \"sk-free\"\n\n"
+    );
+    for model in ["echo", "slow", "stall"] {
+        text.push_str(&format!(
+            "[[models]]\nid = \"mock/{model}\"\ntargets = [{{ provider = \"mock\", model = \"mock/{model}\" }}]\n\
+             price = {{ input = \"1\", output = \"2\" }}\n\n"
+        ));
+    }
+    text
+}
+
+fn ask(model: &str, stream: bool) -> String {
+    let hello = [json!({ "role": "user", "content": "Hello" })];
+    json!({ "model": model, "stream": stream, "messages": hello }).to_string()
+}
+
+async fn key(gateway: &Gateway, secret: &str) -> Value {
+    gateway.get(secret, "/v1/key").await.json()["data"].clone()
+}
+
+fn amount(key: &Value, name: &str) -> Usd {
+    key[name]
+        .as_str()
+        .expect("a string")
+        .parse()
+        .expect("a decimal")
+}
+
+async fn keeps_its_books(store: &str) {
+    let five: Usd = "5".parse().expect("a decimal");
+    let mut gateway = Gateway::start(&config(store, "5.00"));
+    let answer = gateway.post("sk-rich", &ask("mock/echo", false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let cost: Usd = answer
+        .header("x-completion-cost")
+        .parse()
+        .expect("a decimal");
+    assert_eq!(
+        gateway
+            .post("sk-free", &ask("mock/echo", false))
+            .await
+            .status,
+        200
+    );
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+
+    // The balance in the file was the first grant: another one changes nothing.
+    let gateway = Gateway::start(&config(store, "9.00"));
+    let standing = key(&gateway, "sk-rich").await;
+    assert_eq!(amount(&standing, "spent"), cost);
+    assert_eq!(amount(&standing, "balance"), five.minus(cost));
+    let free = key(&gateway, "sk-free").await;
+    assert_eq!(
+        (&free["balance"], amount(&free, "spent")),
+        (&Value::Null, cost)
+    );
+
+    // Killed with a hold open: it is released by the next, and said in the log.
+    let mut client = gateway.connect().await.with_key("sk-rich");
+    let request = client.request(
+        Method::POST,
+        "/v1/chat/completions",
+        &ask("mock/stall", true),
+    );
+    let mut response = client.open(request).await;
+    assert_eq!(response.status(), 200);
+    response
+        .body_mut()
+        .frame()
+        .await
+        .expect("an event")
+        .expect("a frame");
+    let held = amount(&key(&gateway, "sk-rich").await, "held");
+    assert!(held > Usd::ZERO);
+    gateway.signal("KILL");
+    drop((client, response, gateway));
+    let mut gateway = Gateway::start(&config(store, "5.00"));
+    let begun = Instant::now();
+    let standing = loop {
+        // A database may need a moment to see that the other's session is gone.
+        let standing = key(&gateway, "sk-rich").await;
+        if amount(&standing, "held") == Usd::ZERO {
+            break standing;
+        }
+        assert!(begun.elapsed().as_secs() < 20, "still held: {standing}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!(amount(&standing, "balance"), five.minus(cost));
+    let log = gateway.log();
+    assert!(
+        log.contains("left open by a crash") && log.contains("rich"),
+        "{log}"
+    );
+
+    // Stopped with a stream open: it ends, and its charge is written before the gateway does.
+    let mut client = gateway.connect().await.with_key("sk-rich");
+    let body = ask("mock/slow", true);
+    let request = client.request(Method::POST, "/v1/chat/completions", &body);
+    let mut response = client.open(request).await;
+    response
+        .body_mut()
+        .frame()
+        .await
+        .expect("an event")
+        .expect("a frame");
+    gateway.signal("TERM");
+    let rest = response
+        .into_body()
+        .collect()
+        .await
+        .expect("whole")
+        .to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("[DONE]"));
+    assert_eq!(gateway.wait(), Some(0));
+    let gateway = Gateway::start(&config(store, "5.00"));
+    let standing = key(&gateway, "sk-rich").await;
+    assert_eq!(amount(&standing, "held"), Usd::ZERO);
+    assert!(
+        amount(&standing, "spent") > cost,
+        "the stream is charged: {standing}"
+    );
+    assert!(
+        !gateway.log().contains("left open by a crash"),
+        "{}",
+        gateway.log()
+    );
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_books() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    keeps_its_books(&format!("redb:{}", path.display())).await;
+    let ledger = RedbLedger::open(&path).expect("opens");
+    assert_eq!(ledger.reconcile().expect("readable"), []);
+}
+
+#[tokio::test]
+async fn a_database_keeps_the_books() {
+    let mut server = Postgres::start().await;
+    keeps_its_books(&server.url()).await;
+    let gateway = Gateway::start(&config(&server.url(), "5.00"));
+    server.stop();
+    let refused = gateway.post("sk-rich", &ask("mock/echo", false)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code().as_str()),
+        (503, "ledger_unavailable")
+    );
+    assert_eq!(gateway.get("sk-rich", "/v1/key").await.status, 503);
+    server.run().await;
+    let answer = gateway.post("sk-rich", &ask("mock/echo", false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[test]
+fn a_ledger_that_is_not_there_is_told_at_the_start() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let text = config("redb:/nowhere/at/all.redb", "5.00");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("written");
+    let output = std::process::Command::new(support::binary())
+        .arg("--config")
+        .arg(file.path())
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("opening the ledger's file failed"), "{said}");
+}

@@ -1,0 +1,267 @@
+//! The shared ledger over a PostgreSQL of its own: accounts, several nodes, nodes that die.
+
+#![cfg(feature = "ledger-postgres")]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use postgres::Postgres;
+use tower_completions::cost::{
+    Denied, Ledger, Most, PostgresLedger, PostgresOptions, Statement, Usd, What,
+};
+
+const fn usd(pico: i128) -> Usd {
+    Usd::from_pico(pico)
+}
+
+async fn connect(server: &Postgres) -> PostgresLedger {
+    let options = PostgresOptions::new(server.url()).connections(8);
+    options
+        .connect()
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// The books agree, with nothing held.
+async fn settled(ledger: &PostgresLedger, account: &str) -> Statement {
+    ledger.flush().await.expect("reachable");
+    assert_eq!(ledger.reconcile().await.expect("reachable"), []);
+    let statement = ledger.statement(account).await.expect("reachable");
+    assert_eq!(statement.held, Usd::ZERO);
+    statement
+}
+
+#[tokio::test]
+async fn accounts_holds_and_charges() {
+    let mut server = Postgres::start().await;
+    let ledger = connect(&server).await;
+
+    // Grants count once for a reference; an unknown account has no limit.
+    let free = ledger.hold("a", Most::Unknown).await.expect("no limit");
+    assert_eq!(ledger.settle(free, usd(3)), usd(3));
+    ledger.flush().await.expect("reachable");
+    assert!(
+        ledger
+            .grant("a", usd(10), "first")
+            .await
+            .expect("reachable")
+    );
+    assert!(
+        !ledger
+            .grant("a", usd(99), "first")
+            .await
+            .expect("reachable")
+    );
+    assert!(ledger.grant("a", usd(-1), "less").await.is_err());
+    assert_eq!(settled(&ledger, "a").await.balance(), Some(usd(10)));
+    let denied = ledger.hold("a", Most::Unknown).await;
+    assert_eq!(denied.expect_err("a limit"), Denied::Unpriced);
+
+    // A hold grows while there is money, and charges what was used.
+    let mut hold = ledger.hold("a", usd(4).into()).await.expect("enough");
+    ledger.extend(&mut hold, usd(5)).await.expect("enough");
+    assert_eq!(
+        ledger.extend(&mut hold, usd(2)).await,
+        Err(Denied::Insufficient)
+    );
+    assert_eq!(hold.amount(), usd(9));
+    let denied = ledger.hold("a", usd(2).into()).await;
+    assert_eq!(denied.expect_err("too much"), Denied::Insufficient);
+    assert_eq!(ledger.settle(hold, usd(6)), usd(6));
+    assert_eq!(settled(&ledger, "a").await.balance(), Some(usd(4)));
+
+    // What was used beyond hold and balance is not taken. Only the part of the hold is certain at once.
+    let hold = ledger.hold("a", usd(1).into()).await.expect("enough");
+    assert_eq!(ledger.settle(hold, usd(9)), usd(1));
+    let end = settled(&ledger, "a").await;
+    assert_eq!((end.balance(), end.overrun), (Some(Usd::ZERO), usd(5)));
+
+    // A hold of nothing, settled and extended.
+    ledger
+        .grant("b", usd(10), "first")
+        .await
+        .expect("reachable");
+    let nothing = ledger.hold("b", usd(0).into()).await.expect("nothing");
+    ledger.settle(nothing, usd(2));
+    let mut nothing = ledger.hold("b", usd(0).into()).await.expect("nothing");
+    ledger.extend(&mut nothing, usd(3)).await.expect("enough");
+    ledger.settle(nothing, usd(1));
+    assert_eq!(settled(&ledger, "b").await.balance(), Some(usd(7)));
+
+    // By its id it is settled once.
+    let hold = ledger.hold("b", usd(5).into()).await.expect("enough");
+    let id = hold.id();
+    let charged = ledger.settle_id("b", id, usd(2)).await.expect("reachable");
+    assert_eq!(charged, Some(usd(2)));
+    let again = ledger.settle_id("b", id, usd(2)).await.expect("reachable");
+    assert_eq!(again, None);
+    ledger.settle(hold, usd(5));
+    assert_eq!(settled(&ledger, "b").await.balance(), Some(usd(5)));
+
+    // Dropped at any point, before or while it is asked for, nothing stays held.
+    for polls in 0..8 {
+        let mut future = Box::pin(ledger.hold("b", usd(5).into()));
+        for _ in 0..polls {
+            if futures_util::poll!(&mut future).is_ready() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(future);
+    }
+    assert_eq!(settled(&ledger, "b").await.balance(), Some(usd(5)));
+
+    let entries = ledger.entries(Some("a"), 0, 100).await.expect("reachable");
+    assert!(matches!(entries[1].what, What::Granted { used, .. } if used == usd(3)));
+    let rest = ledger
+        .entries(None, entries[0].number, 1)
+        .await
+        .expect("reachable");
+    assert_eq!(rest.len(), 1);
+
+    // The server goes: no hold is given, charges wait, and come when it is back.
+    let open = ledger.hold("b", usd(5).into()).await.expect("enough");
+    server.stop();
+    let denied = ledger.hold("b", usd(0).into()).await;
+    assert!(denied.is_ok(), "a hold of nothing asks nobody");
+    let denied = ledger.hold("b", usd(1).into()).await;
+    assert_eq!(denied.expect_err("nobody there"), Denied::Unavailable);
+    ledger.settle(open, usd(4));
+    server.run().await;
+    assert_eq!(settled(&ledger, "b").await.balance(), Some(usd(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_nodes_on_one_database() {
+    let server = Postgres::start().await;
+    // All make the tables at once.
+    let nodes: Vec<_> = join_all((0..4).map(|_| connect(&server))).await;
+    nodes[0]
+        .grant("a", usd(39), "first")
+        .await
+        .expect("reachable");
+    let holds = (0..40).map(|n| nodes[n % 4].hold("a", usd(1).into()));
+    let holds = join_all(holds).await;
+    assert_eq!(holds.iter().filter(|hold| hold.is_ok()).count(), 39);
+    drop(holds);
+    for node in &nodes {
+        node.flush().await.expect("reachable");
+    }
+    assert_eq!(settled(&nodes[0], "a").await.balance(), Some(usd(39)));
+
+    // Holds on several accounts, settled in every order at once: nobody waits for ever.
+    let storm = (0..200_usize).map(|n| {
+        let node = &nodes[n % 4];
+        async move {
+            let account = format!("storm {}", n % 5);
+            let hold = node.hold(&account, usd(7).into()).await.expect("unlimited");
+            node.settle(hold, usd(3));
+        }
+    });
+    join_all(storm).await;
+    for node in &nodes {
+        node.flush().await.expect("reachable");
+    }
+    for n in 0..5 {
+        let end = settled(&nodes[0], &format!("storm {n}")).await;
+        assert_eq!(end.spent, usd(120));
+    }
+
+    // A full house denies.
+    let narrow = PostgresOptions::new(server.url()).max_open(1);
+    let narrow = narrow.connect().await.expect("reachable");
+    let one = narrow.hold("b", usd(1).into()).await.expect("a place");
+    let two = narrow.hold("b", usd(1).into()).await;
+    assert_eq!(two.expect_err("full"), Denied::Unavailable);
+    drop(one);
+    narrow.flush().await.expect("reachable");
+    drop(narrow.hold("b", usd(1).into()).await.expect("a place"));
+}
+
+const CHILD: &str = "LEDGER_POSTGRES_CHILD";
+
+/// What the other process of the next test does: holds and settles until it is killed.
+#[tokio::test]
+async fn child_of_the_next() {
+    let Ok(url) = std::env::var(CHILD) else {
+        return;
+    };
+    let ledger = PostgresLedger::connect(&url).await.expect("reachable");
+    let mut kept = Vec::new();
+    for n in 0.. {
+        if let Ok(hold) = ledger.hold("a", usd(5).into()).await {
+            if n % 7 == 0 {
+                kept.push(hold);
+            } else {
+                ledger.settle(hold, usd(2));
+                ledger.flush().await.expect("reachable");
+                println!("settled");
+            }
+        }
+    }
+}
+
+/// Two processes on one database; one of them is killed, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_killed_leaves_nothing_held_and_loses_nothing() {
+    let server = Postgres::start().await;
+    let ledger = connect(&server).await;
+    ledger
+        .grant("a", usd(1_000_000), "first")
+        .await
+        .expect("reachable");
+    let (mut acknowledged, mut own, mut voided) = (0, 0, 0);
+    for round in 0..3 {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "child_of_the_next", "--nocapture"])
+            .env(CHILD, server.url())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut said = 0;
+        while said < 20 {
+            let line = lines.next().expect("goes on").expect("a line");
+            said += i128::from(line.contains("settled"));
+            let hold = ledger.hold("a", usd(5).into()).await.expect("enough");
+            ledger.settle(hold, usd(3));
+            own += 1;
+        }
+        let _ = Command::new("kill")
+            .args(["-KILL", &child.id().to_string()])
+            .status();
+        child.wait().expect("ended");
+        said += lines
+            .map_while(Result::ok)
+            .filter(|line| line.contains("settled"))
+            .count() as i128;
+        acknowledged += said;
+        ledger.flush().await.expect("reachable");
+        // The next to connect releases what it had left open. The server may need a moment to see
+        // that the session is gone.
+        let mut next = connect(&server).await;
+        let mut found = next.recovered().len();
+        while next.statement("a").await.expect("reachable").held != Usd::ZERO {
+            next = connect(&server).await;
+            found += next.recovered().len();
+        }
+        assert!(found >= 1 || round > 0, "holds were open");
+        voided += found;
+        let end = settled(&next, "a").await;
+        assert!(end.spent >= usd(acknowledged * 2 + own * 3), "{end:?}");
+    }
+    let entries = ledger
+        .entries(Some("a"), 0, 1_000_000)
+        .await
+        .expect("reachable");
+    let count = |wanted: fn(&What) -> bool| entries.iter().filter(|it| wanted(&it.what)).count();
+    assert!(count(|what| matches!(what, What::Voided { .. })) >= voided);
+}

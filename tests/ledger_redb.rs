@@ -1,0 +1,129 @@
+//! The durable ledger in a process that is killed, and in the example gateway.
+
+#![cfg(feature = "ledger-redb")]
+
+use std::{
+    collections::BTreeSet,
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tower_completions::cost::{Ledger, RedbLedger, Statement, Usd, What};
+
+const fn usd(pico: i128) -> Usd {
+    Usd::from_pico(pico)
+}
+
+const CHILD: &str = "LEDGER_REDB_CHILD";
+
+/// What the process does that is killed: tells what is acknowledged, each by a line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_of_the_next() {
+    let Ok(path) = std::env::var(CHILD) else {
+        return;
+    };
+    let ledger = RedbLedger::open(&path).expect("opens");
+    ledger
+        .grant("a", usd(1), &std::process::id().to_string())
+        .await
+        .expect("written");
+    println!("granted");
+    let tasks = (0..8).map(|task| {
+        let ledger = ledger.clone();
+        tokio::spawn(async move {
+            for n in 0.. {
+                let hold = ledger.hold("b", usd(5).into()).await.expect("unlimited");
+                println!("held {}", hold.id());
+                if (n + task) % 3 == 0 {
+                    drop(hold);
+                    continue;
+                }
+                let id = hold.id();
+                ledger.settle(hold, usd(2));
+                if n % 2 == 0 {
+                    ledger.flush().await.expect("written");
+                    println!("settled {id}");
+                }
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("goes on until it is killed");
+    }
+}
+
+/// Runs it for a while and kills it; what it has said.
+fn kill_one(path: &Path, after: Duration) -> String {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "child_of_the_next", "--nocapture"])
+        .env(CHILD, path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("runs");
+    let mut out = child.stdout.take().expect("piped");
+    let reader = std::thread::spawn(move || {
+        let mut said = String::new();
+        let _ = out.read_to_string(&mut said);
+        said
+    });
+    std::thread::sleep(after);
+    let _ = Command::new("kill")
+        .args(["-KILL", &child.id().to_string()])
+        .status();
+    child.wait().expect("ended");
+    reader.join().expect("read")
+}
+
+/// `LEDGER_KILLS` says how often; `scripts/ledger` does it a thousand times.
+#[test]
+fn nothing_acknowledged_is_lost_by_kill_9() {
+    let kills = std::env::var("LEDGER_KILLS").map_or(20_u64, |n| n.parse().expect("a number"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut held, mut settled, mut granted) = (0, 0, 0);
+    for round in 0..kills {
+        // A new file now and then: after a crash all of it is read.
+        let path = dir.path().join(format!("{}.redb", round / 20));
+        let said = kill_one(&path, Duration::from_millis(20 + round * 37 % 180));
+        let ledger = RedbLedger::open(&path).expect("opens");
+        assert_eq!(ledger.reconcile().expect("readable"), [], "round {round}");
+        let entries = ledger.entries(0, usize::MAX).expect("readable");
+        let ids = |wanted: fn(&What) -> bool| -> BTreeSet<String> {
+            let wanted = entries.iter().filter(|entry| wanted(&entry.what));
+            wanted
+                .filter_map(|it| Some(it.what.hold()?.to_string()))
+                .collect()
+        };
+        let in_file = (
+            ids(|what| matches!(what, What::Held { .. })),
+            ids(|what| matches!(what, What::Settled { .. })),
+        );
+        for line in said.lines() {
+            match line.split_once(' ') {
+                Some(("held", id)) => {
+                    held += 1;
+                    assert!(
+                        in_file.0.contains(id),
+                        "round {round}: the hold {id} is lost"
+                    );
+                }
+                Some(("settled", id)) => {
+                    settled += 1;
+                    assert!(
+                        in_file.1.contains(id),
+                        "round {round}: the charge of {id} is lost"
+                    );
+                }
+                _ => granted += usize::from(line == "granted"),
+            }
+        }
+        let end: Statement = ledger.statement("b");
+        assert_eq!(end.held, Usd::ZERO, "round {round}");
+    }
+    println!(
+        "{kills} kills: {granted} grants, {held} holds, {settled} charges acknowledged, none lost"
+    );
+    assert!(held > 0 && settled > 0, "{held} {settled}");
+}

@@ -1,0 +1,139 @@
+//! A private PostgreSQL on a random loopback port, stopped by its id.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tower_completions::cost::PostgresLedger;
+
+pub struct Postgres {
+    server: Option<Child>,
+    port: u16,
+    data: tempfile::TempDir,
+}
+
+/// Debian keeps the server's programs out of the path, by version.
+fn programs() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    let mut found: Vec<_> = versions
+        .map(|found| {
+            found
+                .flatten()
+                .map(|version| version.path().join("bin"))
+                .collect()
+        })
+        .unwrap_or_default();
+    found.sort();
+    found.pop().expect("PostgreSQL: `scripts/test` installs it")
+}
+
+/// The server refuses to run as root: then as its own user, and ended with this process.
+fn command(program: &str, data: &Path) -> Command {
+    let program = programs().join(program);
+    let root = Command::new("id").arg("-u").output().expect("id runs");
+    if root.stdout.trim_ascii() != b"0" {
+        return Command::new(program);
+    }
+    let owned = Command::new("chown")
+        .arg("-R")
+        .arg("postgres")
+        .arg(data)
+        .status();
+    assert!(owned.expect("chown runs").success());
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .args(["--pdeathsig=KILL", "--"])
+        .arg(program);
+    command
+}
+
+impl Postgres {
+    pub async fn start() -> Self {
+        let data = tempfile::tempdir().expect("a directory");
+        let made = command("initdb", data.path())
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--pgdata",
+            ])
+            .arg(data.path().join("data"))
+            .current_dir("/")
+            .output()
+            .expect("initdb runs");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("a free port")
+            .port();
+        let mut this = Self {
+            server: None,
+            port,
+            data,
+        };
+        this.run().await;
+        this
+    }
+
+    /// Starts the server, again after `stop`, and waits until it answers.
+    pub async fn run(&mut self) {
+        let server = command("postgres", self.data.path())
+            .arg("-D")
+            .arg(self.data.path().join("data"))
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-c",
+                "listen_addresses=127.0.0.1",
+            ])
+            .args([
+                "-c",
+                "unix_socket_directories=",
+                "-c",
+                "fsync=off",
+                "-c",
+                "max_connections=60",
+            ])
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("postgres runs");
+        self.server = Some(server);
+        let begun = Instant::now();
+        while let Err(error) = PostgresLedger::connect(&self.url()).await {
+            assert!(begun.elapsed().as_secs() < 60, "{error:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Ends the server, its clients' sessions included.
+    pub fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = Command::new("kill")
+                .args(["-INT", &server.id().to_string()])
+                .status();
+            let _ = server.wait();
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
