@@ -23,8 +23,11 @@ use tower_completions::{
         Provider,
         anthropic::Anthropic,
         azure::{Api, Azure},
+        bedrock::{AccessKey, Bedrock, Environment, SignLayer},
         client::Client,
+        cohere::Cohere,
         gemini::Gemini,
+        ollama::Ollama,
         openai::OpenAi,
     },
     reframe::{self, ReframeLayer},
@@ -61,7 +64,16 @@ pub fn built_in() -> String {
 }
 
 /// The kinds of providers that there are.
-const KINDS: &[&str] = &["openai", "azure", "anthropic", "gemini", "mock"];
+const KINDS: &[&str] = &[
+    "openai",
+    "azure",
+    "anthropic",
+    "gemini",
+    "bedrock",
+    "cohere",
+    "ollama",
+    "mock",
+];
 
 /// What the file asks for and this gateway does not have, each by its name.
 pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
@@ -339,6 +351,38 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 };
                 let version = provider.api_version.as_deref();
                 let translate = Azure::new(base_url(""), api, version)?;
+                let provider = Provider::new(name, client.clone(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
+            "bedrock" => {
+                let region = provider.region.as_deref().unwrap_or("us-east-1");
+                let translate = match provider.base_url.as_deref() {
+                    Some(url) => Bedrock::new(url)?,
+                    None => Bedrock::region(region)?,
+                };
+                // Bearer keys, else the file's access key, else the environment's.
+                if !provider.api_keys.is_empty() {
+                    let provider = Provider::new(name, client.clone(), translate);
+                    boxed(commit.layer(provider.with_keys(keys)))
+                } else if let Some((id, secret)) = &provider.access_key {
+                    let mut key = AccessKey::new(id, secret);
+                    if let Some(token) = &provider.session_token {
+                        key = key.with_session_token(token);
+                    }
+                    let signed = SignLayer::bedrock(key, region).layer(client.clone());
+                    boxed(commit.layer(Provider::new(name, signed, translate)))
+                } else {
+                    let signed = SignLayer::bedrock(Environment, region).layer(client.clone());
+                    boxed(commit.layer(Provider::new(name, signed, translate)))
+                }
+            }
+            "cohere" => {
+                let translate = Cohere::new(base_url("https://api.cohere.com"))?;
+                let provider = Provider::new(name, client.clone(), translate);
+                boxed(commit.layer(provider.with_keys(keys)))
+            }
+            "ollama" => {
+                let translate = Ollama::new(base_url("http://localhost:11434"))?;
                 let provider = Provider::new(name, client.clone(), translate);
                 boxed(commit.layer(provider.with_keys(keys)))
             }

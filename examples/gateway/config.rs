@@ -69,6 +69,10 @@ pub struct Provider {
     pub api: Option<String>,
     pub api_version: Option<String>,
     pub vendor: Option<String>,
+    pub region: Option<String>,
+    /// Id and secret.
+    pub access_key: Option<(String, String)>,
+    pub session_token: Option<String>,
 }
 
 #[derive(Debug)]
@@ -363,7 +367,7 @@ impl Provider {
         let region = only("region", &["bedrock"]);
         let access_key_id = only("access_key_id", &["bedrock"]);
         let secret_access_key = only("secret_access_key", &["bedrock"]);
-        only("session_token", &["bedrock"]);
+        let session_token = only("session_token", &["bedrock"]);
         let project = only("project", &["vertex"]);
         let location = only("location", &["vertex"]);
         only("credentials", &["vertex"]);
@@ -412,6 +416,9 @@ impl Provider {
             api,
             api_version,
             vendor,
+            region,
+            access_key: access_key_id.zip(secret_access_key),
+            session_token,
         }
     }
 }

@@ -30,11 +30,11 @@ pub mod azure;
 #[cfg(feature = "bedrock")]
 pub mod bedrock;
 mod body;
-#[cfg(feature = "bedrock")]
 mod chunk;
 mod chunks;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod cohere;
 mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
@@ -43,6 +43,7 @@ pub mod gemini;
 mod json;
 mod limits;
 mod notes;
+pub mod ollama;
 pub mod openai;
 mod path;
 mod refusal;
@@ -50,7 +51,6 @@ mod service;
 mod support;
 mod translate;
 pub mod vertex;
-#[cfg(feature = "bedrock")]
 mod whole;
 
 pub use body::Body;

@@ -1,10 +1,133 @@
 //! Which members of a request a provider has no counterpart of, as a table.
 
-use super::Notes;
+use bytes::Bytes;
+use http::{HeaderValue, Uri, header};
+use serde_json::value::RawValue;
+
+use super::{Notes, notes::unsupported};
 use crate::{
-    error::Error,
-    wire::chat::{Content, Request, Role},
+    body::Full,
+    error::{Error, Kind},
+    wire::chat::{AllowedMode, Content, Message, Request, Role, Tool, ToolCall, ToolChoice},
 };
+
+/// A request with a JSON body.
+pub(super) fn post(uri: Uri, body: Bytes) -> http::Request<Full> {
+    let mut request = http::Request::new(Full::new(body));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::USER_AGENT, super::AGENT),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    request
+}
+
+/// Reads a body as types.
+pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, Error> {
+    Request::parse(body).map_err(|error| {
+        Error::new(Kind::Format, "The request is not of the expected shape.")
+            .with_code("invalid_type")
+            .with_source(error)
+    })
+}
+
+/// What must be called, among the tools that are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Must {
+    Nothing,
+    Any,
+    /// No call is allowed.
+    Never,
+}
+
+/// The tools that a choice leaves, for providers without a choice by name: naming one is allowing
+/// only that one. A choice that leaves none is refused if one must be called.
+pub(super) fn chosen<'a, 'r>(
+    request: &'r Request<'a>,
+    notes: &mut Notes,
+) -> Result<(Vec<&'r Tool<'a>>, Must), Error> {
+    let declared = request.tools.as_deref().unwrap_or_default();
+    let (names, must) = match &request.tool_choice {
+        None | Some(ToolChoice::Auto) => (None, Must::Nothing),
+        Some(ToolChoice::None) => (None, Must::Never),
+        Some(ToolChoice::Required) => (None, Must::Any),
+        Some(ToolChoice::Named(name)) => (Some(std::slice::from_ref(name)), Must::Any),
+        Some(ToolChoice::Allowed(AllowedMode::Auto, names)) => (Some(&names[..]), Must::Nothing),
+        Some(ToolChoice::Allowed(AllowedMode::Required, names)) => (Some(&names[..]), Must::Any),
+    };
+    let mut left = Vec::with_capacity(declared.len());
+    for tool in declared {
+        let name = tool.name().ok_or_else(|| unsupported("tools"))?;
+        if names.is_none_or(|names| names.iter().any(|allowed| &**allowed == name)) {
+            left.push(tool);
+        }
+    }
+    if left.is_empty() && must == Must::Any {
+        notes.unsupported("tool_choice")?;
+        return Ok((left, Must::Nothing));
+    }
+    Ok((left, must))
+}
+
+/// The schema of a tool's arguments, where one must be said: one that takes free text is one with
+/// a single string.
+pub(super) fn arguments_schema<'a>(tool: &Tool<'a>) -> &'a str {
+    match &tool.function {
+        Some(function) => function
+            .parameters
+            .map_or(r#"{"type":"object","properties":{}}"#, |raw| raw.get()),
+        None => {
+            r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#
+        }
+    }
+}
+
+/// What a tool is for; an empty text says nothing.
+pub(super) fn described<'r>(tool: &'r Tool<'_>) -> Option<&'r str> {
+    let function = tool.function.as_ref().map(|it| &it.description);
+    function
+        .or(tool.custom.as_ref().map(|it| &it.description))
+        .and_then(|text| text.as_deref())
+        .filter(|text| !text.is_empty())
+}
+
+/// The arguments of a call as a JSON object.
+///
+/// # Errors
+/// They are not the text of one; the path says where.
+pub(super) fn arguments(call: &ToolCall<'_>, at: usize, n: usize) -> Result<Box<RawValue>, Error> {
+    let input = RawValue::from_string(call.arguments().into_owned()).ok();
+    input
+        .filter(|input| input.get().starts_with('{'))
+        .ok_or_else(|| {
+            let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
+            let message = format!("`{param}` must be the text of a JSON object");
+            Error::new(Kind::Format, message).with_param(param)
+        })
+}
+
+/// What only OpenAI's own models have in a message of the assistant.
+///
+/// # Errors
+/// It is there; the path says where.
+pub(super) fn plain(message: &Message<'_>, at: usize) -> Result<(), Error> {
+    match message {
+        Message {
+            role: Role::Function,
+            ..
+        } => Err(unsupported(format!("messages[{at}].role"))),
+        Message {
+            function_call: Some(_),
+            ..
+        } => Err(unsupported(format!("messages[{at}].function_call"))),
+        Message { audio: Some(_), .. } => Err(unsupported(format!("messages[{at}].audio"))),
+        _ => Ok(()),
+    }
+}
 
 /// What an answer is without a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +169,7 @@ pub(super) fn settle(
         notes.without("messages[].name")?;
     }
     // Reasoning goes back as the entries that its provider signed; text alone has no place.
-    let unsigned = |message: &crate::wire::chat::Message<'_>| {
+    let unsigned = |message: &Message<'_>| {
         message.role == Role::Assistant
             && message
                 .reasoning_content

@@ -58,6 +58,10 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
             (StatusCode::NOT_FOUND, Some("model_not_found"))
         }
         "validationexception" => (StatusCode::BAD_REQUEST, None),
+        // A proxy may have eaten the code.
+        "" if status == StatusCode::BAD_REQUEST && has("input is too long") => {
+            (status, Some("context_length_exceeded"))
+        }
         "servicequotaexceededexception" => {
             (StatusCode::TOO_MANY_REQUESTS, Some("insufficient_quota"))
         }

@@ -1,0 +1,369 @@
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    error::Error,
+    provider::{
+        Notes,
+        anthropic::model::budget,
+        notes::unsupported,
+        support::{
+            Must, Without, arguments, arguments_schema, chosen, described, parse, plain, settle,
+        },
+    },
+    wire::chat::{Content, Message, Raw, Request, Role, Stop, text_of},
+};
+
+/// What the API has no counterpart of.
+const UNSUPPORTED: &[(&str, Without)] = &[
+    ("n", Without::Other),
+    ("logit_bias", Without::Other),
+    ("logprobs", Without::Other),
+    ("modalities", Without::Other),
+    ("audio", Without::Other),
+    ("web_search_options", Without::Other),
+    ("functions", Without::Other),
+    ("moderation", Without::Other),
+    ("parallel_tool_calls", Without::Same),
+    ("prediction", Without::Same),
+    ("verbosity", Without::Same),
+    ("store", Without::Same),
+    ("metadata", Without::Same),
+    ("service_tier", Without::Same),
+    ("user", Without::Same),
+    ("safety_identifier", Without::Same),
+    ("prompt_cache_key", Without::Same),
+    ("prompt_cache_retention", Without::Same),
+    ("prompt_cache_options", Without::Same),
+    ("cache_control", Without::Same),
+];
+
+/// Members of the API that a client may send under their own names.
+const TAKEN: &[&str] = &[
+    "top_k",
+    "documents",
+    "citation_options",
+    "safety_mode",
+    "priority",
+    "reasoning_content",
+];
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    stream: bool,
+    messages: Vec<Turn<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict_tools: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    k: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop_sequences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    documents: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    citation_options: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_mode: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Raw<'a>>,
+}
+
+#[derive(Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Said<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_plan: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: Image<'a> },
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Called<'a>,
+}
+
+#[derive(Serialize)]
+struct Called<'a> {
+    name: &'a str,
+    arguments: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    parameters: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<Raw<'a>>,
+}
+
+#[derive(Serialize)]
+struct Thinking {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_budget: Option<u64>,
+}
+
+pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
+    let request = parse(body)?;
+    settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    if request.logprobs != Some(true) && request.top_logprobs.is_some_and(|n| n.0 > 0) {
+        notes.without("top_logprobs")?;
+    }
+    let (left, must) = chosen(&request, notes)?;
+    let strict = |tool: &&crate::wire::chat::Tool<'_>| {
+        tool.function.as_ref().and_then(|it| it.strict) == Some(true)
+    };
+    let tools = left.iter().map(|tool| Tool {
+        kind: "function",
+        function: Function {
+            name: tool.name().unwrap_or_default(),
+            description: described(tool),
+            parameters: RawValue::from_string(arguments_schema(tool).to_owned())
+                .expect("what came as JSON is JSON"),
+        },
+    });
+    let whole = Body {
+        model,
+        stream: request.stream == Some(true),
+        messages: messages(&request, notes)?,
+        tools: tools.collect(),
+        tool_choice: match must {
+            _ if left.is_empty() => None,
+            Must::Nothing => None,
+            Must::Any => Some("REQUIRED"),
+            Must::Never => Some("NONE"),
+        },
+        strict_tools: left.iter().any(strict).then_some(true),
+        response_format: format(&request, notes)?,
+        max_tokens: request.max_output(),
+        temperature: request.temperature,
+        p: ranged(request.top_p, 0.01, 0.99, "top_p", notes),
+        k: request.extra("top_k"),
+        frequency_penalty: ranged(
+            request.frequency_penalty,
+            0.0,
+            1.0,
+            "frequency_penalty",
+            notes,
+        ),
+        presence_penalty: ranged(
+            request.presence_penalty,
+            0.0,
+            1.0,
+            "presence_penalty",
+            notes,
+        ),
+        seed: request.seed.map(|seed| seed.0),
+        stop_sequences: match &request.stop {
+            Some(Stop(texts)) => texts.iter().map(|text| &**text).collect(),
+            None => Vec::new(),
+        },
+        thinking: thinking(&request),
+        documents: request.extra("documents"),
+        citation_options: request.extra("citation_options"),
+        safety_mode: request.extra("safety_mode"),
+        priority: request.extra("priority"),
+    };
+    let text = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
+    Ok(text.into())
+}
+
+fn ranged(
+    value: Option<f64>,
+    least: f64,
+    most: f64,
+    name: &'static str,
+    notes: &mut Notes,
+) -> Option<f64> {
+    let value = value?;
+    let cut = value.clamp(least, most);
+    if cut != value {
+        notes.changed(name);
+    }
+    Some(cut)
+}
+
+/// Efforts as budgets, which have no vendor's definition.
+fn thinking(request: &Request<'_>) -> Option<Thinking> {
+    let effort = request.reasoning_effort.as_deref()?;
+    Some(if effort == "none" {
+        Thinking {
+            kind: "disabled",
+            token_budget: None,
+        }
+    } else {
+        Thinking {
+            kind: "enabled",
+            token_budget: Some(budget(effort)),
+        }
+    })
+}
+
+fn format<'a>(request: &Request<'a>, notes: &mut Notes) -> Result<Option<Format<'a>>, Error> {
+    let Some(format) = &request.response_format else {
+        return Ok(None);
+    };
+    let json_schema = match (&*format.kind, &format.json_schema) {
+        ("text", _) => return Ok(None),
+        ("json_object", _) => None,
+        ("json_schema", Some(schema)) => schema.schema,
+        _ => return notes.unsupported("response_format").map(|()| None),
+    };
+    Ok(Some(Format {
+        kind: "json_object",
+        json_schema,
+    }))
+}
+
+fn messages<'a>(request: &'a Request<'_>, notes: &mut Notes) -> Result<Vec<Turn<'a>>, Error> {
+    let mut turns = Vec::with_capacity(request.messages.len());
+    for (at, message) in request.messages.iter().enumerate() {
+        plain(message, at)?;
+        turns.push(turn(message, at, notes)?);
+    }
+    Ok(turns)
+}
+
+fn turn<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Turn<'a>, Error> {
+    let mut turn = Turn {
+        role: "user",
+        content: None,
+        tool_calls: Vec::new(),
+        tool_plan: None,
+        tool_call_id: None,
+    };
+    match message.role {
+        Role::Developer | Role::System => {
+            turn.role = "system";
+            turn.content = Some(Said::Text(text_of(&message.content)));
+        }
+        Role::Tool => {
+            turn.role = "tool";
+            turn.content = Some(Said::Text(text_of(&message.content)));
+            turn.tool_call_id = message.tool_call_id.as_deref();
+        }
+        Role::Assistant => {
+            turn.role = "assistant";
+            let text = match &message.refusal {
+                Some(refusal) if message.content.is_none() => Cow::Borrowed(&**refusal),
+                _ => text_of(&message.content),
+            };
+            for (n, call) in message.calls().iter().enumerate() {
+                arguments(call, at, n)?;
+                turn.tool_calls.push(Call {
+                    id: &call.id,
+                    kind: "function",
+                    function: Called {
+                        name: call.name(),
+                        arguments: call.arguments(),
+                    },
+                });
+            }
+            let reasoning = message
+                .reasoning_content
+                .as_deref()
+                .filter(|it| !it.is_empty());
+            if turn.tool_calls.is_empty() {
+                if reasoning.is_some() {
+                    notes.without("messages[].reasoning_content")?;
+                }
+            } else {
+                turn.tool_plan = reasoning;
+            }
+            let said = !text.is_empty() || turn.tool_calls.is_empty();
+            turn.content = said.then_some(Said::Text(text));
+        }
+        Role::User | Role::Function => turn.content = Some(said(&message.content, at)?),
+    }
+    Ok(turn)
+}
+
+fn said<'a>(content: &'a Option<Content<'_>>, at: usize) -> Result<Said<'a>, Error> {
+    let Some(Content::Parts(parts)) = content else {
+        return Ok(Said::Text(text_of(content)));
+    };
+    let mut all = Vec::with_capacity(parts.len());
+    for (n, part) in parts.iter().enumerate() {
+        all.push(if let Some(text) = part.text.as_deref() {
+            Part::Text { text }
+        } else if let Some(image) = &part.image_url {
+            Part::ImageUrl {
+                image_url: Image {
+                    url: &image.url,
+                    detail: image.detail.as_deref(),
+                },
+            }
+        } else {
+            return Err(unsupported(format!("messages[{at}].content[{n}]")));
+        });
+    }
+    Ok(Said::Parts(all))
+}

@@ -1,0 +1,152 @@
+use serde::{Deserialize, Deserializer};
+
+use super::error;
+use crate::{
+    error::Error,
+    provider::{
+        Answer, Asked, nonsense,
+        whole::{Call, Whole},
+    },
+    wire::{Usage, chat::Text},
+};
+
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    message: Message<'a>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    usage: Option<Counts>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Option<Vec<Block<'a>>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+    #[serde(borrow, default)]
+    tool_plan: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Block<'a> {
+    #[serde(borrow, default)]
+    pub(super) text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) thinking: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ToolCall<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) function: Function<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Function<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow)]
+    pub(super) arguments: Text<'a>,
+}
+
+/// What is charged, and what was counted with the API's own template. Numbers may be floats.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Counts {
+    billed_units: Option<Tokens>,
+    tokens: Option<Tokens>,
+    #[serde(deserialize_with = "whole_number")]
+    cached_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Tokens {
+    #[serde(deserialize_with = "whole_number")]
+    input_tokens: u64,
+    #[serde(deserialize_with = "whole_number")]
+    output_tokens: u64,
+}
+
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?.unwrap_or(0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast saturates, and a negative count is none"
+    )]
+    Ok(number.round() as u64)
+}
+
+impl Counts {
+    pub(super) fn usage(&self) -> Usage {
+        let counted = self.billed_units.or(self.tokens).unwrap_or_default();
+        let mut usage = Usage::new(counted.input_tokens, counted.output_tokens);
+        usage.cached_input = self.cached_tokens.min(counted.input_tokens);
+        usage
+    }
+}
+
+/// The reason in the API's words; `None` is a failure. An unknown one is an ordinary end.
+pub(super) fn finish_reason(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "ERROR" | "TIMEOUT" => return None,
+        "MAX_TOKENS" => "length",
+        "TOOL_CALL" => "tool_calls",
+        "ERROR_TOXIC" => "content_filter",
+        _ => "stop",
+    })
+}
+
+pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
+    let reply: Reply<'_> = serde_json::from_slice(body)
+        .map_err(|error| nonsense("it is not a message").with_source(error))?;
+    let reason = reply.finish_reason.as_deref().unwrap_or("COMPLETE");
+    let finish_reason = finish_reason(reason).ok_or_else(|| error::failed(reason, body))?;
+    let (mut content, mut reasoning) = (String::new(), String::new());
+    reasoning.push_str(reply.message.tool_plan.as_deref().unwrap_or_default());
+    for block in reply.message.content.iter().flatten() {
+        content.push_str(block.text.as_deref().unwrap_or_default());
+        reasoning.push_str(block.thinking.as_deref().unwrap_or_default());
+    }
+    let id = if reply.id.is_empty() {
+        asked.id()
+    } else {
+        &reply.id
+    };
+    let calls = reply.message.tool_calls.iter().flatten();
+    let whole = Whole {
+        id: id.into(),
+        created: asked.created,
+        model: (&*asked.model).into(),
+        content: content.into(),
+        reasoning: reasoning.into(),
+        tool_calls: calls
+            .map(|call| Call {
+                id: call.id.as_str().into(),
+                name: call.function.name.as_str().into(),
+                arguments: filled(&call.function.arguments).into(),
+            })
+            .collect(),
+        finish_reason,
+        usage: reply.usage.map(|counts| counts.usage()),
+        ..Whole::default()
+    };
+    Ok(whole.answer())
+}
+
+/// A call without arguments has none to say; the API's is an empty object.
+fn filled(arguments: &str) -> &str {
+    match arguments.trim() {
+        "" => "{}",
+        text => text,
+    }
+}

@@ -1,0 +1,208 @@
+use bytes::BytesMut;
+use serde::Deserialize;
+
+use super::{
+    error,
+    response::{Block, Counts, ToolCall, finish_reason},
+};
+use crate::{
+    error::Error,
+    provider::{Asked, Framing, TranslateStream, chunk::Chunks, future::cut, nonsense},
+    wire::{Usage, chat::Text},
+};
+
+/// The state of a stream of chat events.
+#[derive(Debug)]
+pub struct Stream {
+    asked: Asked,
+    chunks: Option<Chunks>,
+    /// How many tool calls have begun.
+    calls: usize,
+    /// Whether the last one has no arguments yet.
+    bare: bool,
+    counts: Option<Counts>,
+    over: bool,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    message: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    usage: Option<Counts>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default, deserialize_with = "one")]
+    content: Option<Block<'a>>,
+    #[serde(borrow, default, deserialize_with = "one")]
+    tool_calls: Option<ToolCall<'a>>,
+    #[serde(borrow, default)]
+    tool_plan: Option<Text<'a>>,
+}
+
+/// One object where whole answers have an array; the first event has an empty array there.
+fn one<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let raw: &serde_json::value::RawValue = Deserialize::deserialize(deserializer)?;
+    if !raw.get().starts_with('{') {
+        return Ok(None);
+    }
+    serde_json::from_str(raw.get())
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+impl Stream {
+    pub(super) fn new(asked: &Asked) -> Self {
+        Self {
+            asked: asked.clone(),
+            chunks: None,
+            calls: 0,
+            bare: false,
+            counts: None,
+            over: false,
+        }
+    }
+
+    /// The writer; what comes first says who speaks.
+    fn chunks(&mut self, id: Option<&str>, out: &mut BytesMut) -> &Chunks {
+        let asked = &self.asked;
+        self.chunks.get_or_insert_with(|| {
+            let id = id.filter(|id| !id.is_empty()).unwrap_or(asked.id());
+            let chunks = Chunks::named(id, asked.created, &asked.model);
+            chunks.role(out);
+            chunks
+        })
+    }
+
+    fn close_call(&mut self, out: &mut BytesMut) {
+        if std::mem::take(&mut self.bare) {
+            let index = self.calls.saturating_sub(1);
+            self.chunks(None, out).arguments(index, "{}", out);
+        }
+    }
+
+    fn say(&mut self, message: &Message<'_>, out: &mut BytesMut) {
+        let pieces = message.content.as_ref();
+        let text = pieces.and_then(|it| it.text.as_deref()).unwrap_or_default();
+        if !text.is_empty() {
+            self.chunks(None, out).content(text, out);
+        }
+        let thought = pieces.and_then(|it| it.thinking.as_deref());
+        for piece in [thought, message.tool_plan.as_deref()]
+            .into_iter()
+            .flatten()
+        {
+            if !piece.is_empty() {
+                self.chunks(None, out).reasoning(piece, out);
+            }
+        }
+    }
+
+    fn end(&mut self, delta: &Delta<'_>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+        let reason = delta.finish_reason.as_deref().unwrap_or("COMPLETE");
+        self.counts = delta.usage.or(self.counts);
+        let reason = finish_reason(reason).ok_or_else(|| error::failed(reason, data))?;
+        self.close_call(out);
+        self.over = true;
+        let usage = self.usage();
+        let chunks = self.chunks(None, out);
+        chunks.finish(reason, out);
+        if let Some(usage) = usage {
+            chunks.usage(&usage, out);
+        }
+        Chunks::done(out);
+        Ok(())
+    }
+}
+
+impl TranslateStream for Stream {
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn event(&mut self, _: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+        let data = data.trim_ascii();
+        // Some decoders hand on events that have only a name; `[DONE]` follows the end.
+        if self.over || data.is_empty() || data.starts_with(b"[DONE]") {
+            return Ok(());
+        }
+        let event: Event<'_> = serde_json::from_slice(data)
+            .map_err(|error| nonsense("an event of its stream is not JSON").with_source(error))?;
+        let message = event
+            .delta
+            .as_ref()
+            .and_then(|delta| delta.message.as_ref());
+        match (&*event.kind, message) {
+            ("message-start", _) => drop(self.chunks(event.id.as_deref(), out)),
+            ("content-start" | "content-delta" | "tool-plan-delta", Some(message)) => {
+                self.say(message, out);
+            }
+            ("tool-call-start", Some(message)) => {
+                self.close_call(out);
+                let Some(call) = &message.tool_calls else {
+                    return Ok(());
+                };
+                let index = self.calls;
+                self.calls += 1;
+                let chunks = self.chunks(None, out);
+                chunks.call(index, &call.id, &call.function.name, out);
+                self.arguments(&call.function.arguments, true, out);
+            }
+            ("tool-call-delta", Some(message)) => {
+                if let Some(call) = message.tool_calls.as_ref().filter(|_| self.calls > 0) {
+                    let bare = self.bare;
+                    self.arguments(&call.function.arguments, bare, out);
+                }
+            }
+            ("tool-call-end", _) => self.close_call(out),
+            ("message-end", _) => {
+                let none = Delta {
+                    message: None,
+                    finish_reason: None,
+                    usage: None,
+                };
+                self.end(event.delta.as_ref().unwrap_or(&none), data, out)?;
+            }
+            // A refusal in the middle has the shape of one at the start.
+            ("", None) => return Err(error::failed("ERROR", data)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut BytesMut) -> Result<(), Error> {
+        if self.over { Ok(()) } else { Err(cut()) }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.counts.as_ref().map(Counts::usage)
+    }
+}
+
+impl Stream {
+    fn arguments(&mut self, text: &str, bare: bool, out: &mut BytesMut) {
+        self.bare = bare && text.is_empty();
+        if !text.is_empty() {
+            let index = self.calls.saturating_sub(1);
+            self.chunks(None, out).arguments(index, text, out);
+        }
+    }
+}

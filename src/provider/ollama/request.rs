@@ -1,0 +1,289 @@
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    error::Error,
+    provider::{
+        Notes,
+        notes::unsupported,
+        support::{
+            Must, Without, arguments, arguments_schema, chosen, described, parse, plain, settle,
+        },
+    },
+    wire::chat::{Message, Raw, Request, Role, Stop, text_of},
+};
+
+/// What the API has no counterpart of.
+const UNSUPPORTED: &[(&str, Without)] = &[
+    ("n", Without::Other),
+    ("logit_bias", Without::Other),
+    ("logprobs", Without::Other),
+    ("modalities", Without::Other),
+    ("audio", Without::Other),
+    ("web_search_options", Without::Other),
+    ("functions", Without::Other),
+    ("moderation", Without::Other),
+    ("parallel_tool_calls", Without::Same),
+    ("prediction", Without::Same),
+    ("verbosity", Without::Same),
+    ("store", Without::Same),
+    ("metadata", Without::Same),
+    ("service_tier", Without::Same),
+    ("user", Without::Same),
+    ("safety_identifier", Without::Same),
+    ("prompt_cache_key", Without::Same),
+    ("prompt_cache_retention", Without::Same),
+    ("prompt_cache_options", Without::Same),
+    ("cache_control", Without::Same),
+];
+
+/// Members of the API, and of its options, that a client may send under their own names.
+const TAKEN: &[&str] = &[
+    "keep_alive",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "num_ctx",
+    "reasoning_content",
+];
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    /// Always said: the server's default is a stream.
+    stream: bool,
+    messages: Vec<Turn<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
+    options: Options<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    think: Option<Think>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<Raw<'a>>,
+}
+
+#[derive(Serialize)]
+struct Options<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_predict: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_penalty: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_ctx: Option<Raw<'a>>,
+}
+
+#[derive(Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    content: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    function: Called<'a>,
+}
+
+#[derive(Serialize)]
+struct Called<'a> {
+    name: &'a str,
+    arguments: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    parameters: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format<'a> {
+    Json(&'static str),
+    Schema(Raw<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Think {
+    Whether(bool),
+    Level(&'static str),
+}
+
+pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
+    let request = parse(body)?;
+    settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    let (left, must) = chosen(&request, notes)?;
+    if must == Must::Any {
+        notes.unsupported("tool_choice")?;
+    }
+    let tools = left.iter().filter(|_| must != Must::Never);
+    let tools = tools.map(|tool| Tool {
+        kind: "function",
+        function: Function {
+            name: tool.name().unwrap_or_default(),
+            description: described(tool),
+            parameters: RawValue::from_string(arguments_schema(tool).to_owned())
+                .expect("what came as JSON is JSON"),
+        },
+    });
+    let whole = Body {
+        model,
+        stream: request.stream == Some(true),
+        messages: messages(&request)?,
+        tools: tools.collect(),
+        format: format(&request, notes)?,
+        options: Options {
+            temperature: request.temperature,
+            top_p: request.top_p,
+            seed: request.seed.map(|seed| seed.0),
+            num_predict: request.max_output(),
+            stop: match &request.stop {
+                Some(Stop(texts)) => texts.iter().map(|text| &**text).collect(),
+                None => Vec::new(),
+            },
+            presence_penalty: request.presence_penalty,
+            frequency_penalty: request.frequency_penalty,
+            top_k: request.extra("top_k"),
+            min_p: request.extra("min_p"),
+            repeat_penalty: request.extra("repeat_penalty"),
+            num_ctx: request.extra("num_ctx"),
+        },
+        think: think(&request, model, notes),
+        keep_alive: request.extra("keep_alive"),
+    };
+    let text = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
+    Ok(text.into())
+}
+
+/// Most models think or do not; OpenAI's open ones know three levels.
+fn think(request: &Request<'_>, model: &str, notes: &mut Notes) -> Option<Think> {
+    let effort = request.reasoning_effort.as_deref()?;
+    let level = match effort {
+        "minimal" | "low" => "low",
+        "medium" => "medium",
+        _ => "high",
+    };
+    let leveled = model.contains("gpt-oss");
+    if effort == "none" && !leveled {
+        return Some(Think::Whether(false));
+    }
+    if !leveled || level != effort {
+        notes.changed("reasoning_effort");
+    }
+    Some(if leveled {
+        Think::Level(if effort == "none" { "low" } else { level })
+    } else {
+        Think::Whether(true)
+    })
+}
+
+fn format<'a>(request: &Request<'a>, notes: &mut Notes) -> Result<Option<Format<'a>>, Error> {
+    let Some(format) = &request.response_format else {
+        return Ok(None);
+    };
+    match (&*format.kind, &format.json_schema) {
+        ("text", _) => Ok(None),
+        ("json_object", _) => Ok(Some(Format::Json("json"))),
+        ("json_schema", Some(schema)) => Ok(Some(
+            schema.schema.map_or(Format::Json("json"), Format::Schema),
+        )),
+        _ => notes.unsupported("response_format").map(|()| None),
+    }
+}
+
+fn messages<'a>(request: &'a Request<'_>) -> Result<Vec<Turn<'a>>, Error> {
+    let mut turns = Vec::with_capacity(request.messages.len());
+    // A result names its function there, and its call here.
+    let mut called: Vec<(&str, &str)> = Vec::new();
+    for (at, message) in request.messages.iter().enumerate() {
+        plain(message, at)?;
+        let mut turn = Turn {
+            role: match message.role {
+                Role::Developer | Role::System => "system",
+                Role::User | Role::Function => "user",
+                Role::Assistant => "assistant",
+                Role::Tool => "tool",
+            },
+            content: text_of(&message.content),
+            images: images(message, at)?,
+            tool_calls: Vec::new(),
+            thinking: message.reasoning_content.as_deref(),
+            tool_name: None,
+            tool_call_id: message.tool_call_id.as_deref(),
+        };
+        if let (Some(refusal), None) = (&message.refusal, &message.content) {
+            turn.content = Cow::Borrowed(refusal);
+        }
+        if let Some(id) = turn.tool_call_id {
+            let found = called.iter().rev().find(|(of, _)| *of == id);
+            turn.tool_name = found.map(|(_, name)| *name);
+        }
+        for (n, call) in message.calls().iter().enumerate() {
+            called.push((&call.id, call.name()));
+            turn.tool_calls.push(Call {
+                id: &call.id,
+                function: Called {
+                    name: call.name(),
+                    arguments: arguments(call, at, n)?,
+                },
+            });
+        }
+        turns.push(turn);
+    }
+    Ok(turns)
+}
+
+fn images<'a>(message: &'a Message<'_>, at: usize) -> Result<Vec<&'a str>, Error> {
+    let mut images = Vec::new();
+    let parts = message.content.as_ref().map_or(&[][..], |it| it.parts());
+    for (n, part) in parts.iter().enumerate() {
+        if part.text.is_some() || part.refusal.is_some() {
+            continue;
+        }
+        let data = part.image_url.as_ref().and_then(|image| image.data());
+        let (_, data) = data.ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?;
+        images.push(data);
+    }
+    Ok(images)
+}

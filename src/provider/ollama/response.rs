@@ -1,0 +1,134 @@
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    error::Error,
+    provider::{
+        Answer, Asked, nonsense, openai,
+        whole::{Call, Whole},
+    },
+    wire::{Usage, chat::Text},
+};
+
+/// A whole answer, and each line of a stream.
+#[derive(Deserialize)]
+pub(super) struct Line<'a> {
+    #[serde(borrow, default)]
+    pub(super) message: Option<Message<'a>>,
+    #[serde(default)]
+    pub(super) done: bool,
+    #[serde(borrow, default)]
+    pub(super) done_reason: Option<Text<'a>>,
+    #[serde(default)]
+    prompt_eval_count: Option<u64>,
+    #[serde(default)]
+    eval_count: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) error: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) thinking: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ToolCall<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) function: Function<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) arguments: Option<&'a RawValue>,
+}
+
+impl ToolCall<'_> {
+    /// Its id, or one that no other call of this answer and no other answer has.
+    pub(super) fn id(&self, asked: &Asked, nth: usize) -> String {
+        match self.id.as_deref() {
+            Some(id) if !id.is_empty() => id.to_owned(),
+            _ => {
+                let answer = asked.id();
+                let answer = answer.strip_prefix("chatcmpl-").unwrap_or(answer);
+                format!("call_{answer}_{nth}")
+            }
+        }
+    }
+}
+
+impl Function<'_> {
+    pub(super) fn text(&self) -> &str {
+        match self.arguments.map(RawValue::get) {
+            None | Some("null") => "{}",
+            Some(text) => text,
+        }
+    }
+}
+
+impl Line<'_> {
+    /// Either count may be missing, when it is none.
+    pub(super) fn usage(&self) -> Usage {
+        let [input, output] = [self.prompt_eval_count, self.eval_count];
+        Usage::new(input.unwrap_or(0), output.unwrap_or(0))
+    }
+}
+
+/// The reason in the API's words; calls end an answer as any other.
+pub(super) fn finish_reason(reason: Option<&str>, calls: usize) -> &'static str {
+    match reason {
+        Some("length") => "length",
+        _ if calls > 0 => "tool_calls",
+        _ => "stop",
+    }
+}
+
+/// A line that cannot be read, or that is an error.
+pub(super) fn read(data: &[u8]) -> Result<Line<'_>, Error> {
+    let line: Line<'_> = serde_json::from_slice(data)
+        .map_err(|error| nonsense("it is not a message").with_source(error))?;
+    if line.error.is_some() {
+        let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+        return Err(openai::read_error(status, &http::HeaderMap::new(), data));
+    }
+    Ok(line)
+}
+
+pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
+    let line = read(body)?;
+    let Some(message) = &line.message else {
+        return Err(nonsense("it has no message"));
+    };
+    let calls = message.tool_calls.as_deref().unwrap_or_default();
+    let whole = Whole {
+        id: asked.id().into(),
+        created: asked.created,
+        model: (&*asked.model).into(),
+        content: message.content.as_deref().unwrap_or_default().into(),
+        reasoning: message.thinking.as_deref().unwrap_or_default().into(),
+        tool_calls: calls
+            .iter()
+            .enumerate()
+            .map(|(nth, call)| Call {
+                id: call.id(asked, nth).into(),
+                name: call.function.name.as_str().into(),
+                arguments: call.function.text().into(),
+            })
+            .collect(),
+        finish_reason: finish_reason(line.done_reason.as_deref(), calls.len()),
+        usage: Some(line.usage()),
+        ..Whole::default()
+    };
+    Ok(whole.answer())
+}
