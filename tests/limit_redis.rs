@@ -20,7 +20,7 @@ use server::Server;
 use tower_completions::limit::{
     Ask, Decision, Demand, Hold as _, Key, Limits, Rate, Refusal, Report, Retry, Store as _, Unit,
     Weights, Zone,
-    redis::{Outage, Redis, RedisBuilder, RedisHold},
+    redis::{Leased, LeasedHold, Outage, Redis, RedisBuilder, RedisHold},
 };
 
 /// A store that does not mind a slow machine.
@@ -599,6 +599,32 @@ async fn three_gateways_are_one_to_their_clients() {
 }
 
 #[tokio::test]
+async fn gateways_may_lease() {
+    let server = Server::start();
+    let config = gateway(
+        &server.url(),
+        "requests_per_minute = 60\nmax_concurrent = 4\n",
+    );
+    let config = config.replacen(
+        "[limits]\n",
+        "[limits]\nmode = \"leased\"\noutage = \"closed\"\nnodes = 2\n",
+        1,
+    );
+    let gateways = [(); 2].map(|()| support::Gateway::start(&config));
+    for at in 0..20 {
+        let answer = gateways[at % 2].post("sk-demo", HELLO).await;
+        assert_eq!(answer.status, 200, "{}", gateways[at % 2].log());
+    }
+    server.kill();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = gateways[0].post("sk-demo", HELLO).await;
+        refused += u64::from(answer.status == 503);
+    }
+    assert!(refused > 10, "a slice of three, and then closed");
+}
+
+#[tokio::test]
 async fn a_gateway_outlives_its_redis() {
     let server = Server::start();
     let config = gateway(&server.url(), "requests_per_minute = 60\n");
@@ -611,4 +637,159 @@ async fn a_gateway_outlives_its_redis() {
     let log = gateway.log();
     assert!(log.contains("Redis does not decide"), "{log}");
     assert_eq!(log.matches("Redis does not decide").count(), 1, "{log}");
+}
+
+/// How often the server has run a script.
+fn scripts_run(server: &Server) -> u64 {
+    let stats = server.command("INFO commandstats").expect("an answer");
+    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
+    let digits = calls.and_then(|rest| rest.split(',').next());
+    digits.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+async fn take_leased(store: &Leased, ask: Ask) -> Result<(LeasedHold, Report), Refusal> {
+    match store.take(ask).await.expect("Redis answers") {
+        Decision::Admitted(hold, report) => Ok((hold, report)),
+        Decision::Refused(refusal) => Err(refusal),
+    }
+}
+
+#[tokio::test]
+async fn a_lease_decides_without_asking() {
+    let server = Server::start();
+    let store = Leased::new(patient(&server.url()).build());
+    let limits = Limits::new()
+        .requests(Rate::per_day(10_000))
+        .tokens(Rate::per_day(10_000_000))
+        .max_concurrent(100);
+    let weights = request().with(Unit::Tokens, 1000).with_slot();
+    let actual = request().with(Unit::Tokens, 700);
+    for _ in 0..5000 {
+        let ask = one("acme", &limits, weights);
+        let (hold, _) = take_leased(&store, ask).await.expect("there is plenty");
+        hold.settle(&actual);
+    }
+    // Slices of five hundred, the next one leased when half is gone.
+    let run = scripts_run(&server);
+    assert!(run <= 60, "{run} scripts for 5000 decisions");
+    store.flush().await;
+    let report = standing(store.redis(), "acme", &limits).await;
+    assert_eq!(report.requests.expect("a limit").remaining, 5000);
+    let left = report.tokens.expect("a limit").remaining;
+    assert!((6_500_000..=6_501_000).contains(&left), "{left}");
+    assert_eq!(report.concurrent.expect("slots").in_use, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leasing_nodes_share_exactly_what_there_is_when_nothing_flows_back() {
+    let server = Server::start();
+    let limits = Limits::new()
+        .requests(Rate::per_day(2000))
+        .max_concurrent(5);
+    let stores: Vec<Leased> = (0..3)
+        .map(|_| Leased::new(patient(&server.url()).build()))
+        .collect();
+    let (admitted, running) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut tasks = Vec::new();
+    for at in 0..12_usize {
+        let store = stores[at % 3].clone();
+        let limits = limits.clone();
+        let (admitted, running) = (Arc::clone(&admitted), Arc::clone(&running));
+        tasks.push(tokio::spawn(async move {
+            loop {
+                let ask = one("acme", &limits, request().with_slot());
+                match take_leased(&store, ask).await {
+                    Ok((hold, _)) => {
+                        assert!(running.fetch_add(1, Ordering::SeqCst) < 5);
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        tokio::task::yield_now().await;
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        hold.settle(&request());
+                    }
+                    Err(it) if it.retry == Retry::Release => {
+                        // Another node has all slots, used or not, until it gives some back.
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    Err(_) => break,
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    let admitted = admitted.load(Ordering::Relaxed);
+    // A slice is a hundred: a node may have been left with one when another was refused.
+    assert!(admitted <= 2000, "{admitted}");
+    assert!(admitted >= 2000 - 3 * 200, "{admitted}");
+    for store in &stores {
+        store.flush().await;
+    }
+    let report = standing(stores[0].redis(), "acme", &limits).await;
+    let left = report.requests.expect("a limit").remaining;
+    assert_eq!(left, 2000 - admitted, "what was not used is given back");
+    assert_eq!(report.concurrent.expect("slots").in_use, 0);
+}
+
+#[tokio::test]
+async fn leases_overshoot_by_no_more_than_is_said() {
+    let server = Server::start();
+    // Flows back fast enough that what was leased long ago is all there again.
+    let limits = Limits::new().requests(Rate::new(1000, Duration::from_secs(1)));
+    let stores: Vec<Leased> = (0..3)
+        .map(|_| Leased::new(patient(&server.url()).build()).slices(10))
+        .collect();
+    let take = async |store: &Leased| {
+        let taken = take_leased(store, one("acme", &limits, request())).await;
+        taken.map(|(hold, _)| hold.settle(&request())).is_ok()
+    };
+    for store in &stores {
+        assert!(take(store).await);
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let begin = Instant::now();
+    let mut admitted = 0.0;
+    for at in 0..20_000_usize {
+        if take(&stores[at % 3]).await {
+            admitted += 1.0;
+        }
+    }
+    let flow = 1000.0 * begin.elapsed().as_secs_f64();
+    let most = 1000.0 + flow + 3.0 * (2.0 * 100.0 + 1.0);
+    assert!(admitted <= most, "{admitted} > {most}");
+    assert!(admitted >= 1000.0, "{admitted}");
+}
+
+#[tokio::test]
+async fn a_lease_outlasts_redis_and_debt_is_paid_from_the_next() {
+    let server = Server::start();
+    let redis = hasty(&server.url()).budget(Duration::from_secs(2));
+    let store = Leased::new(redis.outage(Outage::Closed).build());
+    let limits = Limits::new().tokens(Rate::per_day(100_000));
+    let ask = |amount| one("acme", &limits, tokens(amount));
+    let (hold, _) = take_leased(&store, ask(1000)).await.expect("room");
+    // Nine thousand more than the slice that was leased.
+    hold.settle(&tokens(14_000));
+    let (hold, _) = take_leased(&store, ask(1)).await.expect("room");
+    hold.settle(&tokens(1));
+    store.flush().await;
+    let report = standing(store.redis(), "acme", &limits).await;
+    let left = report.tokens.expect("a limit").remaining;
+    assert!((85_990..=85_999).contains(&left), "{left}");
+    let (hold, _) = take_leased(&store, ask(1)).await.expect("room");
+    hold.settle(&tokens(1));
+    until("a whole slice is leased", async || {
+        let (hold, _) = take_leased(&store, ask(1)).await.expect("room");
+        hold.settle(&tokens(1));
+        let mut look = ask(0);
+        look.peek = true;
+        let report = take_leased(&store, look).await.expect("a look").1;
+        report.tokens.is_some() && store.leases() >= 3
+    })
+    .await;
+    server.kill();
+    let (hold, _) = take_leased(&store, ask(1000)).await.expect("leased before");
+    drop(hold);
+    let closed = store.take(ask(50_000)).await.expect_err("closed");
+    assert_eq!(closed.code(), Some("limits_unavailable"));
 }

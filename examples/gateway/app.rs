@@ -14,7 +14,7 @@ use tower_completions::{
     cost::{NotAnAmount, Price, PriceList, Prices, StoreError, Terms},
     limit::{
         Either, Limiter, Limits, Memory,
-        redis::{InvalidUrl, Redis},
+        redis::{InvalidUrl, Leased, Outage, Redis},
     },
     mock,
     models::Card,
@@ -38,7 +38,7 @@ use tower_completions::{
 };
 
 use crate::{
-    config::{Config, ModelName},
+    config::{Config, Counting, ModelName},
     ledger::Books,
     metrics, panics,
     routes::{Completions, Routes},
@@ -87,7 +87,7 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
             ));
         }
     }
-    if config.limits != "memory" && Redis::open(&config.limits).is_err() {
+    if config.limits.store != "memory" && Redis::open(&config.limits.store).is_err() {
         missing.push("limits.store: expected redis://HOST:PORT".to_owned());
     }
     if missing.is_empty() {
@@ -98,13 +98,26 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
 }
 
 /// Where limits are counted.
-pub type Counts = Either<Memory, Redis>;
+pub type Counts = Either<Memory, Either<Redis, Leased>>;
 
-fn counts(store: &str) -> Result<Counts, InvalidUrl> {
-    match store {
-        "memory" => Ok(Either::Left(Memory::new())),
-        url => Ok(Either::Right(Redis::open(url)?.build())),
+fn counts(config: &Counting) -> Result<Counts, InvalidUrl> {
+    if config.store == "memory" {
+        return Ok(Either::Left(Memory::new()));
     }
+    let outage = match config.outage.as_deref() {
+        Some("closed") => Outage::Closed,
+        Some("open") => Outage::Open,
+        _ => Outage::LocalShare,
+    };
+    let redis = Redis::open(&config.store)?
+        .outage(outage)
+        .nodes(config.nodes)
+        .build();
+    Ok(Either::Right(if config.leased {
+        Either::Right(Leased::new(redis))
+    } else {
+        Either::Left(redis)
+    }))
 }
 
 pub struct App {
@@ -191,8 +204,10 @@ impl App {
     /// here.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let flushed = self.ledger.flush().await;
-        if let Either::Right(redis) = &self.counts {
-            redis.flush().await;
+        match &self.counts {
+            Either::Left(_) => {}
+            Either::Right(Either::Left(redis)) => redis.flush().await,
+            Either::Right(Either::Right(leased)) => leased.flush().await,
         }
         flushed
     }

@@ -16,7 +16,7 @@ pub struct Config {
     pub model_name: ModelName,
     pub body: Body,
     pub ledger: String,
-    pub limits: String,
+    pub limits: Counting,
     pub prices: Prices,
     pub stream: Stream,
     pub routing: Routing,
@@ -212,7 +212,7 @@ impl Config {
             &["redb:", "postgres://", "postgresql://"],
             mistakes,
         );
-        let shared = store(root, "limits", &["redis://"], mistakes);
+        let shared = Counting::read(root, mistakes);
 
         let mut section = root.section("prices", mistakes);
         let prices = Prices {
@@ -562,6 +562,38 @@ fn small(number: Option<u64>) -> Option<u32> {
     number.and_then(|number| u32::try_from(number).ok())
 }
 
+/// Where limits are counted, and how when that is Redis.
+#[derive(Debug)]
+pub struct Counting {
+    pub store: String,
+    /// Each node takes slices and decides alone.
+    pub leased: bool,
+    pub outage: Option<String>,
+    pub nodes: u32,
+}
+
+impl Counting {
+    fn read(root: &mut Section, mistakes: &mut Mistakes) -> Self {
+        let mut section = root.section("limits", mistakes);
+        let store = place(&mut section, &["redis://"], mistakes);
+        let mode = one_of(&mut section, "mode", &["exact", "leased"], mistakes);
+        let outage = one_of(
+            &mut section,
+            "outage",
+            &["local", "closed", "open"],
+            mistakes,
+        );
+        let nodes = small(section.integer("nodes", 1..=10_000, mistakes)).unwrap_or(1);
+        section.finish(mistakes);
+        Self {
+            store,
+            leased: mode.as_deref() == Some("leased"),
+            outage,
+            nodes,
+        }
+    }
+}
+
 fn store(
     root: &mut Section,
     name: &'static str,
@@ -569,6 +601,12 @@ fn store(
     mistakes: &mut Mistakes,
 ) -> String {
     let mut section = root.section(name, mistakes);
+    let store = place(&mut section, prefixes, mistakes);
+    section.finish(mistakes);
+    store
+}
+
+fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) -> String {
     let store = section
         .string("store", mistakes)
         .unwrap_or_else(|| "memory".to_owned());
@@ -582,7 +620,6 @@ fn store(
             format!("expected memory or {}…, got {scheme:?}", prefixes[0]),
         );
     }
-    section.finish(mistakes);
     store
 }
 

@@ -3,6 +3,7 @@
 --
 -- ARGV[1] says what is wanted; the rest follows it. The time is the server's, in microseconds.
 --   take  deadline id ttl, then each demand    peek  deadline id ttl, then each demand
+--   lease deadline id ttl, then each demand: of each limit as much as there is, up to its cost
 --   settle, then each change                   renew  ttl, then key and id of each slot
 -- KEYS are two for each demand: the hash of its limits and the sorted set of its slots.
 -- A limit that flows back is kept as "b level at amount per tick", one by the day as
@@ -136,7 +137,8 @@ local function keep(key, field, state)
   end
 end
 
-if ARGV[1] == 'take' or ARGV[1] == 'peek' then
+local lease = ARGV[1] == 'lease'
+if ARGV[1] == 'take' or ARGV[1] == 'peek' or lease then
   local deadline = number()
   if deadline > 0 and now > deadline then return { 0, now } end
   local id, ttl = text(), number()
@@ -146,14 +148,25 @@ if ARGV[1] == 'take' or ARGV[1] == 'peek' then
   for demand = 1, #KEYS / 2 do
     local hash, set = KEYS[demand * 2 - 1], KEYS[demand * 2]
     local most = number()
+    local names = { id }
+    if lease then
+      names = {}
+      for name = 1, number() do names[name] = text() end
+    end
     if most >= 0 then
       local count = redis.call('ZCOUNT', set, '(' .. plain(math.floor(now / 1000)), '+inf')
-      if count >= most then refused = true end
-      slots[#slots + 1] = { set = set, at = #answer + 1 }
+      if lease then
+        while #names > math.max(0, most - count) do table.remove(names) end
+      elseif count >= most then
+        refused = true
+      end
+      slots[#slots + 1] = { set = set, at = #answer + 1, names = names }
       answer[#answer + 1] = count
     else
+      names = {}
       answer[#answer + 1] = -1
     end
+    if lease then answer[#answer + 1] = #names end
     local wants, named = {}, {}
     for limit = 1, number() do
       local field, kind = text(), text()
@@ -183,20 +196,24 @@ if ARGV[1] == 'take' or ARGV[1] == 'peek' then
       end
       local state = load(value, want)
       local wait = -1
-      if state.kind == 'b' then
+      if lease then
+        local level = state.level or state.used
+        want.cost = math.max(0, math.min(want.cost, want.most - level))
+        answer[#answer + 1] = want.cost
+      elseif state.kind == 'b' then
         local over = state.level + want.cost - want.most
         if over > 0 then wait = over end
       elseif want.cost > want.most - state.used or state.used > want.most then
         wait = state.fin * 1000000 - now
       end
       if wait >= 0 then refused = true end
-      changes[#changes + 1] = { key = hash, want = want, state = state, old = old, at = #answer + 1 }
-      answer[#answer + 1] = wait
+      if not lease then answer[#answer + 1] = wait end
+      changes[#changes + 1] = { key = hash, want = want, state = state, old = old, at = #answer }
       answer[#answer + 1] = 0
       answer[#answer + 1] = 0
     end
   end
-  local taken = ARGV[1] == 'take' and not refused
+  local taken = lease or (ARGV[1] == 'take' and not refused)
   if refused then answer[1] = 2 end
   for _, change in ipairs(changes) do
     local state, want = change.state, change.want
@@ -220,9 +237,11 @@ if ARGV[1] == 'take' or ARGV[1] == 'peek' then
     local ms = math.floor(now / 1000)
     for _, slot in ipairs(slots) do
       redis.call('ZREMRANGEBYSCORE', slot.set, '-inf', plain(ms))
-      redis.call('ZADD', slot.set, plain(ms + ttl), id)
-      redis.call('PEXPIRE', slot.set, plain(ttl + 1000))
-      answer[slot.at] = answer[slot.at] + 1
+      for _, name in ipairs(slot.names) do
+        redis.call('ZADD', slot.set, plain(ms + ttl), name)
+        redis.call('PEXPIRE', slot.set, plain(ttl + 1000))
+      end
+      answer[slot.at] = answer[slot.at] + #slot.names
     end
   end
   return answer

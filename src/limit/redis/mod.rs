@@ -19,6 +19,8 @@
 //! Between two limits of a different amount, burst or window, what is used is carried over and never
 //! made less.
 //!
+//! [`Leased`] asks less often: each node takes slices and gives them out by itself.
+//!
 //! # When Redis does not answer
 //!
 //! A decision waits for at most the [budget](RedisBuilder::budget). Then, and when Redis is gone or
@@ -35,6 +37,8 @@
 mod builder;
 mod health;
 mod hold;
+mod lease;
+mod leased;
 mod scale;
 mod store;
 mod wire;
@@ -43,4 +47,5 @@ mod worker;
 pub use builder::{InvalidUrl, Outage, RedisBuilder};
 pub use health::RedisStats;
 pub use hold::RedisHold;
+pub use leased::{Leased, LeasedHold, LeasedTake};
 pub use store::{Redis, Take};

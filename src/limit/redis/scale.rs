@@ -91,6 +91,26 @@ impl Scale {
         u64::try_from(wide).unwrap_or(MOST).min(MOST)
     }
 
+    /// What so much takes, rounded down: no more than that may be given back.
+    pub(super) fn back(&self, units: u64) -> u64 {
+        let exact = match *self {
+            Self::Flow { each: Some(_), .. } => true,
+            Self::Flow {
+                amount, per, tick, ..
+            } => {
+                let parts = u128::from(units) * u128::from(per);
+                parts % (u128::from(amount) * u128::from(tick)) == 0
+            }
+            Self::Day { shift, .. } => units.trailing_zeros() >= shift,
+        };
+        self.cost(units).saturating_sub(u64::from(!exact))
+    }
+
+    /// How many whole units so much is.
+    pub(super) fn whole(&self, cost: u64) -> u64 {
+        self.units(cost, Round::Down)
+    }
+
     /// How many may be used.
     pub(super) const fn most(&self) -> u64 {
         match *self {

@@ -118,7 +118,7 @@ impl Redis {
         if shared.health.is_suspended() {
             return self.without(Fault::Suspended, &ask);
         }
-        let id = shared.next.fetch_add(1, Ordering::Relaxed);
+        let id = shared.next_id();
         let question = Question::new(&ask);
         let ttl = shared.settings.slot_ttl;
         let call = question.call(
@@ -157,8 +157,16 @@ impl Redis {
         }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn jobs(&self) -> &mpsc::Sender<Job> {
+        &self.jobs
+    }
+
     /// Decides without Redis.
-    fn without(&self, fault: Fault, ask: &Ask) -> Result<Decision<RedisHold>, Error> {
+    pub(super) fn without(&self, fault: Fault, ask: &Ask) -> Result<Decision<RedisHold>, Error> {
         let shared = &self.shared;
         shared.failed(fault);
         let count = match shared.settings.outage {
@@ -194,6 +202,23 @@ impl Shared {
     /// The name of a hold.
     pub(super) fn name(&self, id: u64) -> String {
         format!("{}-{id:x}", self.node)
+    }
+
+    /// A number that no other hold of this node has.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn tag(&self) -> &str {
+        &self.settings.tag
+    }
+
+    pub(super) fn slot_ttl(&self) -> Duration {
+        self.settings.slot_ttl
+    }
+
+    pub(super) fn budget(&self) -> Duration {
+        self.settings.budget
     }
 
     /// The time of day here, in Unix nanoseconds.

@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::scale::{MOST, Scale, days};
+use super::{
+    lease::{Seen, Surplus},
+    scale::{MOST, Scale, days},
+};
 use crate::limit::{
     Ask, Decision, Demand, Limit, Retry, Slots, Standing, Unit, Weights, Window, verdict::Verdict,
 };
@@ -86,6 +89,32 @@ fn field(limit: &Limit, nth: usize) -> String {
     }
 }
 
+/// The keys of a demand: the hash of its limits, the set of its slots.
+fn keys(tag: &str, demand: &Demand) -> [String; 2] {
+    let (rule, key) = (&demand.rule, demand.key.as_str());
+    ['h', 's'].map(|kind| format!("{{{tag}}}{kind}:{}:{rule}:{key}", rule.len()))
+}
+
+/// All limits of a demand, of which nothing is taken.
+fn cells_of(at: usize, demand: &Demand) -> Vec<Cell> {
+    let mut cells: Vec<Cell> = Vec::new();
+    for limit in demand.limits.list() {
+        let alike = |it: &&Cell| {
+            it.limit.unit == limit.unit && it.limit.window.length() == limit.window.length()
+        };
+        let nth = cells.iter().filter(alike).count();
+        cells.push(Cell {
+            demand: at,
+            field: field(limit, nth),
+            scale: Scale::of(limit),
+            limit: limit.clone(),
+            reserved: 0,
+            fin: 0,
+        });
+    }
+    cells
+}
+
 impl Question {
     pub(super) fn new(ask: &Ask) -> Self {
         let mut demands: SmallVec<[Demand; 2]> = SmallVec::new();
@@ -98,25 +127,12 @@ impl Question {
         let mut cells: Vec<Cell> = Vec::new();
         let mut never = false;
         for (at, demand) in demands.iter().enumerate() {
-            for limit in demand.limits.list() {
-                let Some(reserved) = ask.weights.get(limit.unit) else {
-                    continue;
-                };
-                let alike = |it: &&Cell| {
-                    it.demand == at
-                        && it.limit.unit == limit.unit
-                        && it.limit.window.length() == limit.window.length()
-                };
-                let nth = cells.iter().filter(alike).count();
-                never |= reserved > limit.window.capacity();
-                cells.push(Cell {
-                    demand: at,
-                    field: field(limit, nth),
-                    scale: Scale::of(limit),
-                    limit: limit.clone(),
-                    reserved: if ask.peek { 0 } else { reserved },
-                    fin: 0,
-                });
+            for (limit, mut cell) in demand.limits.list().iter().zip(cells_of(at, demand)) {
+                if let Some(reserved) = ask.weights.get(limit.unit) {
+                    never |= reserved > limit.window.capacity();
+                    cell.reserved = if ask.peek { 0 } else { reserved };
+                    cells.push(cell);
+                }
             }
             let slots = demand.limits.concurrent().filter(|_| ask.weights.slot());
             never |= slots == Some(0);
@@ -154,11 +170,7 @@ impl Question {
         call.arg(id);
         call.arg(ttl.as_millis());
         for (at, demand) in self.demands.iter().enumerate() {
-            let (rule, key) = (&demand.rule, demand.key.as_str());
-            for kind in ['h', 's'] {
-                call.keys
-                    .push(format!("{{{tag}}}{kind}:{}:{rule}:{key}", rule.len()));
-            }
+            call.keys.extend(keys(tag, demand));
             match self.slots(demand) {
                 Some(most) => call.arg(most),
                 None => call.arg(-1),
@@ -278,6 +290,20 @@ impl Cell {
         call.arg(self.scale.most());
     }
 
+    /// A change of what is used, of a day that ended so.
+    fn change(&self, key: &str, delta: i64, fin: i64, unix: i64) -> Change {
+        let mut call = Call::default();
+        call.arg(&self.field);
+        self.write(&mut call, &delta, unix);
+        call.arg(fin);
+        // The script wants the kind first.
+        call.args.swap(0, 1);
+        Change {
+            key: key.to_owned(),
+            args: call.args,
+        }
+    }
+
     fn standing(&self, level: u64, now: u64) -> Standing {
         let reset = match self.scale {
             Scale::Flow { .. } => Duration::from_nanos(self.scale.nanos(level)),
@@ -325,16 +351,8 @@ impl Taken {
             if delta == 0 {
                 continue;
             }
-            let mut call = Call::default();
-            call.arg(&cell.field);
-            cell.write(&mut call, &delta, unix);
-            call.arg(cell.fin);
-            // The script wants the kind first.
-            call.args.swap(0, 1);
-            changes.limits.push(Change {
-                key: self.keys[cell.demand * 2].clone(),
-                args: call.args,
-            });
+            let key = &self.keys[cell.demand * 2];
+            changes.limits.push(cell.change(key, delta, cell.fin, unix));
         }
         for slot in self.slots() {
             changes.slots.push(Change {
@@ -423,4 +441,122 @@ pub(super) fn probe() -> Call {
 /// The server's clock in microseconds, as an answer tells it.
 pub(super) fn clock(reply: &[i64]) -> Option<u64> {
     reply.get(1).and_then(|now| u64::try_from(*now).ok())
+}
+
+/// A question for a lease: of each limit as much as there is, up to what is wanted.
+#[derive(Debug)]
+pub(super) struct LeaseQuestion {
+    demand: Demand,
+    cells: Vec<Cell>,
+}
+
+/// What has been leased.
+#[derive(Debug)]
+pub(super) struct Granted {
+    /// Of each limit how much, and how it stands.
+    pub(super) parts: Vec<(u64, Seen)>,
+    /// How many of the slots.
+    pub(super) slots: usize,
+    /// How many slots all nodes have now.
+    pub(super) in_use: u32,
+}
+
+impl LeaseQuestion {
+    pub(super) fn new(demand: &Demand, wants: &[u64]) -> Self {
+        let mut cells = cells_of(0, demand);
+        for (cell, want) in cells.iter_mut().zip(wants) {
+            cell.reserved = *want;
+        }
+        Self {
+            demand: demand.clone(),
+            cells,
+        }
+    }
+
+    /// The call, for slots of these names.
+    pub(super) fn call(&self, tag: &str, names: &[String], ttl: Duration, unix: i64) -> Call {
+        let mut call = Call::default();
+        call.keys.extend(keys(tag, &self.demand));
+        call.arg("lease");
+        call.arg(0);
+        call.arg('-');
+        call.arg(ttl.as_millis());
+        match self.demand.limits.concurrent() {
+            Some(most) => call.arg(most),
+            None => call.arg(-1),
+        }
+        call.arg(names.len());
+        for name in names {
+            call.arg(name);
+        }
+        call.arg(self.cells.len());
+        for cell in &self.cells {
+            call.arg(&cell.field);
+            cell.write(&mut call, &cell.scale.cost(cell.reserved), unix);
+        }
+        call
+    }
+
+    /// What an answer means, when so many slots were asked for.
+    pub(super) fn understand(&self, reply: &[i64], slots: usize) -> Result<Granted, Nonsense> {
+        let (&[status, now, in_use, granted], rest) = reply.split_first_chunk().ok_or(Nonsense)?;
+        let now = u64::try_from(now).map_err(|_| Nonsense)?;
+        let granted = usize::try_from(granted).map_err(|_| Nonsense)?;
+        if status != 1 || granted > slots || rest.len() != self.cells.len() * 3 {
+            return Err(Nonsense);
+        }
+        let mut parts = Vec::with_capacity(self.cells.len());
+        for (cell, told) in self.cells.iter().zip(rest.chunks_exact(3)) {
+            let whole = |at: usize| u64::try_from(told[at]).map_err(|_| Nonsense);
+            let (cost, level, fin) = (whole(0)?, whole(1)?, told[2]);
+            let wanted = cell.scale.cost(cell.reserved);
+            if cost > wanted || level > MOST || fin < 0 {
+                return Err(Nonsense);
+            }
+            let amount = if cost == wanted {
+                cell.reserved
+            } else {
+                cell.scale.whole(cost)
+            };
+            let mut dated = cell.clone();
+            dated.fin = fin;
+            let seen = Seen {
+                standing: dated.standing(level, now),
+                level,
+                fin,
+            };
+            parts.push((amount, seen));
+        }
+        Ok(Granted {
+            parts,
+            slots: granted,
+            in_use: u32::try_from(in_use.max(0)).map_err(|_| Nonsense)?,
+        })
+    }
+
+    /// Where its slots are.
+    pub(super) fn slots_key(&self, tag: &str) -> String {
+        let [_, slots] = keys(tag, &self.demand);
+        slots
+    }
+}
+
+/// What is to be told when a part of a lease is given back.
+pub(super) fn give_back(demand: &Demand, surplus: &Surplus, tag: &str, unix: i64) -> Changes {
+    let mut changes = Changes::default();
+    let [hash, slots] = keys(tag, demand);
+    let cells = cells_of(0, demand);
+    for (_, at, amount, fin) in &surplus.parts {
+        if let Some(cell) = cells.get(*at) {
+            let back = i64::try_from(cell.scale.back(*amount)).unwrap_or(i64::MAX);
+            changes.limits.push(cell.change(&hash, -back, *fin, unix));
+        }
+    }
+    for name in &surplus.slots {
+        changes.slots.push(Change {
+            key: slots.clone(),
+            args: vec!["s".to_owned(), name.clone()],
+        });
+    }
+    changes
 }

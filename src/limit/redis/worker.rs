@@ -58,9 +58,20 @@ pub(super) struct OpenSlots(Mutex<HashMap<u64, Vec<String>>>);
 
 impl OpenSlots {
     pub(super) fn insert(&self, id: u64, taken: &Taken) {
-        let keys: Vec<String> = taken.slots().cloned().collect();
+        self.insert_keys(id, taken.slots().cloned().collect());
+    }
+
+    pub(super) fn insert_keys(&self, id: u64, keys: Vec<String>) {
         if !keys.is_empty() {
             self.lock().insert(id, keys);
+        }
+    }
+
+    /// The same by the name of a hold of this node.
+    pub(super) fn remove_name(&self, name: &str) {
+        let id = name.rsplit('-').next().unwrap_or_default();
+        if let Ok(id) = u64::from_str_radix(id, 16) {
+            self.remove(id);
         }
     }
 
