@@ -84,6 +84,7 @@ pub mod telemetry;
 pub mod time;
 pub mod validate;
 pub mod wire;
+mod zone;
 
 pub use dialect::Dialect;
 pub use error::Error;

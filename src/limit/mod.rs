@@ -57,10 +57,10 @@ mod store;
 mod tests;
 mod tokens;
 mod verdict;
-mod zone;
 
 use layer::Settings;
 
+pub use crate::zone::Zone;
 pub use either::{Either, EitherTake};
 pub use future::{Carry, ResponseFuture};
 pub use guard::RequestGuard;
@@ -78,7 +78,6 @@ pub use store::{
     Ask, Decision, Demand, Hold, Refusal, Report, Retry, Slots, Standing, Store, Weights,
 };
 pub use tokens::{Cached, TokenGuard, TokenLimit, TokenLimitLayer};
-pub use zone::Zone;
 
 const UNITS: [Unit; Unit::COUNT] = [
     Unit::Requests,

@@ -1,3 +1,5 @@
+//! Where the days of a calendar begin: shared by limits and budgets.
+
 use std::{fmt, sync::Arc};
 
 const DAY: i64 = 86_400;
