@@ -66,6 +66,16 @@ impl Zone {
         (begin, end.max(unix.saturating_add(1)))
     }
 
+    /// The number of the day that has a Unix time in it, 1970-01-01 being 0.
+    pub(crate) fn date(&self, unix: i64) -> i64 {
+        unix.saturating_add(self.offset(unix)).div_euclid(DAY)
+    }
+
+    /// The Unix time with which the day of this number begins.
+    pub(crate) fn begin_of(&self, date: i64) -> i64 {
+        self.instant(date.saturating_mul(DAY))
+    }
+
     /// The Unix time of a local one, by the offset that holds then.
     fn instant(&self, local: i64) -> i64 {
         let guess = local.saturating_sub(self.offset(local));

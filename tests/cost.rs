@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    future::Future,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,8 +17,8 @@ use tower_completions::{
     Dialect, Error, Principal, Served, Target,
     body::{BoxError, Full},
     cost::{
-        Bill, Class, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt, Terms, Unpriced,
-        Usd, When,
+        Bill, Budgets, Class, CostLayer, DrainLayer, MemoryLedger, Period, Price, PriceList,
+        Prices, Receipt, Scope, Terms, Unpriced, Usd, When,
     },
     error::Kind,
     meter::Tally,
@@ -667,4 +668,241 @@ async fn terms_mark_up_before_the_one_rounding() {
         (line.class, line.count, line.amount.pico()),
         (Class::Input, 1, 2)
     );
+}
+
+/// A service that must not be asked.
+fn nobody() -> impl tower::Service<
+    Request<ChatBody>,
+    Response = Response<Full>,
+    Error = Infallible,
+    Future = std::future::Ready<Result<Response<Full>, Infallible>>,
+> + Clone {
+    service_fn(
+        |_: Request<ChatBody>| -> std::future::Ready<Result<Response<Full>, Infallible>> {
+            panic!("nobody is asked")
+        },
+    )
+}
+
+async fn text<B: Body<Data = Bytes>>(response: Response<B>) -> String {
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|_| ()).expect("whole").to_bytes();
+    String::from_utf8(body.into()).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn a_dry_run_says_the_estimate_and_asks_nobody() {
+    let ledger = rich();
+    let book = book().with(
+        "m",
+        Price::new("1", "2").expect("decimals").with_version("v1"),
+    );
+    let layer = CostLayer::new(book, ledger.clone());
+    let dry = |model| {
+        let mut request = request(model);
+        let headers = request.headers_mut();
+        headers.insert("x-dry-run", http::HeaderValue::from_static("1"));
+        request
+    };
+    let response = layer
+        .layer(nobody())
+        .oneshot(dry("m"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 200);
+    assert_eq!(
+        text(response).await,
+        r#"{"object":"chat.completion.estimate","model":"m","cost":{"amount":0.000028,"currency":"USD"},"input_tokens":8,"output_tokens":10,"price_version":"v1"}"#
+    );
+    let response = layer
+        .layer(nobody())
+        .oneshot(dry("unknown"))
+        .await
+        .expect("infallible");
+    assert_eq!(
+        text(response).await,
+        r#"{"object":"chat.completion.estimate","model":"unknown","cost":null,"price_version":null}"#
+    );
+    assert_eq!(spent(&ledger), Usd::ZERO);
+}
+
+#[tokio::test]
+async fn a_request_may_not_cost_more_than_its_client_says() {
+    let ledger = rich();
+    let layer = CostLayer::new(book(), ledger.clone());
+    let with = |max: &'static str| {
+        let mut request = request("m");
+        let headers = request.headers_mut();
+        headers.insert("x-max-cost", http::HeaderValue::from_static(max));
+        request
+    };
+    for (max, status, code) in [
+        ("0.000027999999", 402, Some("max_cost_exceeded")),
+        ("0", 402, Some("max_cost_exceeded")),
+        ("much", 400, Some("invalid_value")),
+        ("-1", 400, Some("invalid_value")),
+    ] {
+        let response = layer
+            .layer(nobody())
+            .oneshot(with(max))
+            .await
+            .expect("infallible");
+        assert_eq!(response.status(), status, "{max}");
+        let error = response.extensions().get::<Error>().expect("kept");
+        assert_eq!(error.code(), code, "{max}");
+    }
+    let inner = service_fn(|_: Request<ChatBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::new("{}")))
+    });
+    let response = layer
+        .layer(inner)
+        .oneshot(with("0.000028"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 200);
+    assert_eq!(spent(&ledger), pico(8, 1));
+}
+
+#[tokio::test]
+async fn budgets_bound_what_balances_allow() {
+    // 2026-11-25 at noon, then a day later.
+    static DAYS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let clock = || {
+        let days = DAYS.load(std::sync::atomic::Ordering::SeqCst);
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_608_000 + days * 86_400)
+    };
+    let ledger = rich();
+    let budgets = Budgets::new()
+        .with(Scope::Key("a".into()), pico(8, 10).times(2), Period::Day)
+        .with(Scope::Global, pico(8, 10).times(100), Period::Month);
+    let layer = CostLayer::new(book(), ledger.clone())
+        .budgets(budgets.clone())
+        .clock(clock);
+    let steps = [Step::Usage(8, 10), Step::Data("{}")];
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        let mut response = Response::new(Script {
+            steps: steps.iter().cloned().collect(),
+            tally: tally.clone(),
+        });
+        response.extensions_mut().insert(tally);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let ask = async || {
+        let service = layer.layer(inner.clone());
+        service.oneshot(request("m")).await.expect("infallible")
+    };
+    assert_eq!(ask().await.status(), 200);
+    assert_eq!(ask().await.status(), 200);
+    let refused = ask().await;
+    assert_eq!(refused.status(), 402);
+    assert_eq!(refused.headers()["x-should-retry"], "false");
+    let error = refused.extensions().get::<Error>().expect("kept");
+    assert_eq!(error.code(), Some("budget_exceeded"));
+    let standing = |unix| -> Vec<_> {
+        let all = budgets.standing(&Principal::new("a"), unix);
+        all.iter().map(|it| (it.held, it.spent)).collect()
+    };
+    let two = (Usd::ZERO, pico(8, 10).times(2));
+    assert_eq!(standing(1_795_608_000), [two, two]);
+    DAYS.store(1, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(ask().await.status(), 200);
+    let (one, three) = ((Usd::ZERO, pico(8, 10)), (Usd::ZERO, pico(8, 10).times(3)));
+    assert_eq!(standing(1_795_608_000 + 86_400), [one, three]);
+    assert_eq!(spent(&ledger), pico(8, 10).times(3));
+
+    // What has no price is not for who has a budget, with or without a balance.
+    let layer = CostLayer::new(Prices::new(), MemoryLedger::new()).budgets(budgets);
+    let response = layer
+        .layer(nobody())
+        .oneshot(request("m"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 403);
+}
+
+#[tokio::test]
+async fn a_denied_hold_leaves_budgets_as_they_were() {
+    let ledger = MemoryLedger::new();
+    ledger.grant("a", pico(1, 0));
+    let budgets = Budgets::new().with(Scope::Global, pico(1000, 0), Period::Day);
+    let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_608_000);
+    let layer = CostLayer::new(book(), ledger)
+        .budgets(budgets.clone())
+        .clock(clock);
+    let response = layer
+        .layer(nobody())
+        .oneshot(request("m"))
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 402);
+    let standing = &budgets.standing(&Principal::new("a"), 1_795_608_000)[0];
+    assert_eq!((standing.held, standing.spent), (Usd::ZERO, Usd::ZERO));
+}
+
+type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a stream costs that is drained when its client leaves, after so many frames.
+async fn drained(steps: &[Step], frames: usize, change: fn(DrainLayer) -> DrainLayer) -> Usd {
+    let ledger = rich();
+    let rest: std::sync::Arc<std::sync::Mutex<Vec<Rest>>> = std::sync::Arc::default();
+    let spawned = std::sync::Arc::clone(&rest);
+    let drain = change(DrainLayer::new(move |rest| {
+        spawned.lock().expect("unpoisoned").push(rest)
+    }));
+    let steps: VecDeque<Step> = steps.iter().cloned().collect();
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        let mut response = Response::new(Script {
+            steps: steps.clone(),
+            tally: tally.clone(),
+        });
+        response.extensions_mut().insert(tally);
+        let kind = http::HeaderValue::from_static(EVENTS);
+        response.headers_mut().insert("content-type", kind);
+        async {
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let service = drain.layer(CostLayer::new(book(), ledger.clone()).layer(inner));
+    let mut call = Box::pin(service.oneshot(request("m")));
+    if frames > 0 {
+        let mut body = Box::pin(call.await.expect("infallible").into_body());
+        for _ in 1..frames {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let _ = body.as_mut().poll_frame(&mut cx);
+        }
+    } else {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+        drop(call);
+    }
+    let rest = std::mem::take(&mut *rest.lock().expect("unpoisoned"));
+    for rest in rest {
+        rest.await;
+    }
+    spent(&ledger)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_leaves_may_be_drained_to_its_usage() {
+    use Step::{Data, Never, Relay, Usage};
+    let data = Data("data: {}\n\n");
+    let whole = [
+        Relay(8),
+        data.clone(),
+        data.clone(),
+        Usage(5, 6),
+        data.clone(),
+    ];
+    for frames in 0..6 {
+        let cost = drained(&whole, frames, |layer| layer).await;
+        assert_eq!(cost, pico(5, 6), "{frames}");
+    }
+    let endless = [Relay(8), data.clone(), Never];
+    let cost = drained(&endless, 2, |layer| layer).await;
+    assert_eq!(cost, pico(8, 2), "cancelled at the deadline, and estimated");
+    let cost = drained(&whole, 2, |layer| layer.max_bytes(1)).await;
+    assert_eq!(cost, pico(8, 2), "cancelled at the limit of bytes");
 }

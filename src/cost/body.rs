@@ -1,6 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -41,15 +42,30 @@ pin_project! {
 const MOST_HELD: usize = 256 << 10;
 
 /// Puts the cost into the event that carries it, which waits until the usage is known.
-struct Writer {
+pub(super) struct Writer {
     tally: Tally,
-    quote: Quote,
+    quote: Arc<Quote>,
     place: CostMember,
     carrier: Carrier,
     held: BytesMut,
 }
 
 impl Writer {
+    pub(super) fn new(
+        tally: Tally,
+        quote: &Arc<Quote>,
+        place: CostMember,
+        carrier: Carrier,
+    ) -> Self {
+        Self {
+            tally,
+            quote: Arc::clone(quote),
+            place,
+            carrier,
+            held: BytesMut::new(),
+        }
+    }
+
     /// What may go out now that these events have come.
     fn take(&mut self, events: Bytes) -> Option<Bytes> {
         if self.held.is_empty() && member::carrier(&events, self.carrier).is_none() {
@@ -78,21 +94,8 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
         body: R,
         once: Once<Guard<L>>,
         scanner: Option<Scanner>,
-        tally: Option<Tally>,
-        quote: Quote,
-        place: CostMember,
-        carrier: Carrier,
+        writer: Option<Writer>,
     ) -> Self {
-        // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
-        let writer = tally
-            .filter(|_| place != CostMember::Absent && scanner.is_none())
-            .map(|tally| Writer {
-                tally,
-                quote,
-                place,
-                carrier,
-                held: BytesMut::new(),
-            });
         Self {
             kind: Which::Stream {
                 body: Metered::scanned(body, once, scanner),

@@ -7,25 +7,25 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header, response::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, header, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
     Bill, Denied, Ledger, ResponseBody,
+    body::Writer,
     guard::Guard,
     layer::Config,
     member::{self, Carrier},
-    quote::Quote,
 };
 use crate::{
     body::Full,
-    dialect::Dialect,
+    dialect::{CostMember, Dialect},
     error::{Class, Error, Kind},
     ext::Served,
     meter::{Ending, Once, Outcome, Scanner, Tally},
-    observe::{Event, Gate, Watch},
+    observe::{Event, Gate},
     parse::ChatBody,
 };
 
@@ -44,25 +44,90 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, R, L: Ledger, F, H> {
-        Refused { error: Option<Error> },
+        Answered { response: Option<Response<Full>> },
         Unpriced { #[pin] call: F },
-        Holding { #[pin] hold: Option<H>, waiting: Option<(S, Request<ChatBody>, Option<Plan<L>>)> },
-        Calling { #[pin] call: F, charged: Option<(Once<Guard<L>>, Plan<L>)> },
-        Collecting { #[pin] body: R, read: BytesMut, scanner: Option<Scanner>, whole: Option<(Parts, Once<Guard<L>>, Plan<L>)> },
+        Holding { #[pin] hold: H, waiting: Option<(S, Request<ChatBody>, Option<Plan<L>>)> },
+        Calling { #[pin] call: F, plan: Option<Plan<L>> },
+        Collecting { #[pin] body: R, answer: Answer, scanner: Option<Scanner>, whole: Option<(Parts, Plan<L>)> },
     }
 }
 
 /// What is known before the answer.
-struct Plan<L> {
-    quote: Quote,
+pub(super) struct Plan<L: Ledger> {
+    once: Once<Guard<L>>,
     include_usage: bool,
     config: Arc<Config<L>>,
 }
 
-impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
-    pub(super) fn refused(error: Error) -> Self {
+impl<L: Ledger> Plan<L> {
+    pub(super) fn new(guard: Guard<L>, include_usage: bool) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
+            config: Arc::clone(&guard.config),
+            once: Once::new(guard),
+            include_usage,
+        }
+    }
+
+    /// Notes that the inner service is being asked.
+    pub(super) fn asked(&mut self) {
+        if let Some(guard) = self.once.guard_mut() {
+            guard.asked = true;
+        }
+    }
+
+    /// Takes the hold that was given.
+    fn held(&mut self, hold: L::Hold) {
+        if let Some(guard) = self.once.guard_mut() {
+            if let Some(watch) = &guard.watch {
+                let gate = Gate::Balance;
+                watch.on(&Event::Admitted { gate });
+            }
+            guard.hold = Some(hold);
+            guard.asked = true;
+        }
+    }
+}
+
+/// A whole answer, as far as it has come: nearly always it comes in one piece.
+#[derive(Default)]
+struct Answer {
+    first: Bytes,
+    more: BytesMut,
+}
+
+impl Answer {
+    fn push(&mut self, chunk: Bytes) {
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = chunk;
+            return;
+        }
+        if self.more.is_empty() {
+            self.more
+                .extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.more.extend_from_slice(&chunk);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.more.len()
+    }
+
+    fn take(&mut self) -> Bytes {
+        let Self { first, more } = std::mem::take(self);
+        if more.is_empty() {
+            first
+        } else {
+            more.freeze()
+        }
+    }
+}
+
+impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
+    pub(super) fn answered(response: Response<Full>) -> Self {
+        Self {
+            state: State::Answered {
+                response: Some(response),
+            },
         }
     }
 
@@ -72,33 +137,27 @@ impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
         }
     }
 
-    /// What has no price, for an account that may have a limit.
-    pub(super) fn unpriced_for(inner: S, request: Request<ChatBody>, hold: L::Future) -> Self {
+    /// Asks once the hold is there. Without a plan the request has no price.
+    pub(super) fn holding(
+        inner: S,
+        request: Request<ChatBody>,
+        hold: L::Future,
+        plan: Option<Plan<L>>,
+    ) -> Self {
         Self {
             state: State::Holding {
-                hold: Some(hold),
-                waiting: Some((inner, request, None)),
+                hold,
+                waiting: Some((inner, request, plan)),
             },
         }
     }
 
-    pub(super) fn holding(
-        inner: S,
-        request: Request<ChatBody>,
-        hold: Option<L::Future>,
-        quote: Quote,
-        include_usage: bool,
-        config: Arc<Config<L>>,
-    ) -> Self {
-        let plan = Plan {
-            quote,
-            include_usage,
-            config,
-        };
+    /// Nothing is held.
+    pub(super) fn calling(call: S::Future, plan: Plan<L>) -> Self {
         Self {
-            state: State::Holding {
-                hold,
-                waiting: Some((inner, request, Some(plan))),
+            state: State::Calling {
+                call,
+                plan: Some(plan),
             },
         }
     }
@@ -122,9 +181,9 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Refused { error } => {
-                    let error = error.take().expect("polled after completion");
-                    return Poll::Ready(Ok(refuse(error)));
+                StateProj::Answered { response } => {
+                    let response = response.take().expect("polled after completion");
+                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
                 }
                 StateProj::Unpriced { call } => {
                     return call
@@ -132,109 +191,68 @@ where
                         .map_ok(|response| response.map(ResponseBody::inner));
                 }
                 StateProj::Holding { hold, waiting } => {
-                    let hold = match hold.as_pin_mut() {
-                        None => Ok(None),
-                        Some(hold) => ready!(hold.poll(cx)).map(Some),
-                    };
+                    let hold = ready!(hold.poll(cx));
                     let (mut inner, request, plan) =
                         waiting.take().expect("polled after completion");
                     match (hold, plan) {
-                        (Err(denied), _) => State::Refused {
-                            error: Some(denial(denied)),
+                        (Err(denied), _) => State::Answered {
+                            response: Some(denial(denied).response(&Dialect::openai())),
                         },
                         (Ok(_), None) => State::Unpriced {
                             call: inner.call(request),
                         },
-                        (Ok(hold), Some(plan)) => {
-                            let watch = request.extensions().get::<Watch>().cloned();
-                            if let (Some(watch), Some(_)) = (&watch, &hold) {
-                                let gate = Gate::Balance;
-                                watch.on(&Event::Admitted { gate });
-                            }
-                            let ledger = plan.config.ledger.clone();
-                            let once = Once::new(Guard {
-                                ledger,
-                                hold,
-                                quote: plan.quote.clone(),
-                                bill: None,
-                                watch,
-                            });
+                        (Ok(hold), Some(mut plan)) => {
+                            plan.held(hold);
                             State::Calling {
                                 call: inner.call(request),
-                                charged: Some((once, plan)),
+                                plan: Some(plan),
                             }
                         }
                     }
                 }
-                StateProj::Calling { call, charged } => {
-                    let response = match ready!(call.poll(cx)) {
+                StateProj::Calling { call, plan } => {
+                    let response = ready!(call.poll(cx));
+                    let mut plan = plan.take().expect("polled after completion");
+                    let response = match response {
                         Ok(response) => response,
                         Err(error) => {
-                            if let Some((mut once, _)) = charged.take() {
-                                once.end(Ending::Failed(None));
-                            }
+                            plan.once.end(Ending::Failed(None));
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let (mut once, mut plan) = charged.take().expect("polled after completion");
                     let (mut head, body) = response.into_parts();
-                    let served = head.extensions.get::<Served>();
-                    plan.quote.served(served);
-                    if let Some(guard) = once.guard_mut() {
-                        guard.quote = plan.quote.clone();
-                    }
                     let scanner = Scanner::of(&mut head);
                     let tally = head.extensions.get::<Tally>().cloned();
-                    once.attach(tally.clone());
+                    plan.once.attach(tally);
+                    if let (Some(served), Some(guard)) =
+                        (head.extensions.get::<Served>(), plan.once.guard_mut())
+                    {
+                        guard.quote_mut().served(served);
+                    }
                     if !head.status.is_success() {
-                        once.end(Ending::Failed(head.extensions.get::<Error>().cloned()));
+                        let error = head.extensions.get::<Error>().cloned();
+                        plan.once.end(Ending::Failed(error));
                         let body = ResponseBody::inner(body);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
                     if is_stream(&head) {
-                        if tally.is_none() {
-                            plan.quote.unseen_output = plan.quote.most_output;
-                            if let Some(guard) = once.guard_mut() {
-                                guard.quote.unseen_output = plan.quote.most_output;
-                            }
-                        }
-                        let bill = Bill::default();
-                        if let Some(guard) = once.guard_mut() {
-                            guard.bill = Some(bill.clone());
-                        }
-                        head.extensions.insert(bill);
-                        let carrier = if plan.include_usage {
-                            Carrier::Usage
-                        } else {
-                            Carrier::Finish
-                        };
-                        let body = ResponseBody::stream(
-                            body,
-                            once,
-                            scanner,
-                            tally,
-                            plan.quote,
-                            plan.config.member,
-                            carrier,
-                        );
+                        let body = stream(&mut head, body, scanner, plan);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
                     State::Collecting {
                         body,
-                        read: BytesMut::new(),
+                        answer: Answer::default(),
                         scanner,
-                        whole: Some((head, once, plan)),
+                        whole: Some((head, plan)),
                     }
                 }
                 StateProj::Collecting {
                     mut body,
-                    read,
+                    answer,
                     scanner,
                     whole,
                 } => {
-                    let max = whole
-                        .as_ref()
-                        .map_or(0, |(_, _, plan)| plan.config.max_bytes);
+                    let max = whole.as_ref().map_or(0, |(_, plan)| plan.config.max_bytes);
                     let failed = loop {
                         match ready!(body.as_mut().poll_frame(cx)) {
                             None => break None,
@@ -243,27 +261,28 @@ where
                             }
                             Some(Ok(frame)) => {
                                 if let Ok(chunk) = frame.into_data() {
-                                    read.extend_from_slice(&chunk);
+                                    answer.push(chunk);
                                 }
-                                if read.len() > max {
+                                if answer.len() > max {
                                     break Some("The upstream's answer is too large.");
                                 }
                             }
                         }
                     };
-                    let (head, mut once, plan) = whole.take().expect("polled after completion");
+                    let (head, mut plan) = whole.take().expect("polled after completion");
                     if let Some(message) = failed {
-                        once.end(Ending::Failed(None));
+                        plan.once.end(Ending::Failed(None));
                         let error =
                             Error::new(Kind::BadUpstream, message).with_class(Class::Transient);
-                        return Poll::Ready(Ok(refuse(error)));
+                        let response = error.response(&Dialect::openai());
+                        return Poll::Ready(Ok(response.map(ResponseBody::own)));
                     }
-                    let answer = std::mem::take(read).freeze();
+                    let answer = answer.take();
                     if let Some(mut scanner) = scanner.take() {
                         scanner.push(answer.clone());
                         scanner.end();
                     }
-                    return Poll::Ready(Ok(finish(head, answer, once, &plan)));
+                    return Poll::Ready(Ok(finish(head, answer, plan)));
                 }
             };
             state.set(next);
@@ -271,38 +290,70 @@ where
     }
 }
 
+/// The body of a stream, which settles at its end.
+fn stream<R: Body, L: Ledger>(
+    head: &mut Parts,
+    body: R,
+    scanner: Option<Scanner>,
+    mut plan: Plan<L>,
+) -> ResponseBody<R, L> {
+    let tally = plan.once.tally().cloned();
+    let mut writer = None;
+    if let Some(guard) = plan.once.guard_mut() {
+        if tally.is_none() {
+            let quote = guard.quote_mut();
+            quote.unseen_output = quote.most_output;
+        }
+        let bill = Bill::default();
+        head.extensions.insert(bill.clone());
+        guard.bill = Some(bill);
+        let carrier = if plan.include_usage {
+            Carrier::Usage
+        } else {
+            Carrier::Finish
+        };
+        // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
+        writer = tally
+            .filter(|_| plan.config.member != CostMember::Absent && scanner.is_none())
+            .map(|tally| Writer::new(tally, &guard.quote, plan.config.member, carrier));
+    }
+    ResponseBody::stream(body, plan.once, scanner, writer)
+}
+
+const COST: HeaderName = HeaderName::from_static("x-completion-cost");
+const CURRENCY: HeaderName = HeaderName::from_static("x-completion-cost-currency");
+
 /// A whole answer: charged, with its cost in headers, and in its JSON where the dialect has it.
 fn finish<R, L: Ledger>(
     mut head: Parts,
     mut answer: Bytes,
-    mut once: Once<Guard<L>>,
-    plan: &Plan<L>,
+    mut plan: Plan<L>,
 ) -> Response<ResponseBody<R, L>> {
-    if let Some(Outcome::Failed(error)) = once.tally().and_then(Tally::outcome) {
-        once.end(Ending::Failed(Some(error)));
+    let tally = plan.once.tally().cloned();
+    let tally = tally.as_ref();
+    if let Some(Outcome::Failed(error)) = tally.and_then(Tally::outcome) {
+        plan.once.end(Ending::Failed(Some(error)));
     }
-    let mut usage = plan.quote.usage(once.tally());
-    if usage.estimated && once.tally().is_none_or(|tally| tally.content_bytes() == 0) {
-        // Nobody counted: all of the answer is taken for text.
-        usage.output = (answer.len() as u64).div_ceil(4);
-    }
-    let tally = once.tally().cloned();
-    let receipt = once
-        .guard_mut()
-        .map(|guard| guard.charge(usage, tally.as_ref()));
-    once.end(Ending::Complete);
-    if let Some(receipt) = receipt {
+    if let Some(guard) = plan.once.guard_mut() {
+        let mut usage = guard.quote.usage(tally);
+        if usage.estimated && tally.is_none_or(|tally| tally.content_bytes() == 0) {
+            // Nobody counted: all of the answer is taken for text.
+            usage.output = (answer.len() as u64).div_ceil(4);
+        }
+        let receipt = guard.charge(usage, tally);
+        // It is settled: nothing is left to do at the end.
+        guard.asked = false;
         if let Some(with) = member::whole(&answer, plan.config.member, receipt.cost) {
             answer = Bytes::from(with);
         }
+        let mut room = [0; 48];
+        let amount = receipt.cost.digits(&mut room);
         // Digits and a point are always a header value.
-        if let Ok(cost) = HeaderValue::from_str(&receipt.cost.to_string()) {
-            head.headers.insert("x-completion-cost", cost);
+        if let Ok(cost) = HeaderValue::from_str(amount) {
+            head.headers.insert(COST, cost);
         }
-        head.headers.insert(
-            "x-completion-cost-currency",
-            HeaderValue::from_static("USD"),
-        );
+        head.headers
+            .insert(CURRENCY, HeaderValue::from_static("USD"));
         head.extensions.insert(receipt);
     }
     head.headers
@@ -335,8 +386,4 @@ fn denial(denied: Denied) -> Error {
         )
         .with_code("ledger_unavailable"),
     }
-}
-
-fn refuse<R, L: Ledger>(error: Error) -> Response<ResponseBody<R, L>> {
-    error.response(&Dialect::openai()).map(ResponseBody::own)
 }

@@ -1,4 +1,6 @@
-use super::{Bill, Ledger, Receipt, Usd, quote::Quote};
+use std::sync::Arc;
+
+use super::{Bill, Ledger, Receipt, Usd, budget::BudgetHold, layer::Config, quote::Quote};
 use crate::{
     meter::{Ending, Settle, Tally},
     observe::{Event, Watch},
@@ -7,10 +9,13 @@ use crate::{
 
 /// What is settled once, whatever ends the request.
 pub(super) struct Guard<L: Ledger> {
-    pub(super) ledger: L,
-    /// The open hold; none without an account.
+    pub(super) config: Arc<Config<L>>,
+    /// The open hold; none without an account, or before it has been given.
     pub(super) hold: Option<L::Hold>,
-    pub(super) quote: Quote,
+    pub(super) budget: BudgetHold,
+    pub(super) quote: Arc<Quote>,
+    /// The inner service has been asked: from now on something may have been used.
+    pub(super) asked: bool,
     /// Where the receipt of a stream goes.
     pub(super) bill: Option<Bill>,
     /// Who is told of the charge.
@@ -18,14 +23,20 @@ pub(super) struct Guard<L: Ledger> {
 }
 
 impl<L: Ledger> Guard<L> {
+    /// The quote, to be changed while nobody else has it.
+    pub(super) fn quote_mut(&mut self) -> &mut Quote {
+        Arc::make_mut(&mut self.quote)
+    }
+
     /// Charges, now.
     pub(super) fn charge(&mut self, usage: Usage, tally: Option<&Tally>) -> Receipt {
         let price = self.quote.price(tally);
         let charge = self.quote.charge(&usage, tally, &price);
         let cost = charge.cost();
+        self.budget.settle(cost);
         let charged = match self.hold.take() {
             Some(hold) => {
-                let charged = self.ledger.settle(hold, cost);
+                let charged = self.config.ledger.settle(hold, cost);
                 if let Some(watch) = &self.watch {
                     watch.on(&Event::Settled {
                         picodollars: u64::try_from(charged.pico()).unwrap_or(u64::MAX),
@@ -49,14 +60,14 @@ impl<L: Ledger> Guard<L> {
 
 impl<L: Ledger> Settle for Guard<L> {
     fn settle(mut self, ending: Ending, tally: Option<&Tally>) {
-        if self.hold.is_none() && self.bill.is_none() {
+        // What is dropped with the guard is released.
+        if !self.asked {
             return;
         }
         let nothing_came = tally.map_or(self.quote.unseen_output == 0, |tally| {
             tally.usage().is_none() && tally.content_bytes() == 0
         });
         if nothing_came && matches!(ending, Ending::Failed(_)) {
-            // Dropping the hold releases it.
             return;
         }
         let usage = self.quote.usage(tally);

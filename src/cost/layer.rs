@@ -6,7 +6,7 @@ use std::{
 
 use tower_layer::Layer;
 
-use super::{Cost, Ledger, Price, PriceBook, quote::Rules};
+use super::{Budgets, Cost, Ledger, Price, PriceBook, quote::Rules};
 use crate::{
     dialect::{CostMember, Dialect},
     parse::Parse,
@@ -27,6 +27,7 @@ pub(super) struct Config<L> {
     pub(super) expected_output: u64,
     pub(super) unpriced: Unpriced,
     pub(super) rules: Rules,
+    pub(super) budgets: Budgets,
     pub(super) clock: fn() -> SystemTime,
     pub(super) max_bytes: usize,
 }
@@ -64,6 +65,7 @@ impl<L: Ledger> CostLayer<L> {
             expected_output: 1024,
             unpriced: Unpriced::default(),
             rules: Rules::default(),
+            budgets: Budgets::new(),
             clock: SystemTime::now,
             max_bytes: 64 << 20,
         };
@@ -110,7 +112,15 @@ impl<L: Ledger> CostLayer<L> {
         self
     }
 
-    /// The clock that tells which of several dated prices is current. Default: the system's.
+    /// Budgets beside the balances: a request must fit into all that apply to its caller (402
+    /// `budget_exceeded`), and is charged to all. Default: none.
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        Arc::make_mut(&mut self.config).budgets = budgets;
+        self
+    }
+
+    /// The clock that tells which of several dated prices is current, and
+    /// when budgets begin anew. Default: the system's.
     pub fn clock(mut self, now: fn() -> SystemTime) -> Self {
         Arc::make_mut(&mut self.config).clock = now;
         self

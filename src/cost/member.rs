@@ -17,13 +17,12 @@ pub(super) enum Carrier {
     Finish,
 }
 
-fn json(place: CostMember, cost: Usd) -> String {
+/// What stands before the amount and behind it.
+const fn around(place: CostMember) -> (&'static str, &'static str) {
     match place {
-        CostMember::TopLevel => {
-            format!(r#""cost":{{"amount":{cost},"currency":"USD"}}"#)
-        }
-        CostMember::InUsage => format!(r#""cost":{cost}"#),
-        CostMember::Absent => String::new(),
+        CostMember::TopLevel => (r#""cost":{"amount":"#, r#","currency":"USD"}"#),
+        CostMember::InUsage => (r#""cost":"#, ""),
+        CostMember::Absent => ("", ""),
     }
 }
 
@@ -34,7 +33,7 @@ pub(super) fn whole(answer: &[u8], place: CostMember, cost: Usd) -> Option<Vec<u
         CostMember::TopLevel => memchr::memrchr(b'}', answer)?,
         CostMember::InUsage => usage_end(answer)?,
     };
-    Some(insert(answer, end, &json(place, cost)))
+    Some(insert(answer, end, place, cost))
 }
 
 /// The offset of the brace that ends the usage.
@@ -51,14 +50,20 @@ fn usage_end(answer: &[u8]) -> Option<usize> {
     None
 }
 
-fn insert(text: &[u8], end: usize, member: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + member.len() + 1);
+fn insert(text: &[u8], end: usize, place: CostMember, cost: Usd) -> Vec<u8> {
+    let (before, behind) = around(place);
+    let mut room = [0; 48];
+    let amount = cost.digits(&mut room);
+    let length = text.len() + 1 + before.len() + amount.len() + behind.len();
+    let mut out = Vec::with_capacity(length);
     out.extend_from_slice(&text[..end]);
     let empty = text[..end].trim_ascii_end().ends_with(b"{");
     if !empty {
         out.push(b',');
     }
-    out.extend_from_slice(member.as_bytes());
+    for part in [before, amount, behind] {
+        out.extend_from_slice(part.as_bytes());
+    }
     out.extend_from_slice(&text[end..]);
     out
 }
@@ -95,7 +100,7 @@ pub(super) fn events(
         let start = memmem::rfind(&events[..end], b"data:")? + 5;
         end = start + usage_end(&events[start..=end])?;
     }
-    Some(insert(events, end, &json(place, cost)))
+    Some(insert(events, end, place, cost))
 }
 
 #[cfg(test)]

@@ -14,10 +14,13 @@
 //! # Ok::<(), tower_completions::cost::NotAnAmount>(())
 //! ```
 
+mod ask;
 mod body;
 mod book;
+mod budget;
 mod calendar;
 mod charge;
+mod drain;
 mod file;
 mod future;
 mod guard;
@@ -36,7 +39,9 @@ mod usd;
 
 pub use body::ResponseBody;
 pub use book::{PriceBook, Prices};
+pub use budget::{BudgetStanding, Budgets, Period, Scope};
 pub use charge::{Charge, Line};
+pub use drain::{Drain, DrainBody, DrainFuture, DrainLayer};
 pub use file::BadPrices;
 pub use future::ResponseFuture;
 pub use layer::{CostLayer, Unpriced};
@@ -57,3 +62,5 @@ pub use receipt::{Bill, Receipt};
 pub use service::Cost;
 pub use terms::Terms;
 pub use usd::{NotAnAmount, Usd};
+
+pub use crate::zone::Zone;

@@ -25,6 +25,8 @@ pub(super) struct Quote {
     pub(super) terms: Terms,
     pub(super) rules: Rules,
     pub(super) input_estimate: u64,
+    /// How many answers are asked for: some providers bill the prompt for each.
+    pub(super) n: u64,
     /// The most output that the request allows.
     pub(super) most_output: u64,
     /// What is charged for a stream that cannot be read, being compressed: nothing before it has begun, then
@@ -43,8 +45,7 @@ pub(super) struct Rules {
 
 impl Quote {
     /// The price of who answered, if it has one of its own.
-    pub(super) fn served(&mut self, served: Option<&Served>) {
-        let Some(served) = served else { return };
+    pub(super) fn served(&mut self, served: &Served) {
         if let Some(price) = self.book.answered(served, None) {
             self.price = price;
         }
@@ -107,10 +108,11 @@ impl Quote {
     /// The most that a price may come to, at whatever tier it is served.
     pub(super) fn most(&self, price: &Price) -> super::Usd {
         let it = Circumstances::at(self.unix);
-        let standard = price.most(self.input_estimate, self.most_output, it);
+        let input = self.input_estimate.saturating_mul(self.n);
+        let standard = price.most(input, self.most_output, it);
         let asked = match self.tier {
             None | Some(ServiceTier::Standard) => 0,
-            Some(tier) => price.most(self.input_estimate, self.most_output, it.tier(tier)),
+            Some(tier) => price.most(input, self.most_output, it.tier(tier)),
         };
         super::charge::rounded(standard.max(asked), self.terms.millionths())
     }

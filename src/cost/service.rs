@@ -10,19 +10,28 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Ledger, Most, ResponseBody, ResponseFuture, Terms, Unpriced, Usd, future::not_priced,
-    layer::Config, quote::Quote,
+    Ledger, Most, Period, ResponseBody, ResponseFuture, Scope, Terms, Unpriced, Usd, ask,
+    future::{Plan, not_priced},
+    guard::Guard,
+    layer::Config,
+    quote::Quote,
 };
 use crate::{
+    body::Full,
+    dialect::Dialect,
+    error::{Error, Kind},
     ext::Principal,
+    observe::Watch,
     parse::{Chat, ChatBody},
     wire::{ServiceTier, request::Name},
 };
 
 /// Holds what a request may cost, and charges what it did cost.
 ///
-/// A caller whose balance is too low gets a 402, one with a balance and a model without a price a
-/// 403. Without a principal nothing is held; without a price nothing is charged. Dropping the
+/// A caller whose balance or budget is too low gets a 402, one with a balance and a model without a
+/// price a 403. The client may set a ceiling with the header `x-max-cost` (a decimal, in US dollars:
+/// a request that may cost more is a 402 `max_cost_exceeded`), and ask for the estimate alone with
+/// `x-dry-run: 1`: nobody is asked then and nothing held. Without a principal nothing is held; without a price nothing is charged. Dropping the
 /// future or the body settles: with what was used, as far as it is known.
 pub struct Cost<S, L> {
     inner: S,
@@ -75,64 +84,144 @@ where
     }
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
+        let asked = match self.config.admit(&request) {
+            Ok(asked) => asked,
+            Err(response) => return ResponseFuture::answered(*response),
+        };
+        let account = request.extensions().get::<Principal>();
+        let account = account.map(Principal::shared_id);
+        let ledger = &self.config.ledger;
+        match (asked, account) {
+            (Asked::Free, _) => ResponseFuture::unpriced(self.inner.call(request)),
+            (Asked::Unpriced, None) => ResponseFuture::unpriced(self.inner.call(request)),
+            (Asked::Unpriced, Some(account)) => {
+                let hold = ledger.hold(&account, Most::Unknown);
+                ResponseFuture::holding(self.ready(), request, hold, None)
+            }
+            (Asked::Priced(plan, most), Some(account)) => {
+                let hold = ledger.hold(&account, most);
+                ResponseFuture::holding(self.ready(), request, hold, Some(plan))
+            }
+            (Asked::Priced(mut plan, _), None) => {
+                plan.asked();
+                ResponseFuture::calling(self.inner.call(request), plan)
+            }
+        }
+    }
+}
+
+/// How a request is to be accounted for.
+enum Asked<L: Ledger> {
+    /// It is priced, and may cost this at most.
+    Priced(Plan<L>, Most),
+    /// It has no price: free for an account without a limit.
+    Unpriced,
+    /// It has no price, and is free.
+    Free,
+}
+
+impl<L: Ledger> Config<L> {
+    /// Prices a request and takes what it may cost out of the budgets; or answers it.
+    fn admit(
+        self: &Arc<Self>,
+        request: &Request<ChatBody>,
+    ) -> Result<Asked<L>, Box<Response<Full>>> {
         let chat = request.body().chat();
-        let config = &self.config;
         let caller = request.extensions().get::<Principal>();
-        let account = caller.map(Principal::shared_id);
-        let book = config.book.snapshot();
-        let book = book.unwrap_or_else(|| Arc::clone(&config.book));
-        let price = match (book.price(chat.model()), &config.unpriced) {
+        let book = self.book.snapshot();
+        let book = book.unwrap_or_else(|| Arc::clone(&self.book));
+        let dry = ask::is_dry_run(request.headers());
+        let refuse = |error: Error| Box::new(error.response(&Dialect::openai()));
+        // Without a price of its own a model may still be served by one that has a price.
+        let price = match (book.price(chat.model()), &self.unpriced) {
             (Some(price), _) => price,
             (None, Unpriced::Ceiling(price)) => Arc::clone(price),
-            (None, Unpriced::Refuse) => return ResponseFuture::refused(not_priced()),
-            (None, unpriced) => {
-                let limited = account.filter(|_| matches!(unpriced, Unpriced::RefuseLimited));
-                let Some(account) = limited else {
-                    return ResponseFuture::unpriced(self.inner.call(request));
-                };
-                let hold = config.ledger.hold(&account, Most::Unknown);
-                return ResponseFuture::unpriced_for(self.ready(), request, hold);
+            (None, Unpriced::Refuse) => return Err(refuse(not_priced())),
+            (None, _) if dry => return Err(Box::new(ask::estimate(chat.model(), None))),
+            (None, Unpriced::Free) => return Ok(Asked::Free),
+            (None, Unpriced::RefuseLimited) => {
+                if self.budgets.apply(caller) {
+                    return Err(refuse(not_priced()));
+                }
+                return Ok(Asked::Unpriced);
             }
         };
-        let output = chat.max_output_tokens().unwrap_or(config.expected_output);
+        let output = chat.max_output_tokens().unwrap_or(self.expected_output);
+        let terms = caller.and_then(Principal::get::<Terms>);
         let quote = Quote {
             price,
             book,
             served: None,
-            unix: config.unix(),
+            unix: self.unix(),
             tier: tier(chat),
-            terms: caller
-                .and_then(Principal::get::<Terms>)
-                .copied()
-                .unwrap_or_default(),
-            rules: config.rules,
+            terms: terms.copied().unwrap_or_default(),
+            rules: self.rules,
             input_estimate: chat.input_estimate(),
+            n: chat.n().into(),
             most_output: output.saturating_mul(chat.n().into()),
             unseen_output: 0,
         };
         let (mut dearest, mut known) = (Usd::ZERO, true);
         for price in quote.book.candidates(chat.model()) {
-            let one = match (&price, &config.unpriced) {
+            let most = match (&price, &self.unpriced) {
                 (Some(price), _) | (None, Unpriced::Ceiling(price)) => quote.most(price),
                 (None, Unpriced::Free) => Usd::ZERO,
-                (None, Unpriced::Refuse) => return ResponseFuture::refused(not_priced()),
+                (None, Unpriced::Refuse) => return Err(refuse(not_priced())),
                 (None, Unpriced::RefuseLimited) => {
                     known = false;
-                    break;
+                    Usd::ZERO
                 }
             };
-            dearest = dearest.max(one);
+            dearest = dearest.max(most);
         }
+        if dry {
+            let quote = known.then_some((&quote, dearest));
+            return Err(Box::new(ask::estimate(chat.model(), quote)));
+        }
+        if let Some(max) = ask::max_cost(request.headers()).map_err(refuse)? {
+            if dearest > max {
+                return Err(refuse(ask::too_dear(dearest, max)));
+            }
+        }
+        if !known && self.budgets.apply(caller) {
+            return Err(refuse(not_priced()));
+        }
+        let now = i64::try_from(quote.unix).unwrap_or(i64::MAX);
+        let budget = self.budgets.hold(caller, dearest, now);
+        let budget = budget.map_err(|(scope, period)| refuse(budget_exceeded(&scope, period)))?;
         let most = if known {
             Most::Amount(dearest)
         } else {
             Most::Unknown
         };
-        let hold = account.map(|account| self.config.ledger.hold(&account, most));
-        let include_usage = chat.include_usage();
-        let config = Arc::clone(&self.config);
-        ResponseFuture::holding(self.ready(), request, hold, quote, include_usage, config)
+        let guard = Guard {
+            config: Arc::clone(self),
+            hold: None,
+            budget,
+            quote: Arc::new(quote),
+            asked: false,
+            bill: None,
+            watch: request.extensions().get::<Watch>().cloned(),
+        };
+        Ok(Asked::Priced(Plan::new(guard, chat.include_usage()), most))
     }
+}
+
+fn budget_exceeded(scope: &Scope, period: Period) -> Error {
+    let whose = match scope {
+        Scope::Key(_) => "the key's",
+        Scope::Team(_) => "the team's",
+        Scope::Global => "the",
+    };
+    let period = match period {
+        Period::Day => "day",
+        Period::Week => "week",
+        Period::Month => "month",
+    };
+    let message = format!(
+        "What is left of {whose} budget for this {period} does not cover what this request may cost."
+    );
+    Error::new(Kind::Balance, message).with_code("budget_exceeded")
 }
 
 /// The tier that a request asks for, if it is one with a price of its own.

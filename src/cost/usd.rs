@@ -116,19 +116,53 @@ pub(super) fn scaled(number: &str, power: i64) -> Option<i128> {
     value.checked_add(i128::from(up && point >= 0))
 }
 
+/// Room for the digits of any amount.
+pub(super) type Digits = [u8; 48];
+
+impl Usd {
+    /// The exact decimal, as [`fmt::Display`] has it, without going through a formatter.
+    pub(super) fn digits(self, room: &mut Digits) -> &str {
+        let magnitude = self.0.unsigned_abs();
+        // What anybody pays fits a machine word.
+        let (mut whole, mut fraction) = match u64::try_from(magnitude) {
+            Ok(short) => (u128::from(short / ONE as u64), short % ONE as u64),
+            Err(_) => (magnitude / ONE as u128, (magnitude % ONE as u128) as u64),
+        };
+        let mut at = room.len();
+        let mut put = |digit: u8| {
+            at -= 1;
+            room[at] = digit;
+        };
+        if fraction != 0 {
+            let mut places = 12;
+            while fraction % 10 == 0 {
+                fraction /= 10;
+                places -= 1;
+            }
+            for _ in 0..places {
+                put(b'0' + (fraction % 10) as u8);
+                fraction /= 10;
+            }
+            put(b'.');
+        }
+        if whole == 0 {
+            put(b'0');
+        }
+        while whole != 0 {
+            put(b'0' + (whole % 10) as u8);
+            whole /= 10;
+        }
+        if self.0 < 0 {
+            put(b'-');
+        }
+        std::str::from_utf8(&room[at..]).expect("digits are ASCII")
+    }
+}
+
 /// The exact decimal, without an exponent and without trailing zeros; a valid JSON number.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, fraction) = (
-            self.0.unsigned_abs() / ONE as u128,
-            self.0.unsigned_abs() % ONE as u128,
-        );
-        if fraction == 0 {
-            return write!(f, "{sign}{whole}");
-        }
-        let fraction = format!("{fraction:012}");
-        write!(f, "{sign}{whole}.{}", fraction.trim_end_matches('0'))
+        f.write_str(self.digits(&mut [0; 48]))
     }
 }
 
@@ -163,6 +197,15 @@ mod tests {
             assert_eq!(text.parse::<Usd>(), Err(NotAnAmount), "{text}");
         }
         assert_eq!(Usd(-1).to_string(), "-0.000000000001");
+        for (pico, text) in [
+            (i128::MAX, "170141183460469231731687303.715884105727"),
+            (i128::MIN, "-170141183460469231731687303.715884105728"),
+            (i128::from(u64::MAX), "18446744.073709551615"),
+            (i128::from(u64::MAX) + 1, "18446744.073709551616"),
+            (10 * ONE, "10"),
+        ] {
+            assert_eq!(Usd(pico).to_string(), text);
+        }
     }
 
     #[test]

@@ -1,0 +1,63 @@
+//! What a client may ask of the accounting, in headers.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+
+use super::{Usd, quote::Quote};
+use crate::{
+    body::Full,
+    error::{Error, Kind},
+};
+
+const MAX_COST: HeaderName = HeaderName::from_static("x-max-cost");
+const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
+
+/// The most that the client will pay for the request, from `x-max-cost`.
+pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Usd>, Error> {
+    let Some(value) = headers.get(MAX_COST) else {
+        return Ok(None);
+    };
+    let amount = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    amount.map(Some).ok_or_else(|| {
+        let message = "The header `x-max-cost` must be a decimal such as 0.05, in US dollars.";
+        Error::new(Kind::Value, message).with_param("x-max-cost")
+    })
+}
+
+/// Whether the client asks for the estimate only, by `x-dry-run: 1`.
+pub(super) fn is_dry_run(headers: &HeaderMap) -> bool {
+    let value = headers.get(DRY_RUN).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"true"))
+}
+
+pub(super) fn too_dear(most: Usd, max: Usd) -> Error {
+    let message = format!("The request may cost {most} USD, more than the {max} of `x-max-cost`.");
+    Error::new(Kind::Balance, message)
+        .with_param("x-max-cost")
+        .with_code("max_cost_exceeded")
+}
+
+/// The answer to a dry run: the most that the request may cost, for how many tokens.
+pub(super) fn estimate(model: &str, quote: Option<(&Quote, Usd)>) -> Response<Full> {
+    let model = serde_json::Value::from(model);
+    let body = match quote {
+        None => format!(
+            r#"{{"object":"chat.completion.estimate","model":{model},"cost":null,"price_version":null}}"#
+        ),
+        Some((quote, most)) => {
+            let version = quote.price.version().map(|version| &**version);
+            format!(
+                r#"{{"object":"chat.completion.estimate","model":{model},"cost":{{"amount":{most},"currency":"USD"}},"input_tokens":{},"output_tokens":{},"price_version":{}}}"#,
+                quote.input_estimate,
+                quote.most_output,
+                serde_json::Value::from(version),
+            )
+        }
+    };
+    let mut response = Response::new(Full::new(body));
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,384 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Usd, calendar};
+use crate::{ext::Principal, zone::Zone};
+
+/// Over what time a budget counts, by the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Period {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// From the first to the first.
+    Month,
+}
+
+/// Whom a budget is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// A caller, by its principal's id.
+    Key(Arc<str>),
+    /// A team, by its name.
+    Team(Arc<str>),
+    /// Everybody.
+    Global,
+}
+
+/// So much money for a time.
+#[derive(Clone, Debug)]
+struct Budget {
+    scope: Scope,
+    amount: Usd,
+    period: Period,
+}
+
+/// Budgets beside the balances: what callers, teams and all together may spend in a day, a week or a
+/// month. A request must fit into all that apply to it, and is charged to all.
+///
+/// Clones share the counts. They are in memory: a restart begins them anew, which balances, being in
+/// the ledger, do not.
+///
+/// ```
+/// use tower_completions::cost::{Budgets, CostLayer, MemoryLedger, Period, Prices, Scope};
+///
+/// let budgets = Budgets::new()
+///     .with(Scope::Key("demo".into()), "5".parse()?, Period::Day)
+///     .with(Scope::Team("research".into()), "100".parse()?, Period::Month)
+///     .with(Scope::Global, "1000".parse()?, Period::Month);
+/// let layer = CostLayer::new(Prices::new(), MemoryLedger::new()).budgets(budgets);
+/// # Ok::<(), tower_completions::cost::NotAnAmount>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Budgets {
+    all: Vec<Arc<Account>>,
+    by_scope: HashMap<Scope, Vec<usize>>,
+    zone: Zone,
+}
+
+struct Account {
+    budget: Budget,
+    window: Mutex<Window>,
+}
+
+/// What was held and spent since the window began, in Unix seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    begin: i64,
+    end: i64,
+    held: Usd,
+    spent: Usd,
+}
+
+/// How a budget stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetStanding {
+    /// Whom it is for.
+    pub scope: Scope,
+    /// Over what time it counts.
+    pub period: Period,
+    /// How much there is for that time.
+    pub amount: Usd,
+    /// Held for requests under way.
+    pub held: Usd,
+    /// Charged. More than the amount when a request used more than was held for it.
+    pub spent: Usd,
+    /// When the next window begins, in Unix seconds.
+    pub resets: i64,
+}
+
+impl Budgets {
+    /// No budgets, in UTC.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a budget. A scope may have several.
+    pub fn with(mut self, scope: Scope, amount: Usd, period: Period) -> Self {
+        let at = self.all.len();
+        self.by_scope.entry(scope.clone()).or_default().push(at);
+        let budget = Budget {
+            scope,
+            amount,
+            period,
+        };
+        self.all.push(Arc::new(Account {
+            budget,
+            window: Mutex::default(),
+        }));
+        self
+    }
+
+    /// Where the days begin. Default: UTC.
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// The budgets that apply to a caller.
+    fn of<'a>(&'a self, caller: Option<&Principal>) -> impl Iterator<Item = &'a Arc<Account>> {
+        let find = |scope: Scope| self.by_scope.get(&scope).into_iter().flatten();
+        let key = caller.map(|caller| find(Scope::Key(caller.shared_id())));
+        let team = caller.and_then(Principal::team);
+        let team = team.map(|team| find(Scope::Team(team.into())));
+        key.into_iter()
+            .chain(team)
+            .flatten()
+            .chain(find(Scope::Global))
+            .map(|at| &self.all[*at])
+    }
+
+    /// Whether a caller has any budget.
+    pub(super) fn apply(&self, caller: Option<&Principal>) -> bool {
+        !self.all.is_empty() && self.of(caller).next().is_some()
+    }
+
+    /// How the budgets of a caller stand at a moment, in Unix seconds.
+    #[must_use]
+    pub fn standing(&self, caller: &Principal, unix: i64) -> Vec<BudgetStanding> {
+        let stand = |account: &Arc<Account>| {
+            let window = *account.at(unix, &self.zone);
+            BudgetStanding {
+                scope: account.budget.scope.clone(),
+                period: account.budget.period,
+                amount: account.budget.amount,
+                held: window.held,
+                spent: window.spent,
+                resets: window.end,
+            }
+        };
+        self.of(Some(caller)).map(stand).collect()
+    }
+
+    /// Holds an amount in all budgets of a caller, or in none: then the one that has too little.
+    pub(super) fn hold(
+        &self,
+        caller: Option<&Principal>,
+        amount: Usd,
+        unix: i64,
+    ) -> Result<BudgetHold, (Scope, Period)> {
+        let mut hold = BudgetHold {
+            amount,
+            of: Vec::new(),
+        };
+        if self.all.is_empty() {
+            return Ok(hold);
+        }
+        for account in self.of(caller) {
+            let mut window = account.at(unix, &self.zone);
+            let taken = window.held.plus(window.spent).plus(amount);
+            if taken > account.budget.amount {
+                drop(window);
+                // What the others held is given back as the hold is dropped.
+                return Err((account.budget.scope.clone(), account.budget.period));
+            }
+            window.held = window.held.plus(amount);
+            hold.of.push((Arc::clone(account), window.begin));
+        }
+        Ok(hold)
+    }
+}
+
+impl fmt::Debug for Budgets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budgets")
+            .field("budgets", &self.all.len())
+            .field("zone", &self.zone)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// The window of a moment. A clock that goes back stays in the window that it was in.
+    fn at(&self, unix: i64, zone: &Zone) -> MutexGuard<'_, Window> {
+        let mut window = self.lock();
+        if unix >= window.end {
+            let (begin, end) = around(self.budget.period, unix, zone);
+            *window = Window {
+                begin,
+                end,
+                ..Window::default()
+            };
+        }
+        window
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Between which moments a period lies that has a moment in it.
+fn around(period: Period, unix: i64, zone: &Zone) -> (i64, i64) {
+    let day = zone.date(unix);
+    let (first, next) = match period {
+        Period::Day => (day, day + 1),
+        Period::Week => {
+            let monday = calendar::week_of(day);
+            (monday, monday + 7)
+        }
+        Period::Month => calendar::month_around(day),
+    };
+    (
+        zone.begin_of(first),
+        zone.begin_of(next).max(unix.saturating_add(1)),
+    )
+}
+
+/// An amount that is held in some budgets. Dropping it gives it back.
+pub(super) struct BudgetHold {
+    amount: Usd,
+    /// Each with the window in which it was held: what has ended with that is over.
+    of: Vec<(Arc<Account>, i64)>,
+}
+
+impl BudgetHold {
+    /// Charges what was used and gives the rest back.
+    pub(super) fn settle(&mut self, charge: Usd) {
+        self.end(charge);
+    }
+
+    fn end(&mut self, charge: Usd) {
+        for (account, begin) in self.of.drain(..) {
+            let mut window = account.lock();
+            if window.begin == begin {
+                window.held = window.held.minus(self.amount);
+                window.spent = window.spent.plus(charge);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for BudgetHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BudgetHold")
+            .field("amount", &self.amount)
+            .field("budgets", &self.of.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for BudgetHold {
+    fn drop(&mut self) {
+        self.end(Usd::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-25, a Wednesday, at noon UTC.
+    const NOON: i64 = 1_795_564_800 + 43_200;
+    const DAY: i64 = 86_400;
+
+    fn usd(pico: i128) -> Usd {
+        Usd::from_pico(pico)
+    }
+
+    fn caller() -> Principal {
+        Principal::new("a").with_team("t")
+    }
+
+    #[test]
+    fn a_request_must_fit_into_all_and_is_charged_to_all() {
+        let budgets = Budgets::new()
+            .with(Scope::Key("a".into()), usd(10), Period::Day)
+            .with(Scope::Team("t".into()), usd(8), Period::Week)
+            .with(Scope::Global, usd(100), Period::Month)
+            .with(Scope::Key("b".into()), usd(1), Period::Day);
+        let caller = caller();
+        let hold = |amount, unix| budgets.hold(Some(&caller), usd(amount), unix);
+        let counts = |unix| -> Vec<_> {
+            let all = budgets.standing(&caller, unix);
+            all.iter()
+                .map(|it| (it.held.pico(), it.spent.pico()))
+                .collect()
+        };
+        let mut first = hold(5, NOON).expect("it fits");
+        assert_eq!(counts(NOON), [(5, 0), (5, 0), (5, 0)]);
+        let full = hold(4, NOON).expect_err("the team has too little");
+        assert_eq!(full, (Scope::Team("t".into()), Period::Week));
+        assert_eq!(counts(NOON), [(5, 0), (5, 0), (5, 0)], "all or nothing");
+        first.settle(usd(3));
+        drop(first);
+        assert_eq!(counts(NOON), [(0, 3), (0, 3), (0, 3)]);
+        drop(hold(5, NOON).expect("it fits"));
+        assert_eq!(counts(NOON), [(0, 3), (0, 3), (0, 3)]);
+        // The next day, the next week, the next month.
+        assert_eq!(counts(NOON + DAY), [(0, 0), (0, 3), (0, 3)]);
+        assert_eq!(counts(NOON + 5 * DAY), [(0, 0), (0, 0), (0, 3)]);
+        assert_eq!(counts(NOON + 6 * DAY), [(0, 0), (0, 0), (0, 0)]);
+        assert!(budgets.apply(None) && budgets.apply(Some(&Principal::new("c"))));
+        assert!(!Budgets::new().apply(Some(&caller)));
+    }
+
+    #[test]
+    fn what_ends_in_another_window_is_not_charged_to_that() {
+        let budgets = Budgets::new().with(Scope::Global, usd(10), Period::Day);
+        let mut old = budgets.hold(None, usd(9), NOON).expect("it fits");
+        let _new = budgets.hold(None, usd(4), NOON + DAY).expect("a new day");
+        old.settle(usd(9));
+        drop(old);
+        let standing = &budgets.standing(&caller(), NOON + DAY)[0];
+        assert_eq!((standing.held.pico(), standing.spent.pico()), (4, 0));
+        // A clock that jumps back opens no second day.
+        assert!(budgets.hold(None, usd(7), NOON).is_err());
+        assert_eq!(standing.resets, 1_795_564_800 + 2 * DAY);
+    }
+
+    #[test]
+    fn days_weeks_and_months_are_those_of_the_zone() {
+        let zone = Zone::fixed(5 * 3600);
+        let midnight = 1_795_564_800 - 5 * 3600;
+        assert_eq!(
+            around(Period::Day, midnight, &zone),
+            (midnight, midnight + DAY)
+        );
+        assert_eq!(
+            around(Period::Day, midnight - 1, &zone),
+            (midnight - DAY, midnight)
+        );
+        let monday = midnight - 2 * DAY;
+        assert_eq!(
+            around(Period::Week, NOON, &zone),
+            (monday, monday + 7 * DAY)
+        );
+        let month = midnight - 24 * DAY;
+        assert_eq!(
+            around(Period::Month, NOON, &zone),
+            (month, month + 30 * DAY)
+        );
+    }
+
+    #[test]
+    fn a_hundred_at_once_never_exceed_it() {
+        let budgets = Budgets::new()
+            .with(Scope::Global, usd(60), Period::Day)
+            .with(Scope::Key("a".into()), usd(1000), Period::Day);
+        let caller = caller();
+        let held: Vec<_> = std::thread::scope(|scope| {
+            let take = || budgets.hold(Some(&caller), usd(1), NOON).ok();
+            let tasks: Vec<_> = (0..100).map(|_| scope.spawn(take)).collect();
+            let ended = tasks
+                .into_iter()
+                .filter_map(|task| task.join().expect("no panic"));
+            ended.collect()
+        });
+        assert_eq!(held.len(), 60);
+        drop(held);
+        let counts = budgets.standing(&caller, NOON);
+        assert!(
+            counts
+                .iter()
+                .all(|it| it.held == Usd::ZERO && it.spent == Usd::ZERO)
+        );
+    }
+}
