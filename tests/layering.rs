@@ -25,6 +25,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("auth", 3),
     ("cache", 3),
     ("cost", 3),
+    ("idempotency", 3),
     ("limit", 3),
     ("reframe", 3),
     ("telemetry", 3),
