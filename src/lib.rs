@@ -67,6 +67,7 @@ mod ext;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod id;
+pub mod idempotency;
 pub mod limit;
 pub mod meter;
 #[cfg(feature = "mock")]

@@ -7,6 +7,7 @@ use crate::{
     auth::{Auth, AuthLayer},
     cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices, Usd},
     dialect::Dialect,
+    idempotency::{Idempotency, IdempotencyLayer},
     limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
     models::{Card, Models},
     parse::{Parse, ParseLayer, ReadLimits},
@@ -19,7 +20,10 @@ use crate::{
 pub type Stack<S, A, L, St = Memory> = Auth<RateLimit<Parse<Priced<S, L, St>>, St>, A>;
 
 /// The layers over the parsed request.
-type Priced<S, L, St> = Parse<Validate<Parse<TokenLimit<Parse<Cost<Parse<Reframe<S>>, L>>, St>>>>;
+type Priced<S, L, St> = Parse<Validate<Parse<Idempotency<Charged<S, L, St>>>>>;
+
+/// Those that count and charge, and what is inside of them.
+type Charged<S, L, St> = Parse<TokenLimit<Parse<Cost<Parse<Reframe<S>>, L>>, St>>;
 
 /// What a [`Gateway`] is made of. Everything but who may call has a default.
 #[derive(Clone)]
@@ -31,6 +35,7 @@ pub struct GatewayBuilder<A, L = MemoryLedger, St = Memory> {
     read: ReadLimits,
     validate: Option<ValidateLayer>,
     reframe: Option<ReframeLayer>,
+    idempotency: IdempotencyLayer,
     cost: CostLayer<L>,
     models: Models,
 }
@@ -44,6 +49,7 @@ impl<A> GatewayBuilder<A> {
             read: ReadLimits::default(),
             validate: None,
             reframe: None,
+            idempotency: IdempotencyLayer::new(),
             cost: CostLayer::new(Prices::new(), MemoryLedger::new()),
             models: Models::new([]),
         }
@@ -64,6 +70,12 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         book: impl PriceBook + 'static,
         ledger: K,
     ) -> GatewayBuilder<A, K, St> {
+        self.cost_layer(CostLayer::new(book, ledger))
+    }
+
+    /// The accounting, instead of a plain one over a price book and a ledger. It says the cost as the
+    /// gateway's dialect has it.
+    pub fn cost_layer<K: Ledger>(self, layer: CostLayer<K>) -> GatewayBuilder<A, K, St> {
         GatewayBuilder {
             authenticate: self.authenticate,
             dialect: self.dialect,
@@ -71,9 +83,16 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             read: self.read,
             validate: self.validate,
             reframe: self.reframe,
-            cost: CostLayer::new(book, ledger),
+            idempotency: self.idempotency,
+            cost: layer,
             models: self.models,
         }
+    }
+
+    /// How requests are told that are sent twice. Default: their answers are kept for a day.
+    pub fn idempotency(mut self, layer: IdempotencyLayer) -> Self {
+        self.idempotency = layer;
+        self
     }
 
     /// Who counts requests and tokens. Default: in memory, by the limits attached to principals.
@@ -85,6 +104,7 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             read: self.read,
             validate: self.validate,
             reframe: self.reframe,
+            idempotency: self.idempotency,
             cost: self.cost,
             models: self.models,
         }
@@ -137,6 +157,7 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let stack = TokenLimitLayer::new(self.limiter.clone())
             .price(price)
             .layer(stack);
+        let stack = self.idempotency.layer(stack);
         let stack = ParseLayer::new()
             .limits(self.read)
             .layer(validate.layer(stack));

@@ -1,0 +1,101 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tower_layer::Layer;
+
+use super::{
+    Idempotency,
+    store::{Limits, Store},
+};
+use crate::{
+    parse::Parse,
+    time::{DefaultTimer, Timer as _},
+};
+
+/// Puts [`Idempotency`] around a service. Clones, and the services that they make, share what is
+/// kept.
+#[derive(Clone)]
+#[must_use]
+pub struct IdempotencyLayer {
+    limits: Limits,
+    store: Arc<Store>,
+}
+
+impl IdempotencyLayer {
+    /// Keeps answers of at most 4 MiB for a day, at most 64 MiB and 10 000 keys together.
+    pub fn new() -> Self {
+        Self::of(Limits {
+            keep: Duration::from_secs(86_400),
+            entries: 10_000,
+            bytes: 64 << 20,
+            answer: 4 << 20,
+            now: || DefaultTimer::default().now(),
+        })
+    }
+
+    fn of(limits: Limits) -> Self {
+        Self {
+            store: Arc::new(Store::new(limits.clone())),
+            limits,
+        }
+    }
+
+    /// For how long after its end an answer is given again. Default: a day.
+    pub fn keep(mut self, time: Duration) -> Self {
+        self.limits.keep = time;
+        Self::of(self.limits)
+    }
+
+    /// How many keys there may be, of requests under way and of answers. When all are requests under
+    /// way another one is refused with a 503. Default: 10 000.
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.limits.entries = keys;
+        Self::of(self.limits)
+    }
+
+    /// How many bytes of answers are kept; then the oldest are forgotten. So many again there may be
+    /// of answers under way; beyond them an answer can no longer be joined or given again. Default:
+    /// 64 MiB.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        Self::of(self.limits)
+    }
+
+    /// How many bytes one answer may have to be kept, or to be joined while it is under way; who
+    /// comes again for a larger one is told so with a 409. Default: 4 MiB.
+    pub fn max_answer_bytes(mut self, bytes: usize) -> Self {
+        self.limits.answer = bytes;
+        Self::of(self.limits)
+    }
+
+    /// The clock. Default: the layers' timer.
+    pub fn clock(mut self, now: fn() -> Instant) -> Self {
+        self.limits.now = now;
+        Self::of(self.limits)
+    }
+}
+
+impl Default for IdempotencyLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for IdempotencyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyLayer")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = Parse<Idempotency<S>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Parse::new(Idempotency::new(inner, Arc::clone(&self.store)))
+    }
+}

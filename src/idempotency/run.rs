@@ -1,0 +1,442 @@
+//! One answer, driven by whoever reads it.
+
+use std::{
+    any::Any,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, StatusCode, response::Parts};
+use http_body::Body as _;
+
+use super::wakers::Wakers;
+use crate::{
+    body::{BoxBody, BoxError},
+    error::Error,
+    ext::Served,
+    meter::{Outcome, Tally},
+};
+
+/// The inner service's future; its error goes to whoever polls.
+pub(super) type Call =
+    Pin<Box<dyn Future<Output = Result<Response<BoxBody>, Box<dyn Any + Send>>> + Send>>;
+
+/// How many bytes are kept of all the answers that are under way.
+#[derive(Debug)]
+pub(super) struct Open {
+    bytes: AtomicUsize,
+    most: usize,
+}
+
+impl Open {
+    pub(super) const fn new(most: usize) -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            most,
+        }
+    }
+
+    /// Whether there is room for so many more; then they are counted.
+    fn take(&self, bytes: usize) -> bool {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.most;
+        if !fits {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn give(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What is kept of an answer under way, counted while it is.
+struct Kept {
+    bytes: BytesMut,
+    open: Arc<Open>,
+}
+
+impl Kept {
+    fn into_bytes(mut self) -> Bytes {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.open.give(bytes.len());
+        bytes.freeze()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.open.give(self.bytes.len());
+    }
+}
+
+/// One request under way, or its answer.
+pub(super) struct Run {
+    /// Of the request's body.
+    pub(super) digest: [u8; 32],
+    /// The most of the answer that is kept, in bytes.
+    most: usize,
+    open: Arc<Open>,
+    state: Mutex<State>,
+    wakers: Arc<Wakers>,
+    waker: Waker,
+}
+
+struct State {
+    step: Step,
+    /// How many read it.
+    seats: usize,
+}
+
+enum Step {
+    Calling(Call),
+    Answering {
+        head: Box<Head>,
+        body: BoxBody,
+        kept: Kept,
+        /// More came than is kept.
+        overflown: bool,
+    },
+    Done(Done),
+    /// Nobody can have it any more: all left, it was never kept, or its code panicked.
+    Gone,
+}
+
+/// What an answer has come to.
+#[derive(Clone)]
+pub(super) enum Done {
+    Whole(Box<Head>, Bytes),
+    /// Whole, but larger than is kept.
+    TooLarge,
+}
+
+/// The head of an answer for those who did not ask for it first.
+#[derive(Clone)]
+pub(super) struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+    served: Option<Served>,
+    error: Option<Error>,
+    tally: Option<Tally>,
+}
+
+impl Head {
+    fn of(parts: &Parts) -> Self {
+        Self {
+            status: parts.status,
+            headers: parts.headers.clone(),
+            served: parts.extensions.get().cloned(),
+            error: parts.extensions.get().cloned(),
+            tally: parts.extensions.get().cloned(),
+        }
+    }
+
+    /// Whether the answer is one that may be given again.
+    fn is_good(&self) -> bool {
+        let outcome = self.tally.as_ref().and_then(Tally::outcome);
+        self.status.is_success() && !matches!(outcome, Some(Outcome::Failed(_)))
+    }
+
+    /// The head again. What counts and charges has done so by the first.
+    pub(super) fn again(&self) -> Parts {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = self.status;
+        parts.headers = self.headers.clone();
+        let value = http::HeaderValue::from_static("true");
+        parts.headers.insert("idempotent-replayed", value);
+        if let Some(served) = &self.served {
+            parts.extensions.insert(served.clone());
+        }
+        if let Some(error) = &self.error {
+            parts.extensions.insert(error.clone());
+        }
+        parts
+    }
+}
+
+/// What comes of asking for the head.
+pub(super) enum Began {
+    /// The very response of the inner service, its body aside.
+    First(Box<Parts>),
+    Again(Box<Parts>),
+    TooLarge,
+    /// The inner service failed, and this is its error.
+    Failed(Box<dyn Any + Send>),
+    Gone,
+}
+
+/// What comes of asking for bytes.
+pub(super) enum Read {
+    Bytes(Bytes),
+    End,
+    Broken(BoxError),
+}
+
+/// What became of the run by the last step.
+pub(super) enum Now {
+    Open,
+    /// It has just ended; so many bytes are to be kept.
+    Kept(usize),
+    /// It has just ended and is to be forgotten.
+    Over,
+}
+
+impl Run {
+    pub(super) fn new(digest: [u8; 32], most: usize, open: Arc<Open>, call: Call) -> Self {
+        let wakers = Arc::new(Wakers::default());
+        Self {
+            digest,
+            most,
+            open,
+            state: Mutex::new(State {
+                step: Step::Calling(call),
+                seats: 0,
+            }),
+            waker: Waker::from(Arc::clone(&wakers)),
+            wakers,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic within the inner service has left `Gone`.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a seat; `None` when nobody can have the answer any more.
+    pub(super) fn enter(&self) -> Option<usize> {
+        let mut state = self.state();
+        if matches!(state.step, Step::Gone) {
+            return None;
+        }
+        state.seats += 1;
+        Some(self.wakers.enter())
+    }
+
+    /// Gives a seat back. When it was the last one of an answer that is not whole, that is cancelled:
+    /// then true.
+    pub(super) fn leave(&self, place: usize) -> bool {
+        self.wakers.leave(place);
+        let mut state = self.state();
+        state.seats -= 1;
+        if matches!(state.step, Step::Gone) {
+            // It may be the panic of the one who leaves that has ended it.
+            self.wakers.wake_all();
+        }
+        if state.seats > 0 || matches!(state.step, Step::Done(_)) {
+            return false;
+        }
+        let step = std::mem::replace(&mut state.step, Step::Gone);
+        // What it is dropped with may take its time, and settles.
+        drop(state);
+        drop(step);
+        true
+    }
+
+    /// Whether nothing follows the first so many bytes.
+    pub(super) fn is_over(&self, at: usize) -> bool {
+        match &self.state().step {
+            Step::Done(Done::Whole(_, bytes)) => at >= bytes.len(),
+            Step::Done(Done::TooLarge) => at == usize::MAX,
+            _ => false,
+        }
+    }
+
+    /// Asks for the head.
+    pub(super) fn poll_head(&self, place: usize, cx: &mut Context<'_>) -> Poll<(Began, Now)> {
+        let mut state = self.state();
+        // While the inner service is polled there is nothing here, so that a panic leaves nothing.
+        match std::mem::replace(&mut state.step, Step::Gone) {
+            Step::Calling(mut call) => {
+                self.wakers.wait(place, cx.waker());
+                let polled = call.as_mut().poll(&mut Context::from_waker(&self.waker));
+                match polled {
+                    Poll::Pending => {
+                        state.step = Step::Calling(call);
+                        Poll::Pending
+                    }
+                    Poll::Ready(Err(error)) => {
+                        self.wakers.wake_all();
+                        Poll::Ready((Began::Failed(error), Now::Over))
+                    }
+                    Poll::Ready(Ok(response)) => {
+                        let (parts, body) = response.into_parts();
+                        state.step = Step::Answering {
+                            head: Box::new(Head::of(&parts)),
+                            body,
+                            kept: Kept {
+                                bytes: BytesMut::new(),
+                                open: Arc::clone(&self.open),
+                            },
+                            overflown: false,
+                        };
+                        self.wakers.wake_all();
+                        Poll::Ready((Began::First(Box::new(parts)), Now::Open))
+                    }
+                }
+            }
+            step => {
+                let began = match &step {
+                    Step::Answering {
+                        overflown: true, ..
+                    }
+                    | Step::Done(Done::TooLarge) => Began::TooLarge,
+                    Step::Answering { head, .. } | Step::Done(Done::Whole(head, _)) => {
+                        Began::Again(Box::new(head.again()))
+                    }
+                    _ => Began::Gone,
+                };
+                state.step = step;
+                Poll::Ready((began, Now::Open))
+            }
+        }
+    }
+
+    /// Asks for what follows the first so many bytes, and moves on.
+    pub(super) fn poll_read(
+        &self,
+        place: usize,
+        at: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Read, Now)> {
+        let mut state = self.state();
+        match std::mem::replace(&mut state.step, Step::Gone) {
+            Step::Done(done) => {
+                let read = match &done {
+                    Done::Whole(_, bytes) if *at < bytes.len() => {
+                        let rest = bytes.slice(*at..);
+                        *at = bytes.len();
+                        Read::Bytes(rest)
+                    }
+                    Done::TooLarge if *at != usize::MAX => too_slow(),
+                    _ => Read::End,
+                };
+                state.step = Step::Done(done);
+                Poll::Ready((read, Now::Open))
+            }
+            Step::Answering {
+                head,
+                mut body,
+                mut kept,
+                mut overflown,
+            } => {
+                if *at < kept.bytes.len() {
+                    let rest = Bytes::copy_from_slice(&kept.bytes[*at..]);
+                    *at = kept.bytes.len();
+                    state.step = Step::Answering {
+                        head,
+                        body,
+                        kept,
+                        overflown,
+                    };
+                    return Poll::Ready((Read::Bytes(rest), Now::Open));
+                }
+                // Behind what is kept only the one that read it last can go on.
+                if overflown && *at != usize::MAX {
+                    state.step = Step::Answering {
+                        head,
+                        body,
+                        kept,
+                        overflown,
+                    };
+                    return Poll::Ready((too_slow(), Now::Open));
+                }
+                self.wakers.wait(place, cx.waker());
+                let polled = loop {
+                    let mut cx = Context::from_waker(&self.waker);
+                    match Pin::new(&mut body).poll_frame(&mut cx) {
+                        Poll::Ready(Some(Ok(frame))) => {
+                            // Trailers are not given twice, so not once either.
+                            if let Ok(data) = frame.into_data() {
+                                break Poll::Ready(Some(Ok(data)));
+                            }
+                        }
+                        Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(Err(error))),
+                        Poll::Ready(None) => break Poll::Ready(None),
+                        Poll::Pending => break Poll::Pending,
+                    }
+                };
+                let mut over = false;
+                let read = match polled {
+                    Poll::Pending => {
+                        state.step = Step::Answering {
+                            head,
+                            body,
+                            kept,
+                            overflown,
+                        };
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Some(Ok(data))) => {
+                        let fits = !overflown
+                            && kept.bytes.len() + data.len() <= self.most
+                            && self.open.take(data.len());
+                        if fits {
+                            kept.bytes.extend_from_slice(&data);
+                            *at = kept.bytes.len();
+                        } else {
+                            overflown = true;
+                            *at = usize::MAX;
+                        }
+                        // A server that knows the length does not ask again.
+                        if body.is_end_stream() {
+                            over = true;
+                        }
+                        Read::Bytes(data)
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        drop(state);
+                        self.wakers.wake_all();
+                        return Poll::Ready((Read::Broken(error), Now::Over));
+                    }
+                    Poll::Ready(None) => {
+                        over = true;
+                        Read::End
+                    }
+                };
+                let now = if over {
+                    // What is not good is for those who still read it; the key is free.
+                    let good = head.is_good();
+                    let bytes = kept.into_bytes();
+                    let size = if overflown { 0 } else { bytes.len() };
+                    state.step = Step::Done(if overflown {
+                        Done::TooLarge
+                    } else {
+                        Done::Whole(head, bytes)
+                    });
+                    if good { Now::Kept(size) } else { Now::Over }
+                } else {
+                    state.step = Step::Answering {
+                        head,
+                        body,
+                        kept,
+                        overflown,
+                    };
+                    Now::Open
+                };
+                drop(state);
+                self.wakers.wake_all();
+                Poll::Ready((read, now))
+            }
+            // Whoever was first to be told has the error itself.
+            Step::Calling(call) => {
+                state.step = Step::Calling(call);
+                Poll::Ready((
+                    Read::Broken("nobody has asked for the head".into()),
+                    Now::Open,
+                ))
+            }
+            Step::Gone => Poll::Ready((Read::Broken("the answer broke off".into()), Now::Open)),
+        }
+    }
+}
+
+fn too_slow() -> Read {
+    Read::Broken("the answer is too large to be shared with a second reader".into())
+}

@@ -1,0 +1,70 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
+};
+
+/// All who wait for one answer, behind one waker.
+#[derive(Default)]
+pub(super) struct Wakers(Mutex<Vec<Place>>);
+
+#[derive(Default)]
+enum Place {
+    #[default]
+    Free,
+    /// Taken by somebody who does not wait now.
+    Taken,
+    Waiting(Waker),
+}
+
+impl Wakers {
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more.
+    pub(super) fn enter(&self) -> usize {
+        let mut places = self.places();
+        let free = places.iter().position(|place| matches!(place, Place::Free));
+        let at = free.unwrap_or_else(|| {
+            places.push(Place::Free);
+            places.len() - 1
+        });
+        places[at] = Place::Taken;
+        at
+    }
+
+    pub(super) fn wait(&self, at: usize, waker: &Waker) {
+        let mut places = self.places();
+        match &mut places[at] {
+            Place::Waiting(own) => own.clone_from(waker),
+            place => *place = Place::Waiting(waker.clone()),
+        }
+    }
+
+    pub(super) fn leave(&self, at: usize) {
+        self.places()[at] = Place::Free;
+    }
+
+    pub(super) fn wake_all(&self) {
+        // Woken outside of the lock: a waker may do anything.
+        let mut waiting = Vec::new();
+        for place in self.places().iter_mut() {
+            if matches!(place, Place::Waiting(_)) {
+                if let Place::Waiting(waker) = std::mem::replace(place, Place::Taken) {
+                    waiting.push(waker);
+                }
+            }
+        }
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
+    }
+}
