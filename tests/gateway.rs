@@ -45,6 +45,15 @@ requests_per_minute = 1
 name = "narrow"
 secret = "sk-narrow"
 models = ["other/*"]
+
+[[keys]]
+name = "frugal"
+secret = "sk-frugal"
+
+[[budgets]]
+key = "frugal"
+amount = "0.0001"
+per = "day"
 "#
     );
     for model in [
@@ -318,6 +327,14 @@ async fn refusals() {
             402,
             "insufficient_quota",
             "insufficient_balance",
+            None,
+        ),
+        (
+            "sk-frugal",
+            ask(json!({})),
+            402,
+            "insufficient_quota",
+            "budget_exceeded",
             None,
         ),
         (

@@ -11,7 +11,7 @@ use tower_completions::{
     Principal,
     auth::Keys,
     body::{BoxBody, BoxError},
-    cost::{NotAnAmount, Price, PriceList, Prices, StoreError, Terms},
+    cost::{Budgets, CostLayer, NotAnAmount, Price, PriceList, Prices, StoreError, Terms, Zone},
     limit::{
         Either, Limiter, Limits, Memory,
         redis::{InvalidUrl, Leased, Outage, Redis},
@@ -147,6 +147,9 @@ impl App {
             let mut principal = Principal::new(key.name.as_str())
                 .with_models(key.models.iter().map(String::as_str))
                 .attach(limits);
+            if let Some(team) = &key.team {
+                principal = principal.with_team(team.as_str());
+            }
             if let Some(factor) = &key.markup {
                 principal = principal.attach(Terms::times(factor)?);
             }
@@ -157,7 +160,7 @@ impl App {
         let limiter = Limiter::with_store(counts.clone());
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
-            .cost(prices(config)?, ledger.clone())
+            .cost_layer(CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?))
             .limiter(limiter.clone())
             .read_limits(
                 ReadLimits::default()
@@ -223,6 +226,13 @@ fn card(model: &crate::config::Model) -> Card {
         .aliases
         .iter()
         .fold(card, |card, alias| card.alias(alias.as_str()))
+}
+
+fn budgets(config: &Config) -> Result<Budgets, NotAnAmount> {
+    let none = Budgets::new().zone(Zone::fixed(config.utc_offset));
+    config.budgets.iter().try_fold(none, |budgets, budget| {
+        Ok(budgets.with(budget.scope.clone(), budget.amount.parse()?, budget.per))
+    })
 }
 
 /// Prices under every name that a client may use. A model that has none in the file is looked for in

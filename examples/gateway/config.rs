@@ -2,7 +2,12 @@
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration};
 
-use tower_completions::{Dialect, auth::Digest, cost::Terms, validate::Capabilities};
+use tower_completions::{
+    Dialect,
+    auth::Digest,
+    cost::{Period, Scope, Terms},
+    validate::Capabilities,
+};
 
 use crate::{
     capability,
@@ -23,6 +28,17 @@ pub struct Config {
     pub providers: Vec<Provider>,
     pub models: Vec<Model>,
     pub keys: Vec<Key>,
+    pub budgets: Vec<Budget>,
+    /// How far the days of budgets begin east of Greenwich, in seconds.
+    pub utc_offset: i32,
+}
+
+/// So much money for everybody, a key or a team.
+#[derive(Debug)]
+pub struct Budget {
+    pub scope: Scope,
+    pub amount: String,
+    pub per: Period,
 }
 
 /// Which model an answer names.
@@ -99,6 +115,7 @@ pub struct Key {
     pub digest: Digest,
     pub balance: Option<String>,
     pub markup: Option<String>,
+    pub team: Option<String>,
     pub requests_per_minute: Option<u64>,
     pub tokens_per_minute: Option<u64>,
     pub max_concurrent: Option<u32>,
@@ -260,6 +277,8 @@ impl Config {
             providers: each(root, "providers", mistakes, Provider::read),
             models: each(root, "models", mistakes, Model::read),
             keys: each(root, "keys", mistakes, Key::read),
+            budgets: each(root, "budgets", mistakes, Budget::read),
+            utc_offset: utc_offset(root, mistakes),
         }
     }
 
@@ -314,6 +333,16 @@ impl Config {
             }
             if !digests.insert(key.digest) {
                 mistakes.add(&format!("keys[{at}]"), "has the same secret as another key");
+            }
+        }
+        for (at, budget) in self.budgets.iter().enumerate() {
+            if let Scope::Key(key) = &budget.scope {
+                if !key_names.contains(&**key) {
+                    mistakes.add(
+                        &format!("budgets[{at}].key"),
+                        format!("{key:?} is not among the keys"),
+                    );
+                }
             }
         }
         for (name, missing) in [
@@ -511,12 +540,83 @@ impl Key {
             digest,
             balance,
             markup,
+            team: section.string("team", mistakes),
             requests_per_minute: section.integer("requests_per_minute", 1..=1 << 32, mistakes),
             tokens_per_minute: section.integer("tokens_per_minute", 1..=1 << 40, mistakes),
             max_concurrent: small(section.integer("max_concurrent", 1..=1 << 20, mistakes)),
             models,
         }
     }
+}
+
+impl Budget {
+    fn read(section: &mut Section, mistakes: &mut Mistakes) -> Self {
+        let (key, team) = (
+            section.string("key", mistakes),
+            section.string("team", mistakes),
+        );
+        let scope = match (key, team) {
+            (None, None) => Scope::Global,
+            (Some(key), None) => Scope::Key(key.into()),
+            (None, Some(team)) => Scope::Team(team.into()),
+            (Some(_), Some(_)) => {
+                mistakes.add(
+                    &section.key("team"),
+                    "expected either key or team, or neither",
+                );
+                Scope::Global
+            }
+        };
+        let amount = section.required("amount", mistakes);
+        if !amount.is_empty() && !is_price(&amount) {
+            mistakes.add(
+                &section.key("amount"),
+                "expected a decimal such as \"5.00\"",
+            );
+        }
+        let per = one_of(section, "per", &["day", "week", "month"], mistakes);
+        if per.is_none() && !section.has("per") {
+            mistakes.add(
+                &section.key("per"),
+                "is missing, expected day, week or month",
+            );
+        }
+        Self {
+            scope,
+            amount,
+            per: match per.as_deref() {
+                Some("day") => Period::Day,
+                Some("week") => Period::Week,
+                _ => Period::Month,
+            },
+        }
+    }
+}
+
+/// `utc_offset = "+02:00"`: where the days of budgets begin. Default: UTC.
+fn utc_offset(root: &mut Section, mistakes: &mut Mistakes) -> i32 {
+    let Some(text) = root.string("utc_offset", mistakes) else {
+        return 0;
+    };
+    let read = || {
+        let east = match text.as_bytes().first()? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return None,
+        };
+        let (hours, minutes) = text[1..].split_once(':')?;
+        let number = |text: &str| (text.len() == 2).then(|| text.parse::<i32>().ok())?;
+        let (hours, minutes) = (number(hours)?, number(minutes)?);
+        let fits = (0..=14).contains(&hours) && (0..60).contains(&minutes);
+        fits.then_some(east * (hours * 3600 + minutes * 60))
+    };
+    read().unwrap_or_else(|| {
+        mistakes.add(
+            "utc_offset",
+            format!("expected an offset such as \"+02:00\", got {text:?}"),
+        );
+        0
+    })
 }
 
 fn each<T>(
