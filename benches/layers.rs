@@ -26,13 +26,16 @@ use tower_completions::{
     auth::{AuthLayer, Keys},
     body::Full,
     cost::{CostLayer, MemoryLedger, Price, Prices},
+    idempotency::IdempotencyLayer,
     limit::{Limiter, Limits, Rate, RateLimitLayer, TokenLimitLayer},
+    meter::Tally,
     parse::{Chat, ChatBody, ParseLayer},
     provider::{Provider, openai::OpenAi},
     reframe::ReframeLayer,
     router::{Candidate, CommitLayer, Model, Router, Table},
     stack::Gateway,
     validate::ValidateLayer,
+    wire::Usage,
 };
 
 const ANSWER: &str = r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1755000000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Paris.","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":29,"completion_tokens":3,"total_tokens":32}}"#;
@@ -214,6 +217,31 @@ fn alone(bench: &mut Bench) {
     bench.case("tokens", || exchange(&mut tokens, parsed()));
     let mut cost = CostLayer::new(prices(), ledger()).layer(over());
     bench.case("cost", || exchange(&mut cost, parsed()));
+    // As in the gateway, where a layer inside has told what was used.
+    let told = |kind: &'static str, all: Arc<[Bytes]>| {
+        service_fn(move |_: Request<ChatBody>| {
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(29, 3));
+            let reply = answer(kind, &all).into_inner();
+            ready(reply.map(|mut response| {
+                response.extensions_mut().insert(tally);
+                response
+            }))
+        })
+    };
+    let whole: Arc<[Bytes]> = [Bytes::from_static(ANSWER.as_bytes())].into();
+    let mut bare = told("application/json", Arc::clone(&whole));
+    bench.case("bare_told", || exchange(&mut bare, parsed()));
+    let mut cost = CostLayer::new(prices(), ledger()).layer(told("application/json", whole));
+    bench.case("cost_told", || exchange(&mut cost, parsed()));
+    for number in [100, 200] {
+        let stream = told("text/event-stream", events(number));
+        let mut cost = CostLayer::new(prices(), ledger()).layer(stream);
+        let name = format!("cost_stream_{number}");
+        bench.case(&name, || exchange(&mut cost, parsed()));
+    }
+    let mut once = IdempotencyLayer::new().layer(over());
+    bench.case("idempotency_off", || exchange(&mut once, parsed()));
     let mut reframe = ReframeLayer::new(Dialect::openai()).layer(over());
     bench.case("reframe", || exchange(&mut reframe, parsed()));
     let mut commit = CommitLayer::new().layer(over());

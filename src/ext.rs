@@ -3,7 +3,14 @@
 //! No layer fails because one is missing: without a [`Principal`] a request is anonymous, without a
 //! [`Target`] the provider asks for the model that the client named.
 
-use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::error::Error;
 
@@ -29,7 +36,27 @@ struct Caller {
     id: Arc<str>,
     team: Option<Arc<str>>,
     models: Option<Arc<[Box<str>]>>,
-    attached: HashMap<std::any::TypeId, Arc<dyn Any + Send + Sync>>,
+    attached: HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildHasherDefault<OwnHash>>,
+}
+
+/// The hash of a type's id is the id: it is one already.
+#[derive(Clone, Copy, Default)]
+struct OwnHash(u64);
+
+impl Hasher for OwnHash {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 ^= id;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Principal {
@@ -39,7 +66,7 @@ impl Principal {
             id: id.into(),
             team: None,
             models: None,
-            attached: HashMap::new(),
+            attached: HashMap::default(),
         }))
     }
 
@@ -66,9 +93,7 @@ impl Principal {
     #[must_use]
     pub fn attach<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         let caller = Arc::make_mut(&mut self.0);
-        caller
-            .attached
-            .insert(std::any::TypeId::of::<T>(), Arc::new(value));
+        caller.attached.insert(TypeId::of::<T>(), Arc::new(value));
         self
     }
 
@@ -102,10 +127,7 @@ impl Principal {
     /// The attached value of a type.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0
-            .attached
-            .get(&std::any::TypeId::of::<T>())?
-            .downcast_ref()
+        self.0.attached.get(&TypeId::of::<T>())?.downcast_ref()
     }
 }
 

@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, OnceLock},
 };
 
@@ -15,10 +16,10 @@ pub trait PriceBook: Send + Sync {
     /// when it is not known, which is not the same as free.
     fn price(&self, model: &str) -> Option<Arc<Price>>;
 
-    /// The prices of all that may answer in a model's place, itself included: what a hold must
+    /// Shows the prices of all that may answer in a model's place, itself included: what a hold must
     /// cover. One without a price is `None`. Default: its own alone.
-    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
-        vec![self.price(model)]
+    fn candidates(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) {
+        see(self.price(model).as_deref());
     }
 
     /// The price of what has answered: who served, and the model that the provider named in its
@@ -57,10 +58,30 @@ pub struct Prices(Arc<ArcSwap<Table>>);
 
 #[derive(Clone, Default)]
 struct Table {
-    models: HashMap<Box<str>, Model>,
+    models: HashMap<Box<str>, Model, BuildHasherDefault<Quick>>,
     /// Under which name a provider stands in the lists.
     vendors: HashMap<Box<str>, Box<str>>,
     lists: Vec<Arc<PriceList>>,
+}
+
+/// A hash for names that an operator has chosen: nobody else can make them collide.
+#[derive(Clone, Copy, Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let mixed = self.0.rotate_left(5) ^ u64::from_le_bytes(word);
+            self.0 = mixed.wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The table looks at the upper and at the lower bits.
+        self.0 ^ self.0.rotate_left(32)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -176,8 +197,8 @@ impl PriceBook for Prices {
         self.0.load().price(model)
     }
 
-    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
-        self.0.load().candidates(model)
+    fn candidates(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) {
+        self.0.load().candidates(model, see);
     }
 
     fn answered(&self, served: &Served, model: Option<&str>) -> Option<Arc<Price>> {
@@ -198,24 +219,23 @@ impl PriceBook for Table {
         }
     }
 
-    fn candidates(&self, model: &str) -> Vec<Option<Arc<Price>>> {
-        let mut found = Vec::new();
+    fn candidates(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) {
         let Some(asked) = self.models.get(model) else {
-            return vec![None];
+            return see(None);
         };
         let others = asked.fallbacks.iter().map(|name| self.models.get(name));
         for model in std::iter::once(Some(asked)).chain(others) {
             match model {
                 Some(Model {
                     price: Some(price), ..
-                }) => found.push(Some(Arc::clone(price))),
+                }) => see(Some(price)),
                 Some(model) if !model.targets.is_empty() => {
-                    found.extend(self.targets(model).map(Option::<&_>::cloned));
+                    self.targets(model)
+                        .for_each(|price| see(price.map(|price| &**price)));
                 }
-                _ => found.push(None),
+                _ => see(None),
             }
         }
-        found
     }
 
     fn answered(&self, served: &Served, answered: Option<&str>) -> Option<Arc<Price>> {
@@ -303,10 +323,18 @@ mod tests {
         assert_eq!(usd(book.price("own")).as_deref(), Some("9"));
         assert_eq!(usd(book.price("served")).as_deref(), Some("1"));
         assert_eq!(usd(book.price("nobody")), None);
-        let all: Vec<_> = book.candidates("own").into_iter().map(usd).collect();
-        let all: Vec<_> = all.iter().map(Option::as_deref).collect();
-        assert_eq!(all, [Some("9"), Some("1"), Some("3"), None]);
-        assert_eq!(book.candidates("nobody"), [None]);
+        let all = |model| {
+            let mut all = Vec::new();
+            book.candidates(model, &mut |price| {
+                all.push(price.map(|price| price.per(Class::Input).to_string()));
+            });
+            all.iter()
+                .map(|usd| usd.as_deref().unwrap_or("-"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(all("own"), "9 1 3 -");
+        assert_eq!(all("nobody"), "-");
     }
 
     #[test]

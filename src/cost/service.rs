@@ -88,8 +88,8 @@ where
             Ok(asked) => asked,
             Err(response) => return ResponseFuture::answered(*response),
         };
-        let account = request.extensions().get::<Principal>();
-        let account = account.map(Principal::shared_id);
+        let caller = request.extensions().get::<Principal>();
+        let account = caller.map(Principal::shared_id);
         let ledger = &self.config.ledger;
         match (asked, account) {
             (Asked::Free, _) => ResponseFuture::unpriced(self.inner.call(request)),
@@ -162,17 +162,16 @@ impl<L: Ledger> Config<L> {
             unseen_output: 0,
         };
         let (mut dearest, mut known) = (Usd::ZERO, true);
-        for price in quote.book.candidates(chat.model()) {
-            let most = match (&price, &self.unpriced) {
-                (Some(price), _) | (None, Unpriced::Ceiling(price)) => quote.most(price),
-                (None, Unpriced::Free) => Usd::ZERO,
-                (None, Unpriced::Refuse) => return Err(refuse(not_priced())),
-                (None, Unpriced::RefuseLimited) => {
-                    known = false;
-                    Usd::ZERO
-                }
-            };
-            dearest = dearest.max(most);
+        quote
+            .book
+            .candidates(chat.model(), &mut |price| match (price, &self.unpriced) {
+                (Some(price), _) => dearest = dearest.max(quote.most(price)),
+                (None, Unpriced::Ceiling(price)) => dearest = dearest.max(quote.most(price)),
+                (None, Unpriced::Free) => {}
+                (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
+            });
+        if !known && matches!(self.unpriced, Unpriced::Refuse) {
+            return Err(refuse(not_priced()));
         }
         if dry {
             let quote = known.then_some((&quote, dearest));
