@@ -710,6 +710,8 @@ async fn a_dry_run_says_the_estimate_and_asks_nobody() {
         .await
         .expect("infallible");
     assert_eq!(response.status(), 200);
+    let tally = response.extensions().get::<Tally>().expect("told");
+    assert_eq!(tally.usage(), Some(Usage::new(0, 0)), "nothing was used");
     assert_eq!(
         text(response).await,
         r#"{"object":"chat.completion.estimate","model":"m","cost":{"amount":0.000028,"currency":"USD"},"input_tokens":8,"output_tokens":10,"price_version":"v1"}"#

@@ -226,8 +226,21 @@ async fn an_answer_is_given_again_to_its_caller_and_body() {
     inner.answer(200, "three");
     let mut plain = ask("k", "hi");
     plain.headers_mut().remove("idempotency-key");
-    let response = service.clone().oneshot(plain).await.expect("infallible");
-    assert_eq!(whole(response).await, told("three", false));
+    let response = service.clone().oneshot(plain);
+    assert_eq!(
+        whole(response.await.expect("infallible")).await,
+        told("three", false)
+    );
+
+    inner.answer(200, "an estimate");
+    let mut dry = ask("k", "hi");
+    dry.headers_mut()
+        .insert("x-dry-run", HeaderValue::from_static("1"));
+    let response = service.clone().oneshot(dry);
+    assert_eq!(
+        whole(response.await.expect("infallible")).await,
+        told("an estimate", false)
+    );
     assert_eq!(inner.alive(), 0);
 }
 

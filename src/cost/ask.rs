@@ -6,6 +6,8 @@ use super::{Usd, quote::Quote};
 use crate::{
     body::Full,
     error::{Error, Kind},
+    meter::{Outcome, Tally},
+    wire::Usage,
 };
 
 const MAX_COST: HeaderName = HeaderName::from_static("x-max-cost");
@@ -59,5 +61,10 @@ pub(super) fn estimate(model: &str, quote: Option<(&Quote, Usd)>) -> Response<Fu
     let mut response = Response::new(Full::new(body));
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    // Whoever counts outside is told that nothing was used.
+    let tally = Tally::new();
+    tally.record_usage(Usage::new(0, 0));
+    tally.end(Outcome::Complete);
+    response.extensions_mut().insert(tally);
     response
 }

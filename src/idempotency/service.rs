@@ -24,6 +24,7 @@ use crate::{
 };
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
 
 /// Gives one answer to all requests of a caller under one `Idempotency-Key`.
 ///
@@ -78,7 +79,10 @@ where
     }
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
-        let Some(key) = request.headers().get(KEY) else {
+        let headers = request.headers();
+        // What asks for an estimate alone is another request than the one that it estimates.
+        let key = headers.get(KEY).filter(|_| !headers.contains_key(DRY_RUN));
+        let Some(key) = key else {
             return ResponseFuture::plain(self.inner.call(request));
         };
         let Some(key) = readable(key).map(Box::from) else {
