@@ -214,17 +214,17 @@ where
 }
 
 /// The parts of a stream that wait.
-struct Sleeping<'a, T: Timer> {
-    sleep: Pin<&'a mut Option<T::Sleep>>,
-    wakes: &'a mut Option<Instant>,
-    timer: &'a T,
-    clock: &'a mut Clock,
+pub(super) struct Sleeping<'a, T: Timer> {
+    pub(super) sleep: Pin<&'a mut Option<T::Sleep>>,
+    pub(super) wakes: &'a mut Option<Instant>,
+    pub(super) timer: &'a T,
+    pub(super) clock: &'a mut Clock,
 }
 
 impl<T: Timer> Sleeping<'_, T> {
     /// Waits until something is due. The sleep says so, not the clock: a timer that never ends
     /// switches every time-out off.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
         loop {
             let Some(at) = self.clock.next() else {
                 return Poll::Pending;

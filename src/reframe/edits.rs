@@ -69,6 +69,10 @@ impl Edits {
 
     pub(super) fn replace(&mut self, at: Range<usize>, with: impl Into<With>) {
         let with = with.into();
+        if self.0.capacity() == 0 {
+            // Most events need one or two, and they stay with an idle stream.
+            self.0.reserve_exact(2);
+        }
         self.0.push(Edit { at, with });
     }
 
@@ -77,7 +81,8 @@ impl Edits {
     }
 
     /// How long the text is with all edits made.
-    pub(super) fn length(&self, text: &str, pinned: &Pinned) -> usize {
+    #[inline]
+    pub(super) fn length(&self, text: &[u8], pinned: &Pinned) -> usize {
         let (mut more, mut less) = (0, 0);
         for Edit { at, with } in &self.0 {
             more += pinned.text(with).len();
@@ -94,42 +99,42 @@ impl Edits {
         }
     }
 
-    /// A part of the text with the edits made that lie in it, and how many these are; `None` when
-    /// one crosses its ends. The edits must be in order.
-    pub(super) fn write_part(
-        &self,
-        text: &str,
-        part: Range<usize>,
-        pinned: &Pinned,
-    ) -> Option<(Vec<u8>, usize)> {
-        let mut out = Vec::with_capacity(part.len() + 64);
-        let (mut done, mut made) = (part.start, 0);
+    /// The edits that lie in a part of the text, by their places in it; `None` when one crosses its
+    /// ends. The edits must be in order.
+    pub(super) fn within(&self, part: &Range<usize>) -> Option<Self> {
+        let mut within = Vec::new();
         for Edit { at, with } in &self.0 {
             if at.end < part.start || at.start > part.end {
                 continue;
             }
-            if at.start < done || at.end > part.end {
+            if at.start < part.start || at.end > part.end {
                 return None;
             }
-            out.extend_from_slice(&text.as_bytes()[done..at.start]);
-            out.extend_from_slice(pinned.text(with).as_bytes());
-            done = at.end;
-            made += 1;
+            let at = at.start - part.start..at.end - part.start;
+            let with = with.clone();
+            within.push(Edit { at, with });
         }
-        out.extend_from_slice(&text.as_bytes()[done..part.end]);
-        Some((out, made))
+        within.shrink_to_fit();
+        Some(Self(within))
     }
 
     /// Writes the text with all edits made.
     pub(super) fn apply(&mut self, text: &str, pinned: &Pinned, out: &mut Vec<u8>) {
         self.sort();
+        self.write(text.as_bytes(), pinned, out);
+        self.clear();
+    }
+
+    /// Writes a text with all edits made, which must be in order.
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], pinned: &Pinned, out: &mut Vec<u8>) {
         let mut done = 0;
-        for Edit { at, with } in self.0.drain(..) {
-            out.extend_from_slice(&text.as_bytes()[done..at.start]);
-            out.extend_from_slice(pinned.text(&with).as_bytes());
+        for Edit { at, with } in &self.0 {
+            out.extend_from_slice(&text[done..at.start]);
+            out.extend_from_slice(pinned.text(with).as_bytes());
             done = at.end;
         }
-        out.extend_from_slice(&text.as_bytes()[done..]);
+        out.extend_from_slice(&text[done..]);
     }
 }
 

@@ -15,3 +15,9 @@ pub(super) fn cut() -> Error {
 pub(super) fn nonsense(message: &'static str) -> Error {
     Error::new(Kind::BadUpstream, message).with_class(Class::Transient)
 }
+
+/// A whole answer is larger than this many bytes.
+pub(super) fn too_large(limit: usize) -> Error {
+    let message = format!("The provider's answer is larger than {limit} bytes.");
+    Error::new(Kind::BadUpstream, message).with_class(Class::Transient)
+}

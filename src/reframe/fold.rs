@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, mem};
 use bytes::{BufMut, Bytes};
 use serde_json::{Map, Value, json};
 
-use super::{config::Config, fault::nonsense, machine::Machine};
+use super::{
+    config::Config,
+    fault::{nonsense, too_large},
+    machine::Machine,
+};
 use crate::{
     dialect::Dialect,
-    error::{Error, Kind},
+    error::Error,
     meter::{Outcome, Tally},
     sse::{Decoder, Limits},
 };
@@ -129,6 +133,11 @@ impl Folder {
         }
     }
 
+    /// How many events have been read.
+    pub(super) fn events(&self) -> u64 {
+        self.machine.events()
+    }
+
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         let frame = self.machine.push(chunk);
         self.take(frame)
@@ -174,8 +183,7 @@ impl Folder {
         }
         self.held += frame.len();
         if self.held > self.limits.longest_event() {
-            let too_large = "The provider's stream is too large for one answer.";
-            return Err(Error::new(Kind::BadUpstream, too_large));
+            return Err(too_large(self.limits.longest_event()));
         }
         self.decoder.push(frame);
         while let Some(Ok(event)) = self.decoder.next() {

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -13,10 +14,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    body::{ResponseBody, broken, too_late},
-    clock::{Clock, Due},
+    body::{ResponseBody, Sleeping, broken, too_late},
+    clock::{Clock, Times},
     config::Config,
-    fault::nonsense,
+    fault::too_large,
     fold::{self, Folder},
     layer::Settings,
     machine::Machine,
@@ -58,6 +59,8 @@ pin_project! {
             body: B,
             #[pin]
             sleep: Option<T::Sleep>,
+            wakes: Option<Instant>,
+            clock: Clock,
             parts: Option<Parts>,
             gather: Gather,
             read: usize,
@@ -140,11 +143,12 @@ where
                     match begin(response, asked, this.settings, this.timer) {
                         Begun::Ready(response) => return Poll::Ready(Ok(*response)),
                         Begun::Read(parts, body, gather) => {
-                            let total = this.settings.times.total;
-                            let sleep = total.map(|total| this.timer.sleep(total));
+                            let times = gather.times(&this.settings.times);
                             this.state.set(State::Reading {
                                 body,
-                                sleep,
+                                sleep: None,
+                                wakes: None,
+                                clock: Clock::new(times, this.timer.now()),
                                 parts: Some(*parts),
                                 gather,
                                 read: 0,
@@ -154,30 +158,42 @@ where
                 }
                 StateProj::Reading {
                     mut body,
-                    sleep,
+                    mut sleep,
+                    wakes,
+                    clock,
                     parts,
                     gather,
                     read,
                 } => {
                     let result = loop {
-                        let frame = match body.as_mut().poll_frame(cx) {
-                            Poll::Ready(frame) => frame,
-                            Poll::Pending => {
-                                let Some(sleep) = sleep.as_pin_mut() else {
-                                    return Poll::Pending;
-                                };
-                                ready!(sleep.poll(cx));
-                                break Err(too_late(Due::TooLong));
+                        let frame = body.as_mut().poll_frame(cx);
+                        // An upstream that never pauses would never be asked for the time.
+                        if frame.is_pending() || clock.is_over(this.timer.now()) {
+                            let mut sleeping = Sleeping {
+                                sleep: sleep.as_mut(),
+                                wakes,
+                                timer: this.timer,
+                                clock,
+                            };
+                            match sleeping.poll(cx) {
+                                Poll::Ready(due) => break Err(too_late(due)),
+                                Poll::Pending if frame.is_pending() => return Poll::Pending,
+                                Poll::Pending => {}
                             }
+                        }
+                        let Poll::Ready(frame) = frame else {
+                            return Poll::Pending;
                         };
                         match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
                             Some(Ok(Ok(chunk))) => {
                                 *read = read.saturating_add(chunk.len());
                                 if *read > this.settings.max_answer {
-                                    break Err(nonsense("The provider's answer is too large."));
+                                    break Err(too_large(this.settings.max_answer));
                                 }
-                                if let Err(error) = gather.push(chunk) {
-                                    break Err(error);
+                                match gather.push(chunk) {
+                                    Ok(true) => clock.event(this.timer.now()),
+                                    Ok(false) => {}
+                                    Err(error) => break Err(error),
                                 }
                             }
                             Some(Ok(Err(_))) => {}
@@ -195,12 +211,33 @@ where
 }
 
 impl Gather {
-    fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
+    /// Takes the next bytes; whether an event came with them.
+    fn push(&mut self, chunk: Bytes) -> Result<bool, Error> {
         match self {
-            Self::Whole(pieces, ..) | Self::Unfold(pieces, _) => pieces.push(chunk),
-            Self::Fold(folder) => folder.push(chunk)?,
+            Self::Whole(pieces, ..) | Self::Unfold(pieces, _) => {
+                pieces.push(chunk);
+                Ok(false)
+            }
+            Self::Fold(folder) => {
+                let before = folder.events();
+                folder.push(chunk)?;
+                Ok(folder.events() != before)
+            }
         }
-        Ok(())
+    }
+
+    /// How long it may take. Only a stream has events to wait for, and nothing goes out meanwhile.
+    fn times(&self, times: &Times) -> Times {
+        let (first, idle) = match self {
+            Self::Fold(_) => (times.first, times.idle),
+            Self::Whole(..) | Self::Unfold(..) => (None, None),
+        };
+        Times {
+            first,
+            idle,
+            total: times.total,
+            keep_alive: None,
+        }
     }
 
     fn finish(&mut self) -> Result<Bytes, Error> {

@@ -309,7 +309,11 @@ impl Sink {
         match whole {
             Some(range) if reader.edits.is_empty() => self.pass(chunk, range),
             _ => {
-                self.make_room(chunk, reader.edits.length(text, &reader.pinned), last);
+                self.make_room(
+                    chunk,
+                    reader.edits.length(text.as_bytes(), &reader.pinned),
+                    last,
+                );
                 write(&mut self.out, reader, text);
             }
         }
@@ -338,13 +342,13 @@ impl Sink {
         match whole {
             Some(range) if pattern.is_same() => self.pass(chunk, range.clone()),
             _ => {
-                let length = pattern.length(&fit);
+                let length = pattern.length(&fit, &reader.pinned);
                 self.make_room(chunk, length, last);
                 let Some(pattern) = &self.pattern else {
                     return true;
                 };
                 self.out.extend_from_slice(b"data: ");
-                pattern.write(&fit, &mut self.out);
+                pattern.write(&fit, &reader.pinned, &mut self.out);
                 self.out.extend_from_slice(b"\n\n");
             }
         }
@@ -353,6 +357,12 @@ impl Sink {
 
     /// Keeps what an event looked like, unless the next ones will look different.
     fn learn(&mut self, reader: &mut Reader, text: &str, seen: &Seen) {
+        if let (Some(pattern), Some(word), true) = (&self.pattern, &seen.word, seen.is_steady()) {
+            // Only the text itself was not as plain as it must be: the next one may be.
+            if pattern.surrounds(text, word, seen.filler.as_ref()) {
+                return;
+            }
+        }
         self.pattern = None;
         self.misses = self.misses.saturating_add(1);
         // Where nothing has fitted for long, as with log probabilities, it is seldom tried.
@@ -364,7 +374,7 @@ impl Sink {
         };
         reader.edits.sort();
         let filler = seen.filler.clone();
-        self.pattern = Pattern::new(text, word, filler, &reader.edits, &reader.pinned);
+        self.pattern = Pattern::new(text, word, filler, &reader.edits);
     }
 
     /// An event goes out as it came.

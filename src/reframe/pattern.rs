@@ -10,7 +10,7 @@ use super::edits::{Edits, Pinned};
 use crate::wire::json::plain_until;
 
 /// Longest pattern kept, in bytes, so that an idle stream stays small.
-const LONGEST: usize = 512;
+const LONGEST: usize = 400;
 
 /// The fixed bytes around one or two strings, and what they are to become.
 #[derive(Clone, Debug)]
@@ -25,14 +25,8 @@ pub(super) struct Pattern {
 #[derive(Clone, Debug)]
 struct Fixed {
     read: Box<[u8]>,
-    /// What goes out instead, when that is something else.
-    write: Option<Box<[u8]>>,
-}
-
-impl Fixed {
-    fn out(&self) -> &[u8] {
-        self.write.as_ref().unwrap_or(&self.read)
-    }
+    /// What is to change in it.
+    edits: Edits,
 }
 
 /// The strings of an event that fits, as they are spelled.
@@ -56,7 +50,6 @@ impl Pattern {
         word: Range<usize>,
         filler: Option<Range<usize>>,
         edits: &Edits,
-        pinned: &Pinned,
     ) -> Option<Self> {
         // Line ends are written as blanks, which a copy would not do.
         if text.len() > LONGEST + word.len() || text.contains(['\n', '\r']) {
@@ -64,11 +57,10 @@ impl Pattern {
         }
         let mut made = 0;
         let mut fixed = |at: Range<usize>| {
-            let (write, edits) = edits.write_part(text, at.clone(), pinned)?;
-            made += edits;
+            let edits = edits.within(&at)?;
+            made += edits.len();
             let read = text.as_bytes()[at].into();
-            let write = (edits > 0).then(|| write.into());
-            Some(Fixed { read, write })
+            Some(Fixed { read, edits })
         };
         let (between, after) = match filler {
             None => (None, word.end),
@@ -88,6 +80,26 @@ impl Pattern {
         })
     }
 
+    /// Whether the bytes around the strings of a text, which lie here, are these.
+    pub(super) fn surrounds(
+        &self,
+        text: &str,
+        word: &Range<usize>,
+        filler: Option<&Range<usize>>,
+    ) -> bool {
+        let text = text.as_bytes();
+        let (between, after) = match filler {
+            Some(filler) if filler.start > word.end => {
+                (Some(&text[word.end..filler.start]), filler.end)
+            }
+            Some(_) => return false,
+            None => (None, word.end),
+        };
+        text[..word.start] == *self.before.read
+            && between == self.between.as_ref().map(|fixed| &*fixed.read)
+            && text[after..] == *self.after.read
+    }
+
     /// Whether what fits goes out as it came.
     pub(super) fn is_same(&self) -> bool {
         self.same
@@ -105,21 +117,22 @@ impl Pattern {
     }
 
     /// How long an event that fits is when it is written.
-    pub(super) fn length(&self, fit: &Fit<'_>) -> usize {
-        let between = self.between.as_ref().map_or(0, |fixed| fixed.out().len());
-        let fixed = self.before.out().len() + between + self.after.out().len();
+    pub(super) fn length(&self, fit: &Fit<'_>, pinned: &Pinned) -> usize {
+        let length = |fixed: &Fixed| fixed.edits.length(&fixed.read, pinned);
+        let between = self.between.as_ref().map_or(0, length);
+        let fixed = length(&self.before) + between + length(&self.after);
         fixed + fit.text.len() + fit.filler.len()
     }
 
     /// Writes an event that fits.
-    pub(super) fn write(&self, fit: &Fit<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.before.out());
+    pub(super) fn write(&self, fit: &Fit<'_>, pinned: &Pinned, out: &mut Vec<u8>) {
+        self.before.edits.write(&self.before.read, pinned, out);
         out.extend_from_slice(fit.text);
         if let Some(between) = &self.between {
-            out.extend_from_slice(between.out());
+            between.edits.write(&between.read, pinned, out);
             out.extend_from_slice(fit.filler);
         }
-        out.extend_from_slice(self.after.out());
+        self.after.edits.write(&self.after.read, pinned, out);
     }
 }
 

@@ -93,7 +93,17 @@ async fn answer(
     steps: Vec<Step>,
 ) -> (Answer, Arc<AtomicBool>) {
     let dropped = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&dropped);
+    let response = call(layer, asked, kind, steps, Arc::clone(&dropped)).await;
+    (response, dropped)
+}
+
+async fn call(
+    layer: &ReframeLayer,
+    asked: &str,
+    kind: &str,
+    steps: Vec<Step>,
+    flag: Arc<AtomicBool>,
+) -> Answer {
     let kind = kind.to_owned();
     let inner = tower::service_fn(move |_: Request<ChatBody>| {
         let body = Script {
@@ -110,8 +120,7 @@ async fn answer(
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let response = layer.layer(inner).oneshot(ask(asked)).await;
-    let response = response.expect("infallible");
-    (response, dropped)
+    response.expect("infallible")
 }
 
 fn ask(members: &str) -> Request<Full<Bytes>> {
@@ -176,7 +185,7 @@ async fn a_pause_trailers_or_a_break_may_come_anywhere() {
     let whole = frames(answer(&layer(), STREAM, SSE, vec![step(&text)]).await.0)
         .await
         .concat();
-    for at in (0..=text.len()).step_by(7) {
+    for at in 0..=text.len() {
         let (a, b) = text.split_at(at);
         for between in [Step::Pause, Step::Trailers] {
             let steps = vec![
@@ -260,6 +269,70 @@ async fn a_dropped_body_drops_the_upstream_at_once() {
     assert!(dropped.load(Ordering::SeqCst));
 }
 
+#[tokio::test]
+async fn cancelled_at_any_poll_nothing_is_left() {
+    let both = layer().convert();
+    let stream = [FIRST, FIRST, LAST].concat();
+    for (layer, asked, kind, text) in [
+        (&layer(), STREAM, SSE, stream.as_str()),
+        (&layer(), "", "application/json", WHOLE),
+        (&both, "", SSE, stream.as_str()),
+        (&both, STREAM, "application/json", WHOLE),
+    ] {
+        let steps: Vec<Step> = text
+            .as_bytes()
+            .chunks(20)
+            .flat_map(|piece| [Step::Pause, Step::Data(Bytes::copy_from_slice(piece))])
+            .collect();
+        let mut done = false;
+        let mut polls = 0;
+        while !done {
+            let flag = Arc::new(AtomicBool::new(false));
+            let mut task = Box::pin(async {
+                frames(call(layer, asked, kind, steps.clone(), Arc::clone(&flag)).await).await
+            });
+            let mut cx = Context::from_waker(Waker::noop());
+            for _ in 0..polls {
+                assert!(!done, "it ends with the last poll only");
+                done = task.as_mut().poll(&mut cx).is_ready();
+            }
+            drop(task);
+            assert_eq!(Arc::strong_count(&flag), 1, "after {polls} polls");
+            polls += 1;
+        }
+        assert!(polls > 15, "{polls}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_folded_has_its_times_too() {
+    let both = layer().convert();
+    let seconds = Duration::from_secs;
+    for (steps, after) in [
+        (vec![step(": queued\n\n"), Step::Hang], 30),
+        (vec![step(FIRST), Step::Hang], 60),
+        (
+            vec![[step(FIRST), Step::Wait(seconds(50))]; 20].concat(),
+            600,
+        ),
+    ] {
+        let start = tokio::time::Instant::now();
+        let (late, dropped) = answer(&both, "", SSE, steps).await;
+        assert_eq!(
+            (late.status().as_u16(), start.elapsed().as_secs()),
+            (504, after)
+        );
+        assert!(dropped.load(Ordering::SeqCst));
+    }
+    // One answer has no events to wait for, only its end.
+    let start = tokio::time::Instant::now();
+    let (late, _) = answer(&layer(), "", "application/json", vec![Step::Hang]).await;
+    assert_eq!(
+        (late.status().as_u16(), start.elapsed().as_secs()),
+        (504, 600)
+    );
+}
+
 const WHOLE: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"asked","x":null,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
 
 #[tokio::test]
@@ -313,7 +386,10 @@ async fn a_whole_answer_that_is_none_is_refused() {
         let tally = bad.extensions().get::<Tally>().expect("a tally");
         assert!(matches!(tally.outcome(), Some(Outcome::Failed(_))));
         assert!(bad.extensions().get::<Error>().is_some());
-        assert!(!frames(bad).await.concat().contains("secret"));
+        let told = frames(bad).await.concat();
+        assert!(!told.contains("secret"));
+        let large = std::ptr::eq(layer, &small);
+        assert_eq!(told.contains("larger than 100 bytes"), large);
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Room that a decoder keeps between events for the next one that spans chunks, in bytes.
-const KEPT: usize = 1024;
+const KEPT: usize = 400;
 
 /// What becomes of an event whose blank line never came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
