@@ -14,6 +14,7 @@ use super::{
     guard::Guard,
     member::{self, Carrier},
     quote::Quote,
+    refill::Refill,
 };
 use crate::{
     body::Full,
@@ -34,7 +35,11 @@ pin_project! {
     enum Which<R, L: Ledger> {
         Inner { #[pin] body: R },
         Own { body: Full },
-        Stream { #[pin] body: Metered<R, Guard<L>>, writer: Option<Writer> },
+        Stream {
+            #[pin] body: Metered<R, Guard<L>>,
+            writer: Option<Writer>,
+            #[pin] refill: Option<Refill<L>>,
+        },
     }
 }
 
@@ -79,6 +84,11 @@ impl Writer {
         (self.held.len() > MOST_HELD).then(|| self.held.split().freeze())
     }
 
+    /// What goes out at last, these events at its end.
+    fn end(&mut self, events: Bytes) -> Bytes {
+        self.take(events).unwrap_or_else(|| self.release())
+    }
+
     fn release(&mut self) -> Bytes {
         let held = self.held.split().freeze();
         let tally = Some(&self.tally);
@@ -95,11 +105,13 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
         once: Once<Guard<L>>,
         scanner: Option<Scanner>,
         writer: Option<Writer>,
+        refill: Option<Refill<L>>,
     ) -> Self {
         Self {
             kind: Which::Stream {
                 body: Metered::scanned(body, once, scanner),
                 writer,
+                refill,
             },
         }
     }
@@ -133,17 +145,40 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let (mut body, writer) = match self.project().kind.project() {
+        let mut kind = self.project().kind;
+        let (mut body, writer, mut refill) = match kind.as_mut().project() {
             WhichProj::Inner { body } => return body.poll_frame(cx),
             WhichProj::Own { body } => {
                 return Pin::new(body)
                     .poll_frame(cx)
                     .map_err(|never| match never {});
             }
-            WhichProj::Stream { body, writer } => (body, writer),
+            WhichProj::Stream {
+                body,
+                writer,
+                refill,
+            } => (body, writer, refill),
         };
         loop {
+            if let Some(refill) = refill.as_mut().as_pin_mut() {
+                let once = body.as_mut().once_mut();
+                if let Some(end) = ready!(refill.poll(once, cx)) {
+                    let end = match writer {
+                        Some(writer) => writer.end(end),
+                        None => end,
+                    };
+                    // Dropping the stream settles it and cancels the upstream.
+                    let body = Full::default();
+                    kind.set(Which::Own { body });
+                    return Poll::Ready(Some(Ok(Frame::data(end))));
+                }
+            }
             let frame = ready!(body.as_mut().poll_frame(cx));
+            if let (Some(refill), Some(Ok(frame))) = (refill.as_mut().as_pin_mut(), &frame) {
+                if let Some(events) = frame.data_ref() {
+                    refill.relay(events);
+                }
+            }
             let Some(writer) = writer else {
                 return Poll::Ready(frame);
             };
@@ -168,7 +203,7 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
         match &self.kind {
             Which::Inner { body } => body.is_end_stream(),
             Which::Own { body } => body.is_end_stream(),
-            Which::Stream { body, writer } => {
+            Which::Stream { body, writer, .. } => {
                 body.is_end_stream() && writer.as_ref().is_none_or(|writer| writer.held.is_empty())
             }
         }

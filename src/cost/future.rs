@@ -18,6 +18,7 @@ use super::{
     guard::Guard,
     layer::Config,
     member::{self, Carrier},
+    refill::Refill,
 };
 use crate::{
     body::Full,
@@ -298,7 +299,7 @@ fn stream<R: Body, L: Ledger>(
     mut plan: Plan<L>,
 ) -> ResponseBody<R, L> {
     let tally = plan.once.tally().cloned();
-    let mut writer = None;
+    let (mut writer, mut refill) = (None, None);
     if let Some(guard) = plan.once.guard_mut() {
         if tally.is_none() {
             let quote = guard.quote_mut();
@@ -312,12 +313,19 @@ fn stream<R: Body, L: Ledger>(
         } else {
             Carrier::Finish
         };
+        // What a request allows is held from the start; only one without a bound may outgrow it.
+        if guard.hold.is_some() && !guard.quote.bounded {
+            let (most, run_out) = (guard.quote.most_output, plan.config.run_out);
+            refill = tally
+                .clone()
+                .map(|tally| Refill::new(tally, most, run_out, plan.include_usage));
+        }
         // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
         writer = tally
             .filter(|_| plan.config.member != CostMember::Absent && scanner.is_none())
             .map(|tally| Writer::new(tally, &guard.quote, plan.config.member, carrier));
     }
-    ResponseBody::stream(body, plan.once, scanner, writer)
+    ResponseBody::stream(body, plan.once, scanner, writer, refill)
 }
 
 const COST: HeaderName = HeaderName::from_static("x-completion-cost");
@@ -373,7 +381,7 @@ pub(super) fn not_priced() -> Error {
         .with_code("model_not_priced")
 }
 
-fn denial(denied: Denied) -> Error {
+pub(super) fn denial(denied: Denied) -> Error {
     match denied {
         Denied::Insufficient => Error::new(
             Kind::Balance,

@@ -6,7 +6,7 @@ use std::{
 
 use tower_layer::Layer;
 
-use super::{Budgets, Cost, Ledger, Price, PriceBook, quote::Rules};
+use super::{Budgets, Cost, Ledger, Price, PriceBook, quote::Rules, refill::RunOut};
 use crate::{
     dialect::{CostMember, Dialect},
     parse::Parse,
@@ -29,6 +29,7 @@ pub(super) struct Config<L> {
     pub(super) rules: Rules,
     pub(super) budgets: Budgets,
     pub(super) clock: fn() -> SystemTime,
+    pub(super) run_out: RunOut,
     pub(super) max_bytes: usize,
 }
 
@@ -67,6 +68,7 @@ impl<L: Ledger> CostLayer<L> {
             rules: Rules::default(),
             budgets: Budgets::new(),
             clock: SystemTime::now,
+            run_out: RunOut::default(),
             max_bytes: 64 << 20,
         };
         Self {
@@ -88,6 +90,14 @@ impl<L: Ledger> CostLayer<L> {
     /// The output tokens that are held for when the request sets no bound. Default: 1024.
     pub fn expected_output(mut self, tokens: u64) -> Self {
         Arc::make_mut(&mut self.config).expected_output = tokens;
+        self
+    }
+
+    /// How a stream ends whose balance is used up while it runs. A request that sets no bound to its
+    /// output begins with a hold for [`expected_output`](Self::expected_output) tokens, and is given
+    /// as many again whenever half of them are left. Default: with an error event.
+    pub fn run_out(mut self, run_out: RunOut) -> Self {
+        Arc::make_mut(&mut self.config).run_out = run_out;
         self
     }
 

@@ -27,7 +27,9 @@ pub(super) struct Quote {
     pub(super) input_estimate: u64,
     /// How many answers are asked for: some providers bill the prompt for each.
     pub(super) n: u64,
-    /// The most output that the request allows.
+    /// Whether the request sets a bound to its output.
+    pub(super) bounded: bool,
+    /// The most output that the request allows, or what is expected of it.
     pub(super) most_output: u64,
     /// What is charged for a stream that cannot be read, being compressed: nothing before it has begun, then
     /// the most it may be.
@@ -107,12 +109,22 @@ impl Quote {
 
     /// The most that a price may come to, at whatever tier it is served.
     pub(super) fn most(&self, price: &Price) -> super::Usd {
+        self.bound(price, self.most_output)
+    }
+
+    /// The most that so many more tokens of output may come to.
+    pub(super) fn more(&self, output: u64) -> super::Usd {
+        let (with, without) = (self.bound(&self.price, output), self.bound(&self.price, 0));
+        with.minus(without)
+    }
+
+    fn bound(&self, price: &Price, output: u64) -> super::Usd {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
-        let standard = price.most(input, self.most_output, it);
+        let standard = price.most(input, output, it);
         let asked = match self.tier {
             None | Some(ServiceTier::Standard) => 0,
-            Some(tier) => price.most(input, self.most_output, it.tier(tier)),
+            Some(tier) => price.most(input, output, it.tier(tier)),
         };
         super::charge::rounded(standard.max(asked), self.terms.millionths())
     }

@@ -158,6 +158,7 @@ impl<L: Ledger> Config<L> {
             rules: self.rules,
             input_estimate: chat.input_estimate(),
             n: chat.n().into(),
+            bounded: chat.max_output_tokens().is_some(),
             most_output: output.saturating_mul(chat.n().into()),
             unseen_output: 0,
         };

@@ -128,6 +128,13 @@ impl<B: Body, G: Settle> Metered<B, G> {
     }
 }
 
+impl<B, G: Settle> Metered<B, G> {
+    /// The guard's keeper, for who has to look at the guard while the body runs.
+    pub fn once_mut(self: Pin<&mut Self>) -> &mut Once<G> {
+        self.project().once
+    }
+}
+
 /// The answer has ended by itself: what it says of its own ending comes first.
 fn complete<G: Settle>(once: &mut Once<G>, scanner: &mut Option<Scanner>) {
     if let Some(mut scanner) = scanner.take() {

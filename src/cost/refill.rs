@@ -1,0 +1,236 @@
+//! A stream that nobody has bounded may outgrow its hold: it is given more in slices, in time, and
+//! ends when there is no more to give.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use pin_project_lite::pin_project;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Denied, Ledger, Usd, future::denial, guard::Guard};
+use crate::{
+    error::{Error, Kind},
+    meter::{Once, Outcome, Tally},
+    wire::Usage,
+};
+
+/// How a stream ends when the balance is used up while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunOut {
+    /// With an error event, as any stream that breaks off: `insufficient_balance`.
+    #[default]
+    Error,
+    /// As if the model had reached its limit: `finish_reason` is `length`, the usage is estimated.
+    Length,
+}
+
+/// Bytes of text that one token is taken for.
+const BYTES: u64 = 4;
+
+/// A slice is halved so often before the balance counts as used up.
+const HALVES: u32 = 5;
+
+pin_project! {
+    /// Makes the hold of a stream grow with it.
+    pub(super) struct Refill<L: Ledger> {
+        tally: Tally,
+        // Bytes of generated text that the hold covers.
+        covered: u64,
+        slice: u64,
+        halved: u32,
+        denied: Option<Denied>,
+        run_out: RunOut,
+        include_usage: bool,
+        // The first events, for what all chunks of the stream have in common.
+        first: Option<Bytes>,
+        // Whether what has gone out ends with a whole event.
+        whole: bool,
+        asked: u64,
+        #[pin]
+        extending: Option<L::Extending>,
+    }
+}
+
+impl<L: Ledger> Refill<L> {
+    /// For a stream whose hold covers so many tokens of output; slices have as many.
+    pub(super) const fn new(
+        tally: Tally,
+        tokens: u64,
+        run_out: RunOut,
+        include_usage: bool,
+    ) -> Self {
+        Self {
+            tally,
+            covered: tokens.saturating_mul(BYTES),
+            slice: tokens,
+            halved: 0,
+            denied: None,
+            run_out,
+            include_usage,
+            first: None,
+            whole: true,
+            asked: 0,
+            extending: None,
+        }
+    }
+
+    /// Ready when more may be relayed; with what the stream ends with, when it has to end. Asks for
+    /// more when half of the last slice is left.
+    pub(super) fn poll(
+        self: Pin<&mut Self>,
+        once: &mut Once<Guard<L>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Bytes>> {
+        let mut this = self.project();
+        loop {
+            if once.guard_mut().is_none() {
+                // Settled: it ends by itself.
+                return Poll::Ready(None);
+            }
+            let relayed = this.tally.content_bytes();
+            let left = this.covered.saturating_sub(relayed);
+            if let Some(extending) = this.extending.as_mut().as_pin_mut() {
+                let extended = match extending.poll(cx) {
+                    Poll::Ready(extended) => extended,
+                    // What is covered still may go on meanwhile.
+                    Poll::Pending if left > 0 => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                };
+                this.extending.set(None);
+                match extended {
+                    Ok(()) => {
+                        let asked = this.asked.saturating_mul(BYTES);
+                        *this.covered = this.covered.saturating_add(asked);
+                    }
+                    Err(Denied::Insufficient) if *this.halved < HALVES => *this.halved += 1,
+                    Err(denied) => *this.denied = Some(denied),
+                }
+                continue;
+            }
+            if let Some(denied) = *this.denied {
+                if left > 0 || !*this.whole {
+                    return Poll::Ready(None);
+                }
+                let ending = Ending {
+                    tally: this.tally,
+                    first: this.first.as_deref().unwrap_or_default(),
+                    include_usage: *this.include_usage,
+                };
+                return Poll::Ready(Some(match (denied, *this.run_out) {
+                    (Denied::Insufficient, RunOut::Length) => ending.length(once),
+                    _ => ending.error(denied),
+                }));
+            }
+            if left > this.slice.saturating_mul(BYTES) / 2 {
+                return Poll::Ready(None);
+            }
+            let Some(guard) = once.guard_mut() else {
+                return Poll::Ready(None);
+            };
+            *this.asked = (*this.slice >> *this.halved).max(1);
+            let by = guard.quote.more(*this.asked);
+            match guard.hold.as_mut().filter(|_| by > Usd::ZERO) {
+                Some(hold) => {
+                    let extending = guard.config.ledger.extend(hold, by);
+                    this.extending.set(Some(extending));
+                }
+                // Nothing is held, or nothing costs anything.
+                None => *this.covered = u64::MAX,
+            }
+        }
+    }
+
+    /// Keeps the first events, should the stream have to be ended.
+    pub(super) fn relay(self: Pin<&mut Self>, events: &Bytes) {
+        let this = self.project();
+        *this.whole = events.ends_with(b"\n\n") || events.ends_with(b"\r\n\r\n");
+        if *this.run_out == RunOut::Length && this.first.is_none() {
+            *this.first = events
+                .windows(6)
+                .any(|it| it == b"data: ")
+                .then(|| events.clone());
+        }
+    }
+}
+
+struct Ending<'a> {
+    tally: &'a Tally,
+    first: &'a [u8],
+    include_usage: bool,
+}
+
+/// What all chunks of a stream have in common, as it was written.
+#[derive(Default, Deserialize)]
+struct Common<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+}
+
+impl Ending<'_> {
+    fn error(&self, denied: Denied) -> Bytes {
+        let error = match denied {
+            Denied::Insufficient => Error::new(
+                Kind::Balance,
+                "The balance was used up while the answer was on its way.",
+            ),
+            denied => denial(denied),
+        };
+        let event = error.event();
+        self.tally.end(Outcome::Failed(error));
+        event
+    }
+
+    fn length<L: Ledger>(&self, once: &mut Once<Guard<L>>) -> Bytes {
+        let usage = once
+            .guard_mut()
+            .map(|guard| guard.quote.usage(Some(self.tally)))
+            .unwrap_or_default();
+        // What is charged is what is said.
+        self.tally.record_usage(usage);
+        self.tally.end(Outcome::Complete);
+        let text = String::from_utf8_lossy(self.first);
+        let common: Common<'_> = text
+            .lines()
+            .find_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+            .unwrap_or_default();
+        let raw = |value: Option<&RawValue>| value.map_or("null", RawValue::get).to_owned();
+        let head = format!(
+            r#"data: {{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"#,
+            raw(common.id),
+            raw(common.created),
+            raw(common.model),
+        );
+        let null = if self.include_usage {
+            r#","usage":null"#
+        } else {
+            ""
+        };
+        let mut out = format!(
+            r#"{head}"choices":[{{"index":0,"delta":{{}},"finish_reason":"length"}}]{null}}}"#
+        );
+        out.push_str("\n\n");
+        if self.include_usage {
+            out.push_str(&format!("{head}\"choices\":[],{}}}\n\n", counts(&usage)));
+        }
+        out.push_str("data: [DONE]\n\n");
+        Bytes::from(out)
+    }
+}
+
+fn counts(usage: &Usage) -> String {
+    format!(
+        r#""usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}}}"#,
+        usage.input,
+        usage.output,
+        usage.input.saturating_add(usage.output),
+    )
+}

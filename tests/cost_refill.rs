@@ -1,0 +1,261 @@
+//! A stream that sets no bound outgrows its hold: it is given more in time, and ends without money.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_completions::{
+    Principal,
+    body::{BoxError, Full},
+    cost::{CostLayer, Denied, Ledger, MemoryHold, MemoryLedger, Most, Price, Prices, RunOut, Usd},
+    meter::{Outcome, Tally},
+    parse::ChatBody,
+    wire::Usage,
+};
+
+/// A stream of events that relay ten tokens each; says whether it was dropped before its end.
+struct Stream {
+    events: VecDeque<&'static str>,
+    tally: Tally,
+    cut: Arc<AtomicBool>,
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(event) = self.events.pop_front() else {
+            self.tally.end(Outcome::Complete);
+            return Poll::Ready(None);
+        };
+        if event == END {
+            self.tally.record_usage(Usage::new(8, 100));
+        } else {
+            self.tally.relayed(40);
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(event.as_bytes())))))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.cut.store(!self.events.is_empty(), Ordering::SeqCst);
+    }
+}
+
+const EVENT: &str = "data: {\"id\":\"x-1\",\"created\":7,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"…\"}}]}\n\n";
+const END: &str = "data: [DONE]\n\n";
+
+/// 1 USD a million tokens in, 2 out: 1 and 2 million picodollars a token.
+const fn pico(tokens_in: i128, tokens_out: i128) -> Usd {
+    Usd::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
+}
+
+/// A stream of a hundred tokens in ten events, for a request whose hold begins with ten tokens.
+async fn send<L: Ledger>(
+    ledger: &L,
+    run_out: RunOut,
+    fields: &str,
+) -> (
+    impl Body<Data = Bytes, Error = BoxError> + use<L>,
+    Arc<AtomicBool>,
+) {
+    let cut = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cut);
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        let mut events: VecDeque<_> = std::iter::repeat_n(EVENT, 10).collect();
+        events.push_back(END);
+        let mut response = Response::new(Stream {
+            events,
+            tally: tally.clone(),
+            cut: Arc::clone(&flag),
+        });
+        response.extensions_mut().insert(tally);
+        let kind = http::HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert("content-type", kind);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let prices = Prices::new().with("m", Price::new("1", "2").expect("decimals"));
+    let layer = CostLayer::new(prices, ledger.clone())
+        .expected_output(10)
+        .run_out(run_out);
+    let text = format!(
+        r#"{{"model":"m","stream":true,{fields}"messages":[{{"role":"user","content":"hi"}}]}}"#
+    );
+    let mut request = Request::new(Full::new(text));
+    request.extensions_mut().insert(Principal::new("a"));
+    let response = layer.layer(inner).oneshot(request).await;
+    (response.expect("infallible").into_body(), cut)
+}
+
+async fn text(body: impl Body<Data = Bytes, Error = BoxError>) -> String {
+    let bytes = body.collect().await.expect("no transport error").to_bytes();
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+fn granted(tokens_in: i128, tokens_out: i128) -> MemoryLedger {
+    let ledger = MemoryLedger::new();
+    ledger.grant("a", pico(tokens_in, tokens_out));
+    ledger
+}
+
+#[track_caller]
+fn spent(ledger: &MemoryLedger) -> Usd {
+    assert_eq!(ledger.reconcile(), []);
+    let end = ledger.statement("a");
+    assert_eq!(end.held, Usd::ZERO);
+    assert!(end.balance().is_none_or(|balance| balance >= Usd::ZERO));
+    end.spent
+}
+
+#[tokio::test]
+async fn a_stream_is_given_more_while_there_is_money() {
+    let ledger = granted(8, 120);
+    let (body, cut) = send(&ledger, RunOut::Error, "").await;
+    assert_eq!(ledger.statement("a").held, pico(8, 10));
+    let text = text(body).await;
+    assert_eq!(text.matches("x-1").count(), 10);
+    assert!(text.ends_with(END) && !text.contains("error"));
+    assert!(!cut.load(Ordering::SeqCst));
+    assert_eq!(spent(&ledger), pico(8, 100));
+    assert_eq!(ledger.statement("a").overrun, Usd::ZERO);
+}
+
+#[tokio::test]
+async fn without_money_it_ends_with_an_error() {
+    let ledger = granted(8, 45);
+    let (body, cut) = send(&ledger, RunOut::Error, "").await;
+    let text = text(body).await;
+    assert_eq!(text.matches("x-1").count(), 5, "{text}");
+    assert!(text.contains(r#""code":"insufficient_balance""#), "{text}");
+    assert!(!text.contains("[DONE]"));
+    assert!(cut.load(Ordering::SeqCst), "the upstream is cancelled");
+    // The fifth event was on its way when the money for half of it was left: that half is overrun.
+    assert_eq!(spent(&ledger), pico(8, 45));
+    assert_eq!(ledger.statement("a").overrun, pico(0, 5));
+}
+
+#[tokio::test]
+async fn or_as_at_the_limit_of_its_length() {
+    let ledger = granted(8, 40);
+    let fields = r#""stream_options":{"include_usage":true},"#;
+    let (body, cut) = send(&ledger, RunOut::Length, fields).await;
+    let text = text(body).await;
+    assert!(cut.load(Ordering::SeqCst));
+    let tail: Vec<_> = text.split("\n\n").skip(4).collect();
+    assert_eq!(
+        tail,
+        [
+            r#"data: {"id":"x-1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"length"}],"usage":null}"#,
+            r#"data: {"id":"x-1","object":"chat.completion.chunk","created":7,"model":"m","choices":[],"usage":{"prompt_tokens":8,"completion_tokens":40,"total_tokens":48}}"#,
+            "data: [DONE]",
+            "",
+        ]
+    );
+    assert_eq!(spent(&ledger), pico(8, 40));
+}
+
+#[tokio::test]
+async fn a_bound_is_held_from_the_start_and_never_topped_up() {
+    // What ten tokens of the request's own bound come to is held; the text may well be longer.
+    let ledger = granted(8, 10);
+    let (body, _) = send(&ledger, RunOut::Error, r#""max_tokens":10,"#).await;
+    let text = text(body).await;
+    assert!(text.ends_with(END));
+    assert_eq!(spent(&ledger), pico(8, 10));
+}
+
+/// A ledger far away: its answer to an extension takes until it is let.
+#[derive(Clone)]
+struct Far {
+    ledger: MemoryLedger,
+    answers: Arc<Semaphore>,
+    dead: bool,
+}
+
+impl Ledger for Far {
+    type Hold = MemoryHold;
+    type Future = <MemoryLedger as Ledger>::Future;
+    type Extending = BoxFuture<'static, Result<(), Denied>>;
+
+    fn hold(&self, account: &str, most: Most) -> Self::Future {
+        self.ledger.hold(account, most)
+    }
+
+    fn extend(&self, hold: &mut MemoryHold, by: Usd) -> Self::Extending {
+        let extended = if self.dead {
+            Err(Denied::Unavailable)
+        } else {
+            self.ledger.extend(hold, by).into_inner()
+        };
+        let answers = Arc::clone(&self.answers);
+        Box::pin(async move {
+            answers.acquire().await.expect("open").forget();
+            extended
+        })
+    }
+
+    fn settle(&self, hold: MemoryHold, charge: Usd) -> Usd {
+        self.ledger.settle(hold, charge)
+    }
+}
+
+#[tokio::test]
+async fn what_is_covered_goes_on_while_the_ledger_is_asked() {
+    let ledger = granted(8, 200);
+    let far = Far {
+        ledger: ledger.clone(),
+        answers: Arc::new(Semaphore::new(0)),
+        dead: false,
+    };
+    let (body, _) = send(&far, RunOut::Error, "").await;
+    let mut body = Box::pin(body);
+    // Ten tokens are covered: the first event goes out, then it waits for the ledger.
+    assert!(body.frame().now_or_never().is_some());
+    assert!(body.frame().now_or_never().is_none());
+    far.answers.add_permits(1);
+    assert!(body.frame().now_or_never().is_some());
+    assert!(body.frame().now_or_never().is_none());
+    // It may be dropped then, and holds nothing.
+    drop(body);
+    assert_eq!(spent(&ledger), pico(8, 20));
+    let (body, _) = send(&far, RunOut::Error, "").await;
+    far.answers.add_permits(100);
+    assert!(text(body).await.ends_with(END));
+    assert_eq!(spent(&ledger), pico(16, 120));
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_gone_ends_the_stream_too() {
+    let ledger = granted(8, 200);
+    let far = Far {
+        ledger: ledger.clone(),
+        answers: Arc::new(Semaphore::new(100)),
+        dead: true,
+    };
+    let (body, cut) = send(&far, RunOut::Length, "").await;
+    let text = text(body).await;
+    assert!(text.contains(r#""code":"ledger_unavailable""#), "{text}");
+    assert!(!text.contains("[DONE]"));
+    assert!(cut.load(Ordering::SeqCst));
+    assert_eq!(spent(&ledger), pico(8, 10));
+}
