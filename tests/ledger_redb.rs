@@ -84,9 +84,9 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut held, mut settled, mut granted) = (0, 0, 0);
     for round in 0..kills {
-        // A new file now and then: after a crash all of it is read.
-        let path = dir.path().join(format!("{}.redb", round / 20));
-        let said = kill_one(&path, Duration::from_millis(20 + round * 37 % 180));
+        // A new file now and then: after a crash all of it is read, and half-made ones are a case too.
+        let path = dir.path().join(format!("{}.redb", round / 10));
+        let said = kill_one(&path, Duration::from_millis(round * 37 % 200));
         let ledger = RedbLedger::open(&path).expect("opens");
         assert_eq!(ledger.reconcile().expect("readable"), [], "round {round}");
         let entries = ledger.entries(0, usize::MAX).expect("readable");
@@ -126,4 +126,57 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
         "{kills} kills: {granted} grants, {held} holds, {settled} charges acknowledged, none lost"
     );
     assert!(held > 0 && settled > 0, "{held} {settled}");
+}
+
+/// Holds at a steady rate, whoever waits for whom: `LEDGER_RATE` a second for `LEDGER_SECONDS`, each
+/// timed from its arrival until it is durable. `scripts/ledger rate` reports 5 000 a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn durable_holds_at_a_rate() {
+    let number = |name: &str, short: u64| -> u64 {
+        std::env::var(name).map_or(short, |n| n.parse().expect("a number"))
+    };
+    let (rate, seconds) = (number("LEDGER_RATE", 200), number("LEDGER_SECONDS", 1));
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = RedbLedger::open(dir.path().join("ledger.redb")).expect("opens");
+    for n in 0..100 {
+        let account = format!("a{n}");
+        let granted = ledger
+            .grant(&account, usd(i128::from(u64::MAX)), "first")
+            .await;
+        assert!(granted.expect("written"));
+    }
+    let begun = std::time::Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    let mut tasks = Vec::new();
+    while begun.elapsed().as_secs() < seconds {
+        tick.tick().await;
+        let due = begun.elapsed().as_secs_f64() * rate as f64;
+        while (tasks.len() as f64) < due {
+            let (ledger, account) = (ledger.clone(), format!("a{}", tasks.len() % 100));
+            tasks.push(tokio::spawn(async move {
+                let came = std::time::Instant::now();
+                let hold = ledger.hold(&account, usd(5_000_000).into()).await;
+                let took = came.elapsed();
+                ledger.settle(hold.expect("enough"), usd(2_000_000));
+                took
+            }));
+        }
+    }
+    let mut took = Vec::new();
+    for task in tasks {
+        took.push(task.await.expect("no panic"));
+    }
+    ledger.flush().await.expect("written");
+    assert_eq!(ledger.reconcile().expect("readable"), []);
+    took.sort();
+    let share = |of_thousand: usize| took[(took.len() - 1) * of_thousand / 1000];
+    println!(
+        "{} holds at {rate}/s: median {:?}, p99 {:?}, p99.9 {:?}, most {:?}",
+        took.len(),
+        share(500),
+        share(990),
+        share(999),
+        share(1000),
+    );
+    assert!(took.len() as u64 >= rate * seconds / 2);
 }

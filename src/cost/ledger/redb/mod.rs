@@ -108,6 +108,7 @@ impl RedbOptions {
     /// The file cannot be opened or written, another process has it open, or it is no ledger.
     pub fn open(self) -> Result<RedbLedger, StoreError> {
         let (path, cache) = (self.path.clone(), self.cache_bytes);
+        make(&path).map_err(|error| StoreError::new("making the ledger's file", error))?;
         let open = move || {
             Database::builder()
                 .set_cache_size(cache)
@@ -142,6 +143,38 @@ impl RedbOptions {
             thread: Some(thread),
         })))
     }
+}
+
+/// Makes the file, unless it is there: under another name first, so that a crash meanwhile leaves
+/// no half of one under this.
+fn make(path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if path.metadata().is_ok_and(|it| it.len() > 0) {
+        return Ok(());
+    }
+    let mut other = path.as_os_str().to_owned();
+    other.push(format!(".{}.new", std::process::id()));
+    let other = PathBuf::from(other);
+    // What a crash of a process with this number has left.
+    let _ = std::fs::remove_file(&other);
+    let made = (|| {
+        let db = Database::create(&other)?;
+        file::load(&db)?;
+        db.close()?;
+        // An empty file may have been put there for us.
+        if path.metadata().is_ok_and(|it| it.len() == 0) {
+            std::fs::rename(&other, path)?;
+        } else if let Err(error) = std::fs::hard_link(&other, path) {
+            // Somebody else was faster: theirs is as good.
+            if error.kind() != std::io::ErrorKind::AlreadyExists {
+                std::fs::rename(&other, path)?;
+            }
+        }
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(())
+    })();
+    let _ = std::fs::remove_file(&other);
+    made
 }
 
 /// Ends what is open in the file.
