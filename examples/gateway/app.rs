@@ -28,7 +28,8 @@ use tower_completions::{
         cohere::Cohere,
         gemini::Gemini,
         ollama::Ollama,
-        openai::OpenAi,
+        openai::{OpenAi, Vendor},
+        vertex::{ServiceAccount, TokenLayer, Vertex},
     },
     reframe::{self, ReframeLayer},
     router::{Candidate, CommitLayer, Model, Router, Table},
@@ -69,6 +70,7 @@ const KINDS: &[&str] = &[
     "azure",
     "anthropic",
     "gemini",
+    "vertex",
     "bedrock",
     "cohere",
     "ollama",
@@ -422,8 +424,36 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 let provider = Provider::new(name, client.clone(), translate);
                 boxed(commit.layer(provider.with_keys(keys)))
             }
+            "vertex" => {
+                let project = provider.project.as_deref().unwrap_or_default();
+                let location = provider.location.as_deref().unwrap_or_default();
+                let translate = match &provider.base_url {
+                    Some(base) => Vertex::at(base, project, location)?,
+                    None => Vertex::new(project, location)?,
+                };
+                match &provider.credentials {
+                    Some(path) => {
+                        let file = std::fs::read(path)
+                            .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
+                        let account = ServiceAccount::from_json(&file)
+                            .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
+                        let client = TokenLayer::new(account).layer(client.clone());
+                        boxed(commit.layer(Provider::new(name, client, translate)))
+                    }
+                    None => {
+                        let provider = Provider::new(name, client.clone(), translate);
+                        boxed(commit.layer(provider.with_keys(keys)))
+                    }
+                }
+            }
             _ => {
-                let translate = OpenAi::new(base_url("https://api.openai.com/v1"))?;
+                let vendor = provider.vendor.as_deref().and_then(Vendor::named);
+                let own = vendor.and_then(Vendor::base_url);
+                let default = own.unwrap_or("https://api.openai.com/v1");
+                let mut translate = OpenAi::new(base_url(default))?;
+                if let Some(vendor) = vendor {
+                    translate = translate.with_vendor(vendor);
+                }
                 let provider = Provider::new(name, client.clone(), translate);
                 boxed(commit.layer(provider.with_keys(keys)))
             }

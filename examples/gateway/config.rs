@@ -6,6 +6,7 @@ use tower_completions::{
     Dialect,
     auth::Digest,
     cost::{Period, Scope, Terms},
+    provider::openai,
     validate::Capabilities,
 };
 
@@ -89,6 +90,9 @@ pub struct Provider {
     /// Id and secret.
     pub access_key: Option<(String, String)>,
     pub session_token: Option<String>,
+    pub project: Option<String>,
+    pub location: Option<String>,
+    pub credentials: Option<String>,
 }
 
 #[derive(Debug)]
@@ -399,7 +403,15 @@ impl Provider {
         let session_token = only("session_token", &["bedrock"]);
         let project = only("project", &["vertex"]);
         let location = only("location", &["vertex"]);
-        only("credentials", &["vertex"]);
+        let credentials = only("credentials", &["vertex"]);
+        let known = |name: &str| openai::Vendor::named(name).is_some();
+        if let Some(name) = vendor.as_deref().filter(|name| !known(name)) {
+            let names: Vec<&str> = openai::Vendor::all().map(openai::Vendor::name).collect();
+            mistakes.add(
+                &section.key("vendor"),
+                format!("expected one of {}, got {name:?}", names.join(", ")),
+            );
+        }
         if api
             .as_deref()
             .is_some_and(|api| !["v1", "deployments"].contains(&api))
@@ -448,6 +460,9 @@ impl Provider {
             region,
             access_key: access_key_id.zip(secret_access_key),
             session_token,
+            project,
+            location,
+            credentials,
         }
     }
 }

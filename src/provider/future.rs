@@ -23,6 +23,7 @@ use crate::{
     dialect::Dialect,
     error::{Class, Error, Kind},
     meter::Tally,
+    wire::Counting,
 };
 
 /// The most of a refusal's body that is read, in bytes.
@@ -128,6 +129,10 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(self.as_mut().answer(cx));
         self.notes.write_headers(response.headers_mut());
+        let counting = self.config.translate.counting();
+        if counting != Counting::Plain {
+            response.extensions_mut().insert(counting);
+        }
         Poll::Ready(Ok(response))
     }
 }

@@ -7,7 +7,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 
 use super::Notes;
-use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::Usage};
+use crate::{
+    body::Full,
+    error::Error,
+    ext::Target,
+    parse::Chat,
+    wire::{Counting, Usage},
+};
 
 /// What was asked of the upstream: all that reading its answer needs of the request.
 #[derive(Clone, Debug)]
@@ -120,6 +126,11 @@ pub trait Translate: Clone + Send + Sync + 'static {
     /// Begins to read a stream; `None` forwards it as it comes, which is right when the provider
     /// sends `chat.completion.chunk` events itself.
     fn stream(&self, asked: &Asked) -> Option<Self::Stream>;
+
+    /// How the counts of answers that pass as they are depart from OpenAI's. Default: not at all.
+    fn counting(&self) -> Counting {
+        Counting::Plain
+    }
 
     /// Reads a refusal: its [`Class`](crate::error::Class) decides what a router does next.
     fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error;

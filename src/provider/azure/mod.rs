@@ -98,7 +98,12 @@ impl Translate for Azure {
 
     fn request(&self, chat: &Chat, target: &Target, _: &mut Notes) -> Result<Request<Full>, Error> {
         let uri = request::uri(self, &target.model).map_err(path::unusable)?;
-        Ok(openai::request::request(uri, chat, target))
+        Ok(openai::request::request(
+            uri,
+            chat.clone(),
+            target,
+            openai::Usage::Asked,
+        ))
     }
 
     fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {

@@ -1,24 +1,50 @@
 //! OpenAI's Chat Completions, and everything that is compatible with it.
 //!
 //! The body goes up as the client wrote it: the model's name is spliced in, and a stream is asked
-//! for its usage, which the re-framer takes away again from a client that had not asked.
+//! for its usage, which the re-framer takes away again from a client that had not asked. What a
+//! [`Vendor`] calls otherwise is renamed, what it does not take follows the
+//! [`Contract`](super::Contract); the vendor is told from the host unless it is given. An unknown
+//! one gets the body as it is.
+//!
+//! ```
+//! use http_body_util::BodyExt;
+//! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, openai::OpenAi}};
+//!
+//! let mistral = OpenAi::new("https://api.mistral.ai/v1")?;
+//! let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"seed":7,"user":"u"}"#;
+//! let mut notes = Notes::default();
+//! let request = mistral.request(&Chat::parse(body.into())?, &Target::new("mistral", "m"), &mut notes)?;
+//! # tokio_test::block_on(async {
+//! let sent = request.into_body().collect().await.expect("whole").to_bytes();
+//! assert_eq!(sent, r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"random_seed":7}"#);
+//! # });
+//! assert_eq!(notes.dropped(), ["user"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub(super) mod error;
+mod params;
 pub(super) mod request;
+#[cfg(test)]
+mod tests;
+mod vendor;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
 pub use error::classify;
 pub(crate) use error::read as read_error;
+pub(super) use vendor::Usage;
+pub use vendor::Vendor;
 
 use super::{Answer, Asked, Notes, Translate, Untranslated};
-use crate::{body::Full, error::Error, ext::Target, parse::Chat};
+use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::Counting};
 
 /// Forwards to `{base_url}/chat/completions`.
 #[derive(Clone, Debug)]
 pub struct OpenAi {
     uri: Uri,
+    vendor: Vendor,
 }
 
 impl OpenAi {
@@ -27,16 +53,36 @@ impl OpenAi {
     /// # Errors
     /// What is not a URL.
     pub fn new(base_url: &str) -> Result<Self, InvalidUri> {
-        let uri = format!("{}/chat/completions", base_url.trim_end_matches('/')).parse()?;
-        Ok(Self { uri })
+        let uri: Uri = format!("{}/chat/completions", base_url.trim_end_matches('/')).parse()?;
+        let vendor = Vendor::of_host(uri.host().unwrap_or_default());
+        Ok(Self { uri, vendor })
+    }
+
+    /// Whose quirks to expect. Default: told from the host.
+    #[must_use]
+    pub fn with_vendor(mut self, vendor: Vendor) -> Self {
+        self.vendor = vendor;
+        self
     }
 }
 
 impl Translate for OpenAi {
     type Stream = Untranslated;
 
-    fn request(&self, chat: &Chat, target: &Target, _: &mut Notes) -> Result<Request<Full>, Error> {
-        Ok(request::request(self.uri.clone(), chat, target))
+    fn request(
+        &self,
+        chat: &Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error> {
+        let mut chat = chat.clone();
+        params::fit(&mut chat, self.vendor, &target.model, notes)?;
+        let usage = self.vendor.row().usage;
+        Ok(request::request(self.uri.clone(), chat, target, usage))
+    }
+
+    fn counting(&self) -> Counting {
+        self.vendor.counting()
     }
 
     fn answer(&self, _: &Asked, body: Bytes) -> Result<Answer, Error> {

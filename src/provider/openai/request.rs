@@ -1,16 +1,25 @@
 use http::{HeaderValue, Request, Uri, header};
 use serde_json::{Map, Value};
 
+use super::vendor::Usage;
 use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
 
-pub(in crate::provider) fn request(uri: Uri, chat: &Chat, target: &Target) -> Request<Full> {
-    let mut chat = chat.clone();
+pub(in crate::provider) fn request(
+    uri: Uri,
+    mut chat: Chat,
+    target: &Target,
+    usage: Usage,
+) -> Request<Full> {
     if chat.model() != &*target.model {
         let model = Value::from(&*target.model).to_string();
         chat.set("model", model);
     }
-    if chat.stream() && !chat.include_usage() {
-        chat.set("stream_options", with_usage(&chat));
+    match usage {
+        Usage::Asked if chat.stream() && !chat.include_usage() => {
+            chat.set("stream_options", with_usage(&chat));
+        }
+        Usage::Always if chat.has(Name::StreamOptions) => chat.remove("stream_options"),
+        Usage::Asked | Usage::Always => {}
     }
     let mut request = Request::new(Full::new(chat.bytes()));
     *request.method_mut() = http::Method::POST;

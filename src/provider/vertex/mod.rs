@@ -3,8 +3,8 @@
 //! A model whose name has `claude` in it is asked through Anthropic's Messages API, every other one
 //! through Gemini's; a name may carry its publisher (`anthropic/claude-…`). The credential is an
 //! OAuth token, sent as `Authorization: Bearer`: a ready one as a key of the
-//! [`Provider`](super::Provider), or, with the feature `vertex`, one that is fetched for a service
-//! account and renewed.
+//! [`Provider`](super::Provider), or, with the feature `vertex` and one of the `tls-*` features, one
+//! that a `TokenLayer` around the HTTP client fetches for a `ServiceAccount` and renews.
 //!
 //! ```
 //! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, vertex::Vertex}};
@@ -21,14 +21,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
+mod account;
+#[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
+mod base64;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
+mod token;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
+#[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
+pub use account::{NotAnAccount, ServiceAccount};
 pub use stream::Stream;
+#[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
+pub use token::{TokenFuture, TokenLayer, WithToken};
 
 use super::{
     Answer, Asked, Notes, Translate, anthropic,

@@ -1,0 +1,162 @@
+//! A request's parameters brought into what a vendor takes.
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::vendor::{Fate, Vendor};
+use crate::{error::Error, parse::Chat, provider::Notes};
+
+/// Goes through the vendor's table. Members that ask for nothing go without a word.
+pub(super) fn fit(
+    chat: &mut Chat,
+    vendor: Vendor,
+    model: &str,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let row = vendor.row();
+    for (param, fate) in row.params {
+        let Some(json) = chat.member(param).map(str::to_owned) else {
+            continue;
+        };
+        if json == "null" {
+            chat.remove(param);
+            continue;
+        }
+        let fate = match *fate {
+            Fate::CalledBy(which, name) if which(model) => Fate::Called(name),
+            fate => fate,
+        };
+        one(chat, param, &json, fate, notes)?;
+    }
+    for (member, json) in row.adds {
+        if chat.member(member).is_none() {
+            chat.set(member, *json);
+        }
+    }
+    Ok(())
+}
+
+fn one(
+    chat: &mut Chat,
+    param: &'static str,
+    json: &str,
+    fate: Fate,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let value = || serde_json::from_str::<Value>(json).unwrap_or_default();
+    match fate {
+        Fate::Called(name) => {
+            chat.remove(param);
+            if chat.member(name).is_none_or(|json| json == "null") {
+                chat.set(name, json);
+            }
+        }
+        Fate::CalledBy(..) => {}
+        Fate::Dropped => {
+            if asks(param, &value()) {
+                notes.without(param)?;
+            }
+            chat.remove(param);
+        }
+        Fate::Refused => {
+            if asks(param, &value()) {
+                notes.unsupported(param)?;
+            }
+            chat.remove(param);
+        }
+        Fate::Within(least, most) => {
+            if let Some(number) = value().as_f64() {
+                let fits = number.clamp(least, most);
+                if fits != number {
+                    notes.changed(param);
+                    chat.set(param, Value::from(fits).to_string());
+                }
+            }
+        }
+        Fate::Values(values) => {
+            let value = value();
+            let known = |(from, _): &&(&str, &str)| value.as_str() == Some(from);
+            if let Some((_, to)) = values.iter().find(known) {
+                chat.set(param, Value::from(*to).to_string());
+            }
+        }
+        Fate::NoSchema => {
+            if value()["type"] == "json_schema" {
+                notes.unsupported(param)?;
+                chat.remove(param);
+            }
+        }
+        Fate::Listed => {
+            if value().is_string() {
+                chat.set(param, format!("[{json}]"));
+            }
+        }
+        Fate::SchemaAsValue => {
+            // The order of a schema's members is the order in which a model writes them.
+            if let Ok(Format {
+                kind: "json_schema",
+                json_schema: Some(it),
+            }) = serde_json::from_str(json)
+            {
+                let schema = it.schema.map_or("{}", RawValue::get);
+                chat.set(param, format!("{{\"type\":\"json\",\"value\":{schema}}}"));
+            }
+        }
+        Fate::Thinking => {
+            let off = value() == "none";
+            let kind = if off { "disabled" } else { "enabled" };
+            if off {
+                chat.remove(param);
+            }
+            if chat.member("thinking").is_none() {
+                chat.set("thinking", format!("{{\"type\":\"{kind}\"}}"));
+            }
+        }
+        Fate::Counted => {
+            let more = chat.member("top_logprobs");
+            let more: u64 = more.and_then(|json| json.parse().ok()).unwrap_or(0);
+            chat.remove("top_logprobs");
+            match value() {
+                Value::Bool(true) => chat.set(param, more.max(1).to_string()),
+                Value::Bool(false) => chat.remove(param),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    json_schema: Option<Schema<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Schema<'a> {
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+}
+
+/// Whether a value asks for anything beyond what happens without it.
+fn asks(param: &str, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => param == "parallel_tool_calls" && !value.is_null(),
+        Value::Bool(true) => param != "parallel_tool_calls",
+        Value::Number(number) => match param {
+            "n" => number.as_f64() > Some(1.0),
+            "seed" => true,
+            _ => number.as_f64() != Some(0.0),
+        },
+        Value::String(text) => {
+            !matches!((param, text.as_str()), ("service_tier", "auto" | "default"))
+        }
+        Value::Array(items) => match param {
+            "modalities" => items.iter().any(|item| item != "text"),
+            _ => !items.is_empty(),
+        },
+        Value::Object(members) => param == "web_search_options" || !members.is_empty(),
+    }
+}

@@ -1,0 +1,226 @@
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::Error;
+
+fn sent(vendor: &str, model: &str, body: &Value) -> (Result<Value, Error>, Notes) {
+    let chat = Chat::parse(Bytes::from(body.to_string())).expect("a request");
+    let translate = OpenAi::new("http://host/v1").expect("a URL");
+    let translate = translate.with_vendor(Vendor::named(vendor).expect("known"));
+    let mut notes = Notes::default();
+    let request = translate.request(&chat, &Target::new("p", model), &mut notes);
+    let body = request.map(|request| {
+        let mut body = request.into_body();
+        let waker = std::task::Waker::noop();
+        let mut cx = std::task::Context::from_waker(waker);
+        let frame = http_body::Body::poll_frame(std::pin::Pin::new(&mut body), &mut cx);
+        let std::task::Poll::Ready(Some(Ok(frame))) = frame else {
+            panic!("a body")
+        };
+        serde_json::from_slice(&frame.into_data().expect("data")).expect("JSON")
+    });
+    (body, notes)
+}
+
+fn with(member: &str, value: Value) -> Value {
+    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    body[member] = value;
+    body
+}
+
+#[test]
+fn a_member_by_another_name_or_value() {
+    let schema =
+        json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {"z": 1, "a": 2}}});
+    for (vendor, member, value, name, expected) in [
+        ("mistral", "seed", json!(7), "random_seed", json!(7)),
+        (
+            "mistral",
+            "max_completion_tokens",
+            json!(9),
+            "max_tokens",
+            json!(9),
+        ),
+        (
+            "mistral",
+            "service_tier",
+            json!("default"),
+            "service_tier",
+            json!("standard_only"),
+        ),
+        (
+            "deepseek",
+            "max_completion_tokens",
+            json!(9),
+            "max_tokens",
+            json!(9),
+        ),
+        (
+            "deepseek",
+            "reasoning_effort",
+            json!("none"),
+            "thinking",
+            json!({"type": "disabled"}),
+        ),
+        (
+            "deepseek",
+            "reasoning_effort",
+            json!("high"),
+            "reasoning_effort",
+            json!("high"),
+        ),
+        (
+            "groq",
+            "service_tier",
+            json!("priority"),
+            "service_tier",
+            json!("performance"),
+        ),
+        (
+            "groq",
+            "service_tier",
+            json!("flex"),
+            "service_tier",
+            json!("flex"),
+        ),
+        ("together", "logprobs", json!(true), "logprobs", json!(1)),
+        (
+            "fireworks",
+            "top_logprobs",
+            json!(20),
+            "top_logprobs",
+            json!(5.0),
+        ),
+        (
+            "fireworks",
+            "user",
+            json!("u"),
+            "context_length_exceeded_behavior",
+            json!("error"),
+        ),
+        ("tgi", "stop", json!("END"), "stop", json!(["END"])),
+        (
+            "tgi",
+            "response_format",
+            schema,
+            "response_format",
+            json!({"type": "json", "value": {"z": 1, "a": 2}}),
+        ),
+        ("plain", "seed", json!(7), "seed", json!(7)),
+    ] {
+        let (body, _) = sent(vendor, "x", &with(member, value));
+        let body = body.expect("fits");
+        assert_eq!(body[name], expected, "{vendor} {member}");
+        assert!(
+            name == member || vendor == "fireworks" || body.get(member).is_none(),
+            "{vendor} {member}"
+        );
+    }
+}
+
+#[test]
+fn openais_thinking_models_take_the_newer_limit_only() {
+    for (model, newer) in [
+        ("gpt-4o-mini", false),
+        ("gpt-4.1", false),
+        ("o3-mini", true),
+        ("gpt-5.1", true),
+        ("gpt-6-astra", true),
+        ("omni", false),
+    ] {
+        let (body, _) = sent("openai", model, &with("max_tokens", json!(9)));
+        let body = body.expect("fits");
+        assert_eq!(
+            body.get("max_completion_tokens").is_some(),
+            newer,
+            "{model}"
+        );
+        assert_eq!(body.get("max_tokens").is_none(), newer, "{model}");
+    }
+}
+
+#[test]
+fn what_a_vendor_does_not_take() {
+    for (vendor, member, value) in [
+        ("groq", "n", json!(2)),
+        ("groq", "logprobs", json!(true)),
+        ("deepseek", "logit_bias", json!({"1": 1})),
+        (
+            "deepseek",
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "s"}}),
+        ),
+        ("mistral", "web_search_options", json!({})),
+        ("perplexity", "modalities", json!(["audio"])),
+    ] {
+        let (body, _) = sent(vendor, "x", &with(member, value));
+        let error = body.expect_err(member);
+        assert_eq!(
+            (error.param(), error.code()),
+            (Some(member), Some("unsupported_parameter"))
+        );
+    }
+    for (vendor, member, value, told) in [
+        ("groq", "frequency_penalty", json!(1), true),
+        ("groq", "frequency_penalty", json!(0), false),
+        ("groq", "n", json!(1), false),
+        ("groq", "logprobs", json!(false), false),
+        ("deepseek", "seed", json!(0), true),
+        ("xai", "verbosity", json!("low"), true),
+        ("vllm", "user", json!("u"), true),
+        ("vllm", "user", Value::Null, false),
+        ("deepseek", "service_tier", json!("auto"), false),
+    ] {
+        let (body, notes) = sent(vendor, "x", &with(member, value.clone()));
+        assert!(
+            body.expect("fits").get(member).is_none(),
+            "{vendor} {member}"
+        );
+        assert_eq!(
+            !notes.dropped().is_empty(),
+            told,
+            "{vendor} {member} {value}"
+        );
+    }
+}
+
+#[test]
+fn usage_is_asked_for_where_it_must_be() {
+    let body = with("stream", json!(true));
+    for vendor in Vendor::all() {
+        let (sent, _) = sent(vendor.name(), "x", &body);
+        let asked = &sent.expect("fits")["stream_options"]["include_usage"];
+        let always = ["mistral", "perplexity"].contains(&vendor.name());
+        assert_eq!(*asked == true, !always, "{}", vendor.name());
+    }
+}
+
+#[test]
+fn hosts_tell_vendors() {
+    for vendor in Vendor::all() {
+        assert_eq!(Vendor::named(vendor.name()), Some(vendor));
+        let Some(base) = vendor.base_url() else {
+            continue;
+        };
+        let translate = OpenAi::new(base).expect("a URL");
+        if !base.contains("localhost") {
+            assert_eq!(translate.vendor, vendor, "{base}");
+        }
+    }
+    assert_eq!(Vendor::of_host("API.X.AI").name(), "xai");
+    assert_eq!(Vendor::of_host("evilapi.x.ai").name(), "plain");
+    assert_eq!(Vendor::of_host("eu.api.mistral.ai").name(), "mistral");
+}
+
+/// A row says one thing of each member.
+#[test]
+fn the_table_is_sound() {
+    for vendor in Vendor::all() {
+        let names: Vec<&str> = vendor.row().params.iter().map(|(name, _)| *name).collect();
+        let mut once = names.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), names.len(), "{}", vendor.name());
+    }
+}
