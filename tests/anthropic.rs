@@ -165,3 +165,22 @@ async fn an_overloaded_upstream_is_told_by_class() {
     let error = head.extensions.get::<tower_completions::Error>();
     assert_eq!(error.and_then(|it| it.class()), Some(Class::Overload));
 }
+
+#[tokio::test]
+async fn our_key_is_cut_out_of_what_the_upstream_quotes() {
+    let message = "prompt is bad: header was sk-ant, really \"sk-ant\"";
+    let body =
+        json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+    let (head, text, _) = ask(question(false), (400, "application/json", body.to_string())).await;
+    assert_eq!(head.status, 400);
+    let error = head
+        .extensions
+        .get::<tower_completions::Error>()
+        .expect("kept");
+    let source = std::error::Error::source(error).expect("kept").to_string();
+    assert!(text.contains("prompt is bad") && source.contains("prompt is bad"));
+    assert!(
+        !text.contains("sk-ant") && !source.contains("sk-ant"),
+        "{text} {source}"
+    );
+}

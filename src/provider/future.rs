@@ -212,10 +212,9 @@ where
                     let limits = RateHeaders::read(&head.headers);
                     if refusal {
                         // What could be read of it must do.
-                        let error =
-                            this.config
-                                .translate
-                                .error(head.status, &head.headers, &read.take());
+                        let body = this.config.without_keys(read.take());
+                        let translate = &this.config.translate;
+                        let error = translate.error(head.status, &head.headers, &body);
                         return Poll::Ready(refuse(error, limits));
                     }
                     let answer =

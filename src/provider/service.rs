@@ -151,6 +151,30 @@ where
     }
 }
 
+impl<T> Config<T> {
+    /// A refusal with our own keys cut out: some quote what they were sent, and neither the caller
+    /// nor a log is to read it.
+    pub(super) fn without_keys(&self, mut body: Bytes) -> Bytes {
+        // What is shorter is no key, and would tear the text apart.
+        let keys = self.keys.iter().map(|key| key.expose().as_bytes());
+        for key in keys.filter(|key| key.len() >= 4) {
+            let finder = memchr::memmem::Finder::new(key);
+            let mut rest = &body[..];
+            let mut kept = Vec::new();
+            while let Some(at) = finder.find(rest) {
+                kept.extend_from_slice(&rest[..at]);
+                kept.extend_from_slice("[…]".as_bytes());
+                rest = &rest[at + key.len()..];
+            }
+            if rest.len() < body.len() {
+                kept.extend_from_slice(rest);
+                body = kept.into();
+            }
+        }
+        body
+    }
+}
+
 impl<T: Translate> Config<T> {
     fn outgoing(
         &self,
