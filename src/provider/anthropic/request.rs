@@ -10,9 +10,7 @@ use crate::{
         notes::unsupported,
         support::{Without, settle},
     },
-    wire::chat::{
-        AllowedMode, Content, Message, Part, Raw, Request, Role, ToolChoice, parts_of, text_of,
-    },
+    wire::chat::{AllowedMode, Content, Message, Part, Raw, Request, Role, Text, ToolChoice},
 };
 
 /// Where the body goes.
@@ -49,7 +47,9 @@ pub(in crate::provider) fn body(
     sampling(&request, of, &mut out, notes)?;
     let schema = format(&request, of, notes)?;
     let (system, messages) = conversation(&request)?;
-    let tools = tools(&request, &mut out, notes)?;
+    let tools = tools(&request, &mut out, notes)?.into_iter();
+    let mut tools: Vec<Offered<'_>> = tools.map(Offered::Tool).collect();
+    tools.extend(request.web_search_options.map(|raw| search(raw, notes)));
     if request.stream == Some(true) {
         out.insert("stream".into(), true.into());
     }
@@ -82,7 +82,8 @@ pub(in crate::provider) fn body(
         tools,
         output_config,
     };
-    let text = serde_json::to_vec(&whole).expect("values serialise into memory");
+    let mut text = Vec::with_capacity(body.len() + 512);
+    serde_json::to_writer(&mut text, &whole).expect("values serialise into memory");
     Ok(text.into())
 }
 
@@ -94,7 +95,7 @@ struct Whole<'a> {
     system: Vec<Block<'a>>,
     messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<ToolOut<'a>>,
+    tools: Vec<Offered<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
     #[serde(flatten)]
@@ -110,8 +111,20 @@ struct Turn<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Block<'a> {
+    Text {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        text: Text<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Value>,
+    },
     Own(Value),
-    Result(Value),
+    Result {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        tool_use_id: String,
+        content: Results<'a>,
+    },
     Kept(Raw<'a>),
     Call {
         #[serde(rename = "type")]
@@ -120,6 +133,38 @@ enum Block<'a> {
         name: String,
         input: Box<RawValue>,
     },
+}
+
+/// A tool of the client's, or one that the provider has.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Offered<'a> {
+    Tool(ToolOut<'a>),
+    Search {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        name: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user_location: Option<Value>,
+    },
+}
+
+/// What a tool gave.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Results<'a> {
+    Text(Text<'a>),
+    Blocks(Vec<Block<'a>>),
+}
+
+impl<'a> Block<'a> {
+    fn text(text: Text<'a>) -> Self {
+        Self::Text {
+            kind: "text",
+            text,
+            cache_control: None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -156,7 +201,6 @@ const UNSUPPORTED: &[(&str, Without)] = &[
     ("logprobs", Without::Other),
     ("modalities", Without::Other),
     ("audio", Without::Other),
-    ("web_search_options", Without::Other),
     ("functions", Without::Other),
     ("moderation", Without::Other),
     ("frequency_penalty", Without::Same),
@@ -372,6 +416,24 @@ fn tools<'a>(
     Ok(list)
 }
 
+/// The provider's own search; where the user is stands flat there, and how much is read cannot be
+/// told.
+fn search<'a>(options: Raw<'_>, notes: &mut Notes) -> Offered<'a> {
+    let options: Value = serde_json::from_str(options.get()).unwrap_or_default();
+    if !options["search_context_size"].is_null() && options["search_context_size"] != "medium" {
+        notes.changed("web_search_options");
+    }
+    let mut place = options["user_location"]["approximate"].clone();
+    if place.is_object() {
+        place["type"] = "approximate".into();
+    }
+    Offered::Search {
+        kind: "web_search_20250305",
+        name: "web_search",
+        user_location: place.is_object().then_some(place),
+    }
+}
+
 /// A tool that takes free text is one with a single string.
 fn free_text() -> Box<RawValue> {
     let schema =
@@ -393,15 +455,12 @@ fn conversation<'a>(request: &Request<'a>) -> Result<(Vec<Block<'a>>, Vec<Turn<'
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
-                system.extend(blocks(&message.content, at)?.into_iter().map(Block::Own));
+                system.extend(blocks(&message.content, at)?);
                 continue;
             }
-            Role::User => {
-                let blocks = blocks(&message.content, at)?.into_iter();
-                ("user", blocks.map(Block::Own).collect())
-            }
+            Role::User => ("user", blocks(&message.content, at)?),
             Role::Assistant => ("assistant", spoken(message, at)?),
-            Role::Tool => ("user", vec![Block::Result(result(message, at)?)]),
+            Role::Tool => ("user", vec![result(message, at)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -416,7 +475,7 @@ fn conversation<'a>(request: &Request<'a>) -> Result<(Vec<Block<'a>>, Vec<Turn<'
     for turn in &mut turns {
         // The provider wants the results of its calls before anything else that is said.
         turn.content
-            .sort_by_key(|block| turn.role == "user" && !matches!(block, Block::Result(_)));
+            .sort_by_key(|block| turn.role == "user" && !matches!(block, Block::Result { .. }));
     }
     if request
         .response_format
@@ -424,7 +483,7 @@ fn conversation<'a>(request: &Request<'a>) -> Result<(Vec<Block<'a>>, Vec<Turn<'
         .is_some_and(|it| &*it.kind == "json_object")
     {
         let text = "Answer with one JSON object and nothing else, without a code fence.";
-        system.push(Block::Own(json!({ "type": "text", "text": text })));
+        system.push(Block::text(text.into()));
     }
     Ok((system, turns))
 }
@@ -437,16 +496,17 @@ fn id(of: &str) -> String {
         .collect()
 }
 
-fn result(message: &Message<'_>, at: usize) -> Result<Value, Error> {
+fn result<'a>(message: &Message<'a>, at: usize) -> Result<Block<'a>, Error> {
     let content = match &message.content {
-        Some(Content::Parts(_)) => blocks(&message.content, at)?.into(),
-        content => Value::from(text_of(content).into_owned()),
+        Some(Content::Parts(_)) => Results::Blocks(blocks(&message.content, at)?),
+        Some(Content::Text(text)) => Results::Text(text.clone()),
+        None => Results::Text(Text::default()),
     };
-    Ok(json!({
-        "type": "tool_result",
-        "tool_use_id": id(message.tool_call_id.as_deref().unwrap_or_default()),
-        "content": content,
-    }))
+    Ok(Block::Result {
+        kind: "tool_result",
+        tool_use_id: id(message.tool_call_id.as_deref().unwrap_or_default()),
+        content,
+    })
 }
 
 /// What the model said: its reasoning as it was, its text, its calls.
@@ -465,9 +525,9 @@ fn spoken<'a>(message: &Message<'a>, at: usize) -> Result<Vec<Block<'a>>, Error>
         })
         .map(|raw| Block::Kept(*raw))
         .collect();
-    all.extend(blocks(&message.content, at)?.into_iter().map(Block::Own));
-    if let Some(refusal) = message.refusal.as_deref().filter(|text| !text.is_empty()) {
-        all.push(Block::Own(json!({ "type": "text", "text": refusal })));
+    all.extend(blocks(&message.content, at)?);
+    if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
+        all.push(Block::text(refusal));
     }
     for (n, call) in message.calls().iter().enumerate() {
         let arguments = call.arguments();
@@ -490,19 +550,33 @@ fn spoken<'a>(message: &Message<'a>, at: usize) -> Result<Vec<Block<'a>>, Error>
     Ok(all)
 }
 
-fn blocks(content: &Option<Content<'_>>, at: usize) -> Result<Vec<Value>, Error> {
-    let mut all = Vec::new();
-    for (n, part) in parts_of(content).iter().enumerate() {
+fn blocks<'a>(content: &Option<Content<'a>>, at: usize) -> Result<Vec<Block<'a>>, Error> {
+    let parts = match content {
+        None => return Ok(Vec::new()),
         // Empty texts are refused upstream and say nothing.
-        if part.text.as_deref().is_some_and(str::is_empty) {
+        Some(Content::Text(text)) if text.is_empty() => return Ok(Vec::new()),
+        Some(Content::Text(text)) => return Ok(vec![Block::text(text.clone())]),
+        Some(Content::Parts(parts)) => parts,
+    };
+    let mut all = Vec::with_capacity(parts.len());
+    for (n, part) in parts.iter().enumerate() {
+        let mark = part.breakpoint().map(|mark| ephemeral(mark.is_long()));
+        if let Some(text) = part.text.as_ref().or(part.refusal.as_ref()) {
+            if !text.is_empty() {
+                all.push(Block::Text {
+                    kind: "text",
+                    text: text.clone(),
+                    cache_control: mark,
+                });
+            }
             continue;
         }
         let mut one =
             block(part).ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?;
-        if let Some(mark) = part.breakpoint() {
-            one["cache_control"] = ephemeral(mark.is_long());
+        if let Some(mark) = mark {
+            one["cache_control"] = mark;
         }
-        all.push(one);
+        all.push(Block::Own(one));
     }
     Ok(all)
 }
@@ -510,9 +584,6 @@ fn blocks(content: &Option<Content<'_>>, at: usize) -> Result<Vec<Value>, Error>
 fn block(part: &Part<'_>) -> Option<Value> {
     let base64 =
         |kind: &str, data: &str| json!({ "type": "base64", "media_type": kind, "data": data });
-    if let Some(text) = part.text.as_deref().or(part.refusal.as_deref()) {
-        return Some(json!({ "type": "text", "text": text }));
-    }
     if let Some(image) = &part.image_url {
         let source = match image.data() {
             Some((kind, data)) => base64(kind, data),

@@ -382,3 +382,62 @@ fn images_formats_and_sampling() {
     );
     assert_eq!(translated(&both, "claude-opus-4-6")["top_p"], 0.5);
 }
+
+#[test]
+fn the_web_is_searched_by_the_providers_own_tool() {
+    let body = with(
+        "web_search_options",
+        json!({"search_context_size": "medium", "user_location": {"type": "approximate", "approximate": {"country": "TR"}}}),
+    );
+    assert_eq!(
+        translated(&body, "claude-sonnet-4-5")["tools"],
+        json!([{"type": "web_search_20250305", "name": "web_search", "user_location": {"type": "approximate", "country": "TR"}}])
+    );
+    let message = json!({"id": "m", "model": "c", "stop_reason": "end_turn", "content": [
+        {"type": "text", "text": "Hé, "}, {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+        {"type": "text", "text": "so.", "citations": [{"type": "web_search_result_location", "url": "https://a", "title": "A"},
+            {"type": "char_location", "document_title": "own"}]}],
+        "usage": {"input_tokens": 1, "output_tokens": 2, "server_tool_use": {"web_search_requests": 3}}});
+    let answer = response::answer(message.to_string().as_bytes(), 7).expect("reads");
+    assert_eq!(answer.usage.map(|it| it.web_searches), Some(3));
+    let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let said = &out["choices"][0]["message"];
+    assert_eq!(
+        (&said["content"], said.get("tool_calls")),
+        (&json!("Hé, so."), None)
+    );
+    assert_eq!(
+        said["annotations"],
+        json!([{"type": "url_citation", "url_citation": {"url": "https://a", "title": "A", "start_index": 4, "end_index": 7}}])
+    );
+}
+
+#[test]
+fn counts_of_several_passes_are_summed() {
+    let message = json!({"id": "m", "model": "c", "content": [], "usage": {"input_tokens": 5, "output_tokens": 6,
+        "cache_read_input_tokens": null, "iterations": [
+            {"type": "compaction", "input_tokens": 100, "output_tokens": 10, "cache_read_input_tokens": 7},
+            {"type": "message", "input_tokens": 5, "output_tokens": 6}]}});
+    let usage = response::answer(message.to_string().as_bytes(), 7)
+        .expect("reads")
+        .usage
+        .expect("counted");
+    assert_eq!(
+        (usage.input, usage.cached_input, usage.output),
+        (112, 7, 16)
+    );
+}
+
+#[test]
+fn a_refusal_is_explained() {
+    let stop = json!({"type": "message_delta", "delta": {"stop_reason": "refusal",
+        "stop_details": {"type": "refusal", "category": "x", "explanation": "I may not."}}, "usage": {"output_tokens": 1}});
+    let end = json!({"type": "message_stop"});
+    let (done, text, _) = run(&[format!("data: {stop}\n\ndata: {end}\n\n").as_bytes()]);
+    done.expect("whole");
+    assert!(
+        text.contains(r#""delta":{"refusal":"I may not."},"finish_reason":"content_filter""#),
+        "{text}"
+    );
+}

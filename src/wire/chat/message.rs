@@ -2,8 +2,9 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use serde_json::value::RawValue;
 
 use super::{FunctionCall, Raw, Text, ToolCall};
 
@@ -120,37 +121,17 @@ pub fn parts_of<'a, 'b>(content: &'b Option<Content<'a>>) -> Cow<'b, [Part<'a>]>
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Content<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of parts")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Content::Text(text.into()))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Content::Text(text.to_owned().into()))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-                Ok(Content::Text(text.into()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut parts = Vec::with_capacity(seq.size_hint().unwrap_or(1));
-                while let Some(part) = seq.next_element()? {
-                    parts.push(part);
-                }
-                Ok(Content::Parts(parts))
-            }
+        // Its spelling first: a long text is passed over once, and not copied.
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        if let Some(text) = Text::read(raw) {
+            return Ok(Self::Text(text));
         }
-
-        deserializer.deserialize_any(Either)
+        if !raw.get().starts_with('[') {
+            return Err(D::Error::custom("expected a string or an array of parts"));
+        }
+        serde_json::from_str(raw.get())
+            .map(Self::Parts)
+            .map_err(D::Error::custom)
     }
 }
 

@@ -22,7 +22,7 @@ fn every_member_is_borrowed() {
         panic!("parts");
     };
     assert!(matches!(
-        parts[0].text.as_ref().expect("text").0,
+        parts[0].text.clone().expect("text").into_cow(),
         std::borrow::Cow::Borrowed("Hi")
     ));
     let image = parts[1].image_url.as_ref().expect("image");
@@ -77,4 +77,42 @@ fn what_is_wrong_fails() {
     ] {
         assert!(Request::parse(body.as_bytes()).is_err(), "{body}");
     }
+}
+
+#[test]
+fn a_text_is_written_as_it_was_spelled() {
+    for spelled in [
+        r#""""#,
+        r#""plain""#,
+        r#""a\"b\n\/""#,
+        r#""\u00e9 \ud83d\ude00""#,
+        r#""é""#,
+    ] {
+        let text: Text<'_> = serde_json::from_str(spelled).expect("a string");
+        assert_eq!(serde_json::to_string(&text).expect("writes"), spelled);
+        let meant: String = serde_json::from_str(spelled).expect("a string");
+        assert_eq!(
+            (text.as_str(), text.is_empty()),
+            (&*meant, meant.is_empty())
+        );
+        assert_eq!(text, Text::from(meant.clone()));
+        assert_eq!(serde_json::to_value(&text).expect("writes"), meant);
+        assert_eq!(text.into_cow(), meant);
+    }
+    for broken in [
+        "1",
+        "null",
+        r#""\ud83d""#,
+        r#""\ud83dx""#,
+        r#""\x""#,
+        "\"\n\"",
+        "[]",
+    ] {
+        assert!(
+            serde_json::from_str::<Text<'_>>(broken).is_err(),
+            "{broken}"
+        );
+    }
+    let owned = Text::from("q\"\n".to_owned());
+    assert_eq!(serde_json::to_string(&owned).expect("writes"), r#""q\"\n""#);
 }

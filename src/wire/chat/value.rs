@@ -1,4 +1,10 @@
-use std::{borrow::Cow, fmt, ops::Deref};
+use std::{
+    borrow::Cow,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    sync::OnceLock,
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -6,21 +12,87 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A string, borrowed from the body unless it had escapes. `Debug` shows only its length.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Text<'a>(pub Cow<'a, str>);
+/// A string of the body: kept as it is spelled there, and resolved when its meaning is asked for, so
+/// that what is only passed on is neither unescaped nor escaped again. `Debug` shows only its length.
+#[derive(Clone, Default)]
+pub struct Text<'a> {
+    /// As it stands in the body, its quotes included.
+    spelled: Option<&'a RawValue>,
+    /// What it means, where that needs no work.
+    plain: Option<Cow<'a, str>>,
+    resolved: OnceLock<Box<str>>,
+}
 
 impl<'a> Text<'a> {
     /// The text itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        if let Some(plain) = &self.plain {
+            return plain;
+        }
+        self.resolved.get_or_init(|| {
+            let spelled = self.spelled.map_or("\"\"", RawValue::get);
+            // It was checked when it was read.
+            serde_json::from_str(spelled).unwrap_or_default()
+        })
     }
 
     /// The text, owned or still borrowed.
     #[must_use]
     pub fn into_cow(self) -> Cow<'a, str> {
-        self.0
+        match self.plain {
+            Some(plain) => plain,
+            None => Cow::Owned(self.as_str().to_owned()),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self.spelled {
+            Some(spelled) => spelled.get().len() == 2,
+            None => self.as_str().is_empty(),
+        }
+    }
+
+    fn plain(text: Cow<'a, str>) -> Self {
+        Self {
+            spelled: None,
+            plain: Some(text),
+            resolved: OnceLock::new(),
+        }
+    }
+
+    /// From its spelling; `None` when that is not a string, or one of broken surrogates.
+    pub(super) fn read(spelled: &'a RawValue) -> Option<Self> {
+        let text = spelled.get();
+        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+        let escape = memchr::memchr(b'\\', inner.as_bytes());
+        if let Some(at) = escape {
+            // All else has been checked with the JSON; halves of pairs have not.
+            if memchr::memmem::find(&inner.as_bytes()[at..], b"\\u").is_some() {
+                crate::wire::json::Cursor::new(text).skip().ok()?;
+            }
+        }
+        Some(Self {
+            spelled: Some(spelled),
+            plain: escape.is_none().then_some(Cow::Borrowed(inner)),
+            resolved: OnceLock::new(),
+        })
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl Hash for Text<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -28,59 +100,41 @@ impl Deref for Text<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl<'a> From<&'a str> for Text<'a> {
     fn from(text: &'a str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self::plain(Cow::Borrowed(text))
     }
 }
 
 impl From<String> for Text<'_> {
     fn from(text: String) -> Self {
-        Self(Cow::Owned(text))
+        Self::plain(Cow::Owned(text))
     }
 }
 
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({} bytes)", self.0.len())
+        write!(f, "Text({} bytes)", self.as_str().len())
     }
 }
 
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        match self.spelled {
+            Some(spelled) => spelled.serialize(serializer),
+            None => serializer.serialize_str(self.as_str()),
+        }
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrowing;
-
-        impl<'de> Visitor<'de> for Borrowing {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text)))
-            }
-        }
-
-        deserializer.deserialize_str(Borrowing)
+        let spelled = <&RawValue>::deserialize(deserializer)?;
+        Self::read(spelled).ok_or_else(|| D::Error::custom("expected a string"))
     }
 }
 
