@@ -17,14 +17,10 @@ use super::Rate;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gcra(u64);
 
-/// The time between two requests that come as fast as they flow back, rounded up so that no window
-/// ever takes more than the limit; and how many may come at once.
+/// The interval and the burst of a rate.
 fn pace(rate: &Rate) -> (u64, u32) {
-    let interval = rate.per().div_ceil(rate.amount().max(1)).max(1);
-    // governor multiplies the two unchecked.
-    let most = (u64::MAX / 4 / interval).max(1);
-    let burst = rate.capacity().min(most).min(u64::from(u32::MAX));
-    (interval, u32::try_from(burst).unwrap_or(u32::MAX))
+    let pace = rate.pace();
+    (pace.interval, pace.burst)
 }
 
 impl Gcra {

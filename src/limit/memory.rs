@@ -1,7 +1,8 @@
 use std::{
+    borrow::Borrow,
     fmt,
     future::{Ready, ready},
-    hash::RandomState,
+    hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
 use super::{
@@ -35,7 +37,7 @@ const CAPACITY: usize = 65_536;
 pub struct Memory<T = DefaultTimer>(Arc<Shared<T>>);
 
 struct Shared<T> {
-    entries: DashMap<(Arc<str>, Key), Arc<Entry>, RandomState>,
+    entries: DashMap<Place, Arc<Entry>, RandomState>,
     capacity: usize,
     /// Nanoseconds of the last sweep.
     swept: AtomicU64,
@@ -132,6 +134,46 @@ impl<T: Timer> Store for Memory<T> {
     }
 }
 
+/// A rule's name and a key under it.
+type Place = (Arc<str>, Key);
+
+/// A place looked up without a clone of it.
+trait Pair {
+    fn pair(&self) -> (&str, &Key);
+}
+
+impl Pair for Place {
+    fn pair(&self) -> (&str, &Key) {
+        (&self.0, &self.1)
+    }
+}
+
+impl Pair for Demand {
+    fn pair(&self) -> (&str, &Key) {
+        (&self.rule, &self.key)
+    }
+}
+
+impl<'a> Borrow<dyn Pair + 'a> for Place {
+    fn borrow(&self) -> &(dyn Pair + 'a) {
+        self
+    }
+}
+
+impl Hash for dyn Pair + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.pair().hash(state);
+    }
+}
+
+impl PartialEq for dyn Pair + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.pair() == other.pair()
+    }
+}
+
+impl Eq for dyn Pair + '_ {}
+
 type Entries = SmallVec<[Arc<Entry>; 2]>;
 
 impl<T: Timer> Shared<T> {
@@ -185,10 +227,10 @@ impl<T: Timer> Shared<T> {
     }
 
     fn entry(&self, demand: &Demand, now: Now) -> Arc<Entry> {
-        let place = (Arc::clone(&demand.rule), demand.key.clone());
-        if let Some(entry) = self.entries.get(&place) {
+        if let Some(entry) = self.entries.get(demand as &dyn Pair) {
             return Arc::clone(&entry);
         }
+        let place = (Arc::clone(&demand.rule), demand.key.clone());
         if self.entries.len() >= self.capacity {
             self.make_room(now);
             if self.entries.len() >= self.capacity {
@@ -416,7 +458,12 @@ impl<T: Timer> MemoryHold<T> {
         if held.is_empty() {
             return;
         }
-        let now = self.store.now(self.since.unix != 0);
+        // A request is given back or not, whenever that is; all else flows.
+        let now = if self.since.unix == 0 && self.reserved.only_requests() {
+            self.since
+        } else {
+            self.store.now(self.since.unix != 0)
+        };
         for (entry, generation) in held.iter().zip(&self.generations) {
             entry
                 .lock()

@@ -19,6 +19,31 @@ pub struct Rate {
     /// In nanoseconds, never zero.
     per: u64,
     burst: u64,
+    pace: Pace,
+}
+
+/// How single requests flow back, computed once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// The time between two requests that come as fast as they flow back, rounded up so that no
+    /// window ever takes more than the limit.
+    pub(super) interval: u64,
+    /// How many may come at once.
+    pub(super) burst: u32,
+}
+
+impl Pace {
+    fn new(amount: u64, per: u64, burst: u64) -> Self {
+        let interval = per.div_ceil(amount.max(1)).max(1);
+        // governor multiplies the two unchecked.
+        let most = (u64::MAX / 4 / interval).max(1);
+        let burst = if amount == 0 { 0 } else { burst };
+        let burst = burst.min(most).min(u64::from(u32::MAX));
+        Self {
+            interval,
+            burst: u32::try_from(burst).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 impl Rate {
@@ -27,10 +52,12 @@ impl Rate {
     /// Nothing ever fits into an amount of zero.
     #[must_use]
     pub fn new(amount: u64, per: Duration) -> Self {
+        let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX).max(1);
         Self {
             amount,
-            per: u64::try_from(per.as_nanos()).unwrap_or(u64::MAX).max(1),
+            per,
             burst: amount,
+            pace: Pace::new(amount, per, amount),
         }
     }
 
@@ -62,6 +89,7 @@ impl Rate {
     #[must_use]
     pub fn burst(mut self, burst: u64) -> Self {
         self.burst = burst;
+        self.pace = Pace::new(self.amount, self.per, burst);
         self
     }
 
@@ -84,6 +112,11 @@ impl Rate {
         Duration::from_nanos(self.per)
     }
 
+    /// How single requests flow back.
+    pub(super) fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// The length of the window in nanoseconds.
     pub(super) fn per(&self) -> u64 {
         self.per
@@ -98,9 +131,11 @@ impl Rate {
                 (whole / of.max(1)).max(1)
             }
         };
+        let (amount, burst) = (part(self.amount), part(self.burst));
         Self {
-            amount: part(self.amount),
-            burst: part(self.burst),
+            amount,
+            burst,
+            pace: Pace::new(amount, self.per, burst),
             ..self
         }
     }

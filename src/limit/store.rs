@@ -70,6 +70,11 @@ impl Weights {
         }
     }
 
+    /// Whether nothing but requests and slots is looked at.
+    pub(super) const fn only_requests(&self) -> bool {
+        self.asked & !(1 << Unit::Requests as u8) == 0
+    }
+
     /// Which units are looked at, and whether slots are.
     pub(super) const fn class(&self) -> u8 {
         self.asked | (self.slot as u8) << Unit::COUNT
