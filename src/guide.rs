@@ -10,6 +10,8 @@ pub mod limits {}
 pub mod streaming {}
 #[doc = include_str!("../docs/providers.md")]
 pub mod providers {}
+#[doc = include_str!("../docs/nodes.md")]
+pub mod nodes {}
 #[doc = include_str!("../docs/migrating.md")]
 pub mod migrating {}
 #[doc = include_str!("../docs/comparison.md")]
