@@ -233,6 +233,42 @@ async fn ollama() {
     );
 }
 
+#[tokio::test]
+async fn several_answers_from_one_at_a_time() {
+    let (addr, seen) = upstream(chat).await;
+    let gateway = gateway("cohere", "command-a", addr, "api_keys = [\"co-key\"]");
+    let three = question(false).replacen('{', r#"{"n":3,"#, 1);
+    let answer = gateway.post("sk-demo", &three).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body = answer.json();
+    for nth in 0..3 {
+        assert_eq!(body["choices"][nth]["index"], nth);
+        assert_eq!(body["choices"][nth]["message"]["content"], "Hello");
+    }
+    assert_eq!(body["usage"]["total_tokens"], 18);
+    assert_eq!(
+        answer.header("x-completion-cost"),
+        "0.000024",
+        "one charge for all"
+    );
+
+    let three = question(true).replacen('{', r#"{"n":3,"#, 1);
+    let answer = gateway.post("sk-demo", &three).await;
+    let events = answer.events();
+    assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+    let mut indexes = std::collections::BTreeSet::new();
+    for data in &events[..events.len() - 1] {
+        let chunk: Value = serde_json::from_str(data).expect("JSON");
+        indexes.extend(chunk["choices"][0]["index"].as_u64());
+    }
+    assert_eq!(indexes.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    let last: Value = serde_json::from_str(&events[events.len() - 2]).expect("JSON");
+    assert_eq!(last["usage"]["total_tokens"], 18);
+    assert_eq!(seen.lock().expect("not poisoned").len(), 6);
+    let key = gateway.get("sk-demo", "/v1/key").await.json();
+    assert_eq!(key["data"]["spent"], "0.000048");
+}
+
 fn refusing(path: &str, _: &Value) -> (u16, &'static str, Bytes) {
     match path {
         "/api/chat" => (

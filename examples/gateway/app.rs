@@ -20,7 +20,7 @@ use tower_completions::{
     models::Card,
     parse::{ChatBody, ReadLimits},
     provider::{
-        Provider,
+        ParallelLayer, Provider,
         anthropic::Anthropic,
         azure::{Api, Azure},
         bedrock::{AccessKey, Bedrock, Environment, SignLayer},
@@ -357,6 +357,8 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
     let client = Client::default();
     // The head of a stream waits for its first content: until then another target may answer.
     let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
+    // Several answers of those that give one at a time.
+    let parallel = ParallelLayer::new();
     let mut router = Router::builder(Table::new(models)?)
         .attempts(NonZeroU32::new(config.routing.attempts).unwrap_or(NonZeroU32::MIN))
         .attempt_timeout(config.routing.attempt_timeout)
@@ -390,33 +392,35 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 // Bearer keys, else the file's access key, else the environment's.
                 if !provider.api_keys.is_empty() {
                     let provider = Provider::new(name, client.clone(), translate);
-                    boxed(commit.layer(provider.with_keys(keys)))
+                    boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
                 } else if let Some((id, secret)) = &provider.access_key {
                     let mut key = AccessKey::new(id, secret);
                     if let Some(token) = &provider.session_token {
                         key = key.with_session_token(token);
                     }
                     let signed = SignLayer::bedrock(key, region).layer(client.clone());
-                    boxed(commit.layer(Provider::new(name, signed, translate)))
+                    let provider = Provider::new(name, signed, translate);
+                    boxed(commit.layer(parallel.layer(provider)))
                 } else {
                     let signed = SignLayer::bedrock(Environment, region).layer(client.clone());
-                    boxed(commit.layer(Provider::new(name, signed, translate)))
+                    let provider = Provider::new(name, signed, translate);
+                    boxed(commit.layer(parallel.layer(provider)))
                 }
             }
             "cohere" => {
                 let translate = Cohere::new(base_url("https://api.cohere.com"))?;
                 let provider = Provider::new(name, client.clone(), translate);
-                boxed(commit.layer(provider.with_keys(keys)))
+                boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
             }
             "ollama" => {
                 let translate = Ollama::new(base_url("http://localhost:11434"))?;
                 let provider = Provider::new(name, client.clone(), translate);
-                boxed(commit.layer(provider.with_keys(keys)))
+                boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
             }
             "anthropic" => {
                 let translate = Anthropic::new(base_url("https://api.anthropic.com"))?;
                 let provider = Provider::new(name, client.clone(), translate);
-                boxed(commit.layer(provider.with_keys(keys)))
+                boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
             }
             "gemini" => {
                 let default = "https://generativelanguage.googleapis.com";
