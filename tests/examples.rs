@@ -60,3 +60,33 @@ async fn a_gateway_by_hand_on_hyper() {
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("x-tenant"), "");
 }
+
+#[tokio::test]
+async fn a_provider_of_ones_own() {
+    let gateway = Program::start("custom_provider");
+    let mut client = gateway.connect().await;
+    let ask =
+        r#"{"model":"parrot","seed":1,"messages":[{"role":"user","content":"hello to you"}]}"#;
+    let answer = client.post(ask).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("x-params-dropped"), "seed");
+    let body = answer.json();
+    assert_eq!(body["choices"][0]["message"]["content"], "hello to you");
+    assert_eq!(body["usage"]["completion_tokens"], 3);
+
+    let streamed = r#"{"stream":true,"stream_options":{"include_usage":true},"#;
+    let answer = client.post(&ask.replacen('{', streamed, 1)).await;
+    let events = answer.events();
+    assert_eq!(events.len(), 3 + 1 + 1 + 1, "{events:?}");
+    assert!(events[4].contains("\"completion_tokens\":3"), "{events:?}");
+    assert_eq!(events[5], "[DONE]");
+
+    let two = ask.replacen('{', r#"{"n":2,"#, 1);
+    assert_eq!(client.post(&two).await.code(), "unsupported_parameter");
+}
+
+#[test]
+fn a_provider_of_ones_own_is_short() {
+    let text = include_str!("../examples/custom_provider.rs");
+    assert!(text.lines().count() < 150);
+}
