@@ -69,6 +69,7 @@ pub mod guide;
 mod id;
 pub mod idempotency;
 pub mod limit;
+pub mod messages;
 pub mod meter;
 #[cfg(feature = "mock")]
 pub mod mock;

@@ -31,6 +31,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("telemetry", 3),
     ("validate", 3),
     ("provider", 4),
+    ("messages", 5),
     ("models", 5),
     ("router", 5),
     ("guide", 6),

@@ -9,6 +9,7 @@ use crate::{
     dialect::Dialect,
     idempotency::{Idempotency, IdempotencyLayer},
     limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
+    messages::MessagesLayer,
     models::{Card, Models},
     parse::{Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
@@ -164,7 +165,8 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let stack = RateLimitLayer::new(self.limiter).layer(stack);
         let auth = AuthLayer::new(self.authenticate);
         let (completions, models) = (auth.layer(stack), auth.layer(self.models));
-        Gateway::new(wrap(completions), wrap(models))
+        let messages = MessagesLayer::new().max_bytes(self.read.max_bytes);
+        Gateway::new(wrap(completions), wrap(models), messages)
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body::Body;
+use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{GatewayBuilder, RequestId};
@@ -17,15 +18,18 @@ use crate::{
     dialect::Dialect,
     error::{Error, Kind},
     id,
+    messages::{MessagesLayer, RequestBody},
 };
 
-/// A whole gateway: `POST /v1/chat/completions` through every layer, and `GET /v1/models`.
+/// A whole gateway: `POST /v1/chat/completions` through every layer, `POST /v1/messages` for
+/// Anthropic's clients through the same, and `GET /v1/models`.
 ///
 /// The paths may have `/api` in front. Anything else is a 404 in the API's shape, so a gateway may
 /// be an application's fallback.
 #[derive(Clone, Debug)]
 pub struct Gateway<C, M> {
     completions: RequestId<C>,
+    messages: MessagesLayer,
     models: RequestId<M>,
 }
 
@@ -37,9 +41,14 @@ impl Gateway<(), ()> {
 }
 
 impl<C, M> Gateway<C, M> {
-    pub(super) const fn new(completions: RequestId<C>, models: RequestId<M>) -> Self {
+    pub(super) const fn new(
+        completions: RequestId<C>,
+        models: RequestId<M>,
+        messages: MessagesLayer,
+    ) -> Self {
         Self {
             completions,
+            messages,
             models,
         }
     }
@@ -71,8 +80,15 @@ impl Future for GatewayFuture {
 
 impl<C, M, B, R, Q> Service<Request<B>> for Gateway<C, M>
 where
-    C: Service<Request<B>, Response = Response<R>, Error = Infallible>,
-    C::Future: Send + 'static,
+    C: Service<Request<B>, Response = Response<R>, Error = Infallible, Future: Send + 'static>,
+    C: Service<
+            Request<RequestBody<B>>,
+            Response = Response<R>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
     M: Service<Request<B>, Response = Response<Q>, Error = Infallible>,
     M::Future: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
@@ -85,7 +101,7 @@ where
     type Future = GatewayFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        std::task::ready!(self.completions.poll_ready(cx))?;
+        std::task::ready!(Service::<Request<B>>::poll_ready(&mut self.completions, cx))?;
         self.models.poll_ready(cx)
     }
 
@@ -96,7 +112,11 @@ where
             "/v1/chat/completions" if request.method() == Method::POST => {
                 boxed(self.completions.call(request))
             }
-            "/v1/chat/completions" => Box::pin(ready(Ok(not_post()))),
+            "/v1/messages" if request.method() == Method::POST => {
+                // The same service, made ready above.
+                boxed(self.messages.layer(&mut self.completions).call(request))
+            }
+            "/v1/chat/completions" | "/v1/messages" => Box::pin(ready(Ok(not_post()))),
             "/v1/models" => boxed(self.models.call(request)),
             _ if path.starts_with("/v1/models/") => boxed(self.models.call(request)),
             _ => Box::pin(ready(Ok(not_found()))),

@@ -36,6 +36,7 @@ mod usage;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, uri::InvalidUri};
 
+pub(crate) use model::effort;
 pub use stream::Stream;
 
 use super::{Answer, Asked, Notes, Translate, credential};

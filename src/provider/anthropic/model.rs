@@ -131,3 +131,11 @@ pub(in crate::provider) fn budget(effort: &str) -> u64 {
         _ => 32_768,
     }
 }
+
+/// The effort whose budget is nearest to so many tokens, where a model wants a word. None beyond
+/// `high`, which not every model takes.
+pub(crate) fn effort(tokens: u64) -> &'static str {
+    let near = |effort: &&str| budget(effort).abs_diff(tokens);
+    let efforts = ["minimal", "low", "medium", "high"];
+    efforts.into_iter().min_by_key(near).unwrap_or("high")
+}

@@ -1,0 +1,162 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, Response, header, response::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::{MessagesBody, body::Told, error, response};
+use crate::{announce, body::BoxError, dialect::Dialect, error::Error};
+
+pin_project! {
+    /// The response of `Messages`.
+    pub struct ResponseFuture<F, R> {
+        #[pin]
+        state: State<F, R>,
+        told: Told,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, R> {
+        Calling { #[pin] call: F },
+        Reading { parts: Option<Parts>, #[pin] body: R, text: BytesMut },
+    }
+}
+
+impl<F, R> ResponseFuture<F, R> {
+    pub(super) const fn new(call: F, told: Told) -> Self {
+        Self {
+            state: State::Calling { call },
+            told,
+        }
+    }
+}
+
+impl<F, R> fmt::Debug for ResponseFuture<F, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("messages::ResponseFuture")
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<MessagesBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Calling { call } => {
+                    let (mut parts, body) = ready!(call.poll(cx))?.into_parts();
+                    match this.told.get() {
+                        // The layers inside know only that the body broke off.
+                        Some(Err(error)) => {
+                            let own = error.clone().response(&Dialect::openai());
+                            let (mut head, body) = own.into_parts();
+                            for name in [&X_REQUEST_ID] {
+                                if let Some(id) = parts.headers.get(name) {
+                                    head.headers.insert(name.clone(), id.clone());
+                                }
+                            }
+                            let text = body.remaining();
+                            return Poll::Ready(Ok(whole(head, text)));
+                        }
+                        Some(Ok(dropped)) => {
+                            announce::add(&mut parts.headers, announce::DROPPED, dropped);
+                        }
+                        None => {}
+                    }
+                    if parts.status.is_success() && is_stream(&parts) {
+                        named(&mut parts);
+                        let body = MessagesBody::stream(body);
+                        return Poll::Ready(Ok(Response::from_parts(parts, body)));
+                    }
+                    State::Reading {
+                        parts: Some(parts),
+                        body,
+                        text: BytesMut::new(),
+                    }
+                }
+                StateProj::Reading {
+                    parts,
+                    mut body,
+                    text,
+                } => loop {
+                    match ready!(body.as_mut().poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            if let Ok(chunk) = frame.into_data() {
+                                text.extend_from_slice(&chunk);
+                            }
+                        }
+                        // An answer that broke off cannot be read, and is told so.
+                        None | Some(Err(_)) => {
+                            let parts = parts.take().expect("polled after completion");
+                            return Poll::Ready(Ok(whole(parts, text)));
+                        }
+                    }
+                },
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn is_stream(parts: &Parts) -> bool {
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// The request's id under the name that these clients know.
+fn named(parts: &mut Parts) {
+    if let Some(id) = parts.headers.get(X_REQUEST_ID).cloned() {
+        parts.headers.insert("request-id", id);
+    }
+}
+
+fn whole<R>(mut parts: Parts, text: &[u8]) -> Response<MessagesBody<R>> {
+    let mut body = None;
+    if parts.status.is_success() {
+        match response::message(text) {
+            Ok(message) => body = Some(message),
+            Err(error) => {
+                let own: Response<_> = error.clone().response(&Dialect::openai());
+                parts.status = own.status();
+                parts.extensions.insert::<Error>(error);
+                return refused(parts, own.body().remaining());
+            }
+        }
+    }
+    match body {
+        Some(body) => {
+            named(&mut parts);
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, MessagesBody::own(body))
+        }
+        None => refused(parts, text),
+    }
+}
+
+fn refused<R>(mut parts: Parts, text: &[u8]) -> Response<MessagesBody<R>> {
+    let id = parts.headers.get(X_REQUEST_ID);
+    let id = id.and_then(|id| id.to_str().ok());
+    let (status, body) = error::refusal(parts.status, text, id);
+    parts.status = status;
+    named(&mut parts);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let json = HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, json);
+    Response::from_parts(parts, MessagesBody::own(body))
+}

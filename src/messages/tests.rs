@@ -1,0 +1,547 @@
+use bytes::BytesMut;
+use serde_json::{Value, json};
+
+use super::{request, response, stream::Stream};
+use crate::{
+    ext::Target,
+    parse::Chat,
+    provider::{Asked, Notes, Translate as _, TranslateStream as _, anthropic::Anthropic},
+    sse::Decoder,
+};
+
+fn translated(body: &Value) -> (Value, Vec<String>) {
+    let (out, dropped) = request::translate(body.to_string().as_bytes()).expect("translates");
+    let dropped = dropped.iter().map(|name| name.to_string()).collect();
+    (serde_json::from_slice(&out).expect("JSON"), dropped)
+}
+
+fn refused(body: &Value) -> String {
+    let error = request::translate(body.to_string().as_bytes()).expect_err("refused");
+    error.param().unwrap_or_default().to_owned()
+}
+
+fn with(members: Value) -> Value {
+    let mut body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    let Value::Object(members) = members else {
+        panic!("members are an object");
+    };
+    body.as_object_mut().expect("an object").extend(members);
+    body
+}
+
+fn everything() -> Value {
+    json!({"model": "m", "max_tokens": 4000, "stream": true,
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+        "temperature": 0.5, "stop_sequences": ["END"],
+        "metadata": {"user_id": "u"}, "service_tier": "standard_only",
+        "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {"x": {"type": "integer"}}}}],
+        "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": true},
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Look"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}},
+                {"type": "image", "source": {"type": "url", "url": "https://h/a.png"}},
+                {"type": "document", "title": "a.pdf", "source": {"type": "base64", "media_type": "application/pdf", "data": "UERG"}}]},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "sig"}, {"type": "redacted_thinking", "data": "b3A="},
+                {"type": "text", "text": "Well"},
+                {"type": "tool_use", "id": "t1", "name": "f", "input": {"x": 1}},
+                {"type": "tool_use", "id": "t2", "name": "f", "input": {}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": "1"},
+                {"type": "tool_result", "tool_use_id": "t2", "content": [{"type": "text", "text": "2"}]},
+                {"type": "text", "text": "And?"}]}]})
+}
+
+#[test]
+fn a_request_with_everything_in_it() {
+    let (out, dropped) = translated(&everything());
+    assert!(dropped.is_empty(), "{dropped:?}");
+    for (path, value) in [
+        ("/model", json!("m")),
+        ("/max_completion_tokens", json!(4000)),
+        ("/stream_options/include_usage", json!(true)),
+        ("/temperature", json!(0.5)),
+        ("/stop", json!(["END"])),
+        ("/user", json!("u")),
+        ("/service_tier", json!("default")),
+        (
+            "/tools/0/function/parameters/properties/x/type",
+            json!("integer"),
+        ),
+        ("/tool_choice/function/name", json!("f")),
+        ("/parallel_tool_calls", json!(false)),
+        (
+            "/messages/0",
+            json!({"role": "system", "content": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]}),
+        ),
+        (
+            "/messages/1/content/1/image_url/url",
+            json!("data:image/png;base64,QUJD"),
+        ),
+        (
+            "/messages/1/content/2/image_url/url",
+            json!("https://h/a.png"),
+        ),
+        (
+            "/messages/1/content/3/file",
+            json!({"filename": "a.pdf", "file_data": "data:application/pdf;base64,UERG"}),
+        ),
+        ("/messages/2/reasoning_details/0/signature", json!("sig")),
+        ("/messages/2/reasoning_content", json!("hm")),
+        ("/messages/2/content/0/text", json!("Well")),
+        (
+            "/messages/2/tool_calls/0",
+            json!({"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}),
+        ),
+        (
+            "/messages/3",
+            json!({"role": "tool", "tool_call_id": "t1", "content": "1"}),
+        ),
+        (
+            "/messages/4",
+            json!({"role": "tool", "tool_call_id": "t2", "content": [{"type": "text", "text": "2"}]}),
+        ),
+        (
+            "/messages/5",
+            json!({"role": "user", "content": [{"type": "text", "text": "And?"}]}),
+        ),
+    ] {
+        assert_eq!(out.pointer(path), Some(&value), "{path}: {out}");
+    }
+}
+
+/// In and out again by the provider's own table: nothing may have changed its meaning.
+#[test]
+fn what_comes_in_goes_out_as_it_came() {
+    let came = everything();
+    let (body, _) = request::translate(came.to_string().as_bytes()).expect("translates");
+    let chat = Chat::parse(body).expect("a request");
+    assert!(
+        chat.request().faults().is_empty(),
+        "{:?}",
+        chat.request().faults()
+    );
+    let anthropic = Anthropic::new("https://upstream").expect("a URL");
+    let mut notes = Notes::default();
+    let target = Target::new("anthropic", "claude-sonnet-4-5");
+    let went = anthropic
+        .request(&chat, &target, &mut notes)
+        .expect("goes out");
+    let went: Value = serde_json::from_slice(went.body().remaining()).expect("JSON");
+    assert!(
+        notes.dropped().is_empty() && notes.mapped().is_empty(),
+        "{notes:?}"
+    );
+    for member in [
+        "max_tokens",
+        "temperature",
+        "stop_sequences",
+        "metadata",
+        "service_tier",
+        "system",
+        "tools",
+        "tool_choice",
+        "stream",
+    ] {
+        assert_eq!(went[member], came[member], "{member}");
+    }
+    assert_eq!(went["messages"][0], came["messages"][0]);
+    assert_eq!(went["messages"][1], came["messages"][1]);
+    let ids = |value: &Value| -> Vec<String> {
+        let blocks = value["messages"][2]["content"].as_array().expect("blocks");
+        blocks
+            .iter()
+            .map(|block| block["tool_use_id"].to_string())
+            .collect()
+    };
+    assert_eq!(ids(&went), ids(&came));
+}
+
+#[test]
+fn members_one_by_one() {
+    let tools = json!([{"name": "f"}]);
+    for (members, path, value) in [
+        (
+            json!({"system": "Be brief."}),
+            "/messages/0/content",
+            json!("Be brief."),
+        ),
+        (
+            json!({"tools": tools, "tool_choice": {"type": "any"}}),
+            "/tool_choice",
+            json!("required"),
+        ),
+        (
+            json!({"tools": tools, "tool_choice": {"type": "auto"}}),
+            "/tool_choice",
+            json!("auto"),
+        ),
+        (
+            json!({"tools": tools, "tool_choice": {"type": "none"}}),
+            "/tool_choice",
+            json!("none"),
+        ),
+        (
+            json!({"tool_choice": {"type": "auto"}}),
+            "/tool_choice",
+            Value::Null,
+        ),
+        (
+            json!({"tools": [{"type": "custom", "name": "g", "strict": true}]}),
+            "/tools/0/function/strict",
+            json!(true),
+        ),
+        (json!({"top_k": 5}), "/top_k", json!(5)),
+        (json!({"top_p": 0.25}), "/top_p", json!(0.25)),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+            "/reasoning_effort",
+            json!("minimal"),
+        ),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 10_000}}),
+            "/reasoning_effort",
+            json!("medium"),
+        ),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 99_000}}),
+            "/reasoning_effort",
+            json!("high"),
+        ),
+        (
+            json!({"thinking": {"type": "disabled"}}),
+            "/reasoning_effort",
+            json!("none"),
+        ),
+        (
+            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+            "/reasoning_effort",
+            json!("low"),
+        ),
+        (
+            json!({"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}),
+            "/response_format/json_schema/schema",
+            json!({"type": "object"}),
+        ),
+        (
+            json!({"cache_control": {"type": "ephemeral"}}),
+            "/cache_control/type",
+            json!("ephemeral"),
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}]}]}),
+            "/messages/0/content/0",
+            json!({"type": "text", "text": "words"}),
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "f"}}]}]}),
+            "/messages/0/content/0/file/file_id",
+            json!("f"),
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": {"type": "url", "url": "https://h"}}]}]}]}),
+            "/messages/1/content/0/image_url/url",
+            json!("https://h"),
+        ),
+    ] {
+        let (out, _) = translated(&with(members.clone()));
+        let found = out.pointer(path).cloned().unwrap_or_default();
+        assert_eq!(found, value, "{members}: {out}");
+    }
+}
+
+#[test]
+fn what_has_no_counterpart() {
+    for (members, param) in [
+        (
+            json!({"mcp_servers": [{"url": "https://h"}]}),
+            "mcp_servers",
+        ),
+        (
+            json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
+            "tools[0].type",
+        ),
+        (
+            json!({"tool_choice": {"type": "maybe"}}),
+            "tool_choice.type",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "video"}]}]}),
+            "messages[0].content[0]",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "https://h"}}]}]}),
+            "messages[0].content[0]",
+        ),
+        (
+            json!({"messages": [{"role": "assistant", "content": [{"type": "image"}]}]}),
+            "messages[0].content[0]",
+        ),
+        (json!({"max_tokens": "many"}), ""),
+        (json!({"messages": null}), ""),
+    ] {
+        assert_eq!(refused(&with(members.clone())), param, "{members}");
+    }
+    let (_, dropped) = translated(&with(
+        json!({"container": "c", "context_management": {}, "service_tier": "other",
+        "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "is_error": true}]},
+            {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s"}, {"type": "web_search_tool_result"}]}]}),
+    ));
+    assert_eq!(
+        dropped,
+        [
+            "container",
+            "context_management",
+            "messages[].content[].is_error",
+            "messages[].content[].server_tool_use",
+            "service_tier"
+        ]
+    );
+    assert!(request::translate(b"\xff").is_err());
+    assert!(request::translate(b"").is_err());
+}
+
+#[test]
+fn a_whole_answer() {
+    let completion = json!({"id": "c1", "object": "chat.completion", "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
+        "message": {"role": "assistant", "content": "Hi", "reasoning_content": "hm",
+            "reasoning_details": [{"type": "thinking", "thinking": "hm", "signature": "sig"}, {"type": "other"}],
+            "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}},
+                {"id": "u", "type": "function", "function": {"name": "g", "arguments": "{\"cut"}},
+                {"id": "v", "type": "custom", "custom": {"name": "h", "input": "free"}}]}}],
+        "usage": {"prompt_tokens": 20, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 3}}});
+    let out = response::message(completion.to_string().as_bytes()).expect("a message");
+    let out: Value = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(
+        out,
+        json!({"id": "c1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use", "stop_sequence": null,
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "sig"},
+                {"type": "text", "text": "Hi"},
+                {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}},
+                {"type": "tool_use", "id": "u", "name": "g", "input": {"arguments": "{\"cut"}},
+                {"type": "tool_use", "id": "v", "name": "h", "input": {"input": "free"}}],
+            "usage": {"input_tokens": 9, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 8, "output_tokens": 5}})
+    );
+    for body in ["", "{}", r#"{"choices":[]}"#] {
+        assert!(response::message(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+/// What Anthropic ends an answer with comes back as it was, by both tables.
+#[test]
+fn reasons_there_and_back() {
+    let anthropic = Anthropic::new("https://upstream").expect("a URL");
+    let chat = Chat::parse(r#"{"model":"m","messages":[]}"#.into()).expect("a request");
+    let asked = Asked::new(&chat, &Target::new("anthropic", "m"));
+    for reason in ["end_turn", "max_tokens", "tool_use", "refusal"] {
+        let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+            "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "Hi"},
+                {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}],
+            "stop_reason": reason, "stop_sequence": null,
+            "usage": {"input_tokens": 9, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 8, "output_tokens": 5}});
+        let answer = anthropic
+            .answer(&asked, message.to_string().into())
+            .expect("an answer");
+        let back = response::message(&answer.body).expect("a message");
+        let back: Value = serde_json::from_slice(&back).expect("JSON");
+        for member in ["content", "stop_reason", "usage"] {
+            assert_eq!(back[member], message[member], "{member}");
+        }
+    }
+}
+
+/// The events of a stream, each with its name.
+fn events(text: &str) -> Vec<Value> {
+    let mut decoder = Decoder::new();
+    decoder.push(bytes::Bytes::copy_from_slice(text.as_bytes()));
+    let mut all = Vec::new();
+    while let Some(event) = decoder.next() {
+        let event = event.expect("readable");
+        let data: Value = serde_json::from_slice(event.data()).expect("JSON");
+        assert_eq!(event.name(), data["type"].as_str());
+        all.push(data);
+    }
+    all
+}
+
+fn run(chunks: &[Value], done: bool) -> Vec<Value> {
+    let mut stream = Stream::default();
+    let mut out = BytesMut::new();
+    for chunk in chunks {
+        stream.event(chunk.to_string().as_bytes(), &mut out);
+    }
+    if done {
+        stream.event(b"[DONE]", &mut out);
+    }
+    stream.broken(&mut out);
+    events(std::str::from_utf8(&out).expect("UTF-8"))
+}
+
+fn delta(delta: Value) -> Value {
+    let mut chunk = json!({"id": "c1", "model": "m", "choices": [{"index": 0, "finish_reason": null}], "usage": null});
+    chunk["choices"][0]["delta"] = delta;
+    chunk
+}
+
+#[test]
+fn a_stream_with_everything_in_it() {
+    let call = |index: u8, rest: Value| {
+        let mut one = json!({"index": index});
+        one.as_object_mut()
+            .expect("an object")
+            .extend(rest.as_object().expect("an object").clone());
+        delta(json!({"tool_calls": [one]}))
+    };
+    let out = run(
+        &[
+            delta(json!({"role": "assistant", "content": ""})),
+            delta(json!({"reasoning_content": "h"})),
+            delta(json!({"reasoning_content": "m"})),
+            delta(
+                json!({"reasoning_details": [{"type": "thinking", "thinking": "hm", "signature": "sig"}]}),
+            ),
+            delta(json!({"reasoning_details": [{"type": "redacted_thinking", "data": "b3A="}]})),
+            delta(json!({"content": "Hi"})),
+            call(
+                0,
+                json!({"id": "t1", "type": "function", "function": {"name": "f", "arguments": ""}}),
+            ),
+            call(
+                1,
+                json!({"id": "t2", "type": "function", "function": {"name": "g", "arguments": "{}"}}),
+            ),
+            call(0, json!({"function": {"arguments": "{\"x\":1}"}})),
+            json!({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}),
+            json!({"id": "c1", "model": "m", "choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}}),
+        ],
+        true,
+    );
+    let short: Vec<String> = out
+        .iter()
+        .map(|event| {
+            let block = &event["content_block"]["type"];
+            let kind = if block.is_null() {
+                &event["delta"]["type"]
+            } else {
+                block
+            };
+            let kind = kind.as_str().unwrap_or("-");
+            format!(
+                "{} {} {kind}",
+                event["type"].as_str().expect("a type"),
+                event["index"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        short,
+        [
+            "message_start null -",
+            "content_block_start 0 thinking",
+            "content_block_delta 0 thinking_delta",
+            "content_block_delta 0 thinking_delta",
+            "content_block_delta 0 signature_delta",
+            "content_block_stop 0 -",
+            "content_block_start 1 redacted_thinking",
+            "content_block_stop 1 -",
+            "content_block_start 2 text",
+            "content_block_delta 2 text_delta",
+            "content_block_stop 2 -",
+            "content_block_start 3 tool_use",
+            "content_block_start 4 tool_use",
+            "content_block_delta 4 input_json_delta",
+            "content_block_delta 3 input_json_delta",
+            "content_block_stop 3 -",
+            "content_block_stop 4 -",
+            "message_delta null -",
+            "message_stop null -",
+        ]
+    );
+    let end = &out[17];
+    assert_eq!(
+        end["delta"],
+        json!({"stop_reason": "tool_use", "stop_sequence": null})
+    );
+    assert_eq!(
+        end["usage"],
+        json!({"input_tokens": 4, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 8, "output_tokens": 3})
+    );
+}
+
+/// A stream of Anthropic's, through the provider's table and back: the same blocks.
+#[test]
+fn streams_there_and_back() {
+    let came = [
+        json!({"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {"input_tokens": 4}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "sig"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hi"}}),
+        json!({"type": "content_block_stop", "index": 1}),
+        json!({"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}),
+        json!({"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "{\"x\":1}"}}),
+        json!({"type": "content_block_stop", "index": 2}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"output_tokens": 3}}),
+        json!({"type": "message_stop"}),
+    ];
+    let anthropic = Anthropic::new("https://upstream").expect("a URL");
+    let chat =
+        Chat::parse(r#"{"model":"m","stream":true,"messages":[]}"#.into()).expect("a request");
+    let asked = Asked::new(&chat, &Target::new("anthropic", "m"));
+    let mut inner = anthropic.stream(&asked).expect("translated");
+    let mut middle = BytesMut::new();
+    for event in &came {
+        let read = inner.event(
+            event["type"].as_str(),
+            event.to_string().as_bytes(),
+            &mut middle,
+        );
+        read.expect("an event");
+    }
+    inner.finish(&mut middle).expect("whole");
+    let mut decoder = Decoder::new();
+    decoder.push(middle.freeze());
+    let (mut outer, mut out) = (Stream::default(), BytesMut::new());
+    while let Some(event) = decoder.next() {
+        outer.event(event.expect("readable").data(), &mut out);
+    }
+    let back = events(std::str::from_utf8(&out).expect("UTF-8"));
+    assert_eq!(back[1..11], came[1..11]);
+    assert_eq!(back[11]["delta"], came[11]["delta"]);
+    assert_eq!(back[11]["usage"]["input_tokens"], 4);
+    assert_eq!(back[11]["usage"]["output_tokens"], 3);
+    assert_eq!(back.len(), came.len());
+}
+
+#[test]
+fn failures_in_a_stream_are_error_events() {
+    let out = run(
+        &[
+            delta(json!({"content": "x"})),
+            json!({"error": {"message": "busy", "type": "overloaded_error", "param": null, "code": null}}),
+        ],
+        true,
+    );
+    assert_eq!(
+        out.last(),
+        Some(&json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}))
+    );
+    assert!(out.iter().all(|event| event["type"] != "message_stop"));
+    let cut = run(&[delta(json!({"content": "x"}))], false);
+    assert_eq!(
+        cut.last().map(|it| &it["error"]["type"]),
+        Some(&json!("api_error"))
+    );
+    let nonsense = run(&[json!([1])], true);
+    assert_eq!(nonsense.len(), 1);
+    let empty = run(&[], true);
+    let kinds: Vec<_> = empty
+        .iter()
+        .map(|event| event["type"].as_str().expect("a type"))
+        .collect();
+    assert_eq!(kinds, ["message_start", "message_delta", "message_stop"]);
+}

@@ -1,0 +1,172 @@
+//! Anthropic's clients in front of the example gateway: `POST /v1/messages`.
+
+mod support;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use support::{Answer, Gateway};
+
+const CONFIG: &str = r#"
+[[providers]]
+name = "mock"
+kind = "mock"
+
+[[models]]
+id = "mock/echo"
+targets = [{ provider = "mock", model = "mock/echo" }]
+price = { input = "1", output = "2" }
+
+[[models]]
+id = "mock/cut"
+targets = [{ provider = "mock", model = "mock/cut" }]
+price = { input = "1", output = "2" }
+
+[[models]]
+id = "mock/overloaded"
+targets = [{ provider = "mock", model = "mock/overloaded" }]
+price = { input = "1", output = "2" }
+
+[[keys]]
+name = "demo"
+secret = "sk-demo"
+balance = "5.00"
+"#;
+
+async fn ask(gateway: &Gateway, key: &str, body: &str) -> Answer {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/v1/messages")
+        .header("host", "gateway")
+        .header("x-api-key", key)
+        .header("anthropic-version", "2023-06-01")
+        .header("content-type", "application/json")
+        .body(Full::new(body.to_owned().into()));
+    let mut client = gateway.connect().await;
+    client.send(request.expect("a request")).await
+}
+
+fn question(model: &str, stream: bool) -> String {
+    json!({"model": model, "max_tokens": 50, "stream": stream, "system": "Be brief.", "container": "c",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Merhaba"}]}]})
+    .to_string()
+}
+
+/// The events of a stream, each under its name.
+fn events(answer: &Answer) -> Vec<Value> {
+    let events = answer.body.split("\n\n").filter(|event| !event.is_empty());
+    events
+        .map(|event| {
+            let (name, data) = event.split_once('\n').expect("two lines");
+            let data: Value =
+                serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON");
+            assert_eq!(name.strip_prefix("event: "), data["type"].as_str());
+            data
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn whole_and_streamed_with_the_same_counts() {
+    let gateway = Gateway::start(CONFIG);
+    let answer = ask(&gateway, "sk-demo", &question("mock/echo", false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let message = answer.json();
+    assert_eq!(
+        (&message["type"], &message["role"]),
+        (&json!("message"), &json!("assistant"))
+    );
+    let text = message["content"][0]["text"].as_str().expect("a text");
+    assert!(text.contains("Merhaba"), "{text}");
+    assert_eq!(
+        (&message["model"], &message["stop_reason"]),
+        (&json!("mock/echo"), &json!("end_turn"))
+    );
+    let counts = message["usage"].clone();
+    assert!(counts["output_tokens"].as_u64().is_some_and(|n| n > 0));
+    assert_eq!(answer.header("x-params-dropped"), "container");
+    assert_eq!(answer.header("request-id"), answer.header("x-request-id"));
+    assert!(!answer.header("x-completion-cost").is_empty());
+
+    let answer = ask(&gateway, "sk-demo", &question("mock/echo", true)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let events = events(&answer);
+    let said: String = events
+        .iter()
+        .filter_map(|event| event["delta"]["text"].as_str())
+        .collect();
+    assert_eq!(said, text);
+    let end = &events[events.len() - 2];
+    assert_eq!(end["type"], "message_delta");
+    assert_eq!(end["usage"], counts);
+    assert_eq!(
+        events.last().map(|it| &it["type"]),
+        Some(&json!("message_stop"))
+    );
+
+    // Both were charged, by the tokens that were told.
+    let key = gateway.get("sk-demo", "/v1/key").await.json();
+    let tokens = |name: &str| counts[name].as_u64().expect("a count");
+    let each = tokens("input_tokens") + 2 * tokens("output_tokens");
+    let spent: f64 = key["data"]["spent"]
+        .as_str()
+        .and_then(|it| it.parse().ok())
+        .expect("an amount");
+    assert_eq!((spent * 1e6).round(), (2 * each) as f64);
+}
+
+#[tokio::test]
+async fn refusals_have_anthropics_shape() {
+    let gateway = Gateway::start(CONFIG);
+    let large = json!({"model": "mock/echo", "max_tokens": 1, "messages": [{"role": "user", "content": "x".repeat(9 << 20)}]});
+    for (key, body, status, kind) in [
+        (
+            "sk-wrong",
+            question("mock/echo", false),
+            401,
+            "authentication_error",
+        ),
+        ("sk-demo", question("nobody", true), 404, "not_found_error"),
+        ("sk-demo", "{}".to_owned(), 400, "invalid_request_error"),
+        ("sk-demo", "[".to_owned(), 400, "invalid_request_error"),
+        (
+            "sk-demo",
+            question("mock/overloaded", true),
+            529,
+            "overloaded_error",
+        ),
+        ("sk-demo", large.to_string(), 413, "request_too_large"),
+    ] {
+        let answer = ask(&gateway, key, &body).await;
+        let said = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), said["error"]["type"].as_str()),
+            (status, Some(kind)),
+            "{said}"
+        );
+        assert_eq!(said["type"], "error");
+        assert_eq!(
+            said["request_id"].as_str(),
+            Some(answer.header("request-id"))
+        );
+    }
+    let key = gateway.get("sk-demo", "/v1/key").await.json();
+    assert_eq!(
+        key["data"]["held"]
+            .as_str()
+            .map(|it| it.trim_matches(['0', '.'])),
+        Some("")
+    );
+    let other = gateway.get("sk-demo", "/v1/messages").await;
+    assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_cut_stream_is_no_finished_one() {
+    let gateway = Gateway::start(CONFIG);
+    let answer = ask(&gateway, "sk-demo", &question("mock/cut", true)).await;
+    assert_eq!(answer.status, 200);
+    let events = events(&answer);
+    assert_eq!(events.last().map(|it| &it["type"]), Some(&json!("error")));
+    assert!(events.iter().all(|event| event["type"] != "message_stop"));
+}
