@@ -55,30 +55,41 @@ fn reply(status: u16, kind: &str, body: impl Into<Bytes>) -> Response<Full> {
     response.body(Full::new(body)).expect("a response")
 }
 
-fn message() -> String {
-    json!({"output": {"message": {"role": "assistant", "content": [{"text": "Hello"}]}},
-        "stopReason": "end_turn", "usage": {"inputTokens": 4, "outputTokens": 2, "totalTokens": 6}})
-    .to_string()
+fn message() -> &'static str {
+    include_str!("fixtures/converse.json")
 }
 
+/// What botocore's own parsers read in `scripts/clients/bedrock_fake.py`.
+const STREAM: &[u8] = include_bytes!("fixtures/converse.eventstream");
+
 fn stream() -> Bytes {
+    Bytes::from_static(STREAM)
+}
+
+#[test]
+fn the_fixture_is_what_is_written() {
+    let usage = json!({"inputTokens": 4, "outputTokens": 2, "totalTokens": 6});
     let mut out = BytesMut::new();
     for (name, payload) in [
         ("messageStart", json!({"role": "assistant"})),
         (
             "contentBlockDelta",
-            json!({"contentBlockIndex": 0, "delta": {"text": "Hello"}}),
+            json!({"contentBlockIndex": 0, "delta": {"text": "Hel"}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"text": "lo"}}),
         ),
         ("contentBlockStop", json!({"contentBlockIndex": 0})),
         ("messageStop", json!({"stopReason": "end_turn"})),
         (
             "metadata",
-            json!({"usage": {"inputTokens": 4, "outputTokens": 2}}),
+            json!({"metrics": {"latencyMs": 1}, "usage": usage}),
         ),
     ] {
         write_message(&mut out, Kind::Event, name, payload.to_string().as_bytes());
     }
-    out.freeze()
+    assert_eq!(out, STREAM);
 }
 
 fn question(stream: bool) -> Request<Full> {
@@ -136,7 +147,7 @@ async fn a_signed_stream() {
         "text/event-stream; charset=utf-8"
     );
     assert!(
-        text.contains("Hello") && text.ends_with("data: [DONE]\n\n"),
+        text.contains("\"Hel\"") && text.ends_with("data: [DONE]\n\n"),
         "{text}"
     );
     let usage = head.extensions.get::<Tally>().and_then(Tally::usage);

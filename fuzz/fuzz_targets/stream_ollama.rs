@@ -1,0 +1,13 @@
+//! Ollama's stream, whatever it sends.
+#![no_main]
+
+#[path = "streams.rs"]
+mod streams;
+
+use libfuzzer_sys::fuzz_target;
+use tower_completions::{provider::ollama::Ollama, sse::ndjson::Decoder};
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let translate = Ollama::new("https://upstream").expect("a URL");
+    streams::check(&translate, Decoder::new, input.0, input.1);
+});
