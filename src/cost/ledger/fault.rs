@@ -7,6 +7,7 @@ pub struct StoreError {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
+#[cfg(any(feature = "ledger-redb", feature = "ledger-postgres"))]
 impl StoreError {
     pub(super) fn new(
         doing: &'static str,
