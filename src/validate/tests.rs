@@ -337,6 +337,40 @@ fn wrong_values_are_faults_of_value() {
 }
 
 #[test]
+fn an_object_has_at_most_256_members_that_are_unknown() {
+    let extra = |count: usize, last: &str| {
+        let keys: Vec<_> = (1..count).map(|at| format!(r#""k{at}":{at}"#)).collect();
+        let keys = keys.join(",");
+        messages(&format!(r#"{{"role":"user","content":"x",{keys},{last}}}"#))
+    };
+    taken(&extra(256, r#""l":1"#));
+    let error = judge(&extra(257, r#""l":1"#), &Policy::default()).expect_err("too many");
+    assert_eq!(error.code(), Some("invalid_value"));
+    for at in [1, 100, 255] {
+        let text = extra(256, &format!(r#""\u006b{at}":1"#));
+        let param = format!("messages[0].k{at}");
+        refused(&text, Kind::Format, "duplicate_key", &param);
+    }
+    // Of all objects together there may be many more.
+    let many = vec![r#"{"role":"user","content":"x","a":1,"b":2,"c":3}"#; 2000];
+    let many = messages(&many.join(","));
+    taken(&many);
+    let refuse = policy(|it| it.unknown = UnknownMembers::Refuse);
+    let error = judge(&many, &refuse).expect_err("not known");
+    assert_eq!(error.code(), Some("unknown_parameter"));
+}
+
+#[test]
+fn biases_are_many_but_not_without_end() {
+    let biases = |count: usize| {
+        let all: Vec<_> = (0..count).map(|at| format!(r#""{at}":1"#)).collect();
+        with(&format!(r#""logit_bias":{{{}}}"#, all.join(",")))
+    };
+    taken(&biases(4096));
+    refused(&biases(4097), Kind::Value, "invalid_value", "logit_bias");
+}
+
+#[test]
 fn lengths_are_in_characters() {
     let name = |count| {
         format!(
@@ -639,6 +673,15 @@ fn keys_given_twice_are_refused_at_every_level_that_decides() {
         (with(r#""n":1,"n":1"#), "n"),
         (with(r#""m\u006fdel":"x""#), "model"),
         (with(r#""x":1,"\u0078":2"#), "x"),
+        (
+            with(r#""metadata":{"a":"b","c":"d","\u0061":"e"}"#),
+            "metadata.a",
+        ),
+        (with(r#""logit_bias":{"5":1,"6":1,"5":2}"#), "logit_bias.5"),
+        (
+            messages(r#"{"role":"user","content":"x","é":1,"z":2,"\u00e9":3}"#),
+            "messages[0].é",
+        ),
         (
             messages(r#"{"role":"user","role":"user","content":"x"}"#),
             "messages[0].role",

@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Range};
 
-use super::{Fault, FaultKind, Number, Str};
+use super::{
+    Fault, FaultKind, Number, Str,
+    scan::{self, Stop, stop, unexpected},
+};
 
 /// How many objects and arrays may stand within one another.
 pub const MAX_DEPTH: u8 = 128;
@@ -38,6 +41,8 @@ pub struct Cursor<'a> {
     depth: u8,
     /// Right behind `{` or `[`, where no comma is due.
     first: bool,
+    /// Known to have no control character anywhere, so that strings need not be searched for one.
+    clean: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -62,7 +67,14 @@ impl<'a> Cursor<'a> {
             budget,
             depth: 0,
             first: false,
+            clean: false,
         }
+    }
+
+    /// The same over a text that is known to have no control character.
+    pub(crate) fn clean(mut self) -> Self {
+        self.clean = true;
+        self
     }
 
     /// The byte offset of what comes next.
@@ -83,14 +95,15 @@ impl<'a> Cursor<'a> {
     /// When no value begins here.
     #[inline]
     pub fn peek(&mut self) -> Result<Type, Fault> {
-        match self.space() {
+        self.at = scan::space(self.text, self.at);
+        match self.text.get(self.at) {
             Some(b'"') => Ok(Type::String),
             Some(b'{') => Ok(Type::Object),
             Some(b'[') => Ok(Type::Array),
             Some(b'-' | b'0'..=b'9') => Ok(Type::Number),
             Some(b't' | b'f') => Ok(Type::Bool),
             Some(b'n') => Ok(Type::Null),
-            found => Err(self.unexpected(found)),
+            _ => Err(unexpected(self.text, self.at).into()),
         }
     }
 
@@ -121,17 +134,11 @@ impl<'a> Cursor<'a> {
         if !self.more(b'}')? {
             return Ok(None);
         }
-        match self.space() {
-            Some(b'"') => {}
-            found => return Err(self.unexpected(found)),
-        }
-        let key = self.quoted()?;
+        let key = self.string()?;
         // Nearly always the colon stands right there.
+        self.at = scan::space(self.text, self.at);
         if self.text.get(self.at) != Some(&b':') {
-            match self.space() {
-                Some(b':') => {}
-                found => return Err(self.unexpected(found)),
-            }
+            return Err(unexpected(self.text, self.at).into());
         }
         self.at += 1;
         Ok(Some(key))
@@ -152,10 +159,22 @@ impl<'a> Cursor<'a> {
     /// When there is none, or it is malformed.
     #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, Fault> {
-        match self.space() {
-            Some(b'"') => self.quoted(),
-            found => Err(self.unexpected(found)),
+        let at = scan::space(self.text, self.at);
+        if self.text.get(at) != Some(&b'"') {
+            return Err(unexpected(self.text, at).into());
         }
+        let start = at + 1;
+        let mut end = scan::plain(self.text, start, self.clean);
+        let escaped = self.text.get(end) != Some(&b'"');
+        if escaped {
+            end = scan::rest_of_string(self.text, end, self.clean)?;
+        }
+        self.at = end + 1;
+        Ok(Str {
+            raw: &self.text[start..end],
+            at: start,
+            escaped,
+        })
     }
 
     /// A number.
@@ -164,9 +183,8 @@ impl<'a> Cursor<'a> {
     /// When there is none, it is malformed, or no double can hold it.
     #[inline]
     pub fn number(&mut self) -> Result<Number<'a>, Fault> {
-        self.space();
-        let start = self.at;
-        self.digits_and_all()?;
+        let start = scan::space(self.text, self.at);
+        self.at = scan::number(self.text, start)?;
         let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
         Ok(Number { text })
     }
@@ -176,11 +194,11 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// When there is none.
     pub fn bool(&mut self) -> Result<bool, Fault> {
-        if self.space() == Some(b't') {
-            self.word(b"true").map(|()| true)
-        } else {
-            self.word(b"false").map(|()| false)
-        }
+        let at = scan::space(self.text, self.at);
+        let value = self.text.get(at) == Some(&b't');
+        let word: &[u8] = if value { b"true" } else { b"false" };
+        self.at = scan::word(self.text, at, word)?;
+        Ok(value)
     }
 
     /// `null`.
@@ -188,8 +206,9 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// When there is something else.
     pub fn null(&mut self) -> Result<(), Fault> {
-        self.space();
-        self.word(b"null")
+        let at = scan::space(self.text, self.at);
+        self.at = scan::word(self.text, at, b"null")?;
+        Ok(())
     }
 
     /// Passes a whole value, checked as if it were read; its byte range.
@@ -197,15 +216,24 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// When it is malformed anywhere, or too deep.
     pub fn skip(&mut self) -> Result<Range<usize>, Fault> {
-        let kind = self.peek()?;
-        let start = self.at;
-        match kind {
-            Type::String => drop(self.quoted()?),
-            Type::Array | Type::Object => self.skip_nested(kind)?,
-            Type::Number => self.digits_and_all()?,
-            Type::Bool => drop(self.bool()?),
-            Type::Null => self.null()?,
-        }
+        let start = scan::space(self.text, self.at);
+        self.at = match self.text.get(start) {
+            Some(b'"') => {
+                let end = scan::plain(self.text, start + 1, self.clean);
+                if self.text.get(end) == Some(&b'"') {
+                    end + 1
+                } else {
+                    scan::rest_of_string(self.text, end, self.clean)? + 1
+                }
+            }
+            Some(b'{' | b'[') if self.clean => self.skip_nested::<true>(start)?,
+            Some(b'{' | b'[') => self.skip_nested::<false>(start)?,
+            Some(b'-' | b'0'..=b'9') => scan::number(self.text, start)?,
+            Some(b't') => scan::word(self.text, start, b"true")?,
+            Some(b'f') => scan::word(self.text, start, b"false")?,
+            Some(b'n') => scan::word(self.text, start, b"null")?,
+            _ => return Err(unexpected(self.text, start).into()),
+        };
         Ok(start..self.at)
     }
 
@@ -214,61 +242,84 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// When there is more.
     pub fn end(&mut self) -> Result<(), Fault> {
-        match self.space() {
+        self.at = scan::space(self.text, self.at);
+        match self.text.get(self.at) {
             None => Ok(()),
-            Some(_) => Err(self.fault(FaultKind::Trailing)),
+            Some(_) => Err(stop(self.at, FaultKind::Trailing).into()),
         }
     }
 
-    /// The loop over all levels: one bit for each, set for an object.
-    fn skip_nested(&mut self, first: Type) -> Result<(), Fault> {
+    /// Passes the object or array at a place; where it ends. One loop over all levels, one bit for
+    /// each, set for an object.
+    fn skip_nested<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
+        let text = self.text;
+        let room = MAX_DEPTH - self.depth;
+        let mut budget = self.budget;
+        let mut at = start;
         let mut objects = 0u128;
-        let mut levels = 0u32;
-        let mut kind = first;
-        loop {
-            match kind {
-                Type::Object => {
-                    self.object()?;
-                    objects = objects << 1 | 1;
-                    levels += 1;
+        let mut levels = 0u8;
+        'value: loop {
+            // A value begins here.
+            match text.get(at) {
+                Some(b'"') => at = scan::string::<CLEAN>(text, at + 1)? + 1,
+                Some(&open @ (b'{' | b'[')) => {
+                    if levels == room {
+                        return Err(stop(at, FaultKind::TooDeep));
+                    }
+                    at = scan::space(text, at + 1);
+                    // In ASCII the closing bracket is two behind the opening one.
+                    if text.get(at) != Some(&(open + 2)) {
+                        let object = open == b'{';
+                        levels += 1;
+                        objects = objects << 1 | u128::from(object);
+                        budget = spend(budget, at)?;
+                        if object {
+                            at = key::<CLEAN>(text, at)?;
+                        }
+                        continue 'value;
+                    }
+                    at += 1;
                 }
-                Type::Array => {
-                    self.array()?;
-                    objects <<= 1;
-                    levels += 1;
-                }
-                Type::String => drop(self.quoted()?),
-                Type::Number => self.digits_and_all()?,
-                Type::Bool => drop(self.bool()?),
-                Type::Null => self.null()?,
+                Some(b'-' | b'0'..=b'9') => at = scan::number(text, at)?,
+                Some(b't') => at = scan::word(text, at, b"true")?,
+                Some(b'f') => at = scan::word(text, at, b"false")?,
+                Some(b'n') => at = scan::word(text, at, b"null")?,
+                _ => return Err(unexpected(text, at)),
             }
-            loop {
-                let more = if objects & 1 == 1 {
-                    self.key()?.is_some()
-                } else {
-                    self.element()?
-                };
-                if more {
-                    break;
+            // A value has ended here.
+            while levels > 0 {
+                at = scan::space(text, at);
+                let object = objects & 1 == 1;
+                match text.get(at) {
+                    Some(b',') => {
+                        budget = spend(budget, at + 1)?;
+                        at = scan::space(text, at + 1);
+                        if object {
+                            at = key::<CLEAN>(text, at)?;
+                        }
+                        continue 'value;
+                    }
+                    Some(b'}') if object => {}
+                    Some(b']') if !object => {}
+                    _ => return Err(unexpected(text, at)),
                 }
+                at += 1;
                 objects >>= 1;
                 levels -= 1;
-                if levels == 0 {
-                    return Ok(());
-                }
             }
-            kind = self.peek()?;
+            self.budget = budget;
+            return Ok(at);
         }
     }
 
     #[inline]
     fn enter(&mut self, open: u8) -> Result<(), Fault> {
-        let found = self.space();
-        if found != Some(open) {
-            return Err(self.unexpected(found));
+        self.at = scan::space(self.text, self.at);
+        if self.text.get(self.at) != Some(&open) {
+            return Err(unexpected(self.text, self.at).into());
         }
         if self.depth == MAX_DEPTH {
-            return Err(self.fault(FaultKind::TooDeep));
+            return Err(stop(self.at, FaultKind::TooDeep).into());
         }
         self.depth += 1;
         self.at += 1;
@@ -279,7 +330,8 @@ impl<'a> Cursor<'a> {
     /// Passes the comma that is due, or leaves.
     #[inline]
     fn more(&mut self, close: u8) -> Result<bool, Fault> {
-        let found = self.space();
+        self.at = scan::space(self.text, self.at);
+        let found = self.text.get(self.at).copied();
         let first = std::mem::take(&mut self.first);
         if found == Some(close) {
             self.at += 1;
@@ -288,222 +340,34 @@ impl<'a> Cursor<'a> {
         }
         if !first {
             if found != Some(b',') {
-                return Err(self.unexpected(found));
+                return Err(unexpected(self.text, self.at).into());
             }
             self.at += 1;
         }
-        if self.budget == 0 {
-            return Err(self.fault(FaultKind::TooMany));
-        }
-        self.budget -= 1;
+        self.budget = spend(self.budget, self.at)?;
         Ok(true)
     }
+}
 
-    /// Passes white space; the byte behind it.
-    #[inline]
-    fn space(&mut self) -> Option<u8> {
-        match self.text.get(self.at) {
-            Some(b' ' | b'\n' | b'\r' | b'\t') => self.more_space(),
-            found => found.copied(),
-        }
-    }
+#[inline]
+fn spend(budget: usize, at: usize) -> Result<usize, Stop> {
+    budget
+        .checked_sub(1)
+        .ok_or_else(|| stop(at, FaultKind::TooMany))
+}
 
-    fn more_space(&mut self) -> Option<u8> {
-        self.at += 1;
-        loop {
-            match self.text.get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                found => return found.copied(),
-            }
-            // Long runs, as of an indented or a padded text, go by blocks.
-            while let Some(block) = self.text[self.at..].first_chunk::<16>() {
-                let blank = |byte: u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-                if !block.iter().fold(true, |all, byte| all & blank(*byte)) {
-                    break;
-                }
-                self.at += block.len();
-            }
-        }
+/// Passes the key at a place and its colon; where its value begins.
+#[inline]
+fn key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
+    if text.get(at) != Some(&b'"') {
+        return Err(unexpected(text, at));
     }
-
-    /// The string whose opening quote is next.
-    #[inline]
-    fn quoted(&mut self) -> Result<Str<'a>, Fault> {
-        let start = self.at + 1;
-        self.at = plain_until(self.text, start);
-        if self.text.get(self.at) == Some(&b'"') {
-            let raw = &self.text[start..self.at];
-            self.at += 1;
-            return Ok(Str {
-                raw,
-                at: start,
-                escaped: false,
-            });
-        }
-        self.rest_of_string(start)
+    let end = scan::string::<CLEAN>(text, at + 1)?;
+    let at = scan::space(text, end + 1);
+    if text.get(at) != Some(&b':') {
+        return Err(unexpected(text, at));
     }
-
-    /// A string with something that is neither plain nor its end at the cursor.
-    fn rest_of_string(&mut self, start: usize) -> Result<Str<'a>, Fault> {
-        loop {
-            match self.text.get(self.at) {
-                Some(b'"') => {
-                    let raw = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(Str {
-                        raw,
-                        at: start,
-                        escaped: true,
-                    });
-                }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return Err(self.fault(FaultKind::Control)),
-                None => return Err(self.fault(FaultKind::End)),
-            }
-            // Escapes come in runs and close together: look before starting the wide search.
-            match self.text.get(self.at) {
-                Some(b'"' | b'\\') => {}
-                _ => self.at = plain_until(self.text, self.at),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), Fault> {
-        match self.text.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => {
-                let high = self.hex(self.at + 2)?;
-                match high {
-                    0xD800..=0xDBFF => {
-                        if self.text.get(self.at + 6..self.at + 8) != Some(b"\\u") {
-                            return Err(self.fault(FaultKind::Surrogate));
-                        }
-                        if !(0xDC00..=0xDFFF).contains(&self.hex(self.at + 8)?) {
-                            return Err(self.fault(FaultKind::Surrogate));
-                        }
-                        self.at += 12;
-                    }
-                    0xDC00..=0xDFFF => return Err(self.fault(FaultKind::Surrogate)),
-                    _ => self.at += 6,
-                }
-            }
-            Some(_) => return Err(self.fault(FaultKind::Escape)),
-            None => return Err(self.end_of_text()),
-        }
-        Ok(())
-    }
-
-    fn hex(&self, at: usize) -> Result<u16, Fault> {
-        let Some(digits) = self.text.get(at..at + 4) else {
-            return Err(self.end_of_text());
-        };
-        digits.iter().try_fold(0u16, |value, digit| {
-            let digit = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                b'A'..=b'F' => digit - b'A' + 10,
-                _ => return Err(self.fault(FaultKind::Escape)),
-            };
-            Ok(value << 4 | u16::from(digit))
-        })
-    }
-
-    /// Passes a number.
-    #[inline]
-    fn digits_and_all(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        if self.text.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        let whole = self.at;
-        match self.text.get(self.at) {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits(),
-            found => {
-                let found = found.copied();
-                return Err(self.unexpected(found));
-            }
-        }
-        let length = self.at - whole;
-        let mut exponent = 0i64;
-        if self.text.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.some_digits()?;
-        }
-        if let Some(b'e' | b'E') = self.text.get(self.at) {
-            self.at += 1;
-            let sign = self.text.get(self.at).copied();
-            if let Some(b'+' | b'-') = sign {
-                self.at += 1;
-            }
-            let from = self.at;
-            self.some_digits()?;
-            if sign != Some(b'-') {
-                exponent = self.text[from..self.at].iter().fold(0, |sum, digit| {
-                    i64::saturating_add(i64::saturating_mul(sum, 10), i64::from(digit - b'0'))
-                });
-            }
-        }
-        // Below 10³⁰⁸ nothing overflows; the rest is rare enough to be worked out.
-        if exponent.saturating_add(length as i64) > 308 {
-            let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
-            if !text.parse().is_ok_and(f64::is_finite) {
-                self.at = start;
-                return Err(self.fault(FaultKind::Range));
-            }
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn digits(&mut self) {
-        while let Some(b'0'..=b'9') = self.text.get(self.at) {
-            self.at += 1;
-        }
-    }
-
-    fn some_digits(&mut self) -> Result<(), Fault> {
-        let from = self.at;
-        self.digits();
-        if self.at == from {
-            let found = self.text.get(self.at).copied();
-            return Err(self.unexpected(found));
-        }
-        Ok(())
-    }
-
-    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
-        let rest = &self.text[self.at..];
-        if rest.starts_with(word) {
-            self.at += word.len();
-            return Ok(());
-        }
-        let same = rest.iter().zip(word).take_while(|(a, b)| a == b).count();
-        self.at += same;
-        let found = self.text.get(self.at).copied();
-        Err(self.unexpected(found))
-    }
-
-    #[cold]
-    fn unexpected(&self, found: Option<u8>) -> Fault {
-        match found {
-            Some(_) => self.fault(FaultKind::Syntax),
-            None => self.end_of_text(),
-        }
-    }
-
-    #[cold]
-    fn end_of_text(&self) -> Fault {
-        Fault {
-            at: self.text.len(),
-            kind: FaultKind::End,
-        }
-    }
-
-    #[cold]
-    fn fault(&self, kind: FaultKind) -> Fault {
-        Fault { at: self.at, kind }
-    }
+    Ok(scan::space(text, at + 1))
 }
 
 impl fmt::Debug for Cursor<'_> {
@@ -514,62 +378,4 @@ impl fmt::Debug for Cursor<'_> {
             .field("depth", &self.depth)
             .finish_non_exhaustive()
     }
-}
-
-/// Where the first quote, backslash or control character stands from `at` on, else the end.
-#[inline]
-pub(crate) fn plain_until(text: &[u8], mut at: usize) -> usize {
-    // Short strings, which most are, by words; whatever is longer, by blocks that the compiler turns
-    // into vector instructions.
-    for _ in 0..4 {
-        let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
-            return plain_tail(text, at);
-        };
-        let special = special(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    plain_blocks(text, at)
-}
-
-fn plain_blocks(text: &[u8], mut at: usize) -> usize {
-    while let Some(block) = text[at..].first_chunk::<64>() {
-        let mut found = 0;
-        for &byte in block {
-            found |= u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-        }
-        if found != 0 {
-            break;
-        }
-        at += block.len();
-    }
-    while let Some(word) = text[at..].first_chunk::<8>() {
-        let special = special(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    plain_tail(text, at)
-}
-
-fn plain_tail(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    at + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-/// The high bit of each byte that is a quote, a backslash or a control character. Bytes behind the
-/// first such one may be marked wrongly, by the borrow: only the lowest mark counts.
-#[inline]
-fn special(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xFF;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = word ^ (ONES * 0x22);
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let slash = word ^ (ONES * 0x5C);
-    let slash = slash.wrapping_sub(ONES) & !slash;
-    (control | quote | slash) & (ONES * 0x80)
 }

@@ -30,9 +30,10 @@
 mod cursor;
 mod fault;
 mod number;
+mod scan;
 mod string;
 
-pub(crate) use cursor::plain_until;
+pub(crate) use scan::plain_until;
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub use fault::{Fault, FaultKind};
 pub use number::Number;

@@ -46,6 +46,19 @@ impl<'a> Str<'a> {
         }
     }
 
+    /// Enough of its beginning to have so many characters, if it has.
+    pub(crate) fn start(self, characters: usize) -> Self {
+        // None takes more than the twelve bytes of two escapes.
+        let mut end = self.raw.len().min(12 * characters);
+        while end < self.raw.len() && self.raw[end] & 0xC0 == 0x80 {
+            end -= 1;
+        }
+        Self {
+            raw: &self.raw[..end],
+            ..self
+        }
+    }
+
     /// The characters it means.
     pub fn chars(&self) -> impl Iterator<Item = char> + use<'a> {
         Unescape(self.raw().chars())
@@ -55,7 +68,9 @@ impl<'a> Str<'a> {
 impl PartialEq<str> for Str<'_> {
     fn eq(&self, other: &str) -> bool {
         if self.escaped {
-            self.chars().eq(other.chars())
+            // No byte takes more than the six of an escape, and none less than one.
+            let fits = other.len()..=6 * other.len();
+            fits.contains(&self.raw.len()) && self.chars().eq(other.chars())
         } else {
             self.raw == other.as_bytes()
         }

@@ -327,6 +327,77 @@ fn integers_by_value_not_by_spelling() {
 }
 
 #[test]
+fn the_range_of_a_double_is_told_from_the_digits() {
+    let taken = |text: &str| {
+        let double: f64 = text.parse().expect(text);
+        let found = check(text);
+        assert_eq!(found.is_ok(), double.is_finite(), "{text}: {found:?}");
+        assert_eq!(check(&format!("-{text}")).is_ok(), found.is_ok(), "-{text}");
+        found.is_ok()
+    };
+    // From here on a number is rounded to infinity: 2^1024 - 2^970.
+    let limit = "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
+    assert!(!taken(limit));
+    assert!(!taken(&format!("{limit}.0")) && !taken(&format!("{limit}000e-3")));
+    let below = format!("{}1.999999999999999999999999999999", &limit[..308]);
+    assert!(taken(&below));
+    assert!(!taken(&format!("{}3", &limit[..308])));
+    for zeros in [0, 1, 308, 400] {
+        let digits = format!("0.{}{limit}", "0".repeat(zeros));
+        assert!(!taken(&format!("{digits}e{}", zeros + 309)), "{zeros}");
+        assert!(taken(&format!("{digits}e{}", zeros + 308)), "{zeros}");
+    }
+    for text in [
+        "1.7976931348623157e308",
+        "1.7976931348623158e308",
+        "1.7976931348623159e308",
+        "17.976931348623158e307",
+        "0.17976931348623157e309",
+        "1e308",
+        "9e307",
+        "2e308",
+        "1e309",
+        "10e308",
+        "0.1e309",
+        "0.01e311",
+        "0e999",
+        "0.000e99999999999999999999999",
+        "1e-99999999999999999999999",
+        "1e99999999999999999999999",
+        "123456789e300",
+        "0.00000000000000000000000000000000000000001e348",
+        "0.00000000000000000000000000000000000000001e349",
+        "1.0e0308",
+        "1e+308",
+        "1E308",
+        "1.8E+308",
+    ] {
+        taken(text);
+    }
+    assert!(
+        taken(&"9".repeat(308))
+            && !taken(&"9".repeat(309))
+            && taken(&format!("1{}", "0".repeat(308)))
+    );
+    assert!(
+        taken(&format!("{}e-1000", "9".repeat(1300)))
+            && !taken(&format!("{}e-1000", "9".repeat(1309)))
+    );
+}
+
+#[test]
+fn a_text_that_is_known_to_be_clean_is_read_alike() {
+    for text in CASES
+        .iter()
+        .filter(|text| !text.bytes().any(|byte| byte < 0x20))
+    {
+        let mut cursor = Cursor::within(text.as_bytes(), 0, usize::MAX).clean();
+        let found = cursor.skip().and_then(|_| cursor.end());
+        assert_eq!(found, check(text), "{text:?}");
+    }
+}
+
+#[test]
 fn a_call_in_the_wrong_place_is_a_fault() {
     let mut cursor = Cursor::new("[1]");
     assert!(cursor.object().is_err());
@@ -390,6 +461,25 @@ proptest! {
         let end = at + text[at..].chars().next().map_or(0, char::len_utf8);
         text.replace_range(at..end, &with);
         agrees(&text);
+    }
+
+    #[test]
+    fn numbers_near_the_largest_are_judged_as_a_double_is(
+        digits in "[0-9]{1,30}", point in "|\\.[0-9]{1,30}", power in 270..320i32, zeros in 0..60usize,
+    ) {
+        let digits = digits.trim_start_matches('0');
+        let digits = if digits.is_empty() { "0" } else { digits };
+        let mut texts = vec![
+            format!("{digits}{point}e{power}"),
+            format!("0.{}{digits}e{}", "0".repeat(zeros), power + zeros as i32),
+        ];
+        if digits != "0" {
+            texts.push(format!("{digits}{}{point}e{}", "0".repeat(zeros), power - zeros as i32));
+        }
+        for text in texts {
+            let double: f64 = text.parse().expect("a number");
+            prop_assert_eq!(check(&text).is_ok(), double.is_finite(), "{}", text);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::{
     counts::Counts,
     fault::{Fault, FaultKind, Unreadable},
+    keys::Seed,
     name::Name,
     reader::{MAX_FAULTS, Reader},
     view::Messages,
@@ -50,7 +51,6 @@ pub(super) struct Entry {
 pub(super) struct Unknown {
     pub(super) object: u32,
     pub(super) key: u32,
-    pub(super) digest: u32,
 }
 
 /// A member of the request at its top level.
@@ -119,14 +119,23 @@ impl Request {
         if u32::try_from(text.len()).is_err() {
             return Err(Unreadable::TooLong);
         }
-        if let Err(error) = std::str::from_utf8(text) {
-            return Err(Unreadable::Encoding(error.valid_up_to()));
+        // One pass that the compiler turns into vectors finds what spares two others: the search for
+        // broken UTF-8 in plain ASCII, and for control characters within each string.
+        let (all, least) = text.iter().fold((0, u8::MAX), |(all, least), byte| {
+            (all | *byte, u8::min(least, *byte))
+        });
+        if !all.is_ascii() {
+            if let Err(error) = std::str::from_utf8(text) {
+                return Err(Unreadable::Encoding(error.valid_up_to()));
+            }
         }
+        let cursor = Cursor::within(text, 0, nodes);
         let mut reader = Reader {
             text,
-            cursor: Cursor::within(text, 0, nodes),
+            cursor: if least < 0x20 { cursor } else { cursor.clean() },
             request: Self::default(),
             calls: Vec::new(),
+            seed: Seed::default(),
         };
         reader.top()?;
         reader.cursor.end()?;

@@ -328,6 +328,7 @@ impl<'a> Reader<'a> {
 
     fn judge_image(&mut self, url: Str<'a>) {
         let at = url.range().start - 1;
+        let url = url.start(6);
         let is = |scheme: &str| {
             let start = url.chars().take(scheme.len());
             start.map(|c| c.to_ascii_lowercase()).eq(scheme.chars())

@@ -22,6 +22,7 @@
 mod counts;
 mod fault;
 mod index;
+mod keys;
 mod message;
 mod name;
 mod options;

@@ -25,11 +25,11 @@ macro_rules! names {
             /// The member of this name.
             #[must_use]
             pub fn find(name: &str) -> Option<Self> {
-                <Self as super::reader::Keys>::find(name.as_bytes())
+                <Self as super::reader::Known>::find(name.as_bytes())
             }
         }
 
-        impl super::reader::Keys for Name {
+        impl super::reader::Known for Name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
             const ALL: &'static [Self] = &[$(Self::$variant,)*];
 

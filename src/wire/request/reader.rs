@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use super::{
     fault::{Fault, FaultKind, Unreadable},
     index::{Request, Unknown},
+    keys::{Keys, Seed},
+    top::MAX_MEMBERS,
 };
 use crate::wire::json::{Cursor, Str, Type};
 
@@ -14,7 +16,7 @@ pub const MAX_FAULTS: usize = 32;
 pub const MAX_UNKNOWN: usize = 1024;
 
 /// The members that one kind of object may have. At most 64.
-pub(crate) trait Keys: Copy + 'static {
+pub(crate) trait Known: Copy + 'static {
     const NAMES: &'static [&'static str];
     const ALL: &'static [Self];
 
@@ -30,7 +32,7 @@ macro_rules! keys {
             $($variant,)*
         }
 
-        impl $crate::wire::request::reader::Keys for $name {
+        impl $crate::wire::request::reader::Known for $name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
             const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
@@ -50,7 +52,7 @@ pub(super) use keys;
 
 /// A key by its meaning, without resolving its escapes into memory.
 #[inline]
-pub(super) fn find<K: Keys>(key: Str<'_>) -> Option<K> {
+pub(super) fn find<K: Known>(key: Str<'_>) -> Option<K> {
     if key.is_escaped() {
         let at = K::NAMES.iter().position(|name| key == **name)?;
         return Some(K::ALL[at]);
@@ -66,7 +68,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn has<K: Keys>(self, key: K) -> bool {
+    pub(super) fn has<K: Known>(self, key: K) -> bool {
         self.bits & 1 << key.index() != 0
     }
 }
@@ -78,6 +80,7 @@ pub(super) struct Reader<'a> {
     pub(super) request: Request,
     /// Digests of the ids of the tool calls that may be answered now, in order.
     pub(super) calls: Vec<u64>,
+    pub(super) seed: Seed,
 }
 
 pub(super) type Read<T = ()> = Result<T, Unreadable>;
@@ -207,17 +210,17 @@ impl<'a> Reader<'a> {
     /// The members of an object that is known to come next: the known are given to `each`, which
     /// reads the value, the unknown are remembered and passed, the doubled end everything.
     #[inline]
-    pub(super) fn members<K: Keys>(
+    pub(super) fn members<K: Known>(
         &mut self,
         mut each: impl FnMut(&mut Self, K) -> Read,
     ) -> Read<Seen> {
         let at = self.cursor.at();
         self.cursor.object()?;
-        let mark = self.request.unknown.len();
+        let mut strangers = Keys::default();
         let mut bits = 0u64;
         while let Some(key) = self.cursor.key()? {
             let Some(known) = find::<K>(key) else {
-                self.unknown(at, mark, key)?;
+                self.unknown(at, &mut strangers, key)?;
                 self.cursor.skip()?;
                 continue;
             };
@@ -228,38 +231,33 @@ impl<'a> Reader<'a> {
             bits |= bit;
             each(self, known)?;
         }
+        strangers.distinct(self.text)?;
         Ok(Seen { at, bits })
     }
 
-    pub(super) fn require<K: Keys>(&mut self, seen: Seen, key: K) {
+    pub(super) fn require<K: Known>(&mut self, seen: Seen, key: K) {
         if !seen.has(key) {
             let name = K::NAMES[key.index() as usize];
             self.fault(seen.at, FaultKind::Missing(name));
         }
     }
 
-    /// Remembers a member that the API does not know, unless the object had it before. What lies
-    /// beyond the limit is only counted.
-    pub(super) fn unknown(&mut self, object: usize, mark: usize, key: Str<'a>) -> Read {
-        if self.request.unknown.len() == MAX_UNKNOWN {
+    /// Remembers a member that the API does not know. Of those beyond the limit it is only known that
+    /// there are some.
+    #[inline(never)]
+    pub(super) fn unknown(&mut self, object: usize, strangers: &mut Keys, key: Str<'a>) -> Read {
+        if strangers.len() == MAX_MEMBERS {
+            return Err(Unreadable::TooManyMembers);
+        }
+        strangers.push(key, &self.seed);
+        if self.request.unknown.len() < MAX_UNKNOWN {
+            self.request.unknown.push(Unknown {
+                object: object as u32,
+                key: (key.range().start - 1) as u32,
+            });
+        } else {
             self.request.unknown_left_out = true;
-            return Ok(());
         }
-        let digest = digest(key) as u32;
-        let same = |earlier: &Unknown| {
-            earlier.digest == digest && earlier.object as usize == object && {
-                let mut at = Cursor::within(self.text, earlier.key as usize, 1);
-                at.string().is_ok_and(|earlier| earlier == key)
-            }
-        };
-        if self.request.unknown[mark..].iter().any(same) {
-            return Err(Unreadable::Duplicate(key.range().start));
-        }
-        self.request.unknown.push(Unknown {
-            object: object as u32,
-            key: (key.range().start - 1) as u32,
-            digest,
-        });
         Ok(())
     }
 
@@ -292,7 +290,9 @@ pub(super) enum Null {
 
 /// Whether a string means more than so many characters; it is not counted to its end.
 pub(super) fn is_longer(text: Str<'_>, max: usize) -> bool {
-    text.bytes().len() > max && text.chars().nth(max).is_some()
+    // No character takes more than the twelve bytes of two escapes.
+    let bytes = text.bytes().len();
+    bytes > max && (bytes > 12 * max || text.chars().nth(max).is_some())
 }
 
 /// FNV-1a over the meaning of a string: only ever compared with digests of the same request, and

@@ -3,13 +3,18 @@
 use super::{
     fault::{FaultKind, Unreadable},
     index::Entry,
+    keys::Keys,
     name::Name,
-    reader::{Keys as _, Null, Read, Reader, find, is_longer},
+    reader::{Known as _, Null, Read, Reader, find, is_longer},
 };
-use crate::wire::json::Type;
+use crate::wire::json::{Str, Type};
 
-/// How many members a request may have at the top level.
+/// How many members a request may have at the top level, and how many that the API does not know any
+/// object in it.
 pub const MAX_MEMBERS: usize = 256;
+
+/// How many token ids may be biased; the API names no limit.
+const MAX_BIASES: usize = 4096;
 
 const COUNT: &str = "an integer of at least 1";
 
@@ -25,6 +30,7 @@ impl Reader<'_> {
         self.request.members.reserve(12);
         self.cursor.object()?;
         let mut seen = 0u64;
+        let mut strangers = Keys::default();
         while let Some(key) = self.cursor.key()? {
             if self.request.members.len() == MAX_MEMBERS {
                 return Err(Unreadable::TooManyMembers);
@@ -42,7 +48,7 @@ impl Reader<'_> {
                     self.member(name)?;
                 }
                 None => {
-                    self.unknown(at, 0, key)?;
+                    self.unknown(at, &mut strangers, key)?;
                     self.cursor.skip()?;
                 }
             }
@@ -54,6 +60,7 @@ impl Reader<'_> {
                 end: self.cursor.at() as u32,
             });
         }
+        strangers.distinct(self.text)?;
         self.request.object = at as u32..self.cursor.at() as u32;
         for name in [Name::Model, Name::Messages] {
             if seen & 1 << name.index() == 0 {
@@ -173,38 +180,56 @@ impl Reader<'_> {
     }
 
     fn logit_bias(&mut self) -> Read {
+        const EXPECTED: &str = "an object of at most 4096 members";
         if !self.want(Type::Object, Null::Absent, "an object")? {
             return Ok(());
         }
-        self.cursor.object()?;
-        while let Some(key) = self.cursor.key()? {
+        self.entries(MAX_BIASES, EXPECTED, |reader, key| {
             if key.bytes().is_empty() || !key.chars().all(|c| c.is_ascii_digit()) {
                 let expected = "a token id in decimal digits";
-                self.fault(key.range().start - 1, FaultKind::Value(expected));
+                reader.fault(key.range().start - 1, FaultKind::Value(expected));
             }
-            self.integer(-100..=100, Null::Refused, "an integer between -100 and 100")?;
-        }
-        Ok(())
+            reader.integer(-100..=100, Null::Refused, "an integer between -100 and 100")?;
+            Ok(())
+        })
     }
 
     fn metadata(&mut self) -> Read {
+        const EXPECTED: &str = "an object of at most 16 members";
         if !self.want(Type::Object, Null::Absent, "an object of strings")? {
             return Ok(());
         }
+        self.entries(16, EXPECTED, |reader, key| {
+            if is_longer(key, 64) {
+                let rule = "must have a key of at most 64 characters";
+                reader.fault(key.range().start - 1, FaultKind::Rule(rule));
+            }
+            reader.short_text(512, Null::Refused, "a string of at most 512 characters")
+        })
+    }
+
+    /// The members of an object whose keys are the client's own, none twice.
+    fn entries(
+        &mut self,
+        max: usize,
+        expected: &'static str,
+        mut each: impl FnMut(&mut Self, Str<'_>) -> Read,
+    ) -> Read {
         let at = self.cursor.at();
         self.cursor.object()?;
+        let mut keys = Keys::default();
         let mut count = 0;
         while let Some(key) = self.cursor.key()? {
             count += 1;
-            if is_longer(key, 64) {
-                let rule = "must have a key of at most 64 characters";
-                self.fault(key.range().start - 1, FaultKind::Rule(rule));
+            // What is too much anyway is not kept.
+            if count <= max {
+                keys.push(key, &self.seed);
             }
-            self.short_text(512, Null::Refused, "a string of at most 512 characters")?;
+            each(self, key)?;
         }
-        if count > 16 {
-            self.fault(at, FaultKind::Value("an object of at most 16 members"));
+        if count > max {
+            self.fault(at, FaultKind::Value(expected));
         }
-        Ok(())
+        keys.distinct(self.text)
     }
 }
