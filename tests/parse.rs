@@ -17,6 +17,7 @@ use tower_completions::{
     Error,
     body::Full,
     parse::{Chat, ChatBody, Parse, ParseLayer, ReadLimits},
+    wire::request::{Content, Part},
 };
 
 const TEXT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
@@ -289,4 +290,304 @@ async fn the_longest_duration_means_never() {
         .await
         .expect("infallible");
     assert_eq!(response.status(), 200);
+}
+
+/// Yields the same piece for ever.
+struct Endless(Bytes);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(self.0.clone()))))
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_refused_at_the_limit() {
+    for piece in [&b" "[..], b"                                 "] {
+        let body = Endless(Bytes::from_static(piece));
+        let (status, code) = status(Request::new(body)).await;
+        assert_eq!((status, code.as_deref()), (413, Some("request_too_large")));
+    }
+}
+
+/// Pieces of one size, each made when it is asked for; how many bytes there will be is said or not.
+struct Pieces {
+    left: usize,
+    size: usize,
+    told: bool,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let size = self.left.min(self.size);
+        self.left -= size;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b' '; size])))))
+    }
+    fn size_hint(&self) -> http_body::SizeHint {
+        if self.told {
+            http_body::SizeHint::with_exact(self.left as u64)
+        } else {
+            http_body::SizeHint::default()
+        }
+    }
+}
+
+/// The most bytes that reading a body of pieces takes at once, the piece at hand among them.
+fn peak(body: Pieces, limit: usize) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let layer = ParseLayer::new().limits(ReadLimits::default().max_bytes(limit));
+    let mut service = Some((layer.layer(service_fn(end)), Request::new(body)));
+    let mut status = 0;
+    let used = allocation_counter::measure(|| {
+        let (service, request) = service.take().expect("run once");
+        let response = runtime
+            .block_on(service.oneshot(request))
+            .expect("infallible");
+        status = response.status().as_u16();
+    });
+    // Blanks alone are no request: all of it was read.
+    assert!(status == 400 || status == 413, "{status}");
+    used.bytes_max
+}
+
+#[test]
+fn collecting_takes_the_limit_and_64_kib_at_most() {
+    const LIMIT: usize = 1 << 20;
+    for told in [true, false] {
+        for left in [
+            1000,
+            65_536,
+            65_537,
+            100_000,
+            LIMIT / 2,
+            LIMIT - 1,
+            LIMIT,
+            LIMIT + 1,
+            2 * LIMIT,
+        ] {
+            for size in [100, 4096, 16_384] {
+                let most = peak(Pieces { left, size, told }, LIMIT);
+                // Beside the pieces at hand, which are the transport's, and the futures themselves.
+                let bound = LIMIT + 65_536 + 2 * size + 4096;
+                assert!(
+                    most <= bound as u64,
+                    "{left} by {size}: {most}, not {bound}"
+                );
+            }
+        }
+    }
+    // A size that is told is all that is taken.
+    let most = peak(
+        Pieces {
+            left: 100_000,
+            size: 1000,
+            told: true,
+        },
+        LIMIT,
+    );
+    assert!(most < 100_000 + 65_536 + 8192, "{most}");
+}
+
+#[tokio::test]
+async fn an_image_of_5_mb_is_parsed_without_a_copy_of_it() {
+    let image = "iVBORw0KGgoAAAANSUhEUg".repeat(5_000_000 / 22);
+    let text = Bytes::from(format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}]}}]}}"#
+    ));
+    let mut chat = None;
+    let used =
+        allocation_counter::measure(|| chat = Some(Chat::parse(text.clone()).expect("readable")));
+    assert!(used.bytes_total < 4096, "{}", used.bytes_total);
+    let chat = chat.expect("parsed");
+    assert_eq!(chat.bytes().as_ptr(), text.as_ptr());
+    let message = chat.messages().next().expect("a message");
+    let Content::Parts(mut parts) = message.content else {
+        panic!("no parts")
+    };
+    let Some(Part::Image(url)) = parts.next() else {
+        panic!("no image")
+    };
+    let address = url.raw().as_ptr() as usize - text.as_ptr() as usize;
+    assert_eq!(&text[address..][..10], b"data:image");
+}
+
+/// Texts nested a million deep, whole and cut.
+fn deep() -> Vec<String> {
+    const LEVELS: usize = 1_000_000;
+    let (open, close) = ("[".repeat(LEVELS), "]".repeat(LEVELS));
+    let (key, end) = (r#"{"a":"#.repeat(LEVELS), "}".repeat(LEVELS));
+    let mixed = r#"[{"a":"#.repeat(LEVELS / 2);
+    [
+        open.clone(),
+        format!("{open}{close}"),
+        key.clone(),
+        format!("{key}1{end}"),
+        mixed,
+    ]
+    .into_iter()
+    .flat_map(|deep| {
+        [
+            format!(r#"{{"model":"m","x":{deep}"#),
+            format!(r#"{{"model":"m","messages":{deep}"#),
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":{deep}"#),
+            format!(r#"{{"tools":[{{"type":"function","function":{{"parameters":{deep}"#),
+            deep,
+        ]
+    })
+    .collect()
+}
+
+/// In a process of its own, since what overflows its stack takes the whole process with it.
+#[test]
+fn a_million_levels_are_refused_and_nothing_else_happens() {
+    const CHILD: &str = "TOWER_COMPLETIONS_DEEP";
+    if std::env::var_os(CHILD).is_some() {
+        // Less stack than any runtime gives its threads.
+        let thread = std::thread::Builder::new().stack_size(128 << 10);
+        let run = || {
+            for text in deep() {
+                let error = Chat::parse(Bytes::from(text)).expect_err("too deep");
+                assert_eq!(error.code(), Some("json_too_deep"));
+            }
+        };
+        thread
+            .spawn(run)
+            .expect("a thread")
+            .join()
+            .expect("no panic");
+        println!("all refused");
+        return;
+    }
+    let out = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            "--exact",
+            "--nocapture",
+            "a_million_levels_are_refused_and_nothing_else_happens",
+        ])
+        .env(CHILD, "1")
+        .output()
+        .expect("it starts");
+    let told = String::from_utf8_lossy(&out.stdout);
+    assert!(
+        out.status.success() && told.contains("all refused"),
+        "{out:?}"
+    );
+}
+
+#[cfg(feature = "gzip")]
+mod gzip {
+    use std::io::Write;
+
+    use tower_completions::parse::Decode;
+
+    use super::*;
+
+    fn pack(text: &[u8]) -> Bytes {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).expect("into memory");
+        encoder.finish().expect("into memory").into()
+    }
+
+    async fn send(encodings: &[&str], body: Bytes) -> Response<Full> {
+        let limits = ReadLimits::default().max_bytes(1000).decode(Decode::Gzip);
+        let mut request = Request::builder().header("content-length", body.len());
+        for encoding in encodings {
+            request = request.header("content-encoding", *encoding);
+        }
+        let inside = service_fn(async |request: Request<ChatBody>| {
+            assert!(
+                !request.headers().contains_key("content-encoding")
+                    || request.headers()["content-encoding"] == "identity"
+            );
+            end(request).await
+        });
+        let service = ParseLayer::new().limits(limits).layer(inside);
+        let request = request.body(Full::new(body)).expect("a request");
+        let response = service.oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("read").to_bytes();
+        Response::from_parts(parts, Full::new(body))
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_read_where_that_is_switched_on() {
+        for encoding in ["gzip", "GZIP", "x-gzip"] {
+            let response = send(&[encoding], pack(TEXT.as_bytes())).await;
+            assert_eq!(response.status(), 200, "{encoding}");
+            assert_eq!(response.body().remaining(), TEXT.as_bytes());
+        }
+        assert_eq!(send(&[], TEXT.into()).await.status(), 200);
+        assert_eq!(send(&["identity"], TEXT.into()).await.status(), 200);
+        assert_eq!(
+            send(&["gzip", "identity"], pack(TEXT.as_bytes()))
+                .await
+                .status(),
+            200
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_decoded_is_refused() {
+        let packed = pack(TEXT.as_bytes());
+        for (encodings, body, status) in [
+            (&["gzip, gzip"][..], packed.clone(), 415),
+            (&["gzip", "gzip"], packed.clone(), 415),
+            (&["br"], packed.clone(), 415),
+            (&["deflate"], packed.clone(), 415),
+            (&["gzip"], TEXT.into(), 400),
+            (&["gzip"], packed.slice(..packed.len() - 1), 400),
+            (&["gzip"], Bytes::new(), 400),
+            (&[], packed.clone(), 400),
+            (&["gzip"], pack(&[b' '; 1_000_000]), 413),
+            (&["gzip"], pack(b"{"), 400),
+        ] {
+            let response = send(encodings, body).await;
+            assert_eq!(response.status(), status, "{encodings:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_takes_no_more_memory_than_a_body_of_the_limit() {
+        const LIMIT: usize = 1 << 20;
+        let bomb = pack(&vec![b' '; 100 << 20]);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let limits = ReadLimits::default().max_bytes(LIMIT).decode(Decode::Gzip);
+        let service = ParseLayer::new().limits(limits).layer(service_fn(end));
+        let request = Request::builder()
+            .header("content-encoding", "gzip")
+            .body(Full::new(bomb))
+            .expect("a request");
+        let mut run = Some((service, request));
+        let used = allocation_counter::measure(|| {
+            let (service, request) = run.take().expect("run once");
+            let response = runtime
+                .block_on(service.oneshot(request))
+                .expect("infallible");
+            assert_eq!(response.status(), 413);
+        });
+        assert!(
+            used.bytes_max < (LIMIT + 65_536 + 100_000) as u64,
+            "{}",
+            used.bytes_max
+        );
+    }
 }

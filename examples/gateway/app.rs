@@ -168,7 +168,8 @@ impl App {
                 ReadLimits::default()
                     .max_bytes(config.body.max_bytes)
                     .idle_timeout(config.body.idle_timeout)
-                    .timeout(config.body.timeout),
+                    .timeout(config.body.timeout)
+                    .decode(config.body.decode),
             )
             .validate(ValidateLayer::new(config.dialect.clone()).models(catalog(config)))
             .reframe(

@@ -90,7 +90,6 @@ fn support(parameters: &mut Section, name: Name, mistakes: &mut Mistakes) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::Config;
 
     fn parse(keys: &str) -> Result<Config, Vec<String>> {

@@ -6,6 +6,7 @@ use tower_completions::{
     Dialect,
     auth::Digest,
     cost::{Period, Scope, Terms},
+    parse::Decode,
     provider::openai,
     validate::Capabilities,
 };
@@ -54,6 +55,7 @@ pub struct Body {
     pub max_bytes: usize,
     pub idle_timeout: Duration,
     pub timeout: Duration,
+    pub decode: Decode,
 }
 
 /// Price files, asked in this order.
@@ -224,6 +226,10 @@ impl Config {
             .unwrap_or(usize::MAX),
             idle_timeout: millis(&mut body, "idle_timeout_ms", 10_000, mistakes),
             timeout: millis(&mut body, "timeout_ms", 60_000, mistakes),
+            decode: match one_of(&mut body, "decode", &["none", "gzip"], mistakes).as_deref() {
+                Some("gzip") => Decode::Gzip,
+                _ => Decode::Nothing,
+            },
         };
         body.finish(mistakes);
 

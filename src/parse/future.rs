@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -14,7 +14,8 @@ use tower_service::Service;
 
 use super::{
     Chat, ChatBody, ReadLimits,
-    head::{too_large, too_slow},
+    content::{Content, Encoding},
+    head::too_slow,
 };
 use crate::{
     body::Reply,
@@ -46,8 +47,7 @@ pin_project! {
 
 /// What has been read, and how long it may still take.
 struct Reading<T: Timer> {
-    first: Bytes,
-    joined: BytesMut,
+    content: Content,
     limits: ReadLimits,
     timer: T,
     /// When reading began and when something came last; both are unknown until there is a wait.
@@ -56,32 +56,6 @@ struct Reading<T: Timer> {
 }
 
 impl<T: Timer> Reading<T> {
-    fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
-        let length = self.first.len() + self.joined.len() + chunk.len();
-        if length > self.limits.max_bytes {
-            return Err(too_large(self.limits.max_bytes));
-        }
-        if self.joined.is_empty() {
-            if self.first.is_empty() {
-                // One chunk is the whole body, most often: it is kept as it is.
-                self.first = chunk;
-                return Ok(());
-            }
-            self.joined
-                .extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.joined.extend_from_slice(&chunk);
-        Ok(())
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.joined.is_empty() {
-            std::mem::take(&mut self.first)
-        } else {
-            std::mem::take(&mut self.joined).freeze()
-        }
-    }
-
     /// Something came: the silence begins anew.
     fn heard(&mut self) {
         if let Some((_, last)) = &mut self.times {
@@ -117,10 +91,19 @@ impl<S: Service<Request<ChatBody>>, B, T: Timer> ResponseFuture<S, B, T> {
         }
     }
 
-    pub(super) fn reading(inner: S, parts: Parts, body: B, limits: ReadLimits, timer: T) -> Self {
+    pub(super) fn reading(
+        inner: S,
+        parts: Parts,
+        (body, encoding): (B, Encoding),
+        limits: ReadLimits,
+        timer: T,
+    ) -> Self
+    where
+        B: Body,
+    {
+        let announced = body.size_hint().upper();
         let reading = Reading {
-            first: Bytes::new(),
-            joined: BytesMut::new(),
+            content: Content::new(encoding, limits.max_bytes, announced),
             limits,
             timer,
             times: None,
@@ -194,7 +177,7 @@ fn poll_read<B: Body<Data = Bytes>, T: Timer>(
 ) -> Poll<Result<Bytes, Error>> {
     loop {
         match body.as_mut().poll_frame(cx) {
-            Poll::Ready(None) => return Poll::Ready(Ok(reading.take())),
+            Poll::Ready(None) => return Poll::Ready(reading.content.take()),
             Poll::Ready(Some(Err(_))) => {
                 let message = "The body ended before it was whole.";
                 let error = Error::new(Kind::Format, message).with_code("invalid_json");
@@ -205,7 +188,7 @@ fn poll_read<B: Body<Data = Bytes>, T: Timer>(
                 let Ok(chunk) = frame.into_data() else {
                     continue;
                 };
-                if let Err(error) = reading.push(chunk) {
+                if let Err(error) = reading.content.push(chunk) {
                     return Poll::Ready(Err(error));
                 }
                 // A body that drips without ever being silent must still end in time.

@@ -1,28 +1,49 @@
 use http::{HeaderMap, header, request::Parts};
 
+use super::{Decode, ReadLimits, content::Encoding};
 use crate::error::{Error, Kind};
 
-/// What the head alone says against reading the body.
-pub(super) fn check(parts: &Parts, max_bytes: usize) -> Result<(), Error> {
+/// What the head alone says against reading the body; how that is encoded.
+pub(super) fn check(parts: &Parts, limits: &ReadLimits) -> Result<Encoding, Error> {
     if let Some(length) = parts.headers.get(header::CONTENT_LENGTH) {
         let length = length
             .to_str()
             .ok()
             .and_then(|text| text.parse::<u64>().ok());
-        if length.is_some_and(|length| length > max_bytes as u64) {
-            return Err(too_large(max_bytes));
+        if length.is_some_and(|length| length > limits.max_bytes as u64) {
+            return Err(too_large(limits.max_bytes));
         }
     }
     if !is_json(&parts.headers) {
         let message = "The content type must be application/json.";
         return Err(Error::new(Kind::MediaType, message));
     }
-    let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
-    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        let message = "The body must not be compressed: content-encoding is not supported.";
-        return Err(Error::new(Kind::MediaType, message));
-    }
-    Ok(())
+    encoding(&parts.headers, limits.decode)
+}
+
+/// The one encoding of the body; several on top of one another are not undone.
+fn encoding(headers: &HeaderMap, decode: Decode) -> Result<Encoding, Error> {
+    let names = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut names = names.filter(|name| !name.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let refused = match (names.next(), decode) {
+        (None, _) => return Ok(Encoding::Identity),
+        #[cfg(feature = "gzip")]
+        (Some(name), Decode::Gzip) => {
+            let name = name.as_bytes();
+            // RFC 9110 section 8.4.1.3 has both names for it.
+            let is_gzip = [&b"gzip"[..], b"x-gzip"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known));
+            if is_gzip && names.next().is_none() {
+                return Ok(Encoding::Gzip);
+            }
+            "The only content encoding that is supported is gzip, once."
+        }
+        (Some(_), Decode::Nothing) => {
+            "The body must not be compressed: content-encoding is not supported."
+        }
+    };
+    Err(Error::new(Kind::MediaType, refused))
 }
 
 /// A missing content type is taken as JSON; two of them are none that can be trusted.

@@ -18,6 +18,21 @@ pub struct ReadLimits {
     pub timeout: Duration,
     /// The most members and elements, at all levels together; more are a 400. Default: 250 000.
     pub max_values: usize,
+    /// Which content encoding is undone; any other is a 415. The limit in bytes holds for what comes
+    /// and for what it becomes. Default: none.
+    pub decode: Decode,
+}
+
+/// Which content encoding of a body is undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decode {
+    /// None: a body that is compressed is a 415.
+    #[default]
+    Nothing,
+    /// gzip (RFC 1952), one member. While it is read it takes some 80 KiB beside the body.
+    #[cfg(feature = "gzip")]
+    Gzip,
 }
 
 impl Default for ReadLimits {
@@ -27,6 +42,7 @@ impl Default for ReadLimits {
             idle_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
             max_values: 250_000,
+            decode: Decode::Nothing,
         }
     }
 }
@@ -47,6 +63,12 @@ impl ReadLimits {
     /// The most members and elements, at all levels together.
     pub const fn max_values(mut self, values: usize) -> Self {
         self.max_values = values;
+        self
+    }
+
+    /// Which content encoding is undone.
+    pub const fn decode(mut self, decode: Decode) -> Self {
+        self.decode = decode;
         self
     }
 

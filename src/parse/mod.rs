@@ -28,14 +28,18 @@
 
 mod body;
 mod chat;
+mod collect;
+mod content;
 mod fault;
 mod future;
 mod head;
+#[cfg(feature = "gzip")]
+mod inflate;
 mod layer;
 mod service;
 
 pub use body::ChatBody;
 pub use chat::Chat;
 pub use future::ResponseFuture;
-pub use layer::{ParseLayer, ReadLimits};
+pub use layer::{Decode, ParseLayer, ReadLimits};
 pub use service::Parse;

@@ -5,11 +5,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Chat, ChatBody, ReadLimits, ResponseFuture, head};
+use super::{Chat, ChatBody, ReadLimits, ResponseFuture, content::Encoding, head};
 use crate::{
     body::Reply,
     time::{DefaultTimer, Timer},
@@ -76,12 +76,24 @@ where
             return ResponseFuture::calling(self.inner.call(Request::from_parts(parts, parsed)));
         }
         let body = body.expect("not taken");
-        if let Err(error) = head::check(&parts, self.limits.max_bytes) {
-            return ResponseFuture::refused(error);
+        let encoding = match head::check(&parts, &self.limits) {
+            Ok(encoding) => encoding,
+            Err(error) => return ResponseFuture::refused(error),
+        };
+        if encoding != Encoding::Identity {
+            // What goes on is what was inside.
+            parts.headers.remove(header::CONTENT_ENCODING);
+            parts.headers.remove(header::CONTENT_LENGTH);
         }
         // The service that was made ready goes into the future; the clone is made ready anew.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        ResponseFuture::reading(inner, parts, body, self.limits, self.timer.clone())
+        ResponseFuture::reading(
+            inner,
+            parts,
+            (body, encoding),
+            self.limits,
+            self.timer.clone(),
+        )
     }
 }
