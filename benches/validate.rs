@@ -132,6 +132,14 @@ fn requests() -> Vec<(&'static str, Bytes)> {
     ]
 }
 
+/// Tools until the text has 100 KB: dense JSON as honest clients send it.
+fn dense() -> Bytes {
+    let tool = r#"{"type":"function","function":{"name":"f","description":"Looks something up.","parameters":{"type":"object","required":["query"],"properties":{"query":{"type":"string","description":"What to look for"},"limit":{"type":"integer","minimum":1,"maximum":50}}}}}"#;
+    let tools = vec![tool; 100_000 / tool.len()].join(",");
+    format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[{tools}]}}"#)
+        .into()
+}
+
 /// Texts of 100 KB that are made to be slow.
 fn hostile() -> Vec<(&'static str, Bytes)> {
     let fill = |piece: &str, close: &str| {
@@ -140,17 +148,35 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
             r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"x":[{pieces}{close}]}}"#
         )
     };
-    let keys: Vec<String> = (0..10_000).map(|at| format!(r#""k{at}":1"#)).collect();
-    let keys = keys.join(",");
+    let keys = |from: usize, to: usize| {
+        let keys: Vec<String> = (from..to).map(|at| format!(r#""k{at}":1"#)).collect();
+        keys.join(",")
+    };
+    let message = format!(r#"{{"role":"user","content":"x",{}}}"#, keys(0, 200));
+    let messages = vec![message.as_str(); 100_000 / message.len()].join(",");
+    let part = r#"{"text":"Tell me more about that.","x":[{},{},{}],"type":"text"}"#;
+    let parts = vec![part; 100_000 / part.len()].join(",");
     vec![
         ("brackets", fill("[],", "1").into()),
         ("numbers", fill("1e308,", "1").into()),
+        ("digits", fill("17976931348623157,", "1").into()),
         ("escapes", fill(r#""\ud834\udd1e","#, "1").into()),
         ("spaces", fill(" ", "1").into()),
         (
-            "keys",
-            format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x",{keys}}}]}}"#)
-                .into(),
+            "keys_in_one",
+            format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"x",{}}}]}}"#,
+                keys(0, 10_000)
+            )
+            .into(),
+        ),
+        (
+            "keys_in_many",
+            format!(r#"{{"model":"m","messages":[{messages}]}}"#).into(),
+        ),
+        (
+            "types_last",
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{parts}]}}]}}"#).into(),
         ),
     ]
 }
@@ -171,6 +197,8 @@ fn main() {
                 serde_json::from_slice::<Value>(&body).is_ok()
             });
         }
+        let body = dense();
+        bench.case("dense_100k/chat", || Chat::parse(body.clone()).is_ok());
         for (name, body) in hostile() {
             bench.case(&format!("hostile_{name}/chat"), || {
                 Chat::parse(body.clone()).is_ok()

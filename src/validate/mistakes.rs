@@ -115,9 +115,11 @@ pub(super) fn refused(fault: &Fault, text: &[u8]) -> Error {
         FaultKind::Type(_) => (Kind::Format, "invalid_type"),
         _ => (Kind::Value, "invalid_value"),
     };
-    let error = Error::new(kind, fault.message(text)).with_code(code);
-    match fault.path(text) {
-        path if path.is_empty() => error,
-        path => error.with_param(path),
+    let path = fault.path(text);
+    let error = Error::new(kind, fault.message_at(&path, text)).with_code(code);
+    if path.is_empty() {
+        error
+    } else {
+        error.with_param(path)
     }
 }

@@ -134,7 +134,7 @@ impl<'a> Cursor<'a> {
         if !self.more(b'}')? {
             return Ok(None);
         }
-        let key = self.string()?;
+        let key = self.quoted(scan::space(self.text, self.at))?;
         // Nearly always the colon stands right there.
         self.at = scan::space(self.text, self.at);
         if self.text.get(self.at) != Some(&b':') {
@@ -150,7 +150,7 @@ impl<'a> Cursor<'a> {
     /// When neither an element nor the end is due.
     #[inline]
     pub fn element(&mut self) -> Result<bool, Fault> {
-        self.more(b']')
+        Ok(self.more(b']')?)
     }
 
     /// A string.
@@ -159,19 +159,25 @@ impl<'a> Cursor<'a> {
     /// When there is none, or it is malformed.
     #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, Fault> {
-        let at = scan::space(self.text, self.at);
-        if self.text.get(at) != Some(&b'"') {
-            return Err(unexpected(self.text, at).into());
+        Ok(self.quoted(scan::space(self.text, self.at))?)
+    }
+
+    /// The string whose opening quote is due at a place.
+    #[inline(always)]
+    fn quoted(&mut self, at: usize) -> Result<Str<'a>, Stop> {
+        let text = self.text;
+        if text.get(at) != Some(&b'"') {
+            return Err(unexpected(text, at));
         }
         let start = at + 1;
-        let mut end = scan::plain(self.text, start, self.clean);
-        let escaped = self.text.get(end) != Some(&b'"');
+        let mut end = scan::plain(text, start, self.clean);
+        let escaped = text.get(end) != Some(&b'"');
         if escaped {
-            end = scan::rest_of_string(self.text, end, self.clean)?;
+            end = scan::rest_of_string(text, end, self.clean)?;
         }
         self.at = end + 1;
         Ok(Str {
-            raw: &self.text[start..end],
+            raw: &text[start..end],
             at: start,
             escaped,
         })
@@ -329,7 +335,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes the comma that is due, or leaves.
     #[inline]
-    fn more(&mut self, close: u8) -> Result<bool, Fault> {
+    fn more(&mut self, close: u8) -> Result<bool, Stop> {
         self.at = scan::space(self.text, self.at);
         let found = self.text.get(self.at).copied();
         let first = std::mem::take(&mut self.first);
@@ -340,7 +346,7 @@ impl<'a> Cursor<'a> {
         }
         if !first {
             if found != Some(b',') {
-                return Err(unexpected(self.text, self.at).into());
+                return Err(unexpected(self.text, self.at));
             }
             self.at += 1;
         }

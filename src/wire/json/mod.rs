@@ -33,10 +33,10 @@ mod number;
 mod scan;
 mod string;
 
-pub(crate) use scan::plain_until;
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub use fault::{Fault, FaultKind};
 pub use number::Number;
+pub(crate) use scan::plain_until;
 pub use string::Str;
 
 #[cfg(test)]

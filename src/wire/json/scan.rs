@@ -178,6 +178,13 @@ pub(crate) fn plain_until(text: &[u8], at: usize) -> usize {
 /// The same in a text that may be known to have no control characters.
 #[inline]
 pub(super) fn plain(text: &[u8], at: usize, clean: bool) -> usize {
+    // Keys are short: what is found in the first word needs no call.
+    if let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let special = special::<false>(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+    }
     if clean {
         plain_words::<true>(text, at)
     } else {

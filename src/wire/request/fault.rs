@@ -51,7 +51,12 @@ impl Fault {
     /// A sentence for the caller: "`n` must be an integer between 1 and 128, got 0".
     #[must_use]
     pub fn message(&self, text: &[u8]) -> String {
-        let path = self.path(text);
+        self.message_at(&self.path(text), text)
+    }
+
+    /// The same where the path is known already; finding it takes a pass over the text.
+    #[must_use]
+    pub fn message_at(&self, path: &str, text: &[u8]) -> String {
         match self.kind {
             FaultKind::Missing(_) => format!("`{path}` is required"),
             FaultKind::Type(expected) | FaultKind::Value(expected) => {
@@ -68,9 +73,13 @@ const SHOWN: usize = 64;
 /// The value at a place, cut to 64 bytes, with whatever could disturb a terminal or a log escaped.
 #[must_use]
 pub fn shown(text: &[u8], at: usize) -> String {
-    let end = Cursor::within(text, at, usize::MAX)
-        .skip()
-        .map_or(text.len(), |range| range.end);
+    // Of a long value no more is read than is shown.
+    let near = &text[..text.len().min(at.saturating_add(SHOWN + 8))];
+    let end = match Cursor::within(near, at.min(near.len()), usize::MAX).skip() {
+        // What ends with the cut may go on behind it.
+        Ok(range) if range.end < near.len() || near.len() == text.len() => range.end,
+        _ => near.len(),
+    };
     let value = &text[at.min(end)..end];
     let cut = &value[..value.len().min(SHOWN)];
     let mut out = String::with_capacity(SHOWN + 3);
