@@ -2,6 +2,8 @@
 
 #[doc = include_str!("../docs/layers.md")]
 pub mod layers {}
+#[doc = include_str!("../docs/validation.md")]
+pub mod validation {}
 #[doc = include_str!("../docs/money.md")]
 pub mod money {}
 #[doc = include_str!("../docs/limits.md")]
