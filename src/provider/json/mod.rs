@@ -20,12 +20,30 @@ impl<'a> Spelled<'a> {
 
     /// How many characters it means.
     pub(super) fn length(self) -> u64 {
-        let count = if memchr::memchr(b'\\', self.0.as_bytes()).is_none() {
-            self.0.chars().count()
-        } else {
-            self.plain().chars().count()
-        };
-        u64::try_from(count).unwrap_or(u64::MAX)
+        let bytes = self.0.as_bytes();
+        let (mut count, mut at) = (0, 0);
+        while let Some(byte) = bytes.get(at) {
+            at += match (
+                byte,
+                bytes.get(at + 1),
+                bytes.get(at + 2),
+                bytes.get(at + 3),
+            ) {
+                // Both halves of a pair are one.
+                (
+                    b'\\',
+                    Some(b'u'),
+                    Some(b'd' | b'D'),
+                    Some(b'8' | b'9' | b'a'..=b'b' | b'A'..=b'B'),
+                ) => 12,
+                (b'\\', Some(b'u'), ..) => 6,
+                (b'\\', ..) => 2,
+                _ => 1,
+            };
+            // Bytes that continue a character are none of their own.
+            count += u64::from(byte & 0xC0 != 0x80);
+        }
+        count
     }
 
     /// What it means.
@@ -62,5 +80,26 @@ impl<'a> From<&'a str> for Words<'a> {
 impl<'a> From<&'a String> for Words<'a> {
     fn from(text: &'a String) -> Self {
         Self::Plain(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spelled;
+
+    #[test]
+    fn characters_are_counted_as_they_are_meant() {
+        for spelled in [
+            "",
+            "plain",
+            "é—😀",
+            r#"a\"\\\n\/b"#,
+            r"\u00e9\ud83d\uDE00x",
+            r"\uD83D\ude00\\u0041",
+        ] {
+            let text = Spelled(spelled);
+            let meant = u64::try_from(text.plain().chars().count()).expect("short");
+            assert_eq!(text.length(), meant, "{spelled}");
+        }
     }
 }
