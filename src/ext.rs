@@ -223,6 +223,12 @@ impl Served {
     }
 }
 
+/// The answer was given before and is given again: nobody was asked for it. Put into the response by
+/// `Cache`; `Cost` takes nothing for such an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cached;
+
 /// The upstreams that were asked in vain, in order. Put into the response by the router, a refusal
 /// included; absent when the first one answered.
 ///

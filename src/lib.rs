@@ -50,7 +50,7 @@
 //! Layers know of one another only by what they leave in the extensions. In the request:
 //! [`Principal`] (absent: anonymous), [`parse::Chat`] (absent: not parsed yet), [`Target`] (absent:
 //! the model that the client named). In the response: [`Error`] (there in a refusal), [`Served`]
-//! (absent: no router), [`Attempts`] (absent: nobody was asked in vain), [`meter::Tally`] (absent: usage is estimated), [`cost::Receipt`] (there when a
+//! (absent: no router), [`Attempts`] (absent: nobody was asked in vain), [`Cached`] (absent: the answer is new), [`meter::Tally`] (absent: usage is estimated), [`cost::Receipt`] (there when a
 //! whole answer was charged). None of them is required.
 
 #[cfg(doctest)]
@@ -60,6 +60,7 @@ struct Readme;
 mod announce;
 pub mod auth;
 pub mod body;
+pub mod cache;
 pub mod cost;
 pub mod dialect;
 pub mod error;
@@ -90,4 +91,4 @@ mod zone;
 
 pub use dialect::Dialect;
 pub use error::Error;
-pub use ext::{Attempt, Attempts, Principal, Served, Target, matches};
+pub use ext::{Attempt, Attempts, Cached, Principal, Served, Target, matches};

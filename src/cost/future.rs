@@ -24,7 +24,7 @@ use crate::{
     body::Full,
     dialect::{CostMember, Dialect},
     error::{Class, Error, Kind},
-    ext::Served,
+    ext::{Cached, Served},
     meter::{Ending, Once, Outcome, Scanner, Tally},
     observe::{Event, Gate},
     parse::ChatBody,
@@ -222,6 +222,12 @@ where
                         }
                     };
                     let (mut head, body) = response.into_parts();
+                    if head.extensions.get::<Cached>().is_some() {
+                        // Nobody was asked for it: what was held is given back.
+                        plan.once.end(Ending::Failed(None));
+                        let body = ResponseBody::inner(body);
+                        return Poll::Ready(Ok(Response::from_parts(head, body)));
+                    }
                     let scanner = Scanner::of(&mut head);
                     let tally = head.extensions.get::<Tally>().cloned();
                     plan.once.attach(tally);

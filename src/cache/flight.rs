@@ -1,0 +1,375 @@
+//! One answer under way, and all who read it.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use bytes::Bytes;
+use http::{Response, response::Parts};
+use http_body::Body;
+
+use super::{
+    service::Shared,
+    store::{Kept, Key},
+};
+use crate::{body::BoxError, ext::Served, meter::Tally};
+
+/// A call and its answer, read by any number of members. Whoever polls drives it; when the upstream
+/// has something, all are woken. The last one to leave drops it, and with it the upstream.
+pub(super) struct Flight<F, B, E> {
+    state: Mutex<State<F, B, E>>,
+    wakers: Arc<Wakers>,
+    key: Key,
+    shared: Arc<Shared>,
+    max_bytes: usize,
+}
+
+struct State<F, B, E> {
+    stage: Stage<F, B, E>,
+    frames: VecDeque<Bytes>,
+    /// How many frames came before the first that is still there.
+    gone: usize,
+    bytes: usize,
+    /// Whether all frames are there and the answer may be kept.
+    whole: bool,
+    members: Vec<Option<usize>>,
+}
+
+enum Stage<F, B, E> {
+    Calling(Pin<Box<F>>),
+    Failed(E),
+    Reading(Box<Parts>, Pin<Box<B>>),
+    Ended(Box<Parts>, Option<Cut>),
+}
+
+/// Why the upstream's body broke, for each who reads it.
+#[derive(Clone, Debug)]
+struct Cut(Arc<str>);
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// Those who wait.
+#[derive(Default)]
+struct Wakers(Mutex<Vec<Option<Waker>>>);
+
+impl Wakers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Waker>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, member: usize, waker: Option<&Waker>) {
+        let mut all = self.lock();
+        if all.len() <= member {
+            all.resize_with(member + 1, || None);
+        }
+        all[member] = waker.cloned();
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        let all: Vec<Waker> = self.lock().iter_mut().filter_map(Option::take).collect();
+        // Not under the lock: what is woken may poll at once.
+        all.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// One reader of a flight. Dropping it leaves.
+pub(super) struct Member<F, B, E> {
+    flight: Arc<Flight<F, B, E>>,
+    number: usize,
+    /// How many frames it has read.
+    read: usize,
+}
+
+impl<F, B, E> Flight<F, B, E> {
+    pub(super) fn new(call: F, key: Key, shared: Arc<Shared>, max_bytes: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                stage: Stage::Calling(Box::pin(call)),
+                frames: VecDeque::new(),
+                gone: 0,
+                bytes: 0,
+                whole: true,
+                members: Vec::new(),
+            }),
+            wakers: Arc::default(),
+            key,
+            shared,
+            max_bytes,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<F, B, E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins; `None` once the answer is over, or too long for a new reader to begin with.
+    pub(super) fn join(self: &Arc<Self>) -> Option<Member<F, B, E>> {
+        let mut state = self.lock();
+        let over = matches!(state.stage, Stage::Failed(_) | Stage::Ended(..));
+        if over || state.gone > 0 {
+            return None;
+        }
+        let free = state.members.iter().position(Option::is_none);
+        let number = free.unwrap_or(state.members.len());
+        if free.is_none() {
+            state.members.push(None);
+        }
+        state.members[number] = Some(0);
+        Some(Member {
+            flight: Arc::clone(self),
+            number,
+            read: 0,
+        })
+    }
+}
+
+impl<F, B, E> Member<F, B, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    E: Clone,
+{
+    /// Waits for the head. Each but the first to come gets a tally of its own.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, E>> {
+        let mut moved = false;
+        let mut state = self.flight.lock();
+        let polled = loop {
+            match &mut state.stage {
+                Stage::Failed(error) => break Poll::Ready(Err(error.clone())),
+                Stage::Reading(parts, _) | Stage::Ended(parts, _) => {
+                    let mut mine = Response::new(()).into_parts().0;
+                    mine.status = parts.status;
+                    mine.version = parts.version;
+                    mine.headers = parts.headers.clone();
+                    mine.extensions = parts.extensions.clone();
+                    let tally = parts.extensions.get::<Tally>();
+                    if let Some(tally) = tally.filter(|_| self.number > 0) {
+                        mine.extensions.insert(copy(tally));
+                    }
+                    break Poll::Ready(Ok(mine));
+                }
+                Stage::Calling(call) => {
+                    let polled = self.drive(cx, |cx| call.as_mut().poll(cx));
+                    state.stage = match polled {
+                        Poll::Pending => break Poll::Pending,
+                        Poll::Ready(Ok(response)) => {
+                            let (parts, body) = response.into_parts();
+                            state.whole &= parts.status.is_success();
+                            Stage::Reading(Box::new(parts), Box::pin(body))
+                        }
+                        Poll::Ready(Err(error)) => Stage::Failed(error),
+                    };
+                    moved = true;
+                }
+            }
+        };
+        drop(state);
+        self.wake_others(moved);
+        polled
+    }
+
+    /// The next frame.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let flight = Arc::clone(&self.flight);
+        let mut moved = false;
+        let mut guard = flight.lock();
+        let state = &mut *guard;
+        let polled = loop {
+            let Some(at) = self.read.checked_sub(state.gone) else {
+                let slow = "the reader fell too far behind others of the same answer";
+                break Poll::Ready(Some(Err(slow.into())));
+            };
+            if let Some(frame) = state.frames.get(at) {
+                let frame = frame.clone();
+                self.read += 1;
+                state.members[self.number] = Some(self.read);
+                state.trim(flight.max_bytes);
+                break Poll::Ready(Some(Ok(frame)));
+            }
+            let body = match &mut state.stage {
+                Stage::Reading(_, body) => body,
+                Stage::Ended(_, Some(cut)) => break Poll::Ready(Some(Err(cut.clone().into()))),
+                _ => break Poll::Ready(None),
+            };
+            let ended = match self.drive(cx, |cx| body.as_mut().poll_frame(cx)) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(None) => Some(None),
+                Poll::Ready(Some(Err(error))) => {
+                    state.whole = false;
+                    let error: BoxError = error.into();
+                    Some(Some(Cut(error.to_string().into())))
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        state.bytes += data.len();
+                        state.frames.push_back(data);
+                    }
+                    body.is_end_stream().then_some(None)
+                }
+            };
+            if let Some(cut) = ended {
+                state.end(cut);
+                if let Some(kept) = state.kept(flight.shared.timer_now()) {
+                    flight.shared.keep(&flight.key, kept);
+                }
+            }
+            moved = true;
+        };
+        drop(guard);
+        self.wake_others(moved);
+        polled
+    }
+
+    /// Polls the upstream so that all who wait are woken by it.
+    fn drive<V>(&self, cx: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> V) -> V {
+        self.flight.wakers.set(self.number, Some(cx.waker()));
+        let waker = Waker::from(Arc::clone(&self.flight.wakers));
+        poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Something has come that this one has seen, and the others have not.
+    fn wake_others(&self, moved: bool) {
+        if moved {
+            self.flight.wakers.set(self.number, None);
+            Wake::wake(Arc::clone(&self.flight.wakers));
+        }
+    }
+
+    pub(super) fn is_end(&self) -> bool {
+        let state = self.flight.lock();
+        let all = self.read >= state.gone + state.frames.len();
+        all && matches!(state.stage, Stage::Ended(_, None))
+    }
+}
+
+impl<F, B, E> State<F, B, E> {
+    fn end(&mut self, cut: Option<Cut>) {
+        let nothing = Response::new(()).into_parts().0;
+        if let Stage::Reading(parts, _) = &mut self.stage {
+            let parts = std::mem::replace(&mut **parts, nothing);
+            self.stage = Stage::Ended(Box::new(parts), cut);
+        }
+    }
+
+    /// Lets go of what is too much to keep, once all have read it; of more still, read or not.
+    fn trim(&mut self, max_bytes: usize) {
+        if self.bytes <= max_bytes {
+            return;
+        }
+        self.whole = false;
+        let slowest = self.members.iter().flatten().min().copied().unwrap_or(0);
+        while let Some(first) = self.frames.front() {
+            let length = first.len();
+            if self.gone >= slowest && self.bytes <= max_bytes {
+                break;
+            }
+            // The one that has just read it is the fastest: nobody is ahead of it.
+            if self.frames.len() == 1 && self.gone >= slowest {
+                break;
+            }
+            self.frames.pop_front();
+            self.gone += 1;
+            self.bytes -= length;
+        }
+    }
+
+    /// The answer, if it is whole: a stream that ends as one should, or anything else.
+    fn kept(&self, now: std::time::Instant) -> Option<Kept> {
+        let Stage::Ended(parts, None) = &self.stage else {
+            return None;
+        };
+        if !self.whole {
+            return None;
+        }
+        let stream = parts
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        if stream && !ends_well(&self.frames) {
+            return None;
+        }
+        // Copied, so that what is kept holds on to no larger buffer. What the answer says of this
+        // one request (its cost, its limits) is not for the next.
+        let mut extensions = http::Extensions::new();
+        if let Some(served) = parts.extensions.get::<Served>() {
+            extensions.insert(served.clone());
+        }
+        if let Some(tally) = parts.extensions.get::<Tally>() {
+            extensions.insert(copy(tally));
+        }
+        let mut headers = http::HeaderMap::new();
+        for name in ["content-type", "x-params-dropped", "x-params-mapped"] {
+            if let Some(value) = parts.headers.get(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let mut body = Vec::with_capacity(self.bytes);
+        self.frames
+            .iter()
+            .for_each(|frame| body.extend_from_slice(frame));
+        Some(Kept {
+            status: parts.status,
+            headers,
+            extensions,
+            body: body.into(),
+            since: now,
+        })
+    }
+}
+
+/// Whether the last event is `[DONE]`, however it lies in the frames.
+fn ends_well(frames: &VecDeque<Bytes>) -> bool {
+    const DONE: &[u8] = b"data: [DONE]";
+    let mut tail: Vec<u8> = Vec::new();
+    for frame in frames.iter().rev() {
+        let kept = frame.len().saturating_sub(64);
+        let mut joined = frame[kept..].to_vec();
+        joined.extend_from_slice(&tail);
+        tail = joined;
+        if tail.trim_ascii_end().len() >= DONE.len() {
+            break;
+        }
+    }
+    tail.trim_ascii_end().ends_with(DONE)
+}
+
+/// A tally that begins where this one stands.
+pub(super) fn copy(tally: &Tally) -> Tally {
+    let copy = Tally::new();
+    if let Some(usage) = tally.usage() {
+        copy.record_usage(usage);
+    }
+    copy
+}
+
+impl<F, B, E> Drop for Flight<F, B, E> {
+    fn drop(&mut self) {
+        self.shared.land(&self.key);
+    }
+}
+
+impl<F, B, E> Drop for Member<F, B, E> {
+    fn drop(&mut self) {
+        self.flight.lock().members[self.number] = None;
+        // The others may have been woken for nothing but this one: they must look for themselves.
+        let wakers = Arc::clone(&self.flight.wakers);
+        wakers.set(self.number, None);
+        Wake::wake(wakers);
+    }
+}

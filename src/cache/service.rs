@@ -1,0 +1,203 @@
+use std::{
+    any::Any,
+    collections::HashMap,
+    fmt, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    ResponseBody, ResponseFuture,
+    flight::Flight,
+    store::{Kept, Key, Store},
+};
+use crate::{body::BoxError, ext::Principal, parse::ChatBody};
+
+/// What all clones of a cache share.
+pub(super) struct Shared {
+    store: Mutex<Store>,
+    /// Answers under way. Their types are those of the service; a clone of another service over
+    /// the same cache finds nothing of its own under the key, and asks for itself.
+    flights: Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>,
+    now: Box<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        max_bytes: usize,
+        ttl: Duration,
+        now: impl Fn() -> Instant + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            store: Mutex::new(Store::new(max_bytes, ttl)),
+            flights: Mutex::default(),
+            now: Box::new(now),
+        }
+    }
+
+    pub(super) fn timer_now(&self) -> Instant {
+        (self.now)()
+    }
+
+    pub(super) fn keep(&self, key: &Key, kept: Kept) {
+        let key = Key {
+            tenant: key.tenant.clone(),
+            request: Bytes::copy_from_slice(&key.request),
+        };
+        self.with_store(|store| store.keep(key, kept));
+    }
+
+    /// An answer that nobody reads any more is gone, unless another one has taken its place.
+    pub(super) fn land(&self, key: &Key) {
+        let mut flights = self.flights();
+        if flights
+            .get(key)
+            .is_some_and(|flight| flight.strong_count() == 0)
+        {
+            flights.remove(key);
+        }
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Weak<dyn Any + Send + Sync>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn with_store<V>(&self, look: impl FnOnce(&mut Store) -> V) -> V {
+        look(&mut self.store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Answers the same request of the same caller with the same bytes. See the [module](super).
+///
+/// A client that sends `cache-control: no-cache` is given a new answer, which is kept; with
+/// `no-store` the cache is left out of it. Every answer that passes has `x-cache`: `hit`, `shared`
+/// or `miss`, and a hit has its `age` in seconds. Only whole answers with a success are kept.
+/// Dropping the future or the body leaves the answer to the others that read it; the last to leave
+/// drops the upstream.
+pub struct Cache<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    max_answer: usize,
+}
+
+impl<S> Cache<S> {
+    pub(super) const fn new(inner: S, shared: Arc<Shared>, max_answer: usize) -> Self {
+        Self {
+            inner,
+            shared,
+            max_answer,
+        }
+    }
+}
+
+impl<S: Clone> Clone for Cache<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            shared: Arc::clone(&self.shared),
+            max_answer: self.max_answer,
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Cache<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Service<Request<ChatBody>> for Cache<S>
+where
+    S: Service<Request<ChatBody>, Response = Response<B>> + Clone,
+    S::Future: Send + 'static,
+    S::Error: Clone + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<S::Future, B, S::Error>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, B, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
+        let wants = Wants::of(request.headers());
+        let tenant = request.extensions().get::<Principal>();
+        let key = Key {
+            tenant: tenant.map(Principal::shared_id),
+            request: request.body().chat().bytes(),
+        };
+        if wants == Wants::Any {
+            let now = self.shared.timer_now();
+            if let Some(kept) = self.shared.with_store(|store| store.find(&key, now)) {
+                return ResponseFuture::kept(kept, now);
+            }
+        }
+        if wants == Wants::Unkept {
+            return ResponseFuture::apart(self.inner.call(request));
+        }
+        // Let go of after the lock: the last to let go of a flight takes the lock itself.
+        let under_way;
+        let mut flights = self.shared.flights();
+        if wants == Wants::Any {
+            under_way = flights.get(&key).and_then(Weak::upgrade);
+            let flight = under_way.as_ref().map(Arc::clone);
+            let flight =
+                flight.and_then(|any| any.downcast::<Flight<S::Future, B, S::Error>>().ok());
+            if let Some(member) = flight.and_then(|flight| flight.join()) {
+                return ResponseFuture::joined(member);
+            }
+        }
+        // The service that was made ready is called; the clone is made ready anew.
+        let clone = self.inner.clone();
+        let call = mem::replace(&mut self.inner, clone).call(request);
+        let shared = Arc::clone(&self.shared);
+        let flight = Arc::new(Flight::new(call, key.clone(), shared, self.max_answer));
+        let first = flight.join().expect("nobody has read it yet");
+        let any: Arc<dyn Any + Send + Sync> = flight;
+        flights.insert(key, Arc::downgrade(&any));
+        ResponseFuture::first(first)
+    }
+}
+
+/// How a client wants its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Any,
+    /// A new one.
+    New,
+    /// A new one that is not kept.
+    Unkept,
+}
+
+impl Wants {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut wants = Self::Any;
+        for value in headers.get_all(header::CACHE_CONTROL) {
+            for word in value.as_bytes().split(|byte| *byte == b',') {
+                match word.trim_ascii() {
+                    word if word.eq_ignore_ascii_case(b"no-store") => return Self::Unkept,
+                    word if word.eq_ignore_ascii_case(b"no-cache") => wants = Self::New,
+                    _ => {}
+                }
+            }
+        }
+        wants
+    }
+}
