@@ -1,6 +1,6 @@
 //! From the configuration to the running gateway, out of the crate's public parts.
 
-use std::{convert::Infallible, num::NonZeroU32};
+use std::{convert::Infallible, sync::Arc};
 
 use http::Response;
 use tower::{
@@ -11,6 +11,7 @@ use tower_completions::{
     Principal,
     auth::Keys,
     body::{BoxBody, BoxError},
+    cache::CacheLayer,
     cost::{Budgets, CostLayer, NotAnAmount, Price, PriceList, Prices, StoreError, Terms, Zone},
     limit::{
         Either, Limiter, Limits, Memory,
@@ -32,7 +33,7 @@ use tower_completions::{
         vertex::{ServiceAccount, TokenLayer, Vertex},
     },
     reframe::{self, ReframeLayer},
-    router::{Candidate, CommitLayer, Model, Router, Table},
+    router::{CommitLayer, Router, Table},
     stack::Gateway,
     telemetry::ResponseBody,
     validate::{Catalog, ValidateLayer},
@@ -43,10 +44,11 @@ use crate::{
     ledger::Books,
     metrics, panics,
     routes::{Completions, Routes},
+    routing,
 };
 
 type Error = Box<dyn std::error::Error>;
-type Upstream = BoxCloneSyncService<http::Request<ChatBody>, Response<BoxBody>, Infallible>;
+pub type Upstream = BoxCloneSyncService<http::Request<ChatBody>, Response<BoxBody>, Infallible>;
 
 /// What runs when there is no file: the mock with all that it can act out, and the key sk-demo.
 pub fn built_in() -> String {
@@ -123,6 +125,9 @@ fn counts(config: &Counting) -> Result<Counts, InvalidUrl> {
 }
 
 pub struct App {
+    /// Ends with the application.
+    #[expect(dead_code, reason = "dropped with it")]
+    prober: Option<Arc<routing::Prober>>,
     routes: Routes,
     counts: Counts,
     ledger: Books,
@@ -160,6 +165,13 @@ impl App {
 
         let counts = counts(&config.limits)?;
         let limiter = Limiter::with_store(counts.clone());
+        let router = router(config)?;
+        let upstream = match config.routing.options.cache_ttl {
+            // Inside of what counts money, so that a kept answer is free of charge, and inside of
+            // what makes answers canonical.
+            Some(ttl) => boxed(CacheLayer::new(ttl).layer(router.clone())),
+            None => boxed(router.clone()),
+        };
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
             .cost_layer(CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?))
@@ -183,22 +195,24 @@ impl App {
                     .keep_alive(config.stream.keep_alive),
             )
             .models(config.models.iter().map(card))
-            .build(router(config)?);
+            .build(upstream);
         // A panic ends one request, which is told so; its guards settle as it unwinds.
         let caught = panics::layer().layer(gateway);
         let watched = metrics::layer().layer(caught);
         let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
         let completions: Completions = BoxCloneSyncService::new(MapResponse::new(watched, boxed));
         Ok(Self {
+            counts,
+            prober: routing::prober(config, &router).map(Arc::new),
             routes: Routes::new(
                 completions,
                 keys,
                 ledger.clone(),
                 limiter,
                 metrics::install()?,
+                router,
             ),
             ledger,
-            counts,
         })
     }
 
@@ -340,30 +354,12 @@ fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
 }
 
 fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
-    let mut models = Vec::new();
-    for model in &config.models {
-        let mut entry = Model::new(model.id.as_str());
-        for alias in &model.aliases {
-            entry = entry.alias(alias.as_str());
-        }
-        for target in &model.targets {
-            let candidate = Candidate::new(target.provider.as_str(), target.model.as_str());
-            entry = entry.target(candidate.weight(target.weight));
-        }
-        for fallback in &model.fallbacks {
-            entry = entry.fallback(fallback.as_str());
-        }
-        models.push(entry);
-    }
     let client = Client::default();
     // The head of a stream waits for its first content: until then another target may answer.
     let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
     // Several answers of those that give one at a time.
     let parallel = ParallelLayer::new();
-    let mut router = Router::builder(Table::new(models)?)
-        .attempts(NonZeroU32::new(config.routing.attempts).unwrap_or(NonZeroU32::MIN))
-        .attempt_timeout(config.routing.attempt_timeout)
-        .total_timeout(config.routing.total_timeout);
+    let mut router = routing::builder(config)?;
     for provider in &config.providers {
         let keys = provider.api_keys.iter().map(String::as_str);
         let name = provider.name.as_str();

@@ -8,12 +8,14 @@ use tower_completions::{
     cost::{Period, Scope, Terms},
     parse::Decode,
     provider::openai,
+    router::Balance,
     validate::Capabilities,
 };
 
 use crate::{
     capability,
     read::{Mistakes, Section},
+    routing,
 };
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ pub struct Routing {
     pub attempts: u32,
     pub attempt_timeout: Duration,
     pub total_timeout: Duration,
+    pub options: routing::Options,
 }
 
 pub struct Provider {
@@ -102,6 +105,7 @@ pub struct Target {
     pub provider: String,
     pub model: String,
     pub weight: u32,
+    pub traits: routing::Traits,
 }
 
 #[derive(Debug)]
@@ -109,6 +113,7 @@ pub struct Model {
     pub id: String,
     pub aliases: Vec<String>,
     pub targets: Vec<Target>,
+    pub balance: Balance,
     pub fallbacks: Vec<String>,
     /// Dimension and decimal string, in the file's words.
     pub price: Option<Vec<(&'static str, String)>>,
@@ -266,6 +271,7 @@ impl Config {
             attempts: small(section.integer("attempts", 1..=100, mistakes)).unwrap_or(3),
             attempt_timeout: millis(&mut section, "attempt_timeout_ms", 120_000, mistakes),
             total_timeout: millis(&mut section, "total_timeout_ms", 600_000, mistakes),
+            options: routing::Options::read(&mut section, mistakes),
         };
         section.finish(mistakes);
 
@@ -481,7 +487,9 @@ impl Model {
             provider: section.required("provider", mistakes),
             model: section.required("model", mistakes),
             weight: small(section.integer("weight", 1..=1_000_000, mistakes)).unwrap_or(1),
+            traits: routing::Traits::read(section, mistakes),
         });
+        let balance = routing::balance(section, mistakes);
         if targets.is_empty() {
             mistakes.add(
                 &section.key("targets"),
@@ -515,6 +523,7 @@ impl Model {
             id,
             aliases,
             targets,
+            balance,
             fallbacks,
             price,
             capabilities,

@@ -16,6 +16,7 @@ mod metrics;
 mod panics;
 mod read;
 mod routes;
+mod routing;
 mod server;
 mod telemetry;
 

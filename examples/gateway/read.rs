@@ -114,6 +114,17 @@ impl Section {
         }
     }
 
+    pub fn flag(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<bool> {
+        match self.take(name)? {
+            Value::Boolean(flag) => Some(flag),
+            other => {
+                let expected = format!("expected true or false, got {}", kind(&other));
+                mistakes.add(&self.key(name), expected);
+                None
+            }
+        }
+    }
+
     pub fn strings(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<Vec<String>> {
         let items = self.array(name, mistakes)??;
         let mut found = Vec::new();

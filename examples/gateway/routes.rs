@@ -14,9 +14,14 @@ use tower_completions::{
     cost::Statement,
     error::Kind,
     limit::{Limiter, Limits, Report, Standing},
+    router::{Router, Table},
 };
 
-use crate::{app::Counts, ledger::Books};
+use crate::{
+    app::{Counts, Upstream},
+    ledger::Books,
+    routing,
+};
 
 pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
 
@@ -29,6 +34,7 @@ pub struct Routes {
     ledger: Books,
     limiter: Limiter<Counts>,
     metrics: PrometheusHandle,
+    router: Router<Upstream, Table>,
 }
 
 impl Routes {
@@ -38,6 +44,7 @@ impl Routes {
         ledger: Books,
         limiter: Limiter<Counts>,
         metrics: PrometheusHandle,
+        router: Router<Upstream, Table>,
     ) -> Self {
         Self {
             completions,
@@ -45,6 +52,7 @@ impl Routes {
             ledger,
             limiter,
             metrics,
+            router,
         }
     }
 
@@ -119,6 +127,10 @@ impl Service<Request<Incoming>> for Routes {
                 answer("text/html; charset=utf-8", PAGE)
             })),
             "/healthz" => Some(only(&request, &[Method::GET, Method::HEAD], || {
+                if request.uri().query() == Some("verbose") {
+                    let health = routing::health(&self.router).to_string();
+                    return answer("application/json", health);
+                }
                 answer("text/plain; charset=utf-8", "ok")
             })),
             "/metrics" => Some(only(&request, &[Method::GET, Method::HEAD], || {

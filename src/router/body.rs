@@ -35,8 +35,12 @@ impl Drop for Lesson {
             None => self.ended,
         };
         if let (Some(mut place), Some(good)) = (self.place.take(), outcome) {
+            let state = &place.candidate().state;
             if !good {
-                place.candidate().state.failed(self.rules.now());
+                state.failed(self.rules.now());
+            }
+            if let Some(adaptive) = &self.rules.adaptive {
+                state.adapt(adaptive, good);
             }
             learn(&mut place, good, &self.rules, self.watch.as_ref());
         }
@@ -54,9 +58,6 @@ fn of_upstream(error: &Error) -> Option<bool> {
 /// Notes a verdict over a target, and tells of a breaker that it has moved.
 pub(crate) fn learn(place: &mut Place, good: bool, rules: &Rules, watch: Option<&Watch>) {
     let change = place.record(good, rules.now(), &rules.breaking);
-    if let Some(adaptive) = &rules.adaptive {
-        place.candidate().state.adapt(adaptive, good);
-    }
     if let (Some(watch), Some(change)) = (watch, change) {
         watch.on(&Event::Breaker {
             target: &place.candidate().target,

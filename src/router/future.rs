@@ -217,7 +217,7 @@ where
                             Which::Rival => way.attempt.as_mut().as_pin_mut().map(Attempt::end),
                         };
                         if let Some(loser) = loser {
-                            run.note(loser, None);
+                            run.lost(loser);
                         }
                         return Poll::Ready(Ok(run.served(response, course, end)));
                     }
@@ -390,15 +390,17 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         self.shared.timer.now().saturating_duration_since(since)
     }
 
-    /// One that asked in vain, or was not waited for.
-    fn note(&mut self, end: End, error: Option<Error>)
+    /// One that was not waited for: it took at least this long, and no shorter time is known.
+    fn lost(&mut self, end: End)
     where
         T: Timer,
     {
+        let took = self.took(end.since);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX - 1);
+        let state = &end.place.candidate().state;
+        state.took(micros + 1, self.shared.rules.now());
         let id = Arc::clone(&end.place.model().id);
-        let mut tried = Tried::new(end.target, id, self.took(end.since));
-        tried.error = error;
-        self.tried.push(tried);
+        self.tried.push(Tried::new(end.target, id, took));
     }
 
     fn fail(&mut self, course: &mut Course, mut end: End, error: Error)

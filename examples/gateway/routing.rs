@@ -1,0 +1,216 @@
+//! How the targets of a model are chosen: the file's words for it, and what they become.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use serde_json::{Value, json};
+use tower_completions::{
+    observe::Breaker,
+    parse::{Chat, ChatBody},
+    router::{
+        Adaptive, Balance, Builder, Candidate, Hedge, Model, Probe, Router, Sticky, Table,
+        TableError,
+    },
+};
+
+use crate::{
+    app::Upstream,
+    config::{self, Config},
+    read::{Mistakes, Section},
+};
+
+/// The ways to choose among the targets of a model.
+const BALANCES: &[(&str, Balance)] = &[
+    ("weighted", Balance::Weighted),
+    ("least_load", Balance::LeastLoad),
+    ("cheapest", Balance::Cheapest),
+    ("fastest", Balance::Fastest),
+    ("sticky_key", Balance::Sticky(Sticky::Key)),
+    ("sticky_conversation", Balance::Sticky(Sticky::Conversation)),
+    ("sticky_prompt", Balance::Sticky(Sticky::Prompt)),
+];
+
+/// Keys of `[routing]` that are all off when absent.
+#[derive(Debug)]
+pub struct Options {
+    /// A second upstream for answers later than nineteen of twenty.
+    hedge: bool,
+    /// Concurrency that follows what each target can bear.
+    adaptive: bool,
+    /// The client's own `models` and `provider`.
+    client_wishes: bool,
+    /// How often targets with an open breaker are probed.
+    probe_interval: Option<Duration>,
+    /// How long equal requests of one key share an answer.
+    pub cache_ttl: Option<Duration>,
+}
+
+impl Options {
+    pub fn read(section: &mut Section, mistakes: &mut Mistakes) -> Self {
+        let mut millis = |name| {
+            let ms = section.integer(name, 1..=86_400_000, mistakes);
+            ms.map(Duration::from_millis)
+        };
+        let (probe_interval, cache_ttl) = (millis("probe_interval_ms"), millis("cache_ttl_ms"));
+        let mut flag = |name| section.flag(name, mistakes).unwrap_or(false);
+        Self {
+            hedge: flag("hedge"),
+            adaptive: flag("adaptive_concurrency"),
+            client_wishes: flag("client_wishes"),
+            probe_interval,
+            cache_ttl,
+        }
+    }
+}
+
+/// What a target may say beside its provider, model and weight.
+#[derive(Debug)]
+pub struct Traits {
+    priority: u8,
+    max_concurrent: Option<NonZeroU32>,
+    context: Option<u64>,
+    tools: bool,
+    images: bool,
+}
+
+impl Traits {
+    pub fn read(section: &mut Section, mistakes: &mut Mistakes) -> Self {
+        let mut number = |name, most| section.integer(name, 0..=most, mistakes);
+        let priority = number("priority", 255).and_then(|n| u8::try_from(n).ok());
+        let limit = number("max_concurrent", 1 << 20).and_then(|n| u32::try_from(n).ok());
+        let context = number("context", 1 << 32);
+        let mut flag = |name| section.flag(name, mistakes).unwrap_or(true);
+        Self {
+            priority: priority.unwrap_or(0),
+            max_concurrent: limit.and_then(NonZeroU32::new),
+            context,
+            tools: flag("tools"),
+            images: flag("images"),
+        }
+    }
+}
+
+/// A model's `balance`.
+pub fn balance(section: &mut Section, mistakes: &mut Mistakes) -> Balance {
+    let Some(text) = section.string("balance", mistakes) else {
+        return Balance::default();
+    };
+    let found = BALANCES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, balance)| *balance).unwrap_or_else(|| {
+        let names: Vec<_> = BALANCES.iter().map(|(name, _)| *name).collect();
+        let expected = format!("expected one of {}, got {text:?}", names.join(", "));
+        mistakes.add(&section.key("balance"), expected);
+        Balance::default()
+    })
+}
+
+pub fn table(config: &Config) -> Result<Table, TableError> {
+    Table::new(config.models.iter().map(|model| {
+        let entry = Model::new(model.id.as_str()).balance(model.balance);
+        let entry = model
+            .aliases
+            .iter()
+            .fold(entry, |entry, alias| entry.alias(alias.as_str()));
+        let entry = model
+            .targets
+            .iter()
+            .fold(entry, |entry, target| entry.target(candidate(target)));
+        model
+            .fallbacks
+            .iter()
+            .fold(entry, |entry, model| entry.fallback(model.as_str()))
+    }))
+}
+
+fn candidate(target: &config::Target) -> Candidate {
+    let Traits {
+        priority,
+        max_concurrent,
+        context,
+        tools,
+        images,
+    } = target.traits;
+    let mut candidate = Candidate::new(target.provider.as_str(), target.model.as_str())
+        .weight(target.weight)
+        .priority(priority);
+    if let Some(requests) = max_concurrent {
+        candidate = candidate.max_concurrent(requests);
+    }
+    if let Some(tokens) = context {
+        candidate = candidate.context(tokens);
+    }
+    if !tools {
+        candidate = candidate.without_tools();
+    }
+    if !images {
+        candidate = candidate.without_images();
+    }
+    candidate
+}
+
+pub fn builder(config: &Config) -> Result<Builder<Upstream, Table>, TableError> {
+    let routing = &config.routing;
+    let mut builder = Router::builder(table(config)?)
+        .attempts(NonZeroU32::new(routing.attempts).unwrap_or(NonZeroU32::MIN))
+        .attempt_timeout(routing.attempt_timeout)
+        .total_timeout(routing.total_timeout)
+        .client_wishes(routing.options.client_wishes);
+    if routing.options.hedge {
+        builder = builder.hedge(Hedge::late());
+    }
+    if routing.options.adaptive {
+        builder = builder.adaptive_concurrency(Adaptive::new());
+    }
+    Ok(builder)
+}
+
+/// Probes now and then, until it is dropped.
+#[derive(Debug)]
+pub struct Prober(tokio::task::JoinHandle<()>);
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub fn prober(config: &Config, router: &Router<Upstream, Table>) -> Option<Prober> {
+    let every = config.routing.options.probe_interval?;
+    let router = router.clone();
+    let ask = r#"{"model":"probe","messages":[{"role":"user","content":"ping"}],"max_tokens":16}"#;
+    let chat = Chat::parse(ask.into()).expect("a request as any other");
+    Some(Prober(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(every).await;
+            let ask = |_: &_| http::Request::new(ChatBody::new(chat.clone()));
+            router.probe(Probe::Unwell, ask).await;
+        }
+    })))
+}
+
+/// `GET /healthz?verbose`: every target, and how it is.
+pub fn health(router: &Router<Upstream, Table>) -> Value {
+    let targets: Vec<_> = router
+        .health()
+        .into_iter()
+        .map(|one| {
+            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            json!({
+                "provider": &*one.target.provider,
+                "model": &*one.target.model,
+                "breaker": match one.breaker {
+                    Breaker::Open => "open",
+                    Breaker::HalfOpen => "half_open",
+                    _ => "closed",
+                },
+                "opens_in_ms": one.opens_in.map(ms),
+                "rests_for_ms": one.rests_for.map(ms),
+                "in_flight": one.in_flight,
+                "max_concurrent": one.max_concurrent,
+                "latency_ms": ms(one.latency),
+                "keys": one.keys,
+                "dead_keys": one.dead_keys,
+            })
+        })
+        .collect();
+    json!({ "status": "ok", "targets": targets })
+}
