@@ -1,6 +1,5 @@
-//! What it costs to route a request: over one target and over a hundred, the upstream being free.
-//!
-//! The difference of two cases is what the choice among a hundred adds.
+//! What it costs to route a request: the choice by itself, and whole calls over one target and over a
+//! hundred, the upstream being free.
 
 mod support;
 
@@ -10,15 +9,17 @@ use futures_util::FutureExt as _;
 use http::{Request, Response};
 use tower::{Service as _, service_fn};
 use tower_completions::{
+    Principal,
     body::Full,
     parse::{Chat, ChatBody},
-    router::{Balance, Candidate, Model, Route as _, Router, Table},
+    router::{Balance, Candidate, Model, Route as _, Router, Sticky, Table},
 };
 
 fn table(targets: usize, balance: Balance) -> Table {
     let mut model = Model::new("m").balance(balance);
     for at in 0..targets {
-        model = model.target(Candidate::new("provider", format!("m{at}")));
+        let price = (at as u64 * 7_919) % 1_000;
+        model = model.target(Candidate::new("provider", format!("m{at}")).price(price, price));
     }
     Table::new([model]).expect("a table")
 }
@@ -41,11 +42,21 @@ fn main() {
         for (name, balance) in [
             ("weighted", Balance::Weighted),
             ("least_load", Balance::LeastLoad),
+            ("cheapest", Balance::Cheapest),
+            ("fastest", Balance::Fastest),
+            ("sticky", Balance::Sticky(Sticky::Key)),
         ] {
             for targets in [1, 100] {
                 let mut router = Router::builder(table(targets, balance))
                     .provider("provider", upstream, 1)
                     .build();
+                let body = ChatBody::new(chat.clone());
+                let mut parts = Request::new(()).into_parts().0;
+                parts.extensions.insert(Principal::new("demo"));
+                // Plan, choice, place and target, and the place given back: all but the call.
+                bench.case(&format!("choose/{name}/{targets}"), || {
+                    router.would_ask(&parts, black_box(&body)).is_ok()
+                });
                 bench.case(&format!("{name}/{targets}"), || {
                     let request = Request::new(ChatBody::new(chat.clone()));
                     let response = router.call(request).now_or_never();

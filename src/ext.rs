@@ -202,6 +202,8 @@ pub struct Served {
     pub id: Arc<str>,
     /// How many upstreams were asked, this one included.
     pub attempts: u32,
+    /// Those that were asked in vain before, if any were.
+    pub tried: Option<Attempts>,
 }
 
 impl Served {
@@ -212,7 +214,15 @@ impl Served {
             model: Arc::clone(&target.model),
             id: id.into(),
             attempts: 1,
+            tried: None,
         }
+    }
+
+    /// Who was asked in vain before.
+    #[must_use]
+    pub fn with_tried(mut self, tried: Attempts) -> Self {
+        self.tried = Some(tried);
+        self
     }
 
     /// The number of attempts, this one included.
@@ -233,7 +243,7 @@ pub struct Cached;
 /// included; absent when the first one answered.
 ///
 /// Who answered at last is in [`Served`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempts(Arc<[Attempt]>);
 
 impl Attempts {
@@ -264,6 +274,20 @@ pub struct Attempt {
     /// Why it failed; `None` for one that was dropped because another answered first.
     pub error: Option<Error>,
 }
+
+/// Errors are compared by kind and code.
+impl PartialEq for Attempt {
+    fn eq(&self, other: &Self) -> bool {
+        let failure = |one: &Self| {
+            let error = one.error.as_ref()?;
+            Some((error.kind(), error.code().map(str::to_owned)))
+        };
+        (&self.target, &self.id, self.took) == (&other.target, &other.id, other.took)
+            && failure(self) == failure(other)
+    }
+}
+
+impl Eq for Attempt {}
 
 impl Attempt {
     /// An attempt at `target` for the configured model `id` that was given up after so long.

@@ -19,7 +19,7 @@ use tower_completions::{
     Attempts, Dialect, Principal, Served,
     auth::Keys,
     body::{BoxBody, Full},
-    cost::{MemoryLedger, Price, Prices, Usd},
+    cost::{MemoryLedger, Price, Prices, Receipt, Usd},
     mock::{Fault, Script, Upstream},
     observe::Breaker,
     provider::{Provider, openai::OpenAi},
@@ -641,6 +641,11 @@ async fn accounting_across_fail_over() {
         let tried = seen.extensions.get::<Attempts>().expect("one in vain");
         assert_eq!((&*tried[0].target.provider, &*tried[0].id), ("a", "m"));
         if !stream {
+            let receipt = seen.extensions.get::<Receipt>().expect("charged");
+            let served = receipt.served.as_ref().expect("known");
+            let tried = served.tried.as_ref().expect("one in vain");
+            let error = tried[0].error.as_ref().expect("it failed");
+            assert_eq!(error.code(), Some("bad_upstream_response"));
             assert_eq!(seen.headers["x-completion-cost"], FALLBACK_COST);
             assert_eq!(seen.json()["model"], "m");
         }

@@ -22,7 +22,7 @@ pub struct Receipt {
     pub charge: Charge,
     /// Where the price comes from and of when it is, if the price book says so.
     pub price_version: Option<Arc<str>>,
-    /// Who answered, and how many were asked.
+    /// Who answered, how many were asked, and what became of each that was asked in vain.
     pub served: Option<Served>,
 }
 

@@ -487,12 +487,13 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let attempts = course.attempts();
         let id = Arc::clone(&end.place.model().id);
         let (mut parts, body) = response.into_parts();
-        let served = Served::new(&end.target, id).with_attempts(attempts);
-        parts.extensions.insert(served);
+        let mut served = Served::new(&end.target, id).with_attempts(attempts);
         if !self.tried.is_empty() {
-            let tried = mem::take(&mut self.tried);
-            parts.extensions.insert(Attempts::new(tried));
+            let tried = Attempts::new(mem::take(&mut self.tried));
+            parts.extensions.insert(tried.clone());
+            served = served.with_tried(tried);
         }
+        parts.extensions.insert(served);
         if parts.headers.len() > 1 {
             let allowed = &self.shared.backward;
             let alien = parts.headers.keys().filter(|name| !allowed.contains(name));

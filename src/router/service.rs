@@ -17,9 +17,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    ask::{Ask, Sticky},
+    ask::{Ask, Preferences, Sticky},
     body::ResponseBody,
-    course::{Course, Rules},
+    course::{Course, Rules, Step},
     future::ResponseFuture,
     hedge::Hedge,
     keys::Keys,
@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     body::BoxError,
-    error::Error,
-    ext::Principal,
+    error::{Error, Kind},
+    ext::{Principal, Target},
     observe::{Event, Watch},
     time::{DefaultTimer, Timer},
 };
@@ -119,6 +119,27 @@ impl<S, R, T> fmt::Debug for Router<S, R, T> {
     }
 }
 
+impl<S, R: Route, T: Timer> Router<S, R, T> {
+    /// The target that a request would be sent to now. Nothing is sent, and no place is kept.
+    ///
+    /// # Errors
+    /// What the client would be told: an unknown model, or nobody who is free.
+    pub fn would_ask<Q: Ask>(&self, parts: &Parts, body: &Q) -> Result<Target, Error> {
+        let plan = self.shared.route.plan(body.model(), parts)?;
+        let mut course = Course::of(plan, parts, body, None);
+        let rules = &self.shared.rules;
+        let keys = |name: &str| self.shared.keys(name);
+        match course.next(rules, rules.now(), self.shared.random(), keys) {
+            Step::Try(place) => Ok(course.target(&place)),
+            Step::WaitUntil(_) => Err(Error::new(
+                Kind::RateLimit,
+                "The upstream's rate limit is reached.",
+            )),
+            Step::Stop(error) => Err(error),
+        }
+    }
+}
+
 impl<S, Q, B, R, T> Service<Request<Q>> for Router<S, R, T>
 where
     S: Service<Request<Q>, Response = Response<B>> + Clone,
@@ -166,17 +187,18 @@ fn course<S, R: Route, T, Q: Ask>(
         plan = plan.then(more.collect::<Result<Vec<Plan>, Error>>()?);
         wants = Some(wishes.provider).filter(|wants| !wants.is_empty());
     }
-    let sticky = plan.groups.iter().find_map(|model| match model.balance {
-        Balance::Sticky(sticky) => Some(sticky),
-        _ => None,
-    });
-    let affinity = sticky.and_then(|sticky| affinity(sticky, parts, body));
-    Ok(Course::new(
-        plan,
-        body.needs(),
-        affinity,
-        wants.map(Box::new),
-    ))
+    Ok(Course::of(plan, parts, body, wants))
+}
+
+impl Course {
+    fn of<Q: Ask>(plan: Plan, parts: &Parts, body: &Q, wants: Option<Preferences>) -> Self {
+        let sticky = plan.groups.iter().find_map(|model| match model.balance {
+            Balance::Sticky(sticky) => Some(sticky),
+            _ => None,
+        });
+        let affinity = sticky.and_then(|sticky| affinity(sticky, parts, body));
+        Self::new(plan, body.needs(), affinity, wants.map(Box::new))
+    }
 }
 
 /// What a request belongs to: what the body says of itself, and the caller. A prompt that many
