@@ -53,6 +53,7 @@ impl Chunks {
     }
 
     /// Something the provider wants back next turn.
+    #[cfg(feature = "bedrock")]
     pub(super) fn detail(&self, detail: &impl Serialize, out: &mut BytesMut) {
         self.delta(out, |out| {
             out.put_slice(br#""reasoning_details":["#);
