@@ -195,7 +195,7 @@ async fn every_ending_settles_once() {
     use Step::{Break, Data, Never, Relay, Usage};
     let data = Data("data: {}\n\n");
     // How many frames are read before the body is dropped, and what is charged.
-    let cases: [(&str, Vec<Step>, usize, Usd); 8] = [
+    let cases: [(&str, Vec<Step>, usize, Usd); 10] = [
         (
             "dropped before the first poll",
             vec![data.clone()],
@@ -214,6 +214,18 @@ async fn every_ending_settles_once() {
             vec![Usage(5, 5), data.clone(), Never],
             1,
             pico(5, 5),
+        ),
+        (
+            "left after a placeholder of the usage and much text",
+            vec![Usage(5, 1), data.clone(), Relay(32), data.clone(), Never],
+            3,
+            pico(5, 8),
+        ),
+        (
+            "broken after a placeholder of the usage and much text",
+            vec![Usage(5, 0), data.clone(), Relay(32), data.clone(), Break],
+            4,
+            pico(5, 8),
         ),
         ("broken before content", vec![Break], 2, Usd::ZERO),
         (

@@ -21,7 +21,10 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Principal,
     body::{BoxError, Full},
-    cost::{CostLayer, Denied, Ledger, MemoryHold, MemoryLedger, Most, Price, Prices, RunOut, Usd},
+    cost::{
+        Budgets, CostLayer, Denied, Ledger, MemoryHold, MemoryLedger, Most, Period, Price, Prices,
+        RunOut, Scope, Usd,
+    },
     meter::{Outcome, Tally},
     parse::ChatBody,
     wire::Usage,
@@ -69,11 +72,24 @@ const fn pico(tokens_in: i128, tokens_out: i128) -> Usd {
     Usd::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
 }
 
-/// A stream of a hundred tokens in ten events, for a request whose hold begins with ten tokens.
 async fn send<L: Ledger>(
     ledger: &L,
     run_out: RunOut,
     fields: &str,
+) -> (
+    impl Body<Data = Bytes, Error = BoxError> + use<L>,
+    Arc<AtomicBool>,
+) {
+    send_within(ledger, run_out, fields, Budgets::new(), None).await
+}
+
+/// A stream of a hundred tokens in ten events, for a request whose hold begins with ten tokens.
+async fn send_within<L: Ledger>(
+    ledger: &L,
+    run_out: RunOut,
+    fields: &str,
+    budgets: Budgets,
+    max_cost: Option<Usd>,
 ) -> (
     impl Body<Data = Bytes, Error = BoxError> + use<L>,
     Arc<AtomicBool>,
@@ -97,12 +113,17 @@ async fn send<L: Ledger>(
     let prices = Prices::new().with("m", Price::new("1", "2").expect("decimals"));
     let layer = CostLayer::new(prices, ledger.clone())
         .expected_output(10)
+        .budgets(budgets)
         .run_out(run_out);
     let text = format!(
         r#"{{"model":"m","stream":true,{fields}"messages":[{{"role":"user","content":"hi"}}]}}"#
     );
     let mut request = Request::new(Full::new(text));
     request.extensions_mut().insert(Principal::new("a"));
+    if let Some(max) = max_cost {
+        let max = max.to_string().parse().expect("a header");
+        request.headers_mut().insert("x-max-cost", max);
+    }
     let response = layer.layer(inner).oneshot(request).await;
     (response.expect("infallible").into_body(), cut)
 }
@@ -258,4 +279,47 @@ async fn a_ledger_that_is_gone_ends_the_stream_too() {
     assert!(!text.contains("[DONE]"));
     assert!(cut.load(Ordering::SeqCst));
     assert_eq!(spent(&ledger), pico(8, 10));
+}
+
+#[tokio::test]
+async fn a_budget_bounds_what_outgrows_its_hold() {
+    let ledger = MemoryLedger::new();
+    let budgets = Budgets::new().with(Scope::Global, pico(8, 45), Period::Day);
+    let (body, cut) = send_within(&ledger, RunOut::Error, "", budgets.clone(), None).await;
+    let text = text(body).await;
+    assert_eq!(text.matches("x-1").count(), 5, "{text}");
+    assert!(text.contains("insufficient_balance") && !text.contains("[DONE]"));
+    assert!(cut.load(Ordering::SeqCst), "the upstream is cancelled");
+    assert_eq!(spent(&ledger), pico(8, 50));
+    let standing = budgets.standing(&Principal::new("a"), unix());
+    assert_eq!(
+        (standing[0].held, standing[0].spent),
+        (Usd::ZERO, pico(8, 50))
+    );
+}
+
+#[tokio::test]
+async fn what_a_client_will_pay_at_most_bounds_it_too() {
+    let ledger = granted(8, 1000);
+    let max = Some(pico(8, 45));
+    let (body, cut) = send_within(&ledger, RunOut::Error, "", Budgets::new(), max).await;
+    let text = text(body).await;
+    assert_eq!(text.matches("x-1").count(), 5, "{text}");
+    assert!(cut.load(Ordering::SeqCst), "the upstream is cancelled");
+    assert_eq!(spent(&ledger), pico(8, 45), "no more than was said");
+}
+
+#[tokio::test]
+async fn room_in_a_budget_comes_back_when_the_account_has_none() {
+    let ledger = granted(8, 45);
+    let budgets = Budgets::new().with(Scope::Global, pico(8, 1000), Period::Day);
+    let (body, _) = send_within(&ledger, RunOut::Error, "", budgets.clone(), None).await;
+    text(body).await;
+    let standing = budgets.standing(&Principal::new("a"), unix());
+    assert_eq!(standing[0].held, Usd::ZERO);
+}
+
+fn unix() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
 }

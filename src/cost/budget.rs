@@ -240,6 +240,35 @@ pub(super) struct BudgetHold {
 }
 
 impl BudgetHold {
+    /// Whether there is a budget to keep within.
+    pub(super) fn applies(&self) -> bool {
+        !self.of.is_empty()
+    }
+
+    /// Holds so much more in all of them, or in none. A window that has ended bounds nothing any more.
+    pub(super) fn extend(&mut self, by: Usd) -> bool {
+        for (at, (account, begin)) in self.of.iter().enumerate() {
+            let mut window = account.lock();
+            if window.begin != *begin {
+                continue;
+            }
+            if window.held.plus(window.spent).plus(by) > account.budget.amount {
+                drop(window);
+                give_back(&self.of[..at], by);
+                return false;
+            }
+            window.held = window.held.plus(by);
+        }
+        self.amount = self.amount.plus(by);
+        true
+    }
+
+    /// Gives back what an extension took.
+    pub(super) fn shrink(&mut self, by: Usd) {
+        give_back(&self.of, by);
+        self.amount = self.amount.minus(by);
+    }
+
     /// Charges what was used and gives the rest back.
     pub(super) fn settle(&mut self, charge: Usd) {
         self.end(charge);
@@ -252,6 +281,15 @@ impl BudgetHold {
                 window.held = window.held.minus(self.amount);
                 window.spent = window.spent.plus(charge);
             }
+        }
+    }
+}
+
+fn give_back(of: &[(Arc<Account>, i64)], by: Usd) {
+    for (account, begin) in of {
+        let mut window = account.lock();
+        if window.begin == *begin {
+            window.held = window.held.minus(by);
         }
     }
 }

@@ -320,7 +320,7 @@ fn stream<R: Body, L: Ledger>(
             Carrier::Finish
         };
         // What a request allows is held from the start; only one without a bound may outgrow it.
-        if guard.hold.is_some() && !guard.quote.bounded {
+        if guard.is_bounded() && !guard.quote.bounded {
             let (most, run_out) = (guard.quote.most_output, plan.config.run_out);
             refill = tally
                 .clone()

@@ -13,6 +13,9 @@ pub(super) struct Guard<L: Ledger> {
     /// The open hold; none without an account, or before it has been given.
     pub(super) hold: Option<L::Hold>,
     pub(super) budget: BudgetHold,
+    /// What is held, on the account or only in the budgets, and the most that may be.
+    pub(super) most: Usd,
+    pub(super) max: Option<Usd>,
     pub(super) quote: Arc<Quote>,
     /// The inner service has been asked: from now on something may have been used.
     pub(super) asked: bool,
@@ -28,11 +31,33 @@ impl<L: Ledger> Guard<L> {
         Arc::make_mut(&mut self.quote)
     }
 
+    /// Whether anything bounds what the request may cost.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.hold.is_some() || self.budget.applies() || self.max.is_some()
+    }
+
+    /// Makes room for so much more in the budgets and below the request's own ceiling.
+    pub(super) fn reserve(&mut self, by: Usd) -> bool {
+        let most = self.most.plus(by);
+        if self.max.is_some_and(|max| most > max) || !self.budget.extend(by) {
+            return false;
+        }
+        self.most = most;
+        true
+    }
+
+    /// Gives that room back: the account had no more.
+    pub(super) fn unreserve(&mut self, by: Usd) {
+        self.budget.shrink(by);
+        self.most = self.most.minus(by);
+    }
+
     /// Charges, now.
     pub(super) fn charge(&mut self, usage: Usage, tally: Option<&Tally>) -> Receipt {
         let price = self.quote.price(tally);
         let charge = self.quote.charge(&usage, tally, &price);
-        let cost = charge.cost();
+        // What the client said it would pay at most is kept, whatever came on the way to the end.
+        let cost = self.max.map_or(charge.cost(), |max| charge.cost().min(max));
         self.budget.settle(cost);
         let charged = match self.hold.take() {
             Some(hold) => {

@@ -90,6 +90,12 @@ impl Quote {
             usage.web_searches = 0;
             usage.clamped = true;
         }
+        if tally.is_some_and(|tally| tally.outran(usage.output)) {
+            // Counts of an answer that was not finished, from before most of what was relayed.
+            usage.output = relayed;
+            usage.estimated = true;
+            usage.reported_cost = None;
+        }
         usage
     }
 

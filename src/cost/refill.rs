@@ -51,6 +51,8 @@ pin_project! {
         // Whether what has gone out ends with a whole event.
         whole: bool,
         asked: u64,
+        // What was made room for and is not held on the account yet.
+        reserved: Usd,
         #[pin]
         extending: Option<L::Extending>,
     }
@@ -75,6 +77,7 @@ impl<L: Ledger> Refill<L> {
             first: None,
             whole: true,
             asked: 0,
+            reserved: Usd::ZERO,
             extending: None,
         }
     }
@@ -102,6 +105,9 @@ impl<L: Ledger> Refill<L> {
                     Poll::Pending => return Poll::Pending,
                 };
                 this.extending.set(None);
+                if let (Err(_), Some(guard)) = (&extended, once.guard_mut()) {
+                    guard.unreserve(*this.reserved);
+                }
                 match extended {
                     Ok(()) => {
                         let asked = this.asked.saturating_mul(BYTES);
@@ -134,13 +140,30 @@ impl<L: Ledger> Refill<L> {
             };
             *this.asked = (*this.slice >> *this.halved).max(1);
             let by = guard.quote.more(*this.asked);
-            match guard.hold.as_mut().filter(|_| by > Usd::ZERO) {
+            if by == Usd::ZERO {
+                // Nothing costs anything.
+                *this.covered = u64::MAX;
+                continue;
+            }
+            if !guard.reserve(by) {
+                if *this.halved < HALVES {
+                    *this.halved += 1;
+                } else {
+                    *this.denied = Some(Denied::Insufficient);
+                }
+                continue;
+            }
+            match &mut guard.hold {
                 Some(hold) => {
+                    *this.reserved = by;
                     let extending = guard.config.ledger.extend(hold, by);
                     this.extending.set(Some(extending));
                 }
-                // Nothing is held, or nothing costs anything.
-                None => *this.covered = u64::MAX,
+                // Only budgets, or the request's own ceiling, bound it.
+                None => {
+                    let asked = this.asked.saturating_mul(BYTES);
+                    *this.covered = this.covered.saturating_add(asked);
+                }
             }
         }
     }
@@ -180,7 +203,7 @@ impl Ending<'_> {
         let error = match denied {
             Denied::Insufficient => Error::new(
                 Kind::Balance,
-                "The balance was used up while the answer was on its way.",
+                "What may be spent was used up while the answer was on its way.",
             ),
             denied => denial(denied),
         };

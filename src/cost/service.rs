@@ -178,10 +178,9 @@ impl<L: Ledger> Config<L> {
             let quote = known.then_some((&quote, dearest));
             return Err(Box::new(ask::estimate(chat.model(), quote)));
         }
-        if let Some(max) = ask::max_cost(request.headers()).map_err(refuse)? {
-            if dearest > max {
-                return Err(refuse(ask::too_dear(dearest, max)));
-            }
+        let max = ask::max_cost(request.headers()).map_err(refuse)?;
+        if let Some(max) = max.filter(|max| dearest > *max) {
+            return Err(refuse(ask::too_dear(dearest, max)));
         }
         if !known && self.budgets.apply(caller) {
             return Err(refuse(not_priced()));
@@ -198,6 +197,8 @@ impl<L: Ledger> Config<L> {
             config: Arc::clone(self),
             hold: None,
             budget,
+            most: dearest,
+            max,
             quote: Arc::new(quote),
             asked: false,
             bill: None,

@@ -126,6 +126,15 @@ impl Tally {
         self.0.content_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether the counts that have come are of an earlier moment: the answer is not complete, and
+    /// what has been relayed, at a token for every four bytes, is more than twice that many tokens.
+    /// Providers that count as they go begin with a placeholder.
+    #[must_use]
+    pub fn outran(&self, output: u64) -> bool {
+        !matches!(self.outcome(), Some(Outcome::Complete))
+            && self.content_bytes().div_ceil(4) > output.saturating_mul(2)
+    }
+
     /// Events relayed so far.
     #[must_use]
     pub fn events(&self) -> u64 {
@@ -165,5 +174,14 @@ mod tests {
         assert_eq!(tally.usage(), Some(Usage::new(1, 2)));
         assert!(matches!(tally.outcome(), Some(Outcome::Complete)));
         assert_eq!((tally.events(), tally.content_bytes()), (1, 3));
+    }
+
+    #[test]
+    fn counts_of_an_earlier_moment_are_outrun() {
+        let tally = Tally::new();
+        tally.relayed(36);
+        assert!(tally.outran(1) && tally.outran(4) && !tally.outran(5));
+        tally.end(Outcome::Complete);
+        assert!(!tally.outran(0), "zero is zero when all is said");
     }
 }
