@@ -443,7 +443,17 @@ impl Course {
         if let Some((error, _)) = self.last.take() {
             return Step::Stop(error);
         }
+        let overloaded = |until| {
+            let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
+            all.any(|candidate| candidate.state.is_overloaded_until(until))
+        };
         Step::Stop(match resting {
+            Some(until) if overloaded(until) => Error::new(
+                Kind::Overloaded,
+                "The upstream is overloaded; it asked for a pause.",
+            )
+            .with_class(Class::Overload)
+            .with_retry_after(Duration::from_millis(until.saturating_sub(now))),
             Some(until) => Error::new(Kind::RateLimit, "The upstream's rate limit is reached.")
                 .with_code("upstream_rate_limited")
                 .with_class(Class::RateLimit)
@@ -473,7 +483,7 @@ impl Course {
             (Blame::Target, _) => {
                 state.failed(now);
                 if let Some(after) = after {
-                    state.rest(place.key, now + after.min(LONGEST_REST));
+                    state.rest_overloaded(place.key, now + after.min(LONGEST_REST));
                 }
             }
             (Blame::Nobody, _) => {}

@@ -77,6 +77,8 @@ pub(crate) struct State {
     /// Whether the breaker is open, and until when any key rests: looked at without the lock.
     open: AtomicBool,
     resting: AtomicU64,
+    /// The end of the rest that it asked for because it was overloaded, and not limited.
+    overloaded: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -201,6 +203,17 @@ impl State {
         }
         inner.rests[key] = inner.rests[key].max(until);
         self.resting.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// A rest for want of room, not of a key's allowance.
+    pub(crate) fn rest_overloaded(&self, key: Option<usize>, until: Millis) {
+        self.overloaded.fetch_max(until, Ordering::Relaxed);
+        self.rest(key, until);
+    }
+
+    /// Whether a rest that ends then was asked for because it was overloaded.
+    pub(crate) fn is_overloaded_until(&self, until: Millis) -> bool {
+        self.overloaded.load(Ordering::Relaxed) == until
     }
 
     /// A head after this long; one eighth of the difference is taken over, a slower one at once.

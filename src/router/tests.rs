@@ -205,6 +205,15 @@ async fn a_limited_target_rests_as_long_as_it_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_overloaded_target_that_rests_is_overloaded_still() {
+    let stage = Stage::new(&[(503, &[("retry-after", "30")])]);
+    let router = router(&stage, 0, lone());
+    assert_eq!(ask(&router, "m").await, is(503, "upstream_overloaded", 1));
+    assert_eq!(ask(&router, "m").await, is(503, "upstream_overloaded", 0));
+    assert_eq!(stage.asked(), "a/x#0");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_upstream_down_is_hardly_amplified() {
     let stage = Stage::new(&[(500, NONE); 3_000]);
     let router = router(&stage, 0, pair());
