@@ -920,3 +920,39 @@ async fn what_a_client_leaves_may_be_drained_to_its_usage() {
     let cost = drained(&whole, 2, |layer| layer.max_bytes(1)).await;
     assert_eq!(cost, pico(8, 2), "cancelled at the limit of bytes");
 }
+
+/// The layer right over a provider whose answers pass as they come: it reads them itself.
+#[tokio::test]
+async fn without_a_reframer_a_providers_answers_are_read_all_the_same() {
+    use tower_completions::{
+        mock::Upstream,
+        provider::{Provider, openai::OpenAi},
+    };
+    for more in [
+        "",
+        r#""stream":true,"stream_options":{"include_usage":true},"#,
+    ] {
+        let ledger = rich();
+        let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+        let provider = Provider::new("mock", Upstream::new(), translate);
+        let layer = CostLayer::new(book(), ledger.clone()).expected_output(10);
+        let text = format!(
+            r#"{{{more}"model":"m","messages":[{{"role":"user","content":"one two three four"}}]}}"#
+        );
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let response = layer.layer(provider).oneshot(request).await;
+        let body = response.expect("infallible").into_body().collect().await;
+        let body = body.expect("whole").to_bytes();
+        let usage = memchr::memmem::rfind(&body, b"\"usage\":{").expect("the mock counts");
+        let usage = std::str::from_utf8(&body[usage..]).expect("text");
+        let count = |name: &str| {
+            let rest = usage.split_once(name).expect("counted").1;
+            let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let end = digits.find(|c: char| !c.is_ascii_digit()).expect("more");
+            digits[..end].parse::<i128>().expect("a count")
+        };
+        let charge = pico(count("\"prompt_tokens\""), count("\"completion_tokens\""));
+        assert_eq!(spent(&ledger), charge, "{usage}");
+    }
+}

@@ -76,30 +76,30 @@ impl Scanner {
         }
     }
 
-    /// For an answer with this head: `None` when a layer inside already keeps a tally, or when it
+    /// For an answer with this head: `None` when a layer inside already fills its tally, or when it
     /// is a refusal, compressed, or neither events nor JSON. The tally that it will fill is put
     /// into the extensions, so that a layer further out finds it there.
     #[must_use]
     pub fn of(head: &mut Parts) -> Option<Self> {
-        if !head.status.is_success()
-            || head.extensions.get::<Tally>().is_some()
-            || head.headers.contains_key(header::CONTENT_ENCODING)
-        {
+        if !head.status.is_success() || head.headers.contains_key(header::CONTENT_ENCODING) {
             return None;
         }
         let kind = head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = kind.split(';').next().unwrap_or_default().trim();
         let counting = head.extensions.get().copied().unwrap_or_default();
-        let tally = Tally::new();
-        let scanner = if essence.eq_ignore_ascii_case("text/event-stream") {
-            Self::stream(tally.clone(), counting)
+        let make = if essence.eq_ignore_ascii_case("text/event-stream") {
+            Self::stream
         } else if essence.eq_ignore_ascii_case("application/json") {
-            Self::whole(tally.clone(), counting)
+            Self::whole
         } else {
             return None;
         };
-        head.extensions.insert(tally);
-        Some(scanner)
+        let tally = match head.extensions.get::<Tally>() {
+            Some(tally) if tally.claim() => tally.clone(),
+            Some(_) => return None,
+            None => head.extensions.get_or_insert_default::<Tally>().clone(),
+        };
+        Some(make(tally, counting))
     }
 
     /// The tally that it fills.

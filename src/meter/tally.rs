@@ -35,6 +35,8 @@ struct Shared {
     slow: Mutex<Slow>,
     content_bytes: AtomicU64,
     events: AtomicU64,
+    /// Nobody reads the answer for it yet.
+    unread: AtomicBool,
 }
 
 #[derive(Default)]
@@ -50,6 +52,20 @@ impl Tally {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A tally of an answer that passes unread: whoever reads it, further out, fills the tally.
+    #[must_use]
+    pub fn unread() -> Self {
+        let tally = Self::default();
+        tally.0.unread.store(true, Ordering::Relaxed);
+        tally
+    }
+
+    /// Whether the caller is the one to read the answer: nobody has and nobody else will.
+    #[must_use]
+    pub fn claim(&self) -> bool {
+        self.0.unread.swap(false, Ordering::AcqRel)
     }
 
     fn write(&self, change: impl FnOnce(&mut Slow)) {

@@ -224,10 +224,14 @@ where
                         Ok(answer) => {
                             let mut response = Response::new(Body::whole(answer.body));
                             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-                            let tally = Tally::new();
-                            if let Some(usage) = answer.usage {
-                                tally.record_usage(usage);
-                            }
+                            let tally = match answer.usage {
+                                Some(usage) => {
+                                    let tally = Tally::new();
+                                    tally.record_usage(usage);
+                                    tally
+                                }
+                                None => Tally::unread(),
+                            };
                             response.extensions_mut().insert(tally);
                             if let Some(limits) = limits {
                                 response.extensions_mut().insert(limits);
@@ -270,7 +274,11 @@ fn stream<B, S: super::TranslateStream>(
 ) -> Response<Body<B, S>> {
     // There for a stream that passes as it is, too: who reads it outside writes here, and a router
     // in between learns how it ended.
-    let tally = Tally::new();
+    let tally = if state.is_some() {
+        Tally::new()
+    } else {
+        Tally::unread()
+    };
     let mut response = Response::new(Body::stream(body, state, &tally));
     *response.status_mut() = StatusCode::OK;
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");

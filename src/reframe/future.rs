@@ -289,6 +289,8 @@ fn begin<B, T: Timer>(
         config.counting = *counting;
     }
     let tally = parts.extensions.get_or_insert_default::<Tally>().clone();
+    // It is read here, so nobody further out need do it again.
+    let _ = tally.claim();
     match (kind == Content::Stream, asked.stream) {
         (true, true) => {
             stream_headers(&mut parts.headers);
