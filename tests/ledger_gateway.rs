@@ -187,5 +187,6 @@ fn a_ledger_that_is_not_there_is_told_at_the_start() {
         .expect("runs");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("opening the ledger's file failed"), "{said}");
+    let why = "making the ledger's file failed: I/O error: No such file";
+    assert!(said.contains(why), "{said}");
 }

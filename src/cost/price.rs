@@ -287,9 +287,12 @@ impl Price {
             let of = classes.iter().map(|class| flat[*class as usize]);
             of.max().unwrap_or(0)
         };
-        use Class::{AudioInput, AudioOutput, CacheWrite, CacheWrite1h, ImageInput, Reasoning};
+        use Class::{
+            AudioInput, AudioOutput, CacheWrite, CacheWrite1h, CachedInput, ImageInput, Reasoning,
+        };
         let of_input = dearest(&[
             Class::Input,
+            CachedInput,
             CacheWrite,
             CacheWrite1h,
             AudioInput,

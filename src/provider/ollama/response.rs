@@ -78,10 +78,12 @@ impl Function<'_> {
 }
 
 impl Line<'_> {
-    /// Either count may be missing, when it is none.
+    /// Either count may be missing: that of a prompt that was in the cache is.
     pub(super) fn usage(&self) -> Usage {
         let [input, output] = [self.prompt_eval_count, self.eval_count];
-        Usage::new(input.unwrap_or(0), output.unwrap_or(0))
+        let mut usage = Usage::new(input.unwrap_or(0), output.unwrap_or(0));
+        usage.clamped = input.is_none() || output.is_none();
+        usage
     }
 }
 

@@ -406,6 +406,9 @@ impl Handle {
     }
 }
 
+/// The longest name of an account, in bytes.
+const LONGEST_NAME: usize = 1024;
+
 /// A hold's id: random, so that nodes need not agree on it.
 fn id() -> Option<HoldId> {
     let mut random = [0; 16];
@@ -414,6 +417,10 @@ fn id() -> Option<HoldId> {
 }
 
 async fn hold(ledger: Arc<Handle>, account: String, most: Most) -> Result<PostgresHold, Denied> {
+    // What no text of the database can hold must not get among the charges of others.
+    if account.len() > LONGEST_NAME || account.contains('\0') {
+        return Err(Denied::Unavailable);
+    }
     let id = id().ok_or(Denied::Unavailable)?;
     let mut open = Open::new(&ledger.queue, id, &account).ok_or(Denied::Unavailable)?;
     let (amount, unknown) = match most {

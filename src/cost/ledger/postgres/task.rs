@@ -41,6 +41,9 @@ pub(super) async fn write(pool: Pool, queue: Arc<Queue>) {
     }
 }
 
+/// How long one attempt to write a batch may take.
+const LONGEST_SETTLE: Duration = Duration::from_secs(10);
+
 /// Tries until they are written; false when it was given up.
 async fn keep(pool: &Pool, queue: &Queue, ends: &[End]) -> bool {
     let mut tries = 0;
@@ -93,12 +96,22 @@ pub(super) async fn settled(
     let accounts: Vec<&str> = ends.iter().map(|end| &*end.account).collect();
     let charges: Vec<Option<String>> = ends.iter().map(|end| end.charge.map(sql::text)).collect();
     let client = super::client(pool).await?;
-    let failed = |error| StoreError::new("settling", error);
-    let statement = client.prepare_cached(sql::SETTLE).await.map_err(failed)?;
-    client
-        .query(&statement, &[&ids, &accounts, &charges])
-        .await
-        .map_err(failed)
+    let written = async {
+        let failed = |error| StoreError::new("settling", error);
+        let statement = client.prepare_cached(sql::SETTLE).await.map_err(failed)?;
+        client
+            .query(&statement, &[&ids, &accounts, &charges])
+            .await
+            .map_err(failed)
+    };
+    // A network that swallows everything would hold up all charges until TCP gives up.
+    match tokio::time::timeout(LONGEST_SETTLE, written).await {
+        Ok(written) => written,
+        Err(_) => {
+            drop(deadpool_postgres::Object::take(client));
+            Err(StoreError::plain("settling in time"))
+        }
+    }
 }
 
 /// A connection whose session has this node's lock.
