@@ -40,6 +40,9 @@ async fn settled(ledger: &PostgresLedger, account: &str) -> Statement {
 
 #[tokio::test]
 async fn accounts_holds_and_charges() {
+    if postgres::missing() {
+        return;
+    }
     let mut server = Postgres::start().await;
     let ledger = connect(&server).await;
 
@@ -140,6 +143,9 @@ async fn accounts_holds_and_charges() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_nodes_on_one_database() {
+    if postgres::missing() {
+        return;
+    }
     let server = Postgres::start().await;
     // All make the tables at once.
     let nodes: Vec<_> = join_all((0..4).map(|_| connect(&server))).await;
@@ -211,6 +217,9 @@ async fn child_of_the_next() {
 /// Two processes on one database; one of them is killed, again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_killed_leaves_nothing_held_and_loses_nothing() {
+    if postgres::missing() {
+        return;
+    }
     let server = Postgres::start().await;
     let ledger = connect(&server).await;
     ledger

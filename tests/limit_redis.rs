@@ -74,6 +74,9 @@ async fn standing(store: &Redis, key: &str, limits: &Limits) -> Report {
 
 #[tokio::test]
 async fn nodes_share_what_there_is() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let (a, b) = (
         patient(&server.url()).build(),
@@ -111,6 +114,9 @@ async fn nodes_share_what_there_is() {
 
 #[tokio::test]
 async fn tokens_are_settled_and_debt_is_carried() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = patient(&server.url()).build();
     let limits = Limits::new().tokens(Rate::per_day(1000));
@@ -144,6 +150,9 @@ async fn tokens_are_settled_and_debt_is_carried() {
 
 #[tokio::test]
 async fn several_limits_admit_together_or_take_nothing() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = patient(&server.url()).build();
     let own = Limits::new().requests(Rate::per_day(10)).max_concurrent(9);
@@ -174,6 +183,9 @@ async fn several_limits_admit_together_or_take_nothing() {
 
 #[tokio::test]
 async fn a_limit_changed_live_keeps_what_was_used() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = patient(&server.url()).build();
     let mut admitted = 0;
@@ -199,6 +211,9 @@ async fn a_limit_changed_live_keeps_what_was_used() {
 
 #[tokio::test]
 async fn a_day_of_the_calendar_is_counted_and_refunded() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = patient(&server.url()).build();
     let limits = Limits::new().tokens_daily(1000, Zone::utc());
@@ -220,6 +235,9 @@ async fn a_day_of_the_calendar_is_counted_and_refunded() {
 
 #[tokio::test]
 async fn keys_lie_in_one_slot_and_expire() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = patient(&server.url()).tag("my{tag}").build();
     let limits = Limits::new()
@@ -241,6 +259,9 @@ async fn keys_lie_in_one_slot_and_expire() {
 /// Two or more limiters under load take together what there is, exactly: the limit flows back so
 /// slowly that nothing does meanwhile.
 async fn under_load(nodes: usize) {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let limits = Limits::new()
         .requests(Rate::per_day(300))
@@ -304,6 +325,9 @@ async fn three_limiters_under_load_admit_no_more_than_the_limit() {
 
 #[tokio::test]
 async fn a_dead_nodes_slots_expire_and_a_living_ones_do_not() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let ttl = Duration::from_secs(1);
     let living = patient(&server.url()).slot_ttl(ttl).build();
@@ -350,6 +374,9 @@ async fn a_dead_nodes_slots_expire_and_a_living_ones_do_not() {
 
 #[tokio::test]
 async fn a_dropped_decision_gives_back_what_it_took() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = patient(&server.url()).build();
     let limits = Limits::new()
@@ -398,6 +425,9 @@ async fn admitted(store: &Redis, limits: &Limits, of: u64) -> u64 {
 
 #[tokio::test]
 async fn killed_it_is_replaced_by_a_share_and_found_again() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = hasty(&server.url()).build();
     let limits = Limits::new().requests(Rate::per_day(10));
@@ -455,6 +485,9 @@ async fn closed_and_open_do_as_they_say() {
 
 #[tokio::test]
 async fn paused_it_costs_its_budget_and_takes_nothing_unseen() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let budget = Duration::from_millis(20);
     let store = hasty(&server.url()).budget(budget).build();
@@ -563,6 +596,9 @@ const HELLO: &str =
 
 #[tokio::test]
 async fn three_gateways_are_one_to_their_clients() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let config = gateway(
         &server.url(),
@@ -600,6 +636,9 @@ async fn three_gateways_are_one_to_their_clients() {
 
 #[tokio::test]
 async fn gateways_may_lease() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let config = gateway(
         &server.url(),
@@ -626,6 +665,9 @@ async fn gateways_may_lease() {
 
 #[tokio::test]
 async fn a_gateway_outlives_its_redis() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let config = gateway(&server.url(), "requests_per_minute = 60\n");
     let gateway = support::Gateway::start(&config);
@@ -656,6 +698,9 @@ async fn take_leased(store: &Leased, ask: Ask) -> Result<(LeasedHold, Report), R
 
 #[tokio::test]
 async fn a_lease_decides_without_asking() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let store = Leased::new(patient(&server.url()).build());
     let limits = Limits::new()
@@ -682,6 +727,9 @@ async fn a_lease_decides_without_asking() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leasing_nodes_share_exactly_what_there_is_when_nothing_flows_back() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let limits = Limits::new()
         .requests(Rate::per_day(2000))
@@ -733,6 +781,9 @@ async fn leasing_nodes_share_exactly_what_there_is_when_nothing_flows_back() {
 
 #[tokio::test]
 async fn leases_overshoot_by_no_more_than_is_said() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     // Flows back fast enough that what was leased long ago is all there again.
     let limits = Limits::new().requests(Rate::new(1000, Duration::from_secs(1)));
@@ -762,6 +813,9 @@ async fn leases_overshoot_by_no_more_than_is_said() {
 
 #[tokio::test]
 async fn a_lease_outlasts_redis_and_debt_is_paid_from_the_next() {
+    if server::missing() {
+        return;
+    }
     let server = Server::start();
     let redis = hasty(&server.url()).budget(Duration::from_secs(2));
     let store = Leased::new(redis.outage(Outage::Closed).build());

@@ -17,8 +17,22 @@ pub struct Postgres {
     data: tempfile::TempDir,
 }
 
+/// Whether it is not installed, so that its tests are left out. `scripts/test` installs it, and sets
+/// `SERVERS`: then none is.
+pub fn missing() -> bool {
+    let missing = found().is_none();
+    assert!(
+        !missing || std::env::var_os("SERVERS").is_none(),
+        "no PostgreSQL"
+    );
+    if missing {
+        eprintln!("left out: there is no PostgreSQL");
+    }
+    missing
+}
+
 /// Debian keeps the server's programs out of the path, by version.
-fn programs() -> PathBuf {
+fn found() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql");
     let mut found: Vec<_> = versions
         .map(|found| {
@@ -29,12 +43,13 @@ fn programs() -> PathBuf {
         })
         .unwrap_or_default();
     found.sort();
-    found.pop().expect("PostgreSQL: `scripts/test` installs it")
+    found.pop()
 }
 
 /// The server refuses to run as root: then as its own user, and ended with this process.
 fn command(program: &str, data: &Path) -> Command {
-    let program = programs().join(program);
+    let programs = found().expect("PostgreSQL: `scripts/test` installs it");
+    let program = programs.join(program);
     let root = Command::new("id").arg("-u").output().expect("id runs");
     if root.stdout.trim_ascii() != b"0" {
         return Command::new(program);

@@ -9,6 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Whether there is no such program, so that its tests are left out. `scripts/test` installs it, and
+/// sets `SERVERS`: then none is.
+pub fn missing() -> bool {
+    let found = Command::new("redis-server").arg("--version").output();
+    let missing = found.is_err();
+    assert!(
+        !missing || std::env::var_os("SERVERS").is_none(),
+        "no redis-server"
+    );
+    if missing {
+        eprintln!("left out: there is no redis-server");
+    }
+    missing
+}
+
 pub struct Server {
     child: Child,
     port: u16,
