@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderMap, HeaderValue};
+
 use crate::error::Error;
 
 /// Who is calling. Put into the request by `Auth`, or by the application's own authentication.
@@ -308,6 +310,12 @@ impl Attempt {
     }
 }
 
+/// Whether the client asks for the estimate only, by `x-dry-run: 1`: such a request uses nothing.
+pub(crate) fn is_dry_run(headers: &HeaderMap) -> bool {
+    let value = headers.get("x-dry-run").map(HeaderValue::as_bytes);
+    value.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"true"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,6 +337,16 @@ mod tests {
             ("a**b", "ab", true),
         ] {
             assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn only_one_and_true_ask_for_an_estimate() {
+        for (value, dry) in [("1", true), ("True", true), ("0", false), ("no", false)] {
+            let mut headers = HeaderMap::new();
+            assert!(!is_dry_run(&headers));
+            headers.insert("x-dry-run", HeaderValue::from_static(value));
+            assert_eq!(is_dry_run(&headers), dry, "{value}");
         }
     }
 

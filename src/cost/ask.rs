@@ -11,7 +11,6 @@ use crate::{
 };
 
 const MAX_COST: HeaderName = HeaderName::from_static("x-max-cost");
-const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
 
 /// The most that the client will pay for the request, from `x-max-cost`.
 pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Usd>, Error> {
@@ -26,12 +25,6 @@ pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Usd>, Error> {
         let message = "The header `x-max-cost` must be a decimal such as 0.05, in US dollars.";
         Error::new(Kind::Value, message).with_param("x-max-cost")
     })
-}
-
-/// Whether the client asks for the estimate only, by `x-dry-run: 1`.
-pub(super) fn is_dry_run(headers: &HeaderMap) -> bool {
-    let value = headers.get(DRY_RUN).map(HeaderValue::as_bytes);
-    value.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"true"))
 }
 
 pub(super) fn too_dear(most: Usd, max: Usd) -> Error {

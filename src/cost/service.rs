@@ -20,7 +20,7 @@ use crate::{
     body::Full,
     dialect::Dialect,
     error::{Error, Kind},
-    ext::Principal,
+    ext::{Principal, is_dry_run},
     observe::Watch,
     parse::{Chat, ChatBody},
     wire::{ServiceTier, request::Name},
@@ -130,7 +130,7 @@ impl<L: Ledger> Config<L> {
         let caller = request.extensions().get::<Principal>();
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
-        let dry = ask::is_dry_run(request.headers());
+        let dry = is_dry_run(request.headers());
         let refuse = |error: Error| Box::new(error.response(&Dialect::openai()));
         // Without a price of its own a model may still be served by one that has a price.
         let price = match (book.price(chat.model()), &self.unpriced) {

@@ -19,12 +19,11 @@ use super::{
 use crate::{
     body::{BoxBody, BoxError},
     error::{Error, Kind, Origin},
-    ext::Principal,
+    ext::{Principal, is_dry_run},
     parse::ChatBody,
 };
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
 
 /// Gives one answer to all requests of a caller under one `Idempotency-Key`.
 ///
@@ -81,7 +80,7 @@ where
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
         let headers = request.headers();
         // What asks for an estimate alone is another request than the one that it estimates.
-        let key = headers.get(KEY).filter(|_| !headers.contains_key(DRY_RUN));
+        let key = headers.get(KEY).filter(|_| !is_dry_run(headers));
         let Some(key) = key else {
             return ResponseFuture::plain(self.inner.call(request));
         };
