@@ -1,5 +1,8 @@
 //! `Cost` through its public layer: one settlement, whatever ends the request.
 
+#[path = "support/books.rs"]
+mod books;
+
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -17,8 +20,8 @@ use tower_completions::{
     Dialect, Error, Principal, Served, Target,
     body::{BoxError, Full},
     cost::{
-        Bill, Budgets, Class, CostLayer, DrainLayer, MemoryLedger, Period, Price, PriceList,
-        Prices, Receipt, Scope, Terms, Unpriced, Usd, When,
+        Amount, Bill, Budgets, Class, CostLayer, DrainLayer, MemoryLedger, Period, Price,
+        PriceList, Prices, Receipt, Scope, Terms, Unpriced, When,
     },
     error::Kind,
     meter::Tally,
@@ -78,8 +81,8 @@ fn book() -> Prices {
     Prices::new().with("m", Price::new("1", "2").expect("decimals"))
 }
 
-fn pico(tokens_in: i128, tokens_out: i128) -> Usd {
-    Usd::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
+fn pico(tokens_in: i128, tokens_out: i128) -> Amount {
+    Amount::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
 }
 
 fn request(model: &str) -> Request<Full> {
@@ -126,9 +129,8 @@ fn rich() -> MemoryLedger {
 }
 
 /// What was spent; nothing may be held any more.
-fn spent(ledger: &MemoryLedger) -> Usd {
-    let end = ledger.statement("a");
-    assert_eq!(end.held, Usd::ZERO, "every hold is settled");
+fn spent(ledger: &MemoryLedger) -> Amount {
+    let end = books::settled(ledger, "a");
     assert_eq!(
         end.balance(),
         Some(pico(1000, 0).minus(end.spent)),
@@ -195,7 +197,7 @@ async fn every_ending_settles_once() {
     use Step::{Break, Data, Never, Relay, Usage};
     let data = Data("data: {}\n\n");
     // How many frames are read before the body is dropped, and what is charged.
-    let cases: [(&str, Vec<Step>, usize, Usd); 10] = [
+    let cases: [(&str, Vec<Step>, usize, Amount); 10] = [
         (
             "dropped before the first poll",
             vec![data.clone()],
@@ -227,7 +229,7 @@ async fn every_ending_settles_once() {
             4,
             pico(5, 8),
         ),
-        ("broken before content", vec![Break], 2, Usd::ZERO),
+        ("broken before content", vec![Break], 2, Amount::ZERO),
         (
             "broken after content",
             vec![Relay(9), data.clone(), Break],
@@ -279,7 +281,7 @@ async fn a_refusal_inside_and_a_panic_release_or_settle() {
         .await
         .expect("infallible");
     assert_eq!(response.status(), 503);
-    assert_eq!(spent(&ledger), Usd::ZERO);
+    assert_eq!(spent(&ledger), Amount::ZERO);
 
     let panicking = service_fn(|_: Request<ChatBody>| async {
         tokio::task::yield_now().await;
@@ -313,7 +315,7 @@ async fn k_calls_on_money_for_one_less() {
             assert_eq!(response.headers()["x-should-retry"], "false");
         }
     }
-    assert_eq!(ledger.statement("a").balance(), Some(Usd::ZERO));
+    assert_eq!(ledger.statement("a").balance(), Some(Amount::ZERO));
 }
 
 #[tokio::test]
@@ -355,11 +357,11 @@ async fn a_fallback_without_a_price_is_not_served_to_a_balance() {
         .await
         .expect("infallible");
     assert_eq!(response.status(), 403);
-    assert_eq!(spent(&ledger), Usd::ZERO);
+    assert_eq!(spent(&ledger), Amount::ZERO);
 }
 
 /// What is charged for an answer of a service that keeps no tally; read so many frames of it.
-async fn spent_unseen(kind: &str, encoding: Option<&str>, steps: &[Step], frames: usize) -> Usd {
+async fn spent_unseen(kind: &str, encoding: Option<&str>, steps: &[Step], frames: usize) -> Amount {
     let ledger = rich();
     let inner = service_fn(|_: Request<ChatBody>| {
         let mut response = Response::builder().header("content-type", kind);
@@ -405,7 +407,7 @@ async fn a_stream_that_nobody_counts_is_read_for_what_it_used() {
     assert_eq!(spent_unseen(EVENTS, None, &hangs, 1).await, pico(8, 2));
     // It says that it has failed, and nothing had come.
     let fails = [Step::Data("data: {\"error\":\"x\"}\n\n")];
-    assert_eq!(spent_unseen(EVENTS, None, &fails, 9).await, Usd::ZERO);
+    assert_eq!(spent_unseen(EVENTS, None, &fails, 9).await, Amount::ZERO);
     // What cannot be read is charged what it may be.
     let packed = spent_unseen(EVENTS, Some("gzip"), &all, 9).await;
     assert_eq!(packed, pico(8, 10));
@@ -416,7 +418,7 @@ async fn a_stream_that_nobody_counts_is_read_for_what_it_used() {
     let whole = spent_unseen("application/json", None, &answer, 9).await;
     assert_eq!(whole, pico(7, 3));
     let failed = spent_unseen("application/json", None, &[Step::Data("{\"error\":1}")], 9).await;
-    assert_eq!(failed, Usd::ZERO);
+    assert_eq!(failed, Amount::ZERO);
 }
 
 #[tokio::test]
@@ -480,14 +482,14 @@ async fn a_request_keeps_the_prices_it_began_with() {
         let receipt = receipt.expect("it was charged");
         assert_eq!(
             spent(&ledger),
-            Usd::from_pico(5 * 3_000_000 + 6 * 4_000_000)
+            Amount::from_pico(5 * 3_000_000 + 6 * 4_000_000)
         );
         assert_eq!((receipt.cost, receipt.attempts()), (spent(&ledger), 2));
     }
 }
 
 /// What a request of the layer is charged when the upstream says this of its answer.
-async fn charged(layer: CostLayer<MemoryLedger>, ledger: &MemoryLedger, say: fn(&Tally)) -> Usd {
+async fn charged(layer: CostLayer<MemoryLedger>, ledger: &MemoryLedger, say: fn(&Tally)) -> Amount {
     for streamed in [false, true] {
         let inner = service_fn(move |_: Request<ChatBody>| {
             let tally = Tally::new();
@@ -510,7 +512,7 @@ async fn charged(layer: CostLayer<MemoryLedger>, ledger: &MemoryLedger, say: fn(
     }
     let both = spent(ledger).pico();
     assert_eq!(both % 2, 0, "unary and streamed cost the same");
-    Usd::from_pico(both / 2)
+    Amount::from_pico(both / 2)
 }
 
 /// What it shows, the prices, the layer's options, what the upstream says, picodollars.
@@ -632,7 +634,7 @@ async fn what_is_charged_for_what_the_upstream_says() {
         let ledger = rich();
         let layer = change(CostLayer::new(prices, ledger.clone()));
         let cost = charged(layer, &ledger, say).await;
-        assert_eq!(cost, Usd::from_pico(pico), "{name}");
+        assert_eq!(cost, Amount::from_pico(pico), "{name}");
     }
 }
 
@@ -737,7 +739,7 @@ async fn a_dry_run_says_the_estimate_and_asks_nobody() {
         text(response).await,
         r#"{"object":"chat.completion.estimate","model":"unknown","cost":null,"price_version":null}"#
     );
-    assert_eq!(spent(&ledger), Usd::ZERO);
+    assert_eq!(spent(&ledger), Amount::ZERO);
 }
 
 #[tokio::test]
@@ -817,11 +819,14 @@ async fn budgets_bound_what_balances_allow() {
         let all = budgets.standing(&Principal::new("a"), unix);
         all.iter().map(|it| (it.held, it.spent)).collect()
     };
-    let two = (Usd::ZERO, pico(8, 10).times(2));
+    let two = (Amount::ZERO, pico(8, 10).times(2));
     assert_eq!(standing(1_795_608_000), [two, two]);
     DAYS.store(1, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(ask().await.status(), 200);
-    let (one, three) = ((Usd::ZERO, pico(8, 10)), (Usd::ZERO, pico(8, 10).times(3)));
+    let (one, three) = (
+        (Amount::ZERO, pico(8, 10)),
+        (Amount::ZERO, pico(8, 10).times(3)),
+    );
     assert_eq!(standing(1_795_608_000 + 86_400), [one, three]);
     assert_eq!(spent(&ledger), pico(8, 10).times(3));
 
@@ -851,13 +856,16 @@ async fn a_denied_hold_leaves_budgets_as_they_were() {
         .expect("infallible");
     assert_eq!(response.status(), 402);
     let standing = &budgets.standing(&Principal::new("a"), 1_795_608_000)[0];
-    assert_eq!((standing.held, standing.spent), (Usd::ZERO, Usd::ZERO));
+    assert_eq!(
+        (standing.held, standing.spent),
+        (Amount::ZERO, Amount::ZERO)
+    );
 }
 
 type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a stream costs that is drained when its client leaves, after so many frames.
-async fn drained(steps: &[Step], frames: usize, change: fn(DrainLayer) -> DrainLayer) -> Usd {
+async fn drained(steps: &[Step], frames: usize, change: fn(DrainLayer) -> DrainLayer) -> Amount {
     let ledger = rich();
     let rest: std::sync::Arc<std::sync::Mutex<Vec<Rest>>> = std::sync::Arc::default();
     let spawned = std::sync::Arc::clone(&rest);

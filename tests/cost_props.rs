@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tower_completions::{
-    cost::{Circumstances, Class, Price, Receipt, Usd, When},
+    cost::{Amount, Circumstances, Class, Price, Receipt, When},
     wire::{ServiceTier, Usage},
 };
 
@@ -119,18 +119,18 @@ proptest! {
         // The receipt's lines are the cost, none of them negative; what a hold covers is no less.
         let receipt = Receipt::quote(&price, &usage);
         let lines: Vec<_> = receipt.charge.lines().collect();
-        prop_assert!(lines.iter().all(|line| line.amount >= Usd::ZERO));
-        prop_assert_eq!(lines.iter().map(|line| line.amount).sum::<Usd>(), cost);
-        let searches = Usd::from_pico(of(Class::WebSearch)).times(usage.web_searches);
+        prop_assert!(lines.iter().all(|line| line.amount >= Amount::ZERO));
+        prop_assert_eq!(lines.iter().map(|line| line.amount).sum::<Amount>(), cost);
+        let searches = Amount::from_pico(of(Class::WebSearch)).times(usage.web_searches);
         let cached = of(Class::CachedInput) <= of(Class::Input);
         let ceiling = price.ceiling(usage.input, usage.output).plus(searches);
         prop_assert!(!cached || ceiling >= cost, "{} {}", ceiling, cost);
 
         // Exact text, both ways.
-        prop_assert_eq!(cost.to_string().parse::<Usd>(), Ok(cost));
+        prop_assert_eq!(cost.to_string().parse::<Amount>(), Ok(cost));
         let json: serde_json::Value = serde_json::from_str(&receipt.to_json()).expect("JSON");
         prop_assert_eq!(json["lines"].as_array().map_or(0, Vec::len),
-            lines.iter().filter(|line| line.price != Usd::ZERO).count());
+            lines.iter().filter(|line| line.price != Amount::ZERO).count());
     }
 
     #[test]

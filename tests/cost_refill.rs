@@ -1,5 +1,8 @@
 //! A stream that sets no bound outgrows its hold: it is given more in time, and ends without money.
 
+#[path = "support/books.rs"]
+mod books;
+
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -22,8 +25,8 @@ use tower_completions::{
     Principal,
     body::{BoxError, Full},
     cost::{
-        Budgets, CostLayer, Denied, Ledger, MemoryHold, MemoryLedger, Most, Period, Price, Prices,
-        RunOut, Scope, Usd,
+        Amount, Budgets, CostLayer, Denied, Ledger, MemoryHold, MemoryLedger, Most, Period, Price,
+        Prices, RunOut, Scope,
     },
     meter::{Outcome, Tally},
     parse::ChatBody,
@@ -68,8 +71,8 @@ const EVENT: &str = "data: {\"id\":\"x-1\",\"created\":7,\"model\":\"m\",\"choic
 const END: &str = "data: [DONE]\n\n";
 
 /// 1 USD a million tokens in, 2 out: 1 and 2 million picodollars a token.
-const fn pico(tokens_in: i128, tokens_out: i128) -> Usd {
-    Usd::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
+const fn pico(tokens_in: i128, tokens_out: i128) -> Amount {
+    Amount::from_pico(tokens_in * 1_000_000 + tokens_out * 2_000_000)
 }
 
 async fn send<L: Ledger>(
@@ -89,7 +92,7 @@ async fn send_within<L: Ledger>(
     run_out: RunOut,
     fields: &str,
     budgets: Budgets,
-    max_cost: Option<Usd>,
+    max_cost: Option<Amount>,
 ) -> (
     impl Body<Data = Bytes, Error = BoxError> + use<L>,
     Arc<AtomicBool>,
@@ -140,12 +143,8 @@ fn granted(tokens_in: i128, tokens_out: i128) -> MemoryLedger {
 }
 
 #[track_caller]
-fn spent(ledger: &MemoryLedger) -> Usd {
-    assert_eq!(ledger.reconcile(), []);
-    let end = ledger.statement("a");
-    assert_eq!(end.held, Usd::ZERO);
-    assert!(end.balance().is_none_or(|balance| balance >= Usd::ZERO));
-    end.spent
+fn spent(ledger: &MemoryLedger) -> Amount {
+    books::settled(ledger, "a").spent
 }
 
 #[tokio::test]
@@ -158,7 +157,7 @@ async fn a_stream_is_given_more_while_there_is_money() {
     assert!(text.ends_with(END) && !text.contains("error"));
     assert!(!cut.load(Ordering::SeqCst));
     assert_eq!(spent(&ledger), pico(8, 100));
-    assert_eq!(ledger.statement("a").overrun, Usd::ZERO);
+    assert_eq!(ledger.statement("a").overrun, Amount::ZERO);
 }
 
 #[tokio::test]
@@ -222,7 +221,7 @@ impl Ledger for Far {
         self.ledger.hold(account, most)
     }
 
-    fn extend(&self, hold: &mut MemoryHold, by: Usd) -> Self::Extending {
+    fn extend(&self, hold: &mut MemoryHold, by: Amount) -> Self::Extending {
         let extended = if self.dead {
             Err(Denied::Unavailable)
         } else {
@@ -235,7 +234,7 @@ impl Ledger for Far {
         })
     }
 
-    fn settle(&self, hold: MemoryHold, charge: Usd) -> Usd {
+    fn settle(&self, hold: MemoryHold, charge: Amount) -> Amount {
         self.ledger.settle(hold, charge)
     }
 }
@@ -294,7 +293,7 @@ async fn a_budget_bounds_what_outgrows_its_hold() {
     let standing = budgets.standing(&Principal::new("a"), unix());
     assert_eq!(
         (standing[0].held, standing[0].spent),
-        (Usd::ZERO, pico(8, 50))
+        (Amount::ZERO, pico(8, 50))
     );
 }
 
@@ -316,7 +315,7 @@ async fn room_in_a_budget_comes_back_when_the_account_has_none() {
     let (body, _) = send_within(&ledger, RunOut::Error, "", budgets.clone(), None).await;
     text(body).await;
     let standing = budgets.standing(&Principal::new("a"), unix());
-    assert_eq!(standing[0].held, Usd::ZERO);
+    assert_eq!(standing[0].held, Amount::ZERO);
 }
 
 fn unix() -> i64 {

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use postgres::Postgres;
 use serde_json::{Value, json};
 use support::Gateway;
-use tower_completions::cost::{RedbLedger, Usd};
+use tower_completions::cost::{Amount, RedbLedger};
 
 fn config(store: &str, balance: &str) -> String {
     let mut text = format!(
@@ -40,7 +40,7 @@ async fn key(gateway: &Gateway, secret: &str) -> Value {
     gateway.get(secret, "/v1/key").await.json()["data"].clone()
 }
 
-fn amount(key: &Value, name: &str) -> Usd {
+fn amount(key: &Value, name: &str) -> Amount {
     key[name]
         .as_str()
         .expect("a string")
@@ -49,11 +49,11 @@ fn amount(key: &Value, name: &str) -> Usd {
 }
 
 async fn keeps_its_books(store: &str) {
-    let five: Usd = "5".parse().expect("a decimal");
+    let five: Amount = "5".parse().expect("a decimal");
     let mut gateway = Gateway::start(&config(store, "5.00"));
     let answer = gateway.post("sk-rich", &ask("mock/echo", false)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let cost: Usd = answer
+    let cost: Amount = answer
         .header("x-completion-cost")
         .parse()
         .expect("a decimal");
@@ -94,7 +94,7 @@ async fn keeps_its_books(store: &str) {
         .expect("an event")
         .expect("a frame");
     let held = amount(&key(&gateway, "sk-rich").await, "held");
-    assert!(held > Usd::ZERO);
+    assert!(held > Amount::ZERO);
     gateway.signal("KILL");
     drop((client, response, gateway));
     let mut gateway = Gateway::start(&config(store, "5.00"));
@@ -102,7 +102,7 @@ async fn keeps_its_books(store: &str) {
     let standing = loop {
         // A database may need a moment to see that the other's session is gone.
         let standing = key(&gateway, "sk-rich").await;
-        if amount(&standing, "held") == Usd::ZERO {
+        if amount(&standing, "held") == Amount::ZERO {
             break standing;
         }
         assert!(begun.elapsed().as_secs() < 20, "still held: {standing}");
@@ -137,7 +137,7 @@ async fn keeps_its_books(store: &str) {
     assert_eq!(gateway.wait(), Some(0));
     let gateway = Gateway::start(&config(store, "5.00"));
     let standing = key(&gateway, "sk-rich").await;
-    assert_eq!(amount(&standing, "held"), Usd::ZERO);
+    assert_eq!(amount(&standing, "held"), Amount::ZERO);
     assert!(
         amount(&standing, "spent") > cost,
         "the stream is charged: {standing}"

@@ -5,6 +5,9 @@
 #[path = "support/postgres.rs"]
 mod postgres;
 
+#[path = "support/books.rs"]
+mod books;
+
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
@@ -14,11 +17,11 @@ use std::{
 use futures_util::future::join_all;
 use postgres::Postgres;
 use tower_completions::cost::{
-    Denied, Ledger, Most, PostgresLedger, PostgresOptions, Statement, Usd, What,
+    Amount, Currency, Denied, Ledger, Most, PostgresLedger, PostgresOptions, Statement, What,
 };
 
-const fn usd(pico: i128) -> Usd {
-    Usd::from_pico(pico)
+const fn usd(pico: i128) -> Amount {
+    Amount::from_pico(pico)
 }
 
 async fn connect(server: &Postgres) -> PostgresLedger {
@@ -32,10 +35,9 @@ async fn connect(server: &Postgres) -> PostgresLedger {
 /// The books agree, with nothing held.
 async fn settled(ledger: &PostgresLedger, account: &str) -> Statement {
     ledger.flush().await.expect("reachable");
-    assert_eq!(ledger.reconcile().await.expect("reachable"), []);
+    let mismatches = ledger.reconcile().await.expect("reachable");
     let statement = ledger.statement(account).await.expect("reachable");
-    assert_eq!(statement.held, Usd::ZERO);
-    statement
+    books::conserved(statement, &mismatches)
 }
 
 #[tokio::test]
@@ -84,7 +86,7 @@ async fn accounts_holds_and_charges() {
     let hold = ledger.hold("a", usd(1).into()).await.expect("enough");
     assert_eq!(ledger.settle(hold, usd(9)), usd(1));
     let end = settled(&ledger, "a").await;
-    assert_eq!((end.balance(), end.overrun), (Some(Usd::ZERO), usd(5)));
+    assert_eq!((end.balance(), end.overrun), (Some(Amount::ZERO), usd(5)));
 
     // A hold of nothing, settled and extended.
     ledger
@@ -180,6 +182,15 @@ async fn several_nodes_on_one_database() {
         assert_eq!(end.spent, usd(120));
     }
 
+    // The tables are of one currency.
+    let euros = PostgresOptions::new(server.url()).currency(Currency::EUR);
+    let refused = euros.connect().await.expect_err("they are of dollars");
+    assert_eq!(
+        refused.to_string(),
+        "opening a ledger of another currency failed"
+    );
+    assert_eq!(nodes[1].currency(), Currency::USD);
+
     // A full house denies.
     let narrow = PostgresOptions::new(server.url()).max_open(1);
     let narrow = narrow.connect().await.expect("reachable");
@@ -258,7 +269,7 @@ async fn a_node_that_is_killed_leaves_nothing_held_and_loses_nothing() {
         // that the session is gone.
         let mut next = connect(&server).await;
         let mut found = next.recovered().len();
-        while next.statement("a").await.expect("reachable").held != Usd::ZERO {
+        while next.statement("a").await.expect("reachable").held != Amount::ZERO {
             next = connect(&server).await;
             found += next.recovered().len();
         }

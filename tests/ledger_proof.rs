@@ -1,44 +1,42 @@
 //! What must hold of money whatever happens: nothing oversold, every hold settled once, and the sum of
 //! charges the sum of what the provider counted. Long forms: `scripts/ledger`.
 
+#[path = "support/books.rs"]
+mod books;
+
 use std::{
+    future::{Future as _, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Poll, ready},
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
-use http_body_util::BodyExt;
-use tower::ServiceExt;
+use http_body::Body;
+use http_body_util::{BodyExt, StreamBody};
+use tower::{Service, ServiceExt, service_fn};
 use tower_completions::{
     Principal,
     auth::Keys,
-    body::Full,
-    cost::{Bill, Ledger, MemoryLedger, Price, Prices, Receipt, Usd, What},
+    body::{BoxError, Full},
+    cost::{Amount, Bill, Ledger, MemoryLedger, Price, Prices, Receipt, What},
     mock::{Fault, Script, Upstream},
     provider::{Provider, openai::OpenAi},
     stack::Gateway,
     wire::Usage,
 };
 
-const fn usd(pico: i128) -> Usd {
-    Usd::from_pico(pico)
+const fn usd(pico: i128) -> Amount {
+    Amount::from_pico(pico)
 }
 
 fn often(name: &str, short: u64) -> u64 {
     std::env::var(name).map_or(short, |n| n.parse().expect("a number"))
-}
-
-/// Credited = available + held + settled, with nothing held.
-#[track_caller]
-fn conserved(ledger: &MemoryLedger, account: &str) {
-    assert_eq!(ledger.reconcile(), []);
-    let end = ledger.statement(account);
-    assert_eq!(end.held, Usd::ZERO);
-    if let (Some(granted), Some(balance)) = (end.granted, end.balance()) {
-        assert_eq!(granted, balance.plus(end.spent));
-        assert!(balance >= Usd::ZERO);
-    }
 }
 
 struct Dice(u64);
@@ -100,7 +98,7 @@ fn concurrent_reservations_are_never_oversold() {
             });
         }
     });
-    conserved(&ledger, "a");
+    books::settled(&ledger, "a");
     let spent = i64::try_from(ledger.statement("a").spent.pico()).expect("small");
     assert_eq!(spent, charged.into_inner());
     let (admitted, refused) = (admitted.into_inner(), refused.into_inner());
@@ -147,18 +145,91 @@ enum End {
     Error,
 }
 
-/// The request is polled so often, then it ends in that way; returns false once it ends by itself
-/// before.
+/// Fails at one of the polls of what is asked, counted over its future and its body.
+#[derive(Clone)]
+struct At {
+    left: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+impl At {
+    /// Whether this poll is to fail.
+    fn strikes(&self) -> bool {
+        let strikes = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
+        if strikes && self.panics {
+            std::panic::resume_unwind(Box::new("scripted"));
+        }
+        strikes
+    }
+
+    fn client(self, mut upstream: Upstream) -> impl Client {
+        service_fn(move |request: Request<Full>| {
+            let (at, mut call) = (self.clone(), Box::pin(upstream.call(request)));
+            poll_fn(move |cx| {
+                if at.strikes() {
+                    return Poll::Ready(Err(BoxError::from("reset")));
+                }
+                let response = ready!(call.as_mut().poll(cx))?;
+                let (at, mut over) = (at.clone(), false);
+                Poll::Ready(Ok(response.map(|body| {
+                    let mut body = Box::pin(body);
+                    StreamBody::new(futures_util::stream::poll_fn(move |cx| {
+                        if over {
+                            return Poll::Ready(None);
+                        }
+                        if at.strikes() {
+                            over = true;
+                            return Poll::Ready(Some(Err(BoxError::from("reset"))));
+                        }
+                        let frame = body.as_mut().poll_frame(cx);
+                        frame.map(|it| it.map(|it| it.map_err(Into::into)))
+                    }))
+                })))
+            })
+        })
+    }
+}
+
+/// What a provider asks.
+trait Client:
+    Service<
+        Request<Full>,
+        Response = http::Response<Self::Body>,
+        Error = BoxError,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    type Body: Body<Data = Bytes, Error = BoxError> + Send + 'static;
+}
+
+impl<S, B> Client for S
+where
+    S: Service<Request<Full>, Response = http::Response<B>, Error = BoxError>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
+{
+    type Body = B;
+}
+
+/// The request ends in that way at a poll: its own, or one of what it asks. Returns false when it
+/// ended by itself before.
 async fn end_after(polls: usize, end: End, stream: bool, ledger: &MemoryLedger) -> bool {
     let script = Script::text("one two three four five").with_usage(7, 5, 0);
     let script = script.with_event_delay(std::time::Duration::from_millis(1));
-    let script = match end {
-        // The scripted failure comes after as many events.
-        End::Panic => script.with_fault(polls, Fault::Panic),
-        End::Error => script.with_fault(polls, Fault::Cut),
-        End::Drop | End::Abort => script,
+    let at = match end {
+        End::Panic | End::Error => polls,
+        End::Drop | End::Abort => usize::MAX,
     };
-    let upstream = Upstream::new().with_model("m", script);
+    let at = At {
+        left: Arc::new(AtomicUsize::new(at)),
+        panics: matches!(end, End::Panic),
+    };
+    let left = Arc::clone(&at.left);
+    let upstream = at.client(Upstream::new().with_model("m", script));
     let gateway = gateway!(upstream, ledger);
     let whole = async move {
         let response = gateway.oneshot(request(stream, true)).await;
@@ -175,6 +246,7 @@ async fn end_after(polls: usize, end: End, stream: bool, ledger: &MemoryLedger) 
                 tokio::time::advance(std::time::Duration::from_millis(1)).await;
             }
             drop(whole);
+            true
         }
         End::Abort => {
             let task = tokio::spawn(whole);
@@ -183,15 +255,15 @@ async fn end_after(polls: usize, end: End, stream: bool, ledger: &MemoryLedger) 
                 tokio::time::advance(std::time::Duration::from_millis(1)).await;
             }
             task.abort();
-            return task.await.is_err();
+            task.await.is_err()
         }
-        End::Panic => {
-            let caught = AssertUnwindSafe(whole).catch_unwind().await;
-            return caught.is_err();
+        End::Panic => AssertUnwindSafe(whole).catch_unwind().await.is_err(),
+        End::Error => {
+            whole.await;
+            // It came to that poll, and wrapped below it.
+            left.load(Ordering::SeqCst) > usize::MAX / 2
         }
-        End::Error => whole.await,
     }
-    true
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,11 +273,13 @@ async fn every_poll_and_every_end_settles_once() {
     let outcome = AssertUnwindSafe(async {
         for stream in [false, true] {
             for end in [End::Drop, End::Panic, End::Abort, End::Error] {
-                for polls in 0..12 {
+                // On past the last: then it has ended by itself before.
+                let mut whole = 0;
+                for polls in 0.. {
                     let ledger = MemoryLedger::new();
                     ledger.grant("a", usd(10_000_000_000));
                     let ended = end_after(polls, end, stream, &ledger).await;
-                    conserved(&ledger, "a");
+                    books::settled(&ledger, "a");
                     let entries = ledger.entries("a");
                     let held = entries
                         .iter()
@@ -216,6 +290,15 @@ async fn every_poll_and_every_end_settles_once() {
                     });
                     assert_eq!(over.count(), held, "{stream} {end:?} {polls} {ended}");
                     assert!(held <= 1);
+                    assert!(polls < 100, "{stream} {end:?}: it never ends by itself");
+                    whole += u32::from(!ended);
+                    if whole == 3 {
+                        // A stream has its head, five words, the finish and the usage at least.
+                        let points = polls - 2;
+                        let least = if stream { 8 } else { 1 };
+                        assert!(points >= least, "{stream} {end:?}: only {points}");
+                        break;
+                    }
                 }
             }
         }
@@ -239,7 +322,7 @@ async fn the_sum_of_charges_is_the_invoice() {
     let upstream = Upstream::new();
     let gateway = gateway!(upstream.clone(), ledger);
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    let (mut invoice, mut estimates, mut counted, mut free) = (Usd::ZERO, Usd::ZERO, 0, 0);
+    let (mut invoice, mut estimates, mut counted, mut free) = (Amount::ZERO, Amount::ZERO, 0, 0);
     for n in 0..requests {
         let (input, output) = (dice.below(200_000), 1 + dice.below(4_000));
         let cached = dice.below(input + 1);
@@ -292,11 +375,11 @@ async fn the_sum_of_charges_is_the_invoice() {
             }
         }
         let end = ledger.statement("a");
-        assert_eq!(end.held, Usd::ZERO, "{n}");
+        assert_eq!(end.held, Amount::ZERO, "{n}");
         assert_eq!(end.spent, invoice.plus(estimates), "{n}: to the picodollar");
     }
-    conserved(&ledger, "a");
-    assert_eq!(ledger.statement("a").overrun, Usd::ZERO);
+    books::settled(&ledger, "a");
+    assert_eq!(ledger.statement("a").overrun, Amount::ZERO);
     println!(
         "{requests} requests: {counted} by the invoice ({invoice}), {free} free, estimates of {estimates}"
     );
@@ -313,5 +396,5 @@ fn a_panic_while_held_releases() {
         std::panic::resume_unwind(Box::new("scripted"));
     }));
     assert!(caught.is_err());
-    conserved(&ledger, "a");
+    books::settled(&ledger, "a");
 }

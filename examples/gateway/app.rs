@@ -1,10 +1,11 @@
 //! From the configuration to the running gateway, out of the crate's public parts.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::Response;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tower::{
-    Layer, ServiceExt,
+    Layer, Service, ServiceExt,
     util::{BoxCloneSyncService, MapResponse},
 };
 use tower_completions::{
@@ -42,7 +43,9 @@ use tower_completions::{
 use crate::{
     config::{Config, Counting, ModelName},
     ledger::Books,
-    metrics, panics,
+    metrics,
+    money::Drains,
+    panics,
     routes::{Completions, Routes},
     routing,
 };
@@ -131,12 +134,13 @@ pub struct App {
     routes: Routes,
     counts: Counts,
     ledger: Books,
+    drains: Drains,
 }
 
 impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         let keys = Keys::new();
-        let ledger = Books::open(&config.ledger).await?;
+        let ledger = Books::open(&config.ledger, config.currency).await?;
         for key in &config.keys {
             let mut limits = Limits::new();
             if let Some(requests) = key.requests_per_minute {
@@ -172,9 +176,10 @@ impl App {
             Some(ttl) => boxed(CacheLayer::new(ttl).layer(router.clone())),
             None => boxed(router.clone()),
         };
+        let cost = CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?);
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
-            .cost_layer(CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?))
+            .cost_layer(config.cost.apply(cost))
             .limiter(limiter.clone())
             .read_limits(
                 ReadLimits::default()
@@ -198,9 +203,11 @@ impl App {
             .build(upstream);
         // A panic ends one request, which is told so; its guards settle as it unwinds.
         let caught = panics::layer().layer(gateway);
-        let watched = metrics::layer().layer(caught);
-        let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
-        let completions: Completions = BoxCloneSyncService::new(MapResponse::new(watched, boxed));
+        let drains = Drains::default();
+        let completions = match config.cost.drain(&drains) {
+            Some(drain) => watched(drain.layer(caught)),
+            None => watched(caught),
+        };
         Ok(Self {
             counts,
             prober: routing::prober(config, &router).map(Arc::new),
@@ -213,11 +220,17 @@ impl App {
                 router,
             ),
             ledger,
+            drains,
         })
     }
 
     pub fn service(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// Ends when no answer is read for nobody any more.
+    pub async fn end_drains(&self, grace: Duration) {
+        self.drains.end(grace).await;
     }
 
     /// Ends when every charge is durable, and every store that others share knows of what has ended
@@ -231,6 +244,18 @@ impl App {
         }
         flushed
     }
+}
+
+fn watched<S, B>(gateway: S) -> Completions
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
+    BoxCloneSyncService::new(MapResponse::new(metrics::layer().layer(gateway), boxed))
 }
 
 fn card(model: &crate::config::Model) -> Card {
@@ -265,7 +290,7 @@ fn prices(config: &Config) -> Result<Prices, Error> {
     for model in &config.models {
         for name in std::iter::once(&model.id).chain(&model.aliases) {
             if let Some(classes) = &model.price {
-                prices = prices.with(name, price(classes)?);
+                prices = prices.with(name, price(classes)?.in_currency(config.currency));
             }
             let targets = model.targets.iter();
             let targets = targets.map(|it| (it.provider.as_str(), it.model.as_str()));

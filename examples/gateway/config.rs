@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration
 use tower_completions::{
     Dialect,
     auth::Digest,
-    cost::{Period, Scope, Terms},
+    cost::{Currency, Period, Scope, Terms},
     parse::Decode,
     provider::openai,
     router::Balance,
@@ -13,7 +13,7 @@ use tower_completions::{
 };
 
 use crate::{
-    capability,
+    capability, money,
     read::{Mistakes, Section},
     routing,
 };
@@ -24,7 +24,10 @@ pub struct Config {
     pub dialect: Dialect,
     pub model_name: ModelName,
     pub body: Body,
-    pub ledger: String,
+    /// What all money is of.
+    pub currency: Currency,
+    pub ledger: money::Store,
+    pub cost: money::Options,
     pub limits: Counting,
     pub prices: Prices,
     pub stream: Stream,
@@ -238,12 +241,8 @@ impl Config {
         };
         body.finish(mistakes);
 
-        let ledger = store(
-            root,
-            "ledger",
-            &["redb:", "postgres://", "postgresql://"],
-            mistakes,
-        );
+        let ledger = money::Store::read(root, mistakes);
+        let cost = money::Options::read(root, mistakes);
         let shared = Counting::read(root, mistakes);
 
         let mut section = root.section("prices", mistakes);
@@ -285,7 +284,9 @@ impl Config {
                 _ => ModelName::Asked,
             },
             body: limits,
+            currency: money::currency(root, mistakes),
             ledger,
+            cost,
             limits: shared,
             prices,
             stream,
@@ -663,7 +664,7 @@ fn each<T>(
     found
 }
 
-fn one_of(
+pub fn one_of(
     section: &mut Section,
     name: &'static str,
     allowed: &[&str],
@@ -724,19 +725,7 @@ impl Counting {
     }
 }
 
-fn store(
-    root: &mut Section,
-    name: &'static str,
-    prefixes: &[&str],
-    mistakes: &mut Mistakes,
-) -> String {
-    let mut section = root.section(name, mistakes);
-    let store = place(&mut section, prefixes, mistakes);
-    section.finish(mistakes);
-    store
-}
-
-fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) -> String {
+pub fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) -> String {
     let store = section
         .string("store", mistakes)
         .unwrap_or_else(|| "memory".to_owned());

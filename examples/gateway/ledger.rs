@@ -7,10 +7,12 @@ use std::{
 };
 
 use tower_completions::cost::{
-    Denied, Ledger, MemoryHold, MemoryLedger, Most, PostgresExtending, PostgresHold,
-    PostgresHolding, PostgresLedger, RedbExtending, RedbHold, RedbHolding, RedbLedger, Statement,
-    StoreError, Usd,
+    Amount, Currency, Denied, Ledger, MemoryHold, MemoryLedger, Most, PostgresExtending,
+    PostgresHold, PostgresHolding, PostgresLedger, PostgresOptions, RedbExtending, RedbHold,
+    RedbHolding, RedbLedger, RedbOptions, Statement, StoreError,
 };
+
+use crate::money::Store;
 
 /// The reference of the balance in the file: it is granted once.
 const FIRST: &str = "configuration";
@@ -23,18 +25,29 @@ pub enum Books {
 }
 
 impl Books {
-    pub async fn open(store: &str) -> Result<Self, StoreError> {
-        if store == "memory" {
-            return Ok(Self::Memory(MemoryLedger::new()));
+    pub async fn open(store: &Store, currency: Currency) -> Result<Self, StoreError> {
+        if store.place == "memory" {
+            return Ok(Self::Memory(MemoryLedger::in_currency(currency)));
         }
-        match store.strip_prefix("redb:") {
-            Some(path) => Ok(Self::Redb(RedbLedger::open(path)?)),
-            None => Ok(Self::Postgres(PostgresLedger::connect(store).await?)),
+        let Some(path) = store.place.strip_prefix("redb:") else {
+            let options = PostgresOptions::new(store.place.as_str()).currency(currency);
+            return Ok(Self::Postgres(options.connect().await?));
+        };
+        let mut options = RedbOptions::new(path)
+            .currency(currency)
+            .recovery(store.recovery);
+        if let Some(entries) = store.keep_entries {
+            options = options.keep_entries(entries);
         }
+        let ledger = options.open()?;
+        if store.compact {
+            ledger.compact().await?;
+        }
+        Ok(Self::Redb(ledger))
     }
 
     /// A durable ledger takes it the first time only and then keeps its own.
-    pub async fn first_grant(&self, account: &str, amount: Usd) -> Result<(), StoreError> {
+    pub async fn first_grant(&self, account: &str, amount: Amount) -> Result<(), StoreError> {
         match self {
             Self::Memory(ledger) => {
                 ledger.grant_once(account, amount, FIRST);
@@ -121,6 +134,14 @@ impl Ledger for Books {
     type Future = Holding;
     type Extending = Extending;
 
+    fn currency(&self) -> Currency {
+        match self {
+            Self::Memory(ledger) => ledger.currency(),
+            Self::Redb(ledger) => ledger.currency(),
+            Self::Postgres(ledger) => ledger.currency(),
+        }
+    }
+
     fn hold(&self, account: &str, most: Most) -> Holding {
         match self {
             Self::Memory(ledger) => Holding::Memory(ledger.clone(), ledger.hold(account, most)),
@@ -129,7 +150,7 @@ impl Ledger for Books {
         }
     }
 
-    fn extend(&self, hold: &mut Hold, by: Usd) -> Extending {
+    fn extend(&self, hold: &mut Hold, by: Amount) -> Extending {
         match hold {
             Hold::Memory(ledger, hold) => Extending::Memory(ledger.extend(hold, by)),
             Hold::Redb(ledger, hold) => Extending::Redb(ledger.extend(hold, by)),
@@ -137,7 +158,7 @@ impl Ledger for Books {
         }
     }
 
-    fn settle(&self, hold: Hold, charge: Usd) -> Usd {
+    fn settle(&self, hold: Hold, charge: Amount) -> Amount {
         match hold {
             Hold::Memory(ledger, hold) => ledger.settle(hold, charge),
             Hold::Redb(ledger, hold) => ledger.settle(hold, charge),

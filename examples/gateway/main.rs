@@ -13,6 +13,7 @@ mod capability;
 mod config;
 mod ledger;
 mod metrics;
+mod money;
 mod panics;
 mod read;
 mod routes;
@@ -132,7 +133,8 @@ async fn run(config: Config, args: &Args) -> Result<(), Box<dyn std::error::Erro
             _ = interrupt.recv() => {}
         }
     };
-    server::serve(listener, app.service(), stop, GRACE).await;
+    let grace = server::serve(listener, app.service(), stop, GRACE).await;
+    app.end_drains(grace).await;
     match tokio::time::timeout(FLUSH, app.flush()).await {
         Ok(flushed) => Ok(flushed?),
         Err(_) => Err("the ledger did not take the last charges".into()),

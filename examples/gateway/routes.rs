@@ -11,7 +11,7 @@ use tower_completions::{
     Dialect, Error, Principal,
     auth::{Keys, credential},
     body::{BoxBody, Full},
-    cost::Statement,
+    cost::{Currency, Ledger as _, Statement},
     error::Kind,
     limit::{Limiter, Limits, Report, Standing},
     router::{Router, Table},
@@ -80,12 +80,17 @@ impl Routes {
         };
         answer(
             "application/json",
-            describe(&caller, &statement, &report).to_string(),
+            describe(&caller, self.ledger.currency(), &statement, &report).to_string(),
         )
     }
 }
 
-fn describe(caller: &Principal, statement: &Statement, report: &Report) -> Value {
+fn describe(
+    caller: &Principal,
+    currency: Currency,
+    statement: &Statement,
+    report: &Report,
+) -> Value {
     let slots = report
         .concurrent
         .map(|slots| json!({ "limit": slots.limit, "in_use": slots.in_use }));
@@ -96,7 +101,7 @@ fn describe(caller: &Principal, statement: &Statement, report: &Report) -> Value
         .and(slots);
     json!({ "data": {
         "name": caller.id(),
-        "currency": "USD",
+        "currency": currency.code(),
         "balance": statement.balance().map(|balance| balance.to_string()),
         "held": statement.held.to_string(),
         "spent": statement.spent.to_string(),

@@ -1,6 +1,11 @@
 //! A hyper server with timers, TCP_NODELAY and a graceful stop.
 
-use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
@@ -16,13 +21,14 @@ use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 /// How long a client may take for the head of a request, its first or the next on the connection.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// Serves until `stop` ends, then lets open requests end for at most `grace`.
+/// Serves until `stop` ends, then lets open requests end for at most `grace`; what is left of that.
 pub async fn serve<S>(
     listener: TcpListener,
     service: S,
     stop: impl Future<Output = ()>,
     grace: Duration,
-) where
+) -> Duration
+where
     S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
         + Clone
         + Send
@@ -74,6 +80,7 @@ pub async fn serve<S>(
         });
     }
     drop(listener);
+    let stopped = Instant::now();
     if tokio::time::timeout(grace, graceful.shutdown())
         .await
         .is_err()
@@ -82,4 +89,5 @@ pub async fn serve<S>(
     }
     // Dropped here and waited for, so that every hold is settled when this returns.
     connections.shutdown().await;
+    grace.saturating_sub(stopped.elapsed())
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
-use super::{Usd, quote::Quote};
+use super::{Amount, Currency, quote::Quote};
 use crate::{
     body::Full,
     error::{Error, Kind},
@@ -13,7 +13,7 @@ use crate::{
 const MAX_COST: HeaderName = HeaderName::from_static("x-max-cost");
 
 /// The most that the client will pay for the request, from `x-max-cost`.
-pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Usd>, Error> {
+pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Amount>, Error> {
     let Some(value) = headers.get(MAX_COST) else {
         return Ok(None);
     };
@@ -22,20 +22,21 @@ pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Usd>, Error> {
         .ok()
         .and_then(|text| text.trim().parse().ok());
     amount.map(Some).ok_or_else(|| {
-        let message = "The header `x-max-cost` must be a decimal such as 0.05, in US dollars.";
+        let message = "The header `x-max-cost` must be a decimal such as 0.05, in the currency of the accounts.";
         Error::new(Kind::Value, message).with_param("x-max-cost")
     })
 }
 
-pub(super) fn too_dear(most: Usd, max: Usd) -> Error {
-    let message = format!("The request may cost {most} USD, more than the {max} of `x-max-cost`.");
+pub(super) fn too_dear(most: Amount, max: Amount, currency: Currency) -> Error {
+    let message =
+        format!("The request may cost {most} {currency}, more than the {max} of `x-max-cost`.");
     Error::new(Kind::Balance, message)
         .with_param("x-max-cost")
         .with_code("max_cost_exceeded")
 }
 
 /// The answer to a dry run: the most that the request may cost, for how many tokens.
-pub(super) fn estimate(model: &str, quote: Option<(&Quote, Usd)>) -> Response<Full> {
+pub(super) fn estimate(model: &str, quote: Option<(&Quote, Amount)>) -> Response<Full> {
     let model = serde_json::Value::from(model);
     let body = match quote {
         None => format!(
@@ -44,7 +45,8 @@ pub(super) fn estimate(model: &str, quote: Option<(&Quote, Usd)>) -> Response<Fu
         Some((quote, most)) => {
             let version = quote.price.version().map(|version| &**version);
             format!(
-                r#"{{"object":"chat.completion.estimate","model":{model},"cost":{{"amount":{most},"currency":"USD"}},"input_tokens":{},"output_tokens":{},"price_version":{}}}"#,
+                r#"{{"object":"chat.completion.estimate","model":{model},"cost":{{"amount":{most},"currency":"{}"}},"input_tokens":{},"output_tokens":{},"price_version":{}}}"#,
+                quote.price.currency(),
                 quote.input_estimate,
                 quote.most_output,
                 serde_json::Value::from(version),

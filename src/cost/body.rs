@@ -94,7 +94,10 @@ impl Writer {
         let tally = Some(&self.tally);
         let price = self.quote.price(tally);
         let usage = self.quote.usage(tally);
-        let cost = self.quote.charge(&usage, tally, &price).cost();
+        let cost = member::Sum {
+            amount: self.quote.charge(&usage, tally, &price).cost(),
+            currency: price.currency(),
+        };
         member::events(&held, self.carrier, self.place, cost).map_or(held, Bytes::from)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Usd, calendar};
+use super::{Amount, calendar};
 use crate::{ext::Principal, zone::Zone};
 
 /// Over what time a budget counts, by the calendar.
@@ -34,7 +34,7 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 struct Budget {
     scope: Scope,
-    amount: Usd,
+    amount: Amount,
     period: Period,
 }
 
@@ -72,8 +72,8 @@ struct Account {
 struct Window {
     begin: i64,
     end: i64,
-    held: Usd,
-    spent: Usd,
+    held: Amount,
+    spent: Amount,
 }
 
 /// How a budget stands.
@@ -85,11 +85,11 @@ pub struct BudgetStanding {
     /// Over what time it counts.
     pub period: Period,
     /// How much there is for that time.
-    pub amount: Usd,
+    pub amount: Amount,
     /// Held for requests under way.
-    pub held: Usd,
+    pub held: Amount,
     /// Charged. More than the amount when a request used more than was held for it.
-    pub spent: Usd,
+    pub spent: Amount,
     /// When the next window begins, in Unix seconds.
     pub resets: i64,
 }
@@ -101,7 +101,7 @@ impl Budgets {
     }
 
     /// Adds a budget. A scope may have several.
-    pub fn with(mut self, scope: Scope, amount: Usd, period: Period) -> Self {
+    pub fn with(mut self, scope: Scope, amount: Amount, period: Period) -> Self {
         let at = self.all.len();
         self.by_scope.entry(scope.clone()).or_default().push(at);
         let budget = Budget {
@@ -161,7 +161,7 @@ impl Budgets {
     pub(super) fn hold(
         &self,
         caller: Option<&Principal>,
-        amount: Usd,
+        amount: Amount,
         unix: i64,
     ) -> Result<BudgetHold, (Scope, Period)> {
         let mut hold = BudgetHold {
@@ -234,7 +234,7 @@ fn around(period: Period, unix: i64, zone: &Zone) -> (i64, i64) {
 
 /// An amount that is held in some budgets. Dropping it gives it back.
 pub(super) struct BudgetHold {
-    amount: Usd,
+    amount: Amount,
     /// Each with the window in which it was held: what has ended with that is over.
     of: Vec<(Arc<Account>, i64)>,
 }
@@ -246,7 +246,7 @@ impl BudgetHold {
     }
 
     /// Holds so much more in all of them, or in none. A window that has ended bounds nothing any more.
-    pub(super) fn extend(&mut self, by: Usd) -> bool {
+    pub(super) fn extend(&mut self, by: Amount) -> bool {
         for (at, (account, begin)) in self.of.iter().enumerate() {
             let mut window = account.lock();
             if window.begin != *begin {
@@ -264,17 +264,17 @@ impl BudgetHold {
     }
 
     /// Gives back what an extension took.
-    pub(super) fn shrink(&mut self, by: Usd) {
+    pub(super) fn shrink(&mut self, by: Amount) {
         give_back(&self.of, by);
         self.amount = self.amount.minus(by);
     }
 
     /// Charges what was used and gives the rest back.
-    pub(super) fn settle(&mut self, charge: Usd) {
+    pub(super) fn settle(&mut self, charge: Amount) {
         self.end(charge);
     }
 
-    fn end(&mut self, charge: Usd) {
+    fn end(&mut self, charge: Amount) {
         for (account, begin) in self.of.drain(..) {
             let mut window = account.lock();
             if window.begin == begin {
@@ -285,7 +285,7 @@ impl BudgetHold {
     }
 }
 
-fn give_back(of: &[(Arc<Account>, i64)], by: Usd) {
+fn give_back(of: &[(Arc<Account>, i64)], by: Amount) {
     for (account, begin) in of {
         let mut window = account.lock();
         if window.begin == *begin {
@@ -305,7 +305,7 @@ impl fmt::Debug for BudgetHold {
 
 impl Drop for BudgetHold {
     fn drop(&mut self) {
-        self.end(Usd::ZERO);
+        self.end(Amount::ZERO);
     }
 }
 
@@ -317,8 +317,8 @@ mod tests {
     const NOON: i64 = 1_795_564_800 + 43_200;
     const DAY: i64 = 86_400;
 
-    fn usd(pico: i128) -> Usd {
-        Usd::from_pico(pico)
+    fn usd(pico: i128) -> Amount {
+        Amount::from_pico(pico)
     }
 
     fn caller() -> Principal {
@@ -416,7 +416,7 @@ mod tests {
         assert!(
             counts
                 .iter()
-                .all(|it| it.held == Usd::ZERO && it.spent == Usd::ZERO)
+                .all(|it| it.held == Amount::ZERO && it.spent == Amount::ZERO)
         );
     }
 }

@@ -1,7 +1,7 @@
 //! From a usage to its cost: the one place where tokens become money.
 
 use super::{
-    Class, Usd,
+    Amount, Class,
     rates::{COUNT, Flat, MILLION},
 };
 use crate::wire::Usage;
@@ -26,9 +26,9 @@ pub struct Line {
     /// How much of it, no unit being in two lines.
     pub count: u64,
     /// Its price, for [`Class::per`] units.
-    pub price: Usd,
+    pub price: Amount,
     /// What it adds to the cost: the amounts of all lines are the cost, to the picodollar.
-    pub amount: Usd,
+    pub amount: Amount,
 }
 
 impl Charge {
@@ -57,7 +57,7 @@ impl Charge {
 
     /// The cost.
     #[must_use]
-    pub fn cost(&self) -> Usd {
+    pub fn cost(&self) -> Amount {
         let exact = match self.reported {
             Some(pico) => u128::from(pico) * u128::from(MILLION),
             None => self.exact(COUNT),
@@ -87,7 +87,7 @@ impl Charge {
 
     /// The classes that were used, one by one.
     pub fn lines(&self) -> impl Iterator<Item = Line> {
-        let mut before = Usd::ZERO;
+        let mut before = Amount::ZERO;
         (0..COUNT).filter_map(move |at| {
             let sum = rounded(self.exact(at + 1), self.factor);
             let amount = sum.minus(before);
@@ -95,7 +95,7 @@ impl Charge {
             (self.counts[at] != 0).then(|| Line {
                 class: Class::ALL[at],
                 count: self.counts[at],
-                price: Usd::from_pico(self.prices[at].into()),
+                price: Amount::from_pico(self.prices[at].into()),
                 amount,
             })
         })
@@ -157,18 +157,18 @@ pub(super) fn sum(parts: &[(u64, u64, Class)]) -> u128 {
 }
 
 /// Millionths of a picodollar times millionths, rounded half to even.
-pub(super) fn rounded(exact: u128, factor: u64) -> Usd {
+pub(super) fn rounded(exact: u128, factor: u64) -> Amount {
     // Nearly always nothing is marked up, and all fits a machine word.
     let short = u64::try_from(exact).ok().filter(|_| factor == MILLION);
     if let Some(exact) = short {
         let (quotient, rest) = (exact / MILLION, exact % MILLION);
         let up = rest * 2 > MILLION || (rest * 2 == MILLION && quotient % 2 != 0);
-        return Usd::from_pico(i128::from(quotient) + i128::from(up));
+        return Amount::from_pico(i128::from(quotient) + i128::from(up));
     }
     let one = u128::from(MILLION) * u128::from(MILLION);
     let exact = exact.saturating_mul(factor.into());
     let (quotient, rest) = (exact / one, exact % one);
     let up = rest * 2 > one || (rest * 2 == one && quotient % 2 != 0);
     let quotient = quotient + u128::from(up);
-    Usd::from_pico(i128::try_from(quotient).unwrap_or(i128::MAX))
+    Amount::from_pico(i128::try_from(quotient).unwrap_or(i128::MAX))
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Bill, Denied, Ledger, ResponseBody,
+    Bill, Currency, Denied, Ledger, ResponseBody,
     body::Writer,
     guard::Guard,
     layer::Config,
@@ -357,7 +357,11 @@ fn finish<R, L: Ledger>(
         let receipt = guard.charge(usage, tally);
         // It is settled: nothing is left to do at the end.
         guard.asked = false;
-        if let Some(with) = member::whole(&answer, plan.config.member, receipt.cost) {
+        let cost = member::Sum {
+            amount: receipt.cost,
+            currency: receipt.currency,
+        };
+        if let Some(with) = member::whole(&answer, plan.config.member, cost) {
             answer = Bytes::from(with);
         }
         let mut room = [0; 48];
@@ -366,13 +370,19 @@ fn finish<R, L: Ledger>(
         if let Ok(cost) = HeaderValue::from_str(amount) {
             head.headers.insert(COST, cost);
         }
-        head.headers
-            .insert(CURRENCY, HeaderValue::from_static("USD"));
+        head.headers.insert(CURRENCY, currency(receipt.currency));
         head.extensions.insert(receipt);
     }
     head.headers
         .insert(header::CONTENT_LENGTH, HeaderValue::from(answer.len()));
     Response::from_parts(head, ResponseBody::own(Full::new(answer)))
+}
+
+fn currency(of: Currency) -> HeaderValue {
+    if of == Currency::USD {
+        return HeaderValue::from_static("USD");
+    }
+    HeaderValue::from_str(of.code()).expect("three letters are a header value")
 }
 
 fn is_stream(head: &Parts) -> bool {

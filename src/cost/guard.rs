@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Bill, Ledger, Receipt, Usd, budget::BudgetHold, layer::Config, quote::Quote};
+use super::{Amount, Bill, Ledger, Receipt, budget::BudgetHold, layer::Config, quote::Quote};
 use crate::{
     meter::{Ending, Settle, Tally},
     observe::{Event, Watch},
@@ -14,8 +14,8 @@ pub(super) struct Guard<L: Ledger> {
     pub(super) hold: Option<L::Hold>,
     pub(super) budget: BudgetHold,
     /// What is held, on the account or only in the budgets, and the most that may be.
-    pub(super) most: Usd,
-    pub(super) max: Option<Usd>,
+    pub(super) most: Amount,
+    pub(super) max: Option<Amount>,
     pub(super) quote: Arc<Quote>,
     /// The inner service has been asked: from now on something may have been used.
     pub(super) asked: bool,
@@ -37,7 +37,7 @@ impl<L: Ledger> Guard<L> {
     }
 
     /// Makes room for so much more in the budgets and below the request's own ceiling.
-    pub(super) fn reserve(&mut self, by: Usd) -> bool {
+    pub(super) fn reserve(&mut self, by: Amount) -> bool {
         let most = self.most.plus(by);
         if self.max.is_some_and(|max| most > max) || !self.budget.extend(by) {
             return false;
@@ -47,7 +47,7 @@ impl<L: Ledger> Guard<L> {
     }
 
     /// Gives that room back: the account had no more.
-    pub(super) fn unreserve(&mut self, by: Usd) {
+    pub(super) fn unreserve(&mut self, by: Amount) {
         self.budget.shrink(by);
         self.most = self.most.minus(by);
     }
@@ -70,13 +70,14 @@ impl<L: Ledger> Guard<L> {
                 }
                 charged
             }
-            None => Usd::ZERO,
+            None => Amount::ZERO,
         };
         Receipt {
             cost,
             charged,
             usage,
             charge,
+            currency: price.currency(),
             price_version: price.version().cloned(),
             served: self.quote.served.clone(),
         }

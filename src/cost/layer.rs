@@ -6,7 +6,7 @@ use std::{
 
 use tower_layer::Layer;
 
-use super::{Budgets, Cost, Ledger, Price, PriceBook, quote::Rules, refill::RunOut};
+use super::{Budgets, Cost, Currency, Ledger, Price, PriceBook, quote::Rules, refill::RunOut};
 use crate::{
     dialect::{CostMember, Dialect},
     parse::Parse,
@@ -23,6 +23,7 @@ pub struct CostLayer<L> {
 pub(super) struct Config<L> {
     pub(super) book: Arc<dyn PriceBook>,
     pub(super) ledger: L,
+    pub(super) currency: Currency,
     pub(super) member: CostMember,
     pub(super) expected_output: u64,
     pub(super) unpriced: Unpriced,
@@ -58,9 +59,13 @@ pub enum Unpriced {
 
 impl<L: Ledger> CostLayer<L> {
     /// Prices by `book`, accounts in `ledger`: the account of a caller is its principal's id.
+    ///
+    /// All money is of the ledger's [`Currency`]: balances, budgets, ceilings. A request that something
+    /// may answer whose price is in another one is refused (500 `currency_mismatch`).
     pub fn new(book: impl PriceBook + 'static, ledger: L) -> Self {
         let config = Config {
             book: Arc::new(book),
+            currency: ledger.currency(),
             ledger,
             member: CostMember::Absent,
             expected_output: 1024,

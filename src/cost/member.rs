@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::Usd;
+use super::{Amount, Currency};
 use crate::{
     dialect::CostMember,
     wire::json::{Cursor, Type},
@@ -17,17 +17,27 @@ pub(super) enum Carrier {
     Finish,
 }
 
+/// A cost as it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    pub(super) amount: Amount,
+    pub(super) currency: Currency,
+}
+
 /// What stands before the amount and behind it.
-const fn around(place: CostMember) -> (&'static str, &'static str) {
+fn around(place: CostMember, currency: &Currency) -> (&'static str, [&str; 3]) {
     match place {
-        CostMember::TopLevel => (r#""cost":{"amount":"#, r#","currency":"USD"}"#),
-        CostMember::InUsage => (r#""cost":"#, ""),
-        CostMember::Absent => ("", ""),
+        CostMember::TopLevel => (
+            r#""cost":{"amount":"#,
+            [r#","currency":""#, currency.code(), r#""}"#],
+        ),
+        CostMember::InUsage => (r#""cost":"#, [""; 3]),
+        CostMember::Absent => ("", [""; 3]),
     }
 }
 
 /// A whole answer with its cost; `None` when it has no place for it.
-pub(super) fn whole(answer: &[u8], place: CostMember, cost: Usd) -> Option<Vec<u8>> {
+pub(super) fn whole(answer: &[u8], place: CostMember, cost: Sum) -> Option<Vec<u8>> {
     let end = match place {
         CostMember::Absent => return None,
         CostMember::TopLevel => memchr::memrchr(b'}', answer)?,
@@ -50,18 +60,18 @@ fn usage_end(answer: &[u8]) -> Option<usize> {
     None
 }
 
-fn insert(text: &[u8], end: usize, place: CostMember, cost: Usd) -> Vec<u8> {
-    let (before, behind) = around(place);
+fn insert(text: &[u8], end: usize, place: CostMember, cost: Sum) -> Vec<u8> {
+    let (before, [a, b, c]) = around(place, &cost.currency);
     let mut room = [0; 48];
-    let amount = cost.digits(&mut room);
-    let length = text.len() + 1 + before.len() + amount.len() + behind.len();
+    let parts = [before, cost.amount.digits(&mut room), a, b, c];
+    let length = text.len() + 1 + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut out = Vec::with_capacity(length);
     out.extend_from_slice(&text[..end]);
     let empty = text[..end].trim_ascii_end().ends_with(b"{");
     if !empty {
         out.push(b',');
     }
-    for part in [before, amount, behind] {
+    for part in parts {
         out.extend_from_slice(part.as_bytes());
     }
     out.extend_from_slice(&text[end..]);
@@ -93,7 +103,7 @@ pub(super) fn events(
     events: &[u8],
     which: Carrier,
     place: CostMember,
-    cost: Usd,
+    cost: Sum,
 ) -> Option<Vec<u8>> {
     let mut end = carrier(events, which)?;
     if place == CostMember::InUsage {
@@ -107,7 +117,10 @@ pub(super) fn events(
 mod tests {
     use super::*;
 
-    const COST: Usd = Usd::from_pico(61_000_000);
+    const COST: Sum = Sum {
+        amount: Amount::from_pico(61_000_000),
+        currency: Currency::USD,
+    };
 
     #[test]
     fn whole_answers() {

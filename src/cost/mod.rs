@@ -2,10 +2,10 @@
 //!
 //! [`Cost`] prices a request at its [`PriceBook`], holds what it may cost at most on the caller's
 //! account in a [`Ledger`], and settles once with what it did cost, whatever ends it. Amounts are
-//! whole picodollars; nothing is rounded but the one sum of a request, half to even.
+//! whole picodollars, or as small parts of another [`Currency`]; nothing is rounded but the one sum of a request, half to even.
 //!
 //! ```
-//! use tower_completions::{cost::{Price, Usd}, wire::Usage};
+//! use tower_completions::{cost::{Price, Amount}, wire::Usage};
 //!
 //! let price = Price::new("1.25", "10")?.cached_input("0.625")?;
 //! let mut usage = Usage::new(262_960, 1_744);
@@ -14,12 +14,14 @@
 //! # Ok::<(), tower_completions::cost::NotAnAmount>(())
 //! ```
 
+mod amount;
 mod ask;
 mod body;
 mod book;
 mod budget;
 mod calendar;
 mod charge;
+mod currency;
 mod drain;
 mod file;
 mod future;
@@ -36,12 +38,13 @@ mod receipt;
 mod refill;
 mod service;
 mod terms;
-mod usd;
 
+pub use amount::{Amount, NotAnAmount, Usd};
 pub use body::ResponseBody;
 pub use book::{PriceBook, Prices};
 pub use budget::{BudgetStanding, Budgets, Period, Scope};
 pub use charge::{Charge, Line};
+pub use currency::{Currency, NotACurrency};
 pub use drain::{Drain, DrainBody, DrainFuture, DrainLayer};
 pub use file::BadPrices;
 pub use future::ResponseFuture;
@@ -63,6 +66,5 @@ pub use receipt::{Bill, Receipt};
 pub use refill::RunOut;
 pub use service::Cost;
 pub use terms::Terms;
-pub use usd::{NotAnAmount, Usd};
 
 pub use crate::zone::Zone;

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use super::{
-    Class, NotAnAmount, Usd,
+    Amount, Class, Currency, NotAnAmount,
     charge::{Charge, counts, rounded, sum},
     rates::{Flat, MILLION, Rates},
 };
 use crate::wire::{ServiceTier, Usage};
 
-/// What a model costs: US dollars per million tokens of each class, per request and per search.
+/// What a model costs: so much per million tokens of each class, per request and per search; in US
+/// dollars unless it says [otherwise](Self::in_currency).
 ///
 /// A class without a price of its own costs what the class does that it is part of: cached and
 /// written input as input, reasoning as output. Zero is a price.
@@ -27,6 +28,7 @@ use crate::wire::{ServiceTier, Usage};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
+    currency: Currency,
     rates: Rates,
     flat: Flat,
     /// Each replaces what it states, the last one that applies first.
@@ -133,17 +135,17 @@ macro_rules! classes {
         ///
         /// # Errors
         /// A text that is no decimal of at most 12 places.
-        pub fn $name(self, usd: &str) -> Result<Self, NotAnAmount> {
-            self.class(Class::$class, usd)
+        pub fn $name(self, amount: &str) -> Result<Self, NotAnAmount> {
+            self.class(Class::$class, amount)
         }
     )*};
 }
 
 impl Price {
-    /// USD per million tokens of input and of output, as decimal strings.
+    /// Per million tokens of input and of output, as decimal strings; in US dollars.
     ///
     /// # Errors
-    /// A text that is no decimal of at most 12 places, or more than eighteen million dollars.
+    /// A text that is no decimal of at most 12 places, or more than eighteen million.
     pub fn new(input: &str, output: &str) -> Result<Self, NotAnAmount> {
         let mut rates = Rates::default();
         rates.set(Class::Input, input)?;
@@ -153,6 +155,7 @@ impl Price {
 
     pub(super) fn from_rates(rates: Rates) -> Self {
         Self {
+            currency: Currency::USD,
             rates,
             flat: rates.flat(),
             variants: Vec::new(),
@@ -164,32 +167,49 @@ impl Price {
     /// The price of any class.
     ///
     /// # Errors
-    /// A text that is no decimal of at most 12 places, or more than eighteen million dollars.
-    pub fn class(mut self, class: Class, usd: &str) -> Result<Self, NotAnAmount> {
-        self.rates.set(class, usd)?;
+    /// A text that is no decimal of at most 12 places, or more than eighteen million.
+    pub fn class(mut self, class: Class, amount: &str) -> Result<Self, NotAnAmount> {
+        self.rates.set(class, amount)?;
         self.flat = self.rates.flat();
         Ok(self)
     }
 
     classes! {
-        /// USD per million tokens read from the provider's cache.
+        /// Per million tokens read from the provider's cache.
         cached_input: CachedInput,
-        /// USD per million tokens written to the provider's cache for minutes.
+        /// Per million tokens written to the provider's cache for minutes.
         cache_write: CacheWrite,
-        /// USD per million tokens written to the provider's cache for an hour.
+        /// Per million tokens written to the provider's cache for an hour.
         cache_write_1h: CacheWrite1h,
-        /// USD per million tokens of reasoning, where it differs from output.
+        /// Per million tokens of reasoning, where it differs from output.
         reasoning: Reasoning,
-        /// USD per million tokens of audio heard.
+        /// Per million tokens of audio heard.
         audio_input: AudioInput,
-        /// USD per million tokens of audio spoken.
+        /// Per million tokens of audio spoken.
         audio_output: AudioOutput,
-        /// USD per million tokens of images seen.
+        /// Per million tokens of images seen.
         image_input: ImageInput,
-        /// USD per request.
+        /// Per request.
         request: Request,
-        /// USD per web search.
+        /// Per web search.
         web_search: WebSearch,
+    }
+
+    /// Takes its amounts, those of its variants and of what follows it included, for amounts of this
+    /// currency. Default: US dollars.
+    #[must_use]
+    pub fn in_currency(mut self, currency: Currency) -> Self {
+        for (_, price) in &mut self.later {
+            *price = Arc::new(Self::clone(price).in_currency(currency));
+        }
+        self.currency = currency;
+        self
+    }
+
+    /// What its amounts are of.
+    #[must_use]
+    pub const fn currency(&self) -> Currency {
+        self.currency
     }
 
     /// Whether it has a price of its own for a class.
@@ -200,8 +220,12 @@ impl Price {
 
     /// Replaces the classes that another price states, when the request is such. Of several that
     /// apply the last counts.
+    ///
+    /// # Panics
+    /// The other price is in another currency.
     #[must_use]
     pub fn when(self, when: When, price: &Self) -> Self {
+        assert_eq!(self.currency, price.currency, "one price, two currencies");
         self.variant(when, price.rates)
     }
 
@@ -212,8 +236,12 @@ impl Price {
 
     /// Is followed by another price, for requests that arrive from a moment on, in seconds of the
     /// Unix time.
+    ///
+    /// # Panics
+    /// The other price is in another currency.
     #[must_use]
     pub fn then_from(mut self, unix: u64, price: Self) -> Self {
+        assert_eq!(self.currency, price.currency, "one price, two currencies");
         let at = self.later.partition_point(|(from, _)| *from <= unix);
         self.later.insert(at, (unix, Arc::new(price)));
         self
@@ -261,7 +289,7 @@ impl Price {
     /// What a usage costs at the standard tier and the price that came first; see
     /// [`charge`](Self::charge).
     #[must_use]
-    pub fn of(&self, usage: &Usage) -> Usd {
+    pub fn of(&self, usage: &Usage) -> Amount {
         self.charge(usage, Circumstances::default()).cost()
     }
 
@@ -276,7 +304,7 @@ impl Price {
 
     /// The most that so much input and output can cost: every token at its dearest class.
     #[must_use]
-    pub fn ceiling(&self, input: u64, output: u64) -> Usd {
+    pub fn ceiling(&self, input: u64, output: u64) -> Amount {
         rounded(self.most(input, output, Circumstances::default()), MILLION)
     }
 
@@ -308,8 +336,8 @@ impl Price {
 
     /// The price per million tokens of a class, or per unit, at the standard tier.
     #[must_use]
-    pub fn per(&self, class: Class) -> Usd {
-        Usd::from_pico(self.flat[class as usize].into())
+    pub fn per(&self, class: Class) -> Amount {
+        Amount::from_pico(self.flat[class as usize].into())
     }
 }
 

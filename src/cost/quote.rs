@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Charge, Circumstances, Price, PriceBook, Terms};
+use super::{Charge, Circumstances, Currency, Price, PriceBook, Terms};
 use crate::{
     ext::Served,
     meter::Tally,
@@ -48,10 +48,16 @@ pub(super) struct Rules {
 impl Quote {
     /// The price of who answered, if it has one of its own.
     pub(super) fn served(&mut self, served: &Served) {
-        if let Some(price) = self.book.answered(served, None) {
+        let price = self.book.answered(served, None);
+        if let Some(price) = price.filter(|price| self.fits(price)) {
             self.price = price;
         }
         self.served = Some(served.clone());
+    }
+
+    /// Whether a price can be charged: only what the hold was made in can be compared with it.
+    fn fits(&self, price: &Price) -> bool {
+        price.currency() == self.price.currency()
     }
 
     /// The price of the model that answered: its name may come with the answer only.
@@ -62,7 +68,8 @@ impl Quote {
             if model == served.model {
                 return None;
             }
-            self.book.answered(served, Some(&model))
+            let price = self.book.answered(served, Some(&model))?;
+            self.fits(&price).then_some(price)
         };
         answered().unwrap_or_else(|| Arc::clone(&self.price))
     }
@@ -107,24 +114,26 @@ impl Quote {
         if self.rules.empty_is_free && usage.output == 0 && !usage.estimated {
             return charge.with_factor(0);
         }
-        let reported = usage.reported_cost.filter(|_| self.rules.reported);
+        // What providers state is in US dollars.
+        let stated = self.rules.reported && price.currency() == Currency::USD;
+        let reported = usage.reported_cost.filter(|_| stated);
         charge
             .with_factor(self.terms.millionths())
             .with_reported(reported)
     }
 
     /// The most that a price may come to, at whatever tier it is served.
-    pub(super) fn most(&self, price: &Price) -> super::Usd {
+    pub(super) fn most(&self, price: &Price) -> super::Amount {
         self.bound(price, self.most_output)
     }
 
     /// The most that so many more tokens of output may come to.
-    pub(super) fn more(&self, output: u64) -> super::Usd {
+    pub(super) fn more(&self, output: u64) -> super::Amount {
         let (with, without) = (self.bound(&self.price, output), self.bound(&self.price, 0));
         with.minus(without)
     }
 
-    fn bound(&self, price: &Price, output: u64) -> super::Usd {
+    fn bound(&self, price: &Price, output: u64) -> super::Amount {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
         let standard = price.most(input, output, it);

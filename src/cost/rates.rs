@@ -1,4 +1,4 @@
-use super::{NotAnAmount, usd::scaled};
+use super::{NotAnAmount, amount::scaled};
 
 /// What is counted and has a price of its own.
 ///
@@ -97,9 +97,9 @@ pub(super) type Flat = [u64; COUNT];
 pub(super) struct Rates([Option<u64>; COUNT]);
 
 impl Rates {
-    pub(super) fn set(&mut self, class: Class, usd: &str) -> Result<(), NotAnAmount> {
+    pub(super) fn set(&mut self, class: Class, amount: &str) -> Result<(), NotAnAmount> {
         // As all amounts: plain decimals, no sign, no exponent.
-        let amount: super::Usd = usd.parse()?;
+        let amount: super::Amount = amount.parse()?;
         self.0[class as usize] = Some(u64::try_from(amount.pico()).map_err(|_| NotAnAmount)?);
         Ok(())
     }

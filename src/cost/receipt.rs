@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{Charge, Usd};
+use super::{Amount, Charge, Currency};
 use crate::{ext::Served, wire::Usage};
 
 /// What a request was charged, and for what. In the extensions of a whole answer; for a stream see
@@ -12,9 +12,11 @@ use crate::{ext::Served, wire::Usage};
 #[non_exhaustive]
 pub struct Receipt {
     /// What it cost.
-    pub cost: Usd,
+    pub cost: Amount,
     /// What was taken from the account: less than the cost when the balance was.
-    pub charged: Usd,
+    pub charged: Amount,
+    /// What its amounts are of.
+    pub currency: Currency,
     /// What was used. It says too whether it was [estimated](Usage::estimated) or
     /// [cut](Usage::clamped).
     pub usage: Usage,
@@ -33,7 +35,7 @@ impl Receipt {
         self.served.as_ref().map_or(1, |served| served.attempts)
     }
 
-    /// The receipt as JSON: the amounts exact numbers, in US dollars, one line for each class that
+    /// The receipt as JSON: the amounts exact numbers, one line for each class that
     /// was used.
     ///
     /// ```
@@ -59,14 +61,18 @@ impl Receipt {
         );
         let _ = write!(
             out,
-            r#"{{"amount":{},"currency":"USD","charged":{},"estimated":{},"clamped":{},"attempts":{},"price_version":{version},"lines":["#,
+            r#"{{"amount":{},"currency":"{}","charged":{},"estimated":{},"clamped":{},"attempts":{},"price_version":{version},"lines":["#,
             self.cost,
+            self.currency,
             self.charged,
             self.usage.estimated,
             self.usage.clamped,
             self.attempts(),
         );
-        let used = self.charge.lines().filter(|line| line.price != Usd::ZERO);
+        let used = self
+            .charge
+            .lines()
+            .filter(|line| line.price != Amount::ZERO);
         for (at, line) in used.enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(
@@ -89,9 +95,10 @@ impl Receipt {
         let charge = price.charge(usage, super::Circumstances::default());
         Self {
             cost: charge.cost(),
-            charged: Usd::ZERO,
+            charged: Amount::ZERO,
             usage: *usage,
             charge,
+            currency: price.currency(),
             price_version: price.version().cloned(),
             served: None,
         }

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Denied, Ledger, Usd, future::denial, guard::Guard};
+use super::{Amount, Denied, Ledger, future::denial, guard::Guard};
 use crate::{
     error::{Error, Kind},
     meter::{Once, Outcome, Tally},
@@ -52,7 +52,7 @@ pin_project! {
         whole: bool,
         asked: u64,
         // What was made room for and is not held on the account yet.
-        reserved: Usd,
+        reserved: Amount,
         #[pin]
         extending: Option<L::Extending>,
     }
@@ -77,7 +77,7 @@ impl<L: Ledger> Refill<L> {
             first: None,
             whole: true,
             asked: 0,
-            reserved: Usd::ZERO,
+            reserved: Amount::ZERO,
             extending: None,
         }
     }
@@ -140,7 +140,7 @@ impl<L: Ledger> Refill<L> {
             };
             *this.asked = (*this.slice >> *this.halved).max(1);
             let by = guard.quote.more(*this.asked);
-            if by == Usd::ZERO {
+            if by == Amount::ZERO {
                 // Nothing costs anything.
                 *this.covered = u64::MAX;
                 continue;

@@ -10,7 +10,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Ledger, Most, Period, ResponseBody, ResponseFuture, Scope, Terms, Unpriced, Usd, ask,
+    Amount, Ledger, Most, Period, Price, ResponseBody, ResponseFuture, Scope, Terms, Unpriced, ask,
     future::{Plan, not_priced},
     guard::Guard,
     layer::Config,
@@ -29,8 +29,8 @@ use crate::{
 /// Holds what a request may cost, and charges what it did cost.
 ///
 /// A caller whose balance or budget is too low gets a 402, one with a balance and a model without a
-/// price a 403. The client may set a ceiling with the header `x-max-cost` (a decimal, in US dollars:
-/// a request that may cost more is a 402 `max_cost_exceeded`), and ask for the estimate alone with
+/// price a 403. The client may set a ceiling with the header `x-max-cost` (a decimal, in the currency of
+/// the accounts: a request that may cost more is a 402 `max_cost_exceeded`), and ask for the estimate alone with
 /// `x-dry-run: 1`: nobody is asked then and nothing held. Without a principal nothing is held; without a price nothing is charged. Dropping the
 /// future or the body settles: with what was used, as far as it is known.
 pub struct Cost<S, L> {
@@ -146,6 +146,8 @@ impl<L: Ledger> Config<L> {
                 return Ok(Asked::Unpriced);
             }
         };
+        let foreign = |price: &Price| price.currency() != self.currency;
+        let mut mixed = foreign(&price);
         let output = chat.max_output_tokens().unwrap_or(self.expected_output);
         let terms = caller.and_then(Principal::get::<Terms>);
         let quote = Quote {
@@ -162,15 +164,19 @@ impl<L: Ledger> Config<L> {
             most_output: output.saturating_mul(chat.n().into()),
             unseen_output: 0,
         };
-        let (mut dearest, mut known) = (Usd::ZERO, true);
+        let (mut dearest, mut known) = (Amount::ZERO, true);
         quote
             .book
             .candidates(chat.model(), &mut |price| match (price, &self.unpriced) {
+                (Some(price), _) if foreign(price) => mixed = true,
                 (Some(price), _) => dearest = dearest.max(quote.most(price)),
                 (None, Unpriced::Ceiling(price)) => dearest = dearest.max(quote.most(price)),
                 (None, Unpriced::Free) => {}
                 (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
             });
+        if mixed {
+            return Err(refuse(foreign_currency()));
+        }
         if !known && matches!(self.unpriced, Unpriced::Refuse) {
             return Err(refuse(not_priced()));
         }
@@ -180,7 +186,7 @@ impl<L: Ledger> Config<L> {
         }
         let max = ask::max_cost(request.headers()).map_err(refuse)?;
         if let Some(max) = max.filter(|max| dearest > *max) {
-            return Err(refuse(ask::too_dear(dearest, max)));
+            return Err(refuse(ask::too_dear(dearest, max, self.currency)));
         }
         if !known && self.budgets.apply(caller) {
             return Err(refuse(not_priced()));
@@ -206,6 +212,14 @@ impl<L: Ledger> Config<L> {
         };
         Ok(Asked::Priced(Plan::new(guard, chat.include_usage()), most))
     }
+}
+
+/// The operator's mistake: it is not for the caller to know more of it.
+fn foreign_currency() -> Error {
+    let message = "The model's price is in another currency than the accounts.";
+    Error::new(Kind::Internal, message)
+        .with_param("model")
+        .with_code("currency_mismatch")
 }
 
 fn budget_exceeded(scope: &Scope, period: Period) -> Error {

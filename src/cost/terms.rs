@@ -1,4 +1,4 @@
-use super::{NotAnAmount, rates::MILLION, usd::scaled};
+use super::{NotAnAmount, amount::scaled, rates::MILLION};
 
 /// What a caller pays of the list price. Attach it to a [`Principal`](crate::Principal); absent, the
 /// list price is paid.

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::{Gateway, RequestId, RequestIdLayer};
 use crate::{
     auth::{Auth, AuthLayer},
-    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices, Usd},
+    cost::{Amount, Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
     dialect::Dialect,
     idempotency::{Idempotency, IdempotencyLayer},
     limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
@@ -150,7 +150,9 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         // What limits on money count is what the prices say.
         let book = self.cost.book();
         let price = move |model: &str, usage: &Usage| {
-            let cost = book.price(model).map_or(Usd::ZERO, |price| price.of(usage));
+            let cost = book
+                .price(model)
+                .map_or(Amount::ZERO, |price| price.of(usage));
             u64::try_from(cost.pico()).unwrap_or(u64::MAX)
         };
         let stack = reframe.layer(upstream);

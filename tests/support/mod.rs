@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tower_completions::cost::Amount;
 
 /// The example gateway.
 pub fn binary() -> PathBuf {
@@ -154,6 +155,27 @@ impl Gateway {
 
     pub async fn get(&self, key: &str, path: &str) -> Answer {
         self.connect().await.with_key(key).get(path).await
+    }
+
+    /// Waits until nothing is held for a key; granted = available + spent then. What was spent.
+    pub async fn settled(&self, key: &str, granted: &str) -> Amount {
+        let begun = Instant::now();
+        loop {
+            let standing = self.get(key, "/v1/key").await.json()["data"].clone();
+            let amount = |name: &str| -> Amount {
+                let text = standing[name].as_str();
+                text.and_then(|it| it.parse().ok())
+                    .unwrap_or_else(|| panic!("{standing}"))
+            };
+            let (held, spent) = (amount("held"), amount("spent"));
+            let all = amount("balance").plus(held).plus(spent);
+            assert_eq!(Ok(all), granted.parse(), "{standing}");
+            if held == Amount::ZERO {
+                return spent;
+            }
+            assert!(begun.elapsed().as_secs() < 20, "still held: {standing}");
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -96,7 +96,7 @@ fn price(record: &Tree) -> Result<Option<Price>, NotAnAmount> {
     for band in record.get("tiered_pricing").map_or(&[][..], Tree::elements) {
         let from = band.get("range").and_then(|range| range.elements().first());
         let from = from.and_then(Tree::number).ok_or(NotAnAmount)?;
-        let from = crate::cost::usd::scaled(from, 0).ok_or(NotAnAmount)?;
+        let from = crate::cost::amount::scaled(from, 0).ok_or(NotAnAmount)?;
         let above = u64::try_from(from).ok().filter(|from| *from > 0);
         for (key, value) in band.members() {
             if let (Some((class, "")), Tree::Number(number)) = (class(key), value) {

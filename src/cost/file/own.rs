@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{day, second};
 use crate::{
-    cost::{Class, NotAnAmount, Price, PriceList, When, rates::Rates},
+    cost::{Class, Currency, NotAnAmount, Price, PriceList, When, rates::Rates},
     wire::ServiceTier,
 };
 
@@ -12,6 +12,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct File {
     version: Option<String>,
+    currency: Option<String>,
     #[serde(default)]
     price: Vec<Entry>,
 }
@@ -57,11 +58,12 @@ type Words = std::collections::BTreeMap<String, String>;
 ///
 /// let list: PriceList = toml::from_str(r#"
 ///     version = "our contract of 2026-11-01"
+///     currency = "EUR"                    # absent: USD
 ///
 ///     [[price]]
 ///     provider = "openai"                 # absent: any
 ///     models = ["gpt-4o", "gpt-4o-####-##-##"]
-///     input = "2.50"                      # USD per million tokens, as strings
+///     input = "2.50"                      # per million tokens, as strings
 ///     cached_input = "1.25"
 ///     output = "10"
 ///     when = [{ tier = "batch", input = "1.25", output = "5" },
@@ -80,11 +82,18 @@ impl<'de> Deserialize<'de> for PriceList {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let file = File::deserialize(from)?;
         let mut list = Self::new();
+        let currency = match file.currency {
+            None => Currency::USD,
+            Some(code) => code
+                .parse()
+                .map_err(|why| D::Error::custom(format!("currency: {why}, got {code:?}")))?,
+        };
         for (at, entry) in file.price.into_iter().enumerate() {
             let (provider, models) = (entry.provider.clone(), entry.models.clone());
             let mut price = entry
                 .price()
                 .map_err(|why| D::Error::custom(format!("price[{at}]: {why}")))?;
+            price = price.in_currency(currency);
             if let Some(version) = &file.version {
                 price = price.with_version(version.as_str());
             }
@@ -152,7 +161,7 @@ mod tests {
     #[test]
     fn json_and_its_mistakes() {
         let read = |text: &str| serde_json::from_str::<PriceList>(text);
-        let text = r#"{"version": "v", "price": [{"models": ["a*"], "input": "1", "output": "2", "request": "0.5",
+        let text = r#"{"version": "v", "currency": "CHF", "price": [{"models": ["a*"], "input": "1", "output": "2", "request": "0.5",
             "when": [{"tier": "flex", "input": "0.5"}, {"hours": ["00:00", "01:00"], "from": "2026-01-01", "output": "1"}],
             "then": [{"from": "2027-01-01", "input": "3", "when": [{"above": 10, "input": "6"}]}]}]}"#;
         let list = read(text).expect("readable");
@@ -173,8 +182,10 @@ mod tests {
             ("6".into(), "0.00003".into())
         );
         assert_eq!(price.version().map(|it| &**it), Some("v"));
+        assert_eq!(price.currency().code(), "CHF");
         for (text, why) in [
             (r#"{"prices": []}"#, "unknown field"),
+            (r#"{"currency": "Franken"}"#, "three capital letters"),
             (
                 r#"{"price": [{"models": [], "input": 1}]}"#,
                 "expected a string",

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
 use super::{Denied, Most};
-use crate::cost::Usd;
+use crate::cost::Amount;
 
 /// Names a hold within its ledger, for settling it once however often that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,19 +33,19 @@ impl fmt::Display for HoldId {
 #[non_exhaustive]
 pub struct Statement {
     /// Everything ever credited; `None` is an unlimited account.
-    pub granted: Option<Usd>,
+    pub granted: Option<Amount>,
     /// Held for requests under way.
-    pub held: Usd,
+    pub held: Amount,
     /// Charged.
-    pub spent: Usd,
+    pub spent: Amount,
     /// Used beyond what hold and balance had, and not charged.
-    pub overrun: Usd,
+    pub overrun: Amount,
 }
 
 impl Statement {
     /// What can still be held; `None` is without limit.
     #[must_use]
-    pub fn balance(&self) -> Option<Usd> {
+    pub fn balance(&self) -> Option<Amount> {
         self.granted
             .map(|granted| granted.minus(self.held).minus(self.spent))
     }
@@ -54,22 +54,22 @@ impl Statement {
     ///
     /// # Errors
     /// The balance does not cover it, or the account has a limit and the amount is not known.
-    pub fn allows(&self, most: Most) -> Result<Usd, Denied> {
+    pub fn allows(&self, most: Most) -> Result<Amount, Denied> {
         match (most, self.balance()) {
-            (Most::Unknown, None) => Ok(Usd::ZERO),
+            (Most::Unknown, None) => Ok(Amount::ZERO),
             (Most::Unknown, Some(_)) => Err(Denied::Unpriced),
             (Most::Amount(amount), Some(balance)) if balance < amount => Err(Denied::Insufficient),
-            (Most::Amount(amount), _) => Ok(amount.max(Usd::ZERO)),
+            (Most::Amount(amount), _) => Ok(amount.max(Amount::ZERO)),
         }
     }
 
     /// How the end of a hold of `held` is booked when `charge` was used: the charge as far as hold
     /// and balance have it, the rest as overrun. A charge below zero is none.
     #[must_use]
-    pub fn end(&self, hold: HoldId, held: Usd, charge: Usd) -> What {
-        let charge = charge.max(Usd::ZERO);
+    pub fn end(&self, hold: HoldId, held: Amount, charge: Amount) -> What {
+        let charge = charge.max(Amount::ZERO);
         let charged = match self.balance() {
-            Some(balance) => charge.min(balance.plus(held)).max(Usd::ZERO),
+            Some(balance) => charge.min(balance.plus(held)).max(Amount::ZERO),
             None => charge,
         };
         What::Settled {
@@ -81,9 +81,9 @@ impl Statement {
     }
 
     /// What a grant credits beside its amount.
-    pub(super) fn used(&self) -> Usd {
+    pub(super) fn used(&self) -> Amount {
         match self.granted {
-            Some(_) => Usd::ZERO,
+            Some(_) => Amount::ZERO,
             None => self.held.plus(self.spent),
         }
     }
@@ -147,10 +147,10 @@ pub enum What {
     /// The account was credited, and has a limit from then on.
     Granted {
         /// By how much.
-        amount: Usd,
+        amount: Amount,
         /// What it had used and held before without a limit: credited too, so that the balance
         /// begins with the amount. Nothing for an account that had a limit.
-        used: Usd,
+        used: Amount,
         /// The operator's name for it: the same name on the same account is booked once.
         reference: Arc<str>,
     },
@@ -159,49 +159,49 @@ pub enum What {
         /// Which.
         hold: HoldId,
         /// Of how much.
-        amount: Usd,
+        amount: Amount,
     },
     /// An open hold was made larger.
     Extended {
         /// Which.
         hold: HoldId,
         /// By how much.
-        amount: Usd,
+        amount: Amount,
     },
     /// A hold ended with a charge.
     Settled {
         /// Which.
         hold: HoldId,
         /// What it had held.
-        held: Usd,
+        held: Amount,
         /// What was taken.
-        charged: Usd,
+        charged: Amount,
         /// What was used beyond it.
-        overrun: Usd,
+        overrun: Amount,
     },
     /// A hold ended without a charge.
     Released {
         /// Which.
         hold: HoldId,
         /// What it had held.
-        held: Usd,
+        held: Amount,
     },
     /// A hold was left open by a process that died, and was released.
     Voided {
         /// Which.
         hold: HoldId,
         /// What it had held.
-        held: Usd,
+        held: Amount,
     },
 }
 
 impl What {
     /// What was taken: nothing but by a settlement.
     #[must_use]
-    pub const fn charged(&self) -> Usd {
+    pub const fn charged(&self) -> Amount {
         match *self {
             Self::Settled { charged, .. } => charged,
-            _ => Usd::ZERO,
+            _ => Amount::ZERO,
         }
     }
 
@@ -211,7 +211,7 @@ impl What {
             charged, overrun, ..
         } = *self
         {
-            if overrun > Usd::ZERO {
+            if overrun > Amount::ZERO {
                 #[cfg(feature = "tracing")]
                 tracing::warn!(account, %charged, %overrun, "overrun: used more than hold and balance had");
                 let _ = (account, charged);
@@ -242,9 +242,9 @@ pub struct Recovered {
     /// Whose.
     pub account: Arc<str>,
     /// What it had held.
-    pub held: Usd,
+    pub held: Amount,
     /// What of it was charged: nothing, unless the ledger was told to charge.
-    pub charged: Usd,
+    pub charged: Amount,
 }
 
 /// The books do not agree.
@@ -265,9 +265,9 @@ pub enum Mismatch {
         /// Whose.
         account: Arc<str>,
         /// What the account says.
-        kept: Usd,
+        kept: Amount,
         /// What its open holds add up to.
-        counted: Usd,
+        counted: Amount,
     },
     /// More is held and spent than was ever granted.
     Overdrawn {
@@ -285,7 +285,7 @@ pub enum Mismatch {
 
 impl Mismatch {
     /// What a single account's books show: its own statement, that of its entries, its open holds.
-    fn of(account: &Arc<str>, kept: Statement, counted: Statement, open: Usd) -> Vec<Self> {
+    fn of(account: &Arc<str>, kept: Statement, counted: Statement, open: Amount) -> Vec<Self> {
         let account = || Arc::clone(account);
         let mut found = Vec::new();
         if kept != counted {
@@ -303,7 +303,7 @@ impl Mismatch {
                 counted: open,
             });
         }
-        if kept.balance().is_some_and(|balance| balance < Usd::ZERO) {
+        if kept.balance().is_some_and(|balance| balance < Amount::ZERO) {
             found.push(Self::Overdrawn {
                 account: account(),
                 kept,
@@ -350,7 +350,7 @@ pub(super) struct Count(BTreeMap<Arc<str>, Sums>);
 struct Sums {
     kept: Statement,
     counted: Statement,
-    open: Usd,
+    open: Amount,
 }
 
 impl Count {
@@ -371,7 +371,7 @@ impl Count {
     }
 
     /// An open hold, or the sum of several.
-    pub(super) fn open(&mut self, account: Arc<str>, amount: Usd) {
+    pub(super) fn open(&mut self, account: Arc<str>, amount: Amount) {
         let sums = self.0.entry(account).or_default();
         sums.open = sums.open.plus(amount);
     }
@@ -389,8 +389,8 @@ impl Count {
 mod tests {
     use super::*;
 
-    const fn usd(pico: i128) -> Usd {
-        Usd::from_pico(pico)
+    const fn usd(pico: i128) -> Amount {
+        Amount::from_pico(pico)
     }
 
     #[test]
@@ -414,10 +414,10 @@ mod tests {
             statement.apply(&what);
             assert_eq!(
                 (statement.held, statement.spent, statement.overrun),
-                (Usd::ZERO, usd(charged), usd(overrun)),
+                (Amount::ZERO, usd(charged), usd(overrun)),
                 "{granted:?} {held} {charge}"
             );
-            assert!(statement.balance().is_none_or(|left| left >= Usd::ZERO));
+            assert!(statement.balance().is_none_or(|left| left >= Amount::ZERO));
         }
     }
 }

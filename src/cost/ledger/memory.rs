@@ -12,7 +12,7 @@ use std::{
 use dashmap::DashMap;
 
 use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, entry::Count};
-use crate::cost::Usd;
+use crate::cost::{Amount, Currency};
 
 /// Accounts in memory. Clones share them.
 ///
@@ -27,6 +27,7 @@ struct Book {
     accounts: DashMap<Arc<str>, Arc<Account>>,
     numbers: AtomicU64,
     max_accounts: usize,
+    currency: Currency,
 }
 
 /// Entries that an account keeps.
@@ -76,29 +77,40 @@ impl MemoryLedger {
     /// No accounts; one that is not known is unlimited.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_max_accounts(1_000_000)
+        Self::make(1_000_000, Currency::USD)
     }
 
     /// As [`new`](Self::new), with another limit to the number of accounts. Grants are never
     /// refused: they are the operator's, and make accounts beyond it.
     #[must_use]
     pub fn with_max_accounts(max_accounts: usize) -> Self {
+        Self::make(max_accounts, Currency::USD)
+    }
+
+    /// As [`new`](Self::new), with amounts of another currency than US dollars.
+    #[must_use]
+    pub fn in_currency(currency: Currency) -> Self {
+        Self::make(1_000_000, currency)
+    }
+
+    fn make(max_accounts: usize, currency: Currency) -> Self {
         Self(Arc::new(Book {
             accounts: DashMap::new(),
             numbers: AtomicU64::new(1),
             max_accounts,
+            currency,
         }))
     }
 
     /// Credits an account, and thereby limits one that was not.
-    pub fn grant(&self, account: &str, amount: Usd) {
+    pub fn grant(&self, account: &str, amount: Amount) {
         let number = self.0.number();
         let reference = Arc::from(format!("grant {number}"));
         self.0.granted(account, number, amount, reference);
     }
 
     /// Credits an account once for each reference; returns whether that was now.
-    pub fn grant_once(&self, account: &str, amount: Usd, reference: &str) -> bool {
+    pub fn grant_once(&self, account: &str, amount: Amount, reference: &str) -> bool {
         let number = self.0.number();
         self.0.granted(account, number, amount, reference.into())
     }
@@ -167,7 +179,7 @@ impl Book {
         Arc::clone(&self.accounts.entry(Arc::clone(&name)).or_insert_with(make))
     }
 
-    fn granted(&self, account: &str, number: u64, amount: Usd, reference: Arc<str>) -> bool {
+    fn granted(&self, account: &str, number: u64, amount: Amount, reference: Arc<str>) -> bool {
         let account = self.find(account).unwrap_or_else(|| self.create(account));
         account.change(|state| {
             let new = state.references.insert(Arc::clone(&reference));
@@ -205,7 +217,7 @@ impl fmt::Debug for MemoryLedger {
 /// An open hold of a [`MemoryLedger`]. Dropping it releases it.
 pub struct MemoryHold {
     id: HoldId,
-    amount: Usd,
+    amount: Amount,
     account: Arc<Account>,
     book: Arc<Book>,
     open: bool,
@@ -220,7 +232,7 @@ impl MemoryHold {
 
     /// What it holds.
     #[must_use]
-    pub const fn amount(&self) -> Usd {
+    pub const fn amount(&self) -> Amount {
         self.amount
     }
 }
@@ -250,6 +262,10 @@ impl Ledger for MemoryLedger {
     type Future = Ready<Result<MemoryHold, Denied>>;
     type Extending = Ready<Result<(), Denied>>;
 
+    fn currency(&self) -> Currency {
+        self.0.currency
+    }
+
     fn hold(&self, account: &str, most: Most) -> Self::Future {
         let account = self.0.of_caller(account);
         let number = self.0.number();
@@ -268,7 +284,7 @@ impl Ledger for MemoryLedger {
         }))
     }
 
-    fn extend(&self, hold: &mut MemoryHold, by: Usd) -> Self::Extending {
+    fn extend(&self, hold: &mut MemoryHold, by: Amount) -> Self::Extending {
         let (id, number) = (hold.id, self.0.number());
         let extended = hold.account.change(|state| {
             let amount = state.statement.allows(Most::Amount(by))?;
@@ -278,7 +294,7 @@ impl Ledger for MemoryLedger {
         ready(extended.map(|amount| hold.amount = hold.amount.plus(amount)))
     }
 
-    fn settle(&self, mut hold: MemoryHold, charge: Usd) -> Usd {
+    fn settle(&self, mut hold: MemoryHold, charge: Amount) -> Amount {
         hold.open = false;
         let number = self.0.number();
         hold.account.change(|state| {
@@ -295,8 +311,8 @@ impl Ledger for MemoryLedger {
 mod tests {
     use super::*;
 
-    const fn usd(pico: i128) -> Usd {
-        Usd::from_pico(pico)
+    const fn usd(pico: i128) -> Amount {
+        Amount::from_pico(pico)
     }
 
     fn take(ledger: &MemoryLedger, amount: i128) -> Result<MemoryHold, Denied> {
@@ -322,7 +338,7 @@ mod tests {
         let end = ledger.statement("a");
         assert_eq!(
             (end.balance(), end.held, end.overrun),
-            (Some(Usd::ZERO), Usd::ZERO, usd(2))
+            (Some(Amount::ZERO), Amount::ZERO, usd(2))
         );
         let booked: Vec<_> = ledger.entries("a").into_iter().map(|it| it.what).collect();
         assert!(matches!(
@@ -375,8 +391,8 @@ mod tests {
         ledger.grant("a", usd(10));
         let mut hold = take(&ledger, -5).expect("nothing");
         assert_eq!(ledger.extend(&mut hold, usd(-3)).into_inner(), Ok(()));
-        assert_eq!(ledger.statement("a").held, Usd::ZERO);
-        assert_eq!(ledger.settle(hold, usd(-7)), Usd::ZERO);
+        assert_eq!(ledger.statement("a").held, Amount::ZERO);
+        assert_eq!(ledger.settle(hold, usd(-7)), Amount::ZERO);
         assert_eq!(ledger.statement("a").balance(), Some(usd(10)));
     }
 
@@ -403,7 +419,7 @@ mod tests {
             assert_eq!(ledger.settle(hold.expect("unlimited"), usd(5)), usd(5));
         }
         assert_eq!(ledger.statement("b").spent, usd(5));
-        assert_eq!(ledger.statement("c").spent, Usd::ZERO);
+        assert_eq!(ledger.statement("c").spent, Amount::ZERO);
         assert_eq!(ledger.statement("").spent, usd(10));
         ledger.grant("e", usd(1));
         assert_eq!(ledger.statement("e").granted, Some(usd(1)));
@@ -434,7 +450,7 @@ mod tests {
         });
         assert_eq!(held.len(), 99);
         drop(held);
-        assert_eq!(ledger.statement("a").held, Usd::ZERO);
+        assert_eq!(ledger.statement("a").held, Amount::ZERO);
         assert_eq!(ledger.reconcile(), []);
     }
 }

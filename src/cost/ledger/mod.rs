@@ -1,6 +1,6 @@
 use std::{fmt, future::Future};
 
-use super::Usd;
+use super::{Amount, Currency};
 
 mod entry;
 mod fault;
@@ -48,14 +48,14 @@ impl std::error::Error for Denied {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Most {
     /// This much.
-    Amount(Usd),
+    Amount(Amount),
     /// Nobody knows: something that may answer has no price. An account without a limit is given
     /// a hold of nothing, one that has a limit is denied.
     Unknown,
 }
 
-impl From<Usd> for Most {
-    fn from(amount: Usd) -> Self {
+impl From<Amount> for Most {
+    fn from(amount: Amount) -> Self {
         Self::Amount(amount)
     }
 }
@@ -75,15 +75,21 @@ pub trait Ledger: Clone + Send + Sync + 'static {
     /// has is settled or released with it.
     type Extending: Future<Output = Result<(), Denied>> + Send + 'static;
 
+    /// What the amounts of all accounts are of: only prices in this currency can be charged here.
+    /// Always the same. Default: US dollars.
+    fn currency(&self) -> Currency {
+        Currency::USD
+    }
+
     /// Holds an amount, if the account has it.
     fn hold(&self, account: &str, most: Most) -> Self::Future;
 
     /// Adds to an open hold, if the account has so much more; else the hold stays what it was.
-    fn extend(&self, hold: &mut Self::Hold, by: Usd) -> Self::Extending;
+    fn extend(&self, hold: &mut Self::Hold, by: Amount) -> Self::Extending;
 
     /// Charges what was used and releases the rest. At most what hold and balance have is taken.
     ///
     /// Returns what is taken for certain: all of the charge that the hold covers, and what the
     /// balance gives beyond it where the ledger knows the balance at once.
-    fn settle(&self, hold: Self::Hold, charge: Usd) -> Usd;
+    fn settle(&self, hold: Self::Hold, charge: Amount) -> Amount;
 }

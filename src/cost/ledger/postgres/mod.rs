@@ -19,7 +19,7 @@ use self::{
 use super::{
     Denied, Entry, HoldId, Ledger, Mismatch, Most, Recovered, Statement, StoreError, entry::Count,
 };
-use crate::cost::Usd;
+use crate::cost::{Amount, Currency};
 
 mod queue;
 mod sql;
@@ -35,6 +35,7 @@ pub struct PostgresOptions {
     connections: usize,
     timeout: Duration,
     max_open: usize,
+    currency: Currency,
 }
 
 impl PostgresOptions {
@@ -46,6 +47,7 @@ impl PostgresOptions {
             connections: 16,
             timeout: Duration::from_secs(3),
             max_open: 100_000,
+            currency: Currency::USD,
         }
     }
 
@@ -68,11 +70,19 @@ impl PostgresOptions {
         self
     }
 
+    /// What its amounts are of. Tables that were made for another currency are refused. Default: US
+    /// dollars.
+    pub fn currency(mut self, currency: Currency) -> Self {
+        self.currency = currency;
+        self
+    }
+
     /// Connects, makes or updates the tables, and releases what nodes that are gone have left open.
     /// Call it on a tokio runtime that lives as long as the ledger.
     ///
     /// # Errors
-    /// The URL is none, the database cannot be reached, or its tables are of a later version.
+    /// The URL is none, the database cannot be reached, or its tables are of a later version or of another
+    /// currency.
     pub async fn connect(self) -> Result<PostgresLedger, StoreError> {
         let reaching = "reaching the ledger";
         let mut config: Config = self
@@ -87,13 +97,13 @@ impl PostgresOptions {
             .map_err(|_| StoreError::plain("finding a number at random"))?;
         let node = i32::from_le_bytes(random);
         let mut client = task::attend(&config, node).await?;
-        sql::migrate(&mut client).await?;
+        sql::migrate(&mut client, self.currency).await?;
         let voided = task::sweep_all(&client, node).await?;
         let recovered = voided.into_iter().map(|(hold, account, held)| Recovered {
             hold,
             account,
             held,
-            charged: Usd::ZERO,
+            charged: Amount::ZERO,
         });
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
@@ -113,6 +123,7 @@ impl PostgresOptions {
             queue,
             node,
             timeout: self.timeout,
+            currency: self.currency,
             recovered: recovered.collect(),
         })))
     }
@@ -145,6 +156,7 @@ struct Handle {
     queue: Arc<Queue>,
     node: i32,
     timeout: Duration,
+    currency: Currency,
     recovered: Vec<Recovered>,
 }
 
@@ -179,11 +191,11 @@ impl PostgresLedger {
     pub async fn grant(
         &self,
         account: &str,
-        amount: Usd,
+        amount: Amount,
         reference: &str,
     ) -> Result<bool, StoreError> {
         const DOING: &str = "granting";
-        if amount < Usd::ZERO {
+        if amount < Amount::ZERO {
             return Err(StoreError::plain("granting less than nothing"));
         }
         let client = client(&self.0.pool).await?;
@@ -222,8 +234,8 @@ impl PostgresLedger {
         &self,
         account: &str,
         hold: HoldId,
-        charge: Usd,
-    ) -> Result<Option<Usd>, StoreError> {
+        charge: Amount,
+    ) -> Result<Option<Amount>, StoreError> {
         let end = End {
             hold,
             account: account.into(),
@@ -317,7 +329,7 @@ pub struct PostgresHold {
     open: Open,
     limited: bool,
     /// What the database has said that it holds; shared with an extension under way.
-    amount: Arc<Mutex<Usd>>,
+    amount: Arc<Mutex<Amount>>,
     /// Keeps the task that writes: dropped after `open`.
     _ledger: Arc<Handle>,
 }
@@ -331,7 +343,7 @@ impl PostgresHold {
 
     /// What it holds.
     #[must_use]
-    pub fn amount(&self) -> Usd {
+    pub fn amount(&self) -> Amount {
         *self.amount.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -424,10 +436,10 @@ async fn hold(ledger: Arc<Handle>, account: String, most: Most) -> Result<Postgr
     let id = id().ok_or(Denied::Unavailable)?;
     let mut open = Open::new(&ledger.queue, id, &account).ok_or(Denied::Unavailable)?;
     let (amount, unknown) = match most {
-        Most::Amount(amount) => (amount.max(Usd::ZERO), false),
-        Most::Unknown => (Usd::ZERO, true),
+        Most::Amount(amount) => (amount.max(Amount::ZERO), false),
+        Most::Unknown => (Amount::ZERO, true),
     };
-    if amount == Usd::ZERO && !unknown {
+    if amount == Amount::ZERO && !unknown {
         // Nothing to ask for; what it is charged all the same, the balance has to give.
         return Ok(PostgresHold {
             open,
@@ -437,7 +449,7 @@ async fn hold(ledger: Arc<Handle>, account: String, most: Most) -> Result<Postgr
         });
     }
     // From here on it may be there, whatever we hear of it.
-    open.asked = amount > Usd::ZERO;
+    open.asked = amount > Amount::ZERO;
     let answer = ledger
         .ask(
             sql::HOLD,
@@ -471,6 +483,10 @@ impl Ledger for PostgresLedger {
     type Future = PostgresHolding;
     type Extending = PostgresExtending;
 
+    fn currency(&self) -> Currency {
+        self.0.currency
+    }
+
     fn hold(&self, account: &str, most: Most) -> PostgresHolding {
         PostgresHolding(Box::pin(hold(
             Arc::clone(&self.0),
@@ -479,14 +495,14 @@ impl Ledger for PostgresLedger {
         )))
     }
 
-    fn extend(&self, hold: &mut PostgresHold, by: Usd) -> PostgresExtending {
+    fn extend(&self, hold: &mut PostgresHold, by: Amount) -> PostgresExtending {
         let ledger = Arc::clone(&self.0);
         let (id, account) = (hold.id(), Arc::clone(&hold.open.account));
         let amount = Arc::clone(&hold.amount);
-        let by = by.max(Usd::ZERO);
-        hold.open.asked |= by > Usd::ZERO;
+        let by = by.max(Amount::ZERO);
+        hold.open.asked |= by > Amount::ZERO;
         PostgresExtending(Box::pin(async move {
-            if by == Usd::ZERO {
+            if by == Amount::ZERO {
                 return Ok(());
             }
             let answer = ledger
@@ -507,8 +523,8 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn settle(&self, hold: PostgresHold, charge: Usd) -> Usd {
-        let charge = charge.max(Usd::ZERO);
+    fn settle(&self, hold: PostgresHold, charge: Amount) -> Amount {
+        let charge = charge.max(Amount::ZERO);
         let certain = if hold.limited {
             charge.min(hold.amount())
         } else {

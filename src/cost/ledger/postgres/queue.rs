@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::cost::{HoldId, Usd};
+use crate::cost::{Amount, HoldId};
 
 /// How a hold ends.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct End {
     pub(super) hold: HoldId,
     pub(super) account: Arc<str>,
     /// `None` releases it.
-    pub(super) charge: Option<Usd>,
+    pub(super) charge: Option<Amount>,
 }
 
 #[derive(Default)]
@@ -121,9 +121,9 @@ impl Open {
     }
 
     /// Ends it with a charge.
-    pub(super) fn charge(mut self, charge: Usd) {
+    pub(super) fn charge(mut self, charge: Amount) {
         self.ended = true;
-        if self.asked || charge > Usd::ZERO {
+        if self.asked || charge > Amount::ZERO {
             self.push(Some(charge));
         } else {
             self.queue.free(1);
@@ -136,7 +136,7 @@ impl Open {
         self.queue.free(1);
     }
 
-    fn push(&self, charge: Option<Usd>) {
+    fn push(&self, charge: Option<Amount>) {
         self.queue.push(End {
             hold: self.hold,
             account: Arc::clone(&self.account),

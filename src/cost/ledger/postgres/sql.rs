@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio_postgres::{Row, types::FromSql};
 
-use crate::cost::{Entry, HoldId, Statement, StoreError, Usd, What};
+use crate::cost::{Amount, Currency, Entry, HoldId, Statement, StoreError, What};
 
 pub(super) const HOLD: &str =
     "SELECT completions_hold($1::text::uuid, $2, $3, $4::text::numeric, $5)";
@@ -34,10 +34,14 @@ pub(super) const NODE_LOCKS: i32 = 0x746f_7763;
 const MIGRATING: i64 = 0x746f_7765_722d_6c65;
 
 /// The versions of the tables, oldest first. What has been released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
 
-/// Brings the tables up to date; several nodes may do so at once.
-pub(super) async fn migrate(client: &mut tokio_postgres::Client) -> Result<(), StoreError> {
+/// Brings the tables up to date; several nodes may do so at once. New ones are in this currency, and
+/// those of another are refused.
+pub(super) async fn migrate(
+    client: &mut tokio_postgres::Client,
+    currency: Currency,
+) -> Result<(), StoreError> {
     const DOING: &str = "making the ledger's tables";
     let failed = |error| StoreError::new(DOING, error);
     let txn = client.transaction().await.map_err(failed)?;
@@ -68,11 +72,24 @@ pub(super) async fn migrate(client: &mut tokio_postgres::Client) -> Result<(), S
                 .map_err(failed)?;
         }
     }
+    let kept = txn
+        .query_opt("SELECT code FROM completions_currency", &[])
+        .await
+        .map_err(failed)?;
+    match kept {
+        None => {
+            const KEEP: &str = "INSERT INTO completions_currency VALUES ($1)";
+            let keep = txn.execute(KEEP, &[&currency.code()]).await;
+            keep.map_err(failed)?;
+        }
+        Some(row) if row.get::<_, &str>(0) == currency.code() => {}
+        Some(_) => return Err(StoreError::plain("opening a ledger of another currency")),
+    }
     txn.commit().await.map_err(failed)
 }
 
 /// An amount as the statements take it.
-pub(super) fn text(amount: Usd) -> String {
+pub(super) fn text(amount: Amount) -> String {
     amount.pico().to_string()
 }
 
@@ -95,9 +112,9 @@ pub(super) fn only<'a, T: FromSql<'a>>(row: &'a Row) -> Result<T, StoreError> {
     column(row, 0)
 }
 
-pub(super) fn usd(row: &Row, at: usize) -> Result<Usd, StoreError> {
+pub(super) fn usd(row: &Row, at: usize) -> Result<Amount, StoreError> {
     let text: &str = column(row, at)?;
-    text.parse().map(Usd::from_pico).map_err(|_| nonsense())
+    text.parse().map(Amount::from_pico).map_err(|_| nonsense())
 }
 
 pub(super) fn hold(row: &Row, at: usize) -> Result<HoldId, StoreError> {

@@ -14,7 +14,7 @@ use super::{
     queue::{End, Queue},
     sql,
 };
-use crate::cost::{HoldId, StoreError, Usd, What};
+use crate::cost::{Amount, HoldId, StoreError, What};
 
 /// Ends that one statement writes at most.
 const AT_ONCE: usize = 500;
@@ -159,7 +159,7 @@ pub(super) async fn watch(config: Config, node: i32, mut client: Client, alive: 
 }
 
 /// A hold that was voided.
-pub(super) type Voided = (HoldId, Arc<str>, Usd);
+pub(super) type Voided = (HoldId, Arc<str>, Amount);
 
 /// Voids the holds of nodes that have no lock and are in `missed`; and who else has none.
 pub(super) async fn sweep(

@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use tokio::sync::oneshot;
 
 use super::file::{Durable, short};
-use crate::cost::{Denied, HoldId, Most, Statement, StoreError, Usd, What};
+use crate::cost::{Amount, Denied, HoldId, Most, Statement, StoreError, What};
 
 pub(super) type Granted = Result<bool, StoreError>;
 
@@ -56,7 +56,7 @@ pub(super) struct Account {
 #[derive(Default)]
 struct State {
     statement: Statement,
-    open: HashMap<u64, Usd>,
+    open: HashMap<u64, Amount>,
 }
 
 impl Account {
@@ -199,7 +199,7 @@ impl Book {
         let account = Arc::clone(&open.account);
         let mut state = account.lock();
         let amount = state.statement.allows(most)?;
-        if amount == Usd::ZERO {
+        if amount == Amount::ZERO {
             drop(state);
             return Ok((open, None));
         }
@@ -212,7 +212,7 @@ impl Book {
     pub(super) fn grant(
         &self,
         account: &str,
-        amount: Usd,
+        amount: Amount,
         reference: &str,
     ) -> oneshot::Receiver<Granted> {
         let (sender, receiver) = oneshot::channel();
@@ -235,7 +235,7 @@ impl Book {
     }
 
     /// Settles an open hold that somebody else has; `None` when it has ended before.
-    pub(super) fn settle(&self, account: &str, hold: HoldId, charge: Usd) -> Option<Usd> {
+    pub(super) fn settle(&self, account: &str, hold: HoldId, charge: Amount) -> Option<Amount> {
         let account = self.accounts.get(account).map(|it| Arc::clone(&it))?;
         let mut state = account.lock();
         let held = state.open.remove(&short(hold))?;
@@ -324,7 +324,7 @@ impl Open {
         &mut self,
         state: &mut State,
         what: impl FnOnce(HoldId) -> What,
-        amount: Usd,
+        amount: Amount,
     ) -> oneshot::Receiver<Result<(), Denied>> {
         let what = what(self.id);
         state.statement.apply(&what);
@@ -338,14 +338,14 @@ impl Open {
     }
 
     /// What it has; nothing once it has been settled by its id.
-    pub(super) fn amount(&self) -> Usd {
+    pub(super) fn amount(&self) -> Amount {
         let state = self.account.lock();
         state.open.get(&short(self.id)).copied().unwrap_or_default()
     }
 
     pub(super) fn extend(
         &mut self,
-        by: Usd,
+        by: Amount,
     ) -> Result<Option<oneshot::Receiver<Result<(), Denied>>>, Denied> {
         if self.book.is_failing() {
             return Err(Denied::Unavailable);
@@ -357,7 +357,7 @@ impl Open {
             return Err(Denied::Unavailable);
         }
         let amount = state.statement.allows(Most::Amount(by))?;
-        if amount == Usd::ZERO {
+        if amount == Amount::ZERO {
             return Ok(None);
         }
         let what = |hold| What::Extended { hold, amount };
@@ -366,7 +366,7 @@ impl Open {
         Ok(Some(receiver))
     }
 
-    pub(super) fn settle(mut self, charge: Usd) -> Usd {
+    pub(super) fn settle(mut self, charge: Amount) -> Amount {
         self.ended = true;
         let mut state = self.account.lock();
         let held = state.open.remove(&short(self.id));
@@ -374,7 +374,7 @@ impl Open {
             // Settled before, by its id.
             drop(state);
             self.book.free(1);
-            return Usd::ZERO;
+            return Amount::ZERO;
         }
         let what = state
             .statement

@@ -11,7 +11,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::record::{self, FIRST, Hash};
 use crate::cost::{
-    Entry, HoldId, Mismatch, Statement, StoreError, Usd, What, ledger::entry::Count,
+    Amount, Currency, Entry, HoldId, Mismatch, Statement, StoreError, What, ledger::entry::Count,
 };
 
 const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
@@ -27,6 +27,8 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const VERSION: &str = "version";
 const HEAD: &str = "head";
 const ANCHOR: &str = "anchor";
+/// Absent in files that were made before there was a choice: US dollars.
+const CURRENCY: &str = "currency";
 const NEXT_HOLD: &str = "next hold";
 
 /// The layout of the tables. Another one is refused, not guessed at.
@@ -46,7 +48,7 @@ pub(super) struct Durable {
     pub(super) anchor: (u64, Hash),
     pub(super) next_hold: u64,
     pub(super) statements: HashMap<Arc<str>, Statement>,
-    pub(super) holds: BTreeMap<u64, (Arc<str>, Usd)>,
+    pub(super) holds: BTreeMap<u64, (Arc<str>, Amount)>,
 }
 
 /// Something to be booked.
@@ -63,13 +65,14 @@ pub(super) struct Batch {
     next_hold: u64,
     statements: HashMap<Arc<str>, Statement>,
     /// `None` has ended.
-    holds: HashMap<u64, Option<(Arc<str>, Usd)>>,
+    holds: HashMap<u64, Option<(Arc<str>, Amount)>>,
     /// What became of each booking: what was written, `None` where there was nothing to write.
     pub(super) written: Vec<Option<What>>,
 }
 
-/// Makes the tables of a new file, and reads those of an old one.
-pub(super) fn load(db: &Database) -> Result<Durable> {
+/// Makes the tables of a new file, for this currency, and reads those of an old one; one of another
+/// currency is refused.
+pub(super) fn load(db: &Database, currency: Currency) -> Result<Durable> {
     const DOING: &str = "reading the ledger's file";
     let txn = db.begin_write().map_err(failed(DOING))?;
     let durable = {
@@ -82,9 +85,16 @@ pub(super) fn load(db: &Database) -> Result<Durable> {
             None => {
                 meta.insert(VERSION, &LAYOUT.to_le_bytes()[..])
                     .map_err(failed(DOING))?;
+                meta.insert(CURRENCY, currency.code().as_bytes())
+                    .map_err(failed(DOING))?;
             }
             Some(version) if version == LAYOUT.to_le_bytes() => {}
             Some(_) => return Err(StoreError::plain("reading a ledger of another layout")),
+        }
+        let kept = meta.get(CURRENCY).map_err(failed(DOING))?;
+        let kept = kept.map_or_else(|| b"USD".to_vec(), |it| it.value().to_vec());
+        if kept != currency.code().as_bytes() {
+            return Err(StoreError::plain("opening a ledger of another currency"));
         }
         let mark = |key| -> Result<(u64, Hash)> {
             let bytes = meta.get(key).map_err(failed(DOING))?;
@@ -160,7 +170,7 @@ impl Batch {
         }
     }
 
-    fn held(&self, durable: &Durable, id: u64) -> Option<Usd> {
+    fn held(&self, durable: &Durable, id: u64) -> Option<Amount> {
         let hold = match self.holds.get(&id) {
             Some(hold) => hold.as_ref(),
             None => durable.holds.get(&id),
@@ -180,7 +190,7 @@ impl Batch {
                 overrun,
             } => {
                 *held = self.held(durable, short(*hold)).unwrap_or_default();
-                if (*held, *charged, *overrun) == (Usd::ZERO, Usd::ZERO, Usd::ZERO) {
+                if (*held, *charged, *overrun) == (Amount::ZERO, Amount::ZERO, Amount::ZERO) {
                     return None;
                 }
             }

@@ -21,7 +21,7 @@ use self::{
 use super::{
     Denied, Entry, HoldId, Ledger, Mismatch, Most, Recovered, Statement, StoreError, What,
 };
-use crate::cost::Usd;
+use crate::cost::{Amount, Currency};
 
 mod book;
 mod file;
@@ -52,6 +52,7 @@ pub struct RedbOptions {
     keep_entries: Option<u64>,
     cache_bytes: usize,
     last_tries: u32,
+    currency: Currency,
 }
 
 impl RedbOptions {
@@ -65,6 +66,7 @@ impl RedbOptions {
             keep_entries: None,
             cache_bytes: 64 << 20,
             last_tries: 20,
+            currency: Currency::USD,
         }
     }
 
@@ -101,14 +103,23 @@ impl RedbOptions {
         self
     }
 
+    /// What its amounts are of. A file that was made for another currency is refused. Default: US
+    /// dollars.
+    pub fn currency(mut self, currency: Currency) -> Self {
+        self.currency = currency;
+        self
+    }
+
     /// Opens the file, ends the holds that a crash has left open, and starts the thread that
     /// writes. Blocks while it reads: after a crash, the whole file.
     ///
     /// # Errors
-    /// The file cannot be opened or written, another process has it open, or it is no ledger.
+    /// The file cannot be opened or written, another process has it open, it is no ledger, or one
+    /// of another currency.
     pub fn open(self) -> Result<RedbLedger, StoreError> {
         let (path, cache) = (self.path.clone(), self.cache_bytes);
-        make(&path).map_err(|error| StoreError::new("making the ledger's file", error))?;
+        make(&path, self.currency)
+            .map_err(|error| StoreError::new("making the ledger's file", error))?;
         let open = move || {
             Database::builder()
                 .set_cache_size(cache)
@@ -120,7 +131,7 @@ impl RedbOptions {
 
     fn open_by(self, open: Opener) -> Result<RedbLedger, StoreError> {
         let db = open()?;
-        let mut durable = file::load(&db)?;
+        let mut durable = file::load(&db, self.currency)?;
         let recovered = recover(&db, &mut durable, self.recovery)?;
         let book = Arc::new(Book::new(&durable, self.max_accounts, self.max_open));
         let shelf: Shelf = Arc::new(RwLock::new(Some(db)));
@@ -131,6 +142,7 @@ impl RedbOptions {
             durable,
             keep_entries: self.keep_entries,
             last_tries: self.last_tries,
+            currency: self.currency,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".into())
@@ -139,6 +151,7 @@ impl RedbOptions {
         Ok(RedbLedger(Arc::new(Handle {
             book,
             shelf,
+            currency: self.currency,
             recovered,
             thread: Some(thread),
         })))
@@ -147,7 +160,7 @@ impl RedbOptions {
 
 /// Makes the file, unless it is there: under another name first, so that a crash meanwhile leaves
 /// no half of one under this.
-fn make(path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn make(path: &Path, currency: Currency) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if path.metadata().is_ok_and(|it| it.len() > 0) {
         return Ok(());
     }
@@ -158,7 +171,7 @@ fn make(path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let _ = std::fs::remove_file(&other);
     let made = (|| {
         let db = Database::create(&other)?;
-        file::load(&db)?;
+        file::load(&db, currency)?;
         db.close()?;
         // An empty file may have been put there for us.
         if path.metadata().is_ok_and(|it| it.len() == 0) {
@@ -193,7 +206,7 @@ fn recover(
                 hold,
                 held,
                 charged: held,
-                overrun: Usd::ZERO,
+                overrun: Amount::ZERO,
             },
         };
         ends.push((Arc::clone(account), what));
@@ -237,19 +250,19 @@ fn recover(
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// use tower_completions::cost::{Ledger, RedbLedger, Usd};
+/// use tower_completions::cost::{Ledger, RedbLedger, Amount};
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("ledger.redb");
 /// let ledger = RedbLedger::open(&path)?;
 /// ledger.grant("acme", "5.00".parse()?, "invoice 17").await?;
-/// let hold = ledger.hold("acme", Usd::from_pico(900).into()).await?;
-/// ledger.settle(hold, Usd::from_pico(300));
+/// let hold = ledger.hold("acme", Amount::from_pico(900).into()).await?;
+/// ledger.settle(hold, Amount::from_pico(300));
 /// ledger.flush().await?;
 ///
 /// drop(ledger);
 /// let again = RedbLedger::open(&path)?;
-/// assert_eq!(again.statement("acme").spent, Usd::from_pico(300));
+/// assert_eq!(again.statement("acme").spent, Amount::from_pico(300));
 /// assert!(again.reconcile()?.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).map_err(|error| error.to_string())?;
@@ -261,6 +274,7 @@ pub struct RedbLedger(Arc<Handle>);
 struct Handle {
     book: Arc<Book>,
     shelf: Shelf,
+    currency: Currency,
     recovered: Vec<Recovered>,
     thread: Option<JoinHandle<()>>,
 }
@@ -299,11 +313,11 @@ impl RedbLedger {
     pub async fn grant(
         &self,
         account: &str,
-        amount: Usd,
+        amount: Amount,
         reference: &str,
     ) -> Result<bool, StoreError> {
         let longest = account.len().max(reference.len());
-        if longest > record::MOST_TEXT || amount < Usd::ZERO {
+        if longest > record::MOST_TEXT || amount < Amount::ZERO {
             return Err(StoreError::plain(
                 "granting less than nothing, or by too long a name,",
             ));
@@ -320,7 +334,7 @@ impl RedbLedger {
 
     /// Settles an open hold by its id: what was charged, or `None` when it has ended before. The
     /// hold itself charges nothing when it is settled later.
-    pub fn settle_id(&self, account: &str, hold: HoldId, charge: Usd) -> Option<Usd> {
+    pub fn settle_id(&self, account: &str, hold: HoldId, charge: Amount) -> Option<Amount> {
         self.0.book.settle(account, hold, charge)
     }
 
@@ -422,7 +436,7 @@ impl RedbHold {
 
     /// What it holds; nothing once it was settled by its id.
     #[must_use]
-    pub fn amount(&self) -> Usd {
+    pub fn amount(&self) -> Amount {
         self.open.as_ref().map(Open::amount).unwrap_or_default()
     }
 }
@@ -492,6 +506,10 @@ impl Ledger for RedbLedger {
     type Future = RedbHolding;
     type Extending = RedbExtending;
 
+    fn currency(&self) -> Currency {
+        self.0.currency
+    }
+
     fn hold(&self, account: &str, most: Most) -> RedbHolding {
         let longest = record::MOST_TEXT;
         let hold = if account.len() > longest {
@@ -515,12 +533,12 @@ impl Ledger for RedbLedger {
         }
     }
 
-    fn extend(&self, hold: &mut RedbHold, by: Usd) -> RedbExtending {
+    fn extend(&self, hold: &mut RedbHold, by: Amount) -> RedbExtending {
         let open = hold.open.as_mut().ok_or(Denied::Unavailable);
         RedbExtending(open.and_then(|open| open.extend(by)))
     }
 
-    fn settle(&self, mut hold: RedbHold, charge: Usd) -> Usd {
+    fn settle(&self, mut hold: RedbHold, charge: Amount) -> Amount {
         hold.open
             .take()
             .map(|open| open.settle(charge))

@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::cost::{Entry, HoldId, Statement, Usd, What};
+use crate::cost::{Amount, Entry, HoldId, Statement, What};
 
 /// What an entry hands on to the next: SHA-256 of the hash before and the entry's bytes.
 pub(super) type Hash = [u8; 32];
@@ -38,7 +38,7 @@ pub(super) fn write(
     what: &What,
 ) -> Hash {
     let start = out.len();
-    let (kind, hold, amounts): (u8, Option<HoldId>, &[Usd]) = match what {
+    let (kind, hold, amounts): (u8, Option<HoldId>, &[Amount]) = match what {
         What::Granted { amount, used, .. } => (GRANTED, None, &[*amount, *used]),
         What::Held { hold, amount } => (HELD, Some(*hold), &[*amount]),
         What::Extended { hold, amount } => (EXTENDED, Some(*hold), &[*amount]),
@@ -148,14 +148,14 @@ pub(super) fn read_statement(mut bytes: &[u8]) -> Option<Statement> {
 }
 
 /// An open hold: its amount and whose it is.
-pub(super) fn write_hold(account: &str, amount: Usd) -> Vec<u8> {
+pub(super) fn write_hold(account: &str, amount: Amount) -> Vec<u8> {
     let mut out = amount.pico().to_le_bytes().to_vec();
     out.extend_from_slice(account.as_bytes());
     out
 }
 
 /// An open hold out of its bytes.
-pub(super) fn read_hold(mut bytes: &[u8]) -> Option<(&str, Usd)> {
+pub(super) fn read_hold(mut bytes: &[u8]) -> Option<(&str, Amount)> {
     let amount = take_usd(&mut bytes)?;
     Some((std::str::from_utf8(bytes).ok()?, amount))
 }
@@ -191,8 +191,8 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-fn take_usd(bytes: &mut &[u8]) -> Option<Usd> {
-    Some(Usd::from_pico(i128::from_le_bytes(take(bytes)?)))
+fn take_usd(bytes: &mut &[u8]) -> Option<Amount> {
+    Some(Amount::from_pico(i128::from_le_bytes(take(bytes)?)))
 }
 
 fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
@@ -207,11 +207,11 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<What> {
-        let (hold, amount) = (HoldId::new(1 << 70), Usd::from_pico(-7));
+        let (hold, amount) = (HoldId::new(1 << 70), Amount::from_pico(-7));
         vec![
             What::Granted {
                 amount,
-                used: Usd::from_pico(5),
+                used: Amount::from_pico(5),
                 reference: "invoice 7".into(),
             },
             What::Held { hold, amount },
@@ -219,8 +219,8 @@ mod tests {
             What::Settled {
                 hold,
                 held: amount,
-                charged: Usd::from_pico(i128::MAX),
-                overrun: Usd::from_pico(i128::MIN),
+                charged: Amount::from_pico(i128::MAX),
+                overrun: Amount::from_pico(i128::MIN),
             },
             What::Released { hold, held: amount },
             What::Voided { hold, held: amount },
@@ -261,10 +261,10 @@ mod tests {
     #[test]
     fn statements_holds_and_marks_come_back() {
         let statement = Statement {
-            granted: Some(Usd::from_pico(10)),
-            held: Usd::from_pico(1),
-            spent: Usd::from_pico(2),
-            overrun: Usd::from_pico(3),
+            granted: Some(Amount::from_pico(10)),
+            held: Amount::from_pico(1),
+            spent: Amount::from_pico(2),
+            overrun: Amount::from_pico(3),
         };
         for statement in [statement, Statement::default()] {
             assert_eq!(
@@ -272,8 +272,8 @@ mod tests {
                 Some(statement)
             );
         }
-        let hold = write_hold("a", Usd::from_pico(9));
-        assert_eq!(read_hold(&hold), Some(("a", Usd::from_pico(9))));
+        let hold = write_hold("a", Amount::from_pico(9));
+        assert_eq!(read_hold(&hold), Some(("a", Amount::from_pico(9))));
         assert_eq!(read_mark(&write_mark(5, &[7; 32])), Some((5, [7; 32])));
         assert_eq!(read_statement(&[1, 2]), None);
         assert_eq!(read_hold(&[1]), None);

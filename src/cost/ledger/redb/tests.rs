@@ -185,8 +185,8 @@ impl Dice {
     }
 }
 
-const fn usd(pico: i128) -> Usd {
-    Usd::from_pico(pico)
+const fn usd(pico: i128) -> Amount {
+    Amount::from_pico(pico)
 }
 
 fn options() -> RedbOptions {
@@ -239,7 +239,10 @@ async fn accounts_come_back_from_the_file() {
     assert_eq!(hold.amount(), usd(5));
     drop(hold);
     let before = ledger.statement("a");
-    assert_eq!((before.balance(), before.held), (Some(usd(6)), Usd::ZERO));
+    assert_eq!(
+        (before.balance(), before.held),
+        (Some(usd(6)), Amount::ZERO)
+    );
     ledger.flush().await.expect("written");
     agrees(&ledger);
     drop(ledger);
@@ -291,7 +294,7 @@ async fn open_holds_of_a_crash_are_voided_or_charged() {
         };
         assert_eq!(ledger.recovered(), [expected]);
         let end = ledger.statement("a");
-        assert_eq!((end.held, end.spent), (Usd::ZERO, usd(charged)));
+        assert_eq!((end.held, end.spent), (Amount::ZERO, usd(charged)));
         agrees(&ledger);
         // Ids are not given twice.
         let hold = ledger.hold("a", usd(1).into()).await.expect("enough");
@@ -307,7 +310,7 @@ async fn a_hold_is_settled_once_by_its_id() {
     let id = hold.id();
     assert_eq!(ledger.settle_id("a", id, usd(2)), Some(usd(2)));
     assert_eq!(ledger.settle_id("a", id, usd(2)), None);
-    assert_eq!(ledger.settle(hold, usd(5)), Usd::ZERO);
+    assert_eq!(ledger.settle(hold, usd(5)), Amount::ZERO);
     ledger.flush().await.expect("written");
     assert_eq!(ledger.statement("a").spent, usd(2));
     agrees(&ledger);
@@ -390,7 +393,7 @@ async fn a_changed_entry_is_found() {
         let db = Database::builder()
             .create_with_backend(disk.clone())
             .expect("opens");
-        let durable = file::load(&db).expect("readable");
+        let durable = file::load(&db, Currency::USD).expect("readable");
         assert_eq!(durable.head, 5);
         let txn = db.begin_write().expect("begins");
         let entries: redb::TableDefinition<'_, u64, &[u8]> = redb::TableDefinition::new("entries");
@@ -432,7 +435,7 @@ async fn what_is_acknowledged_survives_torn_and_lost_writes() {
             panic!("round {round}: {error:?}");
         });
         agrees(&ledger);
-        assert_eq!(ledger.statement("a").held, Usd::ZERO);
+        assert_eq!(ledger.statement("a").held, Amount::ZERO);
         assert!(ids(&ledger, false).is_superset(&held), "round {round}");
         assert!(ids(&ledger, true).is_superset(&ended), "round {round}");
         assert!(ledger.statement("a").granted.unwrap_or_default() >= usd(granted));
@@ -510,7 +513,7 @@ async fn a_disk_that_fails_for_a_while_loses_nothing() {
         while ledger.flush().await.is_err() {}
         let end = ledger.statement("a");
         assert_eq!(end.granted, Some(usd(1001)), "{fails_at}");
-        assert_eq!(end.held, Usd::ZERO, "{fails_at}");
+        assert_eq!(end.held, Amount::ZERO, "{fails_at}");
         assert_eq!(end.spent, usd(7 + given + charge), "{fails_at}");
         agrees(&ledger);
         disk.lock().fails_in = None;
@@ -518,4 +521,37 @@ async fn a_disk_that_fails_for_a_while_loses_nothing() {
         let again = disk.open(options()).expect("opens");
         assert_eq!(again.statement("a"), end, "{fails_at}");
     }
+}
+
+#[tokio::test]
+async fn a_file_is_of_one_currency() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    let open = |currency| RedbOptions::new(&path).currency(currency).open();
+    let ledger = open(Currency::EUR).expect("made");
+    assert_eq!(ledger.currency(), Currency::EUR);
+    drop(ledger);
+    let refused = open(Currency::USD).expect_err("another currency");
+    assert_eq!(
+        refused.to_string(),
+        "opening a ledger of another currency failed"
+    );
+    assert!(RedbLedger::open(&path).is_err(), "by default it is dollars");
+    drop(open(Currency::EUR).expect("its own"));
+
+    // A file from before there was a choice has dollars.
+    let db = Database::create(&path).expect("opens");
+    let txn = db.begin_write().expect("begun");
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    txn.open_table(meta)
+        .expect("there")
+        .remove("currency")
+        .expect("removed");
+    txn.commit().expect("written");
+    drop(db);
+    assert!(open(Currency::EUR).is_err());
+    assert_eq!(
+        open(Currency::USD).expect("dollars").currency(),
+        Currency::USD
+    );
 }

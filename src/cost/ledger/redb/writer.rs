@@ -13,7 +13,7 @@ use super::{
     book::{Ack, Book, Op, Work},
     file::{self, Booking, Durable},
 };
-use crate::cost::{Denied, HoldId, StoreError, What};
+use crate::cost::{Currency, Denied, HoldId, StoreError, What};
 
 /// Opens the file, again after it has failed.
 pub(super) type Opener = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
@@ -38,6 +38,7 @@ pub(super) struct Writer {
     pub(super) keep_entries: Option<u64>,
     /// How often a file that fails is tried when the ledger closes meanwhile.
     pub(super) last_tries: u32,
+    pub(super) currency: Currency,
 }
 
 /// However the thread ends, no hold is given any more.
@@ -253,7 +254,7 @@ impl Writer {
         // The old one must be gone before the file can be locked again.
         drop(shelf.take());
         let db = (self.open)()?;
-        let durable = file::load(&db)?;
+        let durable = file::load(&db, self.currency)?;
         *shelf = Some(db);
         Ok(durable)
     }
@@ -299,7 +300,7 @@ fn refuse(op: &mut Op) -> Option<bool> {
     }
 }
 
-fn release(op: Op, hold: HoldId, held: crate::cost::Usd) -> Op {
+fn release(op: Op, hold: HoldId, held: crate::cost::Amount) -> Op {
     Op {
         what: What::Released { hold, held },
         ack: Ack::Nobody,

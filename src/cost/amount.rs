@@ -1,9 +1,9 @@
 use std::{fmt, iter::Sum, str::FromStr};
 
-/// An amount of US dollars in whole picodollars (10⁻¹² USD). Never negative by parsing, exact in
-/// its decimal text, saturating where a sum would not fit.
+/// An amount of money, in whole 10⁻¹² of its currency: picodollars, where that is US dollars. Never negative by parsing, exact in its decimal text, saturating where a sum
+/// would not fit. What it is of, its surroundings say: see [`Currency`](super::Currency).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Usd(i128);
+pub struct Amount(i128);
 
 /// Picodollars in a dollar.
 const ONE: i128 = 1_000_000_000_000;
@@ -20,7 +20,7 @@ impl fmt::Display for NotAnAmount {
 
 impl std::error::Error for NotAnAmount {}
 
-impl Usd {
+impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
@@ -55,13 +55,16 @@ impl Usd {
     }
 }
 
-impl Sum for Usd {
+/// The name for who keeps accounts in US dollars, as they are by default.
+pub type Usd = Amount;
+
+impl Sum for Amount {
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
         amounts.fold(Self::ZERO, Self::plus)
     }
 }
 
-impl FromStr for Usd {
+impl FromStr for Amount {
     type Err = NotAnAmount;
 
     fn from_str(text: &str) -> Result<Self, NotAnAmount> {
@@ -119,7 +122,7 @@ pub(super) fn scaled(number: &str, power: i64) -> Option<i128> {
 /// Room for the digits of any amount.
 pub(super) type Digits = [u8; 48];
 
-impl Usd {
+impl Amount {
     /// The exact decimal, as [`fmt::Display`] has it, without going through a formatter.
     pub(super) fn digits(self, room: &mut Digits) -> &str {
         let magnitude = self.0.unsigned_abs();
@@ -160,7 +163,7 @@ impl Usd {
 }
 
 /// The exact decimal, without an exponent and without trailing zeros; a valid JSON number.
-impl fmt::Display for Usd {
+impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.digits(&mut [0; 48]))
     }
@@ -179,8 +182,8 @@ mod tests {
             ("0.000000000001", 1, "0.000000000001"),
             ("123.450", 123_450_000_000_000, "123.45"),
         ] {
-            assert_eq!(text.parse(), Ok(Usd(pico)), "{text}");
-            assert_eq!(Usd(pico).to_string(), back);
+            assert_eq!(text.parse(), Ok(Amount(pico)), "{text}");
+            assert_eq!(Amount(pico).to_string(), back);
         }
         for text in [
             "",
@@ -194,9 +197,9 @@ mod tests {
             "1_0",
             "9999999999999999",
         ] {
-            assert_eq!(text.parse::<Usd>(), Err(NotAnAmount), "{text}");
+            assert_eq!(text.parse::<Amount>(), Err(NotAnAmount), "{text}");
         }
-        assert_eq!(Usd(-1).to_string(), "-0.000000000001");
+        assert_eq!(Amount(-1).to_string(), "-0.000000000001");
         for (pico, text) in [
             (i128::MAX, "170141183460469231731687303.715884105727"),
             (i128::MIN, "-170141183460469231731687303.715884105728"),
@@ -204,7 +207,7 @@ mod tests {
             (i128::from(u64::MAX) + 1, "18446744.073709551616"),
             (10 * ONE, "10"),
         ] {
-            assert_eq!(Usd(pico).to_string(), text);
+            assert_eq!(Amount(pico).to_string(), text);
         }
     }
 

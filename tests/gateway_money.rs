@@ -1,0 +1,199 @@
+//! What the example's configuration says of money beside prices and balances.
+
+#![cfg(feature = "ledger-redb")]
+
+mod support;
+
+use std::{io::Write as _, process::Command};
+
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::json;
+use support::{Gateway, binary};
+use tower_completions::cost::{Amount, RedbLedger, What};
+
+fn config(more: &str) -> String {
+    let mut text = format!(
+        "{more}\n[[providers]]\nname = \"mock\"\nkind = \"mock\"\n\n\
+         [[keys]]\nname = \"rich\"\nsecret = \"sk-rich\"\nbalance = \"5.00\"\n\n\
+         [[keys]]\nname = \"poor\"\nsecret = \"sk-poor\"\nbalance = \"0.00005\"\n\n"
+    );
+    for model in ["echo", "slow", "stall"] {
+        text.push_str(&format!(
+            "[[models]]\nid = \"mock/{model}\"\ntargets = [{{ provider = \"mock\", model = \"mock/{model}\" }}]\n\
+             price = {{ input = \"1\", output = \"2\" }}\n\n"
+        ));
+    }
+    text
+}
+
+fn ask(model: &str, stream: bool, text: &str) -> String {
+    let messages = [json!({ "role": "user", "content": text })];
+    json!({ "model": model, "stream": stream, "messages": messages }).to_string()
+}
+
+/// Reads one frame of a stream, and leaves.
+async fn leave(gateway: &Gateway, model: &str) {
+    let mut client = gateway.connect().await.with_key("sk-rich");
+    let body = ask(model, true, "one two three four");
+    let request = client.request(Method::POST, "/v1/chat/completions", &body);
+    let mut response = client.open(request).await;
+    assert_eq!(response.status(), 200);
+    let frame = response.body_mut().frame().await.expect("an event");
+    frame.expect("a frame");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_or_is_drained_to_the_usage() {
+    for (more, whole) in [("", false), ("[cost]\ndrain_ms = 20000", true)] {
+        let gateway = Gateway::start(&config(more));
+        let body = ask("mock/slow", true, "one two three four");
+        let answer = gateway.post("sk-rich", &body).await;
+        assert!(answer.whole && answer.body.contains("[DONE]"));
+        let one = gateway.settled("sk-rich", "5").await;
+        assert!(one > Amount::ZERO);
+        leave(&gateway, "mock/slow").await;
+        let two = gateway.settled("sk-rich", "5").await.minus(one);
+        assert_ne!(two, Amount::ZERO, "never free");
+        // Its prompt alone is estimated higher than the mock counts it.
+        assert_eq!(two == one, whole, "{two} for what costs {one}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_drained_ends_with_its_deadline_its_bytes_or_the_process() {
+    let gateway = Gateway::start(&config("[cost]\ndrain_ms = 50"));
+    leave(&gateway, "mock/stall").await;
+    assert!(gateway.settled("sk-rich", "5").await > Amount::ZERO);
+    let gateway = Gateway::start(&config("[cost]\ndrain_ms = 60000\ndrain_bytes = 1"));
+    leave(&gateway, "mock/slow").await;
+    assert!(gateway.settled("sk-rich", "5").await > Amount::ZERO);
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    let store = format!(
+        "[ledger]\nstore = \"redb:{}\"\n[cost]\ndrain_ms = 60000",
+        path.display()
+    );
+    let mut gateway = Gateway::start(&config(&store));
+    leave(&gateway, "mock/slow").await;
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    let ledger = RedbLedger::open(&path).expect("opens");
+    assert_eq!(ledger.recovered(), [], "it was settled before the end");
+    assert!(ledger.statement("rich").spent > Amount::ZERO);
+}
+
+#[tokio::test]
+async fn a_stream_ends_as_configured_when_the_money_does() {
+    for (run_out, ends) in [
+        ("error", "insufficient_balance"),
+        ("length", "\"finish_reason\":\"length\""),
+    ] {
+        let more = format!("[cost]\nrun_out = \"{run_out}\"\nexpected_output = 1");
+        let gateway = Gateway::start(&config(&more));
+        // The mock says it all again: more than there is money for.
+        let text = "word ".repeat(100);
+        let answer = gateway
+            .post("sk-poor", &ask("mock/echo", true, &text[..60]))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.body.contains(ends), "{run_out}: {}", answer.body);
+        assert_eq!(answer.body.contains("[DONE]"), run_out == "length");
+        gateway.settled("sk-poor", "0.00005").await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_kept_as_configured() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    let store = |more: &str| {
+        let place = path.display();
+        config(&format!(
+            "currency = \"EUR\"\n[ledger]\nstore = \"redb:{place}\"\n{more}"
+        ))
+    };
+    let gateway = Gateway::start(&store("recovery = \"charge\""));
+    let answer = gateway
+        .post("sk-rich", &ask("mock/echo", false, "Hello"))
+        .await;
+    assert_eq!(answer.header("x-completion-cost-currency"), "EUR");
+    let key = gateway.get("sk-rich", "/v1/key").await.json();
+    assert_eq!(key["data"]["currency"], "EUR");
+    let spent = gateway.settled("sk-rich", "5").await;
+
+    // Killed with a hold open: it is charged.
+    let mut client = gateway.connect().await.with_key("sk-rich");
+    let body = ask("mock/stall", true, "Hello");
+    let request = client.request(Method::POST, "/v1/chat/completions", &body);
+    let mut response = client.open(request).await;
+    response
+        .body_mut()
+        .frame()
+        .await
+        .expect("an event")
+        .expect("a frame");
+    let key = gateway.get("sk-rich", "/v1/key").await.json();
+    let held: Amount = key["data"]["held"]
+        .as_str()
+        .expect("text")
+        .parse()
+        .expect("an amount");
+    gateway.signal("KILL");
+    drop((client, response, gateway));
+    let gateway = Gateway::start(&store(
+        "recovery = \"charge\"\ncompact = true\nkeep_entries = 1",
+    ));
+    assert_eq!(gateway.settled("sk-rich", "5").await, spent.plus(held));
+    assert!(gateway.log().contains("left open by a crash"));
+    drop(gateway);
+    let euros = "EUR".parse().expect("a currency");
+    let ledger = tower_completions::cost::RedbOptions::new(&path).currency(euros);
+    let ledger = ledger.open().expect("opens");
+    assert_eq!(ledger.reconcile().expect("readable"), []);
+    let entries = ledger.entries(0, 100).expect("readable");
+    assert!(
+        entries
+            .iter()
+            .any(|it| matches!(it.what, What::Settled { held: it, .. } if it == held))
+    );
+}
+
+#[test]
+fn mistakes_are_told() {
+    for (more, mistake) in [
+        (
+            "currency = \"euro\"",
+            "currency: expected a currency's code of three capital letters, such as USD; got \"euro\"",
+        ),
+        (
+            "[ledger]\nrecovery = \"void\"",
+            "ledger.recovery: belongs to a store redb:PATH",
+        ),
+        (
+            "[ledger]\nstore = \"redb:x\"\nrecovery = \"guess\"",
+            "ledger.recovery: expected one of void, charge",
+        ),
+        (
+            "[cost]\nrun_out = \"stop\"",
+            "cost.run_out: expected one of error, length",
+        ),
+        (
+            "[cost]\ndrain_bytes = 5",
+            "cost.drain_bytes: needs drain_ms",
+        ),
+        ("[cost]\ndrain = 5", "cost.drain"),
+    ] {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(config(more).as_bytes()).expect("written");
+        let output = Command::new(binary())
+            .args(["--check", "--config"])
+            .arg(file.path())
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{more}: {said}");
+        assert!(said.contains(mistake), "{more}: {said}");
+    }
+}
