@@ -25,7 +25,7 @@ use tower_completions::{
 };
 
 /// Bytes of one stream.
-const TOTAL: usize = 1 << 20;
+const TOTAL: usize = 10_000_000;
 
 /// An event as a large provider sends it, 284 bytes with its blank line.
 fn event(number: usize) -> String {
@@ -125,6 +125,7 @@ fn main() {
     eprintln!("{events} events of 284 bytes a run: divide by that");
     let layer = ReframeLayer::new(Dialect::openai()).timer(NoTimer);
     support::main(|bench| {
+        bench.bytes = Some(text.len() as u64);
         for (name, size) in [("284B", 284), ("1KB", 1024), ("16KB", 16 * 1024)] {
             let chunks = chunks(&text, size);
             bench.case(&format!("newlines/{name}"), || {

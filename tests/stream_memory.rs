@@ -166,6 +166,30 @@ fn the_decoder_gives_events_of_a_chunk_without_allocating() {
 }
 
 #[test]
+fn the_decoder_copies_an_event_that_spans_chunks_once() {
+    let text = event("a").repeat(2);
+    let mut decoder = Decoder::new();
+    for cut in [1, 5, 6, 7, 100, 270] {
+        let (a, b) = text.split_at(text.len() - cut);
+        for warm in [shared(a), shared(b)] {
+            decoder.push(warm);
+            while decoder.next().is_some() {}
+        }
+        let (a, b) = (shared(a), shared(b));
+        let mut events = 0;
+        let info = measure(|| {
+            for chunk in [a, b] {
+                decoder.push(chunk);
+                while let Some(event) = decoder.next() {
+                    events += usize::from(event.is_ok());
+                }
+            }
+        });
+        assert_eq!((events, info.count_total), (2, 1), "{cut} {info:?}");
+    }
+}
+
+#[test]
 fn an_idle_stream_holds_less_than_2_kib() {
     for (model, size) in [
         ("gpt-4o-mini", 277),

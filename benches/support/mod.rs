@@ -6,10 +6,14 @@
 
 use std::{env, hint::black_box};
 
-use criterion::Criterion;
+use criterion::{Criterion, Throughput};
 
 /// Takes the cases of one bench file.
-pub(crate) struct Bench(Mode);
+pub(crate) struct Bench {
+    mode: Mode,
+    /// Bytes that one run reads, where a rate is wanted.
+    pub(crate) bytes: Option<u64>,
+}
 
 enum Mode {
     Time(Box<Criterion>),
@@ -20,10 +24,19 @@ enum Mode {
 impl Bench {
     /// A case: what is measured is one call of `run`.
     pub(crate) fn case<T>(&mut self, name: &str, mut run: impl FnMut() -> T) {
-        match &mut self.0 {
-            Mode::Time(criterion) => {
-                criterion.bench_function(name, |bencher| bencher.iter(&mut run));
-            }
+        match &mut self.mode {
+            Mode::Time(criterion) => match self.bytes {
+                None => {
+                    criterion.bench_function(name, |bencher| bencher.iter(&mut run));
+                }
+                Some(bytes) => {
+                    let mut group = criterion.benchmark_group("bytes");
+                    group.throughput(Throughput::BytesDecimal(bytes));
+                    // Each run is long already.
+                    group.sample_size(10);
+                    group.bench_function(name, |bencher| bencher.iter(&mut run));
+                }
+            },
             Mode::Count {
                 name: wanted,
                 times,
@@ -49,9 +62,9 @@ pub(crate) fn main(cases: impl FnOnce(&mut Bench)) {
         None if args.iter().any(|arg| arg == "--names") => Mode::List,
         None => Mode::Time(Box::new(Criterion::default().configure_from_args())),
     };
-    let mut bench = Bench(mode);
+    let mut bench = Bench { mode, bytes: None };
     cases(&mut bench);
-    if let Mode::Time(criterion) = &bench.0 {
+    if let Mode::Time(criterion) = &bench.mode {
         criterion.final_summary();
     }
 }

@@ -36,6 +36,9 @@ pin_project! {
     }
 }
 
+/// The last event of a finished answer.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
 /// The upstream's bytes in, canonical events out.
 struct Machine<S> {
     decoder: Box<dyn Decode + Send>,
@@ -51,12 +54,12 @@ impl<S: TranslateStream> Machine<S> {
         let ended = match chunk {
             Some(chunk) => {
                 self.decoder.push(chunk);
-                self.drain(|decoder| decoder.next()).map(|()| false)
+                self.drain(|decoder| decoder.next())
             }
-            None => self
-                .drain(|decoder| decoder.finish())
-                .and_then(|()| self.state.finish(&mut self.out))
-                .map(|()| true),
+            None => match self.drain(|decoder| decoder.finish()) {
+                Ok(false) => self.state.finish(&mut self.out).map(|()| true),
+                ended => ended,
+            },
         };
         if let Some(usage) = self.state.usage() {
             self.tally.record_usage(usage);
@@ -67,17 +70,22 @@ impl<S: TranslateStream> Machine<S> {
         }
     }
 
+    /// Translates what is there; whether the answer is finished. What comes behind its end is not
+    /// looked at, so that nothing can follow it, an error least of all.
     fn drain(
         &mut self,
         next: impl Fn(&mut (dyn Decode + Send)) -> Option<Result<sse::Event, sse::Error>>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         while let Some(event) = next(&mut *self.decoder) {
             let event =
                 event.map_err(|error| nonsense("its stream is broken").with_source(error))?;
             self.state
                 .event(event.name(), event.data(), &mut self.out)?;
+            if self.out.ends_with(DONE) {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Tells the client in the stream; the tally keeps the error for the layers outside.
@@ -201,3 +209,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

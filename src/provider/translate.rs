@@ -141,7 +141,9 @@ pub trait TranslateStream: Send + 'static {
     /// How the upstream's stream is cut into events.
     fn framing(&self) -> Framing;
 
-    /// Takes an event and writes what it means as `data: {…}` events with their blank lines.
+    /// Takes an event and writes what it means as `data: {…}` events with their blank lines. Once
+    /// it writes `data: [DONE]` the answer is finished: nothing more is read of the upstream, not
+    /// even an error, and [`finish`](Self::finish) is not called.
     ///
     /// # Errors
     /// An error event of the provider, or one that makes no sense. The stream ends there.

@@ -9,6 +9,8 @@ use super::{
     limits::{Error, Limits},
 };
 
+/// How nearly every event begins.
+const NAME: &[u8] = b"data: ";
 /// Room that a decoder keeps between events for the next one that spans chunks, in bytes.
 const KEPT: usize = 400;
 
@@ -89,6 +91,8 @@ pub(crate) struct Found {
 enum Begins {
     /// All of it, from `data: ` to its blank line, here in the chunk.
     Whole(Range<usize>),
+    /// What `carry` lacks of such an event: its one line's rest and its blank line.
+    Rest(Range<usize>),
     /// The end of the chunk.
     Nothing,
     /// Something else; the offset of the first line's end where that has been looked for.
@@ -171,8 +175,17 @@ impl Decoder {
     pub fn next(&mut self) -> Option<Result<Event, Error>> {
         let (raw, data, name) = match self.begins() {
             Begins::Whole(range) => {
-                let data = plain_data(&range);
+                let data = plain_data(range.len());
                 (self.take(range), data, Span::default())
+            }
+            Begins::Rest(range) => {
+                // Just as large as it must be, so that it becomes the event as it is.
+                let mut raw = Vec::with_capacity(self.carry.len() + range.len());
+                raw.extend_from_slice(&self.carry);
+                raw.extend_from_slice(&self.input.chunk[range]);
+                self.forget();
+                let data = plain_data(raw.len());
+                (raw.into(), data, Span::default())
             }
             Begins::Nothing => return None,
             Begins::Lines(known) => match self.lines(known) {
@@ -300,29 +313,44 @@ impl Decoder {
     pub(crate) fn advance(&mut self) -> Option<Result<Found, Error>> {
         match self.begins() {
             Begins::Whole(range) => Some(Ok(Found {
-                data: plain_data(&range),
+                data: plain_data(range.len()),
                 place: Place::Chunk(range),
                 name: Span::default(),
                 plain: true,
             })),
+            Begins::Rest(range) => {
+                // The event ends here, so no room is to be made beyond.
+                self.carry.reserve_exact(range.len());
+                self.carry.extend_from_slice(&self.input.chunk[range]);
+                self.given = true;
+                Some(Ok(Found {
+                    data: plain_data(self.carry.len()),
+                    place: Place::Carry,
+                    name: Span::default(),
+                    plain: true,
+                }))
+            }
             Begins::Nothing => None,
             Begins::Lines(known) => self.lines(known),
         }
     }
 
-    /// Looks at what comes next. Nearly every event is one `data` line within a chunk, behind
-    /// another such: that is found as a whole, and none of the state of a half-read event touched.
+    /// Looks at what comes next. Nearly every event is one `data` line, behind another such: that
+    /// is found as a whole, and none of the state of a half-read event touched but the carry.
     #[inline]
     fn begins(&mut self) -> Begins {
         if self.given {
             self.forget();
         }
         let from = self.at;
-        if self.line != 0 || !self.carry.is_empty() || self.after_cr || self.first {
+        if self.line != 0 || self.after_cr || self.first {
             return Begins::Lines(None);
         }
         let rest = &self.input.chunk[from..];
-        let Some(data) = rest.strip_prefix(b"data: ") else {
+        if !self.carry.is_empty() {
+            return self.begun();
+        }
+        let Some(data) = rest.strip_prefix(NAME) else {
             if rest.is_empty() && self.start == from && !self.input.exceeded {
                 return Begins::Nothing;
             }
@@ -340,6 +368,28 @@ impl Decoder {
             return Begins::Whole(from..self.at);
         }
         Begins::Lines(Some(end + 6))
+    }
+
+    /// Looks at what comes next of a first line that was begun in an earlier chunk.
+    fn begun(&mut self) -> Begins {
+        if !self.carry.starts_with(NAME) {
+            return Begins::Lines(None);
+        }
+        let from = self.at;
+        let rest = &self.input.chunk[from..];
+        let Some(end) = memchr2(b'\n', b'\r', rest) else {
+            return Begins::Lines(Some(rest.len()));
+        };
+        let line = self.carry.len() + end;
+        if rest[end..].starts_with(b"\n\n")
+            && line <= self.limits.line as usize
+            && line < self.limits.event as usize
+        {
+            self.at = from + end + 2;
+            self.start = self.at;
+            return Begins::Rest(from..self.at);
+        }
+        Begins::Lines(Some(end))
     }
 
     /// Reads line by line. Where the first one ends may be known: at the end of the chunk, when it
@@ -455,9 +505,13 @@ impl Decoder {
         if line > self.limits.line as usize {
             return self.fail(Error::LineTooLong(self.limits.line));
         }
-        if self.start < self.input.chunk.len() {
-            self.carry
-                .extend_from_slice(&self.input.chunk[self.start..]);
+        let rest = &self.input.chunk[self.start..];
+        if !rest.is_empty() {
+            if self.carry.capacity() == 0 {
+                // Nearly every event fits, so that this is the first and the last time.
+                self.carry.reserve_exact(rest.len().max(KEPT));
+            }
+            self.carry.extend_from_slice(rest);
         }
         // The chunk stays for events found in it, until it is released or replaced.
         self.start = self.input.chunk.len();
@@ -602,12 +656,12 @@ impl Decoder {
     }
 }
 
-/// Where the data lie in an event that came as exactly `data: …`, LF, LF.
+/// Where the data lie in an event of so many bytes that came as exactly `data: …`, LF, LF.
 #[inline]
-fn plain_data(event: &Range<usize>) -> Span {
+fn plain_data(event: usize) -> Span {
     Span {
-        start: 6,
-        end: place(event.len() - 2),
+        start: place(NAME.len()),
+        end: place(event - 2),
     }
 }
 

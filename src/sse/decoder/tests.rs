@@ -202,6 +202,34 @@ fn a_limit_says_which_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_single_line_may_be_just_as_long_as_the_limits_say_wherever_it_is_cut() {
+    let data = |events: Vec<Result<Plain, Error>>| -> Vec<Result<Vec<u8>, Error>> {
+        let events = events.into_iter();
+        events.map(|event| event.map(|(_, data, _)| data)).collect()
+    };
+    let input = b"data: a\n\ndata: 123456\n\ndata: b\n\n";
+    let whole = [b"a".to_vec(), b"123456".to_vec(), b"b".to_vec()].map(Ok);
+    // The line is of 12 bytes, the event as its lines are read of 13.
+    for (limits, error) in [
+        (Limits::new().line(12).event(13), None),
+        (Limits::new().line(11), Some(Error::LineTooLong(11))),
+        (Limits::new().event(12), Some(Error::EventTooLarge(12))),
+    ] {
+        let expected = match error {
+            None => whole.to_vec(),
+            Some(error) => vec![Ok(b"a".to_vec()), Err(error)],
+        };
+        for i in 0..=input.len() {
+            for j in i..=input.len() {
+                let pieces = [&input[..i], &input[i..j], &input[j..]];
+                let read = data(decode_with(Decoder::with_limits(limits), &pieces));
+                assert_eq!(read, expected, "{i} {j}");
+            }
+        }
+    }
+}
+
+#[test]
 fn comments_without_end_are_not_kept() {
     let mut decoder = Decoder::with_limits(Limits::new().event(100));
     for _ in 0..1000 {
