@@ -152,10 +152,12 @@ pub enum Event<'a> {
     Finished(Finished<'a>),
     /// What it cost has been booked.
     Settled {
-        /// The charge in picodollars (10⁻¹² USD).
+        /// The charge in picodollars (10⁻¹² USD, or of the currency of the accounts).
         picodollars: u64,
         /// Of the usage, nothing was known: the charge is an estimate.
         estimated: bool,
+        /// How much more it cost than was held for it, as the charge.
+        overrun: u64,
     },
 }
 

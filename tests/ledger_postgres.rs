@@ -202,6 +202,90 @@ async fn several_nodes_on_one_database() {
     drop(narrow.hold("b", usd(1).into()).await.expect("a place"));
 }
 
+/// A connection beside the ledger's.
+async fn beside(server: &Postgres) -> tokio_postgres::Client {
+    let url = server.url();
+    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
+    let (client, connection) = connecting.await.expect("reachable");
+    tokio::spawn(connection);
+    client
+}
+
+#[tokio::test]
+async fn charges_that_take_too_long_are_tried_again_and_count_once() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let options = PostgresOptions::new(server.url()).settle_timeout(Duration::from_millis(50));
+    let ledger = options.connect().await.expect("reachable");
+    ledger
+        .grant("a", usd(10), "first")
+        .await
+        .expect("reachable");
+    let hold = ledger.hold("a", usd(5).into()).await.expect("enough");
+    // Somebody locks the account: a charge waits for it as if the network swallowed everything.
+    let other = beside(&server).await;
+    let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
+    other.batch_execute(lock).await.expect("locked");
+    ledger.settle(hold, usd(3));
+    // Three attempts at least, each on a connection of its own, all left waiting.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%completions_settle%' \
+                   AND wait_event_type = 'Lock'";
+    let watch = beside(&server).await;
+    let begun = std::time::Instant::now();
+    loop {
+        let row = watch.query_one(waiting, &[]).await.expect("reachable");
+        if row.get::<_, i64>(0) >= 3 {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "it is not tried again");
+    }
+    assert_eq!(ledger.statement("a").await.expect("reachable").held, usd(5));
+    other.batch_execute("COMMIT").await.expect("unlocked");
+    // All of them go through now, and one counts.
+    let end = settled(&ledger, "a").await;
+    assert_eq!((end.spent, end.balance()), (usd(3), Some(usd(7))));
+    let entries = ledger.entries(Some("a"), 0, 100).await.expect("reachable");
+    let settled = entries
+        .iter()
+        .filter(|it| matches!(it.what, What::Settled { .. }));
+    assert_eq!(settled.count(), 1);
+}
+
+#[tokio::test]
+async fn what_no_text_of_the_database_can_hold_harms_nobody() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = connect(&server).await;
+    for name in ["a\0b".to_owned(), "x".repeat(1025)] {
+        let denied = ledger.hold(&name, usd(1).into()).await;
+        assert_eq!(denied.expect_err("no such name"), Denied::Unavailable);
+        let denied = ledger.hold(&name, Most::Unknown).await;
+        assert_eq!(denied.expect_err("no such name"), Denied::Unavailable);
+    }
+    assert!(ledger.grant("a\0b", usd(1), "r").await.is_err());
+    assert!(ledger.grant("a", usd(1), "r\0").await.is_err());
+    // Charges of others are not held up by it.
+    let hold = ledger.hold("a", usd(1).into()).await.expect("no limit");
+    ledger.settle(hold, usd(1));
+    assert_eq!(settled(&ledger, "a").await.spent, usd(1));
+}
+
+#[tokio::test]
+async fn a_url_that_demands_tls_is_not_served_without() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let url = format!("{}?sslmode=require", server.url());
+    assert!(PostgresLedger::connect(&url).await.is_err());
+    let url = format!("{}?sslmode=disable", server.url());
+    assert!(PostgresLedger::connect(&url).await.is_ok());
+}
+
 const CHILD: &str = "LEDGER_POSTGRES_CHILD";
 
 /// What the other process of the next test does: holds and settles until it is killed.

@@ -62,10 +62,16 @@ impl<L: Ledger> Guard<L> {
         let charged = match self.hold.take() {
             Some(hold) => {
                 let charged = self.config.ledger.settle(hold, cost);
+                let overrun = cost.minus(self.most).max(Amount::ZERO);
+                if overrun > Amount::ZERO {
+                    self.log_overrun(cost, overrun);
+                }
                 if let Some(watch) = &self.watch {
+                    let pico = |amount: Amount| u64::try_from(amount.pico()).unwrap_or(u64::MAX);
                     watch.on(&Event::Settled {
-                        picodollars: u64::try_from(charged.pico()).unwrap_or(u64::MAX),
+                        picodollars: pico(charged),
                         estimated: usage.estimated,
+                        overrun: pico(overrun),
                     });
                 }
                 charged
@@ -81,6 +87,19 @@ impl<L: Ledger> Guard<L> {
             price_version: price.version().cloned(),
             served: self.quote.served.clone(),
         }
+    }
+}
+
+impl<L: Ledger> Guard<L> {
+    /// Says it when more was used than was held, whether or not the balance had the rest.
+    #[cold]
+    fn log_overrun(&self, cost: Amount, overrun: Amount) {
+        #[cfg(feature = "tracing")]
+        {
+            let model = self.quote.served.as_ref().map(|served| &*served.id);
+            tracing::warn!(model, held = %self.most, %cost, %overrun, "overrun: used more than was held");
+        }
+        let _ = (cost, overrun);
     }
 }
 

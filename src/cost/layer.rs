@@ -26,6 +26,7 @@ pub(super) struct Config<L> {
     pub(super) currency: Currency,
     pub(super) member: CostMember,
     pub(super) expected_output: u64,
+    pub(super) expected_searches: u64,
     pub(super) unpriced: Unpriced,
     pub(super) rules: Rules,
     pub(super) budgets: Budgets,
@@ -69,6 +70,7 @@ impl<L: Ledger> CostLayer<L> {
             ledger,
             member: CostMember::Absent,
             expected_output: 1024,
+            expected_searches: 5,
             unpriced: Unpriced::default(),
             rules: Rules::default(),
             budgets: Budgets::new(),
@@ -95,6 +97,13 @@ impl<L: Ledger> CostLayer<L> {
     /// The output tokens that are held for when the request sets no bound. Default: 1024.
     pub fn expected_output(mut self, tokens: u64) -> Self {
         Arc::make_mut(&mut self.config).expected_output = tokens;
+        self
+    }
+
+    /// The searches that are held for when the request has `web_search_options`: how many the model
+    /// makes is its own affair. Default: 5.
+    pub fn expected_searches(mut self, searches: u64) -> Self {
+        Arc::make_mut(&mut self.config).expected_searches = searches;
         self
     }
 

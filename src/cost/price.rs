@@ -305,11 +305,14 @@ impl Price {
     /// The most that so much input and output can cost: every token at its dearest class.
     #[must_use]
     pub fn ceiling(&self, input: u64, output: u64) -> Amount {
-        rounded(self.most(input, output, Circumstances::default()), MILLION)
+        rounded(
+            self.most([input, output, 0], Circumstances::default()),
+            MILLION,
+        )
     }
 
-    /// The same, in millionths of a picodollar.
-    pub(super) fn most(&self, input: u64, output: u64, it: Circumstances) -> u128 {
+    /// The same, and of so many searches, in millionths of a picodollar.
+    pub(super) fn most(&self, [input, output, searches]: [u64; 3], it: Circumstances) -> u128 {
         let flat = self.flat(input, it);
         let dearest = |classes: &[Class]| {
             let of = classes.iter().map(|class| flat[*class as usize]);
@@ -331,6 +334,7 @@ impl Price {
             (input, of_input, Class::Input),
             (output, of_output, Class::Output),
             (1, flat[Class::Request as usize], Class::Request),
+            (searches, flat[Class::WebSearch as usize], Class::WebSearch),
         ])
     }
 

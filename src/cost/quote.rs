@@ -27,6 +27,8 @@ pub(super) struct Quote {
     pub(super) input_estimate: u64,
     /// How many answers are asked for: some providers bill the prompt for each.
     pub(super) n: u64,
+    /// How many searches of the provider are expected.
+    pub(super) searches: u64,
     /// Whether the request sets a bound to its output.
     pub(super) bounded: bool,
     /// The most output that the request allows, or what is expected of it.
@@ -136,10 +138,11 @@ impl Quote {
     fn bound(&self, price: &Price, output: u64) -> super::Amount {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
-        let standard = price.most(input, output, it);
+        let most = [input, output, self.searches.saturating_mul(self.n)];
+        let standard = price.most(most, it);
         let asked = match self.tier {
             None | Some(ServiceTier::Standard) => 0,
-            Some(tier) => price.most(input, output, it.tier(tier)),
+            Some(tier) => price.most(most, it.tier(tier)),
         };
         super::charge::rounded(standard.max(asked), self.terms.millionths())
     }

@@ -150,8 +150,14 @@ impl<L: Ledger> Config<L> {
         let mut mixed = foreign(&price);
         let output = chat.max_output_tokens().unwrap_or(self.expected_output);
         let terms = caller.and_then(Principal::get::<Terms>);
+        let searches = if chat.has(Name::WebSearchOptions) {
+            self.expected_searches
+        } else {
+            0
+        };
         let quote = Quote {
             price,
+            searches,
             book,
             served: None,
             unix: self.unix(),

@@ -49,6 +49,7 @@ struct Series {
     holds: OnceLock<Gauge>,
     streams: OnceLock<Gauge>,
     cost: OnceLock<Counter>,
+    overrun: OnceLock<Counter>,
     first_event: OnceLock<Histogram>,
     /// Attempts that succeeded, by provider.
     attempts: DashMap<Arc<str>, Counter>,
@@ -246,10 +247,18 @@ impl Watcher for One {
                 self.give_stream();
                 self.series.finished(end);
             }
-            Event::Settled { picodollars, .. } => {
+            Event::Settled {
+                picodollars,
+                overrun,
+                ..
+            } => {
                 self.give_hold();
                 let cost = self.series.cost.get_or_init(|| counter!(names::COST));
                 cost.increment(*picodollars);
+                if *overrun > 0 {
+                    let over = self.series.overrun.get_or_init(|| counter!(names::OVERRUN));
+                    over.increment(*overrun);
+                }
             }
             _ => {}
         }

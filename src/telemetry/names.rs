@@ -45,8 +45,10 @@ pub const TOKEN_TYPE: &str = "gen_ai.token.type";
 pub const REQUESTS: &str = "tower_completions.requests";
 /// Tokens, by class: counter.
 pub const TOKENS: &str = "tower_completions.tokens";
-/// Charges in picodollars (10⁻¹² USD): counter.
+/// Charges in picodollars (10⁻¹² USD, or of the currency of the accounts): counter.
 pub const COST: &str = "tower_completions.cost.picodollars";
+/// What was used beyond what was held for it, in picodollars: counter.
+pub const OVERRUN: &str = "tower_completions.overrun.picodollars";
 /// Requests refused or failed, by the kind of error: counter.
 pub const ERRORS: &str = "tower_completions.errors";
 /// Upstream attempts, by provider and outcome: counter.
@@ -69,6 +71,7 @@ pub const METRICS: &[&str] = &[
     REQUESTS,
     TOKENS,
     COST,
+    OVERRUN,
     ERRORS,
     ATTEMPTS,
     BREAKER,

@@ -34,6 +34,7 @@ pub struct PostgresOptions {
     url: String,
     connections: usize,
     timeout: Duration,
+    settle_timeout: Duration,
     max_open: usize,
     currency: Currency,
 }
@@ -46,6 +47,7 @@ impl PostgresOptions {
             url: url.into(),
             connections: 16,
             timeout: Duration::from_secs(3),
+            settle_timeout: Duration::from_secs(10),
             max_open: 100_000,
             currency: Currency::USD,
         }
@@ -60,6 +62,14 @@ impl PostgresOptions {
     /// How long a hold may wait for the database before it is denied. Default: 3 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long one attempt to write charges may take before its connection is given up and they are
+    /// tried again: the hold's id keeps what was written all the same from counting twice. Default:
+    /// 10 seconds.
+    pub fn settle_timeout(mut self, timeout: Duration) -> Self {
+        self.settle_timeout = timeout;
         self
     }
 
@@ -116,13 +126,18 @@ impl PostgresOptions {
             .build()
             .map_err(|error| StoreError::new(reaching, error))?;
         let queue = Arc::new(Queue::new(self.max_open));
-        tokio::spawn(task::write(pool.clone(), Arc::clone(&queue)));
+        tokio::spawn(task::write(
+            pool.clone(),
+            Arc::clone(&queue),
+            self.settle_timeout,
+        ));
         tokio::spawn(task::watch(config, node, client, Arc::downgrade(&queue)));
         Ok(PostgresLedger(Arc::new(Handle {
             pool,
             queue,
             node,
             timeout: self.timeout,
+            settle_timeout: self.settle_timeout,
             currency: self.currency,
             recovered: recovered.collect(),
         })))
@@ -156,6 +171,7 @@ struct Handle {
     queue: Arc<Queue>,
     node: i32,
     timeout: Duration,
+    settle_timeout: Duration,
     currency: Currency,
     recovered: Vec<Recovered>,
 }
@@ -241,7 +257,7 @@ impl PostgresLedger {
             account: account.into(),
             charge: Some(charge),
         };
-        let rows = settled(&self.0.pool, &[end]).await?;
+        let rows = settled(&self.0.pool, &[end], self.0.settle_timeout).await?;
         rows.first().map(|row| sql::usd(row, 3)).transpose()
     }
 

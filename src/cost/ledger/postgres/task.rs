@@ -26,11 +26,11 @@ const LAST_TRIES: u32 = 20;
 const SWEEP: Duration = Duration::from_secs(2);
 
 /// Writes ends until the ledger closes and all are written.
-pub(super) async fn write(pool: Pool, queue: Arc<Queue>) {
+pub(super) async fn write(pool: Pool, queue: Arc<Queue>, longest: Duration) {
     while let Some(waiting) = queue.take().await {
         let mut given_up = false;
         for ends in waiting.ends.chunks(AT_ONCE) {
-            given_up |= !keep(&pool, &queue, ends).await;
+            given_up |= !keep(&pool, &queue, ends, longest).await;
             queue.free(ends.len());
         }
         if !given_up {
@@ -41,14 +41,11 @@ pub(super) async fn write(pool: Pool, queue: Arc<Queue>) {
     }
 }
 
-/// How long one attempt to write a batch may take.
-const LONGEST_SETTLE: Duration = Duration::from_secs(10);
-
 /// Tries until they are written; false when it was given up.
-async fn keep(pool: &Pool, queue: &Queue, ends: &[End]) -> bool {
+async fn keep(pool: &Pool, queue: &Queue, ends: &[End], longest: Duration) -> bool {
     let mut tries = 0;
     loop {
-        let error = match settle(pool, ends).await {
+        let error = match settle(pool, ends, longest).await {
             Ok(ended) => {
                 for (account, what) in ended {
                     what.log_overrun(&account);
@@ -73,8 +70,12 @@ async fn keep(pool: &Pool, queue: &Queue, ends: &[End]) -> bool {
 }
 
 /// Writes ends now; what ended, and whose it was.
-async fn settle(pool: &Pool, ends: &[End]) -> Result<Vec<(Arc<str>, What)>, StoreError> {
-    let rows = settled(pool, ends).await?;
+async fn settle(
+    pool: &Pool,
+    ends: &[End],
+    longest: Duration,
+) -> Result<Vec<(Arc<str>, What)>, StoreError> {
+    let rows = settled(pool, ends, longest).await?;
     let ended = rows.iter().map(|row| {
         let what = What::Settled {
             hold: sql::hold(row, 0)?,
@@ -87,10 +88,11 @@ async fn settle(pool: &Pool, ends: &[End]) -> Result<Vec<(Arc<str>, What)>, Stor
     ended.collect()
 }
 
-/// The rows of what ended now.
+/// The rows of what ended now, within so long.
 pub(super) async fn settled(
     pool: &Pool,
     ends: &[End],
+    longest: Duration,
 ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
     let ids: Vec<String> = ends.iter().map(|end| sql::uuid(end.hold)).collect();
     let accounts: Vec<&str> = ends.iter().map(|end| &*end.account).collect();
@@ -105,7 +107,7 @@ pub(super) async fn settled(
             .map_err(failed)
     };
     // A network that swallows everything would hold up all charges until TCP gives up.
-    match tokio::time::timeout(LONGEST_SETTLE, written).await {
+    match tokio::time::timeout(longest, written).await {
         Ok(written) => written,
         Err(_) => {
             drop(deadpool_postgres::Object::take(client));

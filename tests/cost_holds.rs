@@ -1,0 +1,142 @@
+//! What is held covers what may come, and what came beyond it is told.
+
+#[path = "support/books.rs"]
+mod books;
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_completions::{
+    Principal,
+    body::Full,
+    cost::{Amount, CostLayer, MemoryLedger, Price, Prices},
+    meter::Tally,
+    observe::{Event, Watch},
+    parse::ChatBody,
+    wire::Usage,
+};
+
+/// 1 USD a million tokens in, 2 out, and a cent a search.
+fn layer(ledger: &MemoryLedger) -> CostLayer<MemoryLedger> {
+    let price = Price::new("1", "2").and_then(|it| it.web_search("0.01"));
+    let book = Prices::new().with("m", price.expect("decimals"));
+    CostLayer::new(book, ledger.clone())
+}
+
+fn usd(text: &str) -> Amount {
+    text.parse().expect("an amount")
+}
+
+/// Whether an answer was given that used this.
+async fn ask(layer: CostLayer<MemoryLedger>, fields: &str, usage: Usage, watch: Watch) -> bool {
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        tally.record_usage(usage);
+        let mut response = Response::new(Full::new("{}"));
+        response.extensions_mut().insert(tally);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let text = format!(
+        r#"{{"model":"m","max_tokens":10,{fields}"messages":[{{"role":"user","content":"hi"}}]}}"#
+    );
+    let mut request = Request::new(Full::new(text));
+    request.extensions_mut().insert(Principal::new("a"));
+    request.extensions_mut().insert(watch);
+    let response = layer.layer(inner).oneshot(request).await;
+    let response = response.expect("infallible");
+    let given = response.status() == 200;
+    response.into_body().collect().await.expect("whole");
+    given
+}
+
+fn nobody() -> Watch {
+    Watch::new(|_: &Event<'_>| {})
+}
+
+#[tokio::test]
+async fn searches_that_are_asked_for_are_held_for() {
+    let mut usage = Usage::new(8, 10);
+    usage.web_searches = 2;
+    const SEARCH: &str = r#""web_search_options":{},"#;
+    for (balance, fields, searches, given) in [
+        // Eight tokens in and ten out are 0.000028, and nothing is searched for who does not ask.
+        ("0.000028", "", 5, true),
+        ("0.000027", "", 5, false),
+        ("0.050028", SEARCH, 5, true),
+        ("0.050027", SEARCH, 5, false),
+        ("0.020028", SEARCH, 2, true),
+        ("0.020027", SEARCH, 2, false),
+        ("0.10", r#""n":2,"web_search_options":{},"#, 5, false),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd(balance));
+        let layer = layer(&ledger).expected_searches(searches);
+        let usage = if fields.is_empty() {
+            Usage::new(8, 10)
+        } else {
+            usage
+        };
+        assert_eq!(
+            ask(layer, fields, usage, nobody()).await,
+            given,
+            "{balance} {fields}"
+        );
+        let spent = books::settled(&ledger, "a").spent;
+        let cost = if fields.is_empty() {
+            "0.000028"
+        } else {
+            "0.020028"
+        };
+        assert_eq!(
+            spent,
+            if given { usd(cost) } else { Amount::ZERO },
+            "{balance} {fields}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_comes_beyond_the_hold_is_told() {
+    // The balance has it, or has not: beyond the hold it is either way.
+    for (balance, charged) in [
+        ("1", 48_000_000),
+        ("0.00003", 30_000_000),
+        ("0.000028", 28_000_000),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd(balance));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&told);
+        let watch = Watch::new(move |event: &Event<'_>| {
+            if let Event::Settled {
+                picodollars,
+                overrun,
+                ..
+            } = event
+            {
+                notes
+                    .lock()
+                    .expect("unpoisoned")
+                    .push((*picodollars, *overrun));
+            }
+        });
+        for usage in [Usage::new(8, 20), Usage::new(0, 0)] {
+            ask(layer(&ledger), "", usage, watch.clone()).await;
+        }
+        let told = told.lock().expect("unpoisoned").clone();
+        assert_eq!(told[0], (charged, 20_000_000), "{balance}");
+        assert!(told[1..].iter().all(|it| *it == (0, 0)), "{balance}");
+        let end = books::settled(&ledger, "a");
+        assert_eq!(end.spent, Amount::from_pico(charged.into()), "{balance}");
+        assert_eq!(
+            end.overrun,
+            Amount::from_pico(48_000_000 - i128::from(charged)),
+            "{balance}"
+        );
+    }
+}
