@@ -552,6 +552,70 @@ async fn a_reader_that_knows_the_length_does_not_cancel_what_is_whole() {
     assert_eq!((inner.calls(), inner.alive()), (1, 0));
 }
 
+/// Asks under a key as a caller, who is given the answer for the first time, or again.
+async fn as_caller<S, B>(service: &S, inner: &Inner, caller: &str, key: &str, again: bool)
+where
+    S: Service<Request<Full>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes>,
+{
+    if !again {
+        inner.answer(200, "0123456789");
+    }
+    let mut request = ask(key, "hi");
+    request.extensions_mut().insert(Principal::new(caller));
+    let response = service.clone().oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), 200, "{caller} {key}");
+    assert_eq!(
+        whole(response).await,
+        told("0123456789", again),
+        "{caller} {key}"
+    );
+}
+
+#[tokio::test]
+async fn one_caller_does_not_push_out_what_others_have() {
+    let layers = [
+        IdempotencyLayer::new().max_keys(10).max_keys_per_caller(3),
+        IdempotencyLayer::new()
+            .max_bytes(100)
+            .max_bytes_per_caller(30),
+    ];
+    for layer in layers {
+        let inner = Inner::default();
+        let service = layer.layer(inner.clone());
+        as_caller(&service, &inner, "b", "mine", false).await;
+        for n in 0..50 {
+            as_caller(&service, &inner, "a", &format!("k{n}"), false).await;
+        }
+        as_caller(&service, &inner, "b", "mine", true).await;
+        // Its own latest are there, and its own oldest made room for them.
+        as_caller(&service, &inner, "a", "k49", true).await;
+        as_caller(&service, &inner, "a", "k47", true).await;
+        as_caller(&service, &inner, "a", "k46", false).await;
+    }
+}
+
+#[tokio::test]
+async fn one_caller_does_not_take_every_place_under_way() {
+    let inner = Inner::default();
+    let layer = IdempotencyLayer::new().max_keys(10).max_keys_per_caller(2);
+    let service = layer.layer(inner.clone());
+    let mut open = Vec::new();
+    for (key, status) in [("k0", 200), ("k1", 200), ("k2", 503)] {
+        if status == 200 {
+            inner.answer(200, "x");
+        }
+        let response = service.clone().oneshot(ask(key, "hi")).await;
+        let response = response.expect("infallible");
+        assert_eq!(response.status(), status, "{key}");
+        open.push(response);
+    }
+    as_caller(&service, &inner, "b", "mine", false).await;
+    // Left before their ends, their places are free again.
+    drop(open);
+    as_caller(&service, &inner, "a", "k9", false).await;
+}
+
 #[tokio::test]
 async fn in_the_gateway_it_is_one_call_and_one_charge() {
     let keys = Keys::new();

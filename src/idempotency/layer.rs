@@ -25,13 +25,16 @@ pub struct IdempotencyLayer {
 }
 
 impl IdempotencyLayer {
-    /// Keeps answers of at most 4 MiB for a day, at most 64 MiB and 10 000 keys together.
+    /// Keeps answers of at most 4 MiB for a day, at most 64 MiB and 10 000 keys together, and of one
+    /// caller 16 MiB and 1 000 keys.
     pub fn new() -> Self {
         Self::of(Limits {
             keep: Duration::from_secs(86_400),
             entries: 10_000,
             bytes: 64 << 20,
             answer: 4 << 20,
+            caller_entries: None,
+            caller_bytes: None,
             now: || DefaultTimer::default().now(),
         })
     }
@@ -53,6 +56,20 @@ impl IdempotencyLayer {
     /// way another one is refused with a 503. Default: 10 000.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.limits.entries = keys;
+        Self::of(self.limits)
+    }
+
+    /// How many of the keys one caller may have; who has more has its own oldest answer forgotten, and
+    /// when all are under way another one is refused with a 503. Default: a tenth of all, or a hundred.
+    pub fn max_keys_per_caller(mut self, keys: usize) -> Self {
+        self.limits.caller_entries = Some(keys);
+        Self::of(self.limits)
+    }
+
+    /// How many bytes of one caller's answers are kept; then its own oldest are forgotten. Default: a
+    /// quarter of all, or one answer's.
+    pub fn max_bytes_per_caller(mut self, bytes: usize) -> Self {
+        self.limits.caller_bytes = Some(bytes);
         Self::of(self.limits)
     }
 

@@ -37,8 +37,14 @@
 //! Whole answers with a status of 200 to 299, for a day ([`IdempotencyLayer::keep`]). A refusal, a
 //! failure or a stream that broke is shared by those who wait for it and then forgotten, so that the
 //! next attempt may do better. An answer that is too large to be kept is remembered as such: who
-//! repeats its request is told with a 409 instead of being charged again. All is in memory and
-//! bounded; when it is full the oldest answers are forgotten first.
+//! repeats its request is told with a 409 instead of being charged again.
+//!
+//! All is in memory and bounded; when it is full the oldest answers are forgotten first. No caller has
+//! more than a share of it ([`IdempotencyLayer::max_keys_per_caller`],
+//! [`max_bytes_per_caller`](IdempotencyLayer::max_bytes_per_caller)), so that one alone does not push out
+//! everyone's. It is of one process: a repetition that comes to another node, or after a restart, is
+//! another request, called and charged. Where there are several nodes, let the balancer send a key's
+//! requests to the same one.
 //!
 //! # When a caller leaves
 //!

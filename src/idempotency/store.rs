@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,7 +15,23 @@ pub(super) struct Limits {
     pub(super) entries: usize,
     pub(super) bytes: usize,
     pub(super) answer: usize,
+    pub(super) caller_entries: Option<usize>,
+    pub(super) caller_bytes: Option<usize>,
     pub(super) now: fn() -> Instant,
+}
+
+impl Limits {
+    /// Keys that one caller may have: a tenth, or all where there are few.
+    fn of_caller(&self) -> usize {
+        let share = (self.entries / 10).max(100);
+        self.caller_entries.unwrap_or(share).min(self.entries)
+    }
+
+    /// Bytes of one caller's answers that are kept: a quarter, and one answer at least.
+    fn bytes_of_caller(&self) -> usize {
+        let share = (self.bytes / 4).max(self.answer);
+        self.caller_bytes.unwrap_or(share).min(self.bytes)
+    }
 }
 
 /// All runs by their keys.
@@ -28,9 +44,27 @@ pub(super) struct Store {
 #[derive(Default)]
 struct Runs {
     by_key: HashMap<Key, Arc<Run>>,
-    /// The answers that are kept, oldest first: until when, and how large.
-    kept: VecDeque<(Instant, Key, Arc<Run>, usize)>,
+    /// The answers that are kept, oldest first.
+    kept: BTreeMap<u64, Kept>,
+    next: u64,
     bytes: usize,
+    /// Whoever has a key or an answer here.
+    callers: HashMap<Arc<str>, Caller>,
+}
+
+struct Kept {
+    until: Instant,
+    key: Key,
+    run: Arc<Run>,
+    size: usize,
+}
+
+#[derive(Default)]
+struct Caller {
+    keys: usize,
+    bytes: usize,
+    /// Its answers that are kept, oldest first.
+    kept: VecDeque<u64>,
 }
 
 /// What a request may do.
@@ -75,7 +109,11 @@ impl Store {
     ) -> Admission {
         let now = (self.limits.now)();
         let mut runs = self.runs();
-        while runs.kept.front().is_some_and(|(until, ..)| *until <= now) {
+        while runs
+            .kept
+            .first_key_value()
+            .is_some_and(|(_, it)| it.until <= now)
+        {
             runs.forget_oldest();
         }
         let seat = |run: &Arc<Run>, place| Seat {
@@ -95,8 +133,15 @@ impl Store {
                 }
                 return Admission::Again(seat);
             }
-        } else if runs.by_key.len() >= self.limits.entries && !runs.forget_oldest() {
-            return Admission::Full;
+        } else {
+            let keys = runs.callers.get(&key.0).map_or(0, |caller| caller.keys);
+            // Who has too many makes room among its own.
+            if keys >= self.limits.of_caller() && !runs.forget_oldest_of(&key.0) {
+                return Admission::Full;
+            }
+            if runs.by_key.len() >= self.limits.entries && !runs.forget_oldest() {
+                return Admission::Full;
+            }
         }
         let run = Arc::new(Run::new(
             digest,
@@ -108,26 +153,76 @@ impl Store {
             return Admission::Full;
         };
         let seat = seat(&run, place);
-        runs.by_key.insert(key, run);
+        runs.insert(key, run);
         Admission::First(seat)
     }
 }
 
 impl Runs {
+    fn insert(&mut self, key: Key, run: Arc<Run>) {
+        let caller = Arc::clone(&key.0);
+        if self.by_key.insert(key, run).is_none() {
+            self.callers.entry(caller).or_default().keys += 1;
+        }
+    }
+
+    fn keep(&mut self, until: Instant, key: Key, run: Arc<Run>, size: usize) {
+        let number = self.next;
+        self.next += 1;
+        self.bytes += size;
+        let caller = self.callers.entry(Arc::clone(&key.0)).or_default();
+        caller.bytes += size;
+        caller.kept.push_back(number);
+        let kept = Kept {
+            until,
+            key,
+            run,
+            size,
+        };
+        self.kept.insert(number, kept);
+    }
+
     /// Whether there was one.
     fn forget_oldest(&mut self) -> bool {
-        let Some((_, key, run, size)) = self.kept.pop_front() else {
+        let oldest = self.kept.keys().next().copied();
+        oldest.is_some_and(|oldest| self.forget(oldest))
+    }
+
+    /// Whether the caller had one.
+    fn forget_oldest_of(&mut self, caller: &str) -> bool {
+        let caller = self.callers.get(caller);
+        let oldest = caller.and_then(|caller| caller.kept.front().copied());
+        oldest.is_some_and(|oldest| self.forget(oldest))
+    }
+
+    /// Forgets an answer that is its caller's oldest.
+    fn forget(&mut self, number: u64) -> bool {
+        let Some(Kept { key, run, size, .. }) = self.kept.remove(&number) else {
             return false;
         };
         self.bytes -= size;
+        if let Some(caller) = self.callers.get_mut(&key.0) {
+            caller.bytes -= size;
+            caller.kept.pop_front();
+        }
         self.remove(key, &run);
         true
     }
 
     fn remove(&mut self, key: Key, run: &Arc<Run>) {
+        let name = Arc::clone(&key.0);
         // The key may have another run by now.
+        let mut gone = 0;
         if let Entry::Occupied(entry) = self.by_key.entry(key) {
             if Arc::ptr_eq(entry.get(), run) {
+                entry.remove();
+                gone = 1;
+            }
+        }
+        if let Entry::Occupied(mut entry) = self.callers.entry(name) {
+            let caller = entry.get_mut();
+            caller.keys -= gone;
+            if caller.keys == 0 && caller.kept.is_empty() {
                 entry.remove();
             }
         }
@@ -148,9 +243,9 @@ impl Seat {
         let limits = &self.store.limits;
         let until = crate::time::after((limits.now)(), limits.keep);
         let mut runs = self.store.runs();
-        runs.bytes += size;
-        let entry = (until, self.key.clone(), Arc::clone(&self.run), size);
-        runs.kept.push_back(entry);
+        runs.keep(until, self.key.clone(), Arc::clone(&self.run), size);
+        let of_caller = |runs: &Runs| runs.callers.get(&self.key.0).map_or(0, |it| it.bytes);
+        while of_caller(&runs) > limits.bytes_of_caller() && runs.forget_oldest_of(&self.key.0) {}
         while runs.bytes > limits.bytes && runs.forget_oldest() {}
     }
 }
