@@ -20,7 +20,7 @@ use tower_completions::{
     body::{BoxError, Full},
     meter::{Outcome, Tally},
     parse::ParseLayer,
-    provider::{ParallelLayer, Provider, anthropic::Anthropic},
+    provider::{ParallelLayer, Provider, anthropic::Anthropic, openai::OpenAi},
 };
 
 /// A body that gives its frames one by one, waits for ever behind the last if told to, and counts
@@ -294,7 +294,10 @@ async fn a_cut_stream_ends_all_with_an_error() {
         "{body}"
     );
     assert!(!body.contains("[DONE]"));
-    assert_eq!(usage(&head), None, "what was used by all is not known");
+    let counted = head.extensions.get::<Tally>().and_then(Tally::usage);
+    let counted = counted.expect("what was asked is owed");
+    assert_eq!((counted.input, counted.output), (10, 2), "{counted:?}");
+    assert!(counted.estimated);
     let outcome = head.extensions.get::<Tally>().and_then(Tally::outcome);
     assert!(matches!(outcome, Some(Outcome::Failed(_))));
     assert_eq!(upstream.alive.load(Ordering::SeqCst), 0);
@@ -315,6 +318,113 @@ async fn leaving_ends_every_upstream() {
     assert!(asking.poll().is_pending());
     drop(asking);
     assert_eq!(upstream.alive.load(Ordering::SeqCst), 0);
+}
+
+/// Answers of a compatible upstream, one after the other, to `n` calls.
+async fn of_family(
+    bodies: &'static [&'static str],
+    stream: bool,
+) -> (http::response::Parts, String) {
+    let turn = Arc::new(AtomicUsize::new(0));
+    let client = tower::service_fn(move |_: Request<Full>| {
+        let body = bodies[turn.fetch_add(1, Ordering::SeqCst)];
+        async move {
+            let kind = if stream {
+                "text/event-stream"
+            } else {
+                "application/json"
+            };
+            let response = Response::builder().header("content-type", kind);
+            Ok::<_, Infallible>(response.body(Full::new(body)).expect("a response"))
+        }
+    });
+    let translate = OpenAi::new("https://api.perplexity.ai").expect("a URL");
+    let provider = Provider::new("p", client, translate);
+    let service = ParseLayer::new().layer(ParallelLayer::new().layer(provider));
+    let body = json!({"model": "m", "n": bodies.len(), "stream": stream,
+        "messages": [{"role": "user", "content": "Hi"}]});
+    let request = Request::post("/").body(Full::new(body.to_string()));
+    let response = service.oneshot(request.expect("a request")).await;
+    text(response.expect("infallible")).await
+}
+
+#[tokio::test]
+async fn the_sum_has_every_count() {
+    const USAGE: &str = r#""usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"num_search_queries":2,"cost":0.25}"#;
+    let whole: &str = Box::leak(
+        format!(r#"{{"id":"a","model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"x"}},"finish_reason":"stop"}}],{USAGE}}}"#).into_boxed_str(),
+    );
+    let stream: &str = Box::leak(
+        format!("data: {{\"id\":\"a\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"x\"}},\"finish_reason\":\"stop\"}}],{USAGE}}}\n\ndata: [DONE]\n\n").into_boxed_str(),
+    );
+    for (body, streamed) in [(whole, false), (stream, true)] {
+        let bodies: &'static [&'static str] = Box::leak(Box::new([body; 3]));
+        let (head, body) = of_family(bodies, streamed).await;
+        let tally = head.extensions.get::<Tally>().expect("a tally");
+        let usage = tally.usage().expect("counts");
+        assert_eq!((usage.input, usage.output), (30, 12), "{streamed} {body}");
+        assert_eq!(usage.web_searches, 6, "{streamed}");
+        assert_eq!(usage.reported_cost, Some(750_000_000_000), "{streamed}");
+        assert!(!usage.estimated && !usage.clamped);
+        assert_eq!(tally.model().as_deref(), Some("m"));
+    }
+}
+
+#[tokio::test]
+async fn a_count_that_is_missing_is_estimated_once_for_its_own() {
+    const NONE: &str = r#"{"id":"a","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"12345678"},"finish_reason":"stop"}]}"#;
+    const ODD: &str = r#"{"id":"a","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":-1}}"#;
+    let usage = |head: &http::response::Parts| {
+        let tally = head.extensions.get::<Tally>();
+        tally.and_then(Tally::usage).expect("counts")
+    };
+    // The prompt was sent to both, and what the other said of it holds for this one.
+    let (head, _) = of_family(&[NONE, ODD], false).await;
+    let counted = usage(&head);
+    assert_eq!((counted.input, counted.output), (20, 2), "{counted:?}");
+    assert!(counted.estimated && counted.clamped);
+    // Nobody has said anything: each prompt is estimated.
+    let (one, _) = of_family(&[NONE, NONE], false).await;
+    let (three, _) = of_family(&[NONE, NONE, NONE], false).await;
+    let (one, three) = (usage(&one), usage(&three));
+    assert_eq!(one.input * 3, three.input * 2, "{one:?} {three:?}");
+    assert!(one.input > 0 && one.estimated);
+    assert_eq!((one.output, three.output), (4, 6));
+}
+
+#[tokio::test]
+async fn models_that_know_n_keep_it() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let sent = Arc::clone(&asked);
+    let client = tower::service_fn(move |request: Request<Full>| {
+        let sent = Arc::clone(&sent);
+        async move {
+            let body = request
+                .into_body()
+                .collect()
+                .await
+                .expect("whole")
+                .to_bytes();
+            let body: Value = serde_json::from_slice(&body).expect("JSON");
+            sent.lock().expect("not poisoned").push(body["n"].clone());
+            Ok::<_, Infallible>(Response::new(Full::new(r#"{"choices":[]}"#)))
+        }
+    });
+    let provider = Provider::new(
+        "p",
+        client,
+        OpenAi::new("https://upstream/v1").expect("a URL"),
+    );
+    let layer = ParallelLayer::new().of_models(|model| model.starts_with("claude"));
+    let service = ParseLayer::new().layer(layer.layer(provider));
+    for model in ["claude", "gpt"] {
+        let body = json!({"model": model, "n": 2, "messages": [{"role": "user", "content": "Hi"}]});
+        let request = Request::post("/").body(Full::new(body.to_string()));
+        let response = service.clone().oneshot(request.expect("a request")).await;
+        assert_eq!(response.expect("infallible").status(), 200);
+    }
+    let asked = asked.lock().expect("not poisoned");
+    assert_eq!(*asked, [Value::Null, Value::Null, json!(2)]);
 }
 
 #[tokio::test]

@@ -457,6 +457,8 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                     Some(base) => Vertex::at(base, project, location)?,
                     None => Vertex::new(project, location)?,
                 };
+                // Gemini knows `n`; the models of others there do not.
+                let claudes = parallel.of_models(|model| model.contains("claude"));
                 match &provider.credentials {
                     Some(path) => {
                         let file = std::fs::read(path)
@@ -464,11 +466,11 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                         let account = ServiceAccount::from_json(&file)
                             .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
                         let client = TokenLayer::new(account).layer(client.clone());
-                        boxed(commit.layer(Provider::new(name, client, translate)))
+                        boxed(commit.layer(claudes.layer(Provider::new(name, client, translate))))
                     }
                     None => {
                         let provider = Provider::new(name, client.clone(), translate);
-                        boxed(commit.layer(provider.with_keys(keys)))
+                        boxed(commit.layer(claudes.layer(provider.with_keys(keys))))
                     }
                 }
             }
@@ -480,8 +482,13 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 if let Some(vendor) = vendor {
                     translate = translate.with_vendor(vendor);
                 }
-                let provider = Provider::new(name, client.clone(), translate);
-                boxed(commit.layer(provider.with_keys(keys)))
+                let one_by_one = !translate.vendor().knows_n();
+                let provider = Provider::new(name, client.clone(), translate).with_keys(keys);
+                if one_by_one {
+                    boxed(commit.layer(parallel.layer(provider)))
+                } else {
+                    boxed(commit.layer(provider))
+                }
             }
         };
         router = router.provider(name, service, provider.api_keys.len().max(1));

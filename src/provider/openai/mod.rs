@@ -64,6 +64,12 @@ impl OpenAi {
         self.vendor = vendor;
         self
     }
+
+    /// Whose quirks are expected.
+    #[must_use]
+    pub fn vendor(&self) -> Vendor {
+        self.vendor
+    }
 }
 
 impl Translate for OpenAi {

@@ -424,6 +424,21 @@ impl Vendor {
         self.0.counting
     }
 
+    /// Whether one request may ask it for several answers; where it may not, a
+    /// [`ParallelLayer`](crate::provider::ParallelLayer) asks several times.
+    ///
+    /// ```
+    /// use tower_completions::provider::openai::Vendor;
+    ///
+    /// let several = |name| Vendor::named(name).is_some_and(Vendor::knows_n);
+    /// assert!(several("openai") && !several("groq"));
+    /// ```
+    #[must_use]
+    pub fn knows_n(self) -> bool {
+        let mut params = self.0.params.iter();
+        !params.any(|(name, fate)| *name == "n" && matches!(fate, Fate::Refused))
+    }
+
     pub(super) fn row(self) -> &'static Row {
         self.0
     }

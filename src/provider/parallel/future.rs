@@ -1,0 +1,196 @@
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, header, response::Parts};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use tower::util::{Oneshot, ServiceExt};
+use tower_service::Service;
+
+use super::{
+    body::{ParallelBody, Which},
+    stream, whole,
+};
+use crate::{
+    body::BoxError, dialect::Dialect, error::Error, parse::ChatBody, provider::future::cut,
+};
+
+pin_project! {
+    /// The response of [`Parallel`]. Dropping it drops every request under way.
+    pub struct ParallelFuture<S, B>
+    where
+        S: Service<Request<ChatBody>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F>
+    where
+        S: Service<Request<ChatBody>>,
+    {
+        One { #[pin] call: F },
+        Refused { error: Option<Error> },
+        Many { branches: Vec<Branch<S, B>>, prompt: u64 },
+    }
+}
+
+type Call<S> = Pin<Box<Oneshot<S, Request<ChatBody>>>>;
+
+/// One of the requests, boxed: they move in a list, and asking is what costs.
+struct Branch<S: Service<Request<ChatBody>>, B> {
+    call: Option<Call<S>>,
+    answer: Option<(Parts, Pin<Box<B>>)>,
+    text: BytesMut,
+    ended: bool,
+}
+
+impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
+    pub(super) const fn one(call: S::Future) -> Self {
+        Self {
+            state: State::One { call },
+        }
+    }
+
+    pub(super) const fn refused(error: Error) -> Self {
+        Self {
+            state: State::Refused { error: Some(error) },
+        }
+    }
+
+    /// The same of each service; the first one has been made ready, the others are in time.
+    pub(super) fn many(services: Vec<S>, request: &Request<ChatBody>) -> Self {
+        let branch = |service: S| Branch {
+            call: Some(Box::pin(service.oneshot(request.clone()))),
+            answer: None,
+            text: BytesMut::new(),
+            ended: false,
+        };
+        Self {
+            state: State::Many {
+                branches: services.into_iter().map(branch).collect(),
+                prompt: request.body().chat().input_estimate(),
+            },
+        }
+    }
+}
+
+impl<S: Service<Request<ChatBody>>, B> fmt::Debug for ParallelFuture<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ParallelFuture")
+    }
+}
+
+impl<S, B> Future for ParallelFuture<S, B>
+where
+    S: Service<Request<ChatBody>, Response = Response<B>> + Clone,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ParallelBody<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::One { call } => {
+                let pass = |body| ParallelBody::of(Which::One { body });
+                call.poll(cx).map_ok(|response| response.map(pass))
+            }
+            StateProj::Refused { error } => {
+                let error = error.take().expect("polled after completion");
+                Poll::Ready(Ok(refuse(error)))
+            }
+            StateProj::Many { branches, prompt } => poll_many(branches, *prompt, cx),
+        }
+    }
+}
+
+fn poll_many<S, B>(
+    branches: &mut Vec<Branch<S, B>>,
+    prompt: u64,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ParallelBody<B>>, S::Error>>
+where
+    S: Service<Request<ChatBody>, Response = Response<B>> + Clone,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    for at in 0..branches.len() {
+        let Some(call) = &mut branches[at].call else {
+            continue;
+        };
+        let Poll::Ready(response) = call.as_mut().poll(cx) else {
+            continue;
+        };
+        let (parts, body) = response?.into_parts();
+        branches[at].call = None;
+        if !parts.status.is_success() {
+            // The others end here.
+            branches.clear();
+            let body = Which::Boxed {
+                body: Box::pin(body),
+            };
+            return Poll::Ready(Ok(Response::from_parts(parts, ParallelBody::of(body))));
+        }
+        branches[at].answer = Some((parts, Box::pin(body)));
+    }
+    if branches.iter().any(|branch| branch.call.is_some()) {
+        return Poll::Pending;
+    }
+    let heads = branches.iter().filter_map(|branch| branch.answer.as_ref());
+    if heads.clone().all(|(parts, _)| is_stream(parts)) {
+        let answers = branches.drain(..).filter_map(|branch| branch.answer);
+        return Poll::Ready(Ok(stream::merge(answers.collect(), prompt)));
+    }
+    let mut waiting = false;
+    for branch in branches.iter_mut() {
+        let Some((_, body)) = branch.answer.as_mut().filter(|_| !branch.ended) else {
+            continue;
+        };
+        loop {
+            match body.as_mut().poll_frame(cx) {
+                Poll::Pending => {
+                    waiting = true;
+                    break;
+                }
+                Poll::Ready(None) => {
+                    branch.ended = true;
+                    break;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        branch.text.extend_from_slice(&chunk);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    branches.clear();
+                    return Poll::Ready(Ok(refuse(cut().with_source(error))));
+                }
+            }
+        }
+    }
+    if waiting {
+        return Poll::Pending;
+    }
+    let answers = mem::take(branches).into_iter();
+    let answers = answers.filter_map(|branch| Some((branch.answer?.0, branch.text.freeze())));
+    Poll::Ready(Ok(whole::merge(answers.collect(), prompt)))
+}
+
+fn is_stream(parts: &Parts) -> bool {
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+pub(super) fn refuse<B>(error: Error) -> Response<ParallelBody<B>> {
+    let own = |body| ParallelBody::of(Which::Own { body });
+    error.response(&Dialect::openai()).map(own)
+}

@@ -1,0 +1,158 @@
+//! Several answers where the upstream gives one at a time.
+
+mod body;
+mod future;
+mod members;
+mod stream;
+mod usage;
+mod whole;
+
+use std::{
+    mem,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower_layer::Layer;
+use tower_service::Service;
+
+pub use body::ParallelBody;
+pub use future::ParallelFuture;
+
+use crate::{
+    body::BoxError,
+    error::{Error, Kind},
+    ext::Target,
+    parse::ChatBody,
+};
+
+/// Asks an upstream that knows no `n` for several answers at once, and makes one of them.
+///
+/// It goes around a [`Provider`](super::Provider) or any service of its kind. A request for one
+/// answer passes untouched. For more, as many are sent at the same time, each without `n`; the
+/// choices of the merged answer are numbered in their order, the chunks of a merged stream come as
+/// they are made, and the usage is the sum, so that a layer outside charges once. If one fails, its
+/// failure is the answer and the others are dropped: a refusal before the head went out, an error
+/// event after. Dropping the response or its body drops them all.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use tower::{Layer, ServiceExt};
+/// use tower_completions::{
+///     body::Full, mock::Upstream, parse::ParseLayer,
+///     provider::{ParallelLayer, Provider, openai::OpenAi},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let provider = Provider::new("mock", Upstream::new(), OpenAi::new("http://upstream/v1")?);
+/// let service = ParseLayer::new().layer(ParallelLayer::new().layer(provider));
+/// let body = r#"{"model":"mock/echo","n":2,"messages":[{"role":"user","content":"hi"}]}"#;
+/// let response = service.oneshot(http::Request::post("/").body(Full::new(body))?).await?;
+/// let answer = response.into_body().collect().await.expect("whole").to_bytes();
+/// let answer: serde_json::Value = serde_json::from_slice(&answer)?;
+/// assert_eq!(answer["choices"][1]["index"], 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct ParallelLayer {
+    most: u32,
+    which: fn(&str) -> bool,
+}
+
+impl ParallelLayer {
+    /// At most 16 at once, of every model.
+    pub const fn new() -> Self {
+        Self {
+            most: 16,
+            which: |_| true,
+        }
+    }
+
+    /// The most answers that are asked for at once; a request for more is refused: 400
+    /// `invalid_value`. Default: 16.
+    pub const fn at_most(mut self, answers: u32) -> Self {
+        self.most = answers;
+        self
+    }
+
+    /// Only of models whose name at the provider this says yes to; the requests of others pass with
+    /// their `n`. Default: of all.
+    pub const fn of_models(mut self, which: fn(&str) -> bool) -> Self {
+        self.which = which;
+        self
+    }
+}
+
+impl Default for ParallelLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for ParallelLayer {
+    type Service = Parallel<S>;
+
+    fn layer(&self, inner: S) -> Parallel<S> {
+        Parallel {
+            inner,
+            most: self.most,
+            which: self.which,
+        }
+    }
+}
+
+/// See [`ParallelLayer`].
+#[derive(Clone, Debug)]
+pub struct Parallel<S> {
+    inner: S,
+    most: u32,
+    which: fn(&str) -> bool,
+}
+
+impl<S> Parallel<S> {
+    fn applies(&self, request: &Request<ChatBody>) -> bool {
+        let chat = request.body().chat();
+        let target = request.extensions().get::<Target>();
+        chat.n() > 1 && (self.which)(target.map_or(chat.model(), |target| &target.model))
+    }
+}
+
+impl<S, B> Service<Request<ChatBody>> for Parallel<S>
+where
+    S: Service<Request<ChatBody>, Response = Response<B>> + Clone,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ParallelBody<B>>;
+    type Error = S::Error;
+    type Future = ParallelFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ChatBody>) -> ParallelFuture<S, B> {
+        if !self.applies(&request) {
+            return ParallelFuture::one(self.inner.call(request));
+        }
+        let n = request.body().chat().n();
+        if n > self.most {
+            let message = format!("`n` must be at most {} for this model, got {n}", self.most);
+            let error = Error::new(Kind::Value, message)
+                .with_param("n")
+                .with_code("invalid_value");
+            return ParallelFuture::refused(error);
+        }
+        request.body_mut().chat_mut().remove("n");
+        // The service that was made ready serves the first; the others are made ready in time.
+        let clone = self.inner.clone();
+        let mut ready = Some(mem::replace(&mut self.inner, clone));
+        let service = |_| ready.take().unwrap_or_else(|| self.inner.clone());
+        let services = (0..n).map(service).collect();
+        ParallelFuture::many(services, &request)
+    }
+}

@@ -1,0 +1,231 @@
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Response, header, response::Parts};
+use http_body::Body as HttpBody;
+
+use super::{
+    body::{ParallelBody, Which, merged},
+    future::refuse,
+    members::{Members, numbered, unreadable},
+    usage::{Account, note, sum},
+};
+use crate::{
+    body::BoxError,
+    error::Error,
+    meter::{Outcome, Tally},
+    provider::{chunks::write_usage, future::cut, nonsense},
+    sse,
+};
+
+/// Several streams as one; each had a prompt of about so many tokens.
+pub(super) fn merge<B>(
+    answers: Vec<(Parts, Pin<Box<B>>)>,
+    prompt: u64,
+) -> Response<ParallelBody<B>> {
+    let tally = Tally::new();
+    let mut first = None;
+    let mut strands = Vec::with_capacity(answers.len());
+    let mut accounts = Vec::with_capacity(answers.len());
+    for (head, body) in answers {
+        accounts.push(Account::of_stream(&head));
+        let decoder = sse::Decoder::new();
+        strands.push(Some(Strand { body, decoder }));
+        first.get_or_insert(head);
+    }
+    let Some(mut first) = first else {
+        return refuse(cut());
+    };
+    first.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    let streams = Streams {
+        strands,
+        accounts,
+        prompt,
+        names: Vec::new(),
+        tally: tally.clone(),
+        out: Vec::new(),
+        over: false,
+    };
+    // Whoever leaves before the first chunk has been read owes the prompts all the same.
+    streams.count();
+    merged(first, tally, Which::Streams { streams })
+}
+
+/// Several streams becoming one.
+pub(super) struct Streams<B> {
+    /// `None` where one has ended.
+    strands: Vec<Option<Strand<B>>>,
+    accounts: Vec<Account>,
+    prompt: u64,
+    /// `id`, `created` and `model` of the first chunk, which are everyone's.
+    names: Vec<(&'static str, Box<str>)>,
+    tally: Tally,
+    out: Vec<u8>,
+    over: bool,
+}
+
+struct Strand<B> {
+    body: Pin<Box<B>>,
+    decoder: sse::Decoder,
+}
+
+impl<B> Streams<B> {
+    pub(super) fn is_over(&self) -> bool {
+        self.over && self.out.is_empty()
+    }
+
+    /// Notes what all have used so far, and whether each has said so.
+    fn count(&self) -> bool {
+        let (usage, complete) = sum(&self.accounts, self.prompt);
+        note(&self.accounts, usage, &self.tally);
+        complete
+    }
+}
+
+impl<B> Streams<B>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        for nth in 0..self.strands.len() {
+            while let Some(strand) = self.strands.get_mut(nth).and_then(Option::as_mut) {
+                let Poll::Ready(frame) = strand.body.as_mut().poll_frame(cx) else {
+                    break;
+                };
+                let read = match frame {
+                    None => self.ended(nth),
+                    Some(Err(error)) => Err(cut().with_source(error)),
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(chunk) => self.take(nth, chunk),
+                        Err(_) => Ok(()),
+                    },
+                };
+                self.count();
+                if let Err(error) = read {
+                    self.fail(&error);
+                }
+            }
+        }
+        if !self.over && self.strands.iter().all(Option::is_none) {
+            self.finish();
+        }
+        if !self.out.is_empty() {
+            return Poll::Ready(Some(mem::take(&mut self.out).into()));
+        }
+        if self.over {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn take(&mut self, nth: usize, chunk: Bytes) -> Result<(), Error> {
+        if let Some(account) = self.accounts.get_mut(nth) {
+            account.push(chunk.clone());
+        }
+        if let Some(strand) = self.strands.get_mut(nth).and_then(Option::as_mut) {
+            strand.decoder.push(chunk);
+        }
+        while let Some(strand) = self.strands.get_mut(nth).and_then(Option::as_mut) {
+            let Some(event) = strand.decoder.next() else {
+                break;
+            };
+            let broken = |error| nonsense("its stream is broken").with_source(error);
+            self.event(nth, &event.map_err(broken)?)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, nth: usize, event: &sse::Event) -> Result<(), Error> {
+        let data = event.data();
+        if data.starts_with(b"[DONE]") {
+            self.strands[nth] = None;
+            return Ok(());
+        }
+        let chunk: Members<'_> = serde_json::from_slice(data).map_err(unreadable)?;
+        if chunk
+            .get("error")
+            .is_some_and(|error| error.get() != "null")
+        {
+            // As it was told; what ended this one ends all.
+            sse::write_event(&mut self.out, None, data);
+            let outcome = self.accounts[nth].noted().and_then(Tally::outcome);
+            let outcome = outcome.unwrap_or_else(|| Outcome::Failed(cut()));
+            self.end(outcome);
+            return Ok(());
+        }
+        let choices = chunk.choices().map_err(unreadable)?;
+        if choices.is_empty() {
+            return Ok(());
+        }
+        if self.names.is_empty() {
+            for name in ["id", "created", "model"] {
+                if let Some(value) = chunk.get(name) {
+                    self.names.push((name, value.get().into()));
+                }
+            }
+        }
+        let mut list = vec![b'['];
+        numbered(&choices, nth, &mut list);
+        list.push(b']');
+        let list = String::from_utf8_lossy(&list);
+        let mut with = vec![("choices", &*list)];
+        with.extend(self.names.iter().map(|(name, json)| (*name, &**json)));
+        if chunk.get("usage").is_some() {
+            with.push(("usage", "null"));
+        }
+        self.out.extend_from_slice(b"data: ");
+        chunk.write(&with, &mut self.out);
+        self.out.extend_from_slice(b"\n\n");
+        Ok(())
+    }
+
+    /// An end without `[DONE]` is none.
+    fn ended(&mut self, nth: usize) -> Result<(), Error> {
+        while let Some(strand) = self.strands.get_mut(nth).and_then(Option::as_mut) {
+            let Some(event) = strand.decoder.finish() else {
+                return Err(cut());
+            };
+            let broken = |error| nonsense("its stream is broken").with_source(error);
+            self.event(nth, &event.map_err(broken)?)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        let complete = self.count();
+        if let Some(usage) = self.tally.usage().filter(|_| complete) {
+            let mut counts = BytesMut::new();
+            write_usage(&mut counts, &usage);
+            let counts = String::from_utf8_lossy(&counts);
+            let mut with = vec![("object", "\"chat.completion.chunk\""), ("choices", "[]")];
+            with.extend(self.names.iter().map(|(name, json)| (*name, &**json)));
+            with.push(("usage", &counts));
+            self.out.extend_from_slice(b"data: ");
+            Members(Vec::new()).write(&with, &mut self.out);
+            self.out.extend_from_slice(b"\n\n");
+        }
+        self.out.extend_from_slice(b"data: [DONE]\n\n");
+        self.end(Outcome::Complete);
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.out.extend_from_slice(&error.event());
+        self.end(Outcome::Failed(error.clone()));
+    }
+
+    /// The upstreams that still run are dropped here.
+    fn end(&mut self, outcome: Outcome) {
+        self.over = true;
+        self.strands.clear();
+        self.tally.end(outcome);
+    }
+}

@@ -1,0 +1,64 @@
+use bytes::{Bytes, BytesMut};
+use http::{Response, response::Parts};
+
+use super::{
+    body::{ParallelBody, Which, merged},
+    future::refuse,
+    members::{Members, numbered, unreadable},
+    usage::{Account, note, sum},
+};
+use crate::{
+    body::Full,
+    error::Error,
+    meter::Tally,
+    provider::{chunks::write_usage, future::cut},
+};
+
+/// Several whole answers as one; each had a prompt of about so many tokens.
+pub(super) fn merge<B>(answers: Vec<(Parts, Bytes)>, prompt: u64) -> Response<ParallelBody<B>> {
+    let tally = Tally::new();
+    match join(&answers, prompt, &tally) {
+        Err(error) => refuse(error),
+        Ok(body) => {
+            let body = Full::new(body);
+            match answers.into_iter().next() {
+                None => refuse(cut()),
+                Some((first, _)) => merged(first, tally, Which::Own { body }),
+            }
+        }
+    }
+}
+
+fn join(answers: &[(Parts, Bytes)], prompt: u64, tally: &Tally) -> Result<Vec<u8>, Error> {
+    let mut read = Vec::with_capacity(answers.len());
+    let mut accounts = Vec::with_capacity(answers.len());
+    for (head, text) in answers {
+        let members: Members<'_> = serde_json::from_slice(text).map_err(unreadable)?;
+        read.push(members);
+        let mut account = Account::of_whole(head);
+        account.push(text.clone());
+        account.end();
+        accounts.push(account);
+    }
+    let mut choices = vec![b'['];
+    for (nth, one) in read.iter().enumerate() {
+        numbered(&one.choices().map_err(unreadable)?, nth, &mut choices);
+    }
+    choices.push(b']');
+    let choices = String::from_utf8_lossy(&choices);
+    let (usage, complete) = sum(&accounts, prompt);
+    note(&accounts, usage, tally);
+    let mut counts = BytesMut::new();
+    // An estimate is for the layers outside to tell, as of any answer that has no counts.
+    if complete {
+        write_usage(&mut counts, &usage);
+    } else {
+        counts.extend_from_slice(b"null");
+    }
+    let counts = String::from_utf8_lossy(&counts);
+    let mut out = Vec::new();
+    if let Some(first) = read.first() {
+        first.write(&[("choices", &choices), ("usage", &counts)], &mut out);
+    }
+    Ok(out)
+}
