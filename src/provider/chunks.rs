@@ -2,7 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::json::{Object, Words, compact, quote};
+use super::{
+    Asked,
+    json::{Object, Words, compact, quote},
+};
 use crate::wire::Usage;
 
 /// Writes the chunks of one answer: `id`, `created` and `model` are the same in all of them.
@@ -30,6 +33,11 @@ impl Chunks {
         }
     }
 
+    /// Under the names of what was asked, for answers that have none of their own.
+    pub(super) fn asked(asked: &Asked) -> Self {
+        Self::new(asked.id(), asked.created, &*asked.model)
+    }
+
     /// A chunk of one choice; the members of its delta are written by the caller.
     pub(super) fn delta(
         &self,
@@ -46,6 +54,21 @@ impl Chunks {
             delta.string("role", "assistant");
             delta.string("content", "");
         });
+    }
+
+    /// A piece of the text.
+    pub(super) fn content<'w>(&self, out: &mut BytesMut, choice: u64, text: impl Into<Words<'w>>) {
+        self.delta(out, choice, |delta| delta.string("content", text));
+    }
+
+    /// A piece of the reasoning.
+    pub(super) fn reasoning<'w>(
+        &self,
+        out: &mut BytesMut,
+        choice: u64,
+        text: impl Into<Words<'w>>,
+    ) {
+        self.delta(out, choice, |delta| delta.string("reasoning_content", text));
     }
 
     /// The opening fragment of a call; `call` is its ordinal within the choice.

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    Answer, Asked,
     chunks::write_usage,
     json::{Object, Words, compact, quote},
 };
@@ -61,10 +62,34 @@ impl Choice {
         extra(&mut call);
     }
 
+    /// A call whose arguments are a text already, as the provider wrote it.
+    pub(super) fn call_text<'w>(
+        &mut self,
+        id: impl Into<Words<'w>>,
+        name: impl Into<Words<'w>>,
+        arguments: impl Into<Words<'w>>,
+    ) {
+        next(&mut self.calls);
+        let mut call = Object::open(&mut self.calls);
+        call.string("id", id);
+        call.string("type", "function");
+        call.object("function", |function| {
+            function.string("name", name);
+            function.string("arguments", arguments);
+        });
+    }
+
     /// An entry of `reasoning_details`, which is JSON.
     pub(super) fn detail(&mut self, json: &str) {
         next(&mut self.details);
         self.details.put_slice(json.as_bytes());
+    }
+
+    /// The same, to be written.
+    #[cfg(feature = "bedrock")]
+    pub(super) fn entry(&mut self, write: impl FnOnce(&mut Object<'_>)) {
+        next(&mut self.details);
+        write(&mut Object::open(&mut self.details));
     }
 
     /// An entry of `annotations`.
@@ -106,8 +131,27 @@ impl Choice {
     }
 }
 
-/// Writes the whole.
-pub(super) fn write<'w>(
+/// An answer of one choice under the names of what was asked.
+pub(super) fn asked(asked: &Asked, choice: Choice, usage: Option<Usage>) -> Answer {
+    answer(asked.id(), asked.created, &*asked.model, &[choice], usage)
+}
+
+/// The answer as the shell takes it.
+pub(super) fn answer<'w>(
+    id: impl Into<Words<'w>>,
+    created: u64,
+    model: impl Into<Words<'w>>,
+    choices: &[Choice],
+    usage: Option<Usage>,
+) -> Answer {
+    let answer = Answer::new(write(id, created, model, choices, usage.as_ref()));
+    match usage {
+        Some(usage) => answer.with_usage(usage),
+        None => answer,
+    }
+}
+
+fn write<'w>(
     id: impl Into<Words<'w>>,
     created: u64,
     model: impl Into<Words<'w>>,

@@ -30,7 +30,6 @@ pub mod azure;
 #[cfg(feature = "bedrock")]
 pub mod bedrock;
 mod body;
-mod chunk;
 mod chunks;
 #[cfg(feature = "client")]
 pub mod client;
@@ -52,7 +51,6 @@ mod service;
 mod support;
 mod translate;
 pub mod vertex;
-mod whole;
 
 pub use body::Body;
 pub use credential::Secret;

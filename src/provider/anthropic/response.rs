@@ -51,12 +51,7 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     choice.reason = Some(finish_reason(stop.reason.unwrap_or("end_turn")));
     choice.refusal(stop.explanation);
     let usage = counts.map(|counts| counts.usage());
-    let body = completion::write(id, created, model, &[choice], usage.as_ref());
-    let answer = Answer::new(body);
-    Ok(match usage {
-        Some(usage) => answer.with_usage(usage),
-        None => answer,
-    })
+    Ok(completion::answer(id, created, model, &[choice], usage))
 }
 
 /// A block of content; `written` is how many characters of text there are so far.

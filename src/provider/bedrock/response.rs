@@ -1,13 +1,13 @@
-use std::borrow::Cow;
-
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
     provider::{
-        Answer, Asked, nonsense,
-        whole::{Call, Whole},
+        Answer, Asked,
+        completion::{self, Choice},
+        json::Object,
+        nonsense,
     },
     wire::{Usage, chat::Text},
 };
@@ -146,75 +146,51 @@ pub(super) fn finish_reason(reason: &str) -> &'static str {
 
 /// An entry of `reasoning_details`, in the form that Anthropic's own API has: the signatures are
 /// the same, so that a conversation may go on at either.
-pub(super) fn signed(text: &str, signature: &str) -> Value {
-    json!({ "type": "thinking", "thinking": text, "signature": signature })
+pub(super) fn signed(entry: &mut Object<'_>, text: &str, signature: &str) {
+    entry.string("type", "thinking");
+    entry.string("thinking", text);
+    entry.string("signature", signature);
 }
 
 /// The same for reasoning that is not shown.
-pub(super) fn redacted(data: &str) -> Value {
-    json!({ "type": "redacted_thinking", "data": data })
+pub(super) fn redacted(entry: &mut Object<'_>, data: &str) {
+    entry.string("type", "redacted_thinking");
+    entry.string("data", data);
 }
 
 pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let converse: Converse<'_> = serde_json::from_slice(body)
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
-    let mut whole = Whole {
-        id: asked.id().into(),
-        created: asked.created,
-        model: (&*asked.model).into(),
-        finish_reason: finish_reason(converse.stop_reason.as_deref().unwrap_or("end_turn")),
-        usage: converse.usage.map(|counts| counts.usage()),
-        ..Whole::default()
-    };
+    let mut choice = Choice::default();
+    let reason = converse.stop_reason.as_deref().unwrap_or("end_turn");
+    choice.reason = Some(finish_reason(reason));
     for block in converse.output.message.content {
-        if let Some(text) = block.text {
-            join(&mut whole.content, text);
+        if let Some(text) = &block.text {
+            choice.text(&**text);
         }
-        for cited in block
-            .citations_content
-            .into_iter()
-            .flat_map(|it| it.content)
-        {
-            join(&mut whole.content, cited.text);
+        for cited in block.citations_content.iter().flat_map(|it| &it.content) {
+            choice.text(&*cited.text);
         }
         if let Some(call) = block
             .tool_use
             .filter(|it| it.kind.as_deref() != Some("server_tool_use"))
         {
-            whole.tool_calls.push(Call {
-                id: call.tool_use_id.into_cow(),
-                name: call.name.into_cow(),
-                arguments: call.input.map_or("{}", RawValue::get).into(),
-            });
+            let input = call.input.map_or("{}", RawValue::get);
+            choice.call(&*call.tool_use_id, &*call.name, input, |_| {});
         }
         let Some(reasoning) = block.reasoning_content else {
             continue;
         };
         if let Some(thought) = reasoning.reasoning_text {
             if let Some(signature) = &thought.signature {
-                whole
-                    .details
-                    .push(detail(&signed(&thought.text, signature)));
+                choice.entry(|entry| signed(entry, &thought.text, signature));
             }
-            join(&mut whole.reasoning, thought.text);
+            choice.reasoning(&*thought.text);
         }
         if let Some(data) = &reasoning.redacted_content {
-            whole.details.push(detail(&redacted(data)));
+            choice.entry(|entry| redacted(entry, data));
         }
     }
-    Ok(whole.answer())
-}
-
-fn detail(value: &Value) -> Cow<'static, RawValue> {
-    let text = value.to_string();
-    Cow::Owned(RawValue::from_string(text).expect("a value is JSON"))
-}
-
-/// Adds to a text; the first piece stays where it is.
-fn join<'a>(all: &mut Cow<'a, str>, piece: Text<'a>) {
-    if all.is_empty() {
-        *all = piece.into_cow();
-    } else {
-        all.to_mut().push_str(&piece);
-    }
+    let usage = converse.usage.map(|counts| counts.usage());
+    Ok(completion::asked(asked, choice, usage))
 }

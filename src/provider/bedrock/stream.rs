@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    provider::{Asked, Framing, TranslateStream, chunk::Chunks, future::cut, nonsense},
+    provider::{Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense},
     wire::{Usage, chat::Text},
 };
 
@@ -17,7 +17,7 @@ pub struct Stream {
     chunks: Chunks,
     begun: bool,
     /// How many tool calls have begun: their ordinals are not the blocks' indexes.
-    calls: usize,
+    calls: u64,
     block: Block,
     counts: Option<Counts>,
     end: End,
@@ -120,7 +120,7 @@ struct Metadata {
 impl Stream {
     pub(super) fn new(asked: &Asked) -> Self {
         Self {
-            chunks: Chunks::new(asked),
+            chunks: Chunks::asked(asked),
             begun: false,
             calls: 0,
             block: Block::None,
@@ -131,7 +131,7 @@ impl Stream {
 
     fn begin(&mut self, out: &mut BytesMut) {
         if !std::mem::replace(&mut self.begun, true) {
-            self.chunks.role(out);
+            self.chunks.role(out, 0);
         }
     }
 
@@ -140,7 +140,7 @@ impl Stream {
         self.block = match &start.tool_use {
             Some(call) if call.kind.as_deref() != Some("server_tool_use") => {
                 self.chunks
-                    .call(self.calls, &call.tool_use_id, &call.name, out);
+                    .call(out, 0, self.calls, &*call.tool_use_id, &*call.name);
                 self.calls += 1;
                 Block::Tool { empty: true }
             }
@@ -150,20 +150,22 @@ impl Stream {
 
     fn go_on(&mut self, delta: Deltas<'_>, out: &mut BytesMut) {
         if let Some(text) = delta.text.filter(|text| !text.is_empty()) {
-            self.chunks.content(&text, out);
+            self.chunks.content(out, 0, &*text);
         }
         if let (Some(piece), Block::Tool { empty }) = (&delta.tool_use, &mut self.block) {
             if !piece.input.is_empty() {
                 *empty = false;
                 let index = self.calls.saturating_sub(1);
-                self.chunks.arguments(index, &piece.input, out);
+                self.chunks.arguments(out, 0, index, &*piece.input);
             }
         }
         let Some(reasoning) = delta.reasoning_content else {
             return;
         };
         if let Some(data) = &reasoning.redacted_content {
-            self.chunks.detail(&redacted(data), out);
+            self.chunks.delta(out, 0, |delta| {
+                delta.one("reasoning_details", |entry| redacted(entry, data));
+            });
         }
         if !matches!(self.block, Block::Thinking { .. }) {
             self.block = Block::Thinking {
@@ -175,7 +177,7 @@ impl Stream {
             return;
         };
         if let Some(piece) = reasoning.text.filter(|piece| !piece.is_empty()) {
-            self.chunks.reasoning(&piece, out);
+            self.chunks.reasoning(out, 0, &*piece);
             text.push_str(&piece);
         }
         if let Some(piece) = reasoning.signature {
@@ -187,10 +189,14 @@ impl Stream {
         match std::mem::replace(&mut self.block, Block::None) {
             Block::Tool { empty: true } => {
                 self.chunks
-                    .arguments(self.calls.saturating_sub(1), "{}", out);
+                    .arguments(out, 0, self.calls.saturating_sub(1), "{}");
             }
             Block::Thinking { text, signature } if !signature.is_empty() => {
-                self.chunks.detail(&signed(&text, &signature), out);
+                self.chunks.delta(out, 0, |delta| {
+                    delta.one("reasoning_details", |entry| {
+                        signed(entry, &text, &signature);
+                    });
+                });
             }
             _ => {}
         }
@@ -200,7 +206,7 @@ impl Stream {
         if self.end != End::Over {
             self.end = End::Over;
             if let Some(usage) = self.usage() {
-                self.chunks.usage(&usage, out);
+                self.chunks.usage(out, &usage);
             }
             Chunks::done(out);
         }
@@ -239,7 +245,7 @@ impl TranslateStream for Stream {
                 self.begin(out);
                 self.close(out);
                 self.end = End::Reason;
-                self.chunks.finish(finish_reason(&stop.stop_reason), out);
+                self.chunks.finish(out, 0, finish_reason(&stop.stop_reason));
             }
             "metadata" => {
                 let metadata: Metadata = read(data)?;

@@ -4,8 +4,9 @@ use super::error;
 use crate::{
     error::Error,
     provider::{
-        Answer, Asked, nonsense,
-        whole::{Call, Whole},
+        Answer, Asked,
+        completion::{self, Choice},
+        nonsense,
     },
     wire::{Usage, chat::Text},
 };
@@ -111,36 +112,30 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
     let reason = reply.finish_reason.as_deref().unwrap_or("COMPLETE");
     let finish_reason = finish_reason(reason).ok_or_else(|| error::failed(reason, body))?;
-    let (mut content, mut reasoning) = (String::new(), String::new());
-    reasoning.push_str(reply.message.tool_plan.as_deref().unwrap_or_default());
+    let mut choice = Choice::default();
+    choice.reason = Some(finish_reason);
+    choice.reasoning(reply.message.tool_plan.as_deref().unwrap_or_default());
     for block in reply.message.content.iter().flatten() {
-        content.push_str(block.text.as_deref().unwrap_or_default());
-        reasoning.push_str(block.thinking.as_deref().unwrap_or_default());
+        choice.text(block.text.as_deref().unwrap_or_default());
+        choice.reasoning(block.thinking.as_deref().unwrap_or_default());
+    }
+    for call in reply.message.tool_calls.iter().flatten() {
+        let arguments = filled(&call.function.arguments);
+        choice.call_text(&call.id, &call.function.name, arguments);
     }
     let id = if reply.id.is_empty() {
         asked.id()
     } else {
         &reply.id
     };
-    let calls = reply.message.tool_calls.iter().flatten();
-    let whole = Whole {
-        id: id.into(),
-        created: asked.created,
-        model: (&*asked.model).into(),
-        content: content.into(),
-        reasoning: reasoning.into(),
-        tool_calls: calls
-            .map(|call| Call {
-                id: call.id.as_str().into(),
-                name: call.function.name.as_str().into(),
-                arguments: filled(&call.function.arguments).into(),
-            })
-            .collect(),
-        finish_reason,
-        usage: reply.usage.map(|counts| counts.usage()),
-        ..Whole::default()
-    };
-    Ok(whole.answer())
+    let usage = reply.usage.map(|counts| counts.usage());
+    Ok(completion::answer(
+        id,
+        asked.created,
+        &*asked.model,
+        &[choice],
+        usage,
+    ))
 }
 
 /// A call without arguments has none to say; the API's is an empty object.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    provider::{Asked, Framing, TranslateStream, chunk::Chunks, future::cut, nonsense},
+    provider::{Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense},
     wire::{Usage, chat::Text},
 };
 
@@ -17,7 +17,7 @@ pub struct Stream {
     asked: Asked,
     chunks: Option<Chunks>,
     /// How many tool calls have begun.
-    calls: usize,
+    calls: u64,
     /// Whether the last one has no arguments yet.
     bare: bool,
     counts: Option<Counts>,
@@ -86,8 +86,8 @@ impl Stream {
         let asked = &self.asked;
         self.chunks.get_or_insert_with(|| {
             let id = id.filter(|id| !id.is_empty()).unwrap_or(asked.id());
-            let chunks = Chunks::named(id, asked.created, &asked.model);
-            chunks.role(out);
+            let chunks = Chunks::new(id, asked.created, &*asked.model);
+            chunks.role(out, 0);
             chunks
         })
     }
@@ -95,7 +95,7 @@ impl Stream {
     fn close_call(&mut self, out: &mut BytesMut) {
         if std::mem::take(&mut self.bare) {
             let index = self.calls.saturating_sub(1);
-            self.chunks(None, out).arguments(index, "{}", out);
+            self.chunks(None, out).arguments(out, 0, index, "{}");
         }
     }
 
@@ -103,7 +103,7 @@ impl Stream {
         let pieces = message.content.as_ref();
         let text = pieces.and_then(|it| it.text.as_deref()).unwrap_or_default();
         if !text.is_empty() {
-            self.chunks(None, out).content(text, out);
+            self.chunks(None, out).content(out, 0, text);
         }
         let thought = pieces.and_then(|it| it.thinking.as_deref());
         for piece in [thought, message.tool_plan.as_deref()]
@@ -111,7 +111,7 @@ impl Stream {
             .flatten()
         {
             if !piece.is_empty() {
-                self.chunks(None, out).reasoning(piece, out);
+                self.chunks(None, out).reasoning(out, 0, piece);
             }
         }
     }
@@ -124,9 +124,9 @@ impl Stream {
         self.over = true;
         let usage = self.usage();
         let chunks = self.chunks(None, out);
-        chunks.finish(reason, out);
+        chunks.finish(out, 0, reason);
         if let Some(usage) = usage {
-            chunks.usage(&usage, out);
+            chunks.usage(out, &usage);
         }
         Chunks::done(out);
         Ok(())
@@ -163,7 +163,7 @@ impl TranslateStream for Stream {
                 let index = self.calls;
                 self.calls += 1;
                 let chunks = self.chunks(None, out);
-                chunks.call(index, &call.id, &call.function.name, out);
+                chunks.call(out, 0, index, &call.id, &call.function.name);
                 self.arguments(&call.function.arguments, true, out);
             }
             ("tool-call-delta", Some(message)) => {
@@ -202,7 +202,7 @@ impl Stream {
         self.bare = bare && text.is_empty();
         if !text.is_empty() {
             let index = self.calls.saturating_sub(1);
-            self.chunks(None, out).arguments(index, text, out);
+            self.chunks(None, out).arguments(out, 0, index, text);
         }
     }
 }

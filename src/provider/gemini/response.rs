@@ -47,12 +47,13 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
         usage
     });
     let model = named(response.model, asked);
-    let body = completion::write(ids.answer(), asked.created, model, &choices, usage.as_ref());
-    let answer = Answer::new(body);
-    Ok(match usage {
-        Some(usage) => answer.with_usage(usage),
-        None => answer,
-    })
+    Ok(completion::answer(
+        ids.answer(),
+        asked.created,
+        model,
+        &choices,
+        usage,
+    ))
 }
 
 /// The model that answered, else the one asked.

@@ -6,6 +6,8 @@ mod write;
 
 use std::borrow::Cow;
 
+use crate::wire::chat::Text;
+
 pub(super) use read::Reader;
 pub(super) use write::{Object, compact, quote};
 
@@ -74,6 +76,13 @@ impl<'a> From<Spelled<'a>> for Words<'a> {
 impl<'a> From<&'a str> for Words<'a> {
     fn from(text: &'a str) -> Self {
         Self::Plain(text)
+    }
+}
+
+impl<'a> From<&'a Text<'_>> for Words<'a> {
+    fn from(text: &'a Text<'_>) -> Self {
+        text.spelled()
+            .map_or_else(|| Self::Plain(text), Self::Spelled)
     }
 }
 

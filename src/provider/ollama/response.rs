@@ -1,11 +1,15 @@
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
     provider::{
-        Answer, Asked, nonsense, openai,
-        whole::{Call, Whole},
+        Answer, Asked,
+        completion::{self, Choice},
+        json::compact,
+        nonsense, openai,
     },
     wire::{Usage, chat::Text},
 };
@@ -56,7 +60,7 @@ pub(super) struct Function<'a> {
 
 impl ToolCall<'_> {
     /// Its id, or one that no other call of this answer and no other answer has.
-    pub(super) fn id(&self, asked: &Asked, nth: usize) -> String {
+    pub(super) fn id(&self, asked: &Asked, nth: u64) -> String {
         match self.id.as_deref() {
             Some(id) if !id.is_empty() => id.to_owned(),
             _ => {
@@ -69,10 +73,11 @@ impl ToolCall<'_> {
 }
 
 impl Function<'_> {
-    pub(super) fn text(&self) -> &str {
+    /// Its arguments as JSON without blanks.
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self.arguments.map(RawValue::get) {
-            None | Some("null") => "{}",
-            Some(text) => text,
+            None | Some("null") => "{}".into(),
+            Some(text) => compact(text),
         }
     }
 }
@@ -88,7 +93,7 @@ impl Line<'_> {
 }
 
 /// The reason in the API's words; calls end an answer as any other.
-pub(super) fn finish_reason(reason: Option<&str>, calls: usize) -> &'static str {
+pub(super) fn finish_reason(reason: Option<&str>, calls: u64) -> &'static str {
     match reason {
         Some("length") => "length",
         _ if calls > 0 => "tool_calls",
@@ -112,25 +117,16 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let Some(message) = &line.message else {
         return Err(nonsense("it has no message"));
     };
-    let calls = message.tool_calls.as_deref().unwrap_or_default();
-    let whole = Whole {
-        id: asked.id().into(),
-        created: asked.created,
-        model: (&*asked.model).into(),
-        content: message.content.as_deref().unwrap_or_default().into(),
-        reasoning: message.thinking.as_deref().unwrap_or_default().into(),
-        tool_calls: calls
-            .iter()
-            .enumerate()
-            .map(|(nth, call)| Call {
-                id: call.id(asked, nth).into(),
-                name: call.function.name.as_str().into(),
-                arguments: call.function.text().into(),
-            })
-            .collect(),
-        finish_reason: finish_reason(line.done_reason.as_deref(), calls.len()),
-        usage: Some(line.usage()),
-        ..Whole::default()
-    };
-    Ok(whole.answer())
+    let mut choice = Choice::default();
+    choice.text(message.content.as_deref().unwrap_or_default());
+    choice.reasoning(message.thinking.as_deref().unwrap_or_default());
+    let mut calls = 0;
+    for call in message.tool_calls.iter().flatten() {
+        let id = call.id(asked, calls);
+        let arguments = call.function.text();
+        choice.call(&id, &call.function.name, &arguments, |_| {});
+        calls += 1;
+    }
+    choice.reason = Some(finish_reason(line.done_reason.as_deref(), calls));
+    Ok(completion::asked(asked, choice, Some(line.usage())))
 }

@@ -3,7 +3,7 @@ use bytes::BytesMut;
 use super::response::{finish_reason, read};
 use crate::{
     error::Error,
-    provider::{Asked, Framing, TranslateStream, chunk::Chunks, future::cut},
+    provider::{Asked, Framing, TranslateStream, chunks::Chunks, future::cut},
     wire::Usage,
 };
 
@@ -13,7 +13,7 @@ pub struct Stream {
     asked: Asked,
     chunks: Chunks,
     begun: bool,
-    calls: usize,
+    calls: u64,
     usage: Option<Usage>,
     over: bool,
 }
@@ -21,7 +21,7 @@ pub struct Stream {
 impl Stream {
     pub(super) fn new(asked: &Asked) -> Self {
         Self {
-            chunks: Chunks::new(asked),
+            chunks: Chunks::asked(asked),
             asked: asked.clone(),
             begun: false,
             calls: 0,
@@ -42,19 +42,21 @@ impl TranslateStream for Stream {
         }
         let line = read(data)?;
         if !std::mem::replace(&mut self.begun, true) {
-            self.chunks.role(out);
+            self.chunks.role(out, 0);
         }
         if let Some(message) = &line.message {
             if let Some(text) = message.thinking.as_deref().filter(|it| !it.is_empty()) {
-                self.chunks.reasoning(text, out);
+                self.chunks.reasoning(out, 0, text);
             }
             if let Some(text) = message.content.as_deref().filter(|it| !it.is_empty()) {
-                self.chunks.content(text, out);
+                self.chunks.content(out, 0, text);
             }
             for call in message.tool_calls.iter().flatten() {
                 let id = call.id(&self.asked, self.calls);
-                self.chunks.call(self.calls, &id, &call.function.name, out);
-                self.chunks.arguments(self.calls, call.function.text(), out);
+                self.chunks
+                    .call(out, 0, self.calls, &id, &call.function.name);
+                let arguments = call.function.text();
+                self.chunks.arguments(out, 0, self.calls, &*arguments);
                 self.calls += 1;
             }
         }
@@ -63,8 +65,8 @@ impl TranslateStream for Stream {
             let usage = line.usage();
             self.usage = Some(usage);
             let reason = finish_reason(line.done_reason.as_deref(), self.calls);
-            self.chunks.finish(reason, out);
-            self.chunks.usage(&usage, out);
+            self.chunks.finish(out, 0, reason);
+            self.chunks.usage(out, &usage);
             Chunks::done(out);
         }
         Ok(())

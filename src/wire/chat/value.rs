@@ -55,6 +55,12 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// As it stands in the body, without its quotes; `None` for a text that is not of one.
+    pub(crate) fn spelled(&self) -> Option<&'a str> {
+        let spelled = self.spelled?.get();
+        spelled.strip_prefix('"')?.strip_suffix('"')
+    }
+
     fn plain(text: Cow<'a, str>) -> Self {
         Self {
             spelled: None,
