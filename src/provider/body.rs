@@ -9,6 +9,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
+    cut::{Cutting, Spellings},
     future::{cut, nonsense},
     translate::{Framing, TranslateStream},
 };
@@ -31,7 +32,7 @@ pin_project! {
     #[project = WhichProj]
     enum Which<B, S> {
         Whole { body: Full },
-        Through { #[pin] body: B },
+        Through { #[pin] body: Option<B>, cutting: Cutting, last: Option<Frame<Bytes>> },
         Translated { #[pin] body: Option<B>, machine: Machine<S> },
     }
 }
@@ -41,6 +42,7 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// The upstream's bytes in, canonical events out.
 struct Machine<S> {
+    key: Spellings,
     decoder: Box<dyn Decode + Send>,
     state: S,
     tally: Tally,
@@ -79,8 +81,13 @@ impl<S: TranslateStream> Machine<S> {
         while let Some(event) = next(&mut *self.decoder) {
             let event =
                 event.map_err(|error| nonsense("its stream is broken").with_source(error))?;
-            self.state
-                .event(event.name(), event.data(), &mut self.out)?;
+            let (name, data) = (event.name(), event.data());
+            if self.key.is_in(data) {
+                let data = self.key.cut(Bytes::copy_from_slice(data));
+                self.state.event(name, &data, &mut self.out)?;
+            } else {
+                self.state.event(name, data, &mut self.out)?;
+            }
             if self.out.ends_with(DONE) {
                 return Ok(true);
             }
@@ -93,6 +100,42 @@ impl<S: TranslateStream> Machine<S> {
         self.out.extend_from_slice(&error.event());
         self.tally.end(Outcome::Failed(error.clone()));
         self.ended = true;
+    }
+}
+
+/// A frame of the upstream's own, without our key in it.
+fn through<B: HttpBody<Data = Bytes>>(
+    mut body: Pin<&mut Option<B>>,
+    cutting: &mut Cutting,
+    last: &mut Option<Frame<Bytes>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    if let Some(frame) = last.take() {
+        return Poll::Ready(Some(Ok(frame)));
+    }
+    loop {
+        let Some(inner) = body.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let Some(frame) = ready!(inner.poll_frame(cx)).transpose()? else {
+            body.set(None);
+            return Poll::Ready(cutting.rest().map(|rest| Ok(Frame::data(rest))));
+        };
+        match frame.into_data() {
+            Ok(chunk) => {
+                let chunk = cutting.push(chunk);
+                if !chunk.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                }
+            }
+            Err(trailers) => {
+                let Some(rest) = cutting.rest() else {
+                    return Poll::Ready(Some(Ok(trailers)));
+                };
+                *last = Some(trailers);
+                return Poll::Ready(Some(Ok(Frame::data(rest))));
+            }
+        }
     }
 }
 
@@ -119,12 +162,17 @@ impl<B, S> Body<B, S> {
 }
 
 impl<B, S: TranslateStream> Body<B, S> {
-    pub(super) fn stream(body: B, state: Option<S>, tally: &Tally) -> Self {
+    pub(super) fn stream(body: B, state: Option<S>, tally: &Tally, key: Spellings) -> Self {
         let kind = match state {
-            None => Which::Through { body },
+            None => Which::Through {
+                body: Some(body),
+                cutting: Cutting::new(key),
+                last: None,
+            },
             Some(state) => Which::Translated {
                 body: Some(body),
                 machine: Machine {
+                    key,
                     decoder: decoder(state.framing()),
                     state,
                     tally: tally.clone(),
@@ -162,7 +210,11 @@ where
                     .poll_frame(cx)
                     .map_err(|never| match never {});
             }
-            WhichProj::Through { body } => return body.poll_frame(cx).map_err(Into::into),
+            WhichProj::Through {
+                body,
+                cutting,
+                last,
+            } => return through(body, cutting, last, cx).map_err(Into::into),
             WhichProj::Translated { body, machine } => (body, machine),
         };
         loop {
@@ -194,7 +246,14 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Which::Whole { body } => body.is_end_stream(),
-            Which::Through { body } => body.is_end_stream(),
+            Which::Through {
+                body,
+                cutting,
+                last,
+            } => {
+                let ended = body.as_ref().is_none_or(HttpBody::is_end_stream);
+                ended && cutting.is_empty() && last.is_none()
+            }
             Which::Translated { body, machine } => {
                 machine.out.is_empty() && (machine.ended || body.is_none())
             }
@@ -204,8 +263,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Which::Whole { body } => body.size_hint(),
-            Which::Through { body } => body.size_hint(),
-            Which::Translated { .. } => SizeHint::default(),
+            Which::Through { .. } | Which::Translated { .. } => SizeHint::default(),
         }
     }
 }

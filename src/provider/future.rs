@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::{
     Body, Notes, RateHeaders, Translate,
+    cut::Spellings,
     service::{Config, unreachable},
     translate::{Asked, Framing, TranslateStream},
 };
@@ -39,6 +40,7 @@ pin_project! {
         state: State<C, B, C::Future>,
         asked: Asked,
         notes: Notes,
+        key: Spellings,
         config: Arc<Config<T>>,
     }
 }
@@ -92,6 +94,7 @@ impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
         outgoing: Result<Request<Full>, Error>,
         notes: Notes,
         asked: Asked,
+        key: Option<Spellings>,
         config: Arc<Config<T>>,
     ) -> Self {
         let state = match outgoing {
@@ -105,6 +108,7 @@ impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
             state,
             asked,
             notes,
+            key: key.unwrap_or_default(),
             config,
         }
     }
@@ -173,7 +177,7 @@ where
                         if head.status.is_success() && this.asked.stream {
                             let state = this.config.translate.stream(this.asked);
                             if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
-                                return Poll::Ready(stream(&head, body, state));
+                                return Poll::Ready(stream(&head, body, state, this.key));
                             }
                         }
                         State::Collecting {
@@ -212,13 +216,15 @@ where
                     let limits = RateHeaders::read(&head.headers);
                     if refusal {
                         // What could be read of it must do.
-                        let body = this.config.without_keys(read.take());
+                        let body = this.key.cut(read.take());
                         let translate = &this.config.translate;
                         let error = translate.error(head.status, &head.headers, &body);
                         return Poll::Ready(refuse(error, limits));
                     }
-                    let answer =
-                        ended.and_then(|()| this.config.translate.answer(this.asked, read.take()));
+                    let answer = ended.and_then(|()| {
+                        let body = this.key.cut(read.take());
+                        this.config.translate.answer(this.asked, body)
+                    });
                     return Poll::Ready(match answer {
                         Err(error) => refuse(error, limits),
                         Ok(answer) => {
@@ -271,6 +277,7 @@ fn stream<B, S: super::TranslateStream>(
     head: &response::Parts,
     body: B,
     state: Option<S>,
+    key: &Spellings,
 ) -> Response<Body<B, S>> {
     // There for a stream that passes as it is, too: who reads it outside writes here, and a router
     // in between learns how it ended.
@@ -279,7 +286,7 @@ fn stream<B, S: super::TranslateStream>(
     } else {
         Tally::unread()
     };
-    let mut response = Response::new(Body::stream(body, state, &tally));
+    let mut response = Response::new(Body::stream(body, state, &tally, key.clone()));
     *response.status_mut() = StatusCode::OK;
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

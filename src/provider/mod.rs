@@ -37,6 +37,7 @@ pub mod cohere;
 mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
+mod cut;
 mod future;
 pub mod gemini;
 mod json;

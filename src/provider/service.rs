@@ -9,7 +9,9 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
-use super::{Body, Contract, Notes, ResponseFuture, Secret, Translate, translate::Asked};
+use super::{
+    Body, Contract, Notes, ResponseFuture, Secret, Translate, cut::Spellings, translate::Asked,
+};
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
@@ -33,7 +35,7 @@ pub struct Provider<C, T> {
 pub(super) struct Config<T> {
     pub(super) name: Arc<str>,
     pub(super) translate: T,
-    pub(super) keys: Vec<Secret>,
+    keys: Vec<(Secret, Spellings)>,
     pub(super) max_bytes: usize,
     pub(super) contract: Contract,
 }
@@ -62,7 +64,9 @@ impl<C, T> Provider<C, T> {
         I::Item: Into<Arc<str>>,
         T: Clone,
     {
-        Arc::make_mut(&mut self.config).keys = keys.into_iter().map(Secret::new).collect();
+        let keys = keys.into_iter().map(Secret::new);
+        Arc::make_mut(&mut self.config).keys =
+            keys.map(|key| (key.clone(), Spellings::of(&key))).collect();
         self
     }
 
@@ -147,31 +151,10 @@ where
         let mut notes = Notes::new(self.config.contract.clone());
         let outgoing = self.config.outgoing(chat, &target, &mut notes);
         let asked = Asked::new(chat, &target);
-        ResponseFuture::new(client, outgoing, notes, asked, Arc::clone(&self.config))
-    }
-}
-
-impl<T> Config<T> {
-    /// A refusal with our own keys cut out: some quote what they were sent, and neither the caller
-    /// nor a log is to read it.
-    pub(super) fn without_keys(&self, mut body: Bytes) -> Bytes {
-        // What is shorter is no key, and would tear the text apart.
-        let keys = self.keys.iter().map(|key| key.expose().as_bytes());
-        for key in keys.filter(|key| key.len() >= 4) {
-            let finder = memchr::memmem::Finder::new(key);
-            let mut rest = &body[..];
-            let mut kept = Vec::new();
-            while let Some(at) = finder.find(rest) {
-                kept.extend_from_slice(&rest[..at]);
-                kept.extend_from_slice("[…]".as_bytes());
-                rest = &rest[at + key.len()..];
-            }
-            if rest.len() < body.len() {
-                kept.extend_from_slice(rest);
-                body = kept.into();
-            }
-        }
-        body
+        let key = self.config.key(&target);
+        let key = key.map(|(_, spellings)| spellings.clone());
+        let config = Arc::clone(&self.config);
+        ResponseFuture::new(client, outgoing, notes, asked, key, config)
     }
 }
 
@@ -183,11 +166,16 @@ impl<T: Translate> Config<T> {
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
         let mut request = self.translate.request(chat, target, notes)?;
-        if !self.keys.is_empty() {
-            let key = &self.keys[target.key % self.keys.len()];
+        if let Some((key, _)) = self.key(target) {
             self.translate.authorize(&mut request, key.expose())?;
         }
         Ok(request)
+    }
+
+    /// The key that a target names, and how it may be spelled.
+    fn key(&self, target: &Target) -> Option<&(Secret, Spellings)> {
+        let at = target.key.checked_rem(self.keys.len())?;
+        self.keys.get(at)
     }
 }
 

@@ -86,7 +86,12 @@ fn read(steps: impl IntoIterator<Item = Step>) -> (String, bool, Tally, bool) {
         dropped: Arc::clone(&dropped),
     };
     let tally = Tally::new();
-    let mut body = Box::pin(Body::stream(script, Some(Say { over: false }), &tally));
+    let mut body = Box::pin(Body::stream(
+        script,
+        Some(Say { over: false }),
+        &tally,
+        Spellings::default(),
+    ));
     let mut cx = Context::from_waker(Waker::noop());
     let mut out = Vec::new();
     let ended = loop {

@@ -1,0 +1,186 @@
+//! Our own key, cut out of what an upstream says: some quote what they were sent, and neither the
+//! caller nor a log is to read it.
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem::Finder;
+
+use super::Secret;
+
+/// What is shorter is no key, and would tear texts apart.
+const SHORTEST: usize = 4;
+
+/// What stands in the key's place.
+const CUT: &str = "[…]";
+
+/// A key as it may be spelled in an answer.
+#[derive(Clone, Default)]
+pub(super) struct Spellings(Arc<[Finder<'static>]>);
+
+impl Spellings {
+    /// As it is, and as those encoders of JSON write it that escape more than they must.
+    pub(super) fn of(key: &Secret) -> Self {
+        let key = key.expose();
+        let mut all = vec![key.to_owned()];
+        for escaped in [
+            key.replace('/', "\\/"),
+            key.replace('+', "\\u002B"),
+            key.replace('+', "\\u002b"),
+            key.replace('=', "\\u003d"),
+        ] {
+            if !all.contains(&escaped) {
+                all.push(escaped);
+            }
+        }
+        all.retain(|text| text.len() >= SHORTEST);
+        let finders = all.iter().map(|text| Finder::new(text).into_owned());
+        Self(finders.collect())
+    }
+
+    /// A whole text without it; one that does not have it stays as it is.
+    pub(super) fn cut(&self, mut text: Bytes) -> Bytes {
+        for finder in &*self.0 {
+            let Some(mut at) = finder.find(&text) else {
+                continue;
+            };
+            let mut kept = BytesMut::with_capacity(text.len());
+            let mut rest = &text[..];
+            loop {
+                kept.extend_from_slice(&rest[..at]);
+                kept.extend_from_slice(CUT.as_bytes());
+                rest = &rest[at + finder.needle().len()..];
+                match finder.find(rest) {
+                    Some(next) => at = next,
+                    None => break,
+                }
+            }
+            kept.extend_from_slice(rest);
+            text = kept.freeze();
+        }
+        text
+    }
+
+    /// Whether it stands in a text.
+    pub(super) fn is_in(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|finder| finder.find(text).is_some())
+    }
+
+    /// Where a text ends in the beginning of it.
+    fn begun(&self, text: &[u8]) -> usize {
+        let begun = |key: &[u8]| {
+            let from = text.len().saturating_sub(key.len() - 1);
+            let mut starts = memchr::memchr_iter(key[0], &text[from..]);
+            starts.find_map(|at| key.starts_with(&text[from + at..]).then_some(from + at))
+        };
+        let each = self.0.iter().filter_map(|finder| begun(finder.needle()));
+        each.min().unwrap_or(text.len())
+    }
+}
+
+/// The same for a text in pieces, wherever they are cut: what may be the beginning of the key waits
+/// for the next piece, unless a line ends there.
+pub(super) struct Cutting {
+    key: Spellings,
+    held: Bytes,
+}
+
+impl Cutting {
+    pub(super) const fn new(key: Spellings) -> Self {
+        Self {
+            key,
+            held: Bytes::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, piece: Bytes) -> Bytes {
+        let mut text = if self.held.is_empty() {
+            piece
+        } else {
+            [&self.held[..], &piece].concat().into()
+        };
+        text = self.key.cut(text);
+        let at = if text.ends_with(b"\n") {
+            text.len()
+        } else {
+            self.key.begun(&text)
+        };
+        self.held = text.split_off(at);
+        text
+    }
+
+    /// What waited for a piece that does not come.
+    pub(super) fn rest(&mut self) -> Option<Bytes> {
+        let rest = std::mem::take(&mut self.held);
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+impl fmt::Debug for Spellings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spellings(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "sk-a+b/c==";
+
+    fn cutting() -> Cutting {
+        Cutting::new(Spellings::of(&Secret::new(KEY)))
+    }
+
+    fn pieces(cutting: &mut Cutting, pieces: &[&[u8]]) -> String {
+        let mut all = Vec::new();
+        for piece in pieces {
+            all.extend_from_slice(&cutting.push(Bytes::copy_from_slice(piece)));
+        }
+        all.extend(cutting.rest().into_iter().flatten());
+        String::from_utf8(all).expect("UTF-8")
+    }
+
+    #[test]
+    fn the_key_is_cut_wherever_the_pieces_end() {
+        for spelled in [
+            KEY,
+            "sk-a+b\\/c==",
+            "sk-a\\u002Bb/c==",
+            "sk-a+b/c\\u003d\\u003d",
+        ] {
+            let text = format!("data: {{\"error\":\"{spelled} and {spelled}, sk-sk-a+b\"}}\n\n");
+            let wanted = "data: {\"error\":\"[…] and […], sk-sk-a+b\"}\n\n";
+            let bytes = text.as_bytes();
+            assert_eq!(pieces(&mut cutting(), &[bytes]), wanted);
+            let each: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(pieces(&mut cutting(), &each), wanted);
+            for at in 0..bytes.len() {
+                let split = [&bytes[..at], &bytes[at..]];
+                assert_eq!(pieces(&mut cutting(), &split), wanted, "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_it_is_the_same_allocation() {
+        let text = Bytes::from_static(b"data: {\"a\":\"sk-a\"}\n\n");
+        let passed = cutting().push(text.clone());
+        assert_eq!(passed.as_ptr(), text.as_ptr());
+        let short = Cutting::new(Spellings::of(&Secret::new("a"))).push(text.clone());
+        assert_eq!(short, text);
+    }
+
+    #[test]
+    fn an_end_in_the_beginning_of_it_is_not_lost() {
+        let mut cutting = cutting();
+        assert_eq!(cutting.push("x sk-a".into()), "x ");
+        assert!(!cutting.is_empty());
+        assert_eq!(cutting.rest().as_deref(), Some(&b"sk-a"[..]));
+        assert_eq!(cutting.rest(), None);
+    }
+}
