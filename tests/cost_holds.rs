@@ -140,3 +140,31 @@ async fn what_comes_beyond_the_hold_is_told() {
         );
     }
 }
+
+/// It cannot be stopped in the middle: what came beyond the ceiling is the operator's.
+#[tokio::test]
+async fn a_whole_answer_is_charged_no_more_than_its_client_said() {
+    for (max, given) in [("0.000028", true), ("0.000027", false)] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd("1"));
+        let layer = layer(&ledger).expected_output(10);
+        let inner = service_fn(|_: Request<ChatBody>| async {
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(8, 5_000));
+            let mut response = Response::new(Full::new("{}"));
+            response.extensions_mut().insert(tally);
+            Ok::<_, Infallible>(response)
+        });
+        // Without a bound of its own it is admitted by what is expected of it.
+        let text = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let value = http::HeaderValue::from_static(max);
+        request.headers_mut().insert("x-max-cost", value);
+        let response = layer.layer(inner).oneshot(request).await;
+        let response = response.expect("infallible");
+        assert_eq!(response.status(), if given { 200 } else { 402 }, "{max}");
+        let spent = books::settled(&ledger, "a").spent;
+        assert_eq!(spent, if given { usd(max) } else { Amount::ZERO }, "{max}");
+    }
+}

@@ -136,12 +136,8 @@ async fn keeps_its_books(store: &str) {
     assert!(String::from_utf8_lossy(&rest).contains("[DONE]"));
     assert_eq!(gateway.wait(), Some(0));
     let gateway = Gateway::start(&config(store, "5.00"));
-    let standing = key(&gateway, "sk-rich").await;
-    assert_eq!(amount(&standing, "held"), Amount::ZERO);
-    assert!(
-        amount(&standing, "spent") > cost,
-        "the stream is charged: {standing}"
-    );
+    let spent = gateway.settled("sk-rich", "5").await;
+    assert!(spent > cost, "the stream is charged: {spent}");
     assert!(
         !gateway.log().contains("left open by a crash"),
         "{}",
@@ -176,6 +172,7 @@ async fn a_database_keeps_the_books() {
     server.run().await;
     let answer = gateway.post("sk-rich", &ask("mock/echo", false)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(gateway.settled("sk-rich", "5").await > Amount::ZERO);
 }
 
 #[test]
