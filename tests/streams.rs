@@ -118,7 +118,7 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
         })
         .collect();
     all.sort();
-    assert!(all.len() >= 29, "every quirk has its stream");
+    assert!(all.len() >= 42, "every quirk has its stream");
     all
 }
 

@@ -49,7 +49,9 @@ impl Said {
             kind: text("type").or_else(|| text("error_type")),
             param: text("param"),
             code: text("code"),
-            status: text("status_code").or_else(|| text("status")),
+            status: ["status_code", "raw_status_code", "status"]
+                .into_iter()
+                .find_map(text),
         }
     }
 

@@ -169,6 +169,16 @@ fn function(c: &mut Cursor<'_>, new: bool, pass: &mut Pass<'_, '_>) -> Result<()
                 let spelled = serde_json::Value::from(spelled).to_string();
                 pass.edits.replace(at, spelled);
             }
+            (b"arguments", Type::Null) => {
+                let at = c.skip()?;
+                pass.edits.replace(
+                    at,
+                    match pass.form {
+                        Form::Chunk => "\"\"",
+                        Form::Whole => "\"{}\"",
+                    },
+                );
+            }
             _ => c.skip().map(drop)?,
         }
         object.keep(c.at());

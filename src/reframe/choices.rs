@@ -76,8 +76,20 @@ impl Choices {
             let start = key.range().start - 1;
             object.key(start, pass.edits);
             let kind = c.peek()?;
+            let at = c.at();
             match (key.bytes(), kind) {
-                (b"index", Type::Number) => index = c.number()?.as_u64(),
+                (b"index", _) => {
+                    if kind == Type::Number {
+                        index = c.number()?.as_u64();
+                    } else {
+                        c.skip()?;
+                    }
+                    // Some write null where they mean the first.
+                    if index.is_none() {
+                        pass.edits.replace(at..c.at(), position.to_string());
+                        index = Some(position as u64);
+                    }
+                }
                 (name, _) if name == pass.form.member() => {
                     delta = true;
                     match index {
@@ -95,7 +107,6 @@ impl Choices {
                     continue;
                 }
                 (b"finish_reason", Type::String) => {
-                    let at = c.at();
                     let reason = c.string()?.bytes();
                     finish = Some((at..c.at(), reason));
                 }
