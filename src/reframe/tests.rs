@@ -257,6 +257,119 @@ async fn silence_is_filled_and_then_ended() {
     assert!(out[2].contains("took too long"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_comment_never_stands_inside_an_event() {
+    let seconds = Duration::from_secs;
+    let (a, b) = FIRST.split_at(20);
+    let pause = Step::Wait(seconds(16));
+    let steps = vec![
+        step(FIRST),
+        step(a),
+        pause.clone(),
+        step(b),
+        pause,
+        step(LAST),
+    ];
+    let (answer, _) = answer(&layer(), STREAM, SSE, steps).await;
+    let comment = ": keep-alive\n\n";
+    assert_eq!(frames(answer).await, [FIRST, comment, FIRST, comment, LAST]);
+}
+
+#[tokio::test]
+async fn an_empty_read_gives_no_frame() {
+    let none = Step::Data(Bytes::new());
+    let (a, b) = FIRST.split_at(20);
+    let steps = vec![
+        none.clone(),
+        step(a),
+        none.clone(),
+        step(b),
+        none.clone(),
+        step(": comment\n\n"),
+        none.clone(),
+        step(LAST),
+        none,
+    ];
+    let (answer, _) = answer(&layer(), STREAM, SSE, steps).await;
+    assert_eq!(frames(answer).await, [FIRST, LAST]);
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_done_only_when_told_to() {
+    let steps = vec![step(FIRST), Step::Break];
+    let (plain, _) = answer(&layer(), STREAM, SSE, steps.clone()).await;
+    assert!(!frames(plain).await.concat().contains("[DONE]"));
+    let (told, _) = answer(&layer().done_after_error(), STREAM, SSE, steps).await;
+    let tally = told.extensions().get::<Tally>().expect("a tally").clone();
+    let out = frames(told).await.concat();
+    assert!(out.contains("\"error\"") && out.ends_with("\n\ndata: [DONE]\n\n"));
+    assert!(matches!(tally.outcome(), Some(Outcome::Failed(_))));
+}
+
+/// Counts the sleeps that are asked for.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    timer: crate::time::DefaultTimer,
+    sleeps: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl crate::time::Timer for Counted {
+    type Sleep = <crate::time::DefaultTimer as crate::time::Timer>::Sleep;
+
+    fn now(&self) -> std::time::Instant {
+        self.timer.now()
+    }
+
+    fn sleep_until(&self, at: std::time::Instant) -> Self::Sleep {
+        self.sleeps.fetch_add(1, Ordering::SeqCst);
+        self.timer.sleep_until(at)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_slows_the_upstream_and_timers_wait_for_silence() {
+    let timer = Counted::default();
+    let sleeps = || timer.sleeps.load(Ordering::SeqCst);
+    let given = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&given);
+    let mut reads = Some(move |at: usize| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        (at < 100).then(|| Bytes::from_static(FIRST.as_bytes()))
+    });
+    let inner = tower::service_fn(move |_: Request<ChatBody>| {
+        let read = reads.take().expect("called once");
+        let mut at = 0;
+        let body = futures_util::stream::poll_fn(move |_| {
+            at += 1;
+            // After a hundred reads it says nothing more.
+            match read(at - 1) {
+                Some(data) => Poll::Ready(Some(Ok::<_, BoxError>(Frame::data(data)))),
+                None => Poll::Pending,
+            }
+        });
+        let response = Response::builder()
+            .header("content-type", SSE)
+            .body(http_body_util::StreamBody::new(body))
+            .expect("a response");
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let response = layer()
+        .timer(timer.clone())
+        .layer(inner)
+        .oneshot(ask(STREAM));
+    let mut body = Box::pin(response.await.expect("infallible").into_body());
+    let mut cx = Context::from_waker(Waker::noop());
+    for frames in 1..=100 {
+        assert!(body.as_mut().poll_frame(&mut cx).is_ready());
+        assert_eq!(given.load(Ordering::SeqCst), frames, "one read a frame");
+    }
+    assert_eq!(sleeps(), 0, "nothing is waited for");
+    for _ in 0..10 {
+        assert!(body.as_mut().poll_frame(&mut cx).is_pending());
+        assert_eq!(sleeps(), 1, "one sleep serves every poll of a silence");
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_body_drops_the_upstream_at_once() {
     let (answer, dropped) = answer(&layer(), STREAM, SSE, vec![step(FIRST), Step::Hang]).await;

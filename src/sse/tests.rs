@@ -45,6 +45,27 @@ fn check<D: Decode>(new: impl Fn() -> D, input: &[u8], expected: &[Result<&str, 
     assert_eq!(data(decode(new(), &bytes)), expected);
 }
 
+/// Events of one chunk lie in it.
+fn within(mut decoder: impl Decode, chunk: &Bytes) -> usize {
+    let lies = chunk.as_ptr_range();
+    decoder.push(chunk.clone());
+    let mut events = 0;
+    while let Some(event) = decoder.next() {
+        let event = event.expect("intact");
+        assert!(lies.contains(&event.data().as_ptr()));
+        events += 1;
+    }
+    events
+}
+
+#[test]
+fn an_event_within_a_chunk_is_a_slice_of_it() {
+    let lines = Bytes::from(b"{}\r\n[1]\n".to_vec());
+    assert_eq!(within(ndjson::Decoder::new(), &lines), 2);
+    let array = Bytes::from(b"[{\"a\":1}, 2, \"x\"]".to_vec());
+    assert_eq!(within(json_array::Decoder::new(), &array), 3);
+}
+
 #[test]
 fn lines_of_json() {
     let limits = Limits::new().line(9).stream(40);
@@ -148,6 +169,16 @@ mod aws {
         ];
         assert_eq!(decode(Decoder::new(), &pieces), expected);
         assert_eq!(decode(Decoder::new(), &[&input]), expected);
+        let whole = Bytes::from(input.clone());
+        assert_eq!(super::within(Decoder::new(), &whole), 3);
+        for i in 0..=input.len() {
+            let (a, rest) = input.split_at(i);
+            for j in [0, 1, rest.len() / 3, rest.len() / 2] {
+                let (b, c) = rest.split_at(j.min(rest.len()));
+                let read = decode(Decoder::new(), &[a, b, c]);
+                assert_eq!(read, expected, "cut at {i}, {j}");
+            }
+        }
         let mut decoder = Decoder::new();
         decoder.push(Bytes::from(input));
         let mut kinds = Vec::new();
