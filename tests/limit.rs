@@ -313,6 +313,138 @@ async fn every_answer_has_the_headers_and_money_is_limited_by_the_gateways_price
     assert!((1..10).contains(&refused), "{refused}");
 }
 
+/// Answers that never come as far as the layer that counts tokens tell of them too.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_requests_and_an_invalid_request_tell_how_the_tokens_stand() {
+    let limits = Limits::new()
+        .requests_per_minute(1)
+        .tokens_per_minute(10_000);
+    let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
+    let app = gateway(limits, limiter);
+    let told = |response: &Response<tower_completions::body::BoxBody>| {
+        let number = |name: &str| -> u64 {
+            let value = response.headers()[name].to_str().expect("text");
+            value.parse().expect("a number")
+        };
+        assert_eq!(number("x-ratelimit-limit-tokens"), 10_000);
+        assert_eq!(number("x-ratelimit-limit-requests"), 1);
+        let tokens = response.headers().get_all("x-ratelimit-remaining-tokens");
+        assert_eq!(tokens.iter().count(), 1);
+        number("x-ratelimit-remaining-tokens")
+    };
+    let admitted = app.clone().oneshot(hello(false)).await.expect("infallible");
+    assert_eq!(admitted.status(), StatusCode::OK);
+    assert!(
+        told(&admitted) < 10_000,
+        "as it stands after the reservation"
+    );
+    admitted.into_body().collect().await.expect("whole");
+    let refused = app.oneshot(hello(false)).await.expect("infallible");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(told(&refused) < 10_000, "as it stands after the answer");
+
+    let limits = Limits::new()
+        .requests_per_minute(1)
+        .tokens_per_minute(10_000);
+    let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
+    let mut invalid = hello(false);
+    *invalid.body_mut() = Full::new("{}");
+    let invalid = gateway(limits, limiter).oneshot(invalid).await;
+    let invalid = invalid.expect("infallible");
+    assert_eq!(invalid.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(told(&invalid), 10_000);
+}
+
+/// A body that must not be read.
+struct Unread;
+
+impl http_body::Body for Unread {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        panic!("read")
+    }
+}
+
+#[tokio::test]
+async fn debt_is_refused_before_the_body_is_read() {
+    let limiter = Limiter::new();
+    let limits = Limits::new().tokens(Rate::per_day(100));
+    let caller = Principal::new("acme").attach(limits.clone());
+    let demand = Demand {
+        rule: "key".into(),
+        key: Key::new("acme"),
+        limits,
+    };
+    let reserved = Weights::new().with(Unit::Tokens, 50);
+    match limiter.store().decide(&Ask::new([demand], reserved)) {
+        Decision::Admitted(hold, _) => hold.settle(&Weights::new().with(Unit::Tokens, 500)),
+        Decision::Refused(_) => panic!("nothing is used"),
+    }
+    let app =
+        RateLimitLayer::new(limiter)
+            .with_tokens()
+            .layer(service_fn(|_: Request<Unread>| async {
+                Ok::<_, Infallible>(Response::new(Full::new("")))
+            }));
+    let mut request = Request::new(Unread);
+    request.extensions_mut().insert(caller);
+    let refused = app.oneshot(request).await.expect("infallible");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["x-ratelimit-remaining-tokens"], "0");
+    // Four hundred are owed, at a hundred a day.
+    assert_eq!(refused.headers()["retry-after"], "345600");
+}
+
+/// Counts what would be logged at INFO or above.
+struct Loud(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+impl tracing::Subscriber for Loud {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::INFO
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_writes_no_line_into_the_log() {
+    let count = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+    let _on = tracing::subscriber::set_default(Loud(count.clone()));
+    let limits = Limits::new()
+        .requests_per_minute(2)
+        .tokens_per_minute(30)
+        .max_concurrent(1);
+    let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
+    let app = gateway(limits, limiter.clone());
+    for _ in 0..5 {
+        let _ = app.clone().oneshot(hello(false)).await.expect("infallible");
+    }
+    assert!(limiter.stats().refused >= 3, "{:?}", limiter.stats());
+    assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 0);
+    // It would have been seen.
+    tracing::info!("a line");
+    assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_gateway_with_a_queue_waits_instead() {
     let limits = Limits::new()

@@ -152,7 +152,7 @@ where
                         *this.once = None;
                         let mut response = refuse(headers::error(&refusal));
                         let map = response.headers_mut();
-                        this.fields.write(map, &refusal.report);
+                        this.fields.write(map, &refusal.report, told::<St, G>());
                         headers::should_retry(map, &refusal);
                         return Poll::Ready(Ok(response));
                     }
@@ -177,7 +177,8 @@ where
                         }
                     };
                     let (mut parts, body) = response.into_parts();
-                    this.fields.write(&mut parts.headers, this.report);
+                    this.fields
+                        .write(&mut parts.headers, this.report, told::<St, G>());
                     if let Some(refusal) = this.shadow.take() {
                         headers::announce(&mut parts.headers, &refusal);
                     }
@@ -202,6 +203,13 @@ where
             let call = inner.call(request);
             this.state.set(State::Calling { call });
         }
+    }
+}
+
+fn told<St: Store, G: Carry<St::Hold>>() -> headers::Tokens {
+    match G::GATE {
+        Gate::Tokens => headers::Tokens::Own,
+        _ => headers::Tokens::Absent,
     }
 }
 

@@ -1,5 +1,6 @@
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
+use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Refusal, Report, Retry, Standing};
@@ -24,32 +25,59 @@ pub enum Fields {
 
 /// A span of time as Go prints it, rounded up to the millisecond: `6m0s`, `1.5s`, `120ms`, `0s`.
 pub(super) fn go_duration(span: Duration) -> String {
-    let ms = span.as_nanos().div_ceil(1_000_000);
-    let mut out = String::with_capacity(12);
-    let (seconds, fraction) = (ms / 1000, ms % 1000);
-    let written = match (seconds, fraction) {
-        (0, 0) => write!(out, "0s"),
-        (0, ms) => write!(out, "{ms}ms"),
-        _ => {
-            let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-            let head = if hours > 0 {
-                write!(out, "{hours}h{minutes}m")
-            } else if minutes > 0 {
-                write!(out, "{minutes}m")
-            } else {
-                Ok(())
-            };
-            head.and_then(|()| {
-                if fraction == 0 {
-                    return write!(out, "{seconds}s");
-                }
-                let digits = format!("{fraction:03}");
-                write!(out, "{seconds}.{}s", digits.trim_end_matches('0'))
-            })
+    let mut out = Vec::with_capacity(12);
+    put_duration(&mut out, span);
+    String::from_utf8(out).expect("digits and letters")
+}
+
+fn put_duration(out: &mut impl BufMut, span: Duration) {
+    let ms = u64::from(span.subsec_nanos().div_ceil(1_000_000));
+    let (seconds, fraction) = (span.as_secs().saturating_add(ms / 1000), ms % 1000);
+    if seconds == 0 && fraction > 0 {
+        put_number(out, fraction);
+        out.put_slice(b"ms");
+        return;
+    }
+    let minutes = seconds / 60;
+    if minutes >= 60 {
+        put_number(out, minutes / 60);
+        out.put_u8(b'h');
+    }
+    if minutes > 0 {
+        put_number(out, minutes % 60);
+        out.put_u8(b'm');
+    }
+    put_number(out, seconds % 60);
+    if fraction > 0 {
+        out.put_u8(b'.');
+        // As many of the three digits as are no zeros at the end.
+        let (mut rest, mut place) = (fraction, 100);
+        while rest > 0 {
+            out.put_u8(digit(rest / place));
+            rest %= place;
+            place /= 10;
         }
-    };
-    written.expect("a string takes everything");
-    out
+    }
+    out.put_u8(b's');
+}
+
+fn put_number(out: &mut impl BufMut, mut number: u64) {
+    // 2^64 has twenty digits.
+    let mut text = [0; 20];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = digit(number % 10);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.put_slice(&text[at..]);
+}
+
+fn digit(value: u64) -> u8 {
+    b'0' + u8::try_from(value % 10).unwrap_or(0)
 }
 
 struct Names {
@@ -76,16 +104,40 @@ const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 impl Fields {
-    /// Writes how the limits stand.
-    pub(super) fn write(self, headers: &mut HeaderMap, report: &Report) {
+    /// Writes how the limits stand. What a layer further in has written of tokens stands: it knows
+    /// what it has reserved since.
+    pub(super) fn write(self, headers: &mut HeaderMap, report: &Report, tokens: Tokens) {
         if self == Self::None {
             return;
         }
-        for (names, standing) in [(REQUESTS, &report.requests), (TOKENS, &report.tokens)] {
+        let report = match tokens {
+            Tokens::Absent if report.tokens.is_some() && headers.contains_key(TOKENS.limit) => {
+                &Report {
+                    tokens: None,
+                    ..*report
+                }
+            }
+            _ => report,
+        };
+        let told = [(REQUESTS, &report.requests), (TOKENS, &report.tokens)];
+        let count = told
+            .iter()
+            .filter(|(_, standing)| standing.is_some())
+            .count();
+        if count == 0 {
+            return;
+        }
+        headers.reserve(3 * count);
+        // One allocation for the text of all values.
+        let mut text = BytesMut::with_capacity(64 * count);
+        for (names, standing) in told {
             if let Some(standing) = standing {
-                headers.insert(names.limit, standing.limit.into());
-                headers.insert(names.remaining, standing.remaining.into());
-                headers.insert(names.reset, text(go_duration(standing.reset)));
+                put_number(&mut text, standing.limit);
+                headers.insert(names.limit, cut(&mut text));
+                put_number(&mut text, standing.remaining);
+                headers.insert(names.remaining, cut(&mut text));
+                put_duration(&mut text, standing.reset);
+                headers.insert(names.reset, cut(&mut text));
             }
         }
         if self == Self::WithIetf {
@@ -96,6 +148,20 @@ impl Fields {
             }
         }
     }
+}
+
+/// Whose word on tokens counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tokens {
+    /// This layer's: it counts them.
+    Own,
+    /// That of a layer further in, when it has said anything.
+    Absent,
+}
+
+/// What has been written since the last cut, as a value.
+fn cut(text: &mut BytesMut) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text.split().freeze()).expect("digits and letters")
 }
 
 fn text(text: String) -> HeaderValue {

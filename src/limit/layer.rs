@@ -1,6 +1,6 @@
 use tower_layer::Layer;
 
-use super::{Fields, Limiter, Memory, RateLimit};
+use super::{Fields, Limiter, Memory, RateLimit, Unit, Weights};
 
 /// What a layer does with a request that its limits do not admit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) struct Settings {
 pub struct RateLimitLayer<St = Memory> {
     limiter: Limiter<St>,
     settings: Settings,
+    weights: Weights,
 }
 
 impl<St> RateLimitLayer<St> {
@@ -38,6 +39,7 @@ impl<St> RateLimitLayer<St> {
         Self {
             limiter,
             settings: Settings::default(),
+            weights: Weights::new().with(Unit::Requests, 1).with_slot(),
         }
     }
 
@@ -52,6 +54,17 @@ impl<St> RateLimitLayer<St> {
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.settings.mode = mode;
+        self
+    }
+
+    /// Looks at the limits on tokens too, which a [`TokenLimitLayer`](super::TokenLimitLayer) of the
+    /// same limiter further in counts: whoever is in debt is refused before the body is read, and
+    /// every answer tells how the tokens stand, those included that never come as far as that layer.
+    #[must_use]
+    pub fn with_tokens(mut self) -> Self {
+        for unit in [Unit::Tokens, Unit::InputTokens, Unit::OutputTokens] {
+            self.weights = self.weights.with(unit, 0);
+        }
         self
     }
 
@@ -72,6 +85,7 @@ impl<S, St: Clone> Layer<S> for RateLimitLayer<St> {
     type Service = RateLimit<S, St>;
 
     fn layer(&self, inner: S) -> RateLimit<S, St> {
-        RateLimit::new(inner, self.limiter.clone(), self.settings.clone())
+        let (limiter, settings) = (self.limiter.clone(), self.settings.clone());
+        RateLimit::new(inner, limiter, settings, self.weights)
     }
 }

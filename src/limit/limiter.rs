@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::request::Parts;
 
-use super::{Ask, Decision, Demand, Memory, Report, Rule, Store, UNITS, Weights};
+use super::{Ask, Decision, Memory, Report, Rule, Store, UNITS, Weights};
 use crate::{error::Error, ext::Principal};
 
 /// The rules and the store that they count in; what layers share.
@@ -124,17 +124,13 @@ impl<St> Limiter<St> {
     /// What a request of these weights asks for; nothing when no rule concerns it.
     pub fn ask(&self, parts: &Parts, weights: Weights) -> Ask {
         let rules = self.shared.rules.load();
-        let demand = |rule: &Rule| {
-            // Limits first: without any, the key need not be made.
-            let limits = rule.limits(parts)?;
-            let key = rule.by.key(parts)?;
-            Some(Demand {
-                rule: Arc::clone(&rule.name),
-                key,
-                limits,
-            })
-        };
-        Ask::new(rules.iter().filter_map(demand), weights)
+        let mut ask = Ask::new([], weights);
+        for rule in rules.iter() {
+            if let Some(demand) = rule.demand(parts) {
+                ask.demands.push(demand);
+            }
+        }
+        ask
     }
 }
 

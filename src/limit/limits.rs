@@ -66,6 +66,8 @@ pub struct Limits(Arc<List>);
 struct List {
     rates: Vec<Limit>,
     concurrent: Option<u32>,
+    /// Whether any of them counts days of the calendar.
+    calendar: bool,
 }
 
 impl Limits {
@@ -79,9 +81,9 @@ impl Limits {
     #[must_use]
     pub fn limit(mut self, unit: Unit, window: impl Into<Window>) -> Self {
         let window = window.into();
-        Arc::make_mut(&mut self.0)
-            .rates
-            .push(Limit { unit, window });
+        let list = Arc::make_mut(&mut self.0);
+        list.calendar |= matches!(window, Window::Daily { .. });
+        list.rates.push(Limit { unit, window });
         self
     }
 
@@ -174,6 +176,7 @@ impl Limits {
         };
         Self(Arc::new(List {
             rates: self.0.rates.iter().map(share).collect(),
+            calendar: self.0.calendar,
             concurrent: self.0.concurrent.map(|slots| {
                 if slots == 0 {
                     0
@@ -182,6 +185,11 @@ impl Limits {
                 }
             }),
         }))
+    }
+
+    /// Whether the time of day is needed.
+    pub(super) fn by_calendar(&self) -> bool {
+        self.0.calendar
     }
 
     /// Whether the two are the same list, told without looking into it.

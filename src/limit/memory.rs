@@ -1,23 +1,21 @@
 use std::{
-    borrow::Borrow,
     fmt,
     future::{Ready, ready},
-    hash::{Hash, Hasher},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
 
-use dashmap::DashMap;
 use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
 use super::{
-    Ask, Decision, Demand, Hold, Key, Limits, Report, Retry, Slots, Store, Weights, Window,
-    cell::{Cell, Now},
-    gcra::Wait,
+    Ask, Decision, Demand, Hold, Key, Store, Weights,
+    cell::Now,
+    state::State,
+    table::{self, Visit, visit},
     verdict::Verdict,
 };
 use crate::{
@@ -28,6 +26,21 @@ use crate::{
 /// How many keys are kept at most, unless said otherwise.
 const CAPACITY: usize = 65_536;
 
+/// In how many parts, each under a lock of its own.
+const SHARDS: usize = 64;
+
+type Entry = table::Entry<State>;
+type Entries = SmallVec<[(Arc<Entry>, Mark); 2]>;
+
+/// Where an entry stands in a request.
+#[derive(Clone, Copy)]
+struct Mark {
+    /// The place of its demand.
+    demand: usize,
+    /// Of the state's limits, when it was taken from.
+    generation: u32,
+}
+
 /// Limits counted in this process.
 ///
 /// A clone is the same store. It keeps at most 65 536 keys, some 300 bytes each, and forgets those
@@ -37,7 +50,7 @@ const CAPACITY: usize = 65_536;
 pub struct Memory<T = DefaultTimer>(Arc<Shared<T>>);
 
 struct Shared<T> {
-    entries: DashMap<Place, Arc<Entry>, RandomState>,
+    entries: table::Table<State, RandomState>,
     capacity: usize,
     /// Nanoseconds of the last sweep.
     swept: AtomicU64,
@@ -65,7 +78,7 @@ impl<T: Timer> Memory<T> {
     pub fn with_timer(timer: T) -> Self {
         let epoch = timer.now();
         Self(Arc::new(Shared {
-            entries: DashMap::default(),
+            entries: table::Table::new(SHARDS, RandomState::default()),
             capacity: CAPACITY,
             swept: AtomicU64::new(0),
             timer,
@@ -134,48 +147,6 @@ impl<T: Timer> Store for Memory<T> {
     }
 }
 
-/// A rule's name and a key under it.
-type Place = (Arc<str>, Key);
-
-/// A place looked up without a clone of it.
-trait Pair {
-    fn pair(&self) -> (&str, &Key);
-}
-
-impl Pair for Place {
-    fn pair(&self) -> (&str, &Key) {
-        (&self.0, &self.1)
-    }
-}
-
-impl Pair for Demand {
-    fn pair(&self) -> (&str, &Key) {
-        (&self.rule, &self.key)
-    }
-}
-
-impl<'a> Borrow<dyn Pair + 'a> for Place {
-    fn borrow(&self) -> &(dyn Pair + 'a) {
-        self
-    }
-}
-
-impl Hash for dyn Pair + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.pair().hash(state);
-    }
-}
-
-impl PartialEq for dyn Pair + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.pair() == other.pair()
-    }
-}
-
-impl Eq for dyn Pair + '_ {}
-
-type Entries = SmallVec<[Arc<Entry>; 2]>;
-
 impl<T: Timer> Shared<T> {
     fn now(&self, calendar: bool) -> Now {
         let steady = self.timer.now().saturating_duration_since(self.epoch);
@@ -193,32 +164,43 @@ impl<T: Timer> Shared<T> {
     }
 
     fn decide(&self, ask: &Ask, shared: &Arc<Self>) -> Decision<MemoryHold<T>> {
-        let calendar = ask.demands.iter().any(|demand| by_calendar(&demand.limits));
+        let calendar = ask.demands.iter().any(|demand| demand.limits.by_calendar());
         let now = self.now(calendar);
-        let mut targets: SmallVec<[(Arc<Entry>, &Demand); 2]> = SmallVec::new();
-        for demand in &ask.demands {
-            let entry = self.entry(demand, now);
-            if !targets.iter().any(|(other, _)| Arc::ptr_eq(other, &entry)) {
-                targets.push((entry, demand));
+        let mut held = Entries::new();
+        for (demand, it) in ask.demands.iter().enumerate() {
+            let entry = self.entry(it, now);
+            if !held.iter().any(|(other, _)| Arc::ptr_eq(other, &entry)) {
+                let generation = 0;
+                held.push((entry, Mark { demand, generation }));
             }
         }
-        // All threads lock in the same order.
-        if targets.len() > 1 {
-            targets.sort_unstable_by_key(|(entry, _)| Arc::as_ptr(entry));
-        }
+        table::in_order(&mut held);
         let mut verdict = Verdict::default();
-        let mut generations = SmallVec::new();
-        if !visit(&targets, ask, now, &mut verdict, &mut generations) {
+        visit(&mut held, &mut |visit, state, mark| match visit {
+            Visit::Check => {
+                let demand = &ask.demands[mark.demand];
+                state.adapt(&demand.limits, now);
+                mark.generation = state.generation();
+                if !ask.peek {
+                    state.check(demand, &ask.weights, now, &mut verdict);
+                }
+            }
+            // Takes from all of them, or from none.
+            Visit::Conclude => {
+                if !ask.peek && verdict.is_admitted() {
+                    state.commit(&ask.weights);
+                }
+                state.report(&ask.weights, now, &mut verdict.report);
+            }
+        });
+        if !verdict.is_admitted() {
             return Decision::Refused(verdict.refusal());
         }
-        let held = if ask.peek {
-            SmallVec::new()
-        } else {
-            targets.into_iter().map(|(entry, _)| entry).collect()
-        };
+        if ask.peek {
+            held.clear();
+        }
         let hold = MemoryHold {
             held,
-            generations,
             reserved: ask.weights,
             since: now,
             store: Arc::clone(shared),
@@ -227,19 +209,23 @@ impl<T: Timer> Shared<T> {
     }
 
     fn entry(&self, demand: &Demand, now: Now) -> Arc<Entry> {
-        if let Some(entry) = self.entries.get(demand as &dyn Pair) {
-            return Arc::clone(&entry);
+        if let Some(entry) = self.entries.get(&demand.rule, &demand.key) {
+            return entry;
         }
-        let place = (Arc::clone(&demand.rule), demand.key.clone());
-        if self.entries.len() >= self.capacity {
-            self.make_room(now);
-            if self.entries.len() >= self.capacity {
-                // Whatever key a caller may present, this one it cannot: longer keys are digests.
-                let shared = (Arc::clone(&demand.rule), Key::new("\u{0}others"));
-                return Arc::clone(&self.entries.entry(shared).or_default());
-            }
+        self.new_entry(demand, now)
+    }
+
+    #[cold]
+    fn new_entry(&self, demand: &Demand, now: Now) -> Arc<Entry> {
+        let insert = |key: &Key, most| self.entries.insert(&demand.rule, key, most);
+        if let Some(entry) = insert(&demand.key, self.capacity) {
+            return entry;
         }
-        Arc::clone(&self.entries.entry(place).or_default())
+        self.make_room(now);
+        insert(&demand.key, self.capacity).unwrap_or_else(|| {
+            // Whatever key a caller may present, this one it cannot: longer keys are digests.
+            insert(&Key::new("\u{0}others"), usize::MAX).expect("there is no end")
+        })
     }
 
     /// Sweeps, unless that was done within the last second.
@@ -262,191 +248,13 @@ impl<T: Timer> Shared<T> {
     }
 
     fn sweep(&self, now: Now) {
-        // Under the shard's lock nobody can come by a clone of the only reference.
-        self.entries
-            .retain(|_, entry| Arc::strong_count(entry) > 1 || !entry.lock().is_idle(now));
-    }
-}
-
-fn by_calendar(limits: &Limits) -> bool {
-    limits
-        .list()
-        .iter()
-        .any(|limit| matches!(limit.window, Window::Daily { .. }))
-}
-
-/// Checks each entry with those before it locked; takes from all of them, or from none.
-fn visit(
-    targets: &[(Arc<Entry>, &Demand)],
-    ask: &Ask,
-    now: Now,
-    verdict: &mut Verdict,
-    generations: &mut SmallVec<[u32; 2]>,
-) -> bool {
-    let Some(((entry, demand), rest)) = targets.split_first() else {
-        return verdict.is_admitted();
-    };
-    let mut state = entry.lock();
-    state.adapt(&demand.limits, now);
-    generations.push(state.generation);
-    if !ask.peek {
-        state.check(demand, &ask.weights, now, verdict);
-    }
-    let admitted = visit(rest, ask, now, verdict, generations);
-    if admitted && !ask.peek {
-        state.commit(&ask.weights);
-    }
-    state.report(&ask.weights, now, &mut verdict.report);
-    admitted
-}
-
-/// The state of one key.
-#[derive(Default)]
-struct Entry(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    limits: Limits,
-    cells: SmallVec<[Counted; 2]>,
-    in_use: u32,
-    /// Counts the changes of the limits.
-    generation: u32,
-}
-
-struct Counted {
-    cell: Cell,
-    /// The generation it first stood in: what was reserved before is none of its business.
-    born: u32,
-}
-
-impl Entry {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Brings the cells in line with the limits, with what has been used so far.
-    fn adapt(&mut self, limits: &Limits, now: Now) {
-        if self.limits.is(limits) {
-            return;
-        }
-        if self.limits == *limits && self.cells.len() == limits.list().len() {
-            self.limits = limits.clone();
-            return;
-        }
-        self.generation = self.generation.wrapping_add(1);
-        let old = std::mem::take(&mut self.cells);
-        let mut old: Vec<_> = self.limits.list().iter().zip(old).map(Some).collect();
-        for limit in limits.list() {
-            // The same unit over the same time, else the same unit over any.
-            let found = [true, false].into_iter().find_map(|exact| {
-                old.iter_mut().find_map(|slot| {
-                    slot.take_if(|(was, _)| {
-                        was.unit == limit.unit
-                            && (!exact || was.window.length() == limit.window.length())
-                    })
-                })
-            });
-            let counted = match found {
-                Some((was, kept)) if was == limit => kept,
-                Some((was, mut kept)) => {
-                    let used = kept.cell.used(was, now);
-                    Counted {
-                        cell: Cell::new(limit, used, now),
-                        born: kept.born,
-                    }
-                }
-                None => Counted {
-                    cell: Cell::new(limit, 0, now),
-                    born: self.generation,
-                },
-            };
-            self.cells.push(counted);
-        }
-        self.limits = limits.clone();
-    }
-
-    fn check(&mut self, demand: &Demand, weights: &Weights, now: Now, verdict: &mut Verdict) {
-        for (limit, counted) in self.limits.list().iter().zip(&mut self.cells) {
-            let Some(amount) = weights.get(limit.unit) else {
-                continue;
-            };
-            let retry = match counted.cell.check(limit, amount, now) {
-                Ok(()) => continue,
-                Err(Wait::Nanos(wait)) => Retry::After(Duration::from_nanos(wait)),
-                Err(Wait::Never) => Retry::Never,
-            };
-            verdict.deny(&demand.rule, Some(limit.unit), retry);
-        }
-        if let Some(most) = self.limits.concurrent().filter(|_| weights.slot()) {
-            if most == 0 {
-                verdict.deny(&demand.rule, None, Retry::Never);
-            } else if self.in_use >= most {
-                verdict.deny(&demand.rule, None, Retry::Release);
-            }
-        }
-    }
-
-    fn commit(&mut self, weights: &Weights) {
-        for (limit, counted) in self.limits.list().iter().zip(&mut self.cells) {
-            if let Some(amount) = weights.get(limit.unit) {
-                counted.cell.commit(limit, amount);
-            }
-        }
-        if weights.slot() {
-            self.in_use = self.in_use.saturating_add(1);
-        }
-    }
-
-    fn settle(
-        &mut self,
-        generation: u32,
-        reserved: &Weights,
-        actual: &Weights,
-        since: Now,
-        now: Now,
-    ) {
-        for (limit, counted) in self.limits.list().iter().zip(&mut self.cells) {
-            let before = reserved.get(limit.unit);
-            // A limit set since then has taken nothing.
-            if let Some(before) = before.filter(|_| counted.born <= generation) {
-                let after = actual.get(limit.unit).unwrap_or(before);
-                counted.cell.settle(limit, before, after, since, now);
-            }
-        }
-        if reserved.slot() {
-            self.in_use = self.in_use.saturating_sub(1);
-        }
-    }
-
-    fn report(&mut self, weights: &Weights, now: Now, report: &mut Report) {
-        for (limit, counted) in self.limits.list().iter().zip(&mut self.cells) {
-            if weights.get(limit.unit).is_some() {
-                report.add(counted.cell.standing(limit, now));
-            }
-        }
-        if let Some(limit) = self.limits.concurrent().filter(|_| weights.slot()) {
-            report.add_slots(Slots {
-                limit,
-                in_use: self.in_use,
-            });
-        }
-    }
-
-    fn is_idle(&mut self, now: Now) -> bool {
-        let cells = self.limits.list().iter().zip(&mut self.cells);
-        self.in_use == 0
-            && cells
-                .into_iter()
-                .all(|(limit, it)| it.cell.is_idle(limit, now))
+        self.entries.sweep(|state| state.is_idle(now));
     }
 }
 
 /// What one request has taken from a [`Memory`].
 pub struct MemoryHold<T: Timer = DefaultTimer> {
     held: Entries,
-    generations: SmallVec<[u32; 2]>,
     reserved: Weights,
     since: Now,
     store: Arc<Shared<T>>,
@@ -454,21 +262,18 @@ pub struct MemoryHold<T: Timer = DefaultTimer> {
 
 impl<T: Timer> MemoryHold<T> {
     fn end(&mut self, actual: &Weights) {
-        let held = std::mem::take(&mut self.held);
-        if held.is_empty() {
-            return;
-        }
         // A request is given back or not, whenever that is; all else flows.
-        let now = if self.since.unix == 0 && self.reserved.only_requests() {
+        let now = if self.since.unix == 0 && !self.reserved.flows() {
             self.since
         } else {
             self.store.now(self.since.unix != 0)
         };
-        for (entry, generation) in held.iter().zip(&self.generations) {
-            entry
-                .lock()
-                .settle(*generation, &self.reserved, actual, self.since, now);
+        for (entry, mark) in &self.held {
+            let (since, reserved) = (self.since, &self.reserved);
+            let mut state = entry.lock();
+            state.settle(mark.generation, reserved, actual, since, now);
         }
+        self.held.clear();
     }
 }
 
@@ -480,7 +285,9 @@ impl<T: Timer> Hold for MemoryHold<T> {
 
 impl<T: Timer> Drop for MemoryHold<T> {
     fn drop(&mut self) {
-        self.end(&super::nothing());
+        if !self.held.is_empty() {
+            self.end(&super::nothing());
+        }
     }
 }
 

@@ -46,13 +46,18 @@ mod limits;
 mod memory;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod modelled;
 mod queue;
 mod rate;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod rule;
 mod service;
+mod state;
 mod store;
+mod sync;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -88,8 +93,12 @@ const UNITS: [Unit; Unit::COUNT] = [
 ];
 
 /// What a request uses that never was: nothing of anything.
-fn nothing() -> Weights {
-    UNITS
-        .iter()
-        .fold(Weights::new(), |weights, unit| weights.with(*unit, 0))
+const fn nothing() -> Weights {
+    let mut weights = Weights::new();
+    let mut at = 0;
+    while at < UNITS.len() {
+        weights = weights.with(UNITS[at], 0);
+        at += 1;
+    }
+    weights
 }

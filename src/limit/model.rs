@@ -182,3 +182,61 @@ fn sixty_four_threads_take_exactly_what_there_is() {
     // The clock stands: of 32 keys with 40 requests each, 1 000 have their ten tokens.
     assert_eq!(admitted.load(Ordering::Relaxed), 1000);
 }
+
+/// Whatever the limits, what was used and what is owed: not a nanosecond early, and at the
+/// millisecond that the headers tell.
+#[test]
+fn whoever_waits_as_told_is_admitted_and_nobody_sooner() {
+    let mut numbers = Numbers(42);
+    let mut waited = 0;
+    for _ in 0..decisions() / 200 {
+        let clock = super::tests::Manual::new();
+        let store = Memory::with_timer(clock.clone());
+        let rate = |numbers: &mut Numbers, most: u64| {
+            let amount = 1 + numbers.below(most);
+            let per = std::time::Duration::from_nanos(1 + numbers.below(3_600_000_000_000));
+            Rate::new(amount, per).burst(1 + numbers.below(amount))
+        };
+        let requests = rate(&mut numbers, 1000);
+        let tokens = rate(&mut numbers, 1 << 20);
+        let limits = Limits::new().requests(requests).tokens(tokens);
+        let demand = Demand {
+            rule: "key".into(),
+            key: Key::new("acme"),
+            limits,
+        };
+        for _ in 0..20 {
+            let weight = numbers.below(tokens.capacity() + 1);
+            let weights = Weights::new()
+                .with(Unit::Requests, 1)
+                .with(Unit::Tokens, weight);
+            let ask = Ask::new([demand.clone()], weights);
+            let hold = match store.decide(&ask) {
+                Decision::Admitted(hold, _) => hold,
+                Decision::Refused(refusal) => {
+                    let Retry::After(wait) = refusal.retry else {
+                        panic!("it fits: {refusal:?}");
+                    };
+                    waited += 1;
+                    let early = wait.saturating_sub(std::time::Duration::from_nanos(1));
+                    clock.advance(early);
+                    assert!(matches!(store.decide(&ask), Decision::Refused(_)));
+                    let told = wait.as_nanos().div_ceil(1_000_000) * 1_000_000;
+                    let told = std::time::Duration::from_nanos(
+                        u64::try_from(told).expect("a span that a test can have"),
+                    );
+                    clock.advance(told - early);
+                    match store.decide(&ask) {
+                        Decision::Admitted(hold, _) => hold,
+                        Decision::Refused(refusal) => panic!("{wait:?}, {refusal:?}"),
+                    }
+                }
+            };
+            // Less than was reserved, or up to three times as much: that is debt.
+            let used = numbers.below(weight.saturating_mul(3) + 2);
+            hold.settle(&Weights::new().with(Unit::Tokens, used));
+            clock.advance(std::time::Duration::from_nanos(numbers.below(1 << 30)));
+        }
+    }
+    assert!(waited > 1000, "{waited}");
+}

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use super::{ByPrincipal, Global, KeyExtractor, Limits};
+use super::{ByPrincipal, Demand, Global, Key, KeyExtractor, Limits};
 use crate::ext::Principal;
 
 /// What requests are counted under, and the limits that hold there.
@@ -74,17 +74,30 @@ impl Rule {
         Self::new("global", Global::default(), limits)
     }
 
-    pub(super) fn limits(&self, parts: &Parts) -> Option<Limits> {
-        let limits = match &self.limits {
-            Source::Principal => parts
-                .extensions
-                .get::<Principal>()?
-                .get::<Limits>()?
-                .clone(),
-            Source::Fixed(limits) => limits.clone(),
-            Source::Asked(ask) => ask(parts)?,
+    /// What a request asks of it, if it concerns the request at all.
+    pub(super) fn demand(&self, parts: &Parts) -> Option<Demand> {
+        // Limits first: without any, the key need not be made.
+        let (limits, key) = match &self.limits {
+            Source::Principal => {
+                let caller = parts.extensions.get::<Principal>()?;
+                let limits = caller.get::<Limits>()?;
+                if limits.is_empty() {
+                    return None;
+                }
+                (limits.clone(), Key::new(caller.shared_id()))
+            }
+            Source::Fixed(limits) if limits.is_empty() => return None,
+            Source::Fixed(limits) => (limits.clone(), self.by.key(parts)?),
+            Source::Asked(ask) => {
+                let limits = ask(parts).filter(|limits| !limits.is_empty())?;
+                (limits, self.by.key(parts)?)
+            }
         };
-        (!limits.is_empty()).then_some(limits)
+        Some(Demand {
+            rule: Arc::clone(&self.name),
+            key,
+            limits,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Limiter, Memory, RequestGuard, ResponseFuture, Settings, Store, Unit, Weights};
+use super::{Limiter, Memory, RequestGuard, ResponseFuture, Settings, Store, Weights};
 use crate::{body::Reply, meter::Metered};
 
 /// Holds requests to their limits in time and number. See [`RateLimitLayer`](super::RateLimitLayer).
@@ -17,14 +17,21 @@ pub struct RateLimit<S, St = Memory> {
     inner: S,
     limiter: Limiter<St>,
     settings: Settings,
+    weights: Weights,
 }
 
 impl<S, St> RateLimit<S, St> {
-    pub(super) const fn new(inner: S, limiter: Limiter<St>, settings: Settings) -> Self {
+    pub(super) const fn new(
+        inner: S,
+        limiter: Limiter<St>,
+        settings: Settings,
+        weights: Weights,
+    ) -> Self {
         Self {
             inner,
             limiter,
             settings,
+            weights,
         }
     }
 }
@@ -48,8 +55,7 @@ where
         let inner = self.inner.clone();
         let ready = mem::replace(&mut self.inner, inner);
         let (parts, body) = request.into_parts();
-        let weights = Weights::new().with(Unit::Requests, 1).with_slot();
-        let ask = self.limiter.ask(&parts, weights);
+        let ask = self.limiter.ask(&parts, self.weights);
         let request = Request::from_parts(parts, body);
         let guard = RequestGuard::new();
         ResponseFuture::new(ready, request, ask, guard, &self.limiter, &self.settings)

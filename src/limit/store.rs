@@ -70,9 +70,11 @@ impl Weights {
         }
     }
 
-    /// Whether nothing but requests and slots is looked at.
-    pub(super) const fn only_requests(&self) -> bool {
-        self.asked & !(1 << Unit::Requests as u8) == 0
+    /// Whether anything is taken but requests and slots, which are given back or not, whenever that
+    /// is; all else flows.
+    pub(super) fn flows(&self) -> bool {
+        let flows = |(at, amount): (usize, &u64)| at != Unit::Requests as usize && *amount > 0;
+        self.amounts.iter().enumerate().any(flows)
     }
 
     /// Which units are looked at, and whether slots are.

@@ -164,7 +164,7 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let stack = ParseLayer::new()
             .limits(self.read)
             .layer(validate.layer(stack));
-        let stack = RateLimitLayer::new(self.limiter).layer(stack);
+        let stack = RateLimitLayer::new(self.limiter).with_tokens().layer(stack);
         let auth = AuthLayer::new(self.authenticate);
         let (completions, models) = (auth.layer(stack), auth.layer(self.models));
         let messages = MessagesLayer::new().max_bytes(self.read.max_bytes);

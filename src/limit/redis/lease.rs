@@ -256,15 +256,20 @@ impl Lease {
         }
     }
 
-    pub(super) fn surplus(&mut self, keep: Keep) -> Surplus {
+    /// What goes back of more than is to be kept.
+    pub(super) fn surplus(&mut self, keep: Keep<'_>) -> Surplus {
         let mut surplus = Surplus::default();
         let list = self.limits.list();
         for (at, part) in self.parts.iter_mut().enumerate() {
             let slice = i128::from(part.slice);
+            let need = match keep {
+                Keep::For(more) => i128::from(more.get(at).copied().unwrap_or(0)),
+                Keep::Some | Keep::Nothing => 0,
+            };
             let kept = match keep {
-                Keep::Some if part.have <= slice * 2 => continue,
-                Keep::Some => slice,
                 Keep::Nothing => 0,
+                _ if part.have <= slice * 2 + need => continue,
+                _ => slice + need,
             };
             if part.have > kept {
                 let amount = u64::try_from(part.have - kept).unwrap_or(u64::MAX);
@@ -275,6 +280,8 @@ impl Lease {
         }
         let spare = match keep {
             Keep::Some => self.spare(),
+            // Somebody waits for them.
+            Keep::For(_) => usize::MAX / 2,
             Keep::Nothing => 0,
         };
         while self.slots.len() > self.in_use as usize + spare {
@@ -295,9 +302,56 @@ impl Lease {
 
 /// What stays when the rest is given back.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Keep {
+pub(super) enum Keep<'a> {
     /// A slice, and a few slots.
     Some,
+    /// That, and so much of each limit that somebody waits for.
+    For(&'a [u64]),
     /// What is in use.
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::{Rate, Unit};
+
+    fn seen() -> Seen {
+        Seen {
+            standing: Standing {
+                unit: Unit::Tokens,
+                limit: 1000,
+                remaining: 0,
+                debt: 0,
+                reset: Duration::ZERO,
+                window: Duration::from_secs(1),
+            },
+            level: 0,
+            fin: 0,
+        }
+    }
+
+    /// Given back while more was on its way, it comes to no more than is said.
+    #[test]
+    fn two_slices_and_what_is_waited_for_are_the_most_that_is_kept() {
+        let limits = Limits::new().tokens(Rate::per_second(1000));
+        let tokens = |amount| Weights::new().with(Unit::Tokens, amount);
+        for (waited_for, kept) in [(0, 100), (150, 250)] {
+            let mut lease = Lease::new(10);
+            assert!(lease.adapt(&limits).is_empty());
+            assert_eq!(lease.look(&tokens(200)), Word::More(vec![200], false));
+            assert!(lease.credit(&limits, &[(200, seen())]));
+            lease.take(&tokens(200));
+            let (wants, _) = lease.wants(&[waited_for], false);
+            assert!(lease.settle(&tokens(200), &tokens(0)).is_empty());
+            assert!(lease.credit(&limits, &[(wants[0], seen())]));
+            let most = 200 + waited_for;
+            let surplus = lease.surplus(Keep::For(&[waited_for]));
+            if 200 + wants[0] > most {
+                assert_eq!(surplus.parts[0].2, 200 + wants[0] - kept);
+            } else {
+                assert!(surplus.is_empty());
+            }
+        }
+    }
 }

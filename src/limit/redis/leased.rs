@@ -322,7 +322,8 @@ impl Leased {
             self.inner.leases.fetch_add(1, Ordering::Relaxed);
             let inner = Arc::clone(&self.inner);
             // A task: whoever waits for it may leave, and what was granted must not be lost.
-            tokio::spawn(inner.fetch(Arc::clone(entry), limits, wants, slots));
+            let fetch = inner.fetch(Arc::clone(entry), limits, wants, more.to_vec(), slots);
+            tokio::spawn(fetch);
         }
         ours
     }
@@ -412,6 +413,7 @@ impl Inner {
         entry: Arc<Entry>,
         limits: Limits,
         wants: Vec<u64>,
+        more: Vec<u64>,
         slots: usize,
     ) {
         let shared = self.shared();
@@ -451,6 +453,9 @@ impl Inner {
                 state.again = in_vain.then(|| Instant::now() + Duration::from_millis(20));
                 if state.lease.credit(&demand.limits, &granted.parts) {
                     state.lease.add_slots(names, granted.in_use);
+                    // Meanwhile others may have given back what they had reserved.
+                    let surplus = state.lease.surplus(Keep::For(&more));
+                    self.give_back(&demand, &surplus);
                 } else {
                     // The limits have changed meanwhile: it goes back as it came.
                     let part = |(at, (limit, part)): (usize, (_, &(u64, super::lease::Seen)))| {
