@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, header};
+use smallvec::SmallVec;
 
 /// The longest wait that is believed: nobody waits longer, and a hostile value overflows nothing.
 const LONGEST: f64 = 86_400.0;
@@ -42,41 +43,86 @@ const LIMITS: &[(&str, &str)] = &[
 /// differ do no harm, else against the system's clock.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        return cut(ms / 1000.0);
-    }
-    let now = || {
-        let said = text(header::DATE.as_str()).and_then(instant);
-        said.unwrap_or_else(|| match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => since.as_secs_f64(),
-            Err(_) => 0.0,
-        })
-    };
-    if let Some(after) = text(header::RETRY_AFTER.as_str()) {
-        let wait = match after.parse::<f64>() {
-            Ok(seconds) => cut(seconds),
-            Err(_) => duration(after).or_else(|| until(instant(after)?, now())),
+    Fields::of(headers).retry_after(headers)
+}
+
+/// The few headers of an answer that may speak of limits, found in one pass.
+///
+/// Some forty names are known, and most answers have none of them: looking up each in the map cost
+/// more than all else that is done to an answer's head.
+pub(crate) struct Fields<'a>(SmallVec<[(&'a str, &'a str); 8]>);
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let alike = |name: &str| {
+            let name = name.as_bytes();
+            matches!(name.first(), Some(b'a' | b'r' | b'x'))
+                && (name.starts_with(b"retry-after")
+                    || name.windows(5).any(|part| part == b"limit"))
         };
-        if wait.is_some() {
-            return wait;
-        }
-    }
-    LIMITS
-        .iter()
-        .filter(|(remaining, _)| text(remaining) == Some("0"))
-        .filter_map(|(_, reset)| {
-            let reset = text(reset)?;
-            match reset.parse::<f64>() {
-                // Unix time, in milliseconds or in seconds: no limit lasts thirty years.
-                Ok(ms) if ms >= 1e12 => until(ms / 1000.0, now()),
-                Ok(seconds) if seconds >= 1e9 => until(seconds, now()),
-                Ok(_) => duration(reset),
-                Err(_) => duration(reset).or_else(|| until(instant(reset)?, now())),
+        let mut found = SmallVec::new();
+        for (name, value) in headers {
+            if alike(name.as_str()) {
+                if let Ok(text) = value.to_str() {
+                    found.push((name.as_str(), text.trim()));
+                }
             }
-        })
-        .max()
-        .and_then(|wait| cut(wait.as_secs_f64()))
+        }
+        Self(found)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first value of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        let (_, text) = self.0.iter().find(|(it, _)| *it == name)?;
+        Some(text)
+    }
+
+    pub(crate) fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        if self.is_empty() {
+            return None;
+        }
+        let text = |name: &str| self.get(name);
+        if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
+            return cut(ms / 1000.0);
+        }
+        let now = || {
+            let date = headers.get(header::DATE).and_then(|it| it.to_str().ok());
+            date.and_then(instant).unwrap_or_else(|| {
+                match SystemTime::now().duration_since(UNIX_EPOCH) {
+                    Ok(since) => since.as_secs_f64(),
+                    Err(_) => 0.0,
+                }
+            })
+        };
+        if let Some(after) = text(header::RETRY_AFTER.as_str()) {
+            let wait = match after.parse::<f64>() {
+                Ok(seconds) => cut(seconds),
+                Err(_) => duration(after).or_else(|| until(instant(after)?, now())),
+            };
+            if wait.is_some() {
+                return wait;
+            }
+        }
+        LIMITS
+            .iter()
+            .filter(|(remaining, _)| text(remaining) == Some("0"))
+            .filter_map(|(_, reset)| {
+                let reset = text(reset)?;
+                match reset.parse::<f64>() {
+                    // Unix time, in milliseconds or in seconds: no limit lasts thirty years.
+                    Ok(ms) if ms >= 1e12 => until(ms / 1000.0, now()),
+                    Ok(seconds) if seconds >= 1e9 => until(seconds, now()),
+                    Ok(_) => duration(reset),
+                    Err(_) => duration(reset).or_else(|| until(instant(reset)?, now())),
+                }
+            })
+            .max()
+            .and_then(|wait| cut(wait.as_secs_f64()))
+    }
 }
 
 fn cut(seconds: f64) -> Option<Duration> {
