@@ -108,6 +108,15 @@ pub(crate) enum Place {
     Joined(Range<usize>),
 }
 
+/// Where the first line ends.
+#[inline]
+fn line_end(text: &[u8]) -> Option<usize> {
+    let end = memchr2(b'\n', b'\r', text);
+    #[cfg(test)]
+    tests::SCANNED.set(tests::SCANNED.get() + end.map_or(text.len(), |end| end + 1));
+    end
+}
+
 impl Decoder {
     /// A decoder with the default [`Limits`].
     #[must_use]
@@ -356,7 +365,7 @@ impl Decoder {
             }
             return Begins::Lines(None);
         };
-        let Some(end) = memchr2(b'\n', b'\r', data) else {
+        let Some(end) = line_end(data) else {
             return Begins::Lines(Some(rest.len()));
         };
         if data[end..].starts_with(b"\n\n")
@@ -377,7 +386,7 @@ impl Decoder {
         }
         let from = self.at;
         let rest = &self.input.chunk[from..];
-        let Some(end) = memchr2(b'\n', b'\r', rest) else {
+        let Some(end) = line_end(rest) else {
             return Begins::Lines(Some(rest.len()));
         };
         let line = self.carry.len() + end;
@@ -410,7 +419,7 @@ impl Decoder {
                 (Some(end), _) if end == rest.len() => return self.pause(),
                 (Some(end), _) => end,
                 (None, Some(b'\n')) => 0,
-                (None, _) => match memchr2(b'\n', b'\r', rest) {
+                (None, _) => match line_end(rest) {
                     Some(end) => end,
                     None => return self.pause(),
                 },
