@@ -355,3 +355,50 @@ async fn an_operators_policy() {
         );
     }
 }
+
+/// A million keys, in places that are read and in places that are not.
+#[tokio::test]
+async fn a_million_keys_are_refused_by_their_number() {
+    let keys = (0..1_000_000).map(|n| format!("\"k{n}\":0"));
+    let keys = keys.collect::<Vec<_>>().join(",");
+    for body in [
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],{keys}}}"#),
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi",{keys}}}]}}"#),
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"x":{{"y":{{{keys}}}}}}}"#
+        ),
+    ] {
+        // The limit of a body would refuse it for its size alone.
+        let limits = tower_completions::parse::ReadLimits::default().max_bytes(64 << 20);
+        let service = tower_completions::parse::ParseLayer::new()
+            .limits(limits)
+            .layer(ValidateLayer::new(Dialect::openai()).layer(service_fn(echo)));
+        let request = Request::new(Full::new(body));
+        let response = service.oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 400);
+        let error = response.extensions().get::<Error>().expect("a refusal");
+        assert!(error.message().len() < 400, "{}", error.message());
+    }
+}
+
+#[tokio::test]
+async fn a_content_type_that_is_not_json_or_is_given_twice_is_refused() {
+    for kinds in [
+        &["text/plain"][..],
+        &["application/json", "application/json"],
+        &["application/json", "text/plain"],
+        &["application/x-www-form-urlencoded"],
+        &["application/json; charset=utf-16"],
+    ] {
+        let mut request = Request::new(Full::new(ask(&json!({}))));
+        for kind in kinds {
+            let kind = kind.parse().expect("a value");
+            request.headers_mut().append("content-type", kind);
+        }
+        let service = ValidateLayer::new(Dialect::openai()).layer(service_fn(echo));
+        let response = service.oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 415, "{kinds:?}");
+        let error = response.extensions().get::<Error>().expect("a refusal");
+        assert_eq!(error.code(), Some("unsupported_media_type"));
+    }
+}

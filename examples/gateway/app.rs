@@ -513,6 +513,11 @@ where
 fn catalog(config: &Config) -> Catalog {
     config.models.iter().fold(Catalog::new(), |catalog, model| {
         let aliases = model.aliases.iter().map(String::as_str);
-        catalog.model(&model.id, aliases, model.capabilities.clone())
+        let named = |name: &String| config.models.iter().find(|it| it.id == *name);
+        let fallbacks = model.fallbacks.iter().filter_map(named);
+        let capabilities = fallbacks.fold(model.capabilities.clone(), |known, fallback| {
+            known.falling_back_to(&fallback.capabilities)
+        });
+        catalog.model(&model.id, aliases, capabilities)
     })
 }

@@ -137,6 +137,20 @@ impl Capabilities {
         self
     }
 
+    /// What holds where another model may be asked when this one fails: its limits are as they were,
+    /// and what the other one does not simply take is [`Support::Perhaps`], so that no default is put
+    /// in which the other would refuse.
+    pub fn falling_back_to(mut self, other: &Self) -> Self {
+        self.samples_without_reasoning |= other.samples_without_reasoning;
+        for (name, support) in &other.parameters {
+            let known = self.parameters.iter().any(|(known, _)| known == name);
+            if !known && *support != Support::Yes {
+                self.parameters.push((*name, Support::Perhaps));
+            }
+        }
+        self
+    }
+
     fn support(&self, parameter: Name, request: &Chat) -> Support {
         let mut said = self.parameters.iter();
         if let Some((_, support)) = said.find(|(name, _)| *name == parameter) {

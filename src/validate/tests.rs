@@ -1014,6 +1014,23 @@ fn catalog(capabilities: Capabilities) -> Catalog {
 }
 
 #[test]
+fn no_default_is_put_in_that_a_fallback_would_refuse() {
+    let onysoft = Dialect::onysoft();
+    let plain = Capabilities::new().context_window(100_000);
+    let (sent, _) = at(&catalog(plain.clone()), &with(""), &onysoft).expect("taken");
+    assert_eq!(sent, with(r#""temperature":0.7,"top_p":1"#));
+    let fallback = Capabilities::of("o3")
+        .context_window(1)
+        .parameter(Name::Seed, Support::Refuse);
+    let models = catalog(plain.falling_back_to(&fallback));
+    for given in ["", r#""seed":5"#, r#""temperature":1"#] {
+        let (sent, taken) = at(&models, &with(given), &onysoft).expect("its own limits hold");
+        assert_eq!(sent, with(given));
+        assert!(taken.dropped.is_empty() && taken.mapped.is_empty());
+    }
+}
+
+#[test]
 fn a_parameter_is_refused_dropped_or_mapped() {
     let openai = Dialect::openai();
     let models = catalog(
