@@ -1,5 +1,5 @@
-//! Drives a provider's stream translator: never a panic, the cuts of its input make no difference,
-//! and all it writes are events of JSON.
+//! Drives a provider's translator: never a panic, the cuts of its input make no difference, all that it
+//! writes are events of JSON, and an answer that it reads is one.
 
 use bytes::{Bytes, BytesMut};
 use tower_completions::{
@@ -66,4 +66,7 @@ pub fn check<T: Translate, D: Decode>(
         assert!(data == "[DONE]" || json.is_ok(), "{data}");
     }
     assert!(!whole || text.ends_with("data: [DONE]\n\n"));
+    if let Ok(answer) = translate.answer(&asked, Bytes::copy_from_slice(bytes)) {
+        serde_json::from_slice::<serde_json::Value>(&answer.body).expect("JSON");
+    }
 }
