@@ -1,0 +1,239 @@
+//! A request and what it means, whoever's API it is said in.
+
+use proptest::{collection::vec, option, prelude::*};
+use serde_json::{Map, Value, json};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) system: Vec<String>,
+    pub(crate) turns: Vec<Turn>,
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) choice: Choice,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) max_tokens: u64,
+    pub(crate) stop: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Turn {
+    /// A text, and an image with it.
+    User(String, Option<String>),
+    Assistant(String),
+    /// A text before the calls, and for each the tool, its arguments and the result.
+    Calls(Option<String>, Vec<(usize, Map<String, Value>, String)>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tool {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) schema: Value,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Choice {
+    Auto,
+    Required,
+    None,
+    First,
+}
+
+/// What matters of a request.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Meaning {
+    pub(crate) system: Vec<String>,
+    pub(crate) said: Vec<Said>,
+    /// Those that may be called.
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) must_call: bool,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) stop: Vec<String>,
+}
+
+/// One thing that was said; a call goes by its ordinal.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Said {
+    User(String),
+    Image(String),
+    Model(String),
+    Call(usize, String, Value),
+    Result(usize, String),
+}
+
+impl Case {
+    /// In OpenAI's words.
+    pub(crate) fn request(&self) -> Value {
+        let roles = ["system", "developer"].into_iter().cycle();
+        let system = self.system.iter().zip(roles);
+        let mut messages: Vec<Value> = system
+            .map(|(text, role)| json!({"role": role, "content": text}))
+            .collect();
+        let mut calls = 0;
+        for turn in &self.turns {
+            match turn {
+                Turn::User(text, None) => messages.push(json!({"role": "user", "content": text})),
+                Turn::User(text, Some(image)) => {
+                    let url = format!("data:image/png;base64,{image}");
+                    messages.push(json!({"role": "user", "content": [
+                        {"type": "text", "text": text},
+                        {"type": "image_url", "image_url": {"url": url}}]}));
+                }
+                Turn::Assistant(text) => {
+                    messages.push(json!({"role": "assistant", "content": text}));
+                }
+                Turn::Calls(text, made) => {
+                    let from = calls;
+                    calls += made.len();
+                    let ids: Vec<String> = (from..calls).map(|n| format!("call_{n}")).collect();
+                    let made: Vec<_> = made.iter().zip(&ids).collect();
+                    let list = made.iter().map(|((tool, arguments, _), id)| {
+                        let arguments = Value::Object(arguments.clone()).to_string();
+                        let name = &self.tools[*tool % self.tools.len()].name;
+                        json!({"id": id, "type": "function",
+                            "function": {"name": name, "arguments": arguments}})
+                    });
+                    messages.push(json!({"role": "assistant", "content": text,
+                        "tool_calls": list.collect::<Vec<_>>()}));
+                    for ((_, _, result), id) in made {
+                        messages
+                            .push(json!({"role": "tool", "tool_call_id": id, "content": result}));
+                    }
+                }
+            }
+        }
+        let tools = self.tools.iter().map(|tool| {
+            json!({"type": "function", "function": {"name": tool.name,
+                "description": tool.description, "parameters": tool.schema}})
+        });
+        let choice = match self.choice {
+            Choice::Auto => json!("auto"),
+            Choice::Required => json!("required"),
+            Choice::None => json!("none"),
+            Choice::First => json!({"type": "function", "function": {"name": self.tools[0].name}}),
+        };
+        json!({"model": "m", "messages": messages, "tools": tools.collect::<Vec<_>>(),
+            "tool_choice": choice, "temperature": self.temperature,
+            "max_completion_tokens": self.max_tokens, "stop": self.stop})
+    }
+
+    pub(crate) fn meaning(&self) -> Meaning {
+        let mut said = Vec::new();
+        let mut calls = 0;
+        for turn in &self.turns {
+            match turn {
+                Turn::User(text, image) => {
+                    said.push(Said::User(text.clone()));
+                    said.extend(image.clone().map(Said::Image));
+                }
+                Turn::Assistant(text) => said.push(Said::Model(text.clone())),
+                Turn::Calls(text, made) => {
+                    said.extend(text.clone().map(Said::Model));
+                    for (n, (tool, arguments, _)) in made.iter().enumerate() {
+                        let name = self.tools[tool % self.tools.len()].name.clone();
+                        said.push(Said::Call(calls + n, name, arguments.clone().into()));
+                    }
+                    for (n, (_, _, result)) in made.iter().enumerate() {
+                        said.push(Said::Result(calls + n, result.clone()));
+                    }
+                    calls += made.len();
+                }
+            }
+        }
+        Meaning {
+            system: self.system.clone(),
+            said,
+            tools: match self.choice {
+                Choice::None => Vec::new(),
+                Choice::First => self.tools[..1].to_vec(),
+                Choice::Auto | Choice::Required => self.tools.clone(),
+            },
+            must_call: matches!(self.choice, Choice::Required | Choice::First),
+            temperature: self.temperature,
+            max_tokens: Some(self.max_tokens),
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+/// Any characters, but not only blanks, which say nothing and are left out.
+pub(crate) fn text() -> impl Strategy<Value = String> {
+    any::<String>().prop_map(|text| {
+        if text.trim().is_empty() {
+            "x".into()
+        } else {
+            text
+        }
+    })
+}
+
+pub(crate) fn arguments() -> impl Strategy<Value = Map<String, Value>> {
+    let leaf = prop_oneof![
+        any::<String>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    let value = leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Value::from),
+            vec((any::<String>(), inner), 0..3)
+                .prop_map(|all| Value::Object(all.into_iter().collect())),
+        ]
+    });
+    vec((any::<String>(), value), 0..3).prop_map(|all| all.into_iter().collect())
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let call = (any::<usize>(), arguments(), text());
+    prop_oneof![
+        3 => (text(), option::of("[A-Za-z0-9]{4}")).prop_map(|(text, image)| Turn::User(text, image)),
+        2 => text().prop_map(Turn::Assistant),
+        2 => (option::of(text()), vec(call, 1..4)).prop_map(|(text, made)| Turn::Calls(text, made)),
+    ]
+}
+
+pub(crate) fn requests() -> impl Strategy<Value = Case> {
+    let choice = prop_oneof![
+        Just(Choice::Auto),
+        Just(Choice::Required),
+        Just(Choice::None),
+        Just(Choice::First)
+    ];
+    let tools = vec(text(), 1..4).prop_map(|descriptions| {
+        let tool = |(n, description)| Tool {
+            name: format!("tool_{n}"),
+            description,
+            schema: json!({"type": "object", "properties": {"p": {"type": "string"}}}),
+        };
+        descriptions
+            .into_iter()
+            .enumerate()
+            .map(tool)
+            .collect::<Vec<_>>()
+    });
+    let stop = vec("[a-z]{1,5}", 0..3);
+    let temperature = option::of((0..100_u32).prop_map(|n| f64::from(n) / 100.0));
+    (
+        vec(text(), 0..3),
+        (text(), vec(turn(), 0..5)),
+        tools,
+        choice,
+        temperature,
+        1..10_000_u64,
+        stop,
+    )
+        .prop_map(
+            |(system, (first, rest), tools, choice, temperature, max_tokens, stop)| Case {
+                system,
+                turns: std::iter::once(Turn::User(first, None))
+                    .chain(rest)
+                    .collect(),
+                tools,
+                choice,
+                temperature,
+                max_tokens,
+                stop,
+            },
+        )
+}
