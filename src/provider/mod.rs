@@ -27,6 +27,7 @@ pub(crate) const AGENT: &str = concat!("tower-completions/", env!("CARGO_PKG_VER
 
 pub mod anthropic;
 pub mod azure;
+mod base64;
 #[cfg(feature = "bedrock")]
 pub mod bedrock;
 mod body;

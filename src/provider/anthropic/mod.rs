@@ -8,8 +8,9 @@
 //! is refused with `unsupported_parameter`.
 //!
 //! A temperature above 1 is sent as 1, which is announced as mapped, and 1 is not sent at all, being
-//! the default. JSON mode is an instruction added to the others, announced as well. Ids of calls are
-//! brought into the provider's alphabet, the same one always to the same.
+//! the default. JSON mode is an instruction added to the others, announced as well, and so is a schema
+//! for models that know none: it becomes a tool that must be called, whose arguments are the answer.
+//! Ids of calls are brought into the provider's alphabet, the same one always to the same.
 //!
 //! ```
 //! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, anthropic::Anthropic}};
@@ -29,6 +30,7 @@ mod read;
 pub(super) mod request;
 pub(super) mod response;
 mod stream;
+mod structured;
 #[cfg(test)]
 mod tests;
 mod usage;

@@ -1,8 +1,13 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::model::{Model, Off, Thinking, budget};
+use super::{
+    model::{Model, Off, Thinking, budget},
+    structured,
+};
 use crate::{
     error::{Error, Kind},
     provider::{
@@ -10,7 +15,9 @@ use crate::{
         notes::unsupported,
         support::{Without, settle},
     },
-    wire::chat::{AllowedMode, Content, Message, Part, Raw, Request, Role, Text, ToolChoice},
+    wire::chat::{
+        AllowedMode, Content, Message, Part, Raw, Request, Role, Schema, Text, ToolChoice,
+    },
 };
 
 /// Where the body goes.
@@ -45,9 +52,9 @@ pub(in crate::provider) fn body(
     think(&request, of, &mut max, &mut out, notes)?;
     out.insert("max_tokens".into(), max.into());
     sampling(&request, of, &mut out, notes)?;
-    let schema = format(&request, of, notes)?;
+    let shape = format(&request, of, &out, notes)?;
     let (system, messages) = conversation(&request)?;
-    let tools = tools(&request, &mut out, notes)?.into_iter();
+    let tools = tools(&request, &shape, &mut out, notes)?.into_iter();
     let mut tools: Vec<Offered<'_>> = tools.map(Offered::Tool).collect();
     tools.extend(request.web_search_options.map(|raw| search(raw, notes)));
     if request.stream == Some(true) {
@@ -59,15 +66,14 @@ pub(in crate::provider) fn body(
     if let Some(mark) = &request.cache_control {
         out.insert("cache_control".into(), ephemeral(mark.is_long()));
     }
-    match request.service_tier.as_deref() {
-        Some("auto") => drop(out.insert("service_tier".into(), "auto".into())),
-        Some("default") => drop(out.insert("service_tier".into(), "standard_only".into())),
-        // Another tier is told as dropped with the rest.
-        _ => {}
-    }
+    tier(&request, door, &mut out, notes)?;
     let effort = out
         .remove("output_config")
         .map(|mut it| it["effort"].take());
+    let schema = match shape {
+        Shape::Native(schema) => Some(schema),
+        Shape::Free | Shape::Tool(_) => None,
+    };
     let output_config = (effort.is_some() || schema.is_some()).then_some(OutputConfig {
         effort,
         format: schema.map(|schema| Format {
@@ -171,7 +177,7 @@ impl<'a> Block<'a> {
 struct ToolOut<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
+    description: Option<Cow<'a, str>>,
     input_schema: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
@@ -210,7 +216,6 @@ const UNSUPPORTED: &[(&str, Without)] = &[
     ("verbosity", Without::Same),
     ("store", Without::Same),
     ("metadata", Without::Same),
-    ("service_tier", Without::Same),
     ("prompt_cache_key", Without::Same),
     ("prompt_cache_retention", Without::Same),
     ("prompt_cache_options", Without::Same),
@@ -313,26 +318,71 @@ fn sampling(
     Ok(())
 }
 
-/// The schema that the answer must have.
-fn format<'a>(
-    request: &Request<'a>,
+/// What the answer must look like.
+enum Shape<'r, 'a> {
+    Free,
+    /// By a schema that the model keeps to.
+    Native(Raw<'a>),
+    /// By the arguments of a tool.
+    Tool(&'r Schema<'a>),
+}
+
+fn format<'r, 'a>(
+    request: &'r Request<'a>,
     of: Model,
+    out: &Map<String, Value>,
     notes: &mut Notes,
-) -> Result<Option<Raw<'a>>, Error> {
+) -> Result<Shape<'r, 'a>, Error> {
     let Some(format) = &request.response_format else {
-        return Ok(None);
+        return Ok(Shape::Free);
     };
-    match (&*format.kind, &format.json_schema) {
-        ("text", _) => Ok(None),
+    let schema = format.json_schema.as_ref();
+    match (&*format.kind, schema.and_then(|it| Some((it, it.schema?)))) {
+        ("text", _) => Ok(Shape::Free),
         ("json_object", _) => {
             notes.changed("response_format");
-            Ok(None)
+            Ok(Shape::Free)
         }
-        ("json_schema", Some(schema)) if of.structured && schema.schema.is_some() => {
-            Ok(schema.schema)
+        ("json_schema", Some((_, schema))) if of.structured => Ok(Shape::Native(schema)),
+        // A tool can be forced, unless the model thinks.
+        ("json_schema", Some((schema, raw)))
+            if structured::fits(raw.get()) && !thinks_manually(out) =>
+        {
+            notes.changed("response_format");
+            Ok(Shape::Tool(schema))
         }
-        _ => notes.unsupported("response_format").map(|()| None),
+        _ => notes.unsupported("response_format").map(|()| Shape::Free),
     }
+}
+
+fn thinks_manually(out: &Map<String, Value>) -> bool {
+    out.get("thinking")
+        .is_some_and(|it| it["type"] == "enabled")
+}
+
+/// The provider knows two tiers: as good as is paid for, and the standard one.
+fn tier(
+    request: &Request<'_>,
+    door: Door,
+    out: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let Some(asked) = request.service_tier.as_deref() else {
+        return Ok(());
+    };
+    let tier = match asked {
+        "auto" => "auto",
+        "priority" | "fast" if door == Door::Own => {
+            notes.changed("service_tier");
+            "auto"
+        }
+        "default" => "standard_only",
+        _ => return notes.without("service_tier"),
+    };
+    if door == Door::Own {
+        out.insert("service_tier".into(), tier.into());
+    }
+    Ok(())
 }
 
 /// A function's schema, which must be said to be one of an object.
@@ -350,12 +400,24 @@ fn input_schema(parameters: Option<Raw<'_>>) -> Box<RawValue> {
 
 fn tools<'a>(
     request: &'a Request<'_>,
+    shape: &Shape<'a, '_>,
     out: &mut Map<String, Value>,
     notes: &mut Notes,
 ) -> Result<Vec<ToolOut<'a>>, Error> {
-    let Some(tools) = request.tools.as_deref().filter(|tools| !tools.is_empty()) else {
-        return Ok(Vec::new());
+    let tools = request.tools.as_deref().unwrap_or_default();
+    let answer = match shape {
+        Shape::Tool(schema) => Some(ToolOut {
+            name: structured::ANSWER,
+            description: Some(structured::purpose(schema)),
+            input_schema: input_schema(schema.schema),
+            strict: None,
+            cache_control: None,
+        }),
+        Shape::Free | Shape::Native(_) => None,
     };
+    if tools.is_empty() && answer.is_none() {
+        return Ok(Vec::new());
+    }
     let mut choice = match &request.tool_choice {
         None | Some(ToolChoice::Auto) => json!({ "type": "auto" }),
         Some(ToolChoice::Allowed(AllowedMode::Auto, _)) => json!({ "type": "auto" }),
@@ -364,11 +426,7 @@ fn tools<'a>(
         Some(ToolChoice::Named(name)) => json!({ "type": "tool", "name": name }),
     };
     let forced = choice["type"] == "any" || choice["type"] == "tool";
-    if forced
-        && out
-            .get("thinking")
-            .is_some_and(|it| it["type"] == "enabled")
-    {
+    if forced && thinks_manually(out) {
         // A forced tool and manual thinking exclude each other; the choice decides what happens.
         notes.unsupported("tool_choice")?;
         choice = json!({ "type": "auto" });
@@ -380,6 +438,9 @@ fn tools<'a>(
     let mut list = Vec::with_capacity(tools.len());
     for tool in tools {
         let name = tool.name().ok_or_else(|| unsupported("tools"))?;
+        if name == structured::ANSWER {
+            return Err(unsupported("tools"));
+        }
         if allowed.is_some_and(|names| names.iter().all(|allowed| &**allowed != name)) {
             continue;
         }
@@ -389,7 +450,9 @@ fn tools<'a>(
         let described = described.or(custom.map(|it| &it.description));
         list.push(ToolOut {
             name,
-            description: described.and_then(|text| text.as_deref()),
+            description: described
+                .and_then(|text| text.as_deref())
+                .map(Cow::Borrowed),
             input_schema: match function {
                 Some(function) => input_schema(function.parameters),
                 None => free_text(),
@@ -400,6 +463,18 @@ fn tools<'a>(
                 .as_ref()
                 .map(|it| ephemeral(it.is_long())),
         });
+    }
+    if let Some(answer) = answer {
+        let kind = choice["type"].as_str().unwrap_or_default();
+        if kind == "none" || list.is_empty() {
+            choice = json!({ "type": "tool", "name": structured::ANSWER });
+        } else if kind != "tool" {
+            choice = json!({ "type": "any" });
+        }
+        choice["disable_parallel_tool_use"] = true.into();
+        list.push(answer);
+        out.insert("tool_choice".into(), choice);
+        return Ok(list);
     }
     if list.is_empty() {
         // Nothing is allowed: fine when nothing is asked for.
@@ -595,7 +670,12 @@ fn block(part: &Part<'_>) -> Option<Value> {
     let file = part.file.as_ref()?;
     let source = match (&file.file_id, file.data()) {
         (Some(id), _) => json!({ "type": "file", "file_id": id }),
-        (None, Some((kind, data))) if kind == "application/pdf" => base64(kind, data),
+        (None, Some(("application/pdf", data))) => base64("application/pdf", data),
+        // A text goes as what it says.
+        (None, Some((kind, data))) if kind.starts_with("text/") => {
+            let text = String::from_utf8(crate::provider::base64::decode(data)?).ok()?;
+            json!({ "type": "text", "media_type": "text/plain", "data": text })
+        }
         _ => return None,
     };
     let mut document = json!({ "type": "document", "source": source });

@@ -1,6 +1,7 @@
 use super::{
     error,
     read::{Block, Stop, finish_reason},
+    structured::ANSWER,
     usage::Counts,
 };
 use crate::{
@@ -48,7 +49,11 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     if !content {
         return Err(nonsense("it is not a message"));
     }
-    choice.reason = Some(finish_reason(stop.reason.unwrap_or("end_turn")));
+    let reason = match finish_reason(stop.reason.unwrap_or("end_turn")) {
+        "tool_calls" if !choice.has_calls() => "stop",
+        reason => reason,
+    };
+    choice.reason = Some(reason);
     choice.refusal(stop.explanation);
     let usage = counts.map(|counts| counts.usage());
     Ok(completion::answer(id, created, model, &[choice], usage))
@@ -68,6 +73,10 @@ fn block(reader: &mut Reader<'_>, choice: &mut Choice, written: &mut u64) -> Res
             for citation in block.citations.iter().filter(|it| it.is_web()) {
                 choice.annotation(|it| citation.write(it, from, *written));
             }
+        }
+        // The answer itself, by its schema.
+        "tool_use" if block.name.0 == ANSWER => {
+            choice.text(&*compact(block.input.unwrap_or("{}")));
         }
         "tool_use" => choice.call(block.id, block.name, block.input.unwrap_or("{}"), |_| {}),
         "thinking" => {

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use super::{
     error,
     read::{Block as Read, Stop, finish_reason},
+    structured::ANSWER,
     usage::Counts,
 };
 use crate::{
@@ -44,6 +45,10 @@ enum Block {
     /// Where its text begins in the answer.
     Text(u64),
     Tool {
+        empty: bool,
+    },
+    /// A tool whose arguments are the answer.
+    Answer {
         empty: bool,
     },
     /// Both as they are spelled in JSON.
@@ -165,6 +170,7 @@ impl Stream {
     fn begin(&mut self, raw: &str, out: &mut BytesMut) -> Result<(), Fault> {
         let block = Read::read(&mut Reader::over(raw))?;
         self.block = match block.kind {
+            "tool_use" if block.name.0 == ANSWER => Block::Answer { empty: true },
             "tool_use" => {
                 let call = self.calls;
                 self.calls += 1;
@@ -212,6 +218,10 @@ impl Stream {
                 *empty = false;
                 self.arguments(delta.partial_json, out);
             }
+            ("input_json_delta", Block::Answer { empty }) if !delta.partial_json.is_empty() => {
+                *empty = false;
+                self.text(delta.partial_json, out);
+            }
             ("citations_delta", Block::Text(from)) => {
                 let (from, to) = (*from, self.written);
                 for citation in delta.citations.iter().filter(|it| it.is_web()) {
@@ -234,6 +244,7 @@ impl Stream {
     fn close(&mut self, out: &mut BytesMut) {
         match mem::replace(&mut self.block, Block::Other) {
             Block::Tool { empty: true } => self.arguments("{}", out),
+            Block::Answer { empty: true } => self.text(Spelled("{}"), out),
             Block::Thinking { text, signature } if !signature.is_empty() => {
                 self.chunks().delta(out, 0, |delta| {
                     delta.one("reasoning_details", |it| {
@@ -252,12 +263,15 @@ impl Stream {
             return;
         };
         self.end = End::Reason;
-        self.chunks()
-            .choice(out, 0, None, Some(finish_reason(reason)), |delta| {
-                if !stop.explanation.is_empty() {
-                    delta.string("refusal", stop.explanation);
-                }
-            });
+        let reason = match finish_reason(reason) {
+            "tool_calls" if self.calls == 0 => "stop",
+            reason => reason,
+        };
+        self.chunks().choice(out, 0, None, Some(reason), |delta| {
+            if !stop.explanation.is_empty() {
+                delta.string("refusal", stop.explanation);
+            }
+        });
     }
 
     fn stop(&mut self, out: &mut BytesMut) {

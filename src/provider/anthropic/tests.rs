@@ -441,3 +441,154 @@ fn a_refusal_is_explained() {
         "{text}"
     );
 }
+
+const SCHEMA: &str = r#"{"type":"object","properties":{"z":{},"a":{}}}"#;
+
+fn by_schema() -> Value {
+    let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+    with(
+        "response_format",
+        json!({"type": "json_schema", "json_schema": {"name": "s", "description": "a thing", "schema": schema}}),
+    )
+}
+
+#[test]
+fn a_schema_is_a_tool_for_models_that_know_none() {
+    let old = "claude-3-5-haiku-20241022";
+    let body = by_schema();
+    let mut notes = Notes::default();
+    let text = body.to_string();
+    let sent = request::body(text.as_bytes(), old, request::Door::Own, &mut notes);
+    let sent: Value = serde_json::from_slice(&sent.expect("translates")).expect("JSON");
+    assert_eq!(notes.mapped(), ["response_format"]);
+    assert_eq!(
+        sent["tool_choice"],
+        json!({"type": "tool", "name": "gateway__structured_answer", "disable_parallel_tool_use": true})
+    );
+    assert_eq!(sent["tools"][0]["name"], "gateway__structured_answer");
+    assert_eq!(
+        sent["tools"][0]["input_schema"],
+        serde_json::from_str::<Value>(SCHEMA).expect("JSON")
+    );
+    assert!(sent["output_config"].is_null());
+    // Models that know schemas are given it.
+    let sent = translated(&body, "claude-sonnet-4-5");
+    assert!(sent["tools"].is_null() && sent["output_config"]["format"]["schema"].is_object());
+    // Beside the client's own tools, one of all must be called.
+    let mut both = by_schema();
+    both["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    let sent = translated(&both, old);
+    assert_eq!(sent["tool_choice"]["type"], "any");
+    assert_eq!(sent["tools"].as_array().map(Vec::len), Some(2));
+    both["tool_choice"] = "none".into();
+    assert_eq!(translated(&both, old)["tool_choice"]["type"], "tool");
+    // No tool's arguments are a list, none is forced on a model that thinks, no two have one name.
+    let mut list = by_schema();
+    list["response_format"]["json_schema"]["schema"] = json!({"type": "array"});
+    assert_eq!(refused(&list, old).0.as_deref(), Some("response_format"));
+    let mut thinking = by_schema();
+    thinking["reasoning_effort"] = "high".into();
+    let refusal = refused(&thinking, "claude-sonnet-4-20250514");
+    assert_eq!(refusal.0.as_deref(), Some("response_format"));
+    let own = json!([{"type": "function", "function": {"name": "gateway__structured_answer"}}]);
+    assert_eq!(
+        refused(&with("tools", own), old).0.as_deref(),
+        Some("tools")
+    );
+}
+
+#[test]
+fn the_arguments_of_that_tool_are_the_answer() {
+    let call = json!({"type": "tool_use", "id": "t", "name": "gateway__structured_answer", "input": {"z": 1, "a": "\u{e9}"}});
+    let message = json!({"id": "m", "type": "message", "model": "c", "content": [call],
+        "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let answer = response::answer(message.to_string().as_bytes(), 7).expect("an answer");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let choice = &answer["choices"][0];
+    assert_eq!(choice["finish_reason"], "stop");
+    assert!(choice["message"].get("tool_calls").is_none());
+    let text = choice["message"]["content"].as_str().expect("a text");
+    assert_eq!(
+        serde_json::from_str::<Value>(text).expect("JSON"),
+        json!({"z": 1, "a": "\u{e9}"})
+    );
+
+    let events = [
+        json!({"type": "message_start", "message": {"id": "m", "model": "c"}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "t", "name": "gateway__structured_answer", "input": {}}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{\"z\":"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "1}"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}}),
+        json!({"type": "message_stop"}),
+    ];
+    let text: String = events
+        .iter()
+        .map(|event| format!("data: {event}\n\n"))
+        .collect();
+    let (read, out, _) = run(&[text.as_bytes()]);
+    read.expect("whole");
+    let chunks: Vec<Value> = out
+        .split_terminator("\n\n")
+        .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
+        .collect();
+    let said: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+        .collect();
+    assert_eq!(said, "{\"z\":1}");
+    assert!(out.contains("\"finish_reason\":\"stop\"") && !out.contains("tool_calls"));
+    let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+    assert_eq!(run(&bytes).1, out);
+}
+
+#[test]
+fn texts_are_documents_of_their_words() {
+    for (name, data) in [
+        ("a.txt", "SGVsbG8sIHfDtnJsZA=="),
+        ("a.txt", "data:text/plain;base64,SGVsbG8sIHfDtnJsZA=="),
+        ("a.csv", "data:text/csv;base64,SGVsbG8sIHfDtnJsZA=="),
+    ] {
+        let part = json!({"type": "file", "file": {"filename": name, "file_data": data}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": [part]}]});
+        let out = translated(&body, "claude-sonnet-4-5");
+        assert_eq!(
+            out["messages"][0]["content"][0],
+            json!({"type": "document", "title": name,
+                "source": {"type": "text", "media_type": "text/plain", "data": "Hello, w\u{f6}rld"}})
+        );
+    }
+    let part = json!({"type": "file", "file": {"filename": "a.txt", "file_data": "!"}});
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": [part]}]});
+    let refusal = refused(&body, "claude-sonnet-4-5");
+    assert_eq!(refusal.0.as_deref(), Some("messages[0].content[0]"));
+}
+
+#[test]
+fn tiers() {
+    for (tier, door, sent, dropped, mapped) in [
+        ("auto", request::Door::Own, Some("auto"), false, false),
+        (
+            "default",
+            request::Door::Own,
+            Some("standard_only"),
+            false,
+            false,
+        ),
+        ("priority", request::Door::Own, Some("auto"), false, true),
+        ("fast", request::Door::Own, Some("auto"), false, true),
+        ("flex", request::Door::Own, None, true, false),
+        ("auto", request::Door::Vertex, None, false, false),
+        ("default", request::Door::Vertex, None, false, false),
+        ("priority", request::Door::Vertex, None, true, false),
+    ] {
+        let mut notes = Notes::default();
+        let body = with("service_tier", tier.into()).to_string();
+        let out = request::body(body.as_bytes(), "claude-sonnet-4-5", door, &mut notes);
+        let out: Value = serde_json::from_slice(&out.expect("translates")).expect("JSON");
+        assert_eq!(out["service_tier"].as_str(), sent, "{tier}");
+        assert_eq!(!notes.dropped().is_empty(), dropped, "{tier}");
+        assert_eq!(!notes.mapped().is_empty(), mapped, "{tier}");
+    }
+}
