@@ -302,3 +302,151 @@ async fn refusals_by_class() {
         );
     }
 }
+
+fn raw_predict(path: &str, body: &Value) -> (u16, &'static str, Bytes) {
+    assert_eq!(body["anthropic_version"], "vertex-2023-10-16");
+    assert!(body.get("model").is_none(), "it stands in the URL");
+    if path.ends_with(":rawPredict") {
+        let body = json!({"id": "msg", "type": "message", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
+            "content": [{"type": "text", "text": "Hello"}], "usage": {"input_tokens": 4, "output_tokens": 2}});
+        return (200, "application/json", body.to_string().into());
+    }
+    let events = [
+        json!({"type": "message_start", "message": {"id": "msg", "model": "claude", "usage": {"input_tokens": 4, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ];
+    let event = |event: &Value| {
+        let name = event["type"].as_str().expect("a name");
+        format!("event: {name}\ndata: {event}\n\n")
+    };
+    let text: String = events.iter().map(event).collect();
+    (200, "text/event-stream", text.into())
+}
+
+#[tokio::test]
+async fn claude_on_vertex() {
+    let (addr, seen) = upstream(raw_predict).await;
+    let more = "project = \"p\"\nlocation = \"europe-west1\"\napi_keys = [\"ya29.token\"]";
+    let gateway = gateway("vertex", "claude-sonnet-4-5@20250929", addr, more);
+    let without_user = |stream| question(stream).replace(r#""user":"u","#, "");
+    for stream in [false, true] {
+        let answer = gateway.post("sk-demo", &without_user(stream)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.body.contains("Hello") && answer.body.contains("\"total_tokens\":6"));
+    }
+    // Claude gives one answer at a time there, too.
+    let two = without_user(false).replacen('{', r#"{"n":2,"#, 1);
+    let answer = gateway.post("sk-demo", &two).await;
+    assert_eq!(answer.json()["choices"][1]["message"]["content"], "Hello");
+    let key = gateway.get("sk-demo", "/v1/key").await.json();
+    assert_eq!(key["data"]["spent"], "0.000032");
+    let seen = seen.lock().expect("not poisoned");
+    assert_eq!(seen.len(), 4);
+    let model = "/v1/projects/p/locations/europe-west1/publishers/anthropic/models/claude-sonnet-4-5%4020250929";
+    assert_eq!(seen[0].0.uri.path(), format!("{model}:rawPredict"));
+    assert_eq!(seen[1].0.uri.path(), format!("{model}:streamRawPredict"));
+    assert_eq!(seen[0].0.headers["authorization"], "Bearer ya29.token");
+}
+
+/// A compatible server that knows tools and no functions, and gives one answer at a time.
+fn tools_only(_: &str, body: &Value) -> (u16, &'static str, Bytes) {
+    assert!(
+        body.get("functions").is_none() && body.get("n").is_none(),
+        "{body}"
+    );
+    let call = json!({"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let usage = json!({"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6});
+    let said = match body["tools"].is_null() {
+        true => json!({"role": "assistant", "content": "Hello"}),
+        false => json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+    };
+    let reason = if body["tools"].is_null() {
+        "stop"
+    } else {
+        "tool_calls"
+    };
+    if body["stream"] == true {
+        let chunk = json!({"id": "i", "model": "m", "object": "chat.completion.chunk", "created": 1, "usage": usage,
+            "choices": [{"index": 0, "delta": said, "finish_reason": reason}]});
+        let text = format!("data: {chunk}\n\ndata: [DONE]\n\n");
+        return (200, "text/event-stream", text.into());
+    }
+    let body = json!({"id": "i", "model": "m", "object": "chat.completion", "created": 1, "usage": usage,
+        "choices": [{"index": 0, "message": said, "finish_reason": reason}]});
+    (200, "application/json", body.to_string().into())
+}
+
+#[tokio::test]
+async fn functions_and_n_of_vendors_that_know_neither() {
+    let (addr, seen) = upstream(tools_only).await;
+    let gateway = gateway("openai", "m", addr, "vendor = \"groq\"\napi_keys = [\"k\"]");
+    let body = |stream: bool| {
+        json!({"model": "m", "stream": stream, "functions": [{"name": "f"}], "function_call": "auto",
+            "messages": [{"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+                {"role": "function", "name": "f", "content": "1"}]})
+        .to_string()
+    };
+    let answer = gateway.post("sk-demo", &body(false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let json = answer.json();
+    let choice = &json["choices"][0];
+    assert_eq!(choice["finish_reason"], "function_call");
+    assert_eq!(
+        choice["message"]["function_call"],
+        json!({"name": "f", "arguments": "{}"})
+    );
+    assert!(choice["message"].get("tool_calls").is_none());
+    assert_eq!(answer.header("x-params-mapped"), "functions, messages");
+    let answer = gateway.post("sk-demo", &body(true)).await;
+    assert!(
+        answer
+            .body
+            .contains(r#""function_call":{"arguments":"{}","name":"f"}"#),
+        "{}",
+        answer.body
+    );
+    assert!(
+        answer.body.contains(r#""finish_reason":"function_call""#),
+        "{}",
+        answer.body
+    );
+    {
+        let seen = seen.lock().expect("not poisoned");
+        let sent = &seen[0].1;
+        assert_eq!(
+            sent["tools"],
+            json!([{"type": "function", "function": {"name": "f"}}])
+        );
+        assert_eq!(
+            sent["messages"][2]["tool_call_id"],
+            sent["messages"][1]["tool_calls"][0]["id"]
+        );
+    }
+    let three = question(false)
+        .replacen('{', r#"{"n":3,"#, 1)
+        .replace(r#""user":"u","#, "");
+    let answer = gateway.post("sk-demo", &three).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["choices"][2]["message"]["content"], "Hello");
+    assert_eq!(answer.json()["usage"]["total_tokens"], 18);
+}
+
+#[tokio::test]
+async fn the_contract_of_a_provider() {
+    let (addr, _) = upstream(chat).await;
+    for (rule, status) in [("by_meaning", 200), ("refuse", 400), ("drop", 200)] {
+        let more = format!("api_keys = [\"k\"]\nunsupported = \"{rule}\"");
+        let gateway = gateway("cohere", "command-a", addr, &more);
+        let answer = gateway.post("sk-demo", &question(false)).await;
+        assert_eq!(answer.status, status, "{rule}: {}", answer.body);
+        let biased = question(false).replacen('{', r#"{"logit_bias":{"1":1},"#, 1);
+        let answer = gateway.post("sk-demo", &biased).await;
+        let wanted = if rule == "drop" { 200 } else { 400 };
+        assert_eq!(answer.status, wanted, "{rule}: {}", answer.body);
+    }
+}

@@ -22,7 +22,7 @@ use tower_completions::{
     models::Card,
     parse::{ChatBody, ReadLimits},
     provider::{
-        ParallelLayer, Provider,
+        Contract, ParallelLayer, Provider,
         anthropic::Anthropic,
         azure::{Api, Azure},
         bedrock::{AccessKey, Bedrock, Environment, SignLayer},
@@ -388,11 +388,13 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
     for provider in &config.providers {
         let keys = provider.api_keys.iter().map(String::as_str);
         let name = provider.name.as_str();
+        let contract = Contract::new(provider.unsupported);
         let base_url = |default| provider.base_url.as_deref().unwrap_or(default);
         let service = match provider.kind.as_str() {
             "mock" => {
                 let translate = OpenAi::new("http://mock/v1")?;
-                let provider = Provider::new(name, mock::Upstream::new(), translate);
+                let provider = Provider::new(name, mock::Upstream::new(), translate)
+                    .with_contract(contract.clone());
                 boxed(commit.layer(provider.with_keys(keys)))
             }
             "azure" => {
@@ -402,7 +404,8 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 };
                 let version = provider.api_version.as_deref();
                 let translate = Azure::new(base_url(""), api, version)?;
-                let provider = Provider::new(name, client.clone(), translate);
+                let provider =
+                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
                 boxed(commit.layer(provider.with_keys(keys)))
             }
             "bedrock" => {
@@ -413,7 +416,8 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 };
                 // Bearer keys, else the file's access key, else the environment's.
                 if !provider.api_keys.is_empty() {
-                    let provider = Provider::new(name, client.clone(), translate);
+                    let provider = Provider::new(name, client.clone(), translate)
+                        .with_contract(contract.clone());
                     boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
                 } else if let Some((id, secret)) = &provider.access_key {
                     let mut key = AccessKey::new(id, secret);
@@ -421,33 +425,39 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                         key = key.with_session_token(token);
                     }
                     let signed = SignLayer::bedrock(key, region).layer(client.clone());
-                    let provider = Provider::new(name, signed, translate);
+                    let provider =
+                        Provider::new(name, signed, translate).with_contract(contract.clone());
                     boxed(commit.layer(parallel.layer(provider)))
                 } else {
                     let signed = SignLayer::bedrock(Environment, region).layer(client.clone());
-                    let provider = Provider::new(name, signed, translate);
+                    let provider =
+                        Provider::new(name, signed, translate).with_contract(contract.clone());
                     boxed(commit.layer(parallel.layer(provider)))
                 }
             }
             "cohere" => {
                 let translate = Cohere::new(base_url("https://api.cohere.com"))?;
-                let provider = Provider::new(name, client.clone(), translate);
+                let provider =
+                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
                 boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
             }
             "ollama" => {
                 let translate = Ollama::new(base_url("http://localhost:11434"))?;
-                let provider = Provider::new(name, client.clone(), translate);
+                let provider =
+                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
                 boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
             }
             "anthropic" => {
                 let translate = Anthropic::new(base_url("https://api.anthropic.com"))?;
-                let provider = Provider::new(name, client.clone(), translate);
+                let provider =
+                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
                 boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
             }
             "gemini" => {
                 let default = "https://generativelanguage.googleapis.com";
                 let translate = Gemini::new(base_url(default))?;
-                let provider = Provider::new(name, client.clone(), translate);
+                let provider =
+                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
                 boxed(commit.layer(provider.with_keys(keys)))
             }
             "vertex" => {
@@ -466,10 +476,13 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                         let account = ServiceAccount::from_json(&file)
                             .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
                         let client = TokenLayer::new(account).layer(client.clone());
-                        boxed(commit.layer(claudes.layer(Provider::new(name, client, translate))))
+                        boxed(commit.layer(claudes.layer(
+                            Provider::new(name, client, translate).with_contract(contract.clone()),
+                        )))
                     }
                     None => {
-                        let provider = Provider::new(name, client.clone(), translate);
+                        let provider = Provider::new(name, client.clone(), translate)
+                            .with_contract(contract.clone());
                         boxed(commit.layer(claudes.layer(provider.with_keys(keys))))
                     }
                 }
@@ -483,7 +496,9 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                     translate = translate.with_vendor(vendor);
                 }
                 let one_by_one = !translate.vendor().knows_n();
-                let provider = Provider::new(name, client.clone(), translate).with_keys(keys);
+                let provider = Provider::new(name, client.clone(), translate)
+                    .with_contract(contract.clone())
+                    .with_keys(keys);
                 if one_by_one {
                     boxed(commit.layer(parallel.layer(provider)))
                 } else {

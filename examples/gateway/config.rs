@@ -7,7 +7,7 @@ use tower_completions::{
     auth::Digest,
     cost::{Currency, Period, Scope, Terms},
     parse::Decode,
-    provider::openai,
+    provider::{Unsupported, openai},
     router::Balance,
     validate::Capabilities,
 };
@@ -101,6 +101,8 @@ pub struct Provider {
     pub project: Option<String>,
     pub location: Option<String>,
     pub credentials: Option<String>,
+    /// What becomes of parameters that it has no counterpart of.
+    pub unsupported: Unsupported,
 }
 
 #[derive(Debug)]
@@ -417,6 +419,18 @@ impl Provider {
         let project = only("project", &["vertex"]);
         let location = only("location", &["vertex"]);
         let credentials = only("credentials", &["vertex"]);
+        let unsupported = match section.string("unsupported", mistakes).as_deref() {
+            None | Some("by_meaning") => Unsupported::ByMeaning,
+            Some("refuse") => Unsupported::Refuse,
+            Some("drop") => Unsupported::Drop,
+            Some(other) => {
+                mistakes.add(
+                    &section.key("unsupported"),
+                    format!("expected \"by_meaning\", \"refuse\" or \"drop\", got {other:?}"),
+                );
+                Unsupported::ByMeaning
+            }
+        };
         let known = |name: &str| openai::Vendor::named(name).is_some();
         if let Some(name) = vendor.as_deref().filter(|name| !known(name)) {
             let names: Vec<&str> = openai::Vendor::all().map(openai::Vendor::name).collect();
@@ -476,6 +490,7 @@ impl Provider {
             project,
             location,
             credentials,
+            unsupported,
         }
     }
 }

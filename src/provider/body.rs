@@ -1,23 +1,27 @@
+mod machine;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use machine::Machine;
+
 use super::{
     cut::{Cutting, Spellings},
-    future::{cut, nonsense},
-    translate::{Framing, TranslateStream},
+    future::cut,
+    translate::TranslateStream,
 };
 use crate::{
     body::{BoxError, Full},
-    error::Error,
-    meter::{Outcome, Tally},
-    sse::{self, Decode},
+    meter::Tally,
 };
 
 pin_project! {
@@ -34,72 +38,6 @@ pin_project! {
         Whole { body: Full },
         Through { #[pin] body: Option<B>, cutting: Cutting, last: Option<Frame<Bytes>> },
         Translated { #[pin] body: Option<B>, machine: Machine<S> },
-    }
-}
-
-/// The last event of a finished answer.
-const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// The upstream's bytes in, canonical events out.
-struct Machine<S> {
-    key: Spellings,
-    decoder: Box<dyn Decode + Send>,
-    state: S,
-    tally: Tally,
-    out: BytesMut,
-    ended: bool,
-}
-
-impl<S: TranslateStream> Machine<S> {
-    /// Translates what has come; the stream's end or an error ends the machine.
-    fn take(&mut self, chunk: Option<Bytes>) {
-        let ended = match chunk {
-            Some(chunk) => {
-                self.decoder.push(chunk);
-                self.drain(|decoder| decoder.next())
-            }
-            None => match self.drain(|decoder| decoder.finish()) {
-                Ok(false) => self.state.finish(&mut self.out).map(|()| true),
-                ended => ended,
-            },
-        };
-        if let Some(usage) = self.state.usage() {
-            self.tally.record_usage(usage);
-        }
-        match ended {
-            Ok(ended) => self.ended = ended,
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    /// Translates what is there; whether the answer is finished. What comes behind its end is not
-    /// looked at, so that nothing can follow it, an error least of all.
-    fn drain(
-        &mut self,
-        next: impl Fn(&mut (dyn Decode + Send)) -> Option<Result<sse::Event, sse::Error>>,
-    ) -> Result<bool, Error> {
-        while let Some(event) = next(&mut *self.decoder) {
-            let event =
-                event.map_err(|error| nonsense("its stream is broken").with_source(error))?;
-            let (name, data) = (event.name(), event.data());
-            if self.key.is_in(data) {
-                let data = self.key.cut(Bytes::copy_from_slice(data));
-                self.state.event(name, &data, &mut self.out)?;
-            } else {
-                self.state.event(name, data, &mut self.out)?;
-            }
-            if self.out.ends_with(DONE) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Tells the client in the stream; the tally keeps the error for the layers outside.
-    fn fail(&mut self, error: &Error) {
-        self.out.extend_from_slice(&error.event());
-        self.tally.end(Outcome::Failed(error.clone()));
-        self.ended = true;
     }
 }
 
@@ -139,16 +77,6 @@ fn through<B: HttpBody<Data = Bytes>>(
     }
 }
 
-fn decoder(framing: Framing) -> Box<dyn Decode + Send> {
-    match framing {
-        Framing::Sse => Box::new(sse::Decoder::new()),
-        Framing::JsonLines => Box::new(sse::ndjson::Decoder::new()),
-        Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
-        #[cfg(feature = "bedrock")]
-        Framing::AwsEventStream => Box::new(sse::aws::Decoder::new()),
-    }
-}
-
 impl<B, S> Body<B, S> {
     pub(super) fn whole(bytes: Bytes) -> Self {
         Self::refusal(Full::new(bytes))
@@ -162,24 +90,24 @@ impl<B, S> Body<B, S> {
 }
 
 impl<B, S: TranslateStream> Body<B, S> {
-    pub(super) fn stream(body: B, state: Option<S>, tally: &Tally, key: Spellings) -> Self {
-        let kind = match state {
-            None => Which::Through {
+    pub(super) fn stream(
+        body: B,
+        state: Option<S>,
+        tally: &Tally,
+        key: Spellings,
+        functions: bool,
+    ) -> Self {
+        let kind = if state.is_none() && !functions {
+            Which::Through {
                 body: Some(body),
                 cutting: Cutting::new(key),
                 last: None,
-            },
-            Some(state) => Which::Translated {
+            }
+        } else {
+            Which::Translated {
                 body: Some(body),
-                machine: Machine {
-                    key,
-                    decoder: decoder(state.framing()),
-                    state,
-                    tally: tally.clone(),
-                    out: BytesMut::new(),
-                    ended: false,
-                },
-            },
+                machine: Machine::new(state, tally, key, functions),
+            }
         };
         Self { kind }
     }
@@ -267,6 +195,3 @@ where
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

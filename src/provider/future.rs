@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{
     Body, Notes, RateHeaders, Translate,
     cut::Spellings,
+    functions,
     service::{Config, unreachable},
     translate::{Asked, Framing, TranslateStream},
 };
@@ -177,7 +178,9 @@ where
                         if head.status.is_success() && this.asked.stream {
                             let state = this.config.translate.stream(this.asked);
                             if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
-                                return Poll::Ready(stream(&head, body, state, this.key));
+                                return Poll::Ready(stream(
+                                    &head, body, state, this.key, this.asked,
+                                ));
                             }
                         }
                         State::Collecting {
@@ -228,7 +231,10 @@ where
                     return Poll::Ready(match answer {
                         Err(error) => refuse(error, limits),
                         Ok(answer) => {
-                            let mut response = Response::new(Body::whole(answer.body));
+                            let told = this.asked.functions;
+                            let told = told.then(|| functions::deprecated(&answer.body));
+                            let body = told.flatten().map_or(answer.body, Into::into);
+                            let mut response = Response::new(Body::whole(body));
                             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
                             let tally = match answer.usage {
                                 Some(usage) => {
@@ -278,6 +284,7 @@ fn stream<B, S: super::TranslateStream>(
     body: B,
     state: Option<S>,
     key: &Spellings,
+    asked: &Asked,
 ) -> Response<Body<B, S>> {
     // There for a stream that passes as it is, too: who reads it outside writes here, and a router
     // in between learns how it ended.
@@ -286,7 +293,13 @@ fn stream<B, S: super::TranslateStream>(
     } else {
         Tally::unread()
     };
-    let mut response = Response::new(Body::stream(body, state, &tally, key.clone()));
+    let mut response = Response::new(Body::stream(
+        body,
+        state,
+        &tally,
+        key.clone(),
+        asked.functions,
+    ));
     *response.status_mut() = StatusCode::OK;
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

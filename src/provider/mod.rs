@@ -39,10 +39,12 @@ mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
 mod cut;
+mod functions;
 mod future;
 pub mod gemini;
 mod json;
 mod limits;
+mod members;
 mod notes;
 pub mod ollama;
 pub mod openai;

@@ -10,7 +10,8 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use super::{
-    Body, Contract, Notes, ResponseFuture, Secret, Translate, cut::Spellings, translate::Asked,
+    Body, Contract, Notes, ResponseFuture, Secret, Translate, cut::Spellings, functions,
+    translate::Asked,
 };
 use crate::{
     body::{BoxError, Full},
@@ -149,8 +150,16 @@ where
             .cloned()
             .unwrap_or_else(|| Target::new(Arc::clone(&self.config.name), chat.model()));
         let mut notes = Notes::new(self.config.contract.clone());
-        let outgoing = self.config.outgoing(chat, &target, &mut notes);
-        let asked = Asked::new(chat, &target);
+        let mut asked = Asked::new(chat, &target);
+        let modern = !self.config.translate.knows_functions() && functions::speaks(chat);
+        asked.functions = modern && functions::offers(chat);
+        let outgoing = if modern {
+            let mut chat = chat.clone();
+            functions::modern(&mut chat, &mut notes)
+                .and_then(|()| self.config.outgoing(&chat, &target, &mut notes))
+        } else {
+            self.config.outgoing(chat, &target, &mut notes)
+        };
         let key = self.config.key(&target);
         let key = key.map(|(_, spellings)| spellings.clone());
         let config = Arc::clone(&self.config);

@@ -25,6 +25,8 @@ pub struct Asked {
     pub stream: bool,
     /// When it was asked, in seconds since 1970: the `created` of an answer that has no time of its own.
     pub created: u64,
+    /// Whether the calls of the answer are told as those of functions.
+    pub(crate) functions: bool,
     id: OnceLock<Arc<str>>,
 }
 
@@ -38,6 +40,7 @@ impl Asked {
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
+            functions: false,
             id: OnceLock::new(),
         }
     }
@@ -130,6 +133,12 @@ pub trait Translate: Clone + Send + Sync + 'static {
     /// How the counts of answers that pass as they are depart from OpenAI's. Default: not at all.
     fn counting(&self) -> Counting {
         Counting::Plain
+    }
+
+    /// Whether the upstream knows `functions`, the deprecated form of tools. Default: no; it is given
+    /// tools in their place, and its calls are given back as `function_call`.
+    fn knows_functions(&self) -> bool {
+        false
     }
 
     /// Reads a refusal: its [`Class`](crate::error::Class) decides what a router does next.

@@ -106,6 +106,10 @@ impl Translate for Azure {
         ))
     }
 
+    fn knows_functions(&self) -> bool {
+        true
+    }
+
     fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {
         match self.auth {
             Auth::ApiKey => credential::header(request, HeaderName::from_static("api-key"), key),

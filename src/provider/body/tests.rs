@@ -11,7 +11,10 @@ use std::{
 
 use http::HeaderMap;
 
+use bytes::BytesMut;
+
 use super::*;
+use crate::{error::Error, meter::Outcome, provider::Framing};
 
 /// What the upstream does when it is polled; at the end of the script it is silent for ever.
 enum Step {
@@ -91,6 +94,7 @@ fn read(steps: impl IntoIterator<Item = Step>) -> (String, bool, Tally, bool) {
         Some(Say { over: false }),
         &tally,
         Spellings::default(),
+        false,
     ));
     let mut cx = Context::from_waker(Waker::noop());
     let mut out = Vec::new();

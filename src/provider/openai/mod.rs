@@ -25,6 +25,7 @@
 pub(super) mod error;
 mod params;
 pub(super) mod request;
+mod speech;
 #[cfg(test)]
 mod tests;
 mod vendor;
@@ -83,8 +84,13 @@ impl Translate for OpenAi {
     ) -> Result<Request<Full>, Error> {
         let mut chat = chat.clone();
         params::fit(&mut chat, self.vendor, &target.model, notes)?;
+        speech::fit(&mut chat, self.vendor.row().speech)?;
         let usage = self.vendor.row().usage;
         Ok(request::request(self.uri.clone(), chat, target, usage))
+    }
+
+    fn knows_functions(&self) -> bool {
+        self.vendor.row().functions
     }
 
     fn counting(&self) -> Counting {

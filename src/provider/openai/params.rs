@@ -14,6 +14,9 @@ pub(super) fn fit(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     let row = vendor.row();
+    let effort = chat.member("reasoning_effort");
+    let effort = effort.and_then(|json| serde_json::from_str::<String>(json).ok());
+    let reasons = (row.reasons)(model, effort.as_deref());
     for (param, fate) in row.params {
         let Some(json) = chat.member(param).map(str::to_owned) else {
             continue;
@@ -24,6 +27,7 @@ pub(super) fn fit(
         }
         let fate = match *fate {
             Fate::CalledBy(which, name) if which(model) => Fate::Called(name),
+            Fate::RefusedReasoning | Fate::DroppedReasoning if !reasons => continue,
             fate => fate,
         };
         one(chat, param, &json, fate, notes)?;
@@ -77,8 +81,25 @@ fn one(
             let value = value();
             let known = |(from, _): &&(&str, &str)| value.as_str() == Some(from);
             if let Some((_, to)) = values.iter().find(known) {
-                chat.set(param, Value::from(*to).to_string());
+                if to.is_empty() {
+                    notes.without(param)?;
+                    chat.remove(param);
+                } else {
+                    chat.set(param, Value::from(*to).to_string());
+                }
             }
+        }
+        Fate::RefusedReasoning => {
+            if !idle(param, &value()) {
+                notes.unsupported(param)?;
+            }
+            chat.remove(param);
+        }
+        Fate::DroppedReasoning => {
+            if !idle(param, &value()) {
+                notes.without(param)?;
+            }
+            chat.remove(param);
         }
         Fate::NoSchema => {
             if value()["type"] == "json_schema" {
@@ -138,6 +159,14 @@ struct Format<'a> {
 struct Schema<'a> {
     #[serde(borrow)]
     schema: Option<&'a RawValue>,
+}
+
+/// Whether a value is the one that a model keeps to that cannot be told.
+fn idle(param: &str, value: &Value) -> bool {
+    match param {
+        "temperature" | "top_p" => value.as_f64() == Some(1.0),
+        _ => !asks(param, value),
+    }
 }
 
 /// Whether a value asks for anything beyond what happens without it.

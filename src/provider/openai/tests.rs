@@ -224,3 +224,158 @@ fn the_table_is_sound() {
         assert_eq!(once.len(), names.len(), "{}", vendor.name());
     }
 }
+
+#[test]
+fn models_that_reason_take_no_samplers() {
+    let high = Some("high");
+    for (vendor, model, effort, member, value, there) in [
+        (
+            "openai",
+            "o3-mini",
+            None,
+            "temperature",
+            json!(0.5),
+            Err(()),
+        ),
+        (
+            "openai",
+            "o3-mini",
+            None,
+            "temperature",
+            json!(1),
+            Ok(false),
+        ),
+        ("openai", "gpt-5-mini", None, "top_p", json!(0.5), Err(())),
+        (
+            "openai",
+            "gpt-5-mini",
+            None,
+            "logprobs",
+            json!(false),
+            Ok(false),
+        ),
+        (
+            "openai",
+            "gpt-5-chat-latest",
+            None,
+            "temperature",
+            json!(0.5),
+            Ok(true),
+        ),
+        (
+            "openai",
+            "gpt-5.1",
+            None,
+            "temperature",
+            json!(0.5),
+            Ok(true),
+        ),
+        (
+            "openai",
+            "gpt-5.1",
+            Some("none"),
+            "temperature",
+            json!(0.5),
+            Ok(true),
+        ),
+        (
+            "openai",
+            "gpt-5.1",
+            high,
+            "presence_penalty",
+            json!(1),
+            Err(()),
+        ),
+        ("openai", "gpt-5.4-pro", None, "top_p", json!(0.5), Err(())),
+        (
+            "openai",
+            "gpt-4o",
+            None,
+            "temperature",
+            json!(0.5),
+            Ok(true),
+        ),
+        ("xai", "grok-4-0709", None, "stop", json!(["x"]), Err(())),
+        (
+            "xai",
+            "grok-4-fast-non-reasoning",
+            None,
+            "stop",
+            json!(["x"]),
+            Ok(true),
+        ),
+        ("xai", "grok-3", None, "stop", json!(["x"]), Ok(true)),
+        (
+            "deepseek",
+            "deepseek-chat",
+            None,
+            "temperature",
+            json!(0.5),
+            Ok(true),
+        ),
+    ] {
+        let mut body = with(member, value);
+        body["reasoning_effort"] = effort.into();
+        let (sent, notes) = sent(vendor, model, &body);
+        let got = match &sent {
+            Ok(sent) => Ok(!sent[member].is_null()),
+            Err(error) => {
+                assert_eq!(error.param(), Some(member), "{model}");
+                Err(())
+            }
+        };
+        assert_eq!(got, there, "{model} {member} {sent:?}");
+        assert!(notes.dropped().is_empty(), "{model} {notes:?}");
+    }
+    let (sent, notes) = sent(
+        "deepseek",
+        "deepseek-reasoner",
+        &with("temperature", json!(0.5)),
+    );
+    assert!(sent.expect("sent")["temperature"].is_null());
+    assert_eq!(notes.dropped(), ["temperature"]);
+}
+
+#[test]
+fn conversations_are_fitted() {
+    let said = json!([{"role": "developer", "content": "x"}, {"role": "assistant", "content": null,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "y"}]);
+    let (kept, _) = sent("openai", "m", &with("messages", said.clone()));
+    assert_eq!(kept.expect("sent")["messages"], said);
+    let (fitted, _) = sent("mistral", "m", &with("messages", said));
+    let messages = &fitted.expect("sent")["messages"];
+    assert_eq!(messages[0]["role"], "system");
+    let id = messages[1]["tool_calls"][0]["id"].as_str().expect("an id");
+    assert_eq!(id.len(), 9);
+    assert_eq!(messages[2]["tool_call_id"], id);
+    let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}]);
+    let (refused, _) = sent("deepseek", "m", &with("messages", image));
+    assert_eq!(
+        refused.expect_err("refused").param(),
+        Some("messages[0].content[0]")
+    );
+}
+
+#[test]
+fn tiers_by_vendor() {
+    for (vendor, tier, sent_as) in [
+        ("mistral", "priority", Some("auto")),
+        ("mistral", "flex", None),
+        ("groq", "priority", Some("performance")),
+        ("groq", "flex", Some("flex")),
+        ("groq", "scale", None),
+    ] {
+        let (sent, notes) = sent(vendor, "m", &with("service_tier", tier.into()));
+        assert_eq!(
+            sent.expect("sent")["service_tier"].as_str(),
+            sent_as,
+            "{vendor} {tier}"
+        );
+        assert_eq!(
+            notes.dropped().is_empty(),
+            sent_as.is_some(),
+            "{vendor} {tier}"
+        );
+    }
+}

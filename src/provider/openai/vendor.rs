@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::speech::Speech;
 use crate::wire::Counting;
 
 /// A vendor whose API is OpenAI's, or nearly.
@@ -34,7 +35,8 @@ pub(super) enum Fate {
     Refused,
     /// Brought into this range.
     Within(f64, f64),
-    /// Some of its values are called otherwise; those that are not listed pass.
+    /// Some of its values are called otherwise; one without a name is dropped and announced, those
+    /// that are not listed pass.
     Values(&'static [(&'static str, &'static str)]),
     /// `{"type":"json_schema"}` is refused, other formats pass.
     NoSchema,
@@ -46,6 +48,10 @@ pub(super) enum Fate {
     Thinking,
     /// `true` becomes the number of alternatives, at least 1.
     Counted,
+    /// Refused by models that reason, unless it is what they do anyway.
+    RefusedReasoning,
+    /// Without effect on models that reason: dropped and announced.
+    DroppedReasoning,
 }
 
 /// How usage comes on a stream.
@@ -67,10 +73,16 @@ pub(super) struct Row {
     pub(super) adds: &'static [(&'static str, &'static str)],
     pub(super) usage: Usage,
     pub(super) counting: Counting,
+    pub(super) speech: Speech,
+    /// Whether it knows `functions`, the deprecated form of tools.
+    pub(super) functions: bool,
+    /// Whether a model of it reasons, at this effort.
+    pub(super) reasons: fn(&str, Option<&str>) -> bool,
 }
 
 use Fate::{
-    Called, Counted, Dropped, Listed, NoSchema, Refused, SchemaAsValue, Thinking, Values, Within,
+    Called, Counted, Dropped, DroppedReasoning, Listed, NoSchema, Refused, RefusedReasoning,
+    SchemaAsValue, Thinking, Values, Within,
 };
 
 /// What nobody but OpenAI knows, and nothing is lost without.
@@ -96,6 +108,23 @@ const PLAIN: Row = Row {
     adds: &[],
     usage: Usage::Asked,
     counting: Counting::Plain,
+    speech: Speech {
+        no_developer: false,
+        text_only: false,
+        short_ids: false,
+    },
+    functions: true,
+    reasons: |_, _| false,
+};
+
+/// A vendor that knows no names of OpenAI's older or newer than its own API.
+const OTHER: Row = Row {
+    speech: Speech {
+        no_developer: true,
+        ..PLAIN.speech
+    },
+    functions: false,
+    ..PLAIN
 };
 
 /// Source: the vendors' API references and SDKs, read 2026-11.
@@ -105,10 +134,20 @@ static ROWS: &[Row] = &[
         name: "openai",
         hosts: &["api.openai.com"],
         base_url: Some("https://api.openai.com/v1"),
-        params: &[(
-            "max_tokens",
-            Fate::CalledBy(thinks, "max_completion_tokens"),
-        )],
+        params: &[
+            (
+                "max_tokens",
+                Fate::CalledBy(thinks, "max_completion_tokens"),
+            ),
+            ("temperature", RefusedReasoning),
+            ("top_p", RefusedReasoning),
+            ("frequency_penalty", RefusedReasoning),
+            ("presence_penalty", RefusedReasoning),
+            ("logit_bias", RefusedReasoning),
+            ("logprobs", RefusedReasoning),
+            ("top_logprobs", RefusedReasoning),
+        ],
+        reasons,
         ..PLAIN
     },
     Row {
@@ -129,8 +168,20 @@ static ROWS: &[Row] = &[
             ("metadata", Dropped),
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
+            ("temperature", DroppedReasoning),
+            ("top_p", DroppedReasoning),
+            ("frequency_penalty", DroppedReasoning),
+            ("presence_penalty", DroppedReasoning),
         ],
-        ..PLAIN
+        speech: Speech {
+            text_only: true,
+            ..OTHER.speech
+        },
+        // Its newer models think when they are told how hard.
+        reasons: |model, effort| {
+            model.contains("reasoner") || effort.is_some_and(|effort| effort != "none")
+        },
+        ..OTHER
     },
     Row {
         name: "mistral",
@@ -139,7 +190,17 @@ static ROWS: &[Row] = &[
         params: params![
             ("max_completion_tokens", Called("max_tokens")),
             ("seed", Called("random_seed")),
-            ("service_tier", Values(&[("default", "standard_only")])),
+            (
+                "service_tier",
+                Values(&[
+                    ("auto", "auto"),
+                    ("default", "standard_only"),
+                    ("priority", "auto"),
+                    ("fast", "auto"),
+                    ("flex", ""),
+                    ("scale", ""),
+                ])
+            ),
             ("logit_bias", Refused),
             ("modalities", Refused),
             ("audio", Refused),
@@ -148,7 +209,11 @@ static ROWS: &[Row] = &[
         ],
         usage: Usage::Always,
         counting: Counting::InputInTotal,
-        ..PLAIN
+        speech: Speech {
+            short_ids: true,
+            ..OTHER.speech
+        },
+        ..OTHER
     },
     Row {
         name: "groq",
@@ -157,7 +222,12 @@ static ROWS: &[Row] = &[
         params: params![
             (
                 "service_tier",
-                Values(&[("default", "on_demand"), ("priority", "performance")])
+                Values(&[
+                    ("default", "on_demand"),
+                    ("priority", "performance"),
+                    ("fast", "performance"),
+                    ("scale", ""),
+                ])
             ),
             ("n", Refused),
             ("logit_bias", Refused),
@@ -171,7 +241,7 @@ static ROWS: &[Row] = &[
             ("metadata", Dropped),
             ("prompt_cache_key", Dropped),
         ],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "xai",
@@ -181,13 +251,18 @@ static ROWS: &[Row] = &[
             ("modalities", Refused),
             ("audio", Refused),
             ("prediction", Dropped),
+            ("stop", RefusedReasoning),
+            ("frequency_penalty", RefusedReasoning),
+            ("presence_penalty", RefusedReasoning),
         ],
-        ..PLAIN
+        reasons: groks,
+        ..OTHER
     },
     Row {
         name: "openrouter",
         hosts: &["openrouter.ai"],
         base_url: Some("https://openrouter.ai/api/v1"),
+        functions: false,
         ..PLAIN
     },
     Row {
@@ -202,7 +277,7 @@ static ROWS: &[Row] = &[
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
         ],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "fireworks",
@@ -211,7 +286,7 @@ static ROWS: &[Row] = &[
         params: params![("top_logprobs", Within(0.0, 5.0))],
         // Without it a prompt that is too long is cut without a word.
         adds: &[("context_length_exceeded_behavior", "\"error\"")],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "perplexity",
@@ -233,7 +308,7 @@ static ROWS: &[Row] = &[
             ("prompt_cache_key", Dropped),
         ],
         usage: Usage::Always,
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "cerebras",
@@ -245,25 +320,25 @@ static ROWS: &[Row] = &[
             ("metadata", Dropped),
             ("prompt_cache_key", Dropped),
         ],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
         params: SERVER,
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "sglang",
         base_url: Some("http://localhost:30000/v1"),
         params: SERVER,
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "llamacpp",
         base_url: Some("http://localhost:8080/v1"),
         params: SERVER,
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "lmstudio",
@@ -276,7 +351,7 @@ static ROWS: &[Row] = &[
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
         ],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "tgi",
@@ -295,7 +370,7 @@ static ROWS: &[Row] = &[
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
         ],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "ollama",
@@ -310,13 +385,13 @@ static ROWS: &[Row] = &[
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
         ],
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "huggingface",
         hosts: &["router.huggingface.co"],
         base_url: Some("https://router.huggingface.co/v1"),
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "github",
@@ -328,26 +403,26 @@ static ROWS: &[Row] = &[
         name: "moonshot",
         hosts: &["api.moonshot.ai", "api.moonshot.cn"],
         base_url: Some("https://api.moonshot.ai/v1"),
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "alibaba",
         hosts: &["aliyuncs.com"],
         base_url: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "zai",
         hosts: &["api.z.ai"],
         base_url: Some("https://api.z.ai/api/paas/v4"),
-        ..PLAIN
+        ..OTHER
     },
     Row {
         name: "gemini",
         hosts: &["generativelanguage.googleapis.com"],
         base_url: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
         counting: Counting::OutputInTotal,
-        ..PLAIN
+        ..OTHER
     },
 ];
 
@@ -359,6 +434,30 @@ fn thinks(model: &str) -> bool {
         .flatten()
         .and_then(|digits| digits.parse::<u32>().ok());
     number.is_some_and(|number| !model.starts_with("gpt-") || number >= 5)
+}
+
+/// OpenAI's models while they reason: the o-series and the fifth generation do, chat models aside;
+/// from 5.1 on those do that are told how hard, and those that have only that.
+fn reasons(model: &str, effort: Option<&str>) -> bool {
+    if !thinks(model) || model.contains("-chat") {
+        return false;
+    }
+    let can_be_silent = match model.strip_prefix("gpt-5") {
+        Some(rest) => rest.starts_with('.'),
+        None => model.starts_with("gpt-"),
+    };
+    if can_be_silent && !model.contains("-pro") {
+        return effort.is_some_and(|effort| effort != "none");
+    }
+    true
+}
+
+/// xAI's models that reason.
+fn groks(model: &str, _: Option<&str>) -> bool {
+    !model.contains("non-reasoning")
+        && ["grok-4", "grok-3-mini", "grok-code", "reasoning"]
+            .iter()
+            .any(|word| model.contains(word))
 }
 
 /// Servers of open models that take all of the samplers.

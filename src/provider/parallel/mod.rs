@@ -2,7 +2,6 @@
 
 mod body;
 mod future;
-mod members;
 mod stream;
 mod usage;
 mod whole;
@@ -26,6 +25,7 @@ use crate::{
     error::{Error, Kind},
     ext::Target,
     parse::ChatBody,
+    provider::{members::Members, nonsense},
 };
 
 /// Asks an upstream that knows no `n` for several answers at once, and makes one of them.
@@ -155,4 +155,18 @@ where
         let services = (0..n).map(service).collect();
         ParallelFuture::many(services, &request)
     }
+}
+
+/// The choices of one answer under the number that they have among all.
+fn numbered(choices: &[Members<'_>], nth: usize, out: &mut Vec<u8>) {
+    for choice in choices {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        choice.write(&[("index", &nth.to_string())], out);
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    nonsense("it is not a JSON object").with_source(error)
 }

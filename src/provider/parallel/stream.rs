@@ -11,14 +11,14 @@ use http_body::Body as HttpBody;
 use super::{
     body::{ParallelBody, Which, merged},
     future::refuse,
-    members::{Members, numbered, unreadable},
+    numbered, unreadable,
     usage::{Account, note, sum},
 };
 use crate::{
     body::BoxError,
     error::Error,
     meter::{Outcome, Tally},
-    provider::{chunks::write_usage, future::cut, nonsense},
+    provider::{chunks::write_usage, future::cut, members::Members, nonsense},
     sse,
 };
 

@@ -4,14 +4,14 @@ use http::{Response, response::Parts};
 use super::{
     body::{ParallelBody, Which, merged},
     future::refuse,
-    members::{Members, numbered, unreadable},
+    numbered, unreadable,
     usage::{Account, note, sum},
 };
 use crate::{
     body::Full,
     error::Error,
     meter::Tally,
-    provider::{chunks::write_usage, future::cut},
+    provider::{chunks::write_usage, future::cut, members::Members},
 };
 
 /// Several whole answers as one; each had a prompt of about so many tokens.

@@ -1,3 +1,5 @@
+//! JSON objects whose members keep their order and their text.
+
 use std::{fmt, mem};
 
 use serde::{
@@ -6,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{error::Error, provider::nonsense, wire::chat::Text};
+use crate::wire::chat::Text;
 
 /// The members of an object in their order, their values as text.
 pub(super) struct Members<'a>(pub(super) Vec<(Text<'a>, &'a RawValue)>);
@@ -47,6 +49,12 @@ impl<'a> Members<'a> {
         Ok(choices.unwrap_or_default())
     }
 
+    /// Those that are not named so.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter().filter(|(key, _)| !names.contains(&&**key));
+        Self(kept.cloned().collect())
+    }
+
     /// Writes them, those named in `with` replaced; what is there and not here comes last.
     pub(super) fn write(&self, with: &[(&str, &str)], out: &mut Vec<u8>) {
         let mut first = true;
@@ -70,18 +78,4 @@ impl<'a> Members<'a> {
         }
         out.push(b'}');
     }
-}
-
-/// The choices of one answer under the number that they have among all.
-pub(super) fn numbered(choices: &[Members<'_>], nth: usize, out: &mut Vec<u8>) {
-    for choice in choices {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        choice.write(&[("index", &nth.to_string())], out);
-    }
-}
-
-pub(super) fn unreadable(error: serde_json::Error) -> Error {
-    nonsense("it is not a JSON object").with_source(error)
 }

@@ -1,0 +1,137 @@
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    error::Error,
+    meter::{Outcome, Tally},
+    provider::{
+        cut::Spellings,
+        functions,
+        future::nonsense,
+        translate::{Framing, TranslateStream},
+    },
+    sse::{self, Decode},
+};
+
+/// The last event of a finished answer.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// The upstream's bytes in, canonical events out.
+pub(super) struct Machine<S> {
+    key: Spellings,
+    decoder: Box<dyn Decode + Send>,
+    /// `None` where the events are canonical as they come.
+    state: Option<S>,
+    /// Whether calls are told as those of functions.
+    functions: bool,
+    tally: Tally,
+    pub(super) out: BytesMut,
+    pub(super) ended: bool,
+}
+
+impl<S: TranslateStream> Machine<S> {
+    pub(super) fn new(state: Option<S>, tally: &Tally, key: Spellings, functions: bool) -> Self {
+        let framing = state.as_ref().map_or(Framing::Sse, S::framing);
+        Self {
+            key,
+            decoder: decoder(framing),
+            state,
+            functions,
+            tally: tally.clone(),
+            out: BytesMut::new(),
+            ended: false,
+        }
+    }
+
+    /// Translates what has come; the stream's end or an error ends the machine.
+    pub(super) fn take(&mut self, chunk: Option<Bytes>) {
+        let ended = match chunk {
+            Some(chunk) => {
+                self.decoder.push(chunk);
+                self.drain(|decoder| decoder.next())
+            }
+            None => match self.drain(|decoder| decoder.finish()) {
+                Ok(false) => self.finish().map(|()| true),
+                ended => ended,
+            },
+        };
+        if let Some(usage) = self.state.as_ref().and_then(S::usage) {
+            self.tally.record_usage(usage);
+        }
+        match ended {
+            Ok(ended) => self.ended = ended,
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Translates what is there; whether the answer is finished. What comes behind its end is not
+    /// looked at, so that nothing can follow it, an error least of all.
+    fn drain(
+        &mut self,
+        next: impl Fn(&mut (dyn Decode + Send)) -> Option<Result<sse::Event, sse::Error>>,
+    ) -> Result<bool, Error> {
+        while let Some(event) = next(&mut *self.decoder) {
+            let event =
+                event.map_err(|error| nonsense("its stream is broken").with_source(error))?;
+            let (name, data) = (event.name(), event.data());
+            if self.key.is_in(data) {
+                let data = self.key.cut(Bytes::copy_from_slice(data));
+                self.event(name, &data)?;
+            } else {
+                self.event(name, data)?;
+            }
+            if self.out.ends_with(DONE) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn event(&mut self, name: Option<&str>, data: &[u8]) -> Result<(), Error> {
+        let from = self.out.len();
+        let read = match &mut self.state {
+            Some(state) => state.event(name, data, &mut self.out),
+            None => {
+                sse::write_event(&mut self.out, name, data);
+                Ok(())
+            }
+        };
+        self.tell(from);
+        read
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        let from = self.out.len();
+        let whole = match &mut self.state {
+            Some(state) => state.finish(&mut self.out),
+            // Whether that was all is for those to say who read it outside.
+            None => Ok(()),
+        };
+        self.tell(from);
+        whole
+    }
+
+    /// What has been written from here on, calls told as those of functions where they are.
+    fn tell(&mut self, from: usize) {
+        if self.functions {
+            let written = self.out.split_off(from);
+            functions::events(&written, &mut self.out);
+        }
+    }
+
+    /// Tells the client in the stream; the tally keeps the error for the layers outside.
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.out.extend_from_slice(&error.event());
+        self.tally.end(Outcome::Failed(error.clone()));
+        self.ended = true;
+    }
+}
+
+fn decoder(framing: Framing) -> Box<dyn Decode + Send> {
+    match framing {
+        Framing::Sse => Box::new(sse::Decoder::new()),
+        Framing::JsonLines => Box::new(sse::ndjson::Decoder::new()),
+        Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
+        #[cfg(feature = "bedrock")]
+        Framing::AwsEventStream => Box::new(sse::aws::Decoder::new()),
+    }
+}

@@ -1,0 +1,321 @@
+//! Functions of the deprecated kind, for upstreams that know tools only.
+//!
+//! `functions` become tools, `function_call` the choice among them and the calls of the conversation,
+//! messages of the role `function` the results of those calls. Of the answer the first call becomes
+//! `function_call` again: whoever asks so expects one at most.
+
+use bytes::{BufMut, BytesMut};
+use serde_json::value::RawValue;
+
+use super::{Notes, members::Members};
+use crate::{
+    error::{Error, Kind},
+    parse::Chat,
+};
+
+/// Whether a request, or its conversation, speaks of functions.
+pub(super) fn speaks(chat: &Chat) -> bool {
+    let messages = chat.member("messages").unwrap_or_default().as_bytes();
+    ["functions", "function_call"]
+        .iter()
+        .any(|member| chat.member(member).is_some_and(|json| json != "null"))
+        || any(messages, b"\"function_call\"", called_behind)
+        || any(messages, b"\"function\"", role_before)
+}
+
+/// Whether a call of the answer is to be told as that of a function: only functions were offered.
+pub(super) fn offers(chat: &Chat) -> bool {
+    let there = |member: &str| {
+        let json = chat.member(member).unwrap_or("null");
+        json != "null"
+            && !json
+                .trim_matches(['[', ']', ' ', '\n', '\r', '\t'])
+                .is_empty()
+    };
+    there("functions") && !there("tools")
+}
+
+/// Whether a word stands somewhere with what must be before or behind it. Within a string its quotes
+/// would be escaped, so it is a string of its own.
+fn any(text: &[u8], word: &[u8], fits: fn(&[u8], &[u8]) -> bool) -> bool {
+    memchr::memmem::find_iter(text, word).any(|at| fits(&text[..at], &text[at + word.len()..]))
+}
+
+fn called_behind(_: &[u8], behind: &[u8]) -> bool {
+    let value = behind.trim_ascii_start().strip_prefix(b":");
+    value.is_some_and(|value| value.trim_ascii_start().starts_with(b"{"))
+}
+
+fn role_before(before: &[u8], _: &[u8]) -> bool {
+    let key = before.trim_ascii_end().strip_suffix(b":");
+    key.is_some_and(|key| key.trim_ascii_end().ends_with(b"\"role\""))
+}
+
+/// Puts tools in the place of functions.
+///
+/// # Errors
+/// What is there is of another shape.
+pub(super) fn modern(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
+    if let Some(json) = taken(chat, "functions") {
+        let functions: Vec<&RawValue> = read(&json, "functions")?;
+        if !functions.is_empty() {
+            let tools = functions.iter().map(|function| {
+                format!("{{\"type\":\"function\",\"function\":{}}}", function.get())
+            });
+            let tools: Vec<String> = tools.collect();
+            chat.set("tools", format!("[{}]", tools.join(",")));
+            // One call is all that the answer has a place for.
+            chat.set("parallel_tool_calls", "false");
+            notes.changed("functions");
+        }
+    }
+    if let Some(json) = taken(chat, "function_call") {
+        let choice = match json.trim_start().starts_with('{') {
+            true => format!("{{\"type\":\"function\",\"function\":{json}}}"),
+            false => json,
+        };
+        chat.set("tool_choice", choice);
+    }
+    let Some(json) = chat.member("messages").map(str::to_owned) else {
+        return Ok(());
+    };
+    let messages: Vec<Members<'_>> = read(&json, "messages")?;
+    let mut out = vec![b'['];
+    // The ids of calls, and the names of what was called, that have no result yet.
+    let mut open: Vec<(String, String)> = Vec::new();
+    let mut changed = false;
+    for (at, message) in messages.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        changed |= one(message, at, &mut open, &mut out);
+    }
+    out.push(b']');
+    if changed {
+        notes.changed("messages");
+        chat.set("messages", String::from_utf8_lossy(&out).into_owned());
+    }
+    Ok(())
+}
+
+/// A member that goes; none where it is null.
+fn taken(chat: &mut Chat, member: &str) -> Option<String> {
+    let json = chat.member(member)?.to_owned();
+    chat.remove(member);
+    (json != "null").then_some(json)
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(json: &'a str, param: &'static str) -> Result<T, Error> {
+    serde_json::from_str(json).map_err(|error| {
+        Error::new(
+            Kind::Format,
+            format!("`{param}` is not of the expected shape."),
+        )
+        .with_param(param)
+        .with_code("invalid_type")
+        .with_source(error)
+    })
+}
+
+/// Writes a message; whether it was one of functions.
+fn one(
+    message: &Members<'_>,
+    at: usize,
+    open: &mut Vec<(String, String)>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let text = |json: Option<&RawValue>| {
+        let text = json.and_then(|json| serde_json::from_str::<String>(json.get()).ok());
+        text.unwrap_or_default()
+    };
+    let call = message
+        .get("function_call")
+        .filter(|call| call.get() != "null");
+    if let Some(call) = call {
+        let id = format!("call_function_{at}");
+        let name = serde_json::from_str::<Members<'_>>(call.get());
+        let name = name.map_or_else(|_| String::new(), |call| text(call.get("name")));
+        let calls = format!(
+            "[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":{}}}]",
+            call.get()
+        );
+        open.push((id, name));
+        let message = message.without(&["function_call"]);
+        message.write(&[("tool_calls", &calls)], out);
+        return true;
+    }
+    if text(message.get("role")) != "function" {
+        message.write(&[], out);
+        return false;
+    }
+    let name = text(message.get("name"));
+    let of_name = open.iter().rposition(|(_, called)| *called == name);
+    let id = match of_name.or(open.len().checked_sub(1)) {
+        Some(at) => open.remove(at).0,
+        None => format!("call_function_{at}"),
+    };
+    let id = format!("\"{id}\"");
+    let message = message.without(&["name"]);
+    message.write(&[("role", "\"tool\""), ("tool_call_id", &id)], out);
+    true
+}
+
+/// An answer, or a chunk of one, with its first call as one of a function. What cannot be read stays.
+pub(super) fn deprecated(json: &[u8]) -> Option<Vec<u8>> {
+    let whole: Members<'_> = serde_json::from_slice(json).ok()?;
+    let mut choices = vec![b'['];
+    for choice in whole.choices().ok()? {
+        if choices.len() > 1 {
+            choices.push(b',');
+        }
+        let mut with: Vec<(&str, String)> = Vec::new();
+        for name in ["message", "delta"] {
+            if let Some(message) = choice.get(name) {
+                let message: Members<'_> = serde_json::from_str(message.get()).ok()?;
+                with.push((name, called(&message)?));
+            }
+        }
+        if choice
+            .get("finish_reason")
+            .is_some_and(|it| it.get() == "\"tool_calls\"")
+        {
+            with.push(("finish_reason", "\"function_call\"".to_owned()));
+        }
+        let with: Vec<_> = with.iter().map(|(name, json)| (*name, &**json)).collect();
+        choice.write(&with, &mut choices);
+    }
+    choices.push(b']');
+    let choices = String::from_utf8(choices).ok()?;
+    let mut out = Vec::with_capacity(json.len());
+    whole.write(&[("choices", &choices)], &mut out);
+    Some(out)
+}
+
+fn called(message: &Members<'_>) -> Option<String> {
+    let mut out = Vec::new();
+    let Some(calls) = message.get("tool_calls") else {
+        message.write(&[], &mut out);
+        return String::from_utf8(out).ok();
+    };
+    let calls: Option<Vec<Members<'_>>> = serde_json::from_str(calls.get()).ok()?;
+    let calls = calls.unwrap_or_default();
+    let mut first = calls
+        .iter()
+        .filter(|call| call.get("index").is_none_or(|at| at.get() == "0"));
+    let function = first.next().and_then(|call| call.get("function"));
+    let message = message.without(&["tool_calls"]);
+    match function {
+        Some(function) => message.write(&[("function_call", function.get())], &mut out),
+        None => message.write(&[], &mut out),
+    }
+    String::from_utf8(out).ok()
+}
+
+/// The same of a text of events; those that cannot be read stay.
+pub(super) fn events(text: &[u8], out: &mut BytesMut) {
+    let mut rest = text;
+    while let Some(end) = memchr::memmem::find(rest, b"\n\n") {
+        let (event, behind) = rest.split_at(end + 2);
+        let data = event.strip_prefix(b"data: ");
+        match data.and_then(|data| deprecated(data.trim_ascii_end())) {
+            Some(json) => {
+                out.put_slice(b"data: ");
+                out.put_slice(&json);
+                out.put_slice(b"\n\n");
+            }
+            None => out.put_slice(event),
+        }
+        rest = behind;
+    }
+    out.put_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn functions_become_tools() {
+        let body = json!({"model": "m",
+        "functions": [{"name": "f", "parameters": {"type": "object", "properties": {"z": {}, "a": {}}}}],
+        "function_call": {"name": "f"},
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "assistant", "content": null, "function_call": {"name": "g", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "1"},
+            {"role": "function", "name": "other", "content": "2"},
+        ]});
+        let mut chat = Chat::parse(body.to_string().into()).expect("a request");
+        assert!(speaks(&chat));
+        let mut notes = Notes::default();
+        modern(&mut chat, &mut notes).expect("of the right shape");
+        let sent: Value = serde_json::from_slice(&chat.bytes()).expect("JSON");
+        let call = |at: usize, name: &str| {
+            json!([{"id": format!("call_function_{at}"), "type": "function",
+                "function": {"name": name, "arguments": "{}"}}])
+        };
+        assert_eq!(
+            sent,
+            json!({"model": "m",
+            "tools": [{"type": "function", "function": body["functions"][0]}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "parallel_tool_calls": false,
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": null, "tool_calls": call(1, "f")},
+                {"role": "assistant", "content": null, "tool_calls": call(2, "g")},
+                {"role": "tool", "tool_call_id": "call_function_1", "content": "1"},
+                {"role": "tool", "tool_call_id": "call_function_2", "content": "2"},
+            ]})
+        );
+        assert_eq!(notes.mapped(), ["functions", "messages"]);
+    }
+
+    #[test]
+    fn tools_are_no_functions() {
+        let body = json!({"model": "m", "tools": [], "functions": null, "messages": [
+            {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f"}}]}]});
+        let chat = Chat::parse(body.to_string().into()).expect("a request");
+        assert!(!speaks(&chat) && !offers(&chat));
+        // As clients write a message down that they were given.
+        let dumped = json!({"model": "m", "tools": [{"type": "function", "function": {"name": "f"}}], "messages": [
+            {"role": "user", "content": "\"role\":\"function\" \"function_call\":{"},
+            {"role": "assistant", "content": "x", "function_call": null, "tool_calls": null}]});
+        let chat = Chat::parse(dumped.to_string().into()).expect("a request");
+        assert!(!speaks(&chat) && !offers(&chat));
+        let both = json!({"model": "m", "tools": dumped["tools"], "messages": [
+            {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}}]});
+        let chat = Chat::parse(both.to_string().into()).expect("a request");
+        assert!(speaks(&chat) && !offers(&chat));
+    }
+
+    #[test]
+    fn answers_call_one_function() {
+        let text = concat!(
+            r#"data: {"id":"a","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}]},"finish_reason":null}]}"#,
+            "\n\n: silence\n\n",
+            r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#,
+            "\n\ndata: [DONE]\n\n",
+        );
+        let mut out = BytesMut::new();
+        events(text.as_bytes(), &mut out);
+        assert_eq!(
+            out,
+            concat!(
+                r#"data: {"id":"a","choices":[{"index":0,"delta":{"function_call":{"name":"f","arguments":""}},"finish_reason":null}]}"#,
+                "\n\n: silence\n\n",
+                r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]}"#,
+                "\n\ndata: [DONE]\n\n",
+            )
+        );
+        let whole = br#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+        assert_eq!(
+            deprecated(whole).expect("JSON"),
+            br#"{"choices":[{"message":{"content":null,"function_call":{"name":"f","arguments":"{}"}},"finish_reason":"function_call"}]}"#
+        );
+        assert_eq!(deprecated(b"<html>"), None);
+    }
+}

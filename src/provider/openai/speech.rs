@@ -1,0 +1,219 @@
+//! The conversation brought into what a vendor reads: changed where it must be, else left as it is.
+
+use std::{borrow::Cow, ops::Range};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::Error,
+    parse::Chat,
+    provider::notes::unsupported,
+    wire::json::{Cursor, Fault, Type},
+};
+
+/// What a vendor's models do not read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Speech {
+    /// Instructions of the role `developer`; they go under the older name, `system`.
+    pub(super) no_developer: bool,
+    /// Anything but text.
+    pub(super) text_only: bool,
+    /// Ids of calls that are not nine letters and digits; others are brought into that form.
+    pub(super) short_ids: bool,
+}
+
+/// Text that takes the place of other text.
+type Edit = (Range<usize>, Cow<'static, str>);
+
+pub(super) fn fit(chat: &mut Chat, speech: Speech) -> Result<(), Error> {
+    if !(speech.no_developer || speech.text_only || speech.short_ids) {
+        return Ok(());
+    }
+    let Some(json) = chat.member("messages") else {
+        return Ok(());
+    };
+    let mut reader = Reader {
+        cursor: Cursor::new(json),
+        speech,
+        edits: Vec::new(),
+        other: None,
+    };
+    // What is of no such shape is the vendor's to refuse.
+    if reader.messages().is_err() {
+        return Ok(());
+    }
+    let Reader { edits, other, .. } = reader;
+    if let Some((at, n)) = other {
+        return Err(unsupported(format!("messages[{at}].content[{n}]")));
+    }
+    if !edits.is_empty() {
+        let mut out = String::with_capacity(json.len() + 16);
+        let mut from = 0;
+        for (range, text) in edits {
+            out.push_str(&json[from..range.start]);
+            out.push_str(&text);
+            from = range.end;
+        }
+        out.push_str(&json[from..]);
+        chat.set("messages", out);
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    speech: Speech,
+    edits: Vec<Edit>,
+    /// The first part that is no text: the message's place and its own.
+    other: Option<(usize, usize)>,
+}
+
+impl Reader<'_> {
+    fn messages(&mut self) -> Result<(), Fault> {
+        self.cursor.array()?;
+        let mut at = 0;
+        while self.cursor.element()? {
+            self.message(at)?;
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, at: usize) -> Result<(), Fault> {
+        self.cursor.object()?;
+        while let Some(key) = self.cursor.key()? {
+            match (key.bytes(), self.cursor.peek()?) {
+                (b"role", Type::String) => {
+                    let role = self.cursor.string()?;
+                    if self.speech.no_developer && role == *"developer" {
+                        self.edits.push((role.range(), "system".into()));
+                    }
+                }
+                (b"content", Type::Array) if self.speech.text_only => self.parts(at)?,
+                (b"tool_call_id", Type::String) if self.speech.short_ids => self.id()?,
+                (b"tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
+                _ => self.cursor.skip().map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn parts(&mut self, at: usize) -> Result<(), Fault> {
+        self.cursor.array()?;
+        let mut n = 0;
+        while self.cursor.element()? {
+            self.cursor.object()?;
+            while let Some(key) = self.cursor.key()? {
+                if key.bytes() == b"type" && self.cursor.peek()? == Type::String {
+                    let kind = self.cursor.string()?;
+                    if !(kind == *"text" || kind == *"refusal") {
+                        self.other.get_or_insert((at, n));
+                    }
+                } else {
+                    self.cursor.skip()?;
+                }
+            }
+            n += 1;
+        }
+        Ok(())
+    }
+
+    fn calls(&mut self) -> Result<(), Fault> {
+        self.cursor.array()?;
+        while self.cursor.element()? {
+            self.cursor.object()?;
+            while let Some(key) = self.cursor.key()? {
+                match (key.bytes(), self.cursor.peek()?) {
+                    (b"id", Type::String) => self.id()?,
+                    _ => self.cursor.skip().map(drop)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&mut self) -> Result<(), Fault> {
+        let id = self.cursor.string()?;
+        let bytes = id.bytes();
+        if bytes.len() != 9 || !bytes.iter().all(u8::is_ascii_alphanumeric) {
+            self.edits.push((id.range(), short(&id.cow()).into()));
+        }
+        Ok(())
+    }
+}
+
+/// Nine letters and digits for an id; the same one always becomes the same.
+fn short(id: &str) -> String {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let sum = Sha256::digest(id);
+    let letter = |byte: &u8| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]);
+    sum[..9].iter().map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn fitted(messages: &Value, speech: Speech) -> Result<Value, Error> {
+        let body = json!({"model": "m", "messages": messages}).to_string();
+        let mut chat = Chat::parse(body.into()).expect("a request");
+        fit(&mut chat, speech)?;
+        Ok(serde_json::from_str(chat.member("messages").expect("there")).expect("JSON"))
+    }
+
+    #[test]
+    fn developers_are_the_system() {
+        let speech = Speech {
+            no_developer: true,
+            ..Speech::default()
+        };
+        let said = json!([{"role": "developer", "content": "developer"}, {"content": "x", "role": "user"}]);
+        let wanted =
+            json!([{"role": "system", "content": "developer"}, {"content": "x", "role": "user"}]);
+        assert_eq!(fitted(&said, speech).expect("fits"), wanted);
+        assert_eq!(fitted(&said, Speech::default()).expect("fits"), said);
+    }
+
+    #[test]
+    fn parts_must_be_text() {
+        let speech = Speech {
+            text_only: true,
+            ..Speech::default()
+        };
+        let text = json!({"type": "text", "text": "x"});
+        let image = json!({"type": "image_url", "image_url": {"url": "https://x"}});
+        let fits = json!([{"role": "user", "content": [text, text]}]);
+        assert_eq!(fitted(&fits, speech).expect("fits"), fits);
+        let refused =
+            json!([{"role": "system", "content": "x"}, {"role": "user", "content": [text, image]}]);
+        let error = fitted(&refused, speech).expect_err("refused");
+        assert_eq!(error.param(), Some("messages[1].content[1]"));
+        assert_eq!(error.code(), Some("unsupported_parameter"));
+    }
+
+    #[test]
+    fn ids_are_nine_letters_and_the_same_in_call_and_result() {
+        let speech = Speech {
+            short_ids: true,
+            ..Speech::default()
+        };
+        let said = |ids: [&str; 2]| {
+            json!([
+                {"role": "assistant", "tool_calls": [
+                    {"id": ids[0], "function": {"name": "f", "arguments": "{\"id\":\"x\"}"}},
+                    {"id": ids[1], "function": {"name": "g", "arguments": "{}"}}]},
+                {"role": "tool", "tool_call_id": ids[1], "content": "1"},
+                {"role": "tool", "tool_call_id": ids[0], "content": "2"}])
+        };
+        let ids = ["call_with_a_long_name", "D681PevKs"];
+        let short = short(ids[0]);
+        assert!(short.len() == 9 && short.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert_ne!(short, super::short("call_with_a_long_nam"));
+        assert_eq!(
+            fitted(&said(ids), speech).expect("fits"),
+            said([&short, ids[1]])
+        );
+    }
+}
