@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Uri, header};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Notes, notes::unsupported};
@@ -75,7 +76,7 @@ pub(super) fn chosen<'a, 'r>(
 
 /// The schema of a tool's arguments, where one must be said: one that takes free text is one with
 /// a single string.
-pub(super) fn arguments_schema<'a>(tool: &Tool<'a>) -> &'a str {
+fn arguments_schema<'a>(tool: &Tool<'a>) -> &'a str {
     match &tool.function {
         Some(function) => function
             .parameters
@@ -87,7 +88,7 @@ pub(super) fn arguments_schema<'a>(tool: &Tool<'a>) -> &'a str {
 }
 
 /// What a tool is for; an empty text says nothing.
-pub(super) fn described<'r>(tool: &'r Tool<'_>) -> Option<&'r str> {
+fn described<'r>(tool: &'r Tool<'_>) -> Option<&'r str> {
     let function = tool.function.as_ref().map(|it| &it.description);
     function
         .or(tool.custom.as_ref().map(|it| &it.description))
@@ -129,6 +130,41 @@ pub(super) fn plain(message: &Message<'_>, at: usize) -> Result<(), Error> {
     }
 }
 
+/// A tool, declared as OpenAI does.
+#[derive(Serialize)]
+pub(super) struct Declared<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    parameters: Box<RawValue>,
+}
+
+/// A tool for providers that know functions only.
+pub(super) fn declared<'r>(tool: &'r Tool<'_>) -> Declared<'r> {
+    let parameters = RawValue::from_string(arguments_schema(tool).to_owned());
+    Declared {
+        kind: "function",
+        function: Function {
+            name: tool.name().unwrap_or_default(),
+            description: described(tool),
+            parameters: parameters.expect("what came as JSON is JSON"),
+        },
+    }
+}
+
+/// Where to stop.
+pub(super) fn stops<'r>(request: &'r Request<'_>) -> Vec<&'r str> {
+    let texts = request.stop.iter().flat_map(|stop| &stop.0);
+    texts.map(|text| &**text).collect()
+}
+
 /// What an answer is without a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Without {
@@ -137,6 +173,30 @@ pub(super) enum Without {
     /// Another one.
     Other,
 }
+
+/// What small APIs have no counterpart of: Cohere's, Ollama's.
+pub(super) const SMALL: &[(&str, Without)] = &[
+    ("n", Without::Other),
+    ("logit_bias", Without::Other),
+    ("logprobs", Without::Other),
+    ("modalities", Without::Other),
+    ("audio", Without::Other),
+    ("web_search_options", Without::Other),
+    ("functions", Without::Other),
+    ("moderation", Without::Other),
+    ("parallel_tool_calls", Without::Same),
+    ("prediction", Without::Same),
+    ("verbosity", Without::Same),
+    ("store", Without::Same),
+    ("metadata", Without::Same),
+    ("service_tier", Without::Same),
+    ("user", Without::Same),
+    ("safety_identifier", Without::Same),
+    ("prompt_cache_key", Without::Same),
+    ("prompt_cache_retention", Without::Same),
+    ("prompt_cache_options", Without::Same),
+    ("cache_control", Without::Same),
+];
 
 /// Goes through what a provider has no counterpart of. Values that ask for nothing (`n: 1`, a
 /// penalty of 0, `logprobs: false`) pass unsaid. Members that nobody knows are dropped and

@@ -2,7 +2,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
@@ -11,35 +10,11 @@ use crate::{
         anthropic::model::budget,
         notes::unsupported,
         support::{
-            Must, Without, arguments, arguments_schema, chosen, described, parse, plain, settle,
+            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops,
         },
     },
-    wire::chat::{Content, Message, Raw, Request, Role, Stop, text_of},
+    wire::chat::{Content, Message, Raw, Request, Role, text_of},
 };
-
-/// What the API has no counterpart of.
-const UNSUPPORTED: &[(&str, Without)] = &[
-    ("n", Without::Other),
-    ("logit_bias", Without::Other),
-    ("logprobs", Without::Other),
-    ("modalities", Without::Other),
-    ("audio", Without::Other),
-    ("web_search_options", Without::Other),
-    ("functions", Without::Other),
-    ("moderation", Without::Other),
-    ("parallel_tool_calls", Without::Same),
-    ("prediction", Without::Same),
-    ("verbosity", Without::Same),
-    ("store", Without::Same),
-    ("metadata", Without::Same),
-    ("service_tier", Without::Same),
-    ("user", Without::Same),
-    ("safety_identifier", Without::Same),
-    ("prompt_cache_key", Without::Same),
-    ("prompt_cache_retention", Without::Same),
-    ("prompt_cache_options", Without::Same),
-    ("cache_control", Without::Same),
-];
 
 /// Members of the API that a client may send under their own names.
 const TAKEN: &[&str] = &[
@@ -57,7 +32,7 @@ struct Body<'a> {
     stream: bool,
     messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool<'a>>,
+    tools: Vec<Declared<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,21 +116,6 @@ struct Called<'a> {
 }
 
 #[derive(Serialize)]
-struct Tool<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    parameters: Box<RawValue>,
-}
-
-#[derive(Serialize)]
 struct Format<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -173,7 +133,7 @@ struct Thinking {
 
 pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(body)?;
-    settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    settle(&request, SMALL, TAKEN, notes)?;
     if request.logprobs != Some(true) && request.top_logprobs.is_some_and(|n| n.0 > 0) {
         notes.without("top_logprobs")?;
     }
@@ -181,20 +141,12 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
     let strict = |tool: &&crate::wire::chat::Tool<'_>| {
         tool.function.as_ref().and_then(|it| it.strict) == Some(true)
     };
-    let tools = left.iter().map(|tool| Tool {
-        kind: "function",
-        function: Function {
-            name: tool.name().unwrap_or_default(),
-            description: described(tool),
-            parameters: RawValue::from_string(arguments_schema(tool).to_owned())
-                .expect("what came as JSON is JSON"),
-        },
-    });
+    let tools = left.iter().copied().map(declared).collect();
     let whole = Body {
         model,
         stream: request.stream == Some(true),
         messages: messages(&request, notes)?,
-        tools: tools.collect(),
+        tools,
         tool_choice: match must {
             _ if left.is_empty() => None,
             Must::Nothing => None,
@@ -222,10 +174,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
             notes,
         ),
         seed: request.seed.map(|seed| seed.0),
-        stop_sequences: match &request.stop {
-            Some(Stop(texts)) => texts.iter().map(|text| &**text).collect(),
-            None => Vec::new(),
-        },
+        stop_sequences: stops(&request),
         thinking: thinking(&request),
         documents: request.extra("documents"),
         citation_options: request.extra("citation_options"),

@@ -10,35 +10,11 @@ use crate::{
         Notes,
         notes::unsupported,
         support::{
-            Must, Without, arguments, arguments_schema, chosen, described, parse, plain, settle,
+            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops,
         },
     },
-    wire::chat::{Message, Raw, Request, Role, Stop, text_of},
+    wire::chat::{Message, Raw, Request, Role, text_of},
 };
-
-/// What the API has no counterpart of.
-const UNSUPPORTED: &[(&str, Without)] = &[
-    ("n", Without::Other),
-    ("logit_bias", Without::Other),
-    ("logprobs", Without::Other),
-    ("modalities", Without::Other),
-    ("audio", Without::Other),
-    ("web_search_options", Without::Other),
-    ("functions", Without::Other),
-    ("moderation", Without::Other),
-    ("parallel_tool_calls", Without::Same),
-    ("prediction", Without::Same),
-    ("verbosity", Without::Same),
-    ("store", Without::Same),
-    ("metadata", Without::Same),
-    ("service_tier", Without::Same),
-    ("user", Without::Same),
-    ("safety_identifier", Without::Same),
-    ("prompt_cache_key", Without::Same),
-    ("prompt_cache_retention", Without::Same),
-    ("prompt_cache_options", Without::Same),
-    ("cache_control", Without::Same),
-];
 
 /// Members of the API, and of its options, that a client may send under their own names.
 const TAKEN: &[&str] = &[
@@ -57,7 +33,7 @@ struct Body<'a> {
     stream: bool,
     messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool<'a>>,
+    tools: Vec<Declared<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,
     options: Options<'a>,
@@ -122,21 +98,6 @@ struct Called<'a> {
 }
 
 #[derive(Serialize)]
-struct Tool<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    parameters: Box<RawValue>,
-}
-
-#[derive(Serialize)]
 #[serde(untagged)]
 enum Format<'a> {
     Json(&'static str),
@@ -152,36 +113,25 @@ enum Think {
 
 pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(body)?;
-    settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    settle(&request, SMALL, TAKEN, notes)?;
     let (left, must) = chosen(&request, notes)?;
     if must == Must::Any {
         notes.unsupported("tool_choice")?;
     }
     let tools = left.iter().filter(|_| must != Must::Never);
-    let tools = tools.map(|tool| Tool {
-        kind: "function",
-        function: Function {
-            name: tool.name().unwrap_or_default(),
-            description: described(tool),
-            parameters: RawValue::from_string(arguments_schema(tool).to_owned())
-                .expect("what came as JSON is JSON"),
-        },
-    });
+    let tools = tools.copied().map(declared).collect();
     let whole = Body {
         model,
         stream: request.stream == Some(true),
         messages: messages(&request)?,
-        tools: tools.collect(),
+        tools,
         format: format(&request, notes)?,
         options: Options {
             temperature: request.temperature,
             top_p: request.top_p,
             seed: request.seed.map(|seed| seed.0),
             num_predict: request.max_output(),
-            stop: match &request.stop {
-                Some(Stop(texts)) => texts.iter().map(|text| &**text).collect(),
-                None => Vec::new(),
-            },
+            stop: stops(&request),
             presence_penalty: request.presence_penalty,
             frequency_penalty: request.frequency_penalty,
             top_k: request.extra("top_k"),
