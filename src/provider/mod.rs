@@ -52,6 +52,7 @@ mod parallel;
 mod path;
 mod refusal;
 mod service;
+mod structured;
 mod support;
 mod translate;
 pub mod vertex;

@@ -30,7 +30,6 @@ mod read;
 pub(super) mod request;
 pub(super) mod response;
 mod stream;
-mod structured;
 #[cfg(test)]
 mod tests;
 mod usage;

@@ -4,15 +4,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{
-    model::{Model, Off, Thinking, budget},
-    structured,
-};
+use super::model::{Model, Off, Thinking, budget};
 use crate::{
     error::{Error, Kind},
     provider::{
         Notes,
         notes::unsupported,
+        structured,
         support::{Without, settle},
     },
     wire::chat::{

@@ -1,7 +1,6 @@
 use super::{
     error,
     read::{Block, Stop, finish_reason},
-    structured::ANSWER,
     usage::Counts,
 };
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
         completion::Choice,
         json::{Reader, Spelled, compact},
         nonsense,
+        structured::ANSWER,
     },
     wire::json::Fault,
 };

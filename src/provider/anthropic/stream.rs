@@ -5,7 +5,6 @@ use bytes::BytesMut;
 use super::{
     error,
     read::{Block as Read, Stop, finish_reason},
-    structured::ANSWER,
     usage::Counts,
 };
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
         future::cut,
         json::{Reader, Spelled, Words, compact},
         nonsense,
+        structured::ANSWER,
     },
     wire::{Usage, json::Fault},
 };

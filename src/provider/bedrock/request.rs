@@ -13,9 +13,10 @@ use crate::{
     provider::{
         Notes,
         notes::unsupported,
+        structured,
         support::{Without, settle},
     },
-    wire::chat::{AllowedMode, Raw, Request, Role, Stop, Tool, ToolChoice},
+    wire::chat::{AllowedMode, Raw, Request, Role, Schema as ByName, Stop, Tool, ToolChoice},
 };
 
 /// What Converse has no counterpart of.
@@ -118,7 +119,7 @@ enum Entry<'a> {
 struct Spec<'a> {
     name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
+    description: Option<Cow<'a, str>>,
     input_schema: Schema,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
@@ -180,13 +181,16 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
     family.think(&request, &mut inference.max_tokens, &mut fields, notes)?;
     sample(&request, &family, &mut inference, &mut fields, notes)?;
     let (mut system, mut messages) = content::conversation(&request)?;
-    let output_config = format(&request, &mut system, notes)?;
+    let (output_config, answer) = format(&request, &family, &fields, &mut system, notes)?;
     if let Some(mark) = &request.cache_control {
         if let Some(last) = messages.last_mut() {
             last.content.push(Block::cache_point(mark));
         }
     }
-    let tool_config = tools(&request, &family, &mut fields, notes)?;
+    let mut tool_config = tools(&request, &family, &mut fields, notes)?;
+    if let Some(schema) = answer {
+        tool_config = Some(answering(schema, tool_config, &request, &mut fields)?);
+    }
     let service_tier = tier(&request, notes)?;
     if let Some(own) = request.extra("additionalModelRequestFields") {
         // The client's own word on a field is the last one.
@@ -258,39 +262,87 @@ fn sample<'a>(
     Ok(())
 }
 
+/// The tools, and with them the one whose arguments are the answer: it must be called, or another.
+fn answering<'a>(
+    by: &'a ByName<'_>,
+    tools: Option<Tools<'a>>,
+    request: &Request<'_>,
+    fields: &mut Map<String, Value>,
+) -> Result<Tools<'a>, Error> {
+    let declared = request.tools.iter().flatten();
+    if declared
+        .clone()
+        .any(|tool| tool.name() == Some(structured::ANSWER))
+    {
+        return Err(unsupported("tools"));
+    }
+    let callable = declared.count() > 0 && !matches!(request.tool_choice, Some(ToolChoice::None));
+    let mut all = tools.map_or_else(Vec::new, |tools| tools.tools);
+    all.push(Entry::ToolSpec(Spec {
+        name: structured::ANSWER.into(),
+        description: Some(structured::purpose(by)),
+        input_schema: Schema {
+            json: schema(by.schema),
+        },
+        strict: None,
+    }));
+    let mut choice = match &request.tool_choice {
+        // A tool of the client's is called first; its result is asked about again.
+        Some(ToolChoice::Named(name)) => json!({ "type": "tool", "name": name }),
+        _ if callable => json!({ "type": "any" }),
+        _ => json!({ "type": "tool", "name": structured::ANSWER }),
+    };
+    choice["disable_parallel_tool_use"] = true.into();
+    fields.insert("tool_choice".into(), choice);
+    Ok(Tools {
+        tools: all,
+        tool_choice: None,
+    })
+}
+
 /// The schema that the answer must have. JSON without a schema is an instruction beside the others.
 fn format<'a>(
     request: &'a Request<'_>,
+    family: &Family,
+    fields: &Map<String, Value>,
     system: &mut Vec<Block<'a>>,
     notes: &mut Notes,
-) -> Result<Option<Output<'a>>, Error> {
+) -> Result<(Option<Output<'a>>, Option<&'a ByName<'a>>), Error> {
     let Some(format) = &request.response_format else {
-        return Ok(None);
+        return Ok((None, None));
     };
     match (&*format.kind, &format.json_schema) {
-        ("text", _) => Ok(None),
+        ("text", _) => Ok((None, None)),
         ("json_object", _) => {
             notes.changed("response_format");
             let text = "Answer with one JSON object and nothing else, without a code fence.";
             system.push(Block::Text(text.into()));
-            Ok(None)
+            Ok((None, None))
         }
-        ("json_schema", Some(schema)) if schema.schema.is_some() => {
-            let text = schema.schema.map_or("{}", |raw| raw.get());
-            Ok(Some(Output {
-                text_format: TextFormat {
+        ("json_schema", Some(by)) => {
+            let Some(schema) = by.schema.map(|raw| raw.get()) else {
+                return notes.unsupported("response_format").map(|()| (None, None));
+            };
+            if family.knows_schemas() {
+                let json_schema = JsonSchema {
+                    schema,
+                    name: &by.name,
+                    description: by.description.as_deref(),
+                };
+                let text_format = TextFormat {
                     kind: "json_schema",
-                    structure: Structure {
-                        json_schema: JsonSchema {
-                            schema: text,
-                            name: &schema.name,
-                            description: schema.description.as_deref(),
-                        },
-                    },
-                },
-            }))
+                    structure: Structure { json_schema },
+                };
+                return Ok((Some(Output { text_format }), None));
+            }
+            // A tool can be forced, unless the model thinks.
+            if structured::fits(schema) && !family.thinks_manually(fields) {
+                notes.changed("response_format");
+                return Ok((None, Some(by)));
+            }
+            notes.unsupported("response_format").map(|()| (None, None))
         }
-        _ => notes.unsupported("response_format").map(|()| None),
+        _ => notes.unsupported("response_format").map(|()| (None, None)),
     }
 }
 
@@ -407,7 +459,8 @@ fn spec<'a>(tool: &'a Tool<'_>, name: &'a str) -> Spec<'a> {
         name: name.into(),
         description: described
             .and_then(|text| text.as_deref())
-            .filter(|text| !text.is_empty()),
+            .filter(|text| !text.is_empty())
+            .map(Cow::Borrowed),
         input_schema: Schema {
             json: match function {
                 Some(function) => schema(function.parameters),

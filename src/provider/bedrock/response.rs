@@ -6,8 +6,9 @@ use crate::{
     provider::{
         Answer, Asked,
         completion::{self, Choice},
-        json::Object,
+        json::{Object, compact},
         nonsense,
+        structured::ANSWER,
     },
     wire::{Usage, chat::Text},
 };
@@ -162,8 +163,9 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let converse: Converse<'_> = serde_json::from_slice(body)
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
     let mut choice = Choice::default();
-    let reason = converse.stop_reason.as_deref().unwrap_or("end_turn");
-    choice.reason = Some(finish_reason(reason));
+    let mut answered = false;
+    let reason = converse.stop_reason;
+    let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"));
     for block in converse.output.message.content {
         if let Some(text) = &block.text {
             choice.text(&**text);
@@ -176,6 +178,12 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
             .filter(|it| it.kind.as_deref() != Some("server_tool_use"))
         {
             let input = call.input.map_or("{}", RawValue::get);
+            if &*call.name == ANSWER {
+                // The answer itself, by its schema.
+                choice.text(&*compact(input));
+                answered = true;
+                continue;
+            }
             choice.call(&*call.tool_use_id, &*call.name, input, |_| {});
         }
         let Some(reasoning) = block.reasoning_content else {
@@ -191,6 +199,10 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
             choice.entry(|entry| redacted(entry, data));
         }
     }
+    choice.reason = match reason {
+        "tool_calls" if answered && !choice.has_calls() => Some("stop"),
+        reason => Some(reason),
+    };
     let usage = converse.usage.map(|counts| counts.usage());
     Ok(completion::asked(asked, choice, usage))
 }

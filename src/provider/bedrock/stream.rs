@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     error::Error,
-    provider::{Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense},
+    provider::{
+        Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense, structured::ANSWER,
+    },
     wire::{Usage, chat::Text},
 };
 
@@ -19,6 +21,8 @@ pub struct Stream {
     /// How many tool calls have begun: their ordinals are not the blocks' indexes.
     calls: u64,
     block: Block,
+    /// Whether a tool's arguments were the answer.
+    answered: bool,
     counts: Option<Counts>,
     end: End,
 }
@@ -30,6 +34,10 @@ enum Block {
     /// One that the provider's own tools wrote.
     Foreign,
     Tool {
+        empty: bool,
+    },
+    /// A tool whose arguments are the answer.
+    Answer {
         empty: bool,
     },
     Thinking {
@@ -124,6 +132,7 @@ impl Stream {
             begun: false,
             calls: 0,
             block: Block::None,
+            answered: false,
             counts: None,
             end: End::Open,
         }
@@ -138,6 +147,10 @@ impl Stream {
     fn start(&mut self, start: &Starts<'_>, out: &mut BytesMut) {
         self.close(out);
         self.block = match &start.tool_use {
+            Some(call) if &*call.name == ANSWER => {
+                self.answered = true;
+                Block::Answer { empty: true }
+            }
             Some(call) if call.kind.as_deref() != Some("server_tool_use") => {
                 self.chunks
                     .call(out, 0, self.calls, &*call.tool_use_id, &*call.name);
@@ -157,6 +170,12 @@ impl Stream {
                 *empty = false;
                 let index = self.calls.saturating_sub(1);
                 self.chunks.arguments(out, 0, index, &*piece.input);
+            }
+        }
+        if let (Some(piece), Block::Answer { empty }) = (&delta.tool_use, &mut self.block) {
+            if !piece.input.is_empty() {
+                *empty = false;
+                self.chunks.content(out, 0, &piece.input);
             }
         }
         let Some(reasoning) = delta.reasoning_content else {
@@ -191,6 +210,7 @@ impl Stream {
                 self.chunks
                     .arguments(out, 0, self.calls.saturating_sub(1), "{}");
             }
+            Block::Answer { empty: true } => self.chunks.content(out, 0, "{}"),
             Block::Thinking { text, signature } if !signature.is_empty() => {
                 self.chunks.delta(out, 0, |delta| {
                     delta.one("reasoning_details", |entry| {
@@ -245,7 +265,11 @@ impl TranslateStream for Stream {
                 self.begin(out);
                 self.close(out);
                 self.end = End::Reason;
-                self.chunks.finish(out, 0, finish_reason(&stop.stop_reason));
+                let reason = match finish_reason(&stop.stop_reason) {
+                    "tool_calls" if self.answered && self.calls == 0 => "stop",
+                    reason => reason,
+                };
+                self.chunks.finish(out, 0, reason);
             }
             "metadata" => {
                 let metadata: Metadata = read(data)?;

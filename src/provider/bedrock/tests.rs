@@ -979,3 +979,71 @@ fn refusals() {
         ("no such tool", crate::error::Kind::Format)
     );
 }
+
+#[test]
+fn a_schema_is_a_tool_for_models_that_know_none() {
+    let old = "anthropic.claude-3-haiku-20240307-v1:0";
+    let name = "gateway__structured_answer";
+    let schema = json!({"type": "object", "properties": {"a": {}}});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema}});
+    let body = with(json!({"response_format": format}));
+    let (out, notes) = noted(&body, old).expect("translates");
+    assert_eq!(notes.mapped(), ["response_format"]);
+    let spec = &out["toolConfig"]["tools"][0]["toolSpec"];
+    assert_eq!(
+        (&spec["name"], &spec["inputSchema"]["json"]),
+        (&json!(name), &schema)
+    );
+    assert!(out["outputConfig"].is_null() && out["toolConfig"]["toolChoice"].is_null());
+    assert_eq!(
+        out["additionalModelRequestFields"]["tool_choice"],
+        json!({"type": "tool", "name": name, "disable_parallel_tool_use": true})
+    );
+    assert!(sent(&body, CLAUDE)["toolConfig"].is_null());
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for (choice, kind) in [("auto", "any"), ("none", "tool")] {
+        let both = with(json!({"response_format": format, "tools": tools, "tool_choice": choice}));
+        let out = sent(&both, old);
+        assert_eq!(
+            out["additionalModelRequestFields"]["tool_choice"]["type"],
+            kind
+        );
+    }
+    let own = with(
+        json!({"response_format": format, "tools": [{"type": "function", "function": {"name": name}}]}),
+    );
+    assert_eq!(refused(&own, old).0, "tools");
+
+    let call = json!({"toolUse": {"toolUseId": "t", "name": name, "input": {"a": 1}}});
+    let (whole, _) =
+        answer(&json!({"output": {"message": {"content": [call]}}, "stopReason": "tool_use"}));
+    let choice = &whole["choices"][0];
+    assert_eq!(choice["message"]["content"], "{\"a\":1}");
+    assert_eq!(choice["finish_reason"], "stop");
+    assert!(choice["message"]["tool_calls"].is_null());
+    let all = frames(&[
+        ("messageStart", json!({"role": "assistant"})),
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": name}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"toolUse": {"input": "{\"a\":"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"toolUse": {"input": "1}"}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 0})),
+        ("messageStop", json!({"stopReason": "tool_use"})),
+    ]);
+    let (out, ended, _) = run(&[all]);
+    ended.expect("whole");
+    let chunks = chunks(&out);
+    let said = chunks
+        .iter()
+        .filter_map(|it| it["choices"][0]["delta"]["content"].as_str());
+    assert_eq!(said.collect::<String>(), "{\"a\":1}");
+    assert!(out.contains("\"finish_reason\":\"stop\"") && !out.contains("tool_calls"));
+}
