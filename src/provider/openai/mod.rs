@@ -4,7 +4,9 @@
 //! for its usage, which the re-framer takes away again from a client that had not asked. What a
 //! [`Vendor`] calls otherwise is renamed, what it does not take follows the
 //! [`Contract`](super::Contract); the vendor is told from the host unless it is given. An unknown
-//! one gets the body as it is.
+//! one gets the body as it is. So it is with the conversation: the role `developer` becomes `system`,
+//! ids of calls are brought into the form that Mistral wants, where the vendor's row says so. Sampling
+//! parameters are refused for models that reason, or dropped where those pass over them.
 //!
 //! ```
 //! use http_body_util::BodyExt;

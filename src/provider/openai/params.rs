@@ -30,7 +30,7 @@ pub(super) fn fit(
             Fate::RefusedReasoning | Fate::DroppedReasoning if !reasons => continue,
             fate => fate,
         };
-        one(chat, param, &json, fate, notes)?;
+        one(chat, model, param, &json, fate, notes)?;
     }
     for (member, json) in row.adds {
         if chat.member(member).is_none() {
@@ -42,6 +42,7 @@ pub(super) fn fit(
 
 fn one(
     chat: &mut Chat,
+    model: &str,
     param: &'static str,
     json: &str,
     fate: Fate,
@@ -86,6 +87,21 @@ fn one(
                     chat.remove(param);
                 } else {
                     chat.set(param, Value::from(*to).to_string());
+                }
+            }
+        }
+        Fate::Efforts(of) => {
+            let value = value();
+            let asked = value.as_str().unwrap_or_default();
+            match nearest(asked, of(model)) {
+                Some(effort) if effort == asked => {}
+                Some(effort) => {
+                    notes.changed(param);
+                    chat.set(param, Value::from(effort).to_string());
+                }
+                None => {
+                    notes.unsupported(param)?;
+                    chat.remove(param);
                 }
             }
         }
@@ -159,6 +175,16 @@ struct Format<'a> {
 struct Schema<'a> {
     #[serde(borrow)]
     schema: Option<&'a RawValue>,
+}
+
+/// The effort nearest to the one asked for; thinking is not the same as not thinking.
+fn nearest(asked: &str, of: &[&'static str]) -> Option<&'static str> {
+    const ALL: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    let place = |effort: &str| ALL.iter().position(|it| *it == effort);
+    let wanted = place(asked)?;
+    let like = |effort: &&&str| (**effort == "none") == (asked == "none");
+    let near = |effort: &&&str| place(effort).map(|at| at.abs_diff(wanted));
+    of.iter().filter(like).min_by_key(near).copied()
 }
 
 /// Whether a value is the one that a model keeps to that cannot be told.

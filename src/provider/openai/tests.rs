@@ -379,3 +379,38 @@ fn tiers_by_vendor() {
         );
     }
 }
+
+#[test]
+fn efforts_by_model() {
+    for (model, asked, wanted) in [
+        ("grok-3-mini", "minimal", Some("low")),
+        ("grok-3-mini", "high", Some("high")),
+        ("grok-4.3", "none", Some("none")),
+        ("grok-4.3", "xhigh", Some("high")),
+        ("grok-4.5", "medium", Some("medium")),
+        ("grok-4.5", "none", None),
+        ("grok-4", "low", None),
+        ("grok-4.20-reasoning", "low", None),
+        ("grok-4-1-fast-reasoning", "low", None),
+    ] {
+        let (sent, notes) = sent("xai", model, &with("reasoning_effort", asked.into()));
+        match wanted {
+            Some(wanted) => {
+                assert_eq!(
+                    sent.expect("sent")["reasoning_effort"],
+                    wanted,
+                    "{model} {asked}"
+                );
+                assert_eq!(
+                    notes.mapped().is_empty(),
+                    wanted == asked,
+                    "{model} {asked}"
+                );
+            }
+            None => {
+                let error = sent.expect_err("refused");
+                assert_eq!(error.param(), Some("reasoning_effort"), "{model} {asked}");
+            }
+        }
+    }
+}

@@ -48,6 +48,8 @@ pub(super) enum Fate {
     Thinking,
     /// `true` becomes the number of alternatives, at least 1.
     Counted,
+    /// The nearest of those efforts that a model takes; none of them is refused.
+    Efforts(fn(&str) -> &'static [&'static str]),
     /// Refused by models that reason, unless it is what they do anyway.
     RefusedReasoning,
     /// Without effect on models that reason: dropped and announced.
@@ -81,8 +83,8 @@ pub(super) struct Row {
 }
 
 use Fate::{
-    Called, Counted, Dropped, DroppedReasoning, Listed, NoSchema, Refused, RefusedReasoning,
-    SchemaAsValue, Thinking, Values, Within,
+    Called, Counted, Dropped, DroppedReasoning, Efforts, Listed, NoSchema, Refused,
+    RefusedReasoning, SchemaAsValue, Thinking, Values, Within,
 };
 
 /// What nobody but OpenAI knows, and nothing is lost without.
@@ -251,6 +253,7 @@ static ROWS: &[Row] = &[
             ("modalities", Refused),
             ("audio", Refused),
             ("prediction", Dropped),
+            ("reasoning_effort", Efforts(grok_efforts)),
             ("stop", RefusedReasoning),
             ("frequency_penalty", RefusedReasoning),
             ("presence_penalty", RefusedReasoning),
@@ -458,6 +461,21 @@ fn groks(model: &str, _: Option<&str>) -> bool {
         && ["grok-4", "grok-3-mini", "grok-code", "reasoning"]
             .iter()
             .any(|word| model.contains(word))
+}
+
+/// The efforts of xAI's models; most take none and are told apart by name.
+fn grok_efforts(model: &str) -> &'static [&'static str] {
+    if model.contains("grok-3-mini") {
+        return &["low", "high"];
+    }
+    let version = model.split("grok-").nth(1).unwrap_or_default();
+    let version = version.strip_prefix("4.").unwrap_or_default();
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+    match digits.and_then(|digits| digits.parse::<u32>().ok()) {
+        Some(3 | 4) => &["none", "low", "medium", "high"],
+        Some(5..=9) => &["low", "medium", "high"],
+        _ => &[],
+    }
 }
 
 /// Servers of open models that take all of the samplers.
