@@ -56,9 +56,10 @@ fn role_before(before: &[u8], _: &[u8]) -> bool {
 /// # Errors
 /// What is there is of another shape.
 pub(super) fn modern(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
+    let offered = offers(chat);
     if let Some(json) = taken(chat, "functions") {
         let functions: Vec<&RawValue> = read(&json, "functions")?;
-        if !functions.is_empty() {
+        if offered {
             let tools = functions.iter().map(|function| {
                 format!("{{\"type\":\"function\",\"function\":{}}}", function.get())
             });
@@ -67,6 +68,9 @@ pub(super) fn modern(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
             // One call is all that the answer has a place for.
             chat.set("parallel_tool_calls", "false");
             notes.changed("functions");
+        } else if !functions.is_empty() {
+            // Beside tools, which the upstream knows.
+            notes.unsupported("functions")?;
         }
     }
     if let Some(json) = taken(chat, "function_call") {
@@ -290,6 +294,10 @@ mod tests {
             {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}}]});
         let chat = Chat::parse(both.to_string().into()).expect("a request");
         assert!(speaks(&chat) && !offers(&chat));
+        let twice = json!({"model": "m", "functions": [{"name": "g"}], "tools": dumped["tools"], "messages": []});
+        let mut chat = Chat::parse(twice.to_string().into()).expect("a request");
+        let error = modern(&mut chat, &mut Notes::default()).expect_err("refused");
+        assert_eq!(error.param(), Some("functions"));
     }
 
     #[test]

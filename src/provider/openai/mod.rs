@@ -5,7 +5,8 @@
 //! [`Vendor`] calls otherwise is renamed, what it does not take follows the
 //! [`Contract`](super::Contract); the vendor is told from the host unless it is given. An unknown
 //! one gets the body as it is. So it is with the conversation: the role `developer` becomes `system`,
-//! ids of calls are brought into the form that Mistral wants, where the vendor's row says so. Sampling
+//! ids of calls are brought into the form that Mistral wants, members of messages that Groq and Mistral
+//! refuse (reasoning among them) are left out, where the vendor's row says so. Sampling
 //! parameters are refused for models that reason, or dropped where those pass over them.
 //!
 //! ```
@@ -86,7 +87,7 @@ impl Translate for OpenAi {
     ) -> Result<Request<Full>, Error> {
         let mut chat = chat.clone();
         params::fit(&mut chat, self.vendor, &target.model, notes)?;
-        speech::fit(&mut chat, self.vendor.row().speech)?;
+        speech::fit(&mut chat, self.vendor.row().speech, notes)?;
         let usage = self.vendor.row().usage;
         Ok(request::request(self.uri.clone(), chat, target, usage))
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::Error,
     parse::Chat,
-    provider::notes::unsupported,
+    provider::{Notes, notes::unsupported},
     wire::json::{Cursor, Fault, Type},
 };
 
@@ -18,6 +18,9 @@ pub(super) struct Speech {
     pub(super) no_developer: bool,
     /// Anything but text.
     pub(super) text_only: bool,
+    /// Members of messages other than these, which are refused there: dropped and announced, save
+    /// those that say nothing.
+    pub(super) members: Option<&'static [&'static str]>,
     /// Ids of calls that are not nine letters and digits; others are brought into that form.
     pub(super) short_ids: bool,
 }
@@ -25,26 +28,37 @@ pub(super) struct Speech {
 /// Text that takes the place of other text.
 type Edit = (Range<usize>, Cow<'static, str>);
 
-pub(super) fn fit(chat: &mut Chat, speech: Speech) -> Result<(), Error> {
-    if !(speech.no_developer || speech.text_only || speech.short_ids) {
+pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
+    let all = speech.members.is_none();
+    if all && !(speech.no_developer || speech.text_only || speech.short_ids) {
         return Ok(());
     }
     let Some(json) = chat.member("messages") else {
         return Ok(());
     };
     let mut reader = Reader {
+        text: json,
         cursor: Cursor::new(json),
         speech,
         edits: Vec::new(),
         other: None,
+        dropped: Vec::new(),
     };
     // What is of no such shape is the vendor's to refuse.
     if reader.messages().is_err() {
         return Ok(());
     }
-    let Reader { edits, other, .. } = reader;
+    let Reader {
+        edits,
+        other,
+        dropped,
+        ..
+    } = reader;
     if let Some((at, n)) = other {
         return Err(unsupported(format!("messages[{at}].content[{n}]")));
+    }
+    for name in dropped {
+        notes.without(format!("messages[].{name}"))?;
     }
     if !edits.is_empty() {
         let mut out = String::with_capacity(json.len() + 16);
@@ -61,14 +75,17 @@ pub(super) fn fit(chat: &mut Chat, speech: Speech) -> Result<(), Error> {
 }
 
 struct Reader<'a> {
+    text: &'a str,
     cursor: Cursor<'a>,
     speech: Speech,
     edits: Vec<Edit>,
     /// The first part that is no text: the message's place and its own.
     other: Option<(usize, usize)>,
+    /// Members that are left out though they say something.
+    dropped: Vec<&'a str>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn messages(&mut self) -> Result<(), Fault> {
         self.cursor.array()?;
         let mut at = 0;
@@ -81,7 +98,22 @@ impl Reader<'_> {
 
     fn message(&mut self, at: usize) -> Result<(), Fault> {
         self.cursor.object()?;
+        // Where the member before ends, once one stays.
+        let mut before = None;
         while let Some(key) = self.cursor.key()? {
+            let known = self.speech.members;
+            if known.is_some_and(|known| !known.contains(&key.raw())) {
+                if self.cursor.peek()? != Type::Null {
+                    self.dropped.push(key.raw());
+                }
+                let end = self.cursor.skip()?.end;
+                let range = match &mut before {
+                    Some(before) => std::mem::replace(before, end)..end,
+                    None => key.range().start - 1..self.behind_comma(end),
+                };
+                self.edits.push((range, "".into()));
+                continue;
+            }
             match (key.bytes(), self.cursor.peek()?) {
                 (b"role", Type::String) => {
                     let role = self.cursor.string()?;
@@ -94,8 +126,19 @@ impl Reader<'_> {
                 (b"tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
                 _ => self.cursor.skip().map(drop)?,
             }
+            before = Some(self.cursor.at());
         }
         Ok(())
+    }
+
+    /// Behind the comma that comes next, if one does.
+    fn behind_comma(&self, at: usize) -> usize {
+        let rest = self.text[at..].trim_ascii_start();
+        if rest.starts_with(',') {
+            self.text.len() - rest.len() + 1
+        } else {
+            at
+        }
     }
 
     fn parts(&mut self, at: usize) -> Result<(), Fault> {
@@ -159,7 +202,9 @@ mod tests {
     fn fitted(messages: &Value, speech: Speech) -> Result<Value, Error> {
         let body = json!({"model": "m", "messages": messages}).to_string();
         let mut chat = Chat::parse(body.into()).expect("a request");
-        fit(&mut chat, speech)?;
+        let mut notes = Notes::default();
+        fit(&mut chat, speech, &mut notes)?;
+        assert!(notes.dropped().is_empty());
         Ok(serde_json::from_str(chat.member("messages").expect("there")).expect("JSON"))
     }
 
@@ -215,5 +260,49 @@ mod tests {
             fitted(&said(ids), speech).expect("fits"),
             said([&short, ids[1]])
         );
+    }
+
+    #[test]
+    fn members_that_are_refused_are_left_out() {
+        let speech = Speech {
+            members: Some(&["role", "content"]),
+            ..Speech::default()
+        };
+        for (said, wanted, dropped) in [
+            (
+                r#"{"role":"user","content":"x"}"#,
+                r#"{"role":"user","content":"x"}"#,
+                &[][..],
+            ),
+            (
+                r#"{"a":1,"b":null , "role":"user"}"#,
+                r#"{ "role":"user"}"#,
+                &["messages[].a"],
+            ),
+            (
+                r#"{"role":"user", "a":1,"b":[2],"content":"x"}"#,
+                r#"{"role":"user","content":"x"}"#,
+                &["messages[].a", "messages[].b"],
+            ),
+            (
+                r#"{"role":"user","content":"x", "a" : {"c":1} }"#,
+                r#"{"role":"user","content":"x" }"#,
+                &["messages[].a"],
+            ),
+            (
+                r#"{"a":1,"role":"user","b":2}"#,
+                r#"{"role":"user"}"#,
+                &["messages[].a", "messages[].b"],
+            ),
+            (r#"{"a":null}"#, "{}", &[]),
+        ] {
+            let body = format!("{{\"model\":\"m\",\"messages\":[{said},{said}]}}");
+            let mut chat = Chat::parse(body.into()).expect("a request");
+            let mut notes = Notes::default();
+            fit(&mut chat, speech, &mut notes).expect("fits");
+            let wanted = format!("[{wanted},{wanted}]");
+            assert_eq!(chat.member("messages"), Some(&*wanted));
+            assert_eq!(notes.dropped(), dropped, "{said}");
+        }
     }
 }

@@ -113,6 +113,7 @@ const PLAIN: Row = Row {
     speech: Speech {
         no_developer: false,
         text_only: false,
+        members: None,
         short_ids: false,
     },
     functions: true,
@@ -212,6 +213,7 @@ static ROWS: &[Row] = &[
         usage: Usage::Always,
         counting: Counting::InputInTotal,
         speech: Speech {
+            members: Some(&["role", "content", "tool_calls", "tool_call_id", "prefix"]),
             short_ids: true,
             ..OTHER.speech
         },
@@ -243,6 +245,10 @@ static ROWS: &[Row] = &[
             ("metadata", Dropped),
             ("prompt_cache_key", Dropped),
         ],
+        speech: Speech {
+            members: Some(&["role", "content", "name", "tool_calls", "tool_call_id"]),
+            ..OTHER.speech
+        },
         ..OTHER
     },
     Row {
