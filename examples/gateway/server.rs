@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,8 +31,8 @@ pub async fn serve<S>(
 ) -> Duration
 where
     S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
-        + Clone
         + Send
+        + Sync
         + 'static,
     S::Future: Send,
 {
@@ -46,6 +47,8 @@ where
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_concurrent_streams(256);
+    // One for all: it is cloned for each request, and a whole stack is much to clone.
+    let service = Arc::new(service);
     // Every answer gets an id, those of our own routes too.
     let service =
         RequestIdLayer::new().layer(tower::service_fn(move |request: Request<Incoming>| {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use sha2::{Digest as _, Sha256};
 
@@ -87,7 +88,7 @@ pub fn credential(headers: &HeaderMap) -> Option<&str> {
 
 /// Keys in memory, known by their digests. Clones share one table, which may change at any time.
 #[derive(Clone, Default)]
-pub struct Keys(Arc<ArcSwap<HashMap<Digest, Principal>>>);
+pub struct Keys(Arc<ArcSwap<HashMap<Digest, Principal, RandomState>>>);
 
 impl Keys {
     /// No keys.

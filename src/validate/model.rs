@@ -1,5 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
+
 use crate::{parse::Chat, wire::request::Name};
 
 /// What becomes of a parameter at a model.
@@ -197,8 +199,9 @@ impl Capabilities {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Catalog {
-    ids: HashMap<Box<str>, Arc<str>>,
-    models: HashMap<Arc<str>, Capabilities>,
+    // Asked for each parameter of each request.
+    ids: HashMap<Box<str>, Arc<str>, RandomState>,
+    models: HashMap<Arc<str>, Capabilities, RandomState>,
 }
 
 impl Catalog {
