@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Principal,
     body::Full,
-    cost::{Amount, CostLayer, MemoryLedger, Price, Prices},
+    cost::{Amount, CostLayer, MemoryLedger, Price, Prices, Receipt},
     meter::Tally,
     observe::{Event, Watch},
     parse::ChatBody,
@@ -34,6 +34,19 @@ fn usd(text: &str) -> Amount {
 
 /// Whether an answer was given that used this.
 async fn ask(layer: CostLayer<MemoryLedger>, fields: &str, usage: Usage, watch: Watch) -> bool {
+    let text = format!(
+        r#"{{"model":"m","max_tokens":10,{fields}"messages":[{{"role":"user","content":"hi"}}]}}"#
+    );
+    request(layer, text, usage, watch).await.0
+}
+
+/// The same for a whole request, and the receipt.
+async fn request(
+    layer: CostLayer<MemoryLedger>,
+    text: String,
+    usage: Usage,
+    watch: Watch,
+) -> (bool, Option<Receipt>) {
     let inner = service_fn(move |_: Request<ChatBody>| {
         let tally = Tally::new();
         tally.record_usage(usage);
@@ -41,17 +54,15 @@ async fn ask(layer: CostLayer<MemoryLedger>, fields: &str, usage: Usage, watch: 
         response.extensions_mut().insert(tally);
         async { Ok::<_, Infallible>(response) }
     });
-    let text = format!(
-        r#"{{"model":"m","max_tokens":10,{fields}"messages":[{{"role":"user","content":"hi"}}]}}"#
-    );
     let mut request = Request::new(Full::new(text));
     request.extensions_mut().insert(Principal::new("a"));
     request.extensions_mut().insert(watch);
     let response = layer.layer(inner).oneshot(request).await;
     let response = response.expect("infallible");
     let given = response.status() == 200;
+    let receipt = response.extensions().get::<Receipt>().cloned();
     response.into_body().collect().await.expect("whole");
-    given
+    (given, receipt)
 }
 
 fn nobody() -> Watch {
@@ -97,6 +108,35 @@ async fn searches_that_are_asked_for_are_held_for() {
             if given { usd(cost) } else { Amount::ZERO },
             "{balance} {fields}"
         );
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_held_for_and_charged_once_each() {
+    // Low or high detail, one answer or several: a price per image is for the request.
+    let image = |detail: &str| {
+        format!(r#"{{"type":"image_url","image_url":{{"url":"https://a/b","detail":"{detail}"}}}}"#)
+    };
+    let parts = [image("low"), image("high")].join(",");
+    let price = Price::new("0", "0").and_then(|it| it.image("0.01"));
+    let book = Prices::new().with("m", price.expect("decimals"));
+    for (balance, n, given) in [
+        ("0.02", "", true),
+        ("0.019999", "", false),
+        ("0.02", r#""n":2,"#, true),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd(balance));
+        let layer = CostLayer::new(book.clone(), ledger.clone());
+        let text =
+            format!(r#"{{"model":"m",{n}"messages":[{{"role":"user","content":[{parts}]}}]}}"#);
+        let (was_given, receipt) = request(layer, text, Usage::new(858, 1), nobody()).await;
+        assert_eq!(was_given, given, "{balance} {n}");
+        let spent = books::settled(&ledger, "a").spent;
+        assert_eq!(spent, if given { usd("0.02") } else { Amount::ZERO });
+        let line = r#"{"class":"image","count":2,"price":0.01,"per":1,"amount":0.02}"#;
+        let told = receipt.is_some_and(|it| it.to_json().contains(line));
+        assert_eq!(told, given);
     }
 }
 

@@ -24,10 +24,10 @@ fn usage() -> impl Strategy<Value = Usage> {
     let count = || prop_oneof![Just(0_u64), 0..100_u64, 0..5_000_000_u64];
     (
         (count(), count(), count(), count(), count(), count()),
-        (count(), count(), count()),
-        0..5_u64,
+        (count(), count(), count(), count()),
+        (0..5_u64, 0..5_u64),
     )
-        .prop_map(|(input, output, searches)| {
+        .prop_map(|(input, output, (searches, images))| {
             let mut usage = Usage::new(input.0, output.0);
             usage.cached_input = input.1;
             usage.cache_write = input.2;
@@ -36,7 +36,9 @@ fn usage() -> impl Strategy<Value = Usage> {
             usage.image_input = input.5;
             usage.reasoning = output.1;
             usage.audio_output = output.2;
+            usage.image_output = output.3;
             usage.web_searches = searches;
+            usage.images = images;
             usage
         })
 }
@@ -79,10 +81,13 @@ fn oracle(usage: &Usage, price: impl Fn(Class) -> i128) -> i128 {
         &[
             (Class::Reasoning, usage.reasoning),
             (Class::AudioOutput, usage.audio_output),
+            (Class::ImageOutput, usage.image_output),
         ],
         Class::Output,
     );
-    let pieces = price(Class::Request) + i128::from(usage.web_searches) * price(Class::WebSearch);
+    let pieces = price(Class::Request)
+        + i128::from(usage.images) * price(Class::Image)
+        + i128::from(usage.web_searches) * price(Class::WebSearch);
     round(input + output + pieces * 1_000_000, 1_000_000)
 }
 
@@ -108,7 +113,7 @@ proptest! {
             let whole = match class {
                 Class::CachedInput | Class::CacheWrite | Class::AudioInput | Class::ImageInput => stated(Class::Input),
                 Class::CacheWrite1h => stated(Class::CacheWrite).or(stated(Class::Input)),
-                Class::Reasoning | Class::AudioOutput => stated(Class::Output),
+                Class::Reasoning | Class::AudioOutput | Class::ImageOutput => stated(Class::Output),
                 _ => None,
             };
             stated(class).or(whole).unwrap_or(0)
@@ -122,8 +127,9 @@ proptest! {
         prop_assert!(lines.iter().all(|line| line.amount >= Amount::ZERO));
         prop_assert_eq!(lines.iter().map(|line| line.amount).sum::<Amount>(), cost);
         let searches = Amount::from_pico(of(Class::WebSearch)).times(usage.web_searches);
+        let images = Amount::from_pico(of(Class::Image)).times(usage.images);
         let cached = of(Class::CachedInput) <= of(Class::Input);
-        let ceiling = price.ceiling(usage.input, usage.output).plus(searches);
+        let ceiling = price.ceiling(usage.input, usage.output).plus(searches).plus(images);
         prop_assert!(!cached || ceiling >= cost, "{} {}", ceiling, cost);
 
         // Exact text, both ways.

@@ -370,7 +370,9 @@ fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
             "audio_input" => price.audio_input(usd)?,
             "audio_output" => price.audio_output(usd)?,
             "image_input" => price.image_input(usd)?,
+            "image_output" => price.image_output(usd)?,
             "request" => price.request(usd)?,
+            "image" => price.image(usd)?,
             "web_search" => price.web_search(usd)?,
             _ => price,
         };

@@ -177,7 +177,9 @@ pub const PRICES: &[&str] = &[
     "audio_input",
     "audio_output",
     "image_input",
+    "image_output",
     "request",
+    "image",
     "web_search",
 ];
 

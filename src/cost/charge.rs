@@ -131,9 +131,11 @@ pub(super) fn counts(usage: &Usage) -> [u64; COUNT] {
         &[
             (Class::Reasoning, usage.reasoning),
             (Class::AudioOutput, usage.audio_output),
+            (Class::ImageOutput, usage.image_output),
         ],
     );
     counts[Class::Request as usize] = 1;
+    counts[Class::Image as usize] = usage.images;
     counts[Class::WebSearch as usize] = usage.web_searches;
     counts
 }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::wire::{ServiceTier, Usage};
 
-/// What a model costs: so much per million tokens of each class, per request and per search; in US
-/// dollars unless it says [otherwise](Self::in_currency).
+/// What a model costs: so much per million tokens of each class, per request, image and search; in
+/// US dollars unless it says [otherwise](Self::in_currency).
 ///
 /// A class without a price of its own costs what the class does that it is part of: cached and
 /// written input as input, reasoning as output. Zero is a price.
@@ -189,8 +189,12 @@ impl Price {
         audio_output: AudioOutput,
         /// Per million tokens of images seen.
         image_input: ImageInput,
+        /// Per million tokens of images made.
+        image_output: ImageOutput,
         /// Per request.
         request: Request,
+        /// Per image that the request shows, beside its tokens.
+        image: Image,
         /// Per web search.
         web_search: WebSearch,
     }
@@ -306,20 +310,25 @@ impl Price {
     #[must_use]
     pub fn ceiling(&self, input: u64, output: u64) -> Amount {
         rounded(
-            self.most([input, output, 0], Circumstances::default()),
+            self.most([input, output, 0, 0], Circumstances::default()),
             MILLION,
         )
     }
 
-    /// The same, and of so many searches, in millionths of a picodollar.
-    pub(super) fn most(&self, [input, output, searches]: [u64; 3], it: Circumstances) -> u128 {
+    /// The same, and of so many searches and images, in millionths of a picodollar.
+    pub(super) fn most(
+        &self,
+        [input, output, searches, images]: [u64; 4],
+        it: Circumstances,
+    ) -> u128 {
         let flat = self.flat(input, it);
         let dearest = |classes: &[Class]| {
             let of = classes.iter().map(|class| flat[*class as usize]);
             of.max().unwrap_or(0)
         };
         use Class::{
-            AudioInput, AudioOutput, CacheWrite, CacheWrite1h, CachedInput, ImageInput, Reasoning,
+            AudioInput, AudioOutput, CacheWrite, CacheWrite1h, CachedInput, ImageInput,
+            ImageOutput, Reasoning,
         };
         let of_input = dearest(&[
             Class::Input,
@@ -329,12 +338,13 @@ impl Price {
             AudioInput,
             ImageInput,
         ]);
-        let of_output = dearest(&[Class::Output, Reasoning, AudioOutput]);
+        let of_output = dearest(&[Class::Output, Reasoning, AudioOutput, ImageOutput]);
         sum(&[
             (input, of_input, Class::Input),
             (output, of_output, Class::Output),
             (1, flat[Class::Request as usize], Class::Request),
             (searches, flat[Class::WebSearch as usize], Class::WebSearch),
+            (images, flat[Class::Image as usize], Class::Image),
         ])
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Quote {
     pub(super) n: u64,
     /// How many searches of the provider are expected.
     pub(super) searches: u64,
+    /// How many images the request shows: no answer says it.
+    pub(super) images: u64,
     /// Whether the request sets a bound to its output.
     pub(super) bounded: bool,
     /// The most output that the request allows, or what is expected of it.
@@ -84,9 +86,11 @@ impl Quote {
         });
         let Some(mut usage) = tally.and_then(Tally::usage) else {
             let mut usage = Usage::new(self.input_estimate, relayed);
+            usage.images = self.images;
             usage.estimated = true;
             return usage;
         };
+        usage.images = self.images;
         if usage.input > MOST_TOKENS || (usage.clamped && usage.input == 0) {
             usage.input = self.input_estimate;
             usage.clamped = true;
@@ -138,7 +142,8 @@ impl Quote {
     fn bound(&self, price: &Price, output: u64) -> super::Amount {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
-        let most = [input, output, self.searches.saturating_mul(self.n)];
+        let searches = self.searches.saturating_mul(self.n);
+        let most = [input, output, searches, self.images];
         let standard = price.most(most, it);
         let asked = match self.tier {
             None | Some(ServiceTier::Standard) => 0,

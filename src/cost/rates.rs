@@ -24,8 +24,12 @@ pub enum Class {
     Reasoning,
     /// Generated tokens of audio.
     AudioOutput,
+    /// Generated tokens of images.
+    ImageOutput,
     /// The request itself.
     Request,
+    /// An image that the request shows, beside the tokens that it counts for.
+    Image,
     /// A web search that the provider made.
     WebSearch,
 }
@@ -42,7 +46,9 @@ impl Class {
         Self::Output,
         Self::Reasoning,
         Self::AudioOutput,
+        Self::ImageOutput,
         Self::Request,
+        Self::Image,
         Self::WebSearch,
     ];
 
@@ -59,16 +65,19 @@ impl Class {
             Self::Output => "output",
             Self::Reasoning => "reasoning",
             Self::AudioOutput => "audio_output",
+            Self::ImageOutput => "image_output",
             Self::Request => "request",
+            Self::Image => "image",
             Self::WebSearch => "web_search",
         }
     }
 
-    /// How many of its units a price is for: a million tokens, one request, one search.
+    /// How many of its units a price is for: a million tokens, one request, one
+    /// image, one search.
     #[must_use]
     pub const fn per(self) -> u64 {
         match self {
-            Self::Request | Self::WebSearch => 1,
+            Self::Request | Self::Image | Self::WebSearch => 1,
             _ => MILLION,
         }
     }
@@ -80,13 +89,13 @@ impl Class {
                 Some(Self::Input)
             }
             Self::CacheWrite1h => Some(Self::CacheWrite),
-            Self::Reasoning | Self::AudioOutput => Some(Self::Output),
+            Self::Reasoning | Self::AudioOutput | Self::ImageOutput => Some(Self::Output),
             _ => None,
         }
     }
 }
 
-pub(super) const COUNT: usize = 11;
+pub(super) const COUNT: usize = 13;
 pub(super) const MILLION: u64 = 1_000_000;
 
 /// A price for every class: picodollars for [`Class::per`] units.

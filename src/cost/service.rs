@@ -155,9 +155,12 @@ impl<L: Ledger> Config<L> {
         } else {
             0
         };
+        let counts = chat.request().counts();
+        let images = counts.images + counts.low_images;
         let quote = Quote {
             price,
             searches,
+            images: images as u64,
             book,
             served: None,
             unix: self.unix(),

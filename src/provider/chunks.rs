@@ -177,8 +177,13 @@ pub(super) fn write_usage(out: &mut BytesMut, usage: &Usage) {
     });
     object.object("completion_tokens_details", |details| {
         details.number("reasoning_tokens", usage.reasoning);
-        if usage.audio_output > 0 {
-            details.number("audio_tokens", usage.audio_output);
+        for (name, count) in [
+            ("audio_tokens", usage.audio_output),
+            ("image_tokens", usage.image_output),
+        ] {
+            if count > 0 {
+                details.number(name, count);
+            }
         }
     });
 }

@@ -34,6 +34,7 @@ struct Counts {
     images: u64,
     reasoning: u64,
     audio_out: u64,
+    images_out: u64,
     searches: u64,
     cost: Option<u64>,
     absurd: bool,
@@ -124,6 +125,7 @@ impl Counts {
             match key.bytes() {
                 b"reasoning_tokens" => self.reasoning = self.count(cursor)?,
                 b"audio_tokens" => self.audio_out = self.count(cursor)?,
+                b"image_tokens" => self.images_out = self.count(cursor)?,
                 _ => cursor.skip().map(drop)?,
             }
         }
@@ -175,12 +177,14 @@ impl Counts {
         let images = part(self.images, input);
         let reasoning = part(self.reasoning, output);
         let audio_out = part(self.audio_out, output);
+        let images_out = part(self.images_out, output);
         usage.cached_input = cached;
         usage.cache_write = written;
         usage.audio_input = audio_in;
         usage.image_input = images;
         usage.reasoning = reasoning;
         usage.audio_output = audio_out;
+        usage.image_output = images_out;
         usage.web_searches = self.searches;
         usage.reported_cost = self.cost;
         Some(usage)
@@ -230,12 +234,13 @@ mod tests {
         let openai = plain(
             r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
             "prompt_tokens_details":{"cached_tokens":60,"audio_tokens":3,"text_tokens":97},
-            "completion_tokens_details":{"reasoning_tokens":20,"audio_tokens":null}}"#,
+            "completion_tokens_details":{"reasoning_tokens":20,"image_tokens":7,"audio_tokens":null}}"#,
         );
         let mut expected = Usage::new(100, 50);
         expected.cached_input = 60;
         expected.audio_input = 3;
         expected.reasoning = 20;
+        expected.image_output = 7;
         assert_eq!(openai, expected);
 
         let deepseek = plain(

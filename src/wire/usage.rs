@@ -59,6 +59,11 @@ pub struct Usage {
     pub reasoning: u64,
     /// Of the output: audio.
     pub audio_output: u64,
+    /// Of the output: images, where the provider counts them apart.
+    pub image_output: u64,
+    /// Images that the request shows, whatever tokens they count for. No provider says it: who prices
+    /// a request counts them there.
+    pub images: u64,
     /// Web searches made by the provider on the model's behalf.
     pub web_searches: u64,
     /// The provider's own statement of the cost, in picodollars (10⁻¹² USD).
@@ -83,6 +88,8 @@ impl Usage {
             output,
             reasoning: 0,
             audio_output: 0,
+            image_output: 0,
+            images: 0,
             web_searches: 0,
             reported_cost: None,
             estimated: false,

@@ -24,6 +24,7 @@ const KEYS: &[(&str, Class, i64)] = &[
     ("input_audio_mtok", Class::AudioInput, 0),
     ("output_audio_mtok", Class::AudioOutput, 0),
     ("input_image_mtok", Class::ImageInput, 0),
+    ("output_image_mtok", Class::ImageOutput, 0),
     ("output_reasoning_mtok", Class::Reasoning, 0),
     ("requests_kcount", Class::Request, -3),
     ("web_searches_kcount", Class::WebSearch, -3),
@@ -38,7 +39,7 @@ impl PriceList {
     /// Read are the rules for names, regular expressions as far as they are literals, digits, sets
     /// and anchors; tiers by prompt length; prices from a day on and for hours of the day; the
     /// variants for batch, flex and priority processing. A model with a price that cannot be is left
-    /// out: see [`skipped`](Self::skipped).
+    /// out: see [`skipped`](Self::skipped). The data know no price for an image that is shown.
     ///
     /// # Errors
     /// The text is no JSON array.
@@ -239,7 +240,7 @@ mod tests {
             {"id": "model-1", "match": {"or": [{"equals": "model-1"}, {"regex": "^model-1-\\d{8}$"}]},
              "context_window": 200000,
              "prices": {"input_mtok": 3, "output_mtok": {"base": 15, "tiers": [{"start": 200000, "price": 22.5}]},
-                "cache_read_mtok": 0.3, "cache_write_mtok": "3.75", "cache_write_1h_mtok": 6,
+                "cache_read_mtok": 0.3, "cache_write_mtok": "3.75", "cache_write_1h_mtok": 6, "output_image_mtok": 60,
                 "web_searches_kcount": 10, "requests_kcount": null},
              "price_variants": [
                 {"when": {"processing": "batch"}, "prices": {"input_mtok": 1.5, "output_mtok": 7.5},
@@ -289,6 +290,9 @@ mod tests {
         let mut usage = one(100, 0);
         (usage.cache_write_1h, usage.web_searches) = (100, 2);
         assert_eq!(of("anthropic", "model-1", usage, now), "0.0206");
+        let mut usage = one(0, 1100);
+        usage.image_output = 1000;
+        assert_eq!(of("anthropic", "model-1", usage, now), "0.0615");
         // Before its time, by the hour; after it, the hours are gone.
         let noon = Circumstances::at(1_700_000_000 / 86_400 * 86_400 + 43_200);
         let night = Circumstances::at(1_700_000_000 / 86_400 * 86_400 + 60_000);

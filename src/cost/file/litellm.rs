@@ -22,9 +22,11 @@ const KEYS: &[(&str, Class)] = &[
     ("cache_read_input_token_cost", Class::CachedInput),
     ("input_cost_per_audio_token", Class::AudioInput),
     ("input_cost_per_image_token", Class::ImageInput),
+    ("input_cost_per_image", Class::Image),
     ("input_cost_per_token", Class::Input),
     ("input_cost_per_request", Class::Request),
     ("output_cost_per_audio_token", Class::AudioOutput),
+    ("output_cost_per_image_token", Class::ImageOutput),
     ("output_cost_per_reasoning_token", Class::Reasoning),
     ("output_cost_per_token", Class::Output),
 ];
@@ -171,6 +173,7 @@ mod tests {
             "output_cost_per_token_above_200k_tokens": 1.5e-05,
             "input_cost_per_token_priority": 2e-06, "input_cost_per_token_flex": 0.000001,
             "input_cost_per_token_above_200k_tokens_priority": 4e-06,
+            "input_cost_per_image": 0.0048, "output_cost_per_image_token": 3e-05,
             "search_context_cost_per_query": {"search_context_size_low": 0.01, "search_context_size_medium": 0.035},
             "litellm_provider": "openai", "mode": "chat", "max_input_tokens": 1000000, "supports_vision": true
         },
@@ -236,6 +239,9 @@ mod tests {
             cost(&list, "openai", "model-a", usage, standard),
             "0.0359125"
         );
+        let mut usage = Usage::new(0, 3);
+        (usage.images, usage.image_output) = (2, 2);
+        assert_eq!(cost(&list, "openai", "model-a", usage, standard), "0.00967");
         let price = list
             .find("openai", "MODEL-A")
             .expect("names without regard to case");

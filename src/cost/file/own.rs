@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn json_and_its_mistakes() {
         let read = |text: &str| serde_json::from_str::<PriceList>(text);
-        let text = r#"{"version": "v", "currency": "CHF", "price": [{"models": ["a*"], "input": "1", "output": "2", "request": "0.5",
+        let text = r#"{"version": "v", "currency": "CHF", "price": [{"models": ["a*"], "input": "1", "output": "2", "request": "0.5", "image": "0.25",
             "when": [{"tier": "flex", "input": "0.5"}, {"hours": ["00:00", "01:00"], "from": "2026-01-01", "output": "1"}],
             "then": [{"from": "2027-01-01", "input": "3", "when": [{"above": 10, "input": "6"}]}]}]}"#;
         let list = read(text).expect("readable");
@@ -181,6 +181,9 @@ mod tests {
             (usd(1_000_000, 9, next), usd(10, 0, next)),
             ("6".into(), "0.00003".into())
         );
+        let mut shown = Usage::new(0, 0);
+        shown.images = 2;
+        assert_eq!(price.charge(&shown, noon).cost().to_string(), "1");
         assert_eq!(price.version().map(|it| &**it), Some("v"));
         assert_eq!(price.currency().code(), "CHF");
         for (text, why) in [

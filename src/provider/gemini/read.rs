@@ -203,6 +203,7 @@ pub(in crate::provider) struct Counts {
     audio_input: Option<u64>,
     image_input: Option<u64>,
     audio_output: Option<u64>,
+    image_output: Option<u64>,
 }
 
 impl Counts {
@@ -221,10 +222,10 @@ impl Counts {
                     "IMAGE" => counts.image_input = count,
                     _ => {}
                 })?,
-                "candidatesTokensDetails" => each(reader, |kind, count| {
-                    if kind == "AUDIO" {
-                        counts.audio_output = count;
-                    }
+                "candidatesTokensDetails" => each(reader, |kind, count| match kind {
+                    "AUDIO" => counts.audio_output = count,
+                    "IMAGE" => counts.image_output = count,
+                    _ => {}
                 })?,
                 _ => reader.skip()?,
             }
@@ -233,7 +234,7 @@ impl Counts {
         Ok(counts)
     }
 
-    fn members(&mut self) -> [&mut Option<u64>; 9] {
+    fn members(&mut self) -> [&mut Option<u64>; 10] {
         [
             &mut self.prompt,
             &mut self.candidates,
@@ -244,6 +245,7 @@ impl Counts {
             &mut self.audio_input,
             &mut self.image_input,
             &mut self.audio_output,
+            &mut self.image_output,
         ]
     }
 
@@ -274,6 +276,7 @@ impl Counts {
         usage.image_input = self.image_input.unwrap_or(0).min(prompt);
         usage.reasoning = thoughts.min(output);
         usage.audio_output = self.audio_output.unwrap_or(0).min(output);
+        usage.image_output = self.image_output.unwrap_or(0).min(output);
         usage
     }
 }

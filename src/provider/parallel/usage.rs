@@ -95,6 +95,7 @@ fn add(one: Usage, other: Usage) -> Usage {
         (&mut sum.output, other.output),
         (&mut sum.reasoning, other.reasoning),
         (&mut sum.audio_output, other.audio_output),
+        (&mut sum.image_output, other.image_output),
         (&mut sum.web_searches, other.web_searches),
     ] {
         *sum = sum.saturating_add(count);
