@@ -117,7 +117,11 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// Retries and hedges in per cent of requests, with a reserve of ten. Default: 10.
+    /// Retries and hedges in per cent of the requests that are answered. Default: 10.
+    ///
+    /// Saved up are at most ten, or what the last ten seconds brought where that is more; below ten,
+    /// one more comes with each ten seconds between answers. While nothing answers nothing is earned,
+    /// so an outage of every upstream is not made worse by asking it three times.
     pub fn retry_budget(mut self, percent: u32) -> Self {
         self.rules.percent = percent;
         self

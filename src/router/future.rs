@@ -481,8 +481,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         T: Timer,
     {
         let rules = &self.shared.rules;
+        let now = rules.now();
         let micros = u64::try_from(self.took(end.since).as_micros()).unwrap_or(u64::MAX);
-        end.place.candidate().state.took(micros, rules.now());
+        end.place.candidate().state.took(micros, now);
+        rules.budget.answered(rules.percent, now);
         self.failed.settle(usize::MAX);
         let attempts = course.attempts();
         let id = Arc::clone(&end.place.model().id);

@@ -160,7 +160,6 @@ where
     fn call(&mut self, req: Request<Q>) -> Self::Future {
         let (parts, mut body) = req.into_parts();
         let shared = Arc::clone(&self.shared);
-        shared.rules.budget.request(shared.rules.percent);
         let course = course(&shared, &parts, &mut body);
         let watch = parts.extensions.get::<Watch>().cloned();
         if let (Ok(course), Some(watch)) = (&course, &watch) {
