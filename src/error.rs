@@ -169,6 +169,22 @@ pub enum Class {
     ContextLength,
 }
 
+/// Which of the times an upstream is given was over. All are one code to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeOut {
+    /// To connect.
+    Connect,
+    /// For one attempt, to the head of its answer.
+    Attempt,
+    /// To the first event of a stream.
+    FirstEvent,
+    /// Between two events.
+    Idle,
+    /// For all of it: all attempts together, or the whole answer.
+    Total,
+}
+
 /// An error in the API's own shape: what happened, for the caller, and why, for the operator.
 ///
 /// [`fmt::Display`] and the JSON hold only what the caller may see; hosts, keys and causes are in
@@ -185,6 +201,7 @@ struct Repr {
     retry_after: Option<Duration>,
     origin: Origin,
     class: Option<Class>,
+    time_out: Option<TimeOut>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -205,6 +222,7 @@ impl Error {
             retry_after: None,
             origin,
             class: None,
+            time_out: None,
             source: None,
         }))
     }
@@ -242,6 +260,21 @@ impl Error {
     pub fn with_class(mut self, class: Class) -> Self {
         self.0.class = Some(class);
         self
+    }
+
+    /// The upstream took too long, by this measure of ours.
+    #[must_use]
+    pub fn timed_out(which: TimeOut) -> Self {
+        let message = match which {
+            TimeOut::Connect => "The upstream took too long to connect to.",
+            TimeOut::Attempt => "The upstream took too long to answer.",
+            TimeOut::FirstEvent => "The upstream took too long to its first event.",
+            TimeOut::Idle => "The upstream sent nothing more in time.",
+            TimeOut::Total => "The upstream took too long, all in all.",
+        };
+        let mut error = Self::new(Kind::UpstreamTimeout, message).with_class(Class::Transient);
+        error.0.time_out = Some(which);
+        error
     }
 
     /// The cause, for the operator only.
@@ -291,6 +324,13 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Option<Class> {
         self.0.class
+    }
+
+    /// Which time of ours an upstream exceeded; `None` when it was no time-out, or the upstream's
+    /// own.
+    #[must_use]
+    pub fn time_out(&self) -> Option<TimeOut> {
+        self.0.time_out
     }
 
     /// The status in a dialect.
@@ -380,6 +420,7 @@ impl fmt::Debug for Error {
             .field("retry_after", &self.0.retry_after)
             .field("origin", &self.0.origin)
             .field("class", &self.0.class)
+            .field("time_out", &self.0.time_out)
             .finish_non_exhaustive()
     }
 }

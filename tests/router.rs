@@ -26,6 +26,7 @@ use tower_completions::{
     body::Full,
     cache::CacheLayer,
     cost::{CostLayer, MemoryLedger, Price, Prices},
+    error::TimeOut,
     mock::{Script, Upstream},
     observe::{Breaker, Event, Watch},
     parse::{Chat, ChatBody},
@@ -489,6 +490,8 @@ async fn all_attempts_end_with_the_total_time() {
         (504, "upstream_timeout".into())
     );
     assert_eq!((start.elapsed().as_secs(), attempts(&response)), (30, 2));
+    let error = response.extensions().get::<Error>().expect("refused");
+    assert_eq!(error.time_out(), Some(TimeOut::Total));
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,7 @@ use tower_completions::{
     auth::Keys,
     body::{BoxBody, Full},
     cost::{Amount, MemoryLedger, Price, Prices, Receipt},
+    error::TimeOut,
     mock::{Fault, Script, Upstream},
     observe::Breaker,
     provider::{Provider, openai::OpenAi},
@@ -376,8 +377,12 @@ async fn no_response() {
         let stage = Stage::pair();
         stage.a.queue(Script::silent());
         let start = tokio::time::Instant::now();
-        stage.ask(stream).await.is(200, "", 2).whole().charged(COST);
+        let seen = stage.ask(stream).await;
+        seen.is(200, "", 2).whole().charged(COST);
         assert_eq!(start.elapsed().as_secs(), 60);
+        let tried = seen.extensions.get::<Attempts>().expect("one in vain");
+        let error = tried[0].error.as_ref().expect("it failed");
+        assert_eq!(error.time_out(), Some(TimeOut::Attempt));
         for _ in 0..9 {
             stage.a.queue(Script::silent());
             stage.b.queue(Script::silent());
@@ -406,6 +411,7 @@ async fn a_slow_first_token() {
         .and_then(|t| t[0].error.clone());
     let error = error.expect("it failed");
     assert_eq!(error.code(), Some("upstream_timeout"));
+    assert_eq!(error.time_out(), Some(TimeOut::FirstEvent));
     assert!(
         error.message().contains("first event"),
         "{}",
@@ -462,6 +468,7 @@ async fn a_stall() {
     seen.is(200, "upstream_timeout", 1)
         .broken("two")
         .charged("0.000015");
+    assert!(seen.text.contains("nothing more in time"), "{}", seen.text);
     assert_eq!(start.elapsed().as_secs(), 20);
     assert_eq!(stage.calls(), (1, 0));
     // Before the first content: the head goes out after a while, and then it is the client's stall.

@@ -5,6 +5,7 @@
 //! only `http` is reached.
 
 use std::{
+    error::Error as StdError,
     fmt,
     future::Future,
     pin::Pin,
@@ -20,7 +21,10 @@ use hyper_util::{
 };
 use tower_service::Service;
 
-use crate::body::{BoxError, Full};
+use crate::{
+    body::{BoxError, Full},
+    error::{Error, TimeOut},
+};
 
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
 type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
@@ -32,7 +36,8 @@ type Connector = HttpConnector;
 #[non_exhaustive]
 #[must_use]
 pub struct ClientConfig {
-    /// The longest for a connection to be made. Default: 5 s.
+    /// The longest for a connection to be made, name and handshake of TLS aside; then the error is
+    /// an [`Error`] that says so. Default: 5 s.
     pub connect_timeout: Duration,
     /// How long an unused connection is kept. Default: 30 s, less than most servers keep theirs.
     pub pool_idle: Duration,
@@ -155,8 +160,24 @@ impl Future for ClientFuture {
         Pin::new(&mut self.0)
             .poll(cx)
             .map_ok(|response| response.map(ClientBody))
-            .map_err(Into::into)
+            .map_err(|error| match error.is_connect() && is_late(&error) {
+                true => Error::timed_out(TimeOut::Connect).with_source(error).into(),
+                false => error.into(),
+            })
     }
+}
+
+/// Whether a time-out is at the bottom of it: ours for a connection, or the system's.
+fn is_late(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(at) = cause {
+        let io = at.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = at.source();
+    }
+    false
 }
 
 impl Service<Request<Full>> for Client {
@@ -185,5 +206,42 @@ mod tests {
         let socket = http.call(uri.parse().expect("a URI")).await;
         let socket = socket.expect("connected").into_inner();
         assert!(socket.nodelay().expect("told"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_not_made_in_time_is_a_time_out_of_its_own() {
+        // A socket whose queue is full answers nobody who asks for one more connection.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let listener = socket.listen(1).expect("listening");
+        let at = listener.local_addr().expect("bound");
+        let short = Duration::from_millis(100);
+        let mut waiting = Vec::new();
+        while let Ok(socket) = std::net::TcpStream::connect_timeout(&at, short) {
+            waiting.push(socket);
+            assert!(waiting.len() < 100, "the queue never fills");
+        }
+        let mut client = Client::new(ClientConfig {
+            connect_timeout: short,
+            ..ClientConfig::default()
+        });
+        let ask = |client: &mut Client, uri: String| {
+            client.call(Request::post(uri).body(Full::default()).expect("a request"))
+        };
+        let error = ask(&mut client, format!("http://{at}"))
+            .await
+            .expect_err("nobody accepts");
+        let error = error.downcast::<Error>().expect("ours");
+        assert_eq!(error.time_out(), Some(TimeOut::Connect));
+        assert_eq!(error.code(), Some("upstream_timeout"));
+        assert!(StdError::source(&*error).is_some(), "for the operator");
+        // One that is refused is not late.
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = closed.local_addr().expect("bound");
+        drop(closed);
+        let error = ask(&mut client, format!("http://{at}"))
+            .await
+            .expect_err("refused");
+        assert!(error.downcast::<Error>().is_err());
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     body::{BoxError, Full},
-    error::{Class, Error, Kind},
+    error::{Class, Error, Kind, TimeOut},
     time::Timer,
 };
 
@@ -270,9 +270,9 @@ pub(super) fn broken(cause: BoxError) -> Error {
 }
 
 pub(super) fn too_late(due: Due) -> Error {
-    let message = match due {
-        Due::TooLong => "The provider's answer took too long.",
-        _ => "The provider sent nothing more in time.",
-    };
-    Error::new(Kind::UpstreamTimeout, message).with_class(Class::Transient)
+    Error::timed_out(match due {
+        Due::TooLong => TimeOut::Total,
+        Due::Silent => TimeOut::FirstEvent,
+        _ => TimeOut::Idle,
+    })
 }

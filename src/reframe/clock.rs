@@ -22,7 +22,9 @@ pub(super) enum Due {
     Later,
     /// A comment is to go out.
     KeepAlive,
-    /// No event came in time, be it the first or the next.
+    /// No event came in time, not even the first.
+    Silent,
+    /// The next event did not come in time.
     Stalled,
     /// The whole took too long.
     TooLong,
@@ -89,6 +91,8 @@ impl Clock {
             .map(|due| due.is_some_and(|due| due <= now));
         if total {
             Due::TooLong
+        } else if silent && self.event.is_none() {
+            Due::Silent
         } else if silent {
             Due::Stalled
         } else if keep_alive {
@@ -116,7 +120,7 @@ mod tests {
         };
         let mut clock = Clock::new(times, start);
         assert_eq!((clock.due(at(0)), clock.next()), (Due::Later, Some(at(30))));
-        assert_eq!(clock.due(at(30)), Due::Stalled);
+        assert_eq!(clock.due(at(30)), Due::Silent);
         clock.event(at(20));
         clock.sent(at(20));
         assert_eq!(

@@ -44,7 +44,8 @@ fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
         404 => Error::new(Kind::BadUpstream, "the upstream does not know the model")
             .with_code("upstream_model_not_found")
             .with_class(Class::ModelGone),
-        408 | 504 => timeout("the upstream took too long"),
+        408 | 504 => Error::new(Kind::UpstreamTimeout, "the upstream took too long")
+            .with_class(Class::Transient),
         429 => {
             let error = Error::new(Kind::RateLimit, "the upstream's rate limit is reached")
                 .with_code("upstream_rate_limited")
@@ -60,11 +61,6 @@ fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
             .with_class(Class::Caller),
         _ => Error::new(Kind::BadUpstream, "the upstream failed").with_class(Class::Transient),
     }
-}
-
-/// A time-out of ours or of the upstream.
-pub(crate) fn timeout(message: &'static str) -> Error {
-    Error::new(Kind::UpstreamTimeout, message).with_class(Class::Transient)
 }
 
 fn later(error: Error, headers: &HeaderMap) -> Error {

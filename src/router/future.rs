@@ -26,7 +26,7 @@ use super::{
 use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
-    error::{Class, Error, Kind},
+    error::{Class, Error, Kind, TimeOut},
     ext::{Attempt as Tried, Attempts, Served, Target},
     meter::Tally,
     observe::{Event, Watch},
@@ -263,8 +263,7 @@ where
             match step {
                 Step::Stop(error) => return Poll::Ready(Ok(run.give_up(course, error))),
                 _ if late => {
-                    let error =
-                        fault::timeout("The upstreams took too long, all attempts together.");
+                    let error = Error::timed_out(TimeOut::Total);
                     return Poll::Ready(Ok(run.give_up(course, error)));
                 }
                 Step::WaitUntil(until) => {
@@ -330,7 +329,7 @@ where
                 }
                 let timer = this.timer.as_pin_mut().expect("just made");
                 ready!(timer.poll(cx));
-                Err(fault::timeout("The upstream took too long to answer."))
+                Err(Error::timed_out(TimeOut::Attempt))
             }
         };
         Poll::Ready(polled)

@@ -37,7 +37,7 @@ use self::look::{Look, look};
 use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
-    error::{Class, Error, Kind},
+    error::{Class, Error, Kind, TimeOut},
     sse::Decoder,
     time::{DefaultTimer, Timer},
 };
@@ -214,12 +214,7 @@ where
                         .as_pin_mut()
                         .expect("armed with the peek");
                     ready!(sleep.poll(cx));
-                    break (this.seen.events == 0).then(|| {
-                        Error::new(
-                            Kind::UpstreamTimeout,
-                            "the upstream's first event took too long",
-                        )
-                    });
+                    break (this.seen.events == 0).then(|| Error::timed_out(TimeOut::FirstEvent));
                 }
             };
             let none_before = this.seen.events == 0;
