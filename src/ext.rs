@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Error;
 
@@ -312,7 +312,8 @@ impl Attempt {
 
 /// Whether the client asks for the estimate only, by `x-dry-run: 1`: such a request uses nothing.
 pub(crate) fn is_dry_run(headers: &HeaderMap) -> bool {
-    let value = headers.get("x-dry-run").map(HeaderValue::as_bytes);
+    const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
+    let value = headers.get(DRY_RUN).map(HeaderValue::as_bytes);
     value.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"true"))
 }
 

@@ -124,7 +124,7 @@ pub(super) type Digits = [u8; 48];
 
 impl Amount {
     /// The exact decimal, as [`fmt::Display`] has it, without going through a formatter.
-    pub(super) fn digits(self, room: &mut Digits) -> &str {
+    pub(super) fn digits(self, room: &mut Digits) -> &[u8] {
         let magnitude = self.0.unsigned_abs();
         // What anybody pays fits a machine word.
         let (mut whole, mut fraction) = match u64::try_from(magnitude) {
@@ -158,14 +158,16 @@ impl Amount {
         if self.0 < 0 {
             put(b'-');
         }
-        std::str::from_utf8(&room[at..]).expect("digits are ASCII")
+        &room[at..]
     }
 }
 
 /// The exact decimal, without an exponent and without trailing zeros; a valid JSON number.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.digits(&mut [0; 48]))
+        let mut room = [0; 48];
+        let digits = std::str::from_utf8(self.digits(&mut room)).expect("digits are ASCII");
+        f.write_str(digits)
     }
 }
 

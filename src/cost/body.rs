@@ -1,7 +1,6 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -36,7 +35,7 @@ pin_project! {
         Inner { #[pin] body: R },
         Own { body: Full },
         Stream {
-            #[pin] body: Metered<R, Guard<L>>,
+            #[pin] body: Metered<R, Box<Guard<L>>>,
             writer: Option<Writer>,
             #[pin] refill: Option<Refill<L>>,
         },
@@ -49,22 +48,17 @@ const MOST_HELD: usize = 256 << 10;
 /// Puts the cost into the event that carries it, which waits until the usage is known.
 pub(super) struct Writer {
     tally: Tally,
-    quote: Arc<Quote>,
+    quote: Box<Quote>,
     place: CostMember,
     carrier: Carrier,
     held: BytesMut,
 }
 
 impl Writer {
-    pub(super) fn new(
-        tally: Tally,
-        quote: &Arc<Quote>,
-        place: CostMember,
-        carrier: Carrier,
-    ) -> Self {
+    pub(super) fn new(tally: Tally, quote: &Quote, place: CostMember, carrier: Carrier) -> Self {
         Self {
             tally,
-            quote: Arc::clone(quote),
+            quote: Box::new(quote.clone()),
             place,
             carrier,
             held: BytesMut::new(),
@@ -105,7 +99,7 @@ impl Writer {
 impl<R: Body, L: Ledger> ResponseBody<R, L> {
     pub(super) fn stream(
         body: R,
-        once: Once<Guard<L>>,
+        once: Once<Box<Guard<L>>>,
         scanner: Option<Scanner>,
         writer: Option<Writer>,
         refill: Option<Refill<L>>,

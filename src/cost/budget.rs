@@ -275,6 +275,9 @@ impl BudgetHold {
     }
 
     fn end(&mut self, charge: Amount) {
+        if self.of.is_empty() {
+            return;
+        }
         for (account, begin) in self.of.drain(..) {
             let mut window = account.lock();
             if window.begin == begin {

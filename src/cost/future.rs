@@ -2,7 +2,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,7 +15,6 @@ use super::{
     Bill, Currency, Denied, Ledger, ResponseBody,
     body::Writer,
     guard::Guard,
-    layer::Config,
     member::{self, Carrier},
     refill::Refill,
 };
@@ -55,15 +53,13 @@ pin_project! {
 
 /// What is known before the answer.
 pub(super) struct Plan<L: Ledger> {
-    once: Once<Guard<L>>,
+    once: Once<Box<Guard<L>>>,
     include_usage: bool,
-    config: Arc<Config<L>>,
 }
 
 impl<L: Ledger> Plan<L> {
-    pub(super) fn new(guard: Guard<L>, include_usage: bool) -> Self {
+    pub(super) fn new(guard: Box<Guard<L>>, include_usage: bool) -> Self {
         Self {
-            config: Arc::clone(&guard.config),
             once: Once::new(guard),
             include_usage,
         }
@@ -234,7 +230,7 @@ where
                     if let (Some(served), Some(guard)) =
                         (head.extensions.get::<Served>(), plan.once.guard_mut())
                     {
-                        guard.quote_mut().served(served);
+                        guard.quote.served(served);
                     }
                     if !head.status.is_success() {
                         let error = head.extensions.get::<Error>().cloned();
@@ -259,7 +255,8 @@ where
                     scanner,
                     whole,
                 } => {
-                    let max = whole.as_ref().map_or(0, |(_, plan)| plan.config.max_bytes);
+                    let guard = whole.as_mut().and_then(|(_, plan)| plan.once.guard_mut());
+                    let max = guard.map_or(0, |guard| guard.config.max_bytes);
                     let failed = loop {
                         match ready!(body.as_mut().poll_frame(cx)) {
                             None => break None,
@@ -308,8 +305,7 @@ fn stream<R: Body, L: Ledger>(
     let (mut writer, mut refill) = (None, None);
     if let Some(guard) = plan.once.guard_mut() {
         if tally.is_none() {
-            let quote = guard.quote_mut();
-            quote.unseen_output = quote.most_output;
+            guard.quote.unseen_output = guard.quote.most_output;
         }
         let bill = Bill::default();
         head.extensions.insert(bill.clone());
@@ -321,15 +317,15 @@ fn stream<R: Body, L: Ledger>(
         };
         // What a request allows is held from the start; only one without a bound may outgrow it.
         if guard.is_bounded() && !guard.quote.bounded {
-            let (most, run_out) = (guard.quote.most_output, plan.config.run_out);
+            let (most, run_out) = (guard.quote.most_output, guard.config.run_out);
             refill = tally
                 .clone()
                 .map(|tally| Refill::new(tally, most, run_out, plan.include_usage));
         }
         // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
         writer = tally
-            .filter(|_| plan.config.member != CostMember::Absent && scanner.is_none())
-            .map(|tally| Writer::new(tally, &guard.quote, plan.config.member, carrier));
+            .filter(|_| guard.config.member != CostMember::Absent && scanner.is_none())
+            .map(|tally| Writer::new(tally, &guard.quote, guard.config.member, carrier));
     }
     ResponseBody::stream(body, plan.once, scanner, writer, refill)
 }
@@ -355,24 +351,24 @@ fn finish<R, L: Ledger>(
             usage.output = (answer.len() as u64).div_ceil(4);
         }
         let receipt = guard.charge(usage, tally);
-        // It is settled: nothing is left to do at the end.
-        guard.asked = false;
         let cost = member::Sum {
             amount: receipt.cost,
             currency: receipt.currency,
         };
-        if let Some(with) = member::whole(&answer, plan.config.member, cost) {
+        if let Some(with) = member::whole(&answer, guard.config.member, cost) {
             answer = Bytes::from(with);
         }
         let mut room = [0; 48];
         let amount = receipt.cost.digits(&mut room);
         // Digits and a point are always a header value.
-        if let Ok(cost) = HeaderValue::from_str(amount) {
+        if let Ok(cost) = HeaderValue::from_bytes(amount) {
             head.headers.insert(COST, cost);
         }
         head.headers.insert(CURRENCY, currency(receipt.currency));
         head.extensions.insert(receipt);
     }
+    // It is settled: nothing is left to do at the end.
+    drop(plan.once.take());
     head.headers
         .insert(header::CONTENT_LENGTH, HeaderValue::from(answer.len()));
     Response::from_parts(head, ResponseBody::own(Full::new(answer)))

@@ -16,7 +16,7 @@ pub(super) struct Guard<L: Ledger> {
     /// What is held, on the account or only in the budgets, and the most that may be.
     pub(super) most: Amount,
     pub(super) max: Option<Amount>,
-    pub(super) quote: Arc<Quote>,
+    pub(super) quote: Quote,
     /// The inner service has been asked: from now on something may have been used.
     pub(super) asked: bool,
     /// Where the receipt of a stream goes.
@@ -26,11 +26,6 @@ pub(super) struct Guard<L: Ledger> {
 }
 
 impl<L: Ledger> Guard<L> {
-    /// The quote, to be changed while nobody else has it.
-    pub(super) fn quote_mut(&mut self) -> &mut Quote {
-        Arc::make_mut(&mut self.quote)
-    }
-
     /// Whether anything bounds what the request may cost.
     pub(super) fn is_bounded(&self) -> bool {
         self.hold.is_some() || self.budget.applies() || self.max.is_some()
@@ -103,7 +98,8 @@ impl<L: Ledger> Guard<L> {
     }
 }
 
-impl<L: Ledger> Settle for Guard<L> {
+// In a box: it is made once, and moved from the future into the body.
+impl<L: Ledger> Settle for Box<Guard<L>> {
     fn settle(mut self, ending: Ending, tally: Option<&Tally>) {
         // What is dropped with the guard is released.
         if !self.asked {
@@ -117,7 +113,7 @@ impl<L: Ledger> Settle for Guard<L> {
         }
         let usage = self.quote.usage(tally);
         let receipt = self.charge(usage, tally);
-        if let Some(bill) = self.bill {
+        if let Some(bill) = &self.bill {
             bill.settle(receipt);
         }
     }

@@ -63,7 +63,14 @@ fn usage_end(answer: &[u8]) -> Option<usize> {
 fn insert(text: &[u8], end: usize, place: CostMember, cost: Sum) -> Vec<u8> {
     let (before, [a, b, c]) = around(place, &cost.currency);
     let mut room = [0; 48];
-    let parts = [before, cost.amount.digits(&mut room), a, b, c];
+    let digits = cost.amount.digits(&mut room);
+    let parts = [
+        before.as_bytes(),
+        digits,
+        a.as_bytes(),
+        b.as_bytes(),
+        c.as_bytes(),
+    ];
     let length = text.len() + 1 + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut out = Vec::with_capacity(length);
     out.extend_from_slice(&text[..end]);
@@ -72,7 +79,7 @@ fn insert(text: &[u8], end: usize, place: CostMember, cost: Sum) -> Vec<u8> {
         out.push(b',');
     }
     for part in parts {
-        out.extend_from_slice(part.as_bytes());
+        out.extend_from_slice(part);
     }
     out.extend_from_slice(&text[end..]);
     out

@@ -86,7 +86,7 @@ impl<L: Ledger> Refill<L> {
     /// more when half of the last slice is left.
     pub(super) fn poll(
         self: Pin<&mut Self>,
-        once: &mut Once<Guard<L>>,
+        once: &mut Once<Box<Guard<L>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Bytes>> {
         let mut this = self.project();
@@ -212,7 +212,7 @@ impl Ending<'_> {
         event
     }
 
-    fn length<L: Ledger>(&self, once: &mut Once<Guard<L>>) -> Bytes {
+    fn length<L: Ledger>(&self, once: &mut Once<Box<Guard<L>>>) -> Bytes {
         let usage = once
             .guard_mut()
             .map(|guard| guard.quote.usage(Some(self.tally)))

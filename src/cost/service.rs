@@ -208,17 +208,17 @@ impl<L: Ledger> Config<L> {
         } else {
             Most::Unknown
         };
-        let guard = Guard {
+        let guard = Box::new(Guard {
             config: Arc::clone(self),
             hold: None,
             budget,
             most: dearest,
             max,
-            quote: Arc::new(quote),
+            quote,
             asked: false,
             bill: None,
             watch: request.extensions().get::<Watch>().cloned(),
-        };
+        });
         Ok(Asked::Priced(Plan::new(guard, chat.include_usage()), most))
     }
 }

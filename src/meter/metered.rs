@@ -63,6 +63,11 @@ impl<G: Settle> Once<G> {
         self.guard.as_mut()
     }
 
+    /// The guard, which its taker has settled or will: nothing happens here any more.
+    pub(crate) fn take(&mut self) -> Option<G> {
+        self.guard.take()
+    }
+
     /// Settles, unless that has happened.
     pub fn end(&mut self, ending: Ending) {
         let Some(guard) = self.guard.take() else {

@@ -81,6 +81,10 @@ impl Scanner {
     /// into the extensions, so that a layer further out finds it there.
     #[must_use]
     pub fn of(head: &mut Parts) -> Option<Self> {
+        // Nearly always somebody inside reads the answer.
+        if head.extensions.get::<Tally>().is_some_and(Tally::is_read) {
+            return None;
+        }
         if !head.status.is_success() || head.headers.contains_key(header::CONTENT_ENCODING) {
             return None;
         }

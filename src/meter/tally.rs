@@ -68,6 +68,11 @@ impl Tally {
         self.0.unread.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether somebody reads the answer, so that nobody else will.
+    pub(super) fn is_read(&self) -> bool {
+        !self.0.unread.load(Ordering::Acquire)
+    }
+
     fn write(&self, change: impl FnOnce(&mut Slow)) {
         change(&mut self.0.slow.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.touched.store(true, Ordering::Release);
