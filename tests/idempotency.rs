@@ -617,6 +617,42 @@ async fn one_caller_does_not_take_every_place_under_way() {
 }
 
 #[tokio::test]
+async fn one_caller_does_not_take_all_the_room_for_answers_under_way() {
+    let inner = Inner::default();
+    let layer = IdempotencyLayer::new()
+        .max_bytes(100)
+        .max_bytes_per_caller(15);
+    let service = layer.layer(inner.clone());
+    // Of two answers under way, ten bytes each, the second is more than its caller may keep.
+    let mut open = Vec::new();
+    for (caller, key) in [("a", "one"), ("a", "two"), ("b", "one")] {
+        let mut call = inner.expect();
+        call.begin(StatusCode::OK);
+        let mut request = ask(key, "hi");
+        request.extensions_mut().insert(Principal::new(caller));
+        let response = service.clone().oneshot(request).await.expect("infallible");
+        let mut body = Box::pin(response.into_body());
+        call.say("0123456789");
+        let frame = body.frame().await.expect("one").expect("data");
+        assert_eq!(frame.into_data().expect("data"), "0123456789");
+        open.push((call, body));
+    }
+    let again = async |caller: &str, key: &str| {
+        let mut request = ask(key, "hi");
+        request.extensions_mut().insert(Principal::new(caller));
+        let response = service.clone().oneshot(request).await.expect("infallible");
+        response.status().as_u16()
+    };
+    assert_eq!(again("a", "one").await, 200);
+    assert_eq!(again("a", "two").await, 409, "nothing of it is kept");
+    assert_eq!(again("b", "one").await, 200, "who is another caller");
+    // With the first one gone there is room again.
+    open.remove(0);
+    inner.answer(200, "0123456789");
+    assert_eq!(again("a", "three").await, 200);
+}
+
+#[tokio::test]
 async fn in_the_gateway_it_is_one_call_and_one_charge() {
     let keys = Keys::new();
     keys.insert("sk", Principal::new("a"));

@@ -66,8 +66,8 @@ impl IdempotencyLayer {
         Self::of(self.limits)
     }
 
-    /// How many bytes of one caller's answers are kept; then its own oldest are forgotten. Default: a
-    /// quarter of all, or one answer's.
+    /// How many bytes of one caller's answers are kept; then its own oldest are forgotten. So many
+    /// again it may have of answers under way. Default: a quarter of all, or one answer's.
     pub fn max_bytes_per_caller(mut self, bytes: usize) -> Self {
         self.limits.caller_bytes = Some(bytes);
         Self::of(self.limits)

@@ -27,25 +27,28 @@ use crate::{
 pub(super) type Call =
     Pin<Box<dyn Future<Output = Result<Response<BoxBody>, Box<dyn Any + Send>>> + Send>>;
 
-/// How many bytes are kept of all the answers that are under way.
+/// How many bytes are kept of answers that are under way: of one caller's, within those of all.
 #[derive(Debug)]
 pub(super) struct Open {
     bytes: AtomicUsize,
     most: usize,
+    within: Option<Arc<Self>>,
 }
 
 impl Open {
-    pub(super) const fn new(most: usize) -> Self {
+    pub(super) const fn new(most: usize, within: Option<Arc<Self>>) -> Self {
         Self {
             bytes: AtomicUsize::new(0),
             most,
+            within,
         }
     }
 
     /// Whether there is room for so many more; then they are counted.
     fn take(&self, bytes: usize) -> bool {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.most;
+        let fits = before.saturating_add(bytes) <= self.most
+            && self.within.as_ref().is_none_or(|all| all.take(bytes));
         if !fits {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -54,6 +57,9 @@ impl Open {
 
     fn give(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(all) = &self.within {
+            all.give(bytes);
+        }
     }
 }
 
@@ -202,6 +208,11 @@ impl Run {
             waker: Waker::from(Arc::clone(&wakers)),
             wakers,
         }
+    }
+
+    /// Where what is kept of it under way is counted.
+    pub(super) const fn open(&self) -> &Arc<Open> {
+        &self.open
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -59,9 +59,10 @@ struct Kept {
     size: usize,
 }
 
-#[derive(Default)]
 struct Caller {
     keys: usize,
+    /// What is kept of its answers under way.
+    open: Arc<Open>,
     bytes: usize,
     /// Its answers that are kept, oldest first.
     kept: VecDeque<u64>,
@@ -90,7 +91,7 @@ pub(super) struct Seat {
 impl Store {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            open: Arc::new(Open::new(limits.bytes)),
+            open: Arc::new(Open::new(limits.bytes, None)),
             limits,
             runs: Mutex::default(),
         }
@@ -143,34 +144,51 @@ impl Store {
                 return Admission::Full;
             }
         }
+        // One caller may keep as much of answers under way as of those that have ended.
+        let open = runs.callers.get(&key.0).map_or_else(
+            || {
+                let all = Some(Arc::clone(&self.open));
+                Arc::new(Open::new(self.limits.bytes_of_caller(), all))
+            },
+            |caller| Arc::clone(&caller.open),
+        );
         let run = Arc::new(Run::new(
             digest,
             self.limits.answer,
-            Arc::clone(&self.open),
+            Arc::clone(&open),
             call(),
         ));
         let Some(place) = run.enter() else {
             return Admission::Full;
         };
         let seat = seat(&run, place);
-        runs.insert(key, run);
+        runs.insert(key, run, open);
         Admission::First(seat)
     }
 }
 
 impl Runs {
-    fn insert(&mut self, key: Key, run: Arc<Run>) {
+    fn insert(&mut self, key: Key, run: Arc<Run>, open: Arc<Open>) {
         let caller = Arc::clone(&key.0);
         if self.by_key.insert(key, run).is_none() {
-            self.callers.entry(caller).or_default().keys += 1;
+            self.caller(caller, open).keys += 1;
         }
+    }
+
+    fn caller(&mut self, name: Arc<str>, open: Arc<Open>) -> &mut Caller {
+        self.callers.entry(name).or_insert_with(|| Caller {
+            keys: 0,
+            open,
+            bytes: 0,
+            kept: VecDeque::new(),
+        })
     }
 
     fn keep(&mut self, until: Instant, key: Key, run: Arc<Run>, size: usize) {
         let number = self.next;
         self.next += 1;
         self.bytes += size;
-        let caller = self.callers.entry(Arc::clone(&key.0)).or_default();
+        let caller = self.caller(Arc::clone(&key.0), Arc::clone(run.open()));
         caller.bytes += size;
         caller.kept.push_back(number);
         let kept = Kept {
