@@ -1,6 +1,9 @@
 //! Limits seen from outside: what they cost in memory, what a cancelled request leaves, how they
 //! stand in a whole gateway.
 
+#[path = "support/books.rs"]
+mod books;
+
 use std::{convert::Infallible, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
@@ -252,6 +255,7 @@ async fn steady_load_below_the_limit_is_never_refused() {
 fn gateway(
     limits: Limits,
     limiter: Limiter<Queue<Memory>>,
+    ledger: MemoryLedger,
 ) -> impl tower::Service<
     Request<Full>,
     Response = Response<tower_completions::body::BoxBody>,
@@ -263,7 +267,7 @@ fn gateway(
     let prices = Prices::new().with("mock/echo", Price::new("1", "2").expect("amounts"));
     let openai = OpenAi::new("http://upstream/v1").expect("a URL");
     Gateway::builder(keys)
-        .cost(prices, MemoryLedger::new())
+        .cost(prices, ledger)
         .limiter(limiter)
         .build(Provider::new("mock", Upstream::new(), openai))
 }
@@ -286,8 +290,9 @@ async fn every_answer_has_the_headers_and_money_is_limited_by_the_gateways_price
         .tokens_per_minute(10_000)
         .money(Rate::per_minute(60_000_000));
     let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
-    let app = gateway(limits, limiter);
-    let mut refused = 0;
+    let ledger = MemoryLedger::new();
+    let app = gateway(limits, limiter, ledger.clone());
+    let (mut refused, mut answered) = (0, 0);
     for at in 0..10 {
         let response = app
             .clone()
@@ -308,9 +313,14 @@ async fn every_answer_has_the_headers_and_money_is_limited_by_the_gateways_price
             assert!(headers.contains_key("retry-after"));
             let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
             assert!(body.contains("cost"), "{body}");
+        } else {
+            answered += 1;
         }
     }
     assert!((1..10).contains(&refused), "{refused}");
+    // Each answer was charged the same, and no refusal anything.
+    let spent = books::settled(&ledger, "demo").spent.pico();
+    assert!(spent > 0 && spent % answered == 0, "{spent} of {answered}");
 }
 
 /// Answers that never come as far as the layer that counts tokens tell of them too.
@@ -320,7 +330,7 @@ async fn a_refusal_of_requests_and_an_invalid_request_tell_how_the_tokens_stand(
         .requests_per_minute(1)
         .tokens_per_minute(10_000);
     let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
-    let app = gateway(limits, limiter);
+    let app = gateway(limits, limiter, MemoryLedger::new());
     let told = |response: &Response<tower_completions::body::BoxBody>| {
         let number = |name: &str| -> u64 {
             let value = response.headers()[name].to_str().expect("text");
@@ -349,7 +359,9 @@ async fn a_refusal_of_requests_and_an_invalid_request_tell_how_the_tokens_stand(
     let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
     let mut invalid = hello(false);
     *invalid.body_mut() = Full::new("{}");
-    let invalid = gateway(limits, limiter).oneshot(invalid).await;
+    let invalid = gateway(limits, limiter, MemoryLedger::new())
+        .oneshot(invalid)
+        .await;
     let invalid = invalid.expect("infallible");
     assert_eq!(invalid.status(), StatusCode::BAD_REQUEST);
     assert_eq!(told(&invalid), 10_000);
@@ -434,7 +446,7 @@ async fn a_refusal_writes_no_line_into_the_log() {
         .tokens_per_minute(30)
         .max_concurrent(1);
     let limiter = Limiter::with_store(Queue::new(Memory::new()).timeout(Duration::ZERO));
-    let app = gateway(limits, limiter.clone());
+    let app = gateway(limits, limiter.clone(), MemoryLedger::new());
     for _ in 0..5 {
         let _ = app.clone().oneshot(hello(false)).await.expect("infallible");
     }
@@ -451,7 +463,11 @@ async fn a_gateway_with_a_queue_waits_instead() {
         .requests(Rate::per_second(2).burst(1))
         .max_concurrent(1);
     let store = Queue::new(Memory::new()).timeout(Duration::from_secs(30));
-    let app = gateway(limits, Limiter::with_store(store.clone()));
+    let app = gateway(
+        limits,
+        Limiter::with_store(store.clone()),
+        MemoryLedger::new(),
+    );
     let begin = tokio::time::Instant::now();
     let mut open = tokio::task::JoinSet::new();
     for _ in 0..8 {

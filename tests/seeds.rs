@@ -5,7 +5,10 @@ mod support;
 use http::Method;
 use serde_json::{Value, json};
 use support::{Answer, Gateway};
-use tower_completions::mock::{Server, Upstream};
+use tower_completions::{
+    cost::Amount,
+    mock::{Server, Upstream},
+};
 
 const CONFIG: &str = include_str!("fixtures/gateway.toml");
 const SEEDS: &str = include_str!("fixtures/seeds.json");
@@ -81,6 +84,9 @@ async fn keeps_its_promises(dialect: &str) {
             None => has(&answer.json(), &seed["answer"], name),
         }
     }
+    // Whoever cannot pay is charged nothing, and nothing stays held.
+    let spent = gateway.settled("sk-poor", "0.000001").await;
+    assert_eq!(spent, Amount::ZERO);
 }
 
 #[tokio::test]
