@@ -9,15 +9,27 @@ mod postgres;
 mod books;
 
 use std::{
+    future::ready,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use postgres::Postgres;
-use tower_completions::cost::{
-    Amount, Currency, Denied, Ledger, Most, PostgresLedger, PostgresOptions, Statement, What,
+use tower::{Layer, ServiceExt, service_fn};
+use tower_completions::{
+    Principal,
+    body::Full,
+    cost::{
+        Amount, CostLayer, Currency, Denied, Ledger, Most, PostgresLedger, PostgresOptions, Price,
+        Prices, Statement, What,
+    },
+    meter::Tally,
+    parse::ChatBody,
+    wire::Usage,
 };
 
 const fn usd(pico: i128) -> Amount {
@@ -251,6 +263,43 @@ async fn charges_that_take_too_long_are_tried_again_and_count_once() {
         .iter()
         .filter(|it| matches!(it.what, What::Settled { .. }));
     assert_eq!(settled.count(), 1);
+}
+
+#[tokio::test]
+async fn the_last_byte_does_not_wait_for_the_charge() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = connect(&server).await;
+    let grant = ledger.grant("a", usd(1_000_000_000), "first").await;
+    assert!(grant.expect("reachable"));
+    let price = Price::new("1", "1").expect("decimals");
+    let layer = CostLayer::new(Prices::new().with("m", price), ledger.clone());
+    let events = "data: {}\n\ndata: [DONE]\n\n";
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        tally.record_usage(Usage::new(3, 2));
+        let response = Response::builder().header("content-type", "text/event-stream");
+        let response = response.extension(tally).body(Full::new(events));
+        ready(response)
+    });
+    let body = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}"#;
+    let mut request = Request::new(Full::new(body));
+    request.extensions_mut().insert(Principal::new("a"));
+    let response = layer.layer(inner).oneshot(request).await;
+    let response = response.expect("answered");
+    // The hold is there. Somebody locks the account: no charge gets through.
+    let other = beside(&server).await;
+    let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
+    other.batch_execute(lock).await.expect("locked");
+    let whole = response.into_body().collect().now_or_never();
+    let whole = whole.expect("no frame waits").expect("no error");
+    assert_eq!(whole.to_bytes(), events);
+    let statement = ledger.statement("a").await.expect("reachable");
+    assert!(statement.held > Amount::ZERO && statement.spent == Amount::ZERO);
+    other.batch_execute("COMMIT").await.expect("unlocked");
+    assert_eq!(settled(&ledger, "a").await.spent, usd(5_000_000));
 }
 
 #[tokio::test]

@@ -3,16 +3,46 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use redb::{ReadableTable, StorageBackend};
 
 use super::*;
+use crate::{
+    body::Full,
+    cost::{CostLayer, Price, Prices},
+    ext::Principal,
+    meter::Tally,
+    parse::ChatBody,
+    wire::Usage,
+};
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use tower::{Layer as _, ServiceExt as _};
 
 /// A disk in memory, with a cache that a loss of power empties.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Platter>>);
+struct Disk(Arc<Mutex<Platter>>, Arc<Hang>);
+
+/// While it is set, a sync does not come back.
+#[derive(Debug, Default)]
+struct Hang {
+    hangs: Mutex<bool>,
+    over: Condvar,
+}
+
+impl Hang {
+    fn set(&self, hangs: bool) {
+        *self.hangs.lock().expect("not poisoned") = hangs;
+        self.over.notify_all();
+    }
+
+    fn wait(&self) {
+        let hangs = self.hangs.lock().expect("not poisoned");
+        drop(self.over.wait_while(hangs, |hangs| *hangs));
+    }
+}
 
 #[derive(Debug, Default)]
 struct Platter {
@@ -84,11 +114,12 @@ impl Disk {
                 },
             }
         }
-        Self(Arc::new(Mutex::new(Platter {
+        let platter = Platter {
             cached: bytes.clone(),
             durable: bytes,
             ..Platter::default()
-        })))
+        };
+        Self(Arc::new(Mutex::new(platter)), Arc::default())
     }
 
     fn open(&self, options: RedbOptions) -> Result<RedbLedger, StoreError> {
@@ -155,6 +186,7 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
+        self.1.wait();
         let platter = &mut *self.lock();
         platter.works()?;
         platter.syncs += 1;
@@ -272,6 +304,52 @@ async fn many_bookings_share_a_sync() {
     drop(holds);
     ledger.flush().await.expect("written");
     agrees(&ledger);
+}
+
+#[tokio::test]
+async fn the_last_byte_does_not_wait_for_the_charge() {
+    let disk = Disk::default();
+    let ledger = disk.open(options()).expect("opens");
+    ledger.grant("a", usd(10), "first").await.expect("written");
+    let price = Price::new("1", "1").expect("decimals");
+    let layer = CostLayer::new(Prices::new().with("m", price), ledger.clone());
+    for (kind, text) in [
+        ("text/event-stream", "data: {}\n\ndata: [DONE]\n\n"),
+        ("application/json", "{}"),
+    ] {
+        ledger
+            .grant("a", usd(1_000_000_000), kind)
+            .await
+            .expect("written");
+        let before = ledger.statement("a").spent;
+        let hang = Arc::clone(&disk.1);
+        let inner = tower::service_fn(move |_: http::Request<ChatBody>| {
+            // The hold is in the file; from now on the disk does not answer.
+            hang.set(true);
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(3, 2));
+            let mut response = http::Response::new(Full::new(text));
+            let kind = http::HeaderValue::from_static(kind);
+            response.headers_mut().insert("content-type", kind);
+            response.extensions_mut().insert(tally);
+            std::future::ready(Ok::<_, std::convert::Infallible>(response))
+        });
+        let body = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}"#;
+        let mut request = http::Request::new(Full::new(body));
+        request.extensions_mut().insert(Principal::new("a"));
+        let response = layer.layer(inner).oneshot(request).await.expect("answered");
+        assert_eq!(response.status(), 200);
+        let whole = response.into_body().collect().now_or_never();
+        let whole = whole.expect("no frame waits").expect("no error");
+        assert_eq!(whole.to_bytes(), text);
+        // It is charged, and not in the file.
+        assert_eq!(ledger.statement("a").spent.minus(before), usd(5_000_000));
+        let mut flush = Box::pin(ledger.flush());
+        assert!(flush.as_mut().now_or_never().is_none());
+        disk.1.set(false);
+        flush.await.expect("written");
+        agrees(&ledger);
+    }
 }
 
 #[tokio::test]
