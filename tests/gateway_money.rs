@@ -184,6 +184,13 @@ fn mistakes_are_told() {
             "cost.drain_bytes: needs drain_ms",
         ),
         ("[cost]\ndrain = 5", "cost.drain"),
+        (
+            // The built-in table has this one, in US dollars.
+            "currency = \"EUR\"\n[[providers]]\nname = \"openai\"\nkind = \"openai\"\n\
+             base_url = \"https://api.openai.com/v1\"\n[[models]]\nid = \"unpriced\"\n\
+             targets = [{ provider = \"openai\", model = \"gpt-4o\" }]\n",
+            "models[0].price: \"unpriced\" would be charged at a price found in USD",
+        ),
     ] {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(config(more).as_bytes()).expect("written");

@@ -13,7 +13,10 @@ use tower_completions::{
     auth::Keys,
     body::{BoxBody, BoxError},
     cache::CacheLayer,
-    cost::{Budgets, CostLayer, NotAnAmount, Price, PriceList, Prices, StoreError, Terms, Zone},
+    cost::{
+        Budgets, CostLayer, NotAnAmount, Price, PriceBook, PriceList, Prices, StoreError, Terms,
+        Zone,
+    },
     limit::{
         Either, Limiter, Limits, Memory,
         redis::{InvalidUrl, Leased, Outage, Redis},
@@ -101,6 +104,32 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
         Ok(())
     } else {
         Err(missing)
+    }
+}
+
+/// Models that could only be refused: something may answer for them whose price is in another currency
+/// than the accounts, as all prices of the built-in table are that in US dollars.
+pub fn foreign(config: &Config) -> Result<(), Vec<String>> {
+    let prices = prices(config).map_err(|error| vec![error.to_string()])?;
+    let mut foreign = Vec::new();
+    for (at, model) in config.models.iter().enumerate() {
+        let mut of = None;
+        prices.candidates(&model.id, &mut |price| {
+            let currency = price.map(Price::currency);
+            of = of.or(currency.filter(|it| *it != config.currency));
+        });
+        if let Some(of) = of {
+            foreign.push(format!(
+                "models[{at}].price: {:?} would be charged at a price found in {of}, the accounts are \
+                 in {}; state a price for it and for what it falls back to",
+                model.id, config.currency
+            ));
+        }
+    }
+    if foreign.is_empty() {
+        Ok(())
+    } else {
+        Err(foreign)
     }
 }
 

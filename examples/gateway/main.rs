@@ -71,7 +71,11 @@ fn main() -> ExitCode {
         Some(path) => Config::read(path),
         None => Config::parse(&app::built_in()),
     };
-    let config = read.and_then(|config| app::unsupported(&config).map(|()| config));
+    let config = read.and_then(|config| {
+        app::unsupported(&config)?;
+        app::foreign(&config)?;
+        Ok(config)
+    });
     let config = match config {
         Ok(config) => config,
         Err(mistakes) => {
