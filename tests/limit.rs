@@ -12,10 +12,10 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_completions::{
-    Principal,
+    Principal, Served, Target,
     auth::Keys,
     body::Full,
-    cost::{MemoryLedger, Price, Prices},
+    cost::{Amount, MemoryLedger, Price, Prices, Terms, When},
     limit::{
         Ask, Decision, Demand, Hold as _, Key, KeyExtractor, Limiter, Limits, Memory, Mode, Queue,
         Rate, RateLimitLayer, Report, Rule, TokenLimitLayer, Unit, Weights, Window, Zone,
@@ -23,6 +23,7 @@ use tower_completions::{
     mock::Upstream,
     provider::{Provider, openai::OpenAi},
     stack::Gateway,
+    wire::ServiceTier,
 };
 
 /// How many random keys are tried; `LIMIT_KEYS` asks for more.
@@ -321,6 +322,60 @@ async fn every_answer_has_the_headers_and_money_is_limited_by_the_gateways_price
     // Each answer was charged the same, and no refusal anything.
     let spent = books::settled(&ledger, "demo").spent.pico();
     assert!(spent > 0 && spent % answered == 0, "{spent} of {answered}");
+}
+
+/// The limit counts what is charged: at the caller's terms, at the tier that was asked for, at the
+/// price of the model that answered.
+#[tokio::test(start_paused = true)]
+async fn money_is_counted_as_it_is_charged() {
+    let list = Price::new("1", "2").expect("amounts");
+    let dear = Price::new("3", "6").expect("amounts");
+    let priority = When::new().tier(ServiceTier::Priority);
+    let prices = Prices::new()
+        .with("mock/echo", list.when(priority, &dear))
+        .with("mock/other", dear);
+    let limits = Limits::new().money(Rate::per_day(1_000_000_000));
+    let used = async |terms: &str, tier: &str, answers: &str| {
+        let keys = Keys::new();
+        let caller = Principal::new("demo")
+            .attach(limits.clone())
+            .attach(Terms::times(terms).expect("a factor"));
+        keys.insert("sk-demo", caller.clone());
+        let limiter = Limiter::new();
+        let served = Served::new(&Target::new("mock", answers), answers);
+        let openai = OpenAi::new("http://upstream/v1").expect("a URL");
+        let app = Gateway::builder(keys)
+            .cost(prices.clone(), MemoryLedger::new())
+            .limiter(limiter.clone())
+            .build(Provider::new("mock", Upstream::new(), openai).map_response(
+                move |mut response: Response<_>| {
+                    response.extensions_mut().insert(served.clone());
+                    response
+                },
+            ));
+        let body = format!(
+            r#"{{"model":"mock/echo","service_tier":"{tier}","max_tokens":8,"messages":[{{"role":"user","content":"hello"}}]}}"#
+        );
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", "Bearer sk-demo")
+            .body(Full::new(body))
+            .expect("a request");
+        let response = app.oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK);
+        let charged = response.headers()["x-completion-cost"].clone();
+        response.into_body().collect().await.expect("whole");
+        let money = limiter.standing(&caller).await.expect("memory").money;
+        let used = 1_000_000_000 - money.expect("a limit").remaining;
+        let charged: Amount = charged.to_str().expect("text").parse().expect("an amount");
+        assert_eq!(i128::from(used), charged.pico(), "what is charged");
+        used
+    };
+    let list = used("1", "default", "mock/echo").await;
+    assert!(list > 0);
+    assert_eq!(used("2.5", "default", "mock/echo").await, list * 5 / 2);
+    assert_eq!(used("1", "priority", "mock/echo").await, list * 3);
+    assert_eq!(used("0.5", "priority", "mock/echo").await, list * 3 / 2);
+    assert_eq!(used("1", "default", "mock/other").await, list * 3);
 }
 
 /// Answers that never come as far as the layer that counts tokens tell of them too.

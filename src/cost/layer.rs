@@ -6,10 +6,15 @@ use std::{
 
 use tower_layer::Layer;
 
-use super::{Budgets, Cost, Currency, Ledger, Price, PriceBook, quote::Rules, refill::RunOut};
+use super::{
+    Budgets, Cost, Currency, Ledger, Price, PriceBook,
+    quote::{Quoted, Rules},
+    refill::RunOut,
+};
 use crate::{
     dialect::{CostMember, Dialect},
-    parse::Parse,
+    ext::Principal,
+    parse::{Chat, Parse},
 };
 
 /// Puts [`Cost`] around a service.
@@ -83,9 +88,15 @@ impl<L: Ledger> CostLayer<L> {
         }
     }
 
-    /// The prices.
-    pub(crate) fn book(&self) -> Arc<dyn PriceBook> {
-        Arc::clone(&self.config.book)
+    /// How requests are charged: for limits on money, which count what is charged.
+    pub(crate) fn quoter(
+        &self,
+    ) -> impl Fn(Option<&Principal>, &Chat) -> Option<Quoted> + Send + Sync + 'static
+    where
+        L: Ledger,
+    {
+        let config = Arc::clone(&self.config);
+        move |caller, chat| config.quoted(caller, chat)
     }
 
     /// Says the cost in the JSON too, where the dialect has it. Default: in headers only.

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use super::{Charge, Circumstances, Currency, Price, PriceBook, Terms};
+use super::{Charge, Circumstances, Currency, Price, PriceBook, Terms, Unpriced, layer::Config};
 use crate::{
-    ext::Served,
+    ext::{Principal, Served},
     meter::Tally,
-    wire::{ServiceTier, Usage},
+    parse::Chat,
+    wire::{ServiceTier, Usage, request::Name},
 };
 
 /// More tokens than any request has. A count beyond it is taken for nonsense.
@@ -47,6 +48,78 @@ pub(super) struct Rules {
     pub(super) reported: bool,
     /// An answer of no tokens costs nothing.
     pub(super) empty_is_free: bool,
+}
+
+impl<L> Config<L> {
+    /// The terms of a request, at this price of the model that it asks for.
+    pub(super) fn quote(
+        &self,
+        caller: Option<&Principal>,
+        chat: &Chat,
+        price: Arc<Price>,
+        book: Arc<dyn PriceBook>,
+    ) -> Quote {
+        let output = chat.max_output_tokens().unwrap_or(self.expected_output);
+        let terms = caller.and_then(Principal::get::<Terms>);
+        let searches = if chat.has(Name::WebSearchOptions) {
+            self.expected_searches
+        } else {
+            0
+        };
+        let counts = chat.request().counts();
+        let images = counts.images + counts.low_images;
+        Quote {
+            price,
+            searches,
+            images: images as u64,
+            book,
+            served: None,
+            unix: self.unix(),
+            tier: tier(chat),
+            terms: terms.copied().unwrap_or_default(),
+            rules: self.rules,
+            input_estimate: chat.input_estimate(),
+            n: chat.n().into(),
+            bounded: chat.max_output_tokens().is_some(),
+            most_output: output.saturating_mul(chat.n().into()),
+            unseen_output: 0,
+        }
+    }
+
+    /// The same for who counts money elsewhere; nothing where the model has no price.
+    pub(super) fn quoted(&self, caller: Option<&Principal>, chat: &Chat) -> Option<Quoted> {
+        let book = self.book.snapshot();
+        let book = book.unwrap_or_else(|| Arc::clone(&self.book));
+        let price = match (book.price(chat.model()), &self.unpriced) {
+            (Some(price), _) => price,
+            (None, Unpriced::Ceiling(price)) => Arc::clone(price),
+            (None, _) => return None,
+        };
+        Some(Quoted(self.quote(caller, chat, price, book)))
+    }
+}
+
+/// How a request is charged, by the rules of the charge itself: for limits on money.
+pub(crate) struct Quoted(Quote);
+
+impl Quoted {
+    /// What a usage costs, in 10⁻¹² of the currency.
+    pub(crate) fn cost(
+        &self,
+        usage: &Usage,
+        served: Option<&Served>,
+        tally: Option<&Tally>,
+    ) -> u64 {
+        let charge = match served {
+            Some(served) => {
+                let mut quote = self.0.clone();
+                quote.served(served);
+                quote.charge(usage, tally, &quote.price(tally))
+            }
+            None => self.0.charge(usage, tally, &self.0.price),
+        };
+        u64::try_from(charge.cost().pico()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Quote {
@@ -151,4 +224,13 @@ impl Quote {
         };
         super::charge::rounded(standard.max(asked), self.terms.millionths())
     }
+}
+
+/// The tier that a request asks for, if it is one with a price of its own.
+fn tier(chat: &Chat) -> Option<ServiceTier> {
+    if !chat.has(Name::ServiceTier) {
+        return None;
+    }
+    let name = chat.member(Name::ServiceTier.as_str())?;
+    ServiceTier::named(name.trim_matches('"'))
 }

@@ -10,11 +10,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Amount, Ledger, Most, Period, Price, ResponseBody, ResponseFuture, Scope, Terms, Unpriced, ask,
+    Amount, Ledger, Most, Period, Price, ResponseBody, ResponseFuture, Scope, Unpriced, ask,
     future::{Plan, not_priced},
     guard::Guard,
     layer::Config,
-    quote::Quote,
 };
 use crate::{
     body::Full,
@@ -22,8 +21,7 @@ use crate::{
     error::{Error, Kind},
     ext::{Principal, is_dry_run},
     observe::Watch,
-    parse::{Chat, ChatBody},
-    wire::{ServiceTier, request::Name},
+    parse::ChatBody,
 };
 
 /// Holds what a request may cost, and charges what it did cost.
@@ -148,31 +146,7 @@ impl<L: Ledger> Config<L> {
         };
         let foreign = |price: &Price| price.currency() != self.currency;
         let mut mixed = foreign(&price);
-        let output = chat.max_output_tokens().unwrap_or(self.expected_output);
-        let terms = caller.and_then(Principal::get::<Terms>);
-        let searches = if chat.has(Name::WebSearchOptions) {
-            self.expected_searches
-        } else {
-            0
-        };
-        let counts = chat.request().counts();
-        let images = counts.images + counts.low_images;
-        let quote = Quote {
-            price,
-            searches,
-            images: images as u64,
-            book,
-            served: None,
-            unix: self.unix(),
-            tier: tier(chat),
-            terms: terms.copied().unwrap_or_default(),
-            rules: self.rules,
-            input_estimate: chat.input_estimate(),
-            n: chat.n().into(),
-            bounded: chat.max_output_tokens().is_some(),
-            most_output: output.saturating_mul(chat.n().into()),
-            unseen_output: 0,
-        };
+        let quote = self.quote(caller, chat, price, book);
         let (mut dearest, mut known) = (Amount::ZERO, true);
         quote
             .book
@@ -246,13 +220,4 @@ fn budget_exceeded(scope: &Scope, period: Period) -> Error {
         "What is left of {whose} budget for this {period} does not cover what this request may cost."
     );
     Error::new(Kind::Balance, message).with_code("budget_exceeded")
-}
-
-/// The tier that a request asks for, if it is one with a price of its own.
-fn tier(chat: &Chat) -> Option<ServiceTier> {
-    if !chat.has(Name::ServiceTier) {
-        return None;
-    }
-    let name = chat.member(Name::ServiceTier.as_str())?;
-    ServiceTier::named(name.trim_matches('"'))
 }

@@ -82,7 +82,7 @@ pub use service::RateLimit;
 pub use store::{
     Ask, Decision, Demand, Hold, Refusal, Report, Retry, Slots, Standing, Store, Weights,
 };
-pub use tokens::{Cached, TokenGuard, TokenLimit, TokenLimitLayer};
+pub use tokens::{Cached, Known, Quote, TokenGuard, TokenLimit, TokenLimitLayer};
 
 const UNITS: [Unit; Unit::COUNT] = [
     Unit::Requests,

@@ -1,20 +1,22 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use http::request::Parts;
 use tower_layer::Layer;
 
 use super::{Gateway, RequestId, RequestIdLayer};
 use crate::{
     auth::{Auth, AuthLayer},
-    cost::{Amount, Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
+    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices, Quoted},
     dialect::Dialect,
     idempotency::{Idempotency, IdempotencyLayer},
-    limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
+    limit::{
+        Limiter, Memory, Quote, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer,
+    },
     messages::MessagesLayer,
     models::{Card, Models},
-    parse::{Parse, ParseLayer, ReadLimits},
+    parse::{Chat, Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
     validate::{Validate, ValidateLayer},
-    wire::Usage,
 };
 
 /// All layers around an upstream, outermost first.
@@ -147,18 +149,19 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let reframe = self
             .reframe
             .unwrap_or_else(|| ReframeLayer::new(dialect.clone()));
-        // What limits on money count is what the prices say.
-        let book = self.cost.book();
-        let price = move |model: &str, usage: &Usage| {
-            let cost = book
-                .price(model)
-                .map_or(Amount::ZERO, |price| price.of(usage));
-            u64::try_from(cost.pico()).unwrap_or(u64::MAX)
+        // What limits on money count is what is charged.
+        let quoter = self.cost.quoter();
+        let quote = move |parts: &Parts, chat: &Chat| -> Quote {
+            let quoted = quoter(parts.extensions.get(), chat);
+            Arc::new(move |usage, known| {
+                let cost = |it: &Quoted| it.cost(usage, known.served, known.tally);
+                quoted.as_ref().map_or(0, cost)
+            })
         };
         let stack = reframe.layer(upstream);
         let stack = self.cost.dialect(&dialect).layer(stack);
         let stack = TokenLimitLayer::new(self.limiter.clone())
-            .price(price)
+            .quote(quote)
             .layer(stack);
         let stack = self.idempotency.layer(stack);
         let stack = ParseLayer::new()

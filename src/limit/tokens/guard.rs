@@ -1,9 +1,10 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use http::Extensions;
 
-use super::layer::{Cached, Options};
+use super::{Cached, Known, Quote};
 use crate::{
+    ext::Served,
     limit::{Carry, Hold, Unit, Weights, guard::Refused},
     meter::{Ending, Settle, Tally},
     observe::Gate,
@@ -24,18 +25,21 @@ pub struct TokenGuard<H: Hold> {
     hold: Option<H>,
     stage: Stage,
     input: u64,
-    model: Arc<str>,
-    options: Options,
+    cached: Cached,
+    quote: Option<Quote>,
+    /// Who has answered, where a quote wants to know.
+    served: Option<Served>,
 }
 
 impl<H: Hold> TokenGuard<H> {
-    pub(super) fn new(input: u64, model: Arc<str>, options: Options) -> Self {
+    pub(super) fn new(input: u64, cached: Cached, quote: Option<Quote>) -> Self {
         Self {
             hold: None,
             stage: Stage::Waiting,
             input,
-            model,
-            options,
+            cached,
+            quote,
+            served: None,
         }
     }
 
@@ -81,6 +85,9 @@ impl<H: Hold> Carry<H> for TokenGuard<H> {
 
     fn answered(&mut self, success: bool, extensions: &Extensions) {
         let refused = extensions.get::<Refused>().is_some();
+        if self.quote.is_some() {
+            self.served = extensions.get::<Served>().cloned();
+        }
         self.stage = if success && !refused {
             Stage::Answered
         } else {
@@ -99,7 +106,7 @@ impl<H: Hold> Settle for TokenGuard<H> {
         }
         let mut actual = Weights::new();
         if let Some(usage) = self.used(&ending, tally) {
-            let free = match self.options.cached {
+            let free = match self.cached {
                 Cached::Counts => 0,
                 Cached::Free => usage.cached_input,
             };
@@ -108,8 +115,10 @@ impl<H: Hold> Settle for TokenGuard<H> {
                 .with(Unit::Tokens, input.saturating_add(usage.output))
                 .with(Unit::InputTokens, input)
                 .with(Unit::OutputTokens, usage.output);
-            if let Some(price) = &self.options.price {
-                actual = actual.with(Unit::Money, price(&self.model, &usage));
+            if let Some(quote) = &self.quote {
+                let served = self.served.as_ref();
+                let cost = quote(&usage, Known { served, tally });
+                actual = actual.with(Unit::Money, cost);
             }
         }
         hold.settle(&actual);

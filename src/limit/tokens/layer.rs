@@ -1,11 +1,14 @@
 use std::{fmt, sync::Arc};
 
+use http::request::Parts;
 use tower_layer::Layer;
 
 use super::TokenLimit;
 use crate::{
+    ext::Served,
     limit::{Fields, Limiter, Memory, Mode, Settings},
-    parse::Parse,
+    meter::Tally,
+    parse::{Chat, Parse},
     wire::Usage,
 };
 
@@ -22,14 +25,28 @@ pub enum Cached {
     Free,
 }
 
-pub(super) type Price = dyn Fn(&str, &Usage) -> u64 + Send + Sync;
+/// What is known of an answer when its usage is priced; nothing before there is one.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Known<'a> {
+    /// Who answered.
+    pub served: Option<&'a Served>,
+    /// What was seen of the answer.
+    pub tally: Option<&'a Tally>,
+}
+
+/// Tells what a usage of one request costs, in picodollars (10⁻¹² USD). Called from `Drop` too: it
+/// must neither block nor panic.
+pub type Quote = Arc<dyn Fn(&Usage, Known<'_>) -> u64 + Send + Sync>;
+
+type Quotes = dyn Fn(&Parts, &Chat) -> Quote + Send + Sync;
 
 /// What the service and its guards are told.
 #[derive(Clone)]
 pub(super) struct Options {
     pub(super) expected: u64,
     pub(super) cached: Cached,
-    pub(super) price: Option<Arc<Price>>,
+    pub(super) quotes: Option<Arc<Quotes>>,
     pub(super) requests: Requests,
 }
 
@@ -77,7 +94,7 @@ impl<St> TokenLimitLayer<St> {
             options: Options {
                 expected: EXPECTED,
                 cached: Cached::default(),
-                price: None,
+                quotes: None,
                 requests: Requests::Elsewhere,
             },
         }
@@ -101,8 +118,23 @@ impl<St> TokenLimitLayer<St> {
     /// What a usage of a model costs, in picodollars (10⁻¹² USD): what limits on
     /// [money](crate::limit::Limits::money) count. Called from `Drop` too: it must not block.
     #[must_use]
-    pub fn price(mut self, price: impl Fn(&str, &Usage) -> u64 + Send + Sync + 'static) -> Self {
-        self.options.price = Some(Arc::new(price));
+    pub fn price(self, price: impl Fn(&str, &Usage) -> u64 + Send + Sync + 'static) -> Self {
+        let price = Arc::new(price);
+        self.quote(move |_, chat| {
+            let (price, model) = (Arc::clone(&price), chat.model().to_owned());
+            Arc::new(move |usage, _| price(&model, usage))
+        })
+    }
+
+    /// The same, where the price depends on more than the model: on the caller, the tier, the time.
+    /// Asked once for each request with a limit on money; what it gives prices the estimate and then
+    /// the usage.
+    #[must_use]
+    pub fn quote(
+        mut self,
+        quotes: impl Fn(&Parts, &Chat) -> Quote + Send + Sync + 'static,
+    ) -> Self {
+        self.options.quotes = Some(Arc::new(quotes));
         self
     }
 

@@ -7,5 +7,5 @@ mod service;
 mod tests;
 
 pub use guard::TokenGuard;
-pub use layer::{Cached, TokenLimitLayer};
+pub use layer::{Cached, Known, Quote, TokenLimitLayer};
 pub use service::TokenLimit;

@@ -1,6 +1,5 @@
 use std::{
     mem,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,7 +9,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    TokenGuard,
+    Known, Quote, TokenGuard,
     layer::{Options, Requests},
 };
 use crate::{
@@ -48,14 +47,15 @@ impl<S, St> TokenLimit<S, St> {
 }
 
 impl Options {
-    fn weights(&self, chat: &Chat, output: u64) -> Weights {
+    fn weights(&self, chat: &Chat, output: u64, quote: Option<&Quote>) -> Weights {
         let input = chat.input_estimate();
         let mut weights = Weights::new()
             .with(Unit::Tokens, input.saturating_add(output))
             .with(Unit::InputTokens, input)
             .with(Unit::OutputTokens, output);
-        if let Some(price) = &self.price {
-            weights = weights.with(Unit::Money, price(chat.model(), &Usage::new(input, output)));
+        if let Some(quote) = quote {
+            let most = quote(&Usage::new(input, output), Known::default());
+            weights = weights.with(Unit::Money, most);
         }
         if self.requests == Requests::Here {
             weights = weights.with(Unit::Requests, 1).with_slot();
@@ -65,14 +65,14 @@ impl Options {
 
     /// What a request reserves: its own maximum as it stands, our expectation cut to what every
     /// limit can hold beside the prompt.
-    fn reserve(&self, chat: &Chat, ask: &mut Ask) {
+    fn reserve(&self, chat: &Chat, ask: &mut Ask, quote: Option<&Quote>) {
         let answers = u64::from(chat.n());
         if let Some(most) = chat.max_output_tokens() {
-            ask.weights = self.weights(chat, most.saturating_mul(answers));
+            ask.weights = self.weights(chat, most.saturating_mul(answers), quote);
             return;
         }
-        let least = self.weights(chat, 0);
-        let mut wanted = self.weights(chat, self.expected.saturating_mul(answers));
+        let least = self.weights(chat, 0, quote);
+        let mut wanted = self.weights(chat, self.expected.saturating_mul(answers), quote);
         for limit in ask.demands.iter().flat_map(|demand| demand.limits.list()) {
             if let (Some(least), Some(amount)) = (least.get(limit.unit), wanted.get(limit.unit)) {
                 let most = limit.window.capacity().max(least);
@@ -106,14 +106,13 @@ where
         // For rules that count by model.
         parts.extensions.insert(chat.clone());
         let mut ask = self.limiter.ask(&parts, Weights::new());
-        let mut options = self.options.clone();
         let limits = || ask.demands.iter().flat_map(|it| it.limits.list());
-        if !limits().any(|limit| limit.unit == Unit::Money) {
-            // Nobody asks what it costs.
-            options.price = None;
-        }
-        options.reserve(chat, &mut ask);
-        let guard = TokenGuard::new(chat.input_estimate(), Arc::from(chat.model()), options);
+        // Without such a limit nobody asks what it costs.
+        let priced = limits().any(|limit| limit.unit == Unit::Money);
+        let quotes = self.options.quotes.as_ref().filter(|_| priced);
+        let quote = quotes.map(|quotes| quotes(&parts, chat));
+        self.options.reserve(chat, &mut ask, quote.as_ref());
+        let guard = TokenGuard::new(chat.input_estimate(), self.options.cached, quote);
         let request = Request::from_parts(parts, body);
         ResponseFuture::new(ready, request, ask, guard, &self.limiter, &self.settings)
     }
