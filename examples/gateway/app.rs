@@ -145,10 +145,13 @@ fn counts(config: &Counting) -> Result<Counts, InvalidUrl> {
         Some("open") => Outage::Open,
         _ => Outage::LocalShare,
     };
-    let redis = Redis::open(&config.store)?
+    let mut redis = Redis::open(&config.store)?
         .outage(outage)
-        .nodes(config.nodes)
-        .build();
+        .nodes(config.nodes);
+    if let Some(budget) = config.budget_ms {
+        redis = redis.budget(Duration::from_millis(budget));
+    }
+    let redis = redis.build();
     Ok(Either::Right(if config.leased {
         Either::Right(Leased::new(redis))
     } else {

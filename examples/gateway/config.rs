@@ -718,6 +718,8 @@ pub struct Counting {
     pub leased: bool,
     pub outage: Option<String>,
     pub nodes: u32,
+    /// How long a decision waits for Redis, in milliseconds.
+    pub budget_ms: Option<u64>,
 }
 
 impl Counting {
@@ -732,9 +734,11 @@ impl Counting {
             mistakes,
         );
         let nodes = small(section.integer("nodes", 1..=10_000, mistakes)).unwrap_or(1);
+        let budget_ms = section.integer("budget_ms", 1..=60_000, mistakes);
         section.finish(mistakes);
         Self {
             store,
+            budget_ms,
             leased: mode.as_deref() == Some("leased"),
             outage,
             nodes,
