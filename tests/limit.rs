@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_completions::{
     Principal, Served, Target,
@@ -21,6 +22,7 @@ use tower_completions::{
         Rate, RateLimitLayer, Report, Rule, TokenLimitLayer, Unit, Weights, Window, Zone,
     },
     mock::Upstream,
+    parse::ChatBody,
     provider::{Provider, openai::OpenAi},
     stack::Gateway,
     wire::ServiceTier,
@@ -465,6 +467,92 @@ async fn debt_is_refused_before_the_body_is_read() {
     assert_eq!(refused.headers()["x-ratelimit-remaining-tokens"], "0");
     // Four hundred are owed, at a hundred a day.
     assert_eq!(refused.headers()["retry-after"], "345600");
+}
+
+/// Tells when it is read.
+struct Told(Option<Bytes>, UnboundedSender<&'static str>);
+
+impl http_body::Body for Told {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.0.take();
+        if data.is_some() {
+            self.1.send("read").expect("somebody listens");
+        }
+        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+    }
+}
+
+/// A caller in debt waits in the outer line, with its body unread and no slot taken; then in the
+/// inner one, for what its request reserves.
+#[tokio::test(start_paused = true)]
+async fn with_a_queue_a_caller_in_debt_waits_before_its_body_is_read() {
+    let store = Queue::new(Memory::new()).timeout(Duration::from_secs(10));
+    let limiter = Limiter::with_store(store.clone());
+    let limits = Limits::new()
+        .tokens(Rate::per_second(100))
+        .max_concurrent(1);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let demand = Demand {
+        rule: "key".into(),
+        key: Key::new("acme"),
+        limits,
+    };
+    let owe = |amount: u64| {
+        let ask = Ask::new([demand.clone()], Weights::new().with(Unit::Tokens, 0));
+        match store.store().decide(&ask) {
+            Decision::Admitted(hold, _) => hold.settle(&Weights::new().with(Unit::Tokens, amount)),
+            Decision::Refused(_) => panic!("nothing is owed"),
+        }
+    };
+    // A hundred may be had at once, so four hundred are owed: four seconds.
+    owe(500);
+    let (tell, mut told) = unbounded_channel();
+    let called = tell.clone();
+    let app = ServiceBuilder::new()
+        .layer(RateLimitLayer::new(limiter.clone()).with_tokens())
+        .layer(TokenLimitLayer::new(limiter.clone()))
+        .service(service_fn(move |_: Request<ChatBody>| {
+            called.send("called").expect("somebody listens");
+            async { Ok::<_, Infallible>(Response::new(Full::new(""))) }
+        }));
+    let hello = r#"{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"hello"}]}"#;
+    let request = || {
+        let mut request = Request::new(Told(Some(hello.into()), tell.clone()));
+        request.extensions_mut().insert(caller.clone());
+        request
+    };
+    let begin = tokio::time::Instant::now();
+    let running = tokio::spawn(app.clone().oneshot(request()));
+    tokio::task::yield_now().await;
+    tokio::time::advance(Duration::from_millis(3990)).await;
+    assert!(told.try_recv().is_err(), "the body is not read in debt");
+    assert_eq!(store.stats().waiting, 1);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(report.concurrent.expect("a limit").in_use, 0);
+    assert_eq!(told.recv().await, Some("read"));
+    assert_eq!(begin.elapsed().as_secs(), 4);
+    assert!(begin.elapsed() < Duration::from_millis(4100));
+    assert_eq!(told.recv().await, Some("called"));
+    // Its fifty and a few for its words have flowed back since.
+    assert!(begin.elapsed() > Duration::from_millis(4500));
+    let answer = running.await.expect("no panic").expect("infallible");
+    assert_eq!(answer.status(), StatusCode::OK);
+    drop(answer);
+    assert_eq!(store.stats().waited, 2, "once in each line");
+
+    // Debt beyond the deadline is refused there and then, unread.
+    owe(5000);
+    let begin = tokio::time::Instant::now();
+    let refused = app.oneshot(request()).await.expect("infallible");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert!(told.try_recv().is_err());
 }
 
 /// Counts what would be logged at INFO or above.

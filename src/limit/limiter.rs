@@ -15,7 +15,7 @@ use crate::{error::Error, ext::Principal};
 /// The rules and the store that they count in; what layers share.
 ///
 /// A clone is the same limiter. [`RateLimitLayer`](super::RateLimitLayer) and
-/// [`TokenLimitLayer` may share one; then [`standing`](Self::standing)
+/// [`TokenLimitLayer`](super::TokenLimitLayer) may share one; then [`standing`](Self::standing)
 /// shows all limits of a caller together.
 pub struct Limiter<St = Memory> {
     store: St,

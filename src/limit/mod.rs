@@ -33,6 +33,8 @@
 //! ```
 
 mod bucket;
+#[cfg(test)]
+mod calendar;
 mod cell;
 mod either;
 mod future;
