@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::num::NonZeroU32;
+use std::{mem, num::NonZeroU32};
 
 use governor::{Quota, RateLimiter, clock::FakeRelativeClock};
 use http::Request;
@@ -33,10 +33,18 @@ fn main() {
 
         let plenty = Limits::new()
             .requests(Rate::per_second(u64::from(u32::MAX)))
-            .max_concurrent(1000);
+            .max_concurrent(u32::MAX);
         let parts = head(plenty);
         let one = Weights::new().with(Unit::Requests, 1).with_slot();
+        // The decision alone: what is taken is never settled, and there are slots enough.
         bench.case("request", || {
+            let ask = limiter.ask(&parts, one);
+            match limiter.store().decide(&ask) {
+                Decision::Admitted(hold, _) => mem::forget(hold),
+                Decision::Refused(_) => unreachable!("there is plenty"),
+            }
+        });
+        bench.case("request_settled", || {
             let ask = limiter.ask(&parts, one);
             match limiter.store().decide(&ask) {
                 Decision::Admitted(hold, _) => hold.settle(&one),
