@@ -64,6 +64,8 @@
 
 mod ask;
 mod body;
+mod books;
+mod clock;
 mod future;
 mod log;
 mod models;
@@ -73,6 +75,8 @@ mod server;
 mod upstream;
 
 pub use body::{Body, Broken};
+pub use books::{assert_conserved, assert_settled};
+pub use clock::{Clock, Sleep};
 pub use future::ResponseFuture;
 pub use log::{Counts, Log, Seen};
 pub use models::{MODELS, Model};

@@ -1,0 +1,201 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::time::{Timer, after};
+
+/// A clock that stands until it is moved, for every layer that takes a [`Timer`].
+///
+/// Clones are the same clock. It needs no runtime, and no time passes but by [`advance`](Self::advance);
+/// under tokio, `tokio::time::pause` does the same for layers that keep their default timer.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower_completions::{
+///     Principal,
+///     body::Full,
+///     limit::{Limiter, Limits, Memory, RateLimitLayer},
+///     mock::Clock,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = Clock::new();
+/// let limiter = Limiter::with_store(Memory::with_timer(clock.clone()));
+/// let service = ServiceBuilder::new()
+///     .layer(RateLimitLayer::new(limiter))
+///     .service(service_fn(async |_: http::Request<Full>| {
+///         Ok::<_, std::convert::Infallible>(http::Response::new(Full::new("hi")))
+///     }));
+/// let one_a_minute = Principal::new("demo").attach(Limits::new().requests_per_minute(1));
+/// let ask = || {
+///     let mut request = http::Request::new(Full::new(""));
+///     request.extensions_mut().insert(one_a_minute.clone());
+///     service.clone().oneshot(request)
+/// };
+/// assert_eq!(ask().await?.status(), 200);
+/// assert_eq!(ask().await?.status(), 429);
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(ask().await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Clock(Arc<Mutex<State>>);
+
+struct State {
+    now: Instant,
+    /// What waits, by its end and the number of its sleep.
+    sleeps: BTreeMap<(Instant, u64), Waker>,
+    next: u64,
+}
+
+impl Clock {
+    /// A clock that stands at the present.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now: Instant::now(),
+            sleeps: BTreeMap::new(),
+            next: 0,
+        })))
+    }
+
+    /// Moves it forward and wakes every sleep that ends by then, earliest first.
+    pub fn advance(&self, by: Duration) {
+        let due = {
+            let mut state = self.state();
+            let now = after(state.now, by);
+            state.now = now;
+            let later = state.sleeps.split_off(&(now, u64::MAX));
+            std::mem::replace(&mut state.sleeps, later)
+        };
+        due.into_values().for_each(Waker::wake);
+    }
+
+    /// How long until the earliest sleep ends; `None` when nothing waits for this clock.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        let state = self.state();
+        let ((end, _), _) = state.sleeps.first_key_value()?;
+        Some(end.saturating_duration_since(state.now))
+    }
+
+    /// How many sleeps have been polled, have not ended and were not dropped.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.state().sleeps.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock")
+            .field("waiting", &self.waiting())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Timer for Clock {
+    type Sleep = Sleep;
+
+    fn now(&self) -> Instant {
+        self.state().now
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Sleep {
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        Sleep {
+            clock: self.clone(),
+            key: (deadline, number),
+        }
+    }
+}
+
+/// Ends when its [`Clock`] has been moved so far.
+#[derive(Debug)]
+pub struct Sleep {
+    clock: Clock,
+    key: (Instant, u64),
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.clock.state();
+        if state.now >= self.key.0 {
+            state.sleeps.remove(&self.key);
+            return Poll::Ready(());
+        }
+        state.sleeps.insert(self.key, cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.clock.state().sleeps.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_sleep_ends_at_its_instant_and_not_before() {
+        let clock = Clock::new();
+        let mut late = task::spawn(clock.sleep(2 * SECOND));
+        let mut soon = task::spawn(clock.sleep(SECOND));
+        assert_eq!(clock.next_wake(), None);
+        assert_pending!(late.poll());
+        assert_pending!(soon.poll());
+        assert_eq!(clock.next_wake(), Some(SECOND));
+
+        clock.advance(SECOND - Duration::from_nanos(1));
+        assert!(!soon.is_woken());
+        clock.advance(Duration::from_nanos(1));
+        assert!(soon.is_woken() && !late.is_woken());
+        assert_ready!(soon.poll());
+        assert_eq!((clock.waiting(), clock.next_wake()), (1, Some(SECOND)));
+
+        clock.clone().advance(Duration::MAX);
+        assert!(late.is_woken());
+        assert_ready!(late.poll());
+        assert_eq!(clock.waiting(), 0);
+    }
+
+    #[test]
+    fn a_dropped_sleep_leaves_nothing() {
+        let clock = Clock::new();
+        let mut sleep = task::spawn(clock.sleep(SECOND));
+        assert_pending!(sleep.poll());
+        assert_eq!(clock.waiting(), 1);
+        drop(sleep);
+        assert_eq!(clock.waiting(), 0);
+    }
+}
