@@ -159,6 +159,9 @@ fn counts(config: &Counting) -> Result<Counts, InvalidUrl> {
     }))
 }
 
+/// The least that an answer may take in all.
+const LONGEST: Duration = Duration::from_secs(600);
+
 pub struct App {
     /// Ends with the application.
     #[expect(dead_code, reason = "dropped with it")]
@@ -229,6 +232,8 @@ impl App {
                     })
                     .first_event_timeout(config.stream.first_event_timeout)
                     .idle_timeout(config.stream.idle_timeout)
+                    // The router's own time is the one that is configured.
+                    .total_timeout(config.routing.total_timeout.max(LONGEST))
                     .keep_alive(config.stream.keep_alive),
             )
             .models(config.models.iter().map(card))

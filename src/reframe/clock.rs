@@ -54,6 +54,12 @@ impl Clock {
         }
     }
 
+    /// The same, over at an instant that is set already.
+    pub(super) fn ending(self, ends: Option<Instant>) -> Self {
+        let ends = ends.or(self.ends);
+        Self { ends, ..self }
+    }
+
     /// An event came.
     pub(super) fn event(&mut self, now: Instant) {
         self.event = Some(now);

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     body::{ResponseBody, Sleeping, broken, too_late},
-    clock::{Clock, Times},
+    clock::{Clock, Due, Times},
     config::Config,
     fault::too_large,
     fold::{self, Folder},
@@ -52,6 +52,9 @@ pin_project! {
         Asking {
             #[pin]
             future: F,
+            #[pin]
+            sleep: Option<T::Sleep>,
+            ends: Option<Instant>,
             asked: Option<Asked>,
         },
         Reading {
@@ -109,9 +112,16 @@ impl Pieces {
 
 impl<F, B, T: Timer> ResponseFuture<F, B, T> {
     pub(super) fn new(future: F, asked: Asked, settings: Arc<Settings>, timer: T) -> Self {
-        let asked = Some(asked);
+        // A whole answer has its time from here on. A stream must begin within it, and has as much
+        // again from its head on.
+        let total = settings.times.total;
         Self {
-            state: State::Asking { future, asked },
+            state: State::Asking {
+                future,
+                sleep: None,
+                ends: total.and_then(|total| timer.now().checked_add(total)),
+                asked: Some(asked),
+            },
             settings,
             timer,
         }
@@ -137,18 +147,38 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::Asking { future, asked } => {
-                    let response = ready!(future.poll(cx))?;
+                StateProj::Asking {
+                    future,
+                    mut sleep,
+                    ends,
+                    asked,
+                } => {
+                    let Poll::Ready(response) = future.poll(cx) else {
+                        let Some(ends) = *ends else {
+                            return Poll::Pending;
+                        };
+                        if sleep.is_none() {
+                            sleep.set(Some(this.timer.sleep_until(ends)));
+                        }
+                        if let Some(sleep) = sleep.as_pin_mut() {
+                            ready!(sleep.poll(cx));
+                        }
+                        let error = too_late(Due::TooLong);
+                        let refusal = error.response(&this.settings.dialect);
+                        return Poll::Ready(Ok(refusal.map(ResponseBody::own)));
+                    };
+                    let response = response?;
                     let asked = asked.take().expect("polled after completion");
                     match begin(response, asked, this.settings, this.timer) {
                         Begun::Ready(response) => return Poll::Ready(Ok(*response)),
                         Begun::Read(parts, body, gather) => {
                             let times = gather.times(&this.settings.times);
+                            let ends = *ends;
                             this.state.set(State::Reading {
                                 body,
                                 sleep: None,
                                 wakes: None,
-                                clock: Clock::new(times, this.timer.now()),
+                                clock: Clock::new(times, this.timer.now()).ending(ends),
                                 parts: Some(*parts),
                                 gather,
                                 read: 0,

@@ -96,7 +96,8 @@ impl<T> ReframeLayer<T> {
         self.set(|settings| settings.times.idle = time.into())
     }
 
-    /// How long a whole answer may take from its head on; `None`: for ever.
+    /// How long a whole answer may take from the request on. A stream must begin within it, and has
+    /// as much again from its head on. `None`: for ever.
     pub fn total_timeout(self, time: impl Into<Option<Duration>>) -> Self {
         self.set(|settings| settings.times.total = time.into())
     }

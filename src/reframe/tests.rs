@@ -573,3 +573,52 @@ fn an_idle_stream_is_small() {
         size_of_val(&machine)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_that_never_answers_is_given_up() {
+    for asked in [STREAM, ""] {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&dropped);
+        let inner = tower::service_fn(move |_: Request<ChatBody>| {
+            let kept = Script {
+                steps: Vec::new().into_iter(),
+                sleep: None,
+                dropped: Arc::clone(&flag),
+            };
+            async move {
+                let _kept = kept;
+                std::future::pending::<Result<Response<Script>, Infallible>>().await
+            }
+        });
+        let start = tokio::time::Instant::now();
+        let service = layer().total_timeout(Duration::from_secs(7)).layer(inner);
+        let response = service.oneshot(ask(asked)).await.expect("infallible");
+        assert_eq!(
+            (response.status().as_u16(), start.elapsed().as_secs()),
+            (504, 7)
+        );
+        let error = response.extensions().get::<Error>().expect("a refusal");
+        assert_eq!(error.code(), Some("upstream_timeout"));
+        assert!(dropped.load(Ordering::SeqCst));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_answer_has_its_time_from_the_request_on() {
+    let inner = tower::service_fn(|_: Request<ChatBody>| async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let body = Script {
+            steps: vec![Step::Hang].into_iter(),
+            sleep: None,
+            dropped: Arc::default(),
+        };
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let start = tokio::time::Instant::now();
+    let service = layer().total_timeout(Duration::from_secs(7)).layer(inner);
+    let response = service.oneshot(ask("")).await.expect("infallible");
+    assert_eq!(
+        (response.status().as_u16(), start.elapsed().as_secs()),
+        (504, 7)
+    );
+}
