@@ -78,9 +78,12 @@ fails! {
     a_refusal: Script::overloaded(), Whole => 503;
     a_hostile_retry_after: Script::rate_limited("-1e99"), Whole => 429;
     a_reset_before_the_head: Script::reset(), Whole => 502;
+    no_head_at_all: Script::silent(), Whole => 504;
+    no_head_of_a_stream: Script::silent(), Stream => 504;
     // In an answer of one piece.
     a_reset_in_the_body: Script::echo().with_fault(0, Fault::Cut), Whole => 502;
     a_truncated_body: Script::truncated(), Whole => 502;
+    a_stall_in_the_body: Script::echo().with_fault(0, Fault::Stall), Whole => 504;
     a_body_over_the_limit: Script::endless(), Whole => 502;
     garbage: Script::garbage(), Whole => 502;
     a_page_with_200: Script::html(), Whole => 502;
