@@ -192,7 +192,11 @@ impl Decoder {
                 let mut raw = Vec::with_capacity(self.carry.len() + range.len());
                 raw.extend_from_slice(&self.carry);
                 raw.extend_from_slice(&self.input.chunk[range]);
-                self.forget();
+                // Nothing was given since, so only this lies in the buffers.
+                self.carry.clear();
+                if self.carry.capacity() > KEPT {
+                    self.carry = Vec::new();
+                }
                 let data = plain_data(raw.len());
                 (raw.into(), data, Span::default())
             }
