@@ -32,6 +32,8 @@ pub(super) mod response;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tools;
+mod turns;
 mod usage;
 
 use bytes::Bytes;

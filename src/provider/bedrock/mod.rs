@@ -41,6 +41,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tools;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header, uri::InvalidUri};

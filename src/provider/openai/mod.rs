@@ -26,8 +26,10 @@
 //! ```
 
 pub(super) mod error;
+mod models;
 mod params;
 pub(super) mod request;
+mod rows;
 mod speech;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::vendor::{Fate, Vendor};
+use super::{rows::Fate, vendor::Vendor};
 use crate::{error::Error, parse::Chat, provider::Notes};
 
 /// Goes through the vendor's table. Members that ask for nothing go without a word.

@@ -1,0 +1,421 @@
+//! The table: where each vendor is, what it calls things, what it does not take.
+
+use super::{
+    models::{grok_efforts, groks, reasons, thinks},
+    speech::Speech,
+    vendor::Usage,
+};
+use crate::wire::Counting;
+
+/// What becomes of one parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    /// It is called so there.
+    Called(&'static str),
+    /// It is called so there, for the models that this says.
+    CalledBy(fn(&str) -> bool, &'static str),
+    /// Dropped and announced: the answer means the same.
+    Dropped,
+    /// Refused: the answer would mean something else.
+    Refused,
+    /// Brought into this range.
+    Within(f64, f64),
+    /// Some of its values are called otherwise; one without a name is dropped and announced, those
+    /// that are not listed pass.
+    Values(&'static [(&'static str, &'static str)]),
+    /// `{"type":"json_schema"}` is refused, other formats pass.
+    NoSchema,
+    /// One text becomes a list of it.
+    Listed,
+    /// The schema stands in a member of another shape: `{"type":"json","value":…}`.
+    SchemaAsValue,
+    /// `none` becomes `thinking: {"type":"disabled"}`, whatever else `enabled` beside the effort.
+    Thinking,
+    /// `true` becomes the number of alternatives, at least 1.
+    Counted,
+    /// The nearest of those efforts that a model takes; none of them is refused.
+    Efforts(fn(&str) -> &'static [&'static str]),
+    /// Refused by models that reason, unless it is what they do anyway.
+    RefusedReasoning,
+    /// Without effect on models that reason: dropped and announced.
+    DroppedReasoning,
+}
+
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// Hosts, each with all below it.
+    pub(super) hosts: &'static [&'static str],
+    pub(super) base_url: Option<&'static str>,
+    pub(super) params: &'static [(&'static str, Fate)],
+    /// Members of its own that are set where the client has not: name and JSON.
+    pub(super) adds: &'static [(&'static str, &'static str)],
+    pub(super) usage: Usage,
+    pub(super) counting: Counting,
+    pub(super) speech: Speech,
+    /// Whether it knows `functions`, the deprecated form of tools.
+    pub(super) functions: bool,
+    /// Whether a model of it reasons, at this effort.
+    pub(super) reasons: fn(&str, Option<&str>) -> bool,
+}
+
+use Fate::{
+    Called, Counted, Dropped, DroppedReasoning, Efforts, Listed, NoSchema, Refused,
+    RefusedReasoning, SchemaAsValue, Thinking, Values, Within,
+};
+
+/// What nobody but OpenAI knows, and nothing is lost without.
+macro_rules! params {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            ("verbosity", Dropped),
+            ("store", Dropped),
+            ("safety_identifier", Dropped),
+            ("prompt_cache_retention", Dropped),
+            ("prompt_cache_options", Dropped),
+            ("moderation", Refused),
+        ]
+    };
+}
+
+pub(super) const PLAIN: Row = Row {
+    name: "plain",
+    hosts: &[],
+    base_url: None,
+    params: &[],
+    adds: &[],
+    usage: Usage::Asked,
+    counting: Counting::Plain,
+    speech: Speech {
+        no_developer: false,
+        text_only: false,
+        members: None,
+        short_ids: false,
+    },
+    functions: true,
+    reasons: |_, _| false,
+};
+
+/// A vendor that knows no names of OpenAI's older or newer than its own API.
+const OTHER: Row = Row {
+    speech: Speech {
+        no_developer: true,
+        ..PLAIN.speech
+    },
+    functions: false,
+    ..PLAIN
+};
+
+/// Source: the vendors' API references and SDKs, read 2026-11.
+pub(super) static ROWS: &[Row] = &[
+    PLAIN,
+    Row {
+        name: "openai",
+        hosts: &["api.openai.com"],
+        base_url: Some("https://api.openai.com/v1"),
+        params: &[
+            (
+                "max_tokens",
+                Fate::CalledBy(thinks, "max_completion_tokens"),
+            ),
+            ("temperature", RefusedReasoning),
+            ("top_p", RefusedReasoning),
+            ("frequency_penalty", RefusedReasoning),
+            ("presence_penalty", RefusedReasoning),
+            ("logit_bias", RefusedReasoning),
+            ("logprobs", RefusedReasoning),
+            ("top_logprobs", RefusedReasoning),
+        ],
+        reasons,
+        ..PLAIN
+    },
+    Row {
+        name: "deepseek",
+        hosts: &["api.deepseek.com"],
+        base_url: Some("https://api.deepseek.com/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("reasoning_effort", Thinking),
+            ("response_format", NoSchema),
+            ("n", Refused),
+            ("logit_bias", Refused),
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("web_search_options", Refused),
+            ("seed", Dropped),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+            ("temperature", DroppedReasoning),
+            ("top_p", DroppedReasoning),
+            ("frequency_penalty", DroppedReasoning),
+            ("presence_penalty", DroppedReasoning),
+        ],
+        speech: Speech {
+            text_only: true,
+            ..OTHER.speech
+        },
+        // Its newer models think when they are told how hard.
+        reasons: |model, effort| {
+            model.contains("reasoner") || effort.is_some_and(|effort| effort != "none")
+        },
+        ..OTHER
+    },
+    Row {
+        name: "mistral",
+        hosts: &["api.mistral.ai"],
+        base_url: Some("https://api.mistral.ai/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("seed", Called("random_seed")),
+            (
+                "service_tier",
+                Values(&[
+                    ("auto", "auto"),
+                    ("default", "standard_only"),
+                    ("priority", "auto"),
+                    ("fast", "auto"),
+                    ("flex", ""),
+                    ("scale", ""),
+                ])
+            ),
+            ("logit_bias", Refused),
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("web_search_options", Refused),
+            ("user", Dropped),
+        ],
+        usage: Usage::Always,
+        counting: Counting::InputInTotal,
+        speech: Speech {
+            members: Some(&["role", "content", "tool_calls", "tool_call_id", "prefix"]),
+            short_ids: true,
+            ..OTHER.speech
+        },
+        ..OTHER
+    },
+    Row {
+        name: "groq",
+        hosts: &["api.groq.com"],
+        base_url: Some("https://api.groq.com/openai/v1"),
+        params: params![
+            (
+                "service_tier",
+                Values(&[
+                    ("default", "on_demand"),
+                    ("priority", "performance"),
+                    ("fast", "performance"),
+                    ("scale", ""),
+                ])
+            ),
+            ("n", Refused),
+            ("logit_bias", Refused),
+            ("logprobs", Refused),
+            ("top_logprobs", Refused),
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("frequency_penalty", Dropped),
+            ("presence_penalty", Dropped),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        speech: Speech {
+            members: Some(&["role", "content", "name", "tool_calls", "tool_call_id"]),
+            ..OTHER.speech
+        },
+        ..OTHER
+    },
+    Row {
+        name: "xai",
+        hosts: &["api.x.ai"],
+        base_url: Some("https://api.x.ai/v1"),
+        params: params![
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("prediction", Dropped),
+            ("reasoning_effort", Efforts(grok_efforts)),
+            ("stop", RefusedReasoning),
+            ("frequency_penalty", RefusedReasoning),
+            ("presence_penalty", RefusedReasoning),
+        ],
+        reasons: groks,
+        ..OTHER
+    },
+    Row {
+        name: "openrouter",
+        hosts: &["openrouter.ai"],
+        base_url: Some("https://openrouter.ai/api/v1"),
+        functions: false,
+        ..PLAIN
+    },
+    Row {
+        name: "together",
+        hosts: &["together.ai", "together.xyz"],
+        base_url: Some("https://api.together.ai/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("logprobs", Counted),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        ..OTHER
+    },
+    Row {
+        name: "fireworks",
+        hosts: &["api.fireworks.ai"],
+        base_url: Some("https://api.fireworks.ai/inference/v1"),
+        params: params![("top_logprobs", Within(0.0, 5.0))],
+        // Without it a prompt that is too long is cut without a word.
+        adds: &[("context_length_exceeded_behavior", "\"error\"")],
+        ..OTHER
+    },
+    Row {
+        name: "perplexity",
+        hosts: &["api.perplexity.ai"],
+        base_url: Some("https://api.perplexity.ai"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("n", Refused),
+            ("logit_bias", Refused),
+            ("logprobs", Refused),
+            ("top_logprobs", Refused),
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("seed", Dropped),
+            ("user", Dropped),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        usage: Usage::Always,
+        ..OTHER
+    },
+    Row {
+        name: "cerebras",
+        hosts: &["api.cerebras.ai"],
+        base_url: Some("https://api.cerebras.ai/v1"),
+        params: params![
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("metadata", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        ..OTHER
+    },
+    Row {
+        name: "vllm",
+        base_url: Some("http://localhost:8000/v1"),
+        params: SERVER,
+        ..OTHER
+    },
+    Row {
+        name: "sglang",
+        base_url: Some("http://localhost:30000/v1"),
+        params: SERVER,
+        ..OTHER
+    },
+    Row {
+        name: "llamacpp",
+        base_url: Some("http://localhost:8080/v1"),
+        params: SERVER,
+        ..OTHER
+    },
+    Row {
+        name: "lmstudio",
+        base_url: Some("http://localhost:1234/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("user", Dropped),
+            ("metadata", Dropped),
+            ("prediction", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        ..OTHER
+    },
+    Row {
+        name: "tgi",
+        base_url: Some("http://localhost:3000/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("stop", Listed),
+            ("response_format", SchemaAsValue),
+            ("n", Refused),
+            ("logit_bias", Refused),
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("user", Dropped),
+            ("metadata", Dropped),
+            ("prediction", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        ..OTHER
+    },
+    Row {
+        name: "ollama",
+        base_url: Some("http://localhost:11434/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("n", Refused),
+            ("logit_bias", Refused),
+            ("user", Dropped),
+            ("metadata", Dropped),
+            ("prediction", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
+        ..OTHER
+    },
+    Row {
+        name: "huggingface",
+        hosts: &["router.huggingface.co"],
+        base_url: Some("https://router.huggingface.co/v1"),
+        ..OTHER
+    },
+    Row {
+        name: "github",
+        hosts: &["models.github.ai", "models.inference.ai.azure.com"],
+        base_url: Some("https://models.github.ai/inference"),
+        ..PLAIN
+    },
+    Row {
+        name: "moonshot",
+        hosts: &["api.moonshot.ai", "api.moonshot.cn"],
+        base_url: Some("https://api.moonshot.ai/v1"),
+        ..OTHER
+    },
+    Row {
+        name: "alibaba",
+        hosts: &["aliyuncs.com"],
+        base_url: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+        ..OTHER
+    },
+    Row {
+        name: "zai",
+        hosts: &["api.z.ai"],
+        base_url: Some("https://api.z.ai/api/paas/v4"),
+        ..OTHER
+    },
+    Row {
+        name: "gemini",
+        hosts: &["generativelanguage.googleapis.com"],
+        base_url: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
+        counting: Counting::OutputInTotal,
+        ..OTHER
+    },
+];
+
+/// Servers of open models that take all of the samplers.
+const SERVER: &[(&str, Fate)] = params![
+    ("user", Dropped),
+    ("metadata", Dropped),
+    ("prediction", Dropped),
+    ("service_tier", Dropped),
+    ("prompt_cache_key", Dropped),
+];
