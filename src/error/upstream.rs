@@ -110,6 +110,10 @@ pub(crate) fn in_stream(text: &str) -> Error {
         said.kind.as_deref(),
         said.message.as_deref(),
     );
+    let status = match class {
+        Class::ContextLength | Class::ContentPolicy => StatusCode::BAD_REQUEST,
+        _ => status,
+    };
     of_class(class, status, said)
         .with_class(class)
         .with_source(text.chars().take(1024).collect::<String>())
@@ -147,6 +151,9 @@ pub fn classify(
             "server_is_overloaded" | "slow_down" | "overloaded_error" => return Class::Overload,
             _ => {}
         }
+        if let Some(class) = numbered(word) {
+            return class;
+        }
     }
     match status.as_u16() {
         401 | 403 => Class::Credential,
@@ -159,6 +166,23 @@ pub fn classify(
         400..=499 => Class::Caller,
         _ => Class::Transient,
     }
+}
+
+/// What Z.ai's numbers mean; nobody else counts so high. Source: the vendor's page of error codes,
+/// read 2026-11.
+fn numbered(code: &str) -> Option<Class> {
+    Some(match code {
+        "1000" | "1001" | "1002" | "1003" | "1004" | "1110" | "1111" | "1112" | "1120" | "1121"
+        | "1220" | "1311" => Class::Credential,
+        // In arrears; the day's, the plan's, the week's share is used up; the plan has ended.
+        "1113" | "1304" | "1308" | "1309" | "1310" => Class::Quota,
+        "1211" | "1221" | "1222" => Class::ModelGone,
+        "1261" => Class::ContextLength,
+        "1300" | "1301" => Class::ContentPolicy,
+        "1302" | "1303" | "1305" | "1313" => Class::RateLimit,
+        "1312" => Class::Overload,
+        _ => return None,
+    })
 }
 
 fn is_context_length(message: &str) -> bool {
@@ -324,6 +348,19 @@ mod tests {
                 "failed to answer",
             ),
             ("", 502, Some("bad_upstream_response"), "failed to answer"),
+            // Z.ai.
+            (
+                r#"{"error":{"code":"1302","message":"too many at once"}}"#,
+                429,
+                Some("upstream_rate_limited"),
+                "rate limit",
+            ),
+            (
+                r#"{"error":{"code":"1261","message":"too long"}}"#,
+                400,
+                Some("context_length_exceeded"),
+                "too long",
+            ),
         ] {
             let error = in_stream(text);
             let told = error.status(&crate::dialect::Dialect::openai());

@@ -97,6 +97,49 @@ mod tests {
                 Some("context_length_exceeded"),
             ),
             (422, r#"[{"detail":"nope"}]"#, Class::Caller, None),
+            // Z.ai's numbers before its statuses: 429 stands for all of these but the last.
+            (
+                429,
+                r#"{"error":{"code":"1113","message":"in arrears"}}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                429,
+                r#"{"error":{"code":"1308","message":"used up until tomorrow"}}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                429,
+                r#"{"error":{"code":1302,"message":"too many at once"}}"#,
+                Class::RateLimit,
+                Some("upstream_rate_limited"),
+            ),
+            (
+                429,
+                r#"{"error":{"code":"1312","message":"busy"}}"#,
+                Class::Overload,
+                Some("upstream_overloaded"),
+            ),
+            (
+                400,
+                r#"{"error":{"code":"1211","message":"no such model"}}"#,
+                Class::ModelGone,
+                Some("upstream_model_not_found"),
+            ),
+            (
+                400,
+                r#"{"error":{"code":"1261","message":"too long"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            (
+                400,
+                r#"{"error":{"code":"1301","message":"sensitive"}}"#,
+                Class::ContentPolicy,
+                None,
+            ),
         ] {
             let error = error(status, body);
             assert_eq!(
