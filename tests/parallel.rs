@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    num::NonZeroU32,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -20,7 +21,7 @@ use tower_completions::{
     body::{BoxError, Full},
     meter::{Outcome, Tally},
     parse::ParseLayer,
-    provider::{ParallelLayer, Provider, anthropic::Anthropic, openai::OpenAi},
+    provider::{ParallelLayer, Provider, anthropic::Anthropic, gemini::Gemini, openai::OpenAi},
 };
 
 /// A body that gives its frames one by one, waits for ever behind the last if told to, and counts
@@ -425,6 +426,107 @@ async fn models_that_know_n_keep_it() {
     }
     let asked = asked.lock().expect("not poisoned");
     assert_eq!(*asked, [Value::Null, Value::Null, json!(2)]);
+}
+
+/// As Gemini answers: so many candidates as are asked for, at most eight; streamed, the last first.
+fn candidates(body: &Value, stream: bool) -> String {
+    let count = body["generationConfig"]["candidateCount"].as_u64();
+    let count = count.unwrap_or(1);
+    assert!(count <= 8, "{body}");
+    let candidate = |index: u64| {
+        let text = format!("{index} of {count}");
+        json!({"index": index, "content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP"})
+    };
+    let usage = json!({"promptTokenCount": 5, "candidatesTokenCount": 2 * count, "totalTokenCount": 5 + 2 * count});
+    let answer = |candidates: Vec<Value>| json!({"candidates": candidates, "usageMetadata": usage, "responseId": "r", "modelVersion": "g"});
+    if !stream {
+        return answer((0..count).map(candidate).collect()).to_string();
+    }
+    (0..count)
+        .rev()
+        .map(|index| format!("data: {}\r\n\r\n", answer(vec![candidate(index)])))
+        .collect()
+}
+
+#[tokio::test]
+async fn more_than_the_upstream_gives_at_once_are_shared_out() {
+    // How many are asked for, and of whom.
+    for (n, shares) in [
+        (1, &[1][..]),
+        (8, &[8]),
+        (9, &[8, 1]),
+        (11, &[8, 3]),
+        (16, &[8, 8]),
+    ] {
+        for stream in [false, true] {
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let sent = Arc::clone(&asked);
+            let client = tower::service_fn(move |request: Request<Full>| {
+                let sent = Arc::clone(&sent);
+                async move {
+                    let body = request.into_body().collect().await;
+                    let body = body.expect("whole").to_bytes();
+                    let body: Value = serde_json::from_slice(&body).expect("JSON");
+                    let count = &body["generationConfig"]["candidateCount"];
+                    let count = count.as_u64().unwrap_or(1);
+                    sent.lock().expect("not poisoned").push(count);
+                    let kind = if stream {
+                        "text/event-stream"
+                    } else {
+                        "application/json"
+                    };
+                    let response = Response::builder().header("content-type", kind);
+                    let response = response.body(Full::new(candidates(&body, stream)));
+                    Ok::<_, Infallible>(response.expect("a response"))
+                }
+            });
+            let translate = Gemini::new("https://upstream").expect("a URL");
+            let provider = Provider::new("gemini", client, translate);
+            let eight = NonZeroU32::new(8).expect("not zero");
+            let layer = ParallelLayer::new().per_call(eight);
+            let service = ParseLayer::new().layer(layer.layer(provider));
+            let body = json!({"model": "gemini-2.5-flash", "n": n, "stream": stream,
+                "messages": [{"role": "user", "content": "Hi"}]});
+            let request = Request::post("/").body(Full::new(body.to_string()));
+            let response = service.oneshot(request.expect("a request")).await;
+            let (head, body) = text(response.expect("infallible")).await;
+            assert_eq!(head.status, 200, "{body}");
+            assert_eq!(*asked.lock().expect("not poisoned"), shares, "{n}");
+            let mut choices: Vec<(u64, String)> = if stream {
+                let events = body.lines().filter_map(|line| line.strip_prefix("data: {"));
+                let events = events.map(|data| serde_json::from_str(&format!("{{{data}")));
+                let events = events.map(|event: Result<Value, _>| event.expect("JSON"));
+                let choices = events.map(|event| event["choices"][0].clone());
+                let said = choices.filter_map(|choice| {
+                    let text = choice["delta"]["content"].as_str()?;
+                    let index = choice["index"].as_u64()?;
+                    Some((index, text.to_owned()))
+                });
+                let said = said.filter(|(_, text)| !text.is_empty());
+                said.collect()
+            } else {
+                let answer: Value = serde_json::from_str(&body).expect("JSON");
+                let choices = answer["choices"].as_array().expect("a list").iter();
+                let choices = choices.map(|choice| {
+                    let text = choice["message"]["content"].as_str().expect("a text");
+                    (choice["index"].as_u64().expect("a number"), text.to_owned())
+                });
+                choices.collect()
+            };
+            if stream {
+                choices.sort();
+            }
+            let wanted: Vec<(u64, String)> = (0..n)
+                .map(|index| {
+                    let share = shares[usize::try_from(index / 8).expect("small")];
+                    (index, format!("{} of {share}", index % 8))
+                })
+                .collect();
+            assert_eq!(choices, wanted);
+            let calls = shares.len() as u64;
+            assert_eq!(usage(&head), Some((5 * calls, 2 * n)), "{n} {stream}");
+        }
+    }
 }
 
 #[tokio::test]

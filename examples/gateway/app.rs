@@ -1,6 +1,6 @@
 //! From the configuration to the running gateway, out of the crate's public parts.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -423,6 +423,7 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
     let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
     // Several answers of those that give one at a time.
     let parallel = ParallelLayer::new();
+    let by_eights = parallel.per_call(NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN));
     let mut router = routing::builder(config)?;
     for provider in &config.providers {
         let keys = provider.api_keys.iter().map(String::as_str);
@@ -497,7 +498,7 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                 let translate = Gemini::new(base_url(default))?;
                 let provider =
                     Provider::new(name, client.clone(), translate).with_contract(contract.clone());
-                boxed(commit.layer(provider.with_keys(keys)))
+                boxed(commit.layer(by_eights.layer(provider.with_keys(keys))))
             }
             "vertex" => {
                 let project = provider.project.as_deref().unwrap_or_default();
@@ -506,8 +507,9 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                     Some(base) => Vertex::at(base, project, location)?,
                     None => Vertex::new(project, location)?,
                 };
-                // Gemini knows `n`; the models of others there do not.
+                // Gemini knows a small `n`; the models of others there do not.
                 let claudes = parallel.of_models(|model| model.contains("claude"));
+                let geminis = by_eights.of_models(|model| !model.contains("claude"));
                 match &provider.credentials {
                     Some(path) => {
                         let file = std::fs::read(path)
@@ -515,14 +517,15 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
                         let account = ServiceAccount::from_json(&file)
                             .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
                         let client = TokenLayer::new(account).layer(client.clone());
-                        boxed(commit.layer(claudes.layer(
-                            Provider::new(name, client, translate).with_contract(contract.clone()),
-                        )))
+                        let provider =
+                            Provider::new(name, client, translate).with_contract(contract.clone());
+                        boxed(commit.layer(claudes.layer(geminis.layer(provider))))
                     }
                     None => {
                         let provider = Provider::new(name, client.clone(), translate)
                             .with_contract(contract.clone());
-                        boxed(commit.layer(claudes.layer(provider.with_keys(keys))))
+                        let provider = geminis.layer(provider.with_keys(keys));
+                        boxed(commit.layer(claudes.layer(provider)))
                     }
                 }
             }

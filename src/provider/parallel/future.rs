@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     mem,
+    num::NonZeroU32,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -40,8 +41,17 @@ pin_project! {
     {
         One { #[pin] call: F },
         Refused { error: Option<Error> },
-        Many { branches: Vec<Branch<S, B>>, prompt: u64 },
+        Many { branches: Vec<Branch<S, B>>, merge: Merge },
     }
+}
+
+/// What is to be known of several answers to make one of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Merge {
+    /// About so many tokens had the prompt of each.
+    pub(super) prompt: u64,
+    /// So many choices has each.
+    pub(super) per_call: NonZeroU32,
 }
 
 type Call<S> = Pin<Box<Oneshot<S, Request<ChatBody>>>>;
@@ -67,18 +77,38 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
         }
     }
 
-    /// The same of each service; the first one has been made ready, the others are in time.
-    pub(super) fn many(services: Vec<S>, request: &Request<ChatBody>) -> Self {
-        let branch = |service: S| Branch {
-            call: Some(Box::pin(service.oneshot(request.clone()))),
-            answer: None,
-            text: BytesMut::new(),
-            ended: false,
+    /// The same of each service, shared out; the first one has been made ready, the others are in
+    /// time.
+    pub(super) fn many(
+        services: Vec<S>,
+        per_call: NonZeroU32,
+        request: &Request<ChatBody>,
+    ) -> Self {
+        let mut left = request.body().chat().n();
+        let branch = |service: S| {
+            let share = left.min(per_call.get());
+            left -= share;
+            let mut request = request.clone();
+            let chat = request.body_mut().chat_mut();
+            if share > 1 {
+                chat.set("n", share.to_string());
+            } else {
+                chat.remove("n");
+            }
+            Branch {
+                call: Some(Box::pin(service.oneshot(request))),
+                answer: None,
+                text: BytesMut::new(),
+                ended: false,
+            }
         };
         Self {
             state: State::Many {
                 branches: services.into_iter().map(branch).collect(),
-                prompt: request.body().chat().input_estimate(),
+                merge: Merge {
+                    prompt: request.body().chat().input_estimate(),
+                    per_call,
+                },
             },
         }
     }
@@ -108,14 +138,14 @@ where
                 let error = error.take().expect("polled after completion");
                 Poll::Ready(Ok(refuse(error)))
             }
-            StateProj::Many { branches, prompt } => poll_many(branches, *prompt, cx),
+            StateProj::Many { branches, merge } => poll_many(branches, *merge, cx),
         }
     }
 }
 
 fn poll_many<S, B>(
     branches: &mut Vec<Branch<S, B>>,
-    prompt: u64,
+    merge: Merge,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<ParallelBody<B>>, S::Error>>
 where
@@ -148,7 +178,7 @@ where
     let heads = branches.iter().filter_map(|branch| branch.answer.as_ref());
     if heads.clone().all(|(parts, _)| is_stream(parts)) {
         let answers = branches.drain(..).filter_map(|branch| branch.answer);
-        return Poll::Ready(Ok(stream::merge(answers.collect(), prompt)));
+        return Poll::Ready(Ok(stream::merge(answers.collect(), merge)));
     }
     let mut waiting = false;
     for branch in branches.iter_mut() {
@@ -182,7 +212,7 @@ where
     }
     let answers = mem::take(branches).into_iter();
     let answers = answers.filter_map(|branch| Some((branch.answer?.0, branch.text.freeze())));
-    Poll::Ready(Ok(whole::merge(answers.collect(), prompt)))
+    Poll::Ready(Ok(whole::merge(answers.collect(), merge)))
 }
 
 fn is_stream(parts: &Parts) -> bool {

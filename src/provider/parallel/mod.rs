@@ -8,6 +8,7 @@ mod whole;
 
 use std::{
     mem,
+    num::NonZeroU32,
     task::{Context, Poll},
 };
 
@@ -28,10 +29,12 @@ use crate::{
     provider::{members::Members, nonsense},
 };
 
-/// Asks an upstream that knows no `n` for several answers at once, and makes one of them.
+/// Asks an upstream that knows no `n`, or only a small one, for several answers at once, and makes
+/// one of them.
 ///
 /// It goes around a [`Provider`](super::Provider) or any service of its kind. A request for one
-/// answer passes untouched. For more, as many are sent at the same time, each without `n`; the
+/// answer passes untouched. For more, as many are sent at the same time, each without `n`
+/// ([`per_call`](Self::per_call): fewer, each with its share); the
 /// choices of the merged answer are numbered in their order, the chunks of a merged stream come as
 /// they are made, and the usage is the sum, so that a layer outside charges once. If one fails, its
 /// failure is the answer and the others are dropped: a refusal before the head went out, an error
@@ -60,6 +63,7 @@ use crate::{
 #[must_use]
 pub struct ParallelLayer {
     most: u32,
+    per_call: NonZeroU32,
     which: fn(&str) -> bool,
 }
 
@@ -68,6 +72,7 @@ impl ParallelLayer {
     pub const fn new() -> Self {
         Self {
             most: 16,
+            per_call: NonZeroU32::MIN,
             which: |_| true,
         }
     }
@@ -76,6 +81,13 @@ impl ParallelLayer {
     /// `invalid_value`. Default: 16.
     pub const fn at_most(mut self, answers: u32) -> Self {
         self.most = answers;
+        self
+    }
+
+    /// The most answers that the upstream gives to one request: 8 of Gemini's. Requests for so many
+    /// pass with their `n`, those for more are shared out among as few as will do. Default: 1.
+    pub const fn per_call(mut self, answers: NonZeroU32) -> Self {
+        self.per_call = answers;
         self
     }
 
@@ -100,6 +112,7 @@ impl<S> Layer<S> for ParallelLayer {
         Parallel {
             inner,
             most: self.most,
+            per_call: self.per_call,
             which: self.which,
         }
     }
@@ -110,6 +123,7 @@ impl<S> Layer<S> for ParallelLayer {
 pub struct Parallel<S> {
     inner: S,
     most: u32,
+    per_call: NonZeroU32,
     which: fn(&str) -> bool,
 }
 
@@ -117,7 +131,8 @@ impl<S> Parallel<S> {
     fn applies(&self, request: &Request<ChatBody>) -> bool {
         let chat = request.body().chat();
         let target = request.extensions().get::<Target>();
-        chat.n() > 1 && (self.which)(target.map_or(chat.model(), |target| &target.model))
+        chat.n() > self.per_call.get()
+            && (self.which)(target.map_or(chat.model(), |target| &target.model))
     }
 }
 
@@ -135,7 +150,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<ChatBody>) -> ParallelFuture<S, B> {
+    fn call(&mut self, request: Request<ChatBody>) -> ParallelFuture<S, B> {
         if !self.applies(&request) {
             return ParallelFuture::one(self.inner.call(request));
         }
@@ -147,23 +162,27 @@ where
                 .with_code("invalid_value");
             return ParallelFuture::refused(error);
         }
-        request.body_mut().chat_mut().remove("n");
+        let calls = n.div_ceil(self.per_call.get());
         // The service that was made ready serves the first; the others are made ready in time.
         let clone = self.inner.clone();
         let mut ready = Some(mem::replace(&mut self.inner, clone));
         let service = |_| ready.take().unwrap_or_else(|| self.inner.clone());
-        let services = (0..n).map(service).collect();
-        ParallelFuture::many(services, &request)
+        let services = (0..calls).map(service).collect();
+        ParallelFuture::many(services, self.per_call, &request)
     }
 }
 
-/// The choices of one answer under the number that they have among all.
-fn numbered(choices: &[Members<'_>], nth: usize, out: &mut Vec<u8>) {
+/// The choices of an answer under the numbers that they have among all: the answer's is `nth`, and
+/// each gives as many as `per_call`.
+fn numbered(choices: &[Members<'_>], nth: usize, per_call: NonZeroU32, out: &mut Vec<u8>) {
     for choice in choices {
         if out.len() > 1 {
             out.push(b',');
         }
-        choice.write(&[("index", &nth.to_string())], out);
+        let own = choice.get("index").and_then(|json| json.get().parse().ok());
+        let own: u64 = own.unwrap_or(0);
+        let index = nth as u64 * u64::from(per_call.get()) + own.min(u64::from(per_call.get()) - 1);
+        choice.write(&[("index", &index.to_string())], out);
     }
 }
 

@@ -10,7 +10,7 @@ use http_body::Body as HttpBody;
 
 use super::{
     body::{ParallelBody, Which, merged},
-    future::refuse,
+    future::{Merge, refuse},
     numbered, unreadable,
     usage::{Account, note, sum},
 };
@@ -22,10 +22,10 @@ use crate::{
     sse,
 };
 
-/// Several streams as one; each had a prompt of about so many tokens.
+/// Several streams as one.
 pub(super) fn merge<B>(
     answers: Vec<(Parts, Pin<Box<B>>)>,
-    prompt: u64,
+    how: Merge,
 ) -> Response<ParallelBody<B>> {
     let tally = Tally::new();
     let mut first = None;
@@ -47,7 +47,7 @@ pub(super) fn merge<B>(
     let streams = Streams {
         strands,
         accounts,
-        prompt,
+        how,
         names: Vec::new(),
         tally: tally.clone(),
         out: Vec::new(),
@@ -63,7 +63,7 @@ pub(super) struct Streams<B> {
     /// `None` where one has ended.
     strands: Vec<Option<Strand<B>>>,
     accounts: Vec<Account>,
-    prompt: u64,
+    how: Merge,
     /// `id`, `created` and `model` of the first chunk, which are everyone's.
     names: Vec<(&'static str, Box<str>)>,
     tally: Tally,
@@ -83,7 +83,7 @@ impl<B> Streams<B> {
 
     /// Notes what all have used so far, and whether each has said so.
     fn count(&self) -> bool {
-        let (usage, complete) = sum(&self.accounts, self.prompt);
+        let (usage, complete) = sum(&self.accounts, self.how.prompt);
         note(&self.accounts, usage, &self.tally);
         complete
     }
@@ -174,7 +174,7 @@ where
             }
         }
         let mut list = vec![b'['];
-        numbered(&choices, nth, &mut list);
+        numbered(&choices, nth, self.how.per_call, &mut list);
         list.push(b']');
         let list = String::from_utf8_lossy(&list);
         let mut with = vec![("choices", &*list)];

@@ -3,7 +3,7 @@ use http::{Response, response::Parts};
 
 use super::{
     body::{ParallelBody, Which, merged},
-    future::refuse,
+    future::{Merge, refuse},
     numbered, unreadable,
     usage::{Account, note, sum},
 };
@@ -14,10 +14,10 @@ use crate::{
     provider::{chunks::write_usage, future::cut, members::Members},
 };
 
-/// Several whole answers as one; each had a prompt of about so many tokens.
-pub(super) fn merge<B>(answers: Vec<(Parts, Bytes)>, prompt: u64) -> Response<ParallelBody<B>> {
+/// Several whole answers as one.
+pub(super) fn merge<B>(answers: Vec<(Parts, Bytes)>, how: Merge) -> Response<ParallelBody<B>> {
     let tally = Tally::new();
-    match join(&answers, prompt, &tally) {
+    match join(&answers, how, &tally) {
         Err(error) => refuse(error),
         Ok(body) => {
             let body = Full::new(body);
@@ -29,7 +29,7 @@ pub(super) fn merge<B>(answers: Vec<(Parts, Bytes)>, prompt: u64) -> Response<Pa
     }
 }
 
-fn join(answers: &[(Parts, Bytes)], prompt: u64, tally: &Tally) -> Result<Vec<u8>, Error> {
+fn join(answers: &[(Parts, Bytes)], how: Merge, tally: &Tally) -> Result<Vec<u8>, Error> {
     let mut read = Vec::with_capacity(answers.len());
     let mut accounts = Vec::with_capacity(answers.len());
     for (head, text) in answers {
@@ -42,11 +42,16 @@ fn join(answers: &[(Parts, Bytes)], prompt: u64, tally: &Tally) -> Result<Vec<u8
     }
     let mut choices = vec![b'['];
     for (nth, one) in read.iter().enumerate() {
-        numbered(&one.choices().map_err(unreadable)?, nth, &mut choices);
+        numbered(
+            &one.choices().map_err(unreadable)?,
+            nth,
+            how.per_call,
+            &mut choices,
+        );
     }
     choices.push(b']');
     let choices = String::from_utf8_lossy(&choices);
-    let (usage, complete) = sum(&accounts, prompt);
+    let (usage, complete) = sum(&accounts, how.prompt);
     note(&accounts, usage, tally);
     let mut counts = BytesMut::new();
     // An estimate is for the layers outside to tell, as of any answer that has no counts.
