@@ -10,20 +10,16 @@ pub(super) fn thinks(model: &str) -> bool {
     number.is_some_and(|number| !model.starts_with("gpt-") || number >= 5)
 }
 
-/// OpenAI's models while they reason: the o-series and the fifth generation do, chat models aside;
-/// from 5.1 on those do that are told how hard, and those that have only that.
+/// OpenAI's models while they reason: those that can be told not to when they are told how hard, all
+/// others that do at all always, chat models aside.
 pub(super) fn reasons(model: &str, effort: Option<&str>) -> bool {
-    if !thinks(model) || model.contains("-chat") {
-        return false;
+    let told = effort.is_some_and(|effort| effort != "none");
+    match gpt_efforts(model) {
+        Efforts::Never => false,
+        Efforts::Of(_) if model.contains("-chat") => false,
+        Efforts::Of(efforts) => told || !efforts.contains(&"none"),
+        Efforts::Unknown => told && thinks(model),
     }
-    let can_be_silent = match model.strip_prefix("gpt-5") {
-        Some(rest) => rest.starts_with('.'),
-        None => model.starts_with("gpt-"),
-    };
-    if can_be_silent && !model.contains("-pro") {
-        return effort.is_some_and(|effort| effort != "none");
-    }
-    true
 }
 
 /// xAI's models that reason.
@@ -34,17 +30,94 @@ pub(super) fn groks(model: &str, _: Option<&str>) -> bool {
             .any(|word| model.contains(word))
 }
 
+/// How a model may be told how hard to reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Efforts {
+    /// In these words. None at all: it always reasons, and is not told how hard.
+    Of(&'static [&'static str]),
+    /// It never reasons.
+    Never,
+    /// Nothing is known of it: what the client says goes up as it is.
+    Unknown,
+}
+
 /// The efforts of xAI's models; most take none and are told apart by name.
-pub(super) fn grok_efforts(model: &str) -> &'static [&'static str] {
+pub(super) fn grok_efforts(model: &str) -> Efforts {
     if model.contains("grok-3-mini") {
-        return &["low", "high"];
+        return Efforts::Of(&["low", "high"]);
     }
     let version = model.split("grok-").nth(1).unwrap_or_default();
     let version = version.strip_prefix("4.").unwrap_or_default();
-    let digits = version.split(|c: char| !c.is_ascii_digit()).next();
-    match digits.and_then(|digits| digits.parse::<u32>().ok()) {
+    Efforts::Of(match number(version) {
         Some(3 | 4) => &["none", "low", "medium", "high"],
         Some(5..=9) => &["low", "medium", "high"],
         _ => &[],
+    })
+}
+
+/// The efforts of OpenAI's own models in Chat Completions, which takes no `max` of any of them.
+///
+/// Source: the vendor's pages of its models and the description of the parameter, 2026-11.
+pub(super) fn gpt_efforts(model: &str) -> Efforts {
+    // A fine-tuned model is of the one that it was made of.
+    let model = model.strip_prefix("ft:").unwrap_or(model);
+    if model.starts_with("chatgpt-") {
+        return Efforts::Never;
     }
+    let has = |word: &str| model.split(['-', ':']).any(|part| part == word);
+    if let Some(rest) = model.strip_prefix('o') {
+        let early = model.starts_with("o1-mini") || model.starts_with("o1-preview");
+        return match number(rest) {
+            None => Efforts::Unknown,
+            Some(_) if early => Efforts::Of(&[]),
+            Some(_) => Efforts::Of(&["low", "medium", "high"]),
+        };
+    }
+    let Some(rest) = model.strip_prefix("gpt-") else {
+        return Efforts::Unknown;
+    };
+    let Some(generation) = number(rest) else {
+        return Efforts::Unknown;
+    };
+    let version = rest.split(['-', ':']).next().unwrap_or_default();
+    let minor = version.split_once('.').and_then(|(_, minor)| number(minor));
+    let minor = minor.unwrap_or(0);
+    match (generation, minor) {
+        (..=4, _) => Efforts::Never,
+        _ if has("chat") => Efforts::Of(&["medium"]),
+        (5, 0) if has("pro") => Efforts::Of(&["high"]),
+        _ if has("pro") => Efforts::Of(&["medium", "high", "xhigh"]),
+        (5, 0) if has("codex") => Efforts::Of(&["low", "medium", "high"]),
+        (5, 0) => Efforts::Of(&["minimal", "low", "medium", "high"]),
+        (5, 1) if has("codex") && has("max") => Efforts::Of(&["low", "medium", "high", "xhigh"]),
+        (5, 1) if has("codex") => Efforts::Of(&["low", "medium", "high"]),
+        (5, 1) => Efforts::Of(&["none", "low", "medium", "high"]),
+        (5, 2 | 3) if has("codex") => Efforts::Of(&["low", "medium", "high", "xhigh"]),
+        (6, 0) if has("astra") => Efforts::Of(&["low", "medium", "high", "xhigh"]),
+        (6, 1) if has("sol") => Efforts::Of(&["low", "medium", "high", "xhigh"]),
+        (5 | 6, _) => Efforts::Of(&["none", "low", "medium", "high", "xhigh"]),
+        _ => Efforts::Unknown,
+    }
+}
+
+/// The efforts of the models that Groq serves.
+///
+/// Source: the vendor's page on reasoning and what its clients send, 2026-11.
+pub(super) fn groq_efforts(model: &str) -> Efforts {
+    let has = |word: &str| model.contains(word);
+    if has("gpt-oss") {
+        Efforts::Of(&["low", "medium", "high"])
+    } else if has("qwen3") {
+        Efforts::Of(&["none", "default"])
+    } else if has("llama") || has("gemma") || has("kimi") || has("allam") {
+        Efforts::Never
+    } else {
+        Efforts::Unknown
+    }
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok())
 }

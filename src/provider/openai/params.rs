@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{rows::Fate, vendor::Vendor};
+use super::{models::Efforts, rows::Fate, vendor::Vendor};
 use crate::{error::Error, parse::Chat, provider::Notes};
 
 /// Goes through the vendor's table. Members that ask for nothing go without a word.
@@ -93,14 +93,22 @@ fn one(
         Fate::Efforts(of) => {
             let value = value();
             let asked = value.as_str().unwrap_or_default();
-            match nearest(asked, of(model)) {
+            let nearest = match of(model) {
+                Efforts::Unknown => return Ok(()),
+                Efforts::Of(all) => nearest(asked, all),
+                Efforts::Never => None,
+            };
+            match nearest {
                 Some(effort) if effort == asked => {}
                 Some(effort) => {
                     notes.changed(param);
                     chat.set(param, Value::from(effort).to_string());
                 }
                 None => {
-                    notes.unsupported(param)?;
+                    // Not to reason is what such a model does anyway.
+                    if !(asked == "none" && of(model) == Efforts::Never) {
+                        notes.unsupported(param)?;
+                    }
                     chat.remove(param);
                 }
             }
@@ -180,10 +188,18 @@ struct Schema<'a> {
 /// The effort nearest to the one asked for; thinking is not the same as not thinking.
 fn nearest(asked: &str, of: &[&'static str]) -> Option<&'static str> {
     const ALL: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-    let place = |effort: &str| ALL.iter().position(|it| *it == effort);
+    // What some vendors call the one effort that there is.
+    let named = |effort| {
+        if effort == "default" {
+            "medium"
+        } else {
+            effort
+        }
+    };
+    let place = |effort| ALL.iter().position(|it| *it == named(effort));
     let wanted = place(asked)?;
     let like = |effort: &&&str| (**effort == "none") == (asked == "none");
-    let near = |effort: &&&str| place(effort).map(|at| at.abs_diff(wanted));
+    let near = |effort: &&&'static str| place(effort).map(|at| at.abs_diff(wanted));
     of.iter().filter(like).min_by_key(near).copied()
 }
 

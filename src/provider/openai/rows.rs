@@ -1,7 +1,7 @@
 //! The table: where each vendor is, what it calls things, what it does not take.
 
 use super::{
-    models::{grok_efforts, groks, reasons, thinks},
+    models::{Efforts, gpt_efforts, grok_efforts, groks, groq_efforts, reasons, thinks},
     speech::Speech,
     vendor::Usage,
 };
@@ -33,8 +33,8 @@ pub(super) enum Fate {
     Thinking,
     /// `true` becomes the number of alternatives, at least 1.
     Counted,
-    /// The nearest of those efforts that a model takes; none of them is refused.
-    Efforts(fn(&str) -> &'static [&'static str]),
+    /// The nearest of those efforts that a model takes; without one it is refused.
+    Efforts(fn(&str) -> Efforts),
     /// Refused by models that reason, unless it is what they do anyway.
     RefusedReasoning,
     /// Without effect on models that reason: dropped and announced.
@@ -59,8 +59,8 @@ pub(super) struct Row {
 }
 
 use Fate::{
-    Called, Counted, Dropped, DroppedReasoning, Efforts, Listed, NoSchema, Refused,
-    RefusedReasoning, SchemaAsValue, Thinking, Values, Within,
+    Called, Counted, Dropped, DroppedReasoning, Listed, NoSchema, Refused, RefusedReasoning,
+    SchemaAsValue, Thinking, Values, Within,
 };
 
 /// What nobody but OpenAI knows, and nothing is lost without.
@@ -88,7 +88,7 @@ pub(super) const PLAIN: Row = Row {
     counting: Counting::Plain,
     speech: Speech {
         no_developer: false,
-        text_only: false,
+        parts: None,
         members: None,
         short_ids: false,
     },
@@ -118,6 +118,7 @@ pub(super) static ROWS: &[Row] = &[
                 "max_tokens",
                 Fate::CalledBy(thinks, "max_completion_tokens"),
             ),
+            ("reasoning_effort", Fate::Efforts(gpt_efforts)),
             ("temperature", RefusedReasoning),
             ("top_p", RefusedReasoning),
             ("frequency_penalty", RefusedReasoning),
@@ -153,7 +154,7 @@ pub(super) static ROWS: &[Row] = &[
             ("presence_penalty", DroppedReasoning),
         ],
         speech: Speech {
-            text_only: true,
+            parts: Some(&["text"]),
             ..OTHER.speech
         },
         // Its newer models think when they are told how hard.
@@ -209,6 +210,7 @@ pub(super) static ROWS: &[Row] = &[
                     ("scale", ""),
                 ])
             ),
+            ("reasoning_effort", Fate::Efforts(groq_efforts)),
             ("n", Refused),
             ("logit_bias", Refused),
             ("logprobs", Refused),
@@ -222,6 +224,7 @@ pub(super) static ROWS: &[Row] = &[
             ("prompt_cache_key", Dropped),
         ],
         speech: Speech {
+            parts: Some(&["text", "image_url"]),
             members: Some(&["role", "content", "name", "tool_calls", "tool_call_id"]),
             ..OTHER.speech
         },
@@ -235,11 +238,15 @@ pub(super) static ROWS: &[Row] = &[
             ("modalities", Refused),
             ("audio", Refused),
             ("prediction", Dropped),
-            ("reasoning_effort", Efforts(grok_efforts)),
+            ("reasoning_effort", Fate::Efforts(grok_efforts)),
             ("stop", RefusedReasoning),
             ("frequency_penalty", RefusedReasoning),
             ("presence_penalty", RefusedReasoning),
         ],
+        speech: Speech {
+            parts: Some(&["text", "image_url", "file"]),
+            ..OTHER.speech
+        },
         reasons: groks,
         ..OTHER
     },
@@ -370,6 +377,10 @@ pub(super) static ROWS: &[Row] = &[
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
         ],
+        speech: Speech {
+            parts: Some(&["text", "image_url"]),
+            ..OTHER.speech
+        },
         ..OTHER
     },
     Row {

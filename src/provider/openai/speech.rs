@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::Error,
     parse::Chat,
-    provider::{Notes, notes::unsupported},
+    provider::{Notes, said::Left},
     wire::json::{Cursor, Fault, Type},
 };
 
@@ -16,8 +16,8 @@ use crate::{
 pub(super) struct Speech {
     /// Instructions of the role `developer`; they go under the older name, `system`.
     pub(super) no_developer: bool,
-    /// Anything but text.
-    pub(super) text_only: bool,
+    /// Parts of other types than these, which follow the contract.
+    pub(super) parts: Option<&'static [&'static str]>,
     /// Members of messages other than these, which are refused there: dropped and announced, save
     /// those that say nothing.
     pub(super) members: Option<&'static [&'static str]>,
@@ -30,7 +30,7 @@ type Edit = (Range<usize>, Cow<'static, str>);
 
 pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
     let all = speech.members.is_none();
-    if all && !(speech.no_developer || speech.text_only || speech.short_ids) {
+    if all && !(speech.no_developer || speech.parts.is_some() || speech.short_ids) {
         return Ok(());
     }
     let Some(json) = chat.member("messages") else {
@@ -41,7 +41,7 @@ pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<
         cursor: Cursor::new(json),
         speech,
         edits: Vec::new(),
-        other: None,
+        others: Vec::new(),
         dropped: Vec::new(),
     };
     // What is of no such shape is the vendor's to refuse.
@@ -50,12 +50,16 @@ pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<
     }
     let Reader {
         edits,
-        other,
+        others,
         dropped,
         ..
     } = reader;
-    if let Some((at, n)) = other {
-        return Err(unsupported(format!("messages[{at}].content[{n}]")));
+    for others in others {
+        let mut left = Left::of(others.at);
+        for part in &others.parts {
+            left.out(*part, notes)?;
+        }
+        left.check(others.alone)?;
     }
     for name in dropped {
         notes.without(format!("messages[].{name}"))?;
@@ -79,10 +83,20 @@ struct Reader<'a> {
     cursor: Cursor<'a>,
     speech: Speech,
     edits: Vec<Edit>,
-    /// The first part that is no text: the message's place and its own.
-    other: Option<(usize, usize)>,
+    /// The parts that are not taken, of each message that has any.
+    others: Vec<Others>,
     /// Members that are left out though they say something.
     dropped: Vec<&'a str>,
+}
+
+/// Parts of one message that are left out.
+struct Others {
+    /// The message's place.
+    at: usize,
+    /// Their own.
+    parts: Vec<usize>,
+    /// Whether there are no others.
+    alone: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -121,7 +135,10 @@ impl<'a> Reader<'a> {
                         self.edits.push((role.range(), "system".into()));
                     }
                 }
-                (b"content", Type::Array) if self.speech.text_only => self.parts(at)?,
+                (b"content", Type::Array) => match self.speech.parts {
+                    Some(kinds) => self.parts(at, kinds)?,
+                    None => self.cursor.skip().map(drop)?,
+                },
                 (b"tool_call_id", Type::String) if self.speech.short_ids => self.id()?,
                 (b"tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
                 _ => self.cursor.skip().map(drop)?,
@@ -141,22 +158,36 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn parts(&mut self, at: usize) -> Result<(), Fault> {
+    fn parts(&mut self, at: usize, kinds: &[&str]) -> Result<(), Fault> {
+        let from = self.cursor.at();
         self.cursor.array()?;
-        let mut n = 0;
+        let (mut parts, mut kept) = (Vec::new(), Vec::new());
         while self.cursor.element()? {
+            let start = self.cursor.at();
+            let mut known = true;
             self.cursor.object()?;
             while let Some(key) = self.cursor.key()? {
                 if key.bytes() == b"type" && self.cursor.peek()? == Type::String {
                     let kind = self.cursor.string()?;
-                    if !(kind == *"text" || kind == *"refusal") {
-                        self.other.get_or_insert((at, n));
-                    }
+                    known = kind == *"refusal" || kinds.iter().any(|one| kind == **one);
                 } else {
                     self.cursor.skip()?;
                 }
             }
-            n += 1;
+            if known {
+                kept.push(self.text[start..self.cursor.at()].trim_ascii());
+            } else {
+                parts.push(parts.len() + kept.len());
+            }
+        }
+        if !parts.is_empty() {
+            let list = format!("[{}]", kept.join(","));
+            self.edits.push((from..self.cursor.at(), list.into()));
+            self.others.push(Others {
+                at,
+                parts,
+                alone: kept.is_empty(),
+            });
         }
         Ok(())
     }
@@ -198,13 +229,19 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::provider::{Contract, Unsupported};
 
     fn fitted(messages: &Value, speech: Speech) -> Result<Value, Error> {
+        let mut notes = Notes::default();
+        let fitted = noted(messages, speech, &mut notes);
+        assert!(notes.dropped().is_empty());
+        fitted
+    }
+
+    fn noted(messages: &Value, speech: Speech, notes: &mut Notes) -> Result<Value, Error> {
         let body = json!({"model": "m", "messages": messages}).to_string();
         let mut chat = Chat::parse(body.into()).expect("a request");
-        let mut notes = Notes::default();
-        fit(&mut chat, speech, &mut notes)?;
-        assert!(notes.dropped().is_empty());
+        fit(&mut chat, speech, notes)?;
         Ok(serde_json::from_str(chat.member("messages").expect("there")).expect("JSON"))
     }
 
@@ -222,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn parts_must_be_text() {
+    fn parts_must_be_of_a_type_that_is_read() {
         let speech = Speech {
-            text_only: true,
+            parts: Some(&["text"]),
             ..Speech::default()
         };
         let text = json!({"type": "text", "text": "x"});
@@ -236,6 +273,18 @@ mod tests {
         let error = fitted(&refused, speech).expect_err("refused");
         assert_eq!(error.param(), Some("messages[1].content[1]"));
         assert_eq!(error.code(), Some("unsupported_parameter"));
+
+        let drop = || Notes::new(Contract::new(Unsupported::Drop));
+        let mut notes = drop();
+        let said = json!([{"role": "user", "content": [image, text, image, text]},
+            {"role": "user", "content": "x"}, {"role": "user", "content": [text, image]}]);
+        let left = json!([{"role": "user", "content": [text, text]},
+            {"role": "user", "content": "x"}, {"role": "user", "content": [text]}]);
+        assert_eq!(noted(&said, speech, &mut notes).expect("fits"), left);
+        assert_eq!(notes.dropped(), ["messages[].content[]"]);
+        let alone = json!([{"role": "user", "content": [image]}]);
+        let error = noted(&alone, speech, &mut drop()).expect_err("nothing is left");
+        assert_eq!(error.param(), Some("messages[0].content"));
     }
 
     #[test]

@@ -287,6 +287,8 @@ fn models_that_reason_take_no_samplers() {
             Err(()),
         ),
         ("openai", "gpt-5.4-pro", None, "top_p", json!(0.5), Err(())),
+        ("openai", "gpt-6-astra", None, "top_p", json!(0.5), Err(())),
+        ("openai", "gpt-6-sol", None, "top_p", json!(0.5), Ok(true)),
         (
             "openai",
             "gpt-4o",
@@ -382,35 +384,91 @@ fn tiers_by_vendor() {
 
 #[test]
 fn efforts_by_model() {
-    for (model, asked, wanted) in [
-        ("grok-3-mini", "minimal", Some("low")),
-        ("grok-3-mini", "high", Some("high")),
-        ("grok-4.3", "none", Some("none")),
-        ("grok-4.3", "xhigh", Some("high")),
-        ("grok-4.5", "medium", Some("medium")),
-        ("grok-4.5", "none", None),
-        ("grok-4", "low", None),
-        ("grok-4.20-reasoning", "low", None),
-        ("grok-4-1-fast-reasoning", "low", None),
+    // What is asked of a model and what it is told; `-` is nothing, `!` a refusal.
+    for (vendor, model, rows) in [
+        ("xai", "grok-3-mini", "minimal:low high:high none:!"),
+        ("xai", "grok-4.3", "none:none xhigh:high"),
+        ("xai", "grok-4.5", "medium:medium none:!"),
+        ("xai", "grok-4", "low:!"),
+        ("xai", "grok-4.20-reasoning", "low:!"),
+        ("xai", "grok-4-1-fast-reasoning", "low:!"),
+        ("openai", "gpt-4o-mini", "low:! none:-"),
+        ("openai", "gpt-4.1-2025-04-14", "high:! none:-"),
+        ("openai", "chatgpt-4o-latest", "high:!"),
+        (
+            "openai",
+            "ft:gpt-4o-mini-2024-07-18:org::id",
+            "low:! none:-",
+        ),
+        ("openai", "o1-mini", "low:! none:!"),
+        (
+            "openai",
+            "o3",
+            "minimal:low low:low high:high xhigh:high none:!",
+        ),
+        ("openai", "o4-mini-2025-04-16", "medium:medium max:high"),
+        (
+            "openai",
+            "gpt-5",
+            "minimal:minimal high:high xhigh:high none:!",
+        ),
+        ("openai", "gpt-5-2025-08-07", "minimal:minimal none:!"),
+        ("openai", "gpt-5-mini", "minimal:minimal max:high"),
+        ("openai", "gpt-5-pro", "low:high high:high none:!"),
+        (
+            "openai",
+            "gpt-5-chat-latest",
+            "low:medium medium:medium none:!",
+        ),
+        ("openai", "gpt-5-codex", "minimal:low high:high"),
+        (
+            "openai",
+            "gpt-5.1",
+            "none:none minimal:low high:high xhigh:high",
+        ),
+        ("openai", "gpt-5.1-chat-latest", "high:medium"),
+        ("openai", "gpt-5.1-codex-max", "xhigh:xhigh none:!"),
+        ("openai", "gpt-5.2", "none:none xhigh:xhigh max:xhigh"),
+        (
+            "openai",
+            "gpt-5.2-pro-2025-12-11",
+            "low:medium xhigh:xhigh none:!",
+        ),
+        (
+            "openai",
+            "gpt-5.4-nano",
+            "none:none minimal:low xhigh:xhigh",
+        ),
+        ("openai", "gpt-6-astra", "low:low max:xhigh none:!"),
+        ("openai", "gpt-6.1-sol", "minimal:low max:xhigh none:!"),
+        ("openai", "gpt-6-sol", "none:none max:xhigh"),
+        ("openai", "gpt-7", "max:max"),
+        ("openai", "my-own", "max:max none:none"),
+        (
+            "groq",
+            "openai/gpt-oss-120b",
+            "minimal:low medium:medium max:high none:!",
+        ),
+        (
+            "groq",
+            "qwen/qwen3-32b",
+            "none:none low:default high:default default:default",
+        ),
+        ("groq", "llama-3.3-70b-versatile", "low:! none:-"),
+        ("groq", "some-new-model", "xhigh:xhigh"),
     ] {
-        let (sent, notes) = sent("xai", model, &with("reasoning_effort", asked.into()));
-        match wanted {
-            Some(wanted) => {
-                assert_eq!(
-                    sent.expect("sent")["reasoning_effort"],
-                    wanted,
-                    "{model} {asked}"
-                );
-                assert_eq!(
-                    notes.mapped().is_empty(),
-                    wanted == asked,
-                    "{model} {asked}"
-                );
-            }
-            None => {
-                let error = sent.expect_err("refused");
+        for row in rows.split(' ') {
+            let (asked, wanted) = row.split_once(':').expect("a row");
+            let (sent, notes) = sent(vendor, model, &with("reasoning_effort", asked.into()));
+            if wanted == "!" {
+                let error = sent.expect_err(model);
                 assert_eq!(error.param(), Some("reasoning_effort"), "{model} {asked}");
+                continue;
             }
+            let sent = &sent.expect(model)["reasoning_effort"];
+            assert_eq!(sent.as_str().unwrap_or("-"), wanted, "{model} {asked}");
+            let told = !notes.mapped().is_empty();
+            assert_eq!(told, wanted != "-" && wanted != asked, "{model} {asked}");
         }
     }
 }
