@@ -51,6 +51,7 @@ pub mod openai;
 mod parallel;
 mod path;
 mod refusal;
+mod said;
 mod service;
 mod structured;
 mod support;

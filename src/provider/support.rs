@@ -27,6 +27,13 @@ pub(super) fn post(uri: Uri, body: Bytes) -> http::Request<Full> {
     request
 }
 
+/// Writes a body of about the length of the one it is made of, so that no text is copied twice.
+pub(super) fn write(body: &impl Serialize, length: usize) -> Bytes {
+    let mut text = Vec::with_capacity(length + 512);
+    serde_json::to_writer(&mut text, body).expect("values serialise into memory");
+    text.into()
+}
+
 /// Reads a body as types.
 pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, Error> {
     Request::parse(body).map_err(|error| {
@@ -107,27 +114,32 @@ pub(super) fn arguments(call: &ToolCall<'_>, at: usize, n: usize) -> Result<Box<
         .ok_or_else(|| {
             let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
             let message = format!("`{param}` must be the text of a JSON object");
-            Error::new(Kind::Format, message).with_param(param)
+            Error::new(Kind::Format, message)
+                .with_param(param)
+                .with_code("invalid_value")
         })
 }
 
 /// What only OpenAI's own models have in a message of the assistant.
 ///
 /// # Errors
-/// It is there; the path says where.
-pub(super) fn plain(message: &Message<'_>, at: usize) -> Result<(), Error> {
-    match message {
-        Message {
-            role: Role::Function,
-            ..
-        } => Err(unsupported(format!("messages[{at}].role"))),
-        Message {
-            function_call: Some(_),
-            ..
-        } => Err(unsupported(format!("messages[{at}].function_call"))),
-        Message { audio: Some(_), .. } => Err(unsupported(format!("messages[{at}].audio"))),
-        _ => Ok(()),
+/// It is there; the path says where. Where the contract drops it, speech that was heard earlier is
+/// left out if the message says something beside it.
+pub(super) fn plain(message: &Message<'_>, at: usize, notes: &mut Notes) -> Result<(), Error> {
+    if message.role == Role::Function {
+        return Err(unsupported(format!("messages[{at}].role")));
     }
+    if message.function_call.is_some() {
+        return Err(unsupported(format!("messages[{at}].function_call")));
+    }
+    if message.audio.is_some() {
+        let param = format!("messages[{at}].audio");
+        if message.content.is_none() && message.calls().is_empty() {
+            return Err(unsupported(param));
+        }
+        notes.unsupported(param)?;
+    }
+    Ok(())
 }
 
 /// A tool, declared as OpenAI does.
@@ -256,7 +268,7 @@ pub(super) fn settle(
         .messages
         .iter()
         .filter_map(|message| message.content.as_ref());
-    if contents.any(detailed) {
+    if !taken.contains(&"image_url.detail") && contents.any(detailed) {
         notes.without("messages[].content[].image_url.detail")?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind},
     provider::{
         Notes, structured,
-        support::{Without, settle},
+        support::{Without, parse, settle, write},
     },
     wire::chat::{Raw, Request, Schema},
 };
@@ -32,11 +32,7 @@ pub(in crate::provider) fn body(
     door: Door,
     notes: &mut Notes,
 ) -> Result<Bytes, Error> {
-    let request = Request::parse(body).map_err(|error| {
-        Error::new(Kind::Format, "The request is not of the expected shape.")
-            .with_code("invalid_type")
-            .with_source(error)
-    })?;
+    let request = parse(body)?;
     settle(&request, UNSUPPORTED, &[], notes)?;
     let of = Model::of(model);
     let mut out = Map::new();
@@ -49,7 +45,7 @@ pub(in crate::provider) fn body(
     out.insert("max_tokens".into(), max.into());
     sampling(&request, of, &mut out, notes)?;
     let shape = format(&request, of, &out, notes)?;
-    let (system, messages) = conversation(&request)?;
+    let (system, messages) = conversation(&request, notes)?;
     let tools = tools(&request, &shape, &mut out, notes)?.into_iter();
     let mut tools: Vec<Offered<'_>> = tools.map(Offered::Tool).collect();
     tools.extend(request.web_search_options.map(|raw| search(raw, notes)));
@@ -84,9 +80,7 @@ pub(in crate::provider) fn body(
         tools,
         output_config,
     };
-    let mut text = Vec::with_capacity(body.len() + 512);
-    serde_json::to_writer(&mut text, &whole).expect("values serialise into memory");
-    Ok(text.into())
+    Ok(write(&whole, body.len()))
 }
 
 /// The body. What the client wrote as JSON keeps its text: the order of a schema's properties is

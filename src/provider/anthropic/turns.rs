@@ -4,8 +4,13 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    error::{Error, Kind},
-    provider::notes::unsupported,
+    error::Error,
+    provider::{
+        Notes, base64,
+        notes::unsupported,
+        said::Left,
+        support::{arguments, plain},
+    },
     wire::chat::{Content, Message, Part, Raw, Request, Role, Text},
 };
 
@@ -25,7 +30,16 @@ pub(super) enum Block<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<Value>,
     },
-    Own(Value),
+    /// An image or a document.
+    Media {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Value>,
+    },
     Result {
         #[serde(rename = "type")]
         kind: &'static str,
@@ -37,8 +51,28 @@ pub(super) enum Block<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         id: String,
-        name: String,
+        name: &'a str,
         input: Box<RawValue>,
+    },
+}
+
+/// Where an image or a document is.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Source<'a> {
+    Base64 {
+        media_type: &'a str,
+        data: &'a str,
+    },
+    Text {
+        media_type: &'static str,
+        data: String,
+    },
+    Url {
+        url: &'a str,
+    },
+    File {
+        file_id: &'a str,
     },
 }
 
@@ -60,20 +94,21 @@ impl<'a> Block<'a> {
     }
 }
 
-pub(super) fn conversation<'a>(
-    request: &Request<'a>,
-) -> Result<(Vec<Block<'a>>, Vec<Turn<'a>>), Error> {
+pub(super) fn conversation<'r>(
+    request: &'r Request<'_>,
+    notes: &mut Notes,
+) -> Result<(Vec<Block<'r>>, Vec<Turn<'r>>), Error> {
     let mut system = Vec::new();
-    let mut turns: Vec<Turn<'a>> = Vec::new();
+    let mut turns: Vec<Turn<'r>> = Vec::new();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
-                system.extend(blocks(&message.content, at)?);
+                system.extend(blocks(&message.content, at, notes)?);
                 continue;
             }
-            Role::User => ("user", blocks(&message.content, at)?),
-            Role::Assistant => ("assistant", spoken(message, at)?),
-            Role::Tool => ("user", vec![result(message, at)?]),
+            Role::User => ("user", blocks(&message.content, at, notes)?),
+            Role::Assistant => ("assistant", spoken(message, at, notes)?),
+            Role::Tool => ("user", vec![result(message, at, notes)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -109,9 +144,9 @@ fn id(of: &str) -> String {
         .collect()
 }
 
-fn result<'a>(message: &Message<'a>, at: usize) -> Result<Block<'a>, Error> {
+fn result<'r>(message: &'r Message<'_>, at: usize, notes: &mut Notes) -> Result<Block<'r>, Error> {
     let content = match &message.content {
-        Some(Content::Parts(_)) => Results::Blocks(blocks(&message.content, at)?),
+        Some(Content::Parts(_)) => Results::Blocks(blocks(&message.content, at, notes)?),
         Some(Content::Text(text)) => Results::Text(text.clone()),
         None => Results::Text(Text::default()),
     };
@@ -123,47 +158,40 @@ fn result<'a>(message: &Message<'a>, at: usize) -> Result<Block<'a>, Error> {
 }
 
 /// What the model said: its reasoning as it was, its text, its calls.
-fn spoken<'a>(message: &Message<'a>, at: usize) -> Result<Vec<Block<'a>>, Error> {
-    if message.function_call.is_some() {
-        return Err(unsupported(format!("messages[{at}].function_call")));
-    }
-    if message.audio.is_some() {
-        return Err(unsupported(format!("messages[{at}].audio")));
-    }
+fn spoken<'r>(
+    message: &'r Message<'_>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'r>>, Error> {
+    plain(message, at, notes)?;
     let details = message.reasoning_details.iter().flatten();
-    let mut all: Vec<Block<'a>> = details
+    let mut all: Vec<Block<'r>> = details
         .filter(|raw| {
             let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
             value["type"] == "thinking" || value["type"] == "redacted_thinking"
         })
         .map(|raw| Block::Kept(*raw))
         .collect();
-    all.extend(blocks(&message.content, at)?);
+    all.extend(blocks(&message.content, at, notes)?);
     if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
         all.push(Block::text(refusal));
     }
     for (n, call) in message.calls().iter().enumerate() {
-        let arguments = call.arguments();
-        let input = RawValue::from_string(arguments.into_owned()).ok();
-        let input = input
-            .filter(|input| input.get().starts_with('{'))
-            .ok_or_else(|| {
-                let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
-                let message = format!("`{param}` must be the text of a JSON object");
-                Error::new(Kind::Format, message).with_param(param)
-            })?;
-        let name = call.name().to_owned();
         all.push(Block::Call {
             kind: "tool_use",
             id: id(&call.id),
-            name,
-            input,
+            name: call.name(),
+            input: arguments(call, at, n)?,
         });
     }
     Ok(all)
 }
 
-fn blocks<'a>(content: &Option<Content<'a>>, at: usize) -> Result<Vec<Block<'a>>, Error> {
+fn blocks<'r>(
+    content: &'r Option<Content<'_>>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'r>>, Error> {
     let parts = match content {
         None => return Ok(Vec::new()),
         // Empty texts are refused upstream and say nothing.
@@ -172,55 +200,67 @@ fn blocks<'a>(content: &Option<Content<'a>>, at: usize) -> Result<Vec<Block<'a>>
         Some(Content::Parts(parts)) => parts,
     };
     let mut all = Vec::with_capacity(parts.len());
+    let mut left = Left::of(at);
     for (n, part) in parts.iter().enumerate() {
-        let mark = part.breakpoint().map(|mark| ephemeral(mark.is_long()));
+        let cache_control = part.breakpoint().map(|mark| ephemeral(mark.is_long()));
         if let Some(text) = part.text.as_ref().or(part.refusal.as_ref()) {
             if !text.is_empty() {
                 all.push(Block::Text {
                     kind: "text",
                     text: text.clone(),
-                    cache_control: mark,
+                    cache_control,
                 });
             }
             continue;
         }
-        let mut one =
-            block(part).ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?;
-        if let Some(mark) = mark {
-            one["cache_control"] = mark;
-        }
-        all.push(Block::Own(one));
+        let Some((kind, source)) = source(part) else {
+            left.out(n, notes)?;
+            continue;
+        };
+        let file = part.file.as_ref().filter(|_| kind == "document");
+        all.push(Block::Media {
+            kind,
+            source,
+            title: file.and_then(|file| file.filename.as_deref()),
+            cache_control,
+        });
     }
+    left.check(all.is_empty())?;
     Ok(all)
 }
 
-fn block(part: &Part<'_>) -> Option<Value> {
-    let base64 =
-        |kind: &str, data: &str| json!({ "type": "base64", "media_type": kind, "data": data });
+/// A type of images that the provider reads.
+fn picture(kind: &str) -> Option<&str> {
+    match kind {
+        "image/jpg" => Some("image/jpeg"),
+        "image/jpeg" | "image/png" | "image/gif" | "image/webp" => Some(kind),
+        _ => None,
+    }
+}
+
+/// What an image or a file is there, and where.
+fn source<'r>(part: &'r Part<'_>) -> Option<(&'static str, Source<'r>)> {
+    let base64 = |media_type, data| Source::Base64 { media_type, data };
     if let Some(image) = &part.image_url {
         let source = match image.data() {
-            Some((kind, data)) => base64(kind, data),
-            None if image.url.starts_with("http") => json!({ "type": "url", "url": image.url }),
+            Some((kind, data)) => base64(picture(kind)?, data),
+            None if image.url.starts_with("http") => Source::Url { url: &image.url },
             None => return None,
         };
-        return Some(json!({ "type": "image", "source": source }));
+        return Some(("image", source));
     }
     let file = part.file.as_ref()?;
     let source = match (&file.file_id, file.data()) {
-        (Some(id), _) => json!({ "type": "file", "file_id": id }),
+        (Some(id), _) => Source::File { file_id: id },
         (None, Some(("application/pdf", data))) => base64("application/pdf", data),
         // A text goes as what it says.
-        (None, Some((kind, data))) if kind.starts_with("text/") => {
-            let text = String::from_utf8(crate::provider::base64::decode(data)?).ok()?;
-            json!({ "type": "text", "media_type": "text/plain", "data": text })
-        }
+        (None, Some((kind, data))) if kind.starts_with("text/") => Source::Text {
+            media_type: "text/plain",
+            data: String::from_utf8(base64::decode(data)?).ok()?,
+        },
         _ => return None,
     };
-    let mut document = json!({ "type": "document", "source": source });
-    if let Some(name) = &file.filename {
-        document["title"] = (&**name).into();
-    }
-    Some(document)
+    Some(("document", source))
 }
 
 /// A mark at the end of a prefix to be cached.

@@ -7,9 +7,14 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    error::{Error, Kind},
-    provider::notes::unsupported,
-    wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role},
+    error::Error,
+    provider::{
+        Notes,
+        notes::unsupported,
+        said::{Left, is_blank},
+        support::{arguments, plain},
+    },
+    wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
 };
 
 #[derive(Serialize)]
@@ -22,7 +27,7 @@ pub(super) struct Turn<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Block<'a> {
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     Image(Media<'a>),
     Document(Media<'a>),
     Audio(Media<'a>),
@@ -37,7 +42,7 @@ pub(super) enum Block<'a> {
         tool_use_id: Cow<'a, str>,
         content: Vec<Self>,
     },
-    ReasoningContent(Reasoning),
+    ReasoningContent(Reasoning<'a>),
     CachePoint(CachePoint),
 }
 
@@ -79,30 +84,31 @@ impl CachePoint {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Reasoning {
+pub(super) enum Reasoning<'a> {
     ReasoningText {
-        text: String,
+        text: Text<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        signature: Option<String>,
+        signature: Option<Text<'a>>,
     },
-    RedactedContent(String),
+    RedactedContent(Text<'a>),
 }
 
 /// The instructions, and the turns of user and assistant by turns.
 pub(super) fn conversation<'a>(
     request: &'a Request<'_>,
+    notes: &mut Notes,
 ) -> Result<(Vec<Block<'a>>, Vec<Turn<'a>>), Error> {
     let mut system = Vec::new();
     let mut turns: Vec<Turn<'a>> = Vec::new();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
-                system.extend(blocks(&message.content, at)?);
+                system.extend(blocks(&message.content, at, notes)?);
                 continue;
             }
-            Role::User => ("user", blocks(&message.content, at)?),
-            Role::Assistant => ("assistant", spoken(message, at)?),
-            Role::Tool => ("user", vec![result(message, at)?]),
+            Role::User => ("user", blocks(&message.content, at, notes)?),
+            Role::Assistant => ("assistant", spoken(message, at, notes)?),
+            Role::Tool => ("user", vec![result(message, at, notes)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -123,39 +129,30 @@ pub(super) fn conversation<'a>(
 }
 
 /// What the model said: its reasoning as it was, its text, its calls.
-fn spoken<'a>(message: &'a Message<'_>, at: usize) -> Result<Vec<Block<'a>>, Error> {
-    if message.function_call.is_some() {
-        return Err(unsupported(format!("messages[{at}].function_call")));
-    }
-    if message.audio.is_some() {
-        return Err(unsupported(format!("messages[{at}].audio")));
-    }
+fn spoken<'a>(
+    message: &'a Message<'_>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'a>>, Error> {
+    plain(message, at, notes)?;
     let details = message.reasoning_details.iter().flatten();
     let mut all: Vec<Block<'a>> = details.filter_map(reasoning).collect();
-    all.extend(blocks(&message.content, at)?);
-    if let Some(refusal) = message.refusal.as_deref().filter(|text| is_said(text)) {
-        all.push(Block::Text(refusal.into()));
+    all.extend(blocks(&message.content, at, notes)?);
+    if let Some(refusal) = message.refusal.as_ref().filter(|text| !is_blank(text)) {
+        all.push(Block::Text(refusal.clone()));
     }
     for (n, call) in message.calls().iter().enumerate() {
-        let input = RawValue::from_string(call.arguments().into_owned()).ok();
-        let input = input
-            .filter(|input| input.get().starts_with('{'))
-            .ok_or_else(|| {
-                let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
-                let message = format!("`{param}` must be the text of a JSON object");
-                Error::new(Kind::Format, message).with_param(param)
-            })?;
         all.push(Block::ToolUse {
             tool_use_id: id(&call.id),
             name: call.name(),
-            input,
+            input: arguments(call, at, n)?,
         });
     }
     Ok(all)
 }
 
-fn result<'a>(message: &'a Message<'_>, at: usize) -> Result<Block<'a>, Error> {
-    let mut content = blocks(&message.content, at)?;
+fn result<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Block<'a>, Error> {
+    let mut content = blocks(&message.content, at, notes)?;
     if content.is_empty() {
         // A result needs some content, and no text may be blank.
         content.push(Block::Text("(no output)".into()));
@@ -167,16 +164,19 @@ fn result<'a>(message: &'a Message<'_>, at: usize) -> Result<Block<'a>, Error> {
 }
 
 /// An entry of `reasoning_details` as this provider and Anthropic's own API give them.
-fn reasoning<'a>(raw: &Raw<'_>) -> Option<Block<'a>> {
+fn reasoning<'a>(raw: &Raw<'a>) -> Option<Block<'a>> {
     #[derive(serde::Deserialize)]
-    struct Entry {
-        #[serde(rename = "type")]
-        kind: String,
-        thinking: Option<String>,
-        signature: Option<String>,
-        data: Option<String>,
+    struct Entry<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Text<'a>,
+        #[serde(borrow)]
+        thinking: Option<Text<'a>>,
+        #[serde(borrow)]
+        signature: Option<Text<'a>>,
+        #[serde(borrow)]
+        data: Option<Text<'a>>,
     }
-    let entry: Entry = serde_json::from_str(raw.get()).ok()?;
+    let entry: Entry<'a> = serde_json::from_str(raw.get()).ok()?;
     let inner = match &*entry.kind {
         "thinking" => Reasoning::ReasoningText {
             text: entry.thinking?,
@@ -201,31 +201,35 @@ fn id(of: &str) -> Cow<'_, str> {
 }
 
 /// Blank texts are refused upstream and say nothing.
-fn is_said(text: &str) -> bool {
-    !text.trim().is_empty()
-}
-
-fn blocks<'a>(content: &'a Option<Content<'_>>, at: usize) -> Result<Vec<Block<'a>>, Error> {
+fn blocks<'a>(
+    content: &'a Option<Content<'_>>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'a>>, Error> {
     let mut all = Vec::new();
     if let Some(Content::Text(text)) = content {
-        all.extend(is_said(text).then(|| Block::Text(Cow::Borrowed(text))));
+        all.extend((!is_blank(text)).then(|| Block::Text(text.clone())));
         return Ok(all);
     }
     let parts = content.as_ref().map_or(&[][..], Content::parts);
+    let mut left = Left::of(at);
     for (n, part) in parts.iter().enumerate() {
-        let text = part.text.as_deref().or(part.refusal.as_deref());
-        match text {
-            Some(text) if !is_said(text) => continue,
-            Some(text) => all.push(Block::Text(text.into())),
-            None => {
-                let media = media(part);
-                all.push(media.ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?);
-            }
+        match part.text.as_ref().or(part.refusal.as_ref()) {
+            Some(text) if is_blank(text) => continue,
+            Some(text) => all.push(Block::Text(text.clone())),
+            None => match media(part) {
+                Some(media) => all.push(media),
+                None => {
+                    left.out(n, notes)?;
+                    continue;
+                }
+            },
         }
         if let Some(mark) = part.breakpoint() {
             all.push(Block::cache_point(mark));
         }
     }
+    left.check(all.is_empty())?;
     Ok(all)
 }
 

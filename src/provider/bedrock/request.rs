@@ -8,10 +8,10 @@ use super::{
     tools::{Tools, answering, tools},
 };
 use crate::{
-    error::{Error, Kind},
+    error::Error,
     provider::{
         Notes, structured,
-        support::{Without, settle},
+        support::{Without, parse, settle, write},
     },
     wire::chat::{Raw, Request, Schema as ByName, Stop},
 };
@@ -132,11 +132,7 @@ struct Tier {
 
 /// Translates a body; the model stands in the URL, but what it takes depends on it.
 pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
-    let request = Request::parse(body).map_err(|error| {
-        Error::new(Kind::Format, "The request is not of the expected shape.")
-            .with_code("invalid_type")
-            .with_source(error)
-    })?;
+    let request = parse(body)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     let family = Family::of(model);
     let mut fields = Map::new();
@@ -146,7 +142,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
     };
     family.think(&request, &mut inference.max_tokens, &mut fields, notes)?;
     sample(&request, &family, &mut inference, &mut fields, notes)?;
-    let (mut system, mut messages) = content::conversation(&request)?;
+    let (mut system, mut messages) = content::conversation(&request, notes)?;
     let (output_config, answer) = format(&request, &family, &fields, &mut system, notes)?;
     if let Some(mark) = &request.cache_control {
         if let Some(last) = messages.last_mut() {
@@ -178,8 +174,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
         performance_config: request.extra("performanceConfig"),
         additional_model_response_field_paths: request.extra("additionalModelResponseFieldPaths"),
     };
-    let text = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
-    Ok(text.into())
+    Ok(write(&whole, body.len()))
 }
 
 fn sample<'a>(

@@ -8,12 +8,12 @@ use crate::{
     provider::{
         Notes,
         anthropic::model::budget,
-        notes::unsupported,
+        said::{Left, Said},
         support::{
-            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops,
+            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops, write,
         },
     },
-    wire::chat::{Content, Message, Raw, Request, Role, text_of},
+    wire::chat::{Content as Written, Message, Raw, Request, Role, Text},
 };
 
 /// Members of the API that a client may send under their own names.
@@ -24,6 +24,7 @@ const TAKEN: &[&str] = &[
     "safety_mode",
     "priority",
     "reasoning_content",
+    "image_url.detail",
 ];
 
 #[derive(Serialize)]
@@ -71,26 +72,26 @@ struct Body<'a> {
 struct Turn<'a> {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Said<'a>>,
+    content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_plan: Option<&'a str>,
+    tool_plan: Option<&'a Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Said<'a> {
-    Text(Cow<'a, str>),
+enum Content<'a> {
+    Text(Said<'a, 'a>),
     Parts(Vec<Part<'a>>),
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Part<'a> {
-    Text { text: &'a str },
+    Text { text: &'a Text<'a> },
     ImageUrl { image_url: Image<'a> },
 }
 
@@ -181,8 +182,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
         safety_mode: request.extra("safety_mode"),
         priority: request.extra("priority"),
     };
-    let text = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
-    Ok(text.into())
+    Ok(write(&whole, body.len()))
 }
 
 fn ranged(
@@ -232,16 +232,16 @@ fn format<'a>(request: &Request<'a>, notes: &mut Notes) -> Result<Option<Format<
     }))
 }
 
-fn messages<'a>(request: &'a Request<'_>, notes: &mut Notes) -> Result<Vec<Turn<'a>>, Error> {
+fn messages<'a>(request: &'a Request<'a>, notes: &mut Notes) -> Result<Vec<Turn<'a>>, Error> {
     let mut turns = Vec::with_capacity(request.messages.len());
     for (at, message) in request.messages.iter().enumerate() {
-        plain(message, at)?;
+        plain(message, at, notes)?;
         turns.push(turn(message, at, notes)?);
     }
     Ok(turns)
 }
 
-fn turn<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Turn<'a>, Error> {
+fn turn<'a>(message: &'a Message<'a>, at: usize, notes: &mut Notes) -> Result<Turn<'a>, Error> {
     let mut turn = Turn {
         role: "user",
         content: None,
@@ -252,19 +252,16 @@ fn turn<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Tu
     match message.role {
         Role::Developer | Role::System => {
             turn.role = "system";
-            turn.content = Some(Said::Text(text_of(&message.content)));
+            turn.content = Some(Content::Text(Said::of(message, at, notes)?));
         }
         Role::Tool => {
             turn.role = "tool";
-            turn.content = Some(Said::Text(text_of(&message.content)));
+            turn.content = Some(Content::Text(Said::of(message, at, notes)?));
             turn.tool_call_id = message.tool_call_id.as_deref();
         }
         Role::Assistant => {
             turn.role = "assistant";
-            let text = match &message.refusal {
-                Some(refusal) if message.content.is_none() => Cow::Borrowed(&**refusal),
-                _ => text_of(&message.content),
-            };
+            let text = Said::of(message, at, notes)?;
             for (n, call) in message.calls().iter().enumerate() {
                 arguments(call, at, n)?;
                 turn.tool_calls.push(Call {
@@ -276,10 +273,8 @@ fn turn<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Tu
                     },
                 });
             }
-            let reasoning = message
-                .reasoning_content
-                .as_deref()
-                .filter(|it| !it.is_empty());
+            let reasoning = message.reasoning_content.as_ref();
+            let reasoning = reasoning.filter(|it| !it.is_empty());
             if turn.tool_calls.is_empty() {
                 if reasoning.is_some() {
                     notes.without("messages[].reasoning_content")?;
@@ -288,31 +283,37 @@ fn turn<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Tu
                 turn.tool_plan = reasoning;
             }
             let said = !text.is_empty() || turn.tool_calls.is_empty();
-            turn.content = said.then_some(Said::Text(text));
+            turn.content = said.then_some(Content::Text(text));
         }
-        Role::User | Role::Function => turn.content = Some(said(&message.content, at)?),
+        Role::User | Role::Function => turn.content = Some(content(message, at, notes)?),
     }
     Ok(turn)
 }
 
-fn said<'a>(content: &'a Option<Content<'_>>, at: usize) -> Result<Said<'a>, Error> {
-    let Some(Content::Parts(parts)) = content else {
-        return Ok(Said::Text(text_of(content)));
+fn content<'a>(
+    message: &'a Message<'a>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Content<'a>, Error> {
+    let Some(Written::Parts(parts)) = &message.content else {
+        return Said::of(message, at, notes).map(Content::Text);
     };
     let mut all = Vec::with_capacity(parts.len());
+    let mut left = Left::of(at);
     for (n, part) in parts.iter().enumerate() {
-        all.push(if let Some(text) = part.text.as_deref() {
-            Part::Text { text }
+        if let Some(text) = &part.text {
+            all.push(Part::Text { text });
         } else if let Some(image) = &part.image_url {
-            Part::ImageUrl {
+            all.push(Part::ImageUrl {
                 image_url: Image {
                     url: &image.url,
                     detail: image.detail.as_deref(),
                 },
-            }
+            });
         } else {
-            return Err(unsupported(format!("messages[{at}].content[{n}]")));
-        });
+            left.out(n, notes)?;
+        }
     }
-    Ok(Said::Parts(all))
+    left.check(all.is_empty())?;
+    Ok(Content::Parts(all))
 }

@@ -8,8 +8,13 @@ use serde_json::value::RawValue;
 use super::model::Model;
 use crate::{
     error::{Error, Kind},
-    provider::notes::unsupported,
-    wire::chat::{Message, Raw, Request, Role, Text, ToolCall, parts_of, text_of},
+    provider::{
+        Notes,
+        notes::unsupported,
+        said::{Left, Said},
+        support::{arguments, plain},
+    },
+    wire::chat::{Content as Written, Message, Part as Given, Raw, Request, Role, Text, ToolCall},
 };
 
 /// What stands in for the signature of a call that another model made.
@@ -39,23 +44,23 @@ pub(super) struct Part<'a> {
 #[serde(rename_all = "camelCase")]
 enum Kinds<'a> {
     Text(Text<'a>),
-    InlineData(Inline),
-    FileData(File),
+    InlineData(Inline<'a>),
+    FileData(File<'a>),
     FunctionCall(Call<'a>),
     FunctionResponse(Answer<'a>),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Inline {
-    mime_type: String,
-    data: String,
+struct Inline<'a> {
+    mime_type: Cow<'a, str>,
+    data: &'a str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
-    file_uri: String,
+struct File<'a> {
+    file_uri: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime_type: Option<&'static str>,
 }
@@ -63,22 +68,22 @@ struct File {
 #[derive(Serialize)]
 struct Call<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Text<'a>>,
-    name: String,
+    id: Option<&'a Text<'a>>,
+    name: &'a str,
     args: Box<RawValue>,
 }
 
 #[derive(Serialize)]
 struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Text<'a>>,
-    name: String,
+    id: Option<&'a Text<'a>>,
+    name: &'a str,
     response: Output<'a>,
 }
 
 #[derive(Serialize)]
 struct Output<'a> {
-    output: Cow<'a, str>,
+    output: Said<'a, 'a>,
 }
 
 impl<'a> Part<'a> {
@@ -116,28 +121,29 @@ struct Google<'a> {
 
 /// The instructions and the turns.
 pub(super) fn conversation<'a>(
-    request: &Request<'a>,
+    request: &'a Request<'a>,
     of: Model,
+    notes: &mut Notes,
 ) -> Result<(Content<'a>, Vec<Content<'a>>), Error> {
     let mut system = Content::default();
     let mut turns: Vec<Content<'a>> = Vec::new();
     // A result names its call by id; the provider wants the name, and the order of the calls.
-    let mut calls: HashMap<String, (usize, String)> = HashMap::new();
+    let mut calls: HashMap<&str, (usize, &str)> = HashMap::new();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, parts) = match message.role {
             Role::System | Role::Developer => {
-                system.parts.extend(said(message, at)?);
+                system.parts.extend(said(message, at, notes)?);
                 continue;
             }
-            Role::User => ("user", said(message, at)?),
+            Role::User => ("user", said(message, at, notes)?),
             Role::Assistant => {
                 for call in message.calls() {
-                    let place = (calls.len(), call.name().to_owned());
-                    calls.insert(call.id.to_string(), place);
+                    let place = (calls.len(), call.name());
+                    calls.insert(&call.id, place);
                 }
-                ("model", spoken(message, at, of)?)
+                ("model", spoken(message, at, of, notes)?)
             }
-            Role::Tool => ("user", vec![result(message, at, &calls)?]),
+            Role::Tool => ("user", vec![result(message, at, &calls, notes)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -158,27 +164,25 @@ pub(super) fn conversation<'a>(
 }
 
 fn result<'a>(
-    message: &Message<'a>,
+    message: &'a Message<'a>,
     at: usize,
-    calls: &HashMap<String, (usize, String)>,
+    calls: &HashMap<&str, (usize, &'a str)>,
+    notes: &mut Notes,
 ) -> Result<Part<'a>, Error> {
-    let id = message.tool_call_id.clone().unwrap_or_default();
-    let Some((order, name)) = calls.get(&*id) else {
+    let id = message.tool_call_id.as_ref();
+    let found = calls.get(id.map_or("", |id| &**id));
+    let Some((order, name)) = found else {
         let param = format!("messages[{at}].tool_call_id");
         let text = format!("`{param}` must be the id of a call made earlier");
         return Err(Error::new(Kind::Format, text)
             .with_param(param)
             .with_code("invalid_value"));
     };
-    let parts = parts_of(&message.content);
-    if let Some(n) = parts.iter().position(|part| part.text.is_none()) {
-        return Err(unsupported(format!("messages[{at}].content[{n}]")));
-    }
     let mut part = Part::new(Kinds::FunctionResponse(Answer {
-        id: theirs(&id).then_some(id),
-        name: name.clone(),
+        id: id.filter(|id| theirs(id)),
+        name,
         response: Output {
-            output: Cow::Owned(text_of(&message.content).into_owned()),
+            output: Said::of(message, at, notes)?,
         },
     }));
     part.order = *order;
@@ -194,22 +198,20 @@ fn theirs(id: &str) -> bool {
 }
 
 /// What the model said: its text, its calls, the signatures of both.
-fn spoken<'a>(message: &Message<'a>, at: usize, of: Model) -> Result<Vec<Part<'a>>, Error> {
-    for (name, there) in [
-        ("function_call", message.function_call.is_some()),
-        ("audio", message.audio.is_some()),
-    ] {
-        if there {
-            return Err(unsupported(format!("messages[{at}].{name}")));
-        }
-    }
+fn spoken<'a>(
+    message: &'a Message<'a>,
+    at: usize,
+    of: Model,
+    notes: &mut Notes,
+) -> Result<Vec<Part<'a>>, Error> {
+    plain(message, at, notes)?;
     let details = message.reasoning_details.as_deref().unwrap_or_default();
     let details: Vec<Detail<'a>> = details
         .iter()
         .filter_map(|raw: &Raw<'a>| serde_json::from_str(raw.get()).ok())
         .filter(|detail: &Detail<'a>| detail.kind == "thought_signature")
         .collect();
-    let mut parts = said(message, at)?;
+    let mut parts = said(message, at, notes)?;
     if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
         parts.push(Part::new(Kinds::Text(refusal)));
     }
@@ -247,69 +249,68 @@ fn signature<'a>(call: &ToolCall<'a>, details: &[Detail<'a>]) -> Option<Cow<'a, 
         })
 }
 
-fn called<'a>(call: &ToolCall<'a>, at: usize, n: usize) -> Result<Part<'a>, Error> {
-    let args = RawValue::from_string(call.arguments().into_owned()).ok();
-    let args = args
-        .filter(|args| args.get().starts_with('{'))
-        .ok_or_else(|| {
-            let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
-            let message = format!("`{param}` must be the text of a JSON object");
-            Error::new(Kind::Format, message)
-                .with_param(param)
-                .with_code("invalid_value")
-        })?;
+fn called<'a>(call: &'a ToolCall<'a>, at: usize, n: usize) -> Result<Part<'a>, Error> {
     Ok(Part::new(Kinds::FunctionCall(Call {
-        id: theirs(&call.id).then(|| call.id.clone()),
-        name: call.name().to_owned(),
-        args,
+        id: Some(&call.id).filter(|id| theirs(id)),
+        name: call.name(),
+        args: arguments(call, at, n)?,
     })))
 }
 
-fn said<'a>(message: &Message<'a>, at: usize) -> Result<Vec<Part<'a>>, Error> {
+fn said<'a>(
+    message: &'a Message<'a>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Part<'a>>, Error> {
     let instructions = matches!(message.role, Role::System | Role::Developer);
     let mut all = Vec::new();
-    for (n, part) in parts_of(&message.content).iter().enumerate() {
-        let refused = || unsupported(format!("messages[{at}].content[{n}]"));
+    if let Some(Written::Text(text)) = &message.content {
+        // An empty text says nothing, and a turn of nothing else is refused.
+        all.extend((!text.is_empty()).then(|| Part::new(Kinds::Text(text.clone()))));
+        return Ok(all);
+    }
+    let parts = message.content.as_ref().map_or(&[][..], Written::parts);
+    let mut left = Left::of(at);
+    for (n, part) in parts.iter().enumerate() {
         if let Some(text) = part.text.as_ref().or(part.refusal.as_ref()) {
-            // An empty text says nothing, and a turn of nothing else is refused.
             if !text.is_empty() {
                 all.push(Part::new(Kinds::Text(text.clone())));
             }
             continue;
         }
-        if instructions {
-            return Err(refused());
+        match media(part).filter(|_| !instructions) {
+            Some(kind) => all.push(Part::new(kind)),
+            None => left.out(n, notes)?,
         }
-        let inline = |kind: &str, data: &str| {
-            Kinds::InlineData(Inline {
-                mime_type: kind.to_owned(),
-                data: data.to_owned(),
-            })
-        };
-        let kind = if let Some(image) = &part.image_url {
-            match image.data() {
-                Some((kind, data)) => inline(kind, data),
-                None if image.url.starts_with("data:") => return Err(refused()),
-                None => file(&image.url),
-            }
-        } else if let Some(audio) = &part.input_audio {
-            inline(&format!("audio/{}", &*audio.format), &audio.data)
-        } else if let Some(given) = &part.file {
-            match (&given.file_id, given.data()) {
-                (Some(id), _) => file(id),
-                (None, Some((kind, data))) => inline(kind, data),
-                _ => return Err(refused()),
-            }
-        } else {
-            return Err(refused());
-        };
-        all.push(Part::new(kind));
     }
+    left.check(all.is_empty())?;
     Ok(all)
 }
 
+/// Images, sound and files: their bytes, or where they are.
+fn media<'a>(part: &'a Given<'a>) -> Option<Kinds<'a>> {
+    let inline = |mime_type, data| Kinds::InlineData(Inline { mime_type, data });
+    if let Some(image) = &part.image_url {
+        return match image.data() {
+            Some((kind, data)) => Some(inline(kind.into(), data)),
+            None if image.url.starts_with("data:") => None,
+            None => Some(file(&image.url)),
+        };
+    }
+    if let Some(audio) = &part.input_audio {
+        let kind = format!("audio/{}", &*audio.format);
+        return Some(inline(kind.into(), &audio.data));
+    }
+    let given = part.file.as_ref()?;
+    match (&given.file_id, given.data()) {
+        (Some(id), _) => Some(file(id)),
+        (None, Some((kind, data))) => Some(inline(kind.into(), data)),
+        _ => None,
+    }
+}
+
 /// A file at an address; its type is told from the name where that says it.
-fn file<'a>(uri: &str) -> Kinds<'a> {
+fn file(uri: &str) -> Kinds<'_> {
     let path = uri.split(['?', '#']).next().unwrap_or(uri);
     let suffix = path.rsplit_once('.').map_or("", |(_, suffix)| suffix);
     let mime_type = match suffix.to_ascii_lowercase().as_str() {
@@ -326,7 +327,7 @@ fn file<'a>(uri: &str) -> Kinds<'a> {
         _ => None,
     };
     Kinds::FileData(File {
-        file_uri: uri.to_owned(),
+        file_uri: uri,
         mime_type,
     })
 }

@@ -9,11 +9,11 @@ use super::{
     model::{Model, Thinking, budget},
 };
 use crate::{
-    error::{Error, Kind},
+    error::Error,
     provider::{
         Notes,
         notes::unsupported,
-        support::{Without, settle},
+        support::{Without, parse, settle, write},
     },
     wire::chat::{AllowedMode, Raw, Request, ToolChoice},
 };
@@ -54,11 +54,7 @@ pub(in crate::provider) fn body(
     door: Door,
     notes: &mut Notes,
 ) -> Result<Bytes, Error> {
-    let request = Request::parse(body).map_err(|error| {
-        Error::new(Kind::Format, "The request is not of the expected shape.")
-            .with_code("invalid_type")
-            .with_source(error)
-    })?;
+    let request = parse(body)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     let of = Model::of(model);
     let mut config = Map::new();
@@ -66,7 +62,7 @@ pub(in crate::provider) fn body(
     spoken(&request, &mut config, notes);
     think(&request, of, &mut config, notes)?;
     let schema = format(&request, &mut config, notes)?;
-    let (system, contents) = conversation(&request, of)?;
+    let (system, contents) = conversation(&request, of, notes)?;
     let (tools, tool_config) = tools(&request, of, notes)?;
     let labels = match door {
         Door::Vertex => request.metadata,
@@ -101,8 +97,7 @@ pub(in crate::provider) fn body(
         labels,
         service_tier,
     };
-    let text = serde_json::to_vec(&whole).expect("values serialise into memory");
-    Ok(text.into())
+    Ok(write(&whole, body.len()))
 }
 
 /// The body. What the client wrote as JSON keeps its text.

@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,12 +6,12 @@ use crate::{
     error::Error,
     provider::{
         Notes,
-        notes::unsupported,
+        said::Said,
         support::{
-            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops,
+            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops, write,
         },
     },
-    wire::chat::{Message, Raw, Request, Role, text_of},
+    wire::chat::{Raw, Request, Role, Text},
 };
 
 /// Members of the API, and of its options, that a client may send under their own names.
@@ -72,13 +70,13 @@ struct Options<'a> {
 #[derive(Serialize)]
 struct Turn<'a> {
     role: &'static str,
-    content: Cow<'a, str>,
+    content: Said<'a, 'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<&'a str>,
+    thinking: Option<&'a Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +121,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
     let whole = Body {
         model,
         stream: request.stream == Some(true),
-        messages: messages(&request)?,
+        messages: messages(&request, notes)?,
         tools,
         format: format(&request, notes)?,
         options: Options {
@@ -142,8 +140,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
         think: think(&request, model, notes),
         keep_alive: request.extra("keep_alive"),
     };
-    let text = serde_json::to_vec(&whole).expect("strings and numbers serialise into memory");
-    Ok(text.into())
+    Ok(write(&whole, body.len()))
 }
 
 /// Most models think or do not; OpenAI's open ones know three levels.
@@ -182,12 +179,18 @@ fn format<'a>(request: &Request<'a>, notes: &mut Notes) -> Result<Option<Format<
     }
 }
 
-fn messages<'a>(request: &'a Request<'_>) -> Result<Vec<Turn<'a>>, Error> {
+fn messages<'a>(request: &'a Request<'a>, notes: &mut Notes) -> Result<Vec<Turn<'a>>, Error> {
     let mut turns = Vec::with_capacity(request.messages.len());
     // A result names its function there, and its call here.
     let mut called: Vec<(&str, &str)> = Vec::new();
     for (at, message) in request.messages.iter().enumerate() {
-        plain(message, at)?;
+        plain(message, at, notes)?;
+        let mut images = Vec::new();
+        let content = Said::beside(message, at, notes, |part| {
+            let data = part.image_url.as_ref().and_then(|image| image.data());
+            images.extend(data.map(|(_, data)| data));
+            data.is_some()
+        })?;
         let mut turn = Turn {
             role: match message.role {
                 Role::Developer | Role::System => "system",
@@ -195,16 +198,13 @@ fn messages<'a>(request: &'a Request<'_>) -> Result<Vec<Turn<'a>>, Error> {
                 Role::Assistant => "assistant",
                 Role::Tool => "tool",
             },
-            content: text_of(&message.content),
-            images: images(message, at)?,
+            content,
+            images,
             tool_calls: Vec::new(),
-            thinking: message.reasoning_content.as_deref(),
+            thinking: message.reasoning_content.as_ref(),
             tool_name: None,
             tool_call_id: message.tool_call_id.as_deref(),
         };
-        if let (Some(refusal), None) = (&message.refusal, &message.content) {
-            turn.content = Cow::Borrowed(refusal);
-        }
         if let Some(id) = turn.tool_call_id {
             let found = called.iter().rev().find(|(of, _)| *of == id);
             turn.tool_name = found.map(|(_, name)| *name);
@@ -222,18 +222,4 @@ fn messages<'a>(request: &'a Request<'_>) -> Result<Vec<Turn<'a>>, Error> {
         turns.push(turn);
     }
     Ok(turns)
-}
-
-fn images<'a>(message: &'a Message<'_>, at: usize) -> Result<Vec<&'a str>, Error> {
-    let mut images = Vec::new();
-    let parts = message.content.as_ref().map_or(&[][..], |it| it.parts());
-    for (n, part) in parts.iter().enumerate() {
-        if part.text.is_some() || part.refusal.is_some() {
-            continue;
-        }
-        let data = part.image_url.as_ref().and_then(|image| image.data());
-        let (_, data) = data.ok_or_else(|| unsupported(format!("messages[{at}].content[{n}]")))?;
-        images.push(data);
-    }
-    Ok(images)
 }
