@@ -6,7 +6,7 @@ use super::{
     Asked,
     json::{Object, Words, compact, quote},
 };
-use crate::wire::Usage;
+use crate::wire::{ServiceTier, Usage};
 
 /// Writes the chunks of one answer: `id`, `created` and `model` are the same in all of them.
 #[derive(Debug)]
@@ -141,9 +141,11 @@ impl Chunks {
     }
 
     /// The chunk without choices that carries the usage.
-    pub(super) fn usage(&self, out: &mut BytesMut, usage: &Usage) {
+    pub(super) fn usage(&self, out: &mut BytesMut, usage: &Usage, tier: Option<ServiceTier>) {
         out.put_slice(&self.head);
-        out.put_slice(b"],\"usage\":");
+        out.put_u8(b']');
+        write_tier(out, tier);
+        out.put_slice(b",\"usage\":");
         write_usage(out, usage);
         out.put_slice(b"}\n\n");
     }
@@ -152,6 +154,32 @@ impl Chunks {
     pub(super) fn done(out: &mut BytesMut) {
         out.put_slice(b"data: [DONE]\n\n");
     }
+}
+
+/// What an answer has cost in tokens, and how it was served, as far as its provider says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    pub(super) usage: Option<Usage>,
+    pub(super) tier: Option<ServiceTier>,
+}
+
+impl From<Option<Usage>> for Spent {
+    fn from(usage: Option<Usage>) -> Self {
+        Self { usage, tier: None }
+    }
+}
+
+/// The tier as the API names it, as a member behind others.
+pub(super) fn write_tier(out: &mut BytesMut, tier: Option<ServiceTier>) {
+    let name = match tier {
+        None => return,
+        Some(ServiceTier::Standard) => "default",
+        Some(ServiceTier::Batch) => "batch",
+        Some(ServiceTier::Flex) => "flex",
+        Some(ServiceTier::Priority) => "priority",
+    };
+    out.put_slice(b",\"service_tier\":");
+    quote(out, Words::Plain(name));
 }
 
 /// Usage as the API writes it; the finer counts only where there are any.

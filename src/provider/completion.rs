@@ -1,20 +1,20 @@
 //! A whole `chat.completion`, put together from the pieces of a provider's answer.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::{
     Answer, Asked,
-    chunks::write_usage,
+    chunks::{Spent, write_tier, write_usage},
     json::{Object, Words, compact, quote},
 };
-use crate::wire::Usage;
 
-/// One choice as it grows. Texts are joined as they are spelled in JSON.
+/// One choice as it grows. Its texts stay where they are, and are joined when it is written.
 #[derive(Debug, Default)]
-pub(super) struct Choice {
-    text: String,
-    reasoning: String,
-    refusal: String,
+pub(super) struct Choice<'a> {
+    text: Texts<'a>,
+    reasoning: Texts<'a>,
+    refusal: Texts<'a>,
     /// Elements of JSON arrays, each already written.
     calls: BytesMut,
     details: BytesMut,
@@ -26,17 +26,62 @@ pub(super) struct Choice {
     pub(super) reason: Option<&'static str>,
 }
 
-impl Choice {
-    pub(super) fn text<'w>(&mut self, words: impl Into<Words<'w>>) {
-        join(&mut self.text, words.into());
+/// A text in pieces.
+#[derive(Debug, Default)]
+struct Texts<'a>(SmallVec<[Piece<'a>; 1]>);
+
+#[derive(Debug)]
+enum Piece<'a> {
+    There(Words<'a>),
+    Made(String),
+}
+
+impl Piece<'_> {
+    fn words(&self) -> Words<'_> {
+        match self {
+            Self::There(words) => *words,
+            Self::Made(text) => Words::Plain(text),
+        }
+    }
+}
+
+impl<'a> Texts<'a> {
+    fn push(&mut self, words: Words<'a>) {
+        if !words.is_empty() {
+            self.0.push(Piece::There(words));
+        }
     }
 
-    pub(super) fn reasoning<'w>(&mut self, words: impl Into<Words<'w>>) {
-        join(&mut self.reasoning, words.into());
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(super) fn refusal<'w>(&mut self, words: impl Into<Words<'w>>) {
-        join(&mut self.refusal, words.into());
+    /// At least so many bytes.
+    fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.words().len()).sum()
+    }
+
+    fn write(&self, name: &'static str, message: &mut Object<'_>) {
+        message.strings(name, self.0.iter().map(Piece::words));
+    }
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn text(&mut self, words: impl Into<Words<'a>>) {
+        self.text.push(words.into());
+    }
+
+    /// JSON that is the text itself.
+    pub(super) fn json(&mut self, json: &str) {
+        self.text.0.push(Piece::Made(compact(json).into_owned()));
+    }
+
+    pub(super) fn reasoning(&mut self, words: impl Into<Words<'a>>) {
+        self.reasoning.push(words.into());
+    }
+
+    pub(super) fn refusal(&mut self, words: impl Into<Words<'a>>) {
+        self.refusal.push(words.into());
     }
 
     pub(super) fn has_calls(&self) -> bool {
@@ -106,17 +151,17 @@ impl Choice {
             if self.text.is_empty() && self.has_calls() {
                 message.raw("content", "null");
             } else {
-                message.string("content", Words::Spelled(&self.text));
+                self.text.write("content", message);
             }
             if self.refusal.is_empty() {
                 message.raw("refusal", "null");
             } else {
-                message.string("refusal", Words::Spelled(&self.refusal));
+                self.refusal.write("refusal", message);
             }
             message.list("tool_calls", &self.calls);
             message.list("annotations", &self.annotations);
             if !self.reasoning.is_empty() {
-                message.string("reasoning_content", Words::Spelled(&self.reasoning));
+                self.reasoning.write("reasoning_content", message);
             }
             message.list("reasoning_details", &self.details);
             for (name, json) in &self.extra {
@@ -132,8 +177,8 @@ impl Choice {
 }
 
 /// An answer of one choice under the names of what was asked.
-pub(super) fn asked(asked: &Asked, choice: Choice, usage: Option<Usage>) -> Answer {
-    answer(asked.id(), asked.created, &*asked.model, &[choice], usage)
+pub(super) fn asked(asked: &Asked, choice: Choice<'_>, spent: Spent) -> Answer {
+    answer(asked.id(), asked.created, &*asked.model, &[choice], spent)
 }
 
 /// The answer as the shell takes it.
@@ -141,11 +186,11 @@ pub(super) fn answer<'w>(
     id: impl Into<Words<'w>>,
     created: u64,
     model: impl Into<Words<'w>>,
-    choices: &[Choice],
-    usage: Option<Usage>,
+    choices: &[Choice<'_>],
+    spent: Spent,
 ) -> Answer {
-    let answer = Answer::new(write(id, created, model, choices, usage.as_ref()));
-    match usage {
+    let answer = Answer::new(write(id, created, model, choices, &spent));
+    match spent.usage {
         Some(usage) => answer.with_usage(usage),
         None => answer,
     }
@@ -155,12 +200,12 @@ fn write<'w>(
     id: impl Into<Words<'w>>,
     created: u64,
     model: impl Into<Words<'w>>,
-    choices: &[Choice],
-    usage: Option<&Usage>,
+    choices: &[Choice<'_>],
+    spent: &Spent,
 ) -> Bytes {
     let texts: usize = choices
         .iter()
-        .map(|it| it.text.len() + it.reasoning.len())
+        .map(|it| it.text.len() + it.reasoning.len() + it.refusal.len() + it.details.len())
         .sum();
     let mut out = BytesMut::with_capacity(512 + texts);
     out.put_slice(b"{\"id\":");
@@ -177,7 +222,8 @@ fn write<'w>(
         choice.write(&mut out, index);
     }
     out.put_u8(b']');
-    if let Some(usage) = usage {
+    write_tier(&mut out, spent.tier);
+    if let Some(usage) = &spent.usage {
         out.put_slice(b",\"usage\":");
         write_usage(&mut out, usage);
     }
@@ -188,17 +234,5 @@ fn write<'w>(
 fn next(list: &mut BytesMut) {
     if !list.is_empty() {
         list.put_u8(b',');
-    }
-}
-
-fn join(text: &mut String, words: Words<'_>) {
-    match words {
-        Words::Spelled(spelled) => text.push_str(spelled),
-        Words::Plain(_) => {
-            let mut quoted = BytesMut::new();
-            quote(&mut quoted, words);
-            let inner = &quoted[1..quoted.len() - 1];
-            text.push_str(&String::from_utf8_lossy(inner));
-        }
     }
 }

@@ -6,7 +6,9 @@ use super::{
 use crate::{
     error::Error,
     provider::{
-        Answer, completion,
+        Answer,
+        chunks::Spent,
+        completion,
         completion::Choice,
         json::{Reader, Spelled, compact},
         nonsense,
@@ -55,12 +57,19 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     };
     choice.reason = Some(reason);
     choice.refusal(stop.explanation);
-    let usage = counts.map(|counts| counts.usage());
-    Ok(completion::answer(id, created, model, &[choice], usage))
+    let spent = Spent {
+        usage: counts.map(|counts| counts.usage()),
+        tier: counts.and_then(|counts| counts.tier),
+    };
+    Ok(completion::answer(id, created, model, &[choice], spent))
 }
 
 /// A block of content; `written` is how many characters of text there are so far.
-fn block(reader: &mut Reader<'_>, choice: &mut Choice, written: &mut u64) -> Result<(), Fault> {
+fn block<'a>(
+    reader: &mut Reader<'a>,
+    choice: &mut Choice<'a>,
+    written: &mut u64,
+) -> Result<(), Fault> {
     let Some(raw) = reader.raw()? else {
         return Ok(());
     };
@@ -76,7 +85,7 @@ fn block(reader: &mut Reader<'_>, choice: &mut Choice, written: &mut u64) -> Res
         }
         // The answer itself, by its schema.
         "tool_use" if block.name.0 == ANSWER => {
-            choice.text(&*compact(block.input.unwrap_or("{}")));
+            choice.json(block.input.unwrap_or("{}"));
         }
         "tool_use" => choice.call(block.id, block.name, block.input.unwrap_or("{}"), |_| {}),
         "thinking" => {

@@ -282,7 +282,8 @@ impl Stream {
         self.reason(stop, out);
         self.end = End::Stopped;
         if let Some(usage) = self.usage() {
-            self.chunks().usage(out, &usage);
+            let tier = self.counts.and_then(|counts| counts.tier);
+            self.chunks().usage(out, &usage, tier);
         }
         Chunks::done(out);
     }

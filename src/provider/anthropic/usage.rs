@@ -1,4 +1,7 @@
-use crate::{provider::json::Reader, wire::Usage, wire::json::Fault};
+use crate::{
+    provider::json::Reader,
+    wire::{ServiceTier, Usage, json::Fault},
+};
 
 /// The provider's counts: three disjoint ones of the prompt. Any may be absent or null.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +14,8 @@ pub(super) struct Counts {
     output: Option<u64>,
     thinking: Option<u64>,
     searches: Option<u64>,
+    /// How the request was served.
+    pub(super) tier: Option<ServiceTier>,
 }
 
 impl Counts {
@@ -45,6 +50,10 @@ impl Counts {
                     }
                     Ok(())
                 })?,
+                "service_tier" => {
+                    let name = reader.string()?.unwrap_or_default();
+                    counts.tier = ServiceTier::named(name.0);
+                }
                 "iterations" => reader.array(|reader| {
                     let pass = Self::read(reader)?;
                     passes.get_or_insert_default().add(pass);
@@ -85,6 +94,7 @@ impl Counts {
         for (known, said) in self.members().into_iter().zip(later.members()) {
             *known = said.or(*known);
         }
+        self.tier = later.tier.or(self.tier);
     }
 
     pub(super) fn usage(&self) -> Usage {

@@ -5,12 +5,13 @@ use crate::{
     error::Error,
     provider::{
         Answer, Asked,
+        chunks::Spent,
         completion::{self, Choice},
-        json::{Object, compact},
+        json::Object,
         nonsense,
         structured::ANSWER,
     },
-    wire::{Usage, chat::Text},
+    wire::{ServiceTier, Usage, chat::Text},
 };
 
 #[derive(Deserialize)]
@@ -22,6 +23,8 @@ struct Converse<'a> {
     stop_reason: Option<Text<'a>>,
     #[serde(default)]
     usage: Option<Counts>,
+    #[serde(borrow, default)]
+    service_tier: Option<Served<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +95,19 @@ struct Cited<'a> {
 struct CitedText<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
+}
+
+/// How the request was served.
+#[derive(Debug, Deserialize)]
+pub(super) struct Served<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+}
+
+impl Served<'_> {
+    pub(super) fn tier(&self) -> Option<ServiceTier> {
+        ServiceTier::named(&self.kind)
+    }
 }
 
 /// The service's counts. `inputTokens` excludes what was read from or written to the cache.
@@ -166,34 +182,35 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let mut answered = false;
     let reason = converse.stop_reason;
     let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"));
-    for block in converse.output.message.content {
+    for block in &converse.output.message.content {
         if let Some(text) = &block.text {
-            choice.text(&**text);
+            choice.text(text);
         }
         for cited in block.citations_content.iter().flat_map(|it| &it.content) {
-            choice.text(&*cited.text);
+            choice.text(&cited.text);
         }
         if let Some(call) = block
             .tool_use
+            .as_ref()
             .filter(|it| it.kind.as_deref() != Some("server_tool_use"))
         {
             let input = call.input.map_or("{}", RawValue::get);
             if &*call.name == ANSWER {
                 // The answer itself, by its schema.
-                choice.text(&*compact(input));
+                choice.json(input);
                 answered = true;
                 continue;
             }
-            choice.call(&*call.tool_use_id, &*call.name, input, |_| {});
+            choice.call(&call.tool_use_id, &call.name, input, |_| {});
         }
-        let Some(reasoning) = block.reasoning_content else {
+        let Some(reasoning) = &block.reasoning_content else {
             continue;
         };
-        if let Some(thought) = reasoning.reasoning_text {
+        if let Some(thought) = &reasoning.reasoning_text {
             if let Some(signature) = &thought.signature {
                 choice.entry(|entry| signed(entry, &thought.text, signature));
             }
-            choice.reasoning(&*thought.text);
+            choice.reasoning(&thought.text);
         }
         if let Some(data) = &reasoning.redacted_content {
             choice.entry(|entry| redacted(entry, data));
@@ -203,6 +220,9 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         "tool_calls" if answered && !choice.has_calls() => Some("stop"),
         reason => Some(reason),
     };
-    let usage = converse.usage.map(|counts| counts.usage());
-    Ok(completion::asked(asked, choice, usage))
+    let spent = Spent {
+        usage: converse.usage.map(|counts| counts.usage()),
+        tier: converse.service_tier.and_then(|served| served.tier()),
+    };
+    Ok(completion::asked(asked, choice, spent))
 }

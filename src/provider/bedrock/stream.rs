@@ -3,14 +3,14 @@ use serde::Deserialize;
 
 use super::{
     error,
-    response::{Counts, finish_reason, redacted, signed},
+    response::{Counts, Served, finish_reason, redacted, signed},
 };
 use crate::{
     error::Error,
     provider::{
         Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense, structured::ANSWER,
     },
-    wire::{Usage, chat::Text},
+    wire::{ServiceTier, Usage, chat::Text},
 };
 
 /// The state of a stream of Converse's events.
@@ -24,6 +24,7 @@ pub struct Stream {
     /// Whether a tool's arguments were the answer.
     answered: bool,
     counts: Option<Counts>,
+    tier: Option<ServiceTier>,
     end: End,
 }
 
@@ -120,9 +121,12 @@ struct Stop<'a> {
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
     #[serde(default)]
     usage: Option<Counts>,
+    #[serde(borrow, default)]
+    service_tier: Option<Served<'a>>,
 }
 
 impl Stream {
@@ -134,6 +138,7 @@ impl Stream {
             block: Block::None,
             answered: false,
             counts: None,
+            tier: None,
             end: End::Open,
         }
     }
@@ -163,7 +168,7 @@ impl Stream {
 
     fn go_on(&mut self, delta: Deltas<'_>, out: &mut BytesMut) {
         if let Some(text) = delta.text.filter(|text| !text.is_empty()) {
-            self.chunks.content(out, 0, &*text);
+            self.chunks.content(out, 0, &text);
         }
         if let (Some(piece), Block::Tool { empty }) = (&delta.tool_use, &mut self.block) {
             if !piece.input.is_empty() {
@@ -196,7 +201,7 @@ impl Stream {
             return;
         };
         if let Some(piece) = reasoning.text.filter(|piece| !piece.is_empty()) {
-            self.chunks.reasoning(out, 0, &*piece);
+            self.chunks.reasoning(out, 0, &piece);
             text.push_str(&piece);
         }
         if let Some(piece) = reasoning.signature {
@@ -226,7 +231,7 @@ impl Stream {
         if self.end != End::Over {
             self.end = End::Over;
             if let Some(usage) = self.usage() {
-                self.chunks.usage(out, &usage);
+                self.chunks.usage(out, &usage, self.tier);
             }
             Chunks::done(out);
         }
@@ -272,7 +277,9 @@ impl TranslateStream for Stream {
                 self.chunks.finish(out, 0, reason);
             }
             "metadata" => {
-                let metadata: Metadata = read(data)?;
+                let metadata: Metadata<'_> = read(data)?;
+                let tier = metadata.service_tier.and_then(|served| served.tier());
+                self.tier = tier.or(self.tier);
                 self.counts = metadata.usage.or(self.counts);
                 if self.end == End::Reason {
                     self.over(out);

@@ -114,10 +114,16 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let finish_reason = finish_reason(reason).ok_or_else(|| error::failed(reason, body))?;
     let mut choice = Choice::default();
     choice.reason = Some(finish_reason);
-    choice.reasoning(reply.message.tool_plan.as_deref().unwrap_or_default());
+    if let Some(plan) = &reply.message.tool_plan {
+        choice.reasoning(plan);
+    }
     for block in reply.message.content.iter().flatten() {
-        choice.text(block.text.as_deref().unwrap_or_default());
-        choice.reasoning(block.thinking.as_deref().unwrap_or_default());
+        if let Some(text) = &block.text {
+            choice.text(text);
+        }
+        if let Some(text) = &block.thinking {
+            choice.reasoning(text);
+        }
     }
     for call in reply.message.tool_calls.iter().flatten() {
         let arguments = filled(&call.function.arguments);
@@ -134,7 +140,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         asked.created,
         &*asked.model,
         &[choice],
-        usage,
+        usage.into(),
     ))
 }
 

@@ -101,15 +101,14 @@ impl Stream {
 
     fn say(&mut self, message: &Message<'_>, out: &mut BytesMut) {
         let pieces = message.content.as_ref();
-        let text = pieces.and_then(|it| it.text.as_deref()).unwrap_or_default();
-        if !text.is_empty() {
+        if let Some(text) = pieces
+            .and_then(|it| it.text.as_ref())
+            .filter(|it| !it.is_empty())
+        {
             self.chunks(None, out).content(out, 0, text);
         }
-        let thought = pieces.and_then(|it| it.thinking.as_deref());
-        for piece in [thought, message.tool_plan.as_deref()]
-            .into_iter()
-            .flatten()
-        {
+        let thought = pieces.and_then(|it| it.thinking.as_ref());
+        for piece in [thought, message.tool_plan.as_ref()].into_iter().flatten() {
             if !piece.is_empty() {
                 self.chunks(None, out).reasoning(out, 0, piece);
             }
@@ -126,7 +125,7 @@ impl Stream {
         let chunks = self.chunks(None, out);
         chunks.finish(out, 0, reason);
         if let Some(usage) = usage {
-            chunks.usage(out, &usage);
+            chunks.usage(out, &usage, None);
         }
         Chunks::done(out);
         Ok(())

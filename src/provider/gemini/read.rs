@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::{
     provider::json::{Reader, Spelled},
-    wire::{Usage, json::Fault},
+    wire::{ServiceTier, Usage, json::Fault},
 };
 
 /// What came.
@@ -204,6 +204,8 @@ pub(in crate::provider) struct Counts {
     image_input: Option<u64>,
     audio_output: Option<u64>,
     image_output: Option<u64>,
+    /// How the request was served.
+    pub(super) tier: Option<ServiceTier>,
 }
 
 impl Counts {
@@ -217,6 +219,10 @@ impl Counts {
                 "cachedContentTokenCount" => counts.cached = reader.count()?,
                 "toolUsePromptTokenCount" => counts.tools = reader.count()?,
                 "totalTokenCount" => counts.total = reader.count()?,
+                // The Gemini API's word for it, and Vertex AI's.
+                "serviceTier" | "trafficType" => {
+                    counts.tier = reader.string()?.and_then(|name| tier(name.0));
+                }
                 "promptTokensDetails" => each(reader, |kind, count| match kind {
                     "AUDIO" => counts.audio_input = count,
                     "IMAGE" => counts.image_input = count,
@@ -254,6 +260,7 @@ impl Counts {
         for (known, said) in self.members().into_iter().zip(later.members()) {
             *known = said.or(*known);
         }
+        self.tier = later.tier.or(self.tier);
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -279,6 +286,17 @@ impl Counts {
         usage.image_output = self.image_output.unwrap_or(0).min(output);
         usage
     }
+}
+
+/// How a request was served. Source: the provider's SDK for Python, 3.6.
+fn tier(name: &str) -> Option<ServiceTier> {
+    let name = name.to_ascii_lowercase();
+    Some(match &*name {
+        "standard" | "on_demand" => ServiceTier::Standard,
+        "flex" | "on_demand_flex" => ServiceTier::Flex,
+        "priority" | "on_demand_priority" => ServiceTier::Priority,
+        _ => return None,
+    })
 }
 
 /// Counts by modality.

@@ -9,7 +9,9 @@ use super::{
 use crate::{
     error::Error,
     provider::{
-        Answer, Asked, completion,
+        Answer, Asked,
+        chunks::Spent,
+        completion,
         completion::Choice,
         json::{Object, Reader, Spelled, Words, quote},
         nonsense,
@@ -41,6 +43,7 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
         choice.reason = Some("content_filter");
         choices.push(choice);
     }
+    let tier = response.usage.and_then(|counts| counts.tier);
     let usage = response.usage.map(|counts| {
         let mut usage: Usage = counts.usage();
         usage.web_searches = searches;
@@ -52,7 +55,7 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
         asked.created,
         model,
         &choices,
-        usage,
+        Spent { usage, tier },
     ))
 }
 
@@ -65,7 +68,7 @@ pub(super) fn named<'a>(model: Spelled<'a>, asked: &'a Asked) -> Words<'a> {
     }
 }
 
-fn choice(candidate: &Candidate<'_>, ids: &Ids) -> Result<Choice, Error> {
+fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error> {
     let mut choice = Choice::default();
     let mut calls = 0;
     let mut written = 0;

@@ -220,7 +220,7 @@ impl TranslateStream for Stream {
             }
         }
         if let Some(usage) = self.usage() {
-            chunks.usage(out, &usage);
+            chunks.usage(out, &usage, self.counts.and_then(|counts| counts.tier));
         }
         Chunks::done(out);
         self.over = true;

@@ -67,6 +67,19 @@ pub(super) enum Words<'a> {
     Plain(&'a str),
 }
 
+impl Words<'_> {
+    pub(super) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes there are to be written at least.
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Spelled(text) | Self::Plain(text) => text.len(),
+        }
+    }
+}
+
 impl<'a> From<Spelled<'a>> for Words<'a> {
     fn from(text: Spelled<'a>) -> Self {
         Self::Spelled(text.0)

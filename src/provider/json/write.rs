@@ -34,6 +34,20 @@ impl<'b> Object<'b> {
         quote(self.out, words.into());
     }
 
+    /// A string in pieces.
+    pub(in crate::provider) fn strings<'w>(
+        &mut self,
+        name: &'static str,
+        pieces: impl Iterator<Item = Words<'w>>,
+    ) {
+        self.key(name);
+        self.out.put_u8(b'"');
+        for words in pieces {
+            inside(self.out, words);
+        }
+        self.out.put_u8(b'"');
+    }
+
     pub(in crate::provider) fn number(&mut self, name: &'static str, number: u64) {
         self.key(name);
         integer(self.out, number);
@@ -92,19 +106,19 @@ impl Drop for Object<'_> {
 
 /// Writes a string with its quotes.
 pub(in crate::provider) fn quote(out: &mut BytesMut, words: Words<'_>) {
-    match words {
-        Words::Spelled(text) => {
-            out.reserve(text.len() + 2);
-            out.put_u8(b'"');
-            out.put_slice(text.as_bytes());
-        }
-        Words::Plain(text) => {
-            out.reserve(text.len() + 2);
-            out.put_u8(b'"');
-            escape(out, text);
-        }
-    }
+    // With what closes a chunk behind it, so that a long text is not moved again for that.
+    out.reserve(words.len() + 64);
     out.put_u8(b'"');
+    inside(out, words);
+    out.put_u8(b'"');
+}
+
+/// What stands between the quotes.
+fn inside(out: &mut BytesMut, words: Words<'_>) {
+    match words {
+        Words::Spelled(text) => out.put_slice(text.as_bytes()),
+        Words::Plain(text) => escape(out, text),
+    }
 }
 
 fn escape(out: &mut BytesMut, text: &str) {

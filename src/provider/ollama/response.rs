@@ -118,8 +118,12 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         return Err(nonsense("it has no message"));
     };
     let mut choice = Choice::default();
-    choice.text(message.content.as_deref().unwrap_or_default());
-    choice.reasoning(message.thinking.as_deref().unwrap_or_default());
+    if let Some(text) = &message.content {
+        choice.text(text);
+    }
+    if let Some(text) = &message.thinking {
+        choice.reasoning(text);
+    }
     let mut calls = 0;
     for call in message.tool_calls.iter().flatten() {
         let id = call.id(asked, calls);
@@ -128,5 +132,5 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         calls += 1;
     }
     choice.reason = Some(finish_reason(line.done_reason.as_deref(), calls));
-    Ok(completion::asked(asked, choice, Some(line.usage())))
+    Ok(completion::asked(asked, choice, Some(line.usage()).into()))
 }

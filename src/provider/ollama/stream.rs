@@ -45,10 +45,10 @@ impl TranslateStream for Stream {
             self.chunks.role(out, 0);
         }
         if let Some(message) = &line.message {
-            if let Some(text) = message.thinking.as_deref().filter(|it| !it.is_empty()) {
+            if let Some(text) = message.thinking.as_ref().filter(|it| !it.is_empty()) {
                 self.chunks.reasoning(out, 0, text);
             }
-            if let Some(text) = message.content.as_deref().filter(|it| !it.is_empty()) {
+            if let Some(text) = message.content.as_ref().filter(|it| !it.is_empty()) {
                 self.chunks.content(out, 0, text);
             }
             for call in message.tool_calls.iter().flatten() {
@@ -66,7 +66,7 @@ impl TranslateStream for Stream {
             self.usage = Some(usage);
             let reason = finish_reason(line.done_reason.as_deref(), self.calls);
             self.chunks.finish(out, 0, reason);
-            self.chunks.usage(out, &usage);
+            self.chunks.usage(out, &usage, None);
             Chunks::done(out);
         }
         Ok(())

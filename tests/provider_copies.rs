@@ -1,0 +1,255 @@
+//! A text is copied at most once on its way: from the request into the provider's body, from the
+//! provider's answer into ours, from an event into a chunk.
+
+use allocation_counter::measure;
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+use tower_completions::{
+    Target,
+    parse::Chat,
+    provider::{
+        Asked, Notes, Translate, TranslateStream, anthropic::Anthropic, azure::Api, azure::Azure,
+        bedrock::Bedrock, cohere::Cohere, gemini::Gemini, ollama::Ollama, openai::OpenAi,
+        vertex::Vertex,
+    },
+};
+
+/// Long, and with what must be escaped.
+fn long() -> String {
+    "A line of a story, \"quoted\", with an \u{e9} and a \u{1f600}.\n".repeat(5_000)
+}
+
+/// All that does not grow with the text.
+const ELSE: u64 = 16 << 10;
+
+/// Each provider and a model of it.
+macro_rules! providers {
+    ($check:ident) => {
+        let url = "http://host";
+        $check(
+            "anthropic",
+            &Anthropic::new(url).expect("a URL"),
+            "claude-sonnet-4-5",
+        );
+        $check(
+            "gemini",
+            &Gemini::new(url).expect("a URL"),
+            "gemini-2.5-pro",
+        );
+        $check(
+            "vertex",
+            &Vertex::at(url, "p", "l").expect("a URL"),
+            "gemini-2.5-pro",
+        );
+        $check(
+            "claude on vertex",
+            &Vertex::at(url, "p", "l").expect("a URL"),
+            "claude-sonnet-4-5",
+        );
+        $check(
+            "bedrock",
+            &Bedrock::new(url).expect("a URL"),
+            "anthropic.claude-sonnet-4-5-v1:0",
+        );
+        $check(
+            "cohere",
+            &Cohere::new(url).expect("a URL"),
+            "command-a-03-2025",
+        );
+        $check("ollama", &Ollama::new(url).expect("a URL"), "llama3.2");
+    };
+}
+
+/// Conversations with one long text: of each role, in a part, and beside other parts.
+fn conversations() -> Vec<(&'static str, Value)> {
+    let long = long();
+    let text = json!({"type": "text", "text": long});
+    let short = json!({"type": "text", "text": "Hi."});
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let called = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    let asks = json!({"role": "user", "content": "Hi"});
+    vec![
+        ("user", json!([{"role": "user", "content": long}])),
+        ("part", json!([{"role": "user", "content": [text]}])),
+        ("parts", json!([{"role": "user", "content": [short, text]}])),
+        ("system", json!([{"role": "system", "content": long}, asks])),
+        (
+            "system in parts",
+            json!([{"role": "system", "content": [text, short]}, asks]),
+        ),
+        (
+            "assistant",
+            json!([asks, {"role": "assistant", "content": long}, asks]),
+        ),
+        (
+            "assistant in parts",
+            json!([asks, {"role": "assistant", "content": [short, text]}, asks]),
+        ),
+        (
+            "tool",
+            json!([asks, called, {"role": "tool", "tool_call_id": "c", "content": long}]),
+        ),
+        (
+            "tool in parts",
+            json!([asks, called, {"role": "tool", "tool_call_id": "c", "content": [text, short]}]),
+        ),
+    ]
+}
+
+#[test]
+fn from_the_request_into_the_body() {
+    fn check<T: Translate>(name: &str, translate: &T, model: &str) {
+        for (place, messages) in conversations() {
+            let body = json!({"model": "m", "max_tokens": 100, "messages": messages,
+                "tools": [{"type": "function", "function": {"name": "f"}}]})
+            .to_string();
+            let size = body.len() as u64;
+            let chat = Chat::parse(Bytes::from(body)).expect("a request");
+            let target = Target::new("p", model);
+            let mut sent = None;
+            let info = measure(|| {
+                sent = Some(translate.request(&chat, &target, &mut Notes::default()));
+            });
+            sent.expect("asked").expect("translated");
+            assert!(
+                info.bytes_total <= size + ELSE,
+                "{name}, {place}: {} bytes for {size}",
+                info.bytes_total
+            );
+        }
+    }
+    providers!(check);
+    check(
+        "openai",
+        &OpenAi::new("http://host").expect("a URL"),
+        "other",
+    );
+    let azure = Azure::new("http://host", Api::V1, None).expect("a URL");
+    check("azure", &azure, "other");
+}
+
+fn asked() -> Asked {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
+    let chat = Chat::parse(body.into()).expect("a request");
+    Asked::new(&chat, &Target::new("p", "claude"))
+}
+
+/// Whole answers with this text, as each provider gives them.
+fn answers(text: &str) -> [Value; 5] {
+    let message = json!({"role": "assistant", "content": [{"text": text}]});
+    [
+        json!({"type": "message", "id": "m", "model": "c", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
+        json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP"}]}),
+        json!({"output": {"message": message}, "stopReason": "end_turn"}),
+        json!({"id": "c", "message": {"content": [{"type": "text", "text": text}]}, "finish_reason": "COMPLETE"}),
+        json!({"message": {"role": "assistant", "content": text}, "done": true, "done_reason": "stop"}),
+    ]
+}
+
+#[test]
+fn from_an_answer_into_ours() {
+    fn check<T: Translate>(name: &str, translate: &T, body: &Value) {
+        let body = Bytes::from(body.to_string());
+        let (size, asked) = (body.len() as u64, asked());
+        let mut answer = None;
+        let info = measure(|| answer = Some(translate.answer(&asked, body)));
+        let answer = answer.expect("read").expect("an answer").body;
+        assert!(answer.len() as u64 + ELSE > size, "{name} kept its text");
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{name}: {} bytes for {size}",
+            info.bytes_total
+        );
+    }
+    let url = "http://host";
+    let [anthropic, gemini, bedrock, cohere, ollama] = answers(&long());
+    check(
+        "anthropic",
+        &Anthropic::new(url).expect("a URL"),
+        &anthropic,
+    );
+    check("gemini", &Gemini::new(url).expect("a URL"), &gemini);
+    check("bedrock", &Bedrock::new(url).expect("a URL"), &bedrock);
+    check("cohere", &Cohere::new(url).expect("a URL"), &cohere);
+    check("ollama", &Ollama::new(url).expect("a URL"), &ollama);
+}
+
+#[test]
+fn from_an_event_into_a_chunk() {
+    /// What the last event allocates, with room for the chunk made before.
+    fn check<T: Translate>(name: &str, translate: &T, events: &[(&str, Value)]) {
+        let mut stream = translate.stream(&asked()).expect("translated");
+        let mut before = BytesMut::new();
+        let (last, first) = events.split_last().expect("events");
+        for (name, event) in first {
+            let event = event.to_string();
+            let read = stream.event(Some(name), event.as_bytes(), &mut before);
+            read.expect("an event");
+        }
+        let event = last.1.to_string();
+        let size = event.len() as u64;
+        let mut out = BytesMut::new();
+        let info = measure(|| {
+            let read = stream.event(Some(last.0), event.as_bytes(), &mut out);
+            read.expect("an event");
+        });
+        assert!(out.len() as u64 + ELSE > size, "{name} kept its text");
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{name}: {} bytes for {size}",
+            info.bytes_total
+        );
+    }
+    let (url, text) = ("http://host", long());
+    let [_, gemini, _, _, ollama] = answers(&text);
+    let mut line = ollama;
+    line["done"] = false.into();
+    let mut candidate = gemini;
+    candidate["candidates"][0]["finishReason"] = Value::Null;
+    check(
+        "anthropic",
+        &Anthropic::new(url).expect("a URL"),
+        &[
+            (
+                "",
+                json!({"type": "message_start", "message": {"id": "m", "model": "c"}}),
+            ),
+            (
+                "",
+                json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+            ),
+            (
+                "",
+                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+            ),
+        ],
+    );
+    check(
+        "gemini",
+        &Gemini::new(url).expect("a URL"),
+        &[("", candidate)],
+    );
+    check(
+        "bedrock",
+        &Bedrock::new(url).expect("a URL"),
+        &[
+            ("messageStart", json!({"role": "assistant"})),
+            (
+                "contentBlockDelta",
+                json!({"contentBlockIndex": 0, "delta": {"text": text}}),
+            ),
+        ],
+    );
+    check(
+        "cohere",
+        &Cohere::new(url).expect("a URL"),
+        &[
+            ("", json!({"type": "message-start", "id": "c"})),
+            (
+                "",
+                json!({"type": "content-delta", "delta": {"message": {"content": {"text": text}}}}),
+            ),
+        ],
+    );
+    check("ollama", &Ollama::new(url).expect("a URL"), &[("", line)]);
+}
