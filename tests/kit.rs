@@ -84,6 +84,7 @@ fails! {
     a_reset_in_the_body: Script::echo().with_fault(0, Fault::Cut), Whole => 502;
     a_truncated_body: Script::truncated(), Whole => 502;
     a_stall_in_the_body: Script::echo().with_fault(0, Fault::Stall), Whole => 504;
+    a_body_longer_than_its_answer: Script::overlong(), Whole => 502;
     a_body_over_the_limit: Script::endless(), Whole => 502;
     garbage: Script::garbage(), Whole => 502;
     a_page_with_200: Script::html(), Whole => 502;
@@ -94,7 +95,23 @@ fails! {
     a_reset_in_the_stream: Script::echo().with_fault(3, Fault::Cut), Stream => 200;
     a_stall_in_the_stream: Script::echo().with_fault(3, Fault::Stall), Stream => 200;
     an_early_end: Script::echo().with_fault(3, Fault::End), Stream => 200;
+    an_event_that_is_no_json: Script::echo().with_fault(3, Fault::Malformed), Stream => 200;
     an_error_in_the_stream: Script::echo().with_fault(3, Fault::Error), Stream => 200;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_end_of_a_stream_is_not_passed_on() {
+    let late = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"late\"}}]}\n\n";
+    for script in [Script::overlong(), Script::echo().with_excess(late)] {
+        let (status, text) = play(script, Answer::Stream).await;
+        assert_eq!(status, 200);
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        assert_eq!(text.matches("[DONE]").count(), 1, "{text}");
+        assert!(
+            !text.contains("late") && !text.contains("another"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,21 @@ fn main() {
             let upstream: SocketAddr = upstream.parse().expect("the upstream's address");
             runtime.block_on(floor::serve(upstream));
         }
+        // For a profiler: the load alone, on whatever listens.
+        ["load", address, model, connections, seconds] => {
+            let kind = case::Kind::ALL
+                .into_iter()
+                .find(|kind| kind.model() == *model)
+                .expect("a kind's model");
+            let seen = runtime.block_on(load::run(
+                address.parse().expect("an address"),
+                kind,
+                connections.parse().expect("a number of connections"),
+                seconds.parse().expect("seconds"),
+                load::Pace::Closed,
+            ));
+            println!("{} answers, {} failures", seen.whole.len(), seen.failed);
+        }
         ["run", gateway, out, rest @ ..] => {
             let seconds = rest
                 .first()

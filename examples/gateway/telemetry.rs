@@ -24,15 +24,20 @@ pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_filter(filter);
-    let provider = collector.map(provider).transpose()?;
-    let spans = provider.as_ref().map(|provider| {
-        let only = Targets::new().with_target("tower_completions", tracing::Level::INFO);
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("tower-completions"))
-            .with_filter(only)
-    });
-    tracing_subscriber::registry().with(log).with(spans).init();
-    Ok(Telemetry(provider))
+    let registry = tracing_subscriber::registry().with(log);
+    // Not an optional layer: one that is not there would be asked about every span all the same, and
+    // the registry would keep each, which is 6 000 instructions a request.
+    let Some(collector) = collector else {
+        registry.init();
+        return Ok(Telemetry(None));
+    };
+    let provider = provider(collector)?;
+    let only = Targets::new().with_target("tower_completions", tracing::Level::INFO);
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("tower-completions"))
+        .with_filter(only);
+    registry.with(spans).init();
+    Ok(Telemetry(Some(provider)))
 }
 
 /// Batches on a thread of its own: a slow collector costs spans, never a request.

@@ -48,7 +48,7 @@ impl Plan {
 
     /// Plays `script` to `ask`; `call` is the number of the call and names the answer.
     pub(super) fn new(script: Script, ask: &Ask, call: u64) -> Self {
-        let (kind, steps) = match &script.say {
+        let (kind, mut steps) = match &script.say {
             Say::Bytes(bytes) => ("application/json", vec![Step::Data(bytes.clone())]),
             Say::Endless { start, unit } => (
                 "application/json",
@@ -60,6 +60,9 @@ impl Plan {
             _ if ask.stream => ("text/event-stream", stream(&script, ask, call)),
             _ => ("application/json", unary(&script, ask, call)),
         };
+        if !script.excess.is_empty() {
+            steps.push(Step::Data(script.excess.clone()));
+        }
         let steps = match script.cut_after_bytes {
             Some(limit) => cut(steps, limit),
             None => steps,

@@ -65,6 +65,7 @@ pub struct Script {
     pub(super) done: bool,
     pub(super) fault: Option<(usize, Fault)>,
     pub(super) cut_after_bytes: Option<usize>,
+    pub(super) excess: Bytes,
     pub(super) head: Head,
 }
 
@@ -104,6 +105,7 @@ impl Script {
             done: true,
             fault: None,
             cut_after_bytes: None,
+            excess: Bytes::new(),
             head: Head::Comes,
         }
     }
@@ -204,6 +206,11 @@ impl Script {
     /// A body shorter than the length that its head declares; then the connection ends.
     pub fn truncated() -> Self {
         Self::echo().with_fault(1, Fault::Cut)
+    }
+
+    /// A body that is longer than its answer: something follows the whole of it, in the same body.
+    pub fn overlong() -> Self {
+        Self::echo().with_excess("\n{\"id\":\"chatcmpl-another\",\"choices\":[]}")
     }
 
     /// An answer of one piece that never ends: 64 KiB of one JSON string at a time.
@@ -356,6 +363,13 @@ impl Script {
     /// What goes wrong, and after how many events of a stream.
     pub fn with_fault(mut self, events: usize, fault: Fault) -> Self {
         self.fault = Some((events, fault));
+        self
+    }
+
+    /// Sends these bytes behind the answer: after the JSON, or after the end of a stream. Default:
+    /// none.
+    pub fn with_excess(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.excess = bytes.into();
         self
     }
 

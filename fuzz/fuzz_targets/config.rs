@@ -1,0 +1,46 @@
+//! The example's configuration file is read without a panic; a mistake is told of in words, and what is
+//! without one can be read again the same.
+#![no_main]
+#![allow(dead_code, unused_imports, missing_debug_implementations)]
+
+// The example's own files, which know each other by their names in its root.
+#[path = "../../examples/gateway/app.rs"]
+mod app;
+#[path = "../../examples/gateway/capability.rs"]
+mod capability;
+#[path = "../../examples/gateway/config.rs"]
+mod config;
+#[path = "../../examples/gateway/ledger.rs"]
+mod ledger;
+#[path = "../../examples/gateway/metrics.rs"]
+mod metrics;
+#[path = "../../examples/gateway/money.rs"]
+mod money;
+#[path = "../../examples/gateway/panics.rs"]
+mod panics;
+#[path = "../../examples/gateway/read.rs"]
+mod read;
+#[path = "../../examples/gateway/routes.rs"]
+mod routes;
+#[path = "../../examples/gateway/routing.rs"]
+mod routing;
+
+use config::Config;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match Config::parse(text) {
+        Ok(first) => {
+            let again = Config::parse(text).expect("read before");
+            assert_eq!(format!("{first:?}"), format!("{again:?}"));
+            let _ = app::unsupported(&first);
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty());
+            assert!(mistakes.iter().all(|mistake| !mistake.trim().is_empty()));
+        }
+    }
+});
