@@ -1,4 +1,4 @@
-//! The locks of [`table`](super::table).
+//! The locks of [`table`](super::table) and of [`queue`](super::queue), in whose place a model puts its own.
 
 pub(super) use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,

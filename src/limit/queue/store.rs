@@ -2,17 +2,20 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use pin_project_lite::pin_project;
 
-use super::line::{Line, Place, Places, Turn, Woken};
+use super::{
+    line::{Line, Place, Places, Turn, Woken},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
 use crate::{
     error::Error,
     limit::{
@@ -52,6 +55,12 @@ pub struct Queue<St, T = DefaultTimer> {
     shared: Arc<Shared>,
 }
 
+/// What all clones share.
+///
+/// Whoever frees a place looks at `waiting` afterwards, whoever is refused writes it and then tries
+/// once more: whichever of the two asks the store first, the other sees what it did before. So nobody
+/// falls asleep beside a free place (the model of `modelled` shows it), and the stores behind it need
+/// only be consistent with themselves.
 #[derive(Default)]
 struct Shared {
     line: Mutex<Line>,
