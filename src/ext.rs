@@ -5,9 +5,7 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::Arc,
     time::Duration,
 };
@@ -38,27 +36,8 @@ struct Caller {
     id: Arc<str>,
     team: Option<Arc<str>>,
     models: Option<Arc<[Box<str>]>>,
-    attached: HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildHasherDefault<OwnHash>>,
-}
-
-/// The hash of a type's id is the id: it is one already.
-#[derive(Clone, Copy, Default)]
-struct OwnHash(u64);
-
-impl Hasher for OwnHash {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 ^= id;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+    /// A handful at most, which are found faster than they are hashed.
+    attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
 impl Principal {
@@ -68,7 +47,7 @@ impl Principal {
             id: id.into(),
             team: None,
             models: None,
-            attached: HashMap::default(),
+            attached: Vec::new(),
         }))
     }
 
@@ -94,8 +73,9 @@ impl Principal {
     /// Attaches a value of any type, replacing an earlier one of the same type.
     #[must_use]
     pub fn attach<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        let caller = Arc::make_mut(&mut self.0);
-        caller.attached.insert(TypeId::of::<T>(), Arc::new(value));
+        let attached = &mut Arc::make_mut(&mut self.0).attached;
+        attached.retain(|(kind, _)| *kind != TypeId::of::<T>());
+        attached.push((TypeId::of::<T>(), Arc::new(value)));
         self
     }
 
@@ -117,6 +97,11 @@ impl Principal {
         self.0.team.as_deref()
     }
 
+    /// The team, shared.
+    pub(crate) fn shared_team(&self) -> Option<Arc<str>> {
+        self.0.team.clone()
+    }
+
     /// Whether it may use a model.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
@@ -129,7 +114,9 @@ impl Principal {
     /// The attached value of a type.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.attached.get(&TypeId::of::<T>())?.downcast_ref()
+        let kind = TypeId::of::<T>();
+        let (_, value) = self.0.attached.iter().find(|(of, _)| *of == kind)?;
+        value.downcast_ref()
     }
 }
 

@@ -18,8 +18,8 @@ use tower_completions::{
     body::Full,
     cost::{Amount, MemoryLedger, Price, Prices, Terms, When},
     limit::{
-        Ask, Decision, Demand, Hold as _, Key, KeyExtractor, Limiter, Limits, Memory, Mode, Queue,
-        Rate, RateLimitLayer, Report, Rule, TokenLimitLayer, Unit, Weights, Window, Zone,
+        Ask, ByTeam, Decision, Demand, Hold as _, Key, KeyExtractor, Limiter, Limits, Memory, Mode,
+        Queue, Rate, RateLimitLayer, Report, Rule, TokenLimitLayer, Unit, Weights, Window, Zone,
     },
     mock::Upstream,
     parse::ChatBody,
@@ -74,29 +74,47 @@ fn random_keys_are_bounded_in_memory() {
     );
 }
 
+/// Its own limits, those of its team and everybody's, settled or refused.
 #[test]
 fn a_decision_for_a_known_key_allocates_nothing() {
-    let limiter = Limiter::new();
-    let limits = Limits::new()
-        .requests_per_minute(u64::from(u32::MAX))
-        .max_concurrent(8);
+    let plenty = || Limits::new().requests_per_minute(u64::from(u32::MAX));
+    let all = Limits::new().tokens(Rate::per_second(1 << 50).burst(1 << 40));
+    let caller = Principal::new("acme").with_team("research");
     let mut request = Request::new(());
     request
         .extensions_mut()
-        .insert(Principal::new("acme").attach(limits));
+        .insert(caller.attach(plenty().max_concurrent(8)));
     let (parts, ()) = request.into_parts();
-    let weights = Weights::new().with(Unit::Requests, 1).with_slot();
-    let decide = || match limiter.store().decide(&limiter.ask(&parts, weights)) {
-        Decision::Admitted(hold, _) => hold.settle(&weights),
-        Decision::Refused(_) => panic!("there is plenty"),
-    };
-    decide();
-    let used = allocation_counter::measure(|| {
-        for _ in 0..100 {
-            decide();
-        }
-    });
-    assert_eq!(used.count_total, 0);
+    let weights = Weights::new()
+        .with(Unit::Requests, 1)
+        .with(Unit::Tokens, 1000)
+        .with_slot();
+    let rules = [
+        Rule::per_principal(),
+        Rule::new("team", ByTeam, plenty().tokens(Rate::per_second(1 << 50))),
+        Rule::global(all),
+    ];
+    for count in 1..=rules.len() {
+        let limiter = Limiter::new().rules(rules[..count].to_vec());
+        let decide = |weights| limiter.store().decide(&limiter.ask(&parts, weights));
+        let both = || {
+            match decide(weights) {
+                Decision::Admitted(hold, _) => hold.settle(&Weights::new().with(Unit::Tokens, 700)),
+                Decision::Refused(_) => panic!("there is plenty"),
+            }
+            let more = weights.with(Unit::Tokens, 1 << 45);
+            // Only everybody together have less.
+            let refused = matches!(decide(more), Decision::Refused(_));
+            assert_eq!(refused, count == rules.len());
+        };
+        both();
+        let used = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                both();
+            }
+        });
+        assert_eq!(used.count_total, 0, "{count} rules");
+    }
 }
 
 /// A body that is pending before each of three frames.

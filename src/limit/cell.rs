@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Limit, Standing, Unit, Window, Zone,
     bucket::Bucket,
-    gcra::{Gcra, Wait},
+    gcra::{Gcra, Pacer, Wait},
 };
 
 /// The moment of a decision.
@@ -19,10 +19,10 @@ pub(super) struct Now {
 
 const SECOND: i64 = 1_000_000_000;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Cell {
     /// Requests. The second is what the first becomes when the request in hand is admitted.
-    Gcra(Gcra, Gcra),
+    Gcra(Gcra, Gcra, Pacer),
     Bucket(Bucket),
     Day(Day),
 }
@@ -53,7 +53,7 @@ impl Cell {
         match (&limit.window, limit.unit) {
             (Window::Rolling(rate), Unit::Requests) => {
                 let cell = Gcra::used(used, rate, now.steady);
-                Self::Gcra(cell, cell)
+                Self::Gcra(cell, cell, Pacer::new(rate))
             }
             (Window::Rolling(rate), _) => Self::Bucket(Bucket::used(used, rate, now.steady)),
             (Window::Daily { amount, zone }, _) => {
@@ -66,13 +66,14 @@ impl Cell {
     }
 
     /// Whether `amount` fits now. Remembers what [`commit`](Self::commit) needs.
+    #[inline]
     pub(super) fn check(&mut self, limit: &Limit, amount: u64, now: Now) -> Result<(), Wait> {
         match (self, &limit.window) {
-            (Self::Gcra(cell, next), Window::Rolling(rate)) => {
+            (Self::Gcra(cell, next, pacer), Window::Rolling(rate)) => {
                 *next = if amount == 0 {
                     *cell
                 } else {
-                    cell.check(rate, now.steady)?
+                    cell.check(rate, pacer, now.steady)?
                 };
                 Ok(())
             }
@@ -96,9 +97,10 @@ impl Cell {
     }
 
     /// Takes what [`check`](Self::check) has found to fit.
+    #[inline]
     pub(super) fn commit(&mut self, limit: &Limit, amount: u64) {
         match (self, &limit.window) {
-            (Self::Gcra(cell, next), _) => *cell = *next,
+            (Self::Gcra(cell, next, _), _) => *cell = *next,
             (Self::Bucket(bucket), Window::Rolling(rate)) => bucket.add(rate, amount),
             (Self::Day(day), _) => day.used = day.used.saturating_add(amount),
             _ => {}
@@ -115,7 +117,7 @@ impl Cell {
         now: Now,
     ) {
         match (self, &limit.window) {
-            (Self::Gcra(cell, _), Window::Rolling(rate)) if reserved > actual => cell.refund(rate),
+            (Self::Gcra(cell, ..), Window::Rolling(rate)) if reserved > actual => cell.refund(rate),
             (Self::Bucket(bucket), Window::Rolling(rate)) => {
                 bucket.advance(rate, now.steady);
                 if actual > reserved {
@@ -138,9 +140,10 @@ impl Cell {
     }
 
     /// How the limit stands.
+    #[inline]
     pub(super) fn standing(&mut self, limit: &Limit, now: Now) -> Standing {
         let (remaining, debt, reset) = match (self, &limit.window) {
-            (Self::Gcra(cell, _), Window::Rolling(rate)) => {
+            (Self::Gcra(cell, ..), Window::Rolling(rate)) => {
                 let (remaining, reset) = cell.peek(rate, now.steady);
                 (remaining, 0, reset)
             }
@@ -176,7 +179,7 @@ impl Cell {
     /// Whether forgetting the cell would forget nothing.
     pub(super) fn is_idle(&mut self, limit: &Limit, now: Now) -> bool {
         match (self, &limit.window) {
-            (Self::Gcra(cell, _), _) => cell.is_idle(now.steady),
+            (Self::Gcra(cell, ..), _) => cell.is_idle(now.steady),
             (Self::Bucket(bucket), Window::Rolling(rate)) => {
                 bucket.advance(rate, now.steady);
                 bucket.is_idle()
@@ -192,7 +195,7 @@ impl Cell {
     /// How much is used, rounded up.
     pub(super) fn used(&mut self, limit: &Limit, now: Now) -> u128 {
         match (self, &limit.window) {
-            (Self::Gcra(cell, _), Window::Rolling(rate)) => cell.amount(rate, now.steady),
+            (Self::Gcra(cell, ..), Window::Rolling(rate)) => cell.amount(rate, now.steady),
             (Self::Bucket(bucket), Window::Rolling(rate)) => {
                 bucket.advance(rate, now.steady);
                 bucket.amount(rate)

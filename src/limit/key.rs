@@ -17,11 +17,18 @@ pub struct Key(Arc<str>);
 
 impl Key {
     /// A key of this text. Of one longer than 64 bytes the SHA-256 is kept.
+    #[inline]
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         if text.len() <= LONGEST {
-            return Self(text);
+            Self(text)
+        } else {
+            Self::digest(&text)
         }
+    }
+
+    #[cold]
+    fn digest(text: &str) -> Self {
         let mut short = String::with_capacity(64);
         for byte in Sha256::digest(text.as_bytes()) {
             for digit in [byte >> 4, byte & 15] {
@@ -82,7 +89,8 @@ pub struct ByTeam;
 
 impl KeyExtractor for ByTeam {
     fn key(&self, parts: &Parts) -> Option<Key> {
-        Some(Key::new(parts.extensions.get::<Principal>()?.team()?))
+        let principal = parts.extensions.get::<Principal>()?;
+        Some(Key::new(principal.shared_team()?))
     }
 }
 

@@ -2,14 +2,14 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
 
-use super::{Ask, Decision, Memory, Report, Rule, Store, UNITS, Weights};
+use super::{Ask, Decision, Demand, Memory, Report, Rule, Store, UNITS, Weights, few::Few};
 use crate::{error::Error, ext::Principal};
 
 /// The rules and the store that they count in; what layers share.
@@ -23,8 +23,45 @@ pub struct Limiter<St = Memory> {
 }
 
 struct Shared {
-    rules: ArcSwap<Vec<Rule>>,
+    rules: Rules,
     counts: Counts,
+}
+
+/// The rules: those it was made with, until others were set.
+///
+/// A flag tells the two apart, so that a limiter whose rules never change asks for no more than
+/// that. It is set once, after the first others are there, and never reset.
+struct Rules {
+    first: Vec<Rule>,
+    changed: AtomicBool,
+    latest: ArcSwap<Vec<Rule>>,
+}
+
+impl Rules {
+    fn new(first: Vec<Rule>) -> Self {
+        Self {
+            first,
+            changed: AtomicBool::new(false),
+            latest: ArcSwap::default(),
+        }
+    }
+
+    fn set(&self, rules: Vec<Rule>) {
+        self.latest.store(Arc::new(rules));
+        self.changed.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    fn with<R>(&self, read: impl FnOnce(&[Rule]) -> R) -> R {
+        let latest;
+        let rules = if self.changed.load(Ordering::Acquire) {
+            latest = self.latest.load();
+            &latest[..]
+        } else {
+            &self.first
+        };
+        read(rules)
+    }
 }
 
 #[derive(Default)]
@@ -80,7 +117,7 @@ impl<St> Limiter<St> {
         Self {
             store,
             shared: Arc::new(Shared {
-                rules: ArcSwap::from_pointee(vec![Rule::per_principal()]),
+                rules: Rules::new(vec![Rule::per_principal()]),
                 counts: Counts::default(),
             }),
         }
@@ -88,17 +125,19 @@ impl<St> Limiter<St> {
 
     /// These rules instead. All of them must admit a request, or none counts it.
     #[must_use]
-    pub fn rules(self, rules: impl IntoIterator<Item = Rule>) -> Self {
-        self.set_rules(rules);
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        match Arc::get_mut(&mut self.shared) {
+            // Nobody has asked by the others yet.
+            Some(shared) => shared.rules = Rules::new(rules.into_iter().collect()),
+            None => self.set_rules(rules),
+        }
         self
     }
 
     /// Replaces the rules of a limiter at work. What was used under a rule of the same name stays
     /// used; a larger limit gives the difference, not a fresh burst.
     pub fn set_rules(&self, rules: impl IntoIterator<Item = Rule>) {
-        self.shared
-            .rules
-            .store(Arc::new(rules.into_iter().collect()));
+        self.shared.rules.set(rules.into_iter().collect());
     }
 
     /// The store.
@@ -123,15 +162,22 @@ impl<St> Limiter<St> {
 
     /// What a request of these weights asks for; nothing when no rule concerns it.
     pub fn ask(&self, parts: &Parts, weights: Weights) -> Ask {
-        let rules = self.shared.rules.load();
-        let mut ask = Ask::new([], weights);
-        for rule in rules.iter() {
-            if let Some(demand) = rule.demand(parts) {
-                ask.demands.push(demand);
+        self.shared.rules.with(|rules| {
+            // Each where it is made: a list of several in place is not small.
+            match rules {
+                [only] => match only.demand(parts) {
+                    Some(demand) => Ask::of(Few::One(demand), weights),
+                    None => Ask::of(Few::None, weights),
+                },
+                several => Ask::of(demands(several, parts), weights),
             }
-        }
-        ask
+        })
     }
+}
+
+#[inline(never)]
+fn demands(rules: &[Rule], parts: &Parts) -> Few<Demand> {
+    rules.iter().filter_map(|rule| rule.demand(parts)).collect()
 }
 
 impl<St: Store> Limiter<St> {
@@ -192,7 +238,7 @@ impl<St: fmt::Debug> fmt::Debug for Limiter<St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
             .field("store", &self.store)
-            .field("rules", &self.shared.rules.load())
+            .field("rules", &self.shared.rules.with(<[Rule]>::to_vec))
             .finish_non_exhaustive()
     }
 }

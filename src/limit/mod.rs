@@ -37,6 +37,7 @@ mod bucket;
 mod calendar;
 mod cell;
 mod either;
+mod few;
 mod future;
 mod gcra;
 mod guard;

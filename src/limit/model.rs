@@ -7,7 +7,8 @@ use std::sync::{
 
 use super::{
     Ask, Decision, Demand, Hold as _, Key, Limits, Memory, Rate, Retry, Unit, Weights,
-    bucket::Bucket, gcra::Gcra,
+    bucket::Bucket,
+    gcra::{Gcra, Pacer},
 };
 
 /// A small generator of numbers that look random (xorshift64*).
@@ -115,10 +116,11 @@ fn requests_never_exceed_burst_and_flow() {
         let per = 1_000_000_000 * (1 + numbers.below(86_400));
         let burst = 1 + numbers.below(amount);
         let rate = Rate::new(amount, std::time::Duration::from_nanos(per)).burst(burst);
+        let pacer = Pacer::new(&rate);
         let (mut cell, mut now, mut admitted) = (Gcra::default(), 1_u64, 0_u128);
         for _ in 0..left.min(1000) {
             now += numbers.below(per / amount * 2 + 1);
-            if let Ok(next) = cell.check(&rate, now) {
+            if let Ok(next) = cell.check(&rate, &pacer, now) {
                 cell = next;
                 admitted += 1;
             }

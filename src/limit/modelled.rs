@@ -15,7 +15,7 @@ mod table;
 use foldhash::quality::FixedState;
 use loom::{sync::Arc, thread};
 
-use self::table::{Table, Visit, in_order, visit};
+use self::table::{Act, Table, in_order, visit};
 use super::Key;
 
 /// What is taken of one key.
@@ -42,16 +42,28 @@ fn entry(table: &Modelled, key: &str) -> Arc<table::Entry<Taken>> {
         .expect("there is no end")
 }
 
+/// Takes one of each, or of none.
+struct One {
+    fits: bool,
+}
+
+impl Act<Taken, ()> for One {
+    fn check(&mut self, state: &mut Taken, (): &mut ()) {
+        self.fits &= state.0 < 2;
+    }
+
+    fn conclude(&mut self, state: &mut Taken) {
+        state.0 += u32::from(self.fits);
+    }
+}
+
 /// One of each key, unless one of them has two taken already; the entries while it is held.
 fn take(table: &Modelled, keys: [&str; 2]) -> Option<[Arc<table::Entry<Taken>>; 2]> {
     let mut targets = keys.map(|key| (entry(table, key), ()));
     in_order(&mut targets);
-    let mut fits = true;
-    visit(&mut targets, &mut |when, state, ()| match when {
-        Visit::Check => fits &= state.0 < 2,
-        Visit::Conclude => state.0 += u32::from(fits),
-    });
-    fits.then(|| targets.map(|(entry, ())| entry))
+    let mut one = One { fits: true };
+    visit(&mut targets, &mut one);
+    one.fits.then(|| targets.map(|(entry, ())| entry))
 }
 
 fn taken(table: &Modelled, key: &str) -> u32 {

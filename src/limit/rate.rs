@@ -19,6 +19,8 @@ pub struct Rate {
     /// In nanoseconds, never zero.
     per: u64,
     burst: u64,
+    /// `per` again, so that whoever shows it need not divide.
+    window: Duration,
     pace: Pace,
 }
 
@@ -57,6 +59,7 @@ impl Rate {
             amount,
             per,
             burst: amount,
+            window: Duration::from_nanos(per),
             pace: Pace::new(amount, per, amount),
         }
     }
@@ -109,7 +112,7 @@ impl Rate {
     /// The length of the window.
     #[must_use]
     pub fn window(&self) -> Duration {
-        Duration::from_nanos(self.per)
+        self.window
     }
 
     /// How single requests flow back.

@@ -75,27 +75,34 @@ impl Rule {
     }
 
     /// What a request asks of it, if it concerns the request at all.
+    #[inline]
     pub(super) fn demand(&self, parts: &Parts) -> Option<Demand> {
-        // Limits first: without any, the key need not be made.
-        let (limits, key) = match &self.limits {
-            Source::Principal => {
-                let caller = parts.extensions.get::<Principal>()?;
-                let limits = caller.get::<Limits>()?;
-                if limits.is_empty() {
-                    return None;
-                }
-                (limits.clone(), Key::new(caller.shared_id()))
-            }
-            Source::Fixed(limits) if limits.is_empty() => return None,
-            Source::Fixed(limits) => (limits.clone(), self.by.key(parts)?),
-            Source::Asked(ask) => {
-                let limits = ask(parts).filter(|limits| !limits.is_empty())?;
-                (limits, self.by.key(parts)?)
-            }
+        let Source::Principal = &self.limits else {
+            return self.other_demand(parts);
         };
+        let caller = parts.extensions.get::<Principal>()?;
+        let limits = caller.get::<Limits>()?;
+        if limits.is_empty() {
+            return None;
+        }
         Some(Demand {
             rule: Arc::clone(&self.name),
-            key,
+            key: Key::new(caller.shared_id()),
+            limits: limits.clone(),
+        })
+    }
+
+    fn other_demand(&self, parts: &Parts) -> Option<Demand> {
+        // Limits first: without any, the key need not be made.
+        let limits = match &self.limits {
+            Source::Principal => None,
+            Source::Fixed(limits) => Some(limits.clone()),
+            Source::Asked(ask) => ask(parts),
+        };
+        let limits = limits.filter(|limits| !limits.is_empty())?;
+        Some(Demand {
+            rule: Arc::clone(&self.name),
+            key: self.by.key(parts)?,
             limits,
         })
     }

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::{
     Demand, Limits, Report, Retry, Slots, Weights,
     cell::{Cell, Now},
@@ -13,7 +11,7 @@ use super::{
 #[derive(Default)]
 pub(super) struct State {
     limits: Limits,
-    cells: SmallVec<[Counted; 2]>,
+    cells: Vec<Counted>,
     in_use: u32,
     /// Counts the changes of the limits.
     generation: u32,
@@ -32,10 +30,15 @@ impl State {
     }
 
     /// Brings the cells in line with the limits, with what has been used so far.
+    #[inline]
     pub(super) fn adapt(&mut self, limits: &Limits, now: Now) {
-        if self.limits.is(limits) {
-            return;
+        if !self.limits.is(limits) {
+            self.change(limits, now);
         }
+    }
+
+    #[cold]
+    fn change(&mut self, limits: &Limits, now: Now) {
         if self.limits == *limits && self.cells.len() == limits.list().len() {
             self.limits = limits.clone();
             return;
@@ -73,6 +76,7 @@ impl State {
     }
 
     /// Why its limits do not admit this, if so.
+    #[inline]
     pub(super) fn check(
         &mut self,
         demand: &Demand,
@@ -100,15 +104,32 @@ impl State {
         }
     }
 
-    /// Takes what was found to fit.
-    pub(super) fn commit(&mut self, weights: &Weights) {
+    /// Takes what was found to fit, if all was; adds how its limits stand then, those that are asked
+    /// for.
+    #[inline]
+    pub(super) fn conclude(
+        &mut self,
+        take: bool,
+        weights: &Weights,
+        now: Now,
+        report: &mut Report,
+    ) {
         for (limit, counted) in self.limits.list().iter().zip(&mut self.cells) {
             if let Some(amount) = weights.get(limit.unit) {
-                counted.cell.commit(limit, amount);
+                if take {
+                    counted.cell.commit(limit, amount);
+                }
+                report.add(counted.cell.standing(limit, now));
             }
         }
         if weights.slot() {
-            self.in_use = self.in_use.saturating_add(1);
+            self.in_use = self.in_use.saturating_add(u32::from(take));
+            if let Some(limit) = self.limits.concurrent() {
+                report.add_slots(Slots {
+                    limit,
+                    in_use: self.in_use,
+                });
+            }
         }
     }
 
@@ -131,21 +152,6 @@ impl State {
         }
         if reserved.slot() {
             self.in_use = self.in_use.saturating_sub(1);
-        }
-    }
-
-    /// Adds how its limits stand, those that are asked for.
-    pub(super) fn report(&mut self, weights: &Weights, now: Now, report: &mut Report) {
-        for (limit, counted) in self.limits.list().iter().zip(&mut self.cells) {
-            if weights.get(limit.unit).is_some() {
-                report.add(counted.cell.standing(limit, now));
-            }
-        }
-        if let Some(limit) = self.limits.concurrent().filter(|_| weights.slot()) {
-            report.add_slots(Slots {
-                limit,
-                in_use: self.in_use,
-            });
         }
     }
 

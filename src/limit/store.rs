@@ -1,8 +1,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use smallvec::SmallVec;
-
-use super::{Key, Limits, Unit};
+use super::{Key, Limits, Unit, few::Few};
 use crate::error::Error;
 
 /// Where limits are counted: in this process, or shared between nodes.
@@ -103,7 +101,7 @@ pub struct Demand {
 /// What a request asks of a store.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    pub(super) demands: SmallVec<[Demand; 2]>,
+    pub(super) demands: Few<Demand>,
     /// How much it takes, everywhere the same.
     pub weights: Weights,
     /// Only look: take nothing, refuse nothing.
@@ -115,8 +113,13 @@ pub struct Ask {
 impl Ask {
     /// What a request of these weights asks of all these keys.
     pub fn new(demands: impl IntoIterator<Item = Demand>, weights: Weights) -> Self {
+        Self::of(demands.into_iter().collect(), weights)
+    }
+
+    #[inline]
+    pub(super) const fn of(demands: Few<Demand>, weights: Weights) -> Self {
         Self {
-            demands: demands.into_iter().collect(),
+            demands,
             weights,
             peek: false,
             wait: true,
@@ -198,11 +201,9 @@ impl Report {
             Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => &mut self.tokens,
         };
         let tight = |it: &Standing| (it.remaining, std::cmp::Reverse((it.debt, it.reset)));
-        if place
-            .as_ref()
-            .is_none_or(|kept| tight(&standing) < tight(kept))
-        {
-            *place = Some(standing);
+        match place {
+            Some(kept) if tight(&standing) >= tight(kept) => {}
+            _ => *place = Some(standing),
         }
     }
 

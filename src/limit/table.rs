@@ -61,10 +61,15 @@ impl<S: Default, H: BuildHasher> Table<S, H> {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// Of the name of the rule its length and its ends: there are few rules, keys without number.
+    #[inline]
     fn hash(&self, rule: &str, key: &Key) -> u64 {
+        let rule = rule.as_bytes();
+        let end = |byte: Option<&u8>| byte.copied().map_or(0, u64::from);
+        let ends = end(rule.first()) << 8 | end(rule.last());
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key.as_str().as_bytes());
-        hasher.write(rule.as_bytes());
+        hasher.write_u64((rule.len() as u64) << 16 | ends);
         hasher.finish()
     }
 
@@ -75,6 +80,7 @@ impl<S: Default, H: BuildHasher> Table<S, H> {
     }
 
     /// The entry of a key, if there is one.
+    #[inline]
     pub(super) fn get(&self, rule: &str, key: &Key) -> Option<Arc<Entry<S>>> {
         let hash = self.hash(rule, key);
         let shard: RwLockReadGuard<'_, _> = self
@@ -121,13 +127,13 @@ impl<S: Default, H: BuildHasher> Table<S, H> {
     }
 }
 
-/// Which of its two visits an entry has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Visit {
-    /// Those before it are locked, those after it have not been seen.
-    Check,
-    /// All have been checked, and this one is locked still.
-    Conclude,
+/// What is done with the entries of one request.
+pub(super) trait Act<S, D> {
+    /// The first visit: those before it are locked, those after it have not been seen.
+    fn check(&mut self, state: &mut S, about: &mut D);
+
+    /// The second: all have been checked, and this one is locked still.
+    fn conclude(&mut self, state: &mut S);
 }
 
 /// Entries in the order in which every thread locks them, each once.
@@ -138,17 +144,27 @@ pub(super) fn in_order<S, D>(targets: &mut [(Arc<Entry<S>>, D)]) {
 }
 
 /// Visits all entries twice, each locked from its first visit to its second.
-pub(super) fn visit<S, D>(
-    targets: &mut [(Arc<Entry<S>>, D)],
-    act: &mut impl FnMut(Visit, &mut S, &mut D),
-) {
-    let Some(((entry, demand), rest)) = targets.split_first_mut() else {
+#[inline]
+pub(super) fn visit<S, D>(targets: &mut [(Arc<Entry<S>>, D)], act: &mut impl Act<S, D>) {
+    match targets {
+        [] => {}
+        // The common case, without the calls of the other.
+        [(entry, about)] => {
+            let mut state = entry.lock();
+            act.check(&mut state, about);
+            act.conclude(&mut state);
+        }
+        several => nested(several, act),
+    }
+}
+
+#[inline(never)]
+fn nested<S, D>(targets: &mut [(Arc<Entry<S>>, D)], act: &mut impl Act<S, D>) {
+    let Some(((entry, about), rest)) = targets.split_first_mut() else {
         return;
     };
     let mut state = entry.lock();
-    act(Visit::Check, &mut state, demand);
-    if !rest.is_empty() {
-        visit(rest, act);
-    }
-    act(Visit::Conclude, &mut state, demand);
+    act.check(&mut state, about);
+    nested(rest, act);
+    act.conclude(&mut state);
 }

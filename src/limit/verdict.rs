@@ -4,12 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Refusal, Report, Retry, Unit};
 
-/// The denial that must be waited for longest, and how everything stands.
+/// The denial that must be waited for longest, if there is one.
 #[derive(Default)]
-pub(super) struct Verdict {
-    denied: Option<(Arc<str>, Option<Unit>, Retry)>,
-    pub(super) report: Report,
-}
+pub(super) struct Verdict(Option<(Arc<str>, Option<Unit>, Retry)>);
 
 impl Verdict {
     pub(super) fn deny(&mut self, rule: &Arc<str>, unit: Option<Unit>, retry: Retry) {
@@ -19,19 +16,19 @@ impl Verdict {
             Retry::Never => (2, Duration::ZERO),
         };
         let worse = |kept: &(_, _, Retry)| rank(&retry) > rank(&kept.2);
-        if self.denied.as_ref().is_none_or(worse) {
-            self.denied = Some((Arc::clone(rule), unit, retry));
+        if self.0.as_ref().is_none_or(worse) {
+            self.0 = Some((Arc::clone(rule), unit, retry));
         }
     }
 
     /// Whether nobody has denied.
     pub(super) fn is_admitted(&self) -> bool {
-        self.denied.is_none()
+        self.0.is_none()
     }
 
-    /// The refusal, after a denial.
-    pub(super) fn refusal(self) -> Refusal {
-        let (rule, unit, retry) = self.denied.expect("something was denied");
-        Refusal::new(rule, unit, retry, self.report)
+    /// The refusal, after a denial, with how everything stands.
+    pub(super) fn refusal(self, report: Report) -> Refusal {
+        let (rule, unit, retry) = self.0.expect("something was denied");
+        Refusal::new(rule, unit, retry, report)
     }
 }

@@ -330,15 +330,16 @@ impl Leased {
 
     fn refusal(&self, entries: &[Arc<Entry>], ask: &Ask, short: &[Short]) -> Refusal {
         let mut verdict = crate::limit::verdict::Verdict::default();
+        let mut report = Report::default();
         for entry in entries {
-            entry.lock().lease.report(&ask.weights, &mut verdict.report);
+            entry.lock().lease.report(&ask.weights, &mut report);
         }
         for lacks in short {
             let entry = &entries[lacks.at];
             let (unit, retry) = entry.lock().lease.retry(&lacks.more, lacks.slot);
             verdict.deny(&entry.demand.rule, unit, retry);
         }
-        verdict.refusal()
+        verdict.refusal(report)
     }
 
     /// How things stand, from Redis, with what this node has leased and not used.

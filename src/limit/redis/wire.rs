@@ -9,7 +9,8 @@ use super::{
     scale::{MOST, Scale, days},
 };
 use crate::limit::{
-    Ask, Decision, Demand, Limit, Retry, Slots, Standing, Unit, Weights, Window, verdict::Verdict,
+    Ask, Decision, Demand, Limit, Report, Retry, Slots, Standing, Unit, Weights, Window,
+    verdict::Verdict,
 };
 
 /// One call of the script.
@@ -118,7 +119,7 @@ fn cells_of(at: usize, demand: &Demand) -> Vec<Cell> {
 impl Question {
     pub(super) fn new(ask: &Ask) -> Self {
         let mut demands: SmallVec<[Demand; 2]> = SmallVec::new();
-        for demand in &ask.demands {
+        for demand in &*ask.demands {
             let twice = |it: &Demand| it.rule == demand.rule && it.key == demand.key;
             if !demands.iter().any(twice) {
                 demands.push(demand.clone());
@@ -202,14 +203,14 @@ impl Question {
             return Ok(Answer::Late);
         }
         let mut rest = rest.iter().copied();
-        let mut verdict = Verdict::default();
+        let (mut verdict, mut report) = (Verdict::default(), Report::default());
         let mut slots = SmallVec::new();
         let mut cells = std::mem::take(&mut self.cells);
         for (at, demand) in self.demands.iter().enumerate() {
             let in_use = rest.next().ok_or(Nonsense)?;
             if let Some(limit) = self.slots(demand) {
                 let in_use = u32::try_from(in_use).map_err(|_| Nonsense)?;
-                verdict.report.add_slots(Slots { limit, in_use });
+                report.add_slots(Slots { limit, in_use });
                 slots.push(at * 2 + 1);
                 if limit == 0 {
                     verdict.deny(&demand.rule, None, Retry::Never);
@@ -227,7 +228,7 @@ impl Question {
                     return Err(Nonsense);
                 }
                 cell.fin = fin;
-                verdict.report.add(cell.standing(level, now));
+                report.add(cell.standing(level, now));
                 if cell.reserved > cell.limit.window.capacity() {
                     verdict.deny(&demand.rule, Some(cell.limit.unit), Retry::Never);
                 } else if let Ok(wait) = u64::try_from(wait) {
@@ -243,18 +244,16 @@ impl Question {
             return Err(Nonsense);
         }
         if self.peek {
-            return Ok(Answer::Told(Decision::Admitted(
-                Taken::nothing(),
-                verdict.report,
-            )));
+            let told = Decision::Admitted(Taken::nothing(), report);
+            return Ok(Answer::Told(told));
         }
         match (status, verdict.is_admitted()) {
             (1, true) => {
                 let taken = Taken { keys, cells, slots };
-                Ok(Answer::Told(Decision::Admitted(taken, verdict.report)))
+                Ok(Answer::Told(Decision::Admitted(taken, report)))
             }
-            (1, false) if self.never => Ok(Answer::Told(Decision::Refused(verdict.refusal()))),
-            (2, false) => Ok(Answer::Told(Decision::Refused(verdict.refusal()))),
+            (1, false) if !self.never => Err(Nonsense),
+            (1 | 2, false) => Ok(Answer::Told(Decision::Refused(verdict.refusal(report)))),
             _ => Err(Nonsense),
         }
     }
