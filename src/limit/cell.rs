@@ -96,6 +96,14 @@ impl Cell {
         }
     }
 
+    /// Where the day begins that is counted, in Unix nanoseconds; 0 where none is.
+    pub(super) const fn begin(&self) -> i64 {
+        match self {
+            Self::Day(day) => day.begin,
+            Self::Gcra(..) | Self::Bucket(_) => 0,
+        }
+    }
+
     /// Takes what [`check`](Self::check) has found to fit.
     #[inline]
     pub(super) fn commit(&mut self, limit: &Limit, amount: u64) {

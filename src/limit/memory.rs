@@ -161,6 +161,8 @@ impl<T: Timer> Store for Memory<T> {
 struct Round<'a> {
     ask: &'a Ask,
     now: Now,
+    /// When it counts as taken: not before any of the days it was taken from.
+    since: Now,
     verdict: Verdict,
     report: &'a mut Report,
 }
@@ -172,6 +174,9 @@ impl Act<State, Mark<'_>> for Round<'_> {
         mark.generation = state.generation();
         if !self.ask.peek {
             state.check(mark.demand, &self.ask.weights, self.now, &mut self.verdict);
+            if self.now.unix != 0 {
+                self.since.unix = self.since.unix.max(state.latest_day());
+            }
         }
     }
 
@@ -210,6 +215,7 @@ impl<T: Timer> Shared<T> {
         let mut round = Round {
             ask,
             now,
+            since: now,
             verdict: Verdict::default(),
             report: &mut report,
         };
@@ -222,14 +228,14 @@ impl<T: Timer> Shared<T> {
             }
             _ => self.visit_several(&mut round),
         };
-        let verdict = round.verdict;
+        let (verdict, since) = (round.verdict, round.since);
         if !verdict.is_admitted() {
             return Decision::Refused(verdict.refusal(report));
         }
         let hold = MemoryHold {
             held: if ask.peek { Few::None } else { held },
             reserved: ask.weights,
-            since: now,
+            since,
             store: Arc::clone(shared),
         };
         Decision::Admitted(hold, report)

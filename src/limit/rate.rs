@@ -151,6 +151,10 @@ pub enum Window {
     /// Flows back evenly, at every moment.
     Rolling(Rate),
     /// So much on each day of the calendar; all of it is back at midnight.
+    ///
+    /// What a request reserves counts on the day of its admission, what it used beyond that on the day
+    /// on which it ends, and what is owed on the next day still. A clock that goes back over midnight
+    /// begins no second day.
     Daily {
         /// How much on one day.
         amount: u64,

@@ -104,6 +104,13 @@ impl State {
         }
     }
 
+    /// When its latest day began, in Unix nanoseconds. That is after now, when the clock has gone back
+    /// over a midnight: what is taken then is taken from that day all the same.
+    pub(super) fn latest_day(&self) -> i64 {
+        let begins = self.cells.iter().map(|it| it.cell.begin());
+        begins.max().unwrap_or(0)
+    }
+
     /// Takes what was found to fit, if all was; adds how its limits stand then, those that are asked
     /// for.
     #[inline]
