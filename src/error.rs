@@ -173,7 +173,7 @@ pub enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeOut {
-    /// To connect.
+    /// To connect: name, TCP and the handshake of TLS.
     Connect,
     /// For one attempt, to the head of its answer.
     Attempt,

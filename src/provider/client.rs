@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -27,17 +27,18 @@ use crate::{
 };
 
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
-type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+type Sockets = hyper_rustls::HttpsConnector<HttpConnector>;
 #[cfg(not(any(feature = "tls-ring", feature = "tls-aws-lc")))]
-type Connector = HttpConnector;
+type Sockets = HttpConnector;
 
 /// How the client keeps its connections.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[must_use]
 pub struct ClientConfig {
-    /// The longest for a connection to be made, name and handshake of TLS aside; then the error is
-    /// an [`Error`] that says so. Default: 5 s.
+    /// The longest for a connection to be made: the name looked up, TCP connected and the handshake
+    /// of TLS done. After it the error is an [`Error`] whose [`time_out`](Error::time_out) is
+    /// [`TimeOut::Connect`]. Default: 5 s.
     pub connect_timeout: Duration,
     /// How long an unused connection is kept. Default: 30 s, less than most servers keep theirs.
     pub pool_idle: Duration,
@@ -54,7 +55,7 @@ impl Default for ClientConfig {
 
 /// A pooled HTTP/1.1 and HTTP/2 client. Clones share the pool.
 #[derive(Clone)]
-pub struct Client(legacy::Client<Connector, Full>);
+pub struct Client(legacy::Client<Connect<Sockets>, Full>);
 
 impl Client {
     /// A client of its own pool.
@@ -67,7 +68,10 @@ impl Client {
             .pool_idle_timeout(config.pool_idle)
             .retry_canceled_requests(false)
             .http2_keep_alive_interval(Duration::from_secs(20));
-        Self(builder.build(connector(sockets(config))))
+        Self(builder.build(Connect {
+            sockets: connector(sockets(config)),
+            longest: config.connect_timeout,
+        }))
     }
 }
 
@@ -88,7 +92,7 @@ fn sockets(config: ClientConfig) -> HttpConnector {
 }
 
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
-fn connector(http: HttpConnector) -> Connector {
+fn connector(http: HttpConnector) -> Sockets {
     // Named, not taken from the process: with two in the tree the default would panic.
     #[cfg(feature = "tls-ring")]
     let provider = rustls::crypto::ring::default_provider();
@@ -110,8 +114,39 @@ fn connector(http: HttpConnector) -> Connector {
 }
 
 #[cfg(not(any(feature = "tls-ring", feature = "tls-aws-lc")))]
-fn connector(http: HttpConnector) -> Connector {
+fn connector(http: HttpConnector) -> Sockets {
     http
+}
+
+/// Makes connections within a time, all that belongs to it together.
+#[derive(Clone)]
+struct Connect<C> {
+    sockets: C,
+    longest: Duration,
+}
+
+impl<C> Service<Uri> for Connect<C>
+where
+    C: Service<Uri, Future: Send + 'static>,
+    C::Error: Into<BoxError>,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.sockets.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let made = tokio::time::timeout(self.longest, self.sockets.call(to));
+        Box::pin(async move {
+            match made.await {
+                Ok(made) => made.map_err(Into::into),
+                Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+            }
+        })
+    }
 }
 
 impl fmt::Debug for Client {
@@ -206,6 +241,25 @@ mod tests {
         let socket = http.call(uri.parse().expect("a URI")).await;
         let socket = socket.expect("connected").into_inner();
         assert!(socket.nodelay().expect("told"));
+    }
+
+    #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+    #[tokio::test]
+    async fn a_handshake_that_is_not_done_in_time_is_the_connections_time_out() {
+        // It takes connections, and never says a word of TLS.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = listener.local_addr().expect("bound");
+        let mut client = Client::new(ClientConfig {
+            connect_timeout: Duration::from_millis(100),
+            ..ClientConfig::default()
+        });
+        let request = Request::post(format!("https://{at}")).body(Full::default());
+        let asked = client.call(request.expect("a request"));
+        let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        let error = asked.expect("bounded").expect_err("nobody shakes hands");
+        let error = error.downcast::<Error>().expect("ours");
+        assert_eq!(error.time_out(), Some(TimeOut::Connect));
+        listener.accept().expect("it was connected to");
     }
 
     #[tokio::test]
