@@ -51,6 +51,18 @@ pub struct Needs {
     pub output_tokens: u64,
 }
 
+impl Needs {
+    /// Tokens in and out, to compare prices by. One that does not say how much it wants is taken to
+    /// want a quarter of what it brings.
+    pub(crate) fn tokens(&self) -> (u64, u64) {
+        let wanted = match self.output_tokens {
+            0 => self.input_tokens / 4,
+            tokens => tokens,
+        };
+        (self.input_tokens, wanted)
+    }
+}
+
 /// What binds requests to one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -151,11 +163,11 @@ impl Ask for ChatBody {
     }
 
     fn affinity(&self, sticky: Sticky) -> Option<u64> {
-        let chat = self.chat();
-        let mut hasher = DefaultHasher::new();
         if sticky == Sticky::Key {
             return None;
         }
+        let chat = self.chat();
+        let mut hasher = DefaultHasher::new();
         if sticky == Sticky::Conversation {
             if let Some(key) = chat.member("prompt_cache_key").filter(|key| *key != "null") {
                 key.hash(&mut hasher);

@@ -35,12 +35,11 @@ impl Drop for Lesson {
             None => self.ended,
         };
         if let (Some(mut place), Some(good)) = (self.place.take(), outcome) {
-            let state = &place.candidate().state;
             if !good {
-                state.failed(self.rules.now());
+                place.failed(self.rules.now());
             }
             if let Some(adaptive) = &self.rules.adaptive {
-                state.adapt(adaptive, good);
+                place.candidate().state.adapt(adaptive, good);
             }
             learn(&mut place, good, &self.rules, self.watch.as_ref());
         }

@@ -1,5 +1,15 @@
 //! The choice of one target among those of the same priority: plain, and without an allocation.
+//!
+//! What can be known of a tier before a request comes is laid out when its model is first asked for:
+//! a draw by weight, the bucket that a request sticks to and the cheapest target are found without a
+//! look at every one. That comes only when the one that was found cannot be asked.
 
+mod buckets;
+mod paces;
+mod prices;
+mod weights;
+
+use self::{buckets::Buckets, paces::Paces, prices::Prices, weights::Weights};
 use super::{
     ask::Needs,
     breaker::Breaking,
@@ -7,47 +17,60 @@ use super::{
     state::{Can, Millis},
 };
 
-/// The candidates of one priority: a run of a model's list, with the sums of their weights up to
-/// each of them.
+/// The candidates of one priority: a run of a model's list, and what is known of it beforehand.
 #[derive(Clone, Debug)]
 pub(crate) struct Tier {
     pub(crate) from: usize,
     pub(crate) until: usize,
-    sums: Box<[u64]>,
-    uniform: bool,
+    weights: Weights,
+    /// None where nothing is to stick, or few can be stuck to.
+    buckets: Option<Buckets>,
+    /// None where pace does not decide, or among few.
+    paces: Option<Paces>,
+    prices: Prices,
 }
 
 impl Tier {
     /// The tiers of a list that is sorted by priority.
-    pub(crate) fn of(all: &[Candidate]) -> Vec<Self> {
+    pub(crate) fn of(all: &[Candidate], balance: Balance) -> Vec<Self> {
         let mut tiers = Vec::new();
         for run in all.chunk_by(|a, b| a.priority == b.priority) {
             let from = tiers.last().map_or(0, |tier: &Self| tier.until);
-            let sums = run.iter().scan(0, |sum, candidate| {
-                *sum += u64::from(candidate.weight);
-                Some(*sum)
-            });
+            let weights = Weights::of(run);
+            let (mut buckets, mut paces) = (None, None);
+            match balance {
+                Balance::Sticky(_) => buckets = Buckets::of(run, weights.uniform),
+                Balance::Fastest => paces = Paces::of(run),
+                _ => {}
+            }
             tiers.push(Self {
                 from,
                 until: from + run.len(),
-                sums: sums.collect(),
-                uniform: run
-                    .iter()
-                    .all(|candidate| candidate.weight == run[0].weight),
+                buckets,
+                paces,
+                prices: Prices::of(run),
+                weights,
             });
         }
         tiers
     }
 
-    fn total(&self) -> u64 {
-        self.sums.last().copied().unwrap_or(0)
+    /// Places drawn by weight, counted from the tier's first, each with a random number. None where
+    /// nobody has any weight.
+    fn draws(&self, mut random: u64) -> impl Iterator<Item = (usize, u64)> {
+        std::iter::from_fn(move || {
+            random = random
+                .wrapping_mul(0x5851_F42D_4C95_7F2D)
+                .wrapping_add(0x1405_7B7E_F767_814F);
+            (self.weights.total > 0).then(|| (self.weights.draw(random), random))
+        })
     }
 
-    /// One of them by weight, counted from the tier's first.
-    fn draw(&self, random: u64) -> usize {
-        // A multiplication instead of a division: the high half of the product is below the total.
-        let at = (u128::from(random) * u128::from(self.total())) >> 64;
-        self.sums.partition_point(|sum| u128::from(*sum) <= at)
+    /// Notes that what is known of the speed of one has changed. It is counted as in the whole list.
+    pub(crate) fn note(&self, at: usize, candidate: &Candidate) {
+        if let Some(paces) = &self.paces {
+            paces.note(at - self.from, candidate.pace());
+        }
     }
 }
 
@@ -80,164 +103,82 @@ impl Choice<'_> {
         if tier.until - tier.from == 1 {
             return well(tier.from);
         }
+        let run = &all[tier.from..tier.until];
         let found = match (self.balance, self.affinity) {
-            (Balance::Sticky(_), Some(affinity)) => sticky(all, tier, affinity, &well),
-            (Balance::Cheapest, _) => least(all, tier, &well, |one| {
-                (
-                    one.price_of(&self.needs),
-                    one.state.load(one.weight, self.now),
-                )
-            }),
-            (Balance::Fastest, _) => least(all, tier, &well, |one| one.state.latency(self.now)),
-            (Balance::LeastLoad, _) => self.drawn(all, tier, 2, &well),
-            _ => self.drawn(all, tier, 1, &well),
+            (Balance::Sticky(_), Some(affinity)) => buckets::choose(run, tier, affinity, &well),
+            (Balance::Cheapest, _) => prices::choose(self, run, tier, &well),
+            (Balance::Fastest, _) => paces::choose(run, tier, &well),
+            (Balance::LeastLoad, _) => self.less_loaded(run, tier, &well),
+            _ => self.drawn(run, tier, &well),
         };
         found.or_else(|| {
             // Not one of those drawn: the next that can, from anywhere on.
-            let n = tier.until - tier.from;
+            let n = run.len();
             let start = (self.random >> 32) as usize % n;
             (0..n).find_map(|i| well(tier.from + (start + i) % n))
         })
     }
 
-    /// By weight, at random; the less loaded of two. Four draws at most.
+    /// By weight, at random. Four draws at most.
     fn drawn(
         &self,
-        all: &[Candidate],
+        run: &[Candidate],
         tier: &Tier,
-        wanted: u32,
         well: &impl Fn(usize) -> Option<Found>,
     ) -> Option<Found> {
-        let mut random = self.random;
-        let mut best: Option<(u64, Found)> = None;
         let mut cold = None;
-        let mut seen = 0;
-        if tier.total() == 0 {
-            return None;
-        }
-        for _ in 0..4 {
-            random = random
-                .wrapping_mul(0x5851_F42D_4C95_7F2D)
-                .wrapping_add(0x1405_7B7E_F767_814F);
-            let at = tier.from + tier.draw(random);
-            let Some(found) = well(at) else {
+        for (at, random) in tier.draws(self.random).take(4) {
+            let Some(found) = well(tier.from + at) else {
                 continue;
             };
-            let one = &all[at];
-            if !one.state.is_warm(self.now, random >> 7, self.breaking) {
-                cold = cold.or(Some(found));
-                continue;
-            }
-            if wanted == 1 {
+            if run[at].state.is_warm(self.now, random >> 7, self.breaking) {
                 return Some(found);
             }
-            let load = one.state.load(one.weight, self.now);
-            if best.is_none_or(|(other, _)| load < other) {
-                best = Some((load, found));
+            cold = cold.or(Some(found));
+        }
+        cold
+    }
+
+    /// The less loaded of two that are drawn by weight; the other one if it cannot be asked. Twice at
+    /// most.
+    fn less_loaded(
+        &self,
+        run: &[Candidate],
+        tier: &Tier,
+        well: &impl Fn(usize) -> Option<Found>,
+    ) -> Option<Found> {
+        let load = |at: usize| run[at].state.load(run[at].weight, self.now);
+        let warm =
+            |at: usize, random: u64| run[at].state.is_warm(self.now, random >> 7, self.breaking);
+        let mut draws = tier.draws(self.random);
+        let mut cold = None;
+        for _ in 0..2 {
+            let (one, other) = (draws.next()?, draws.next()?);
+            let mut pair = [one, other];
+            if load(other.0) < load(one.0) {
+                pair.swap(0, 1);
             }
-            seen += 1;
-            if seen == wanted {
-                break;
+            for (at, random) in pair {
+                if cold.is_some() && !warm(at, random) {
+                    continue;
+                }
+                let Some(found) = well(tier.from + at) else {
+                    continue;
+                };
+                if warm(at, random) {
+                    return Some(found);
+                }
+                cold = Some(found);
             }
         }
-        best.map(|(_, found)| found).or(cold)
+        cold
     }
 }
 
-/// The one that is least by a measure; the first of equal ones.
-fn least<M: Ord>(
-    all: &[Candidate],
-    tier: &Tier,
-    well: &impl Fn(usize) -> Option<Found>,
-    measure: impl Fn(&Candidate) -> M,
-) -> Option<Found> {
-    let mut best: Option<(M, Found)> = None;
-    let run = (tier.from..).zip(&all[tier.from..tier.until]);
-    for (at, one) in run {
-        let measured = measure(one);
-        if best.as_ref().is_some_and(|(least, _)| *least <= measured) {
-            continue;
-        }
-        if let Some(found) = well(at) {
-            best = Some((measured, found));
-        }
-    }
-    best.map(|(_, found)| found)
-}
-
-/// Rendezvous hashing with bounded load: each candidate draws a number from what binds the request
-/// and from its own name, and the best draw wins. One that has a quarter more requests in flight
-/// than its share comes after those that have not. A candidate that goes or comes moves only what
-/// was or will be its own.
-fn sticky(
-    all: &[Candidate],
-    tier: &Tier,
-    affinity: u64,
-    well: &impl Fn(usize) -> Option<Found>,
-) -> Option<Found> {
-    let run = &all[tier.from..tier.until];
-    let mut busy = None;
-    let mut beaten: Option<(u64, usize)> = None;
-    let mut crowded = None;
-    for _ in 0..run.len() {
-        let mut best: Option<(u64, usize)> = None;
-        for (at, one) in run.iter().enumerate() {
-            if one.weight == 0 {
-                continue;
-            }
-            let drawn = mix(affinity ^ one.spot);
-            let score = if tier.uniform {
-                drawn
-            } else {
-                weighed(drawn, one.weight)
-            };
-            if beaten.is_some_and(|limit| (score, at) >= limit) {
-                continue;
-            }
-            if best.is_none_or(|(most, _)| score >= most) {
-                best = Some((score, at));
-            }
-        }
-        let (_, at) = best?;
-        beaten = best;
-        let Some(found) = well(tier.from + at) else {
-            continue;
-        };
-        let mine = u64::from(run[at].state.in_flight());
-        // With none in flight it is within any bound, which saves the sum.
-        if mine > 0 {
-            let busy: u64 = *busy.get_or_insert_with(|| {
-                run.iter().map(|one| u64::from(one.state.in_flight())).sum()
-            });
-            let share = (busy + 1) * u64::from(run[at].weight);
-            if mine + 1 > (share * 5).div_ceil(tier.total() * 4) {
-                crowded = crowded.or(Some(found));
-                continue;
-            }
-        }
-        return Some(found);
-    }
-    crowded
-}
-
-fn mix(x: u64) -> u64 {
+/// A number that depends on every bit of another, its upper half most.
+pub(crate) fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
-}
-
-/// A draw that is won in proportion to the weight: `weight / -log2(u)` for the even draw `u`, as a
-/// number to compare. The logarithm is good to a hundredth, which is more than weights are.
-fn weighed(drawn: u64, weight: u32) -> u64 {
-    let zeros = u64::from(drawn.leading_zeros());
-    // The mantissa without its leading one, 16 bits; log2(1 + f) is about f + 0.346 f (1 - f).
-    let f = if zeros == 64 {
-        0
-    } else {
-        ((drawn << zeros) << 1) >> 48
-    };
-    let log = f + ((f * (65_536 - f)) >> 16) * 346 / 1000;
-    let minus = ((zeros + 1) << 16) - log.min(65_535);
-    (u64::from(weight) << 28) / minus
 }
 
 #[cfg(test)]
@@ -263,8 +204,16 @@ mod tests {
         }
     }
 
+    const BALANCES: [Balance; 5] = [
+        Balance::Weighted,
+        Balance::LeastLoad,
+        Balance::Cheapest,
+        Balance::Fastest,
+        Balance::Sticky(Sticky::Key),
+    ];
+
     fn shares(balance: Balance, all: &[Candidate], can: impl Fn(usize) -> bool) -> Vec<u32> {
-        let tier = &Tier::of(all)[0];
+        let tier = &Tier::of(all, balance)[0];
         let mut shares = vec![0; all.len()];
         for random in 0..10_000 {
             let can = |at: usize| can(at).then_some(Can::Yes(None));
@@ -288,13 +237,7 @@ mod tests {
     #[test]
     fn the_only_one_that_can_is_found() {
         let all = candidates(&[1; 40]);
-        for balance in [
-            Balance::Weighted,
-            Balance::LeastLoad,
-            Balance::Cheapest,
-            Balance::Fastest,
-            Balance::Sticky(Sticky::Key),
-        ] {
+        for balance in BALANCES {
             assert_eq!(shares(balance, &all, |at| at == 17)[17], 10_000);
         }
         let zero = candidates(&[0, 0]);
@@ -320,7 +263,7 @@ mod tests {
             Candidate::new("p", "unknown"),
             Candidate::new("p", "out2").price(100, 100),
         ];
-        let tier = &Tier::of(&all)[0];
+        let tier = &Tier::of(&all, Balance::Cheapest)[0];
         all[1].state.took(9, 0);
         let chosen = |input_tokens, output_tokens| {
             let mut choice = choice(Balance::Cheapest, 0);
@@ -336,32 +279,90 @@ mod tests {
     }
 
     #[test]
-    fn stickiness_survives_the_loss_of_another() {
-        let all = candidates(&[1; 10]);
-        let tier = &Tier::of(&all)[0];
-        let (mut moved, mut of_lost) = (0, 0);
-        for random in 0..10_000 {
-            let choice = choice(Balance::Sticky(Sticky::Key), random);
-            let with = |lost: usize| {
-                let can = |at: usize| (at != lost).then_some(Can::Yes(None));
-                choice.choose(&all, tier, can).expect("one").0
-            };
-            let before = with(99);
-            assert_eq!(before, with(99));
-            match with(4) == before {
-                true => {}
-                false if before == 4 => of_lost += 1,
-                false => moved += 1,
+    fn the_next_cheapest_when_those_before_it_cannot() {
+        let prices = [5, 3, 9, 3, 1, 7].map(|price| {
+            let name = format!("m{price}");
+            Candidate::new("p", name).price(price, price)
+        });
+        let tier = &Tier::of(&prices, Balance::Cheapest)[0];
+        let mut choice = choice(Balance::Cheapest, 0);
+        choice.needs.input_tokens = 10;
+        let mut gone = Vec::new();
+        for want in [4, 1, 3, 0, 5, 2] {
+            let can = |at: usize| (!gone.contains(&at)).then_some(Can::Yes(None));
+            assert_eq!(choice.choose(&prices, tier, can), Some((want, None)));
+            gone.push(want);
+        }
+        assert_eq!(choice.choose(&prices, tier, |_| None), None);
+    }
+
+    #[test]
+    fn who_has_no_weight_is_the_last_resort_of_every_balance() {
+        let all = [
+            Candidate::new("p", "a").weight(0).price(1, 1),
+            Candidate::new("p", "b").price(2, 2),
+            Candidate::new("p", "c").weight(0).price(3, 3),
+        ];
+        all[1].state.took(9_000_000, 0);
+        for balance in BALANCES {
+            let tier = &Tier::of(&all, balance)[0];
+            for random in 0..50 {
+                let choice = choice(balance, random);
+                let found = choice.choose(&all, tier, |_| Some(Can::Yes(None)));
+                assert_eq!(found, Some((1, None)), "{balance:?}");
+                let found = choice.choose(&all, tier, |at| (at != 1).then_some(Can::Yes(None)));
+                assert!(found.is_some(), "{balance:?}");
             }
         }
-        assert_eq!(moved, 0);
-        assert!((900..1100).contains(&of_lost), "{of_lost}");
+    }
+
+    /// Few are looked at one by one, many are laid out beforehand.
+    #[test]
+    fn stickiness_survives_the_loss_of_another() {
+        for n in [10, 50] {
+            let all = candidates(&vec![1; n]);
+            let fewer: Vec<_> = all[..n - 1].to_vec();
+            let tier = &Tier::of(&all, Balance::Sticky(Sticky::Key))[0];
+            let less = &Tier::of(&fewer, Balance::Sticky(Sticky::Key))[0];
+            let (mut moved, mut of_lost) = (0, 0);
+            let mut heirs = std::collections::BTreeSet::new();
+            for random in 0..10_000 {
+                let choice = choice(Balance::Sticky(Sticky::Key), random);
+                let with = |lost: usize| {
+                    let can = |at: usize| (at != lost).then_some(Can::Yes(None));
+                    choice.choose(&all, tier, can).expect("one").0
+                };
+                let before = with(99);
+                assert_eq!(before, with(99));
+                match with(4) == before {
+                    true => {}
+                    false if before == 4 => of_lost += 1,
+                    false => moved += 1,
+                }
+                if before == 4 {
+                    heirs.insert(with(4));
+                }
+                // One that is taken out of the table for good is as one that cannot be asked.
+                let found = choice.choose(&fewer, less, |_| Some(Can::Yes(None)));
+                assert_eq!(found, Some((with(n - 1), None)));
+            }
+            assert_eq!(moved, 0);
+            let share = 10_000 / n;
+            assert!(
+                (share * 3 / 4..share * 5 / 4).contains(&of_lost),
+                "{of_lost}"
+            );
+            assert!(
+                heirs.len() > n * 3 / 4,
+                "what it leaves goes to all: {heirs:?}"
+            );
+        }
     }
 
     #[test]
     fn a_sticky_target_is_not_overrun() {
         let all = candidates(&[1; 4]);
-        let tier = &Tier::of(&all)[0];
+        let tier = &Tier::of(&all, Balance::Sticky(Sticky::Key))[0];
         let choice = choice(Balance::Sticky(Sticky::Key), 5);
         for _ in 0..100 {
             let can = |_: usize| Some(Can::Yes(None));

@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use smallvec::SmallVec;
 
@@ -10,7 +16,7 @@ use super::{
     fault,
     keys::Keys,
     place::Place,
-    plan::{Balance, Candidate, Model, Plan},
+    plan::{Balance, Model, Plan},
     policy::{Blame, Next, Policy},
     state::{Adaptive, Can, Millis, millis},
 };
@@ -21,6 +27,8 @@ use crate::{
 
 /// What all requests of a router share and a course decides by.
 pub(crate) struct Rules {
+    /// Of this router alone.
+    id: u64,
     pub(crate) attempts: u32,
     pub(crate) policy: Policy,
     pub(crate) breaking: Breaking,
@@ -45,7 +53,9 @@ impl Rules {
 
 impl Default for Rules {
     fn default() -> Self {
+        static ROUTERS: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: ROUTERS.fetch_add(1, Ordering::Relaxed),
             attempts: 3,
             policy: Policy::default(),
             breaking: Breaking::default(),
@@ -206,7 +216,7 @@ impl Course {
                     unwell,
                 } => {
                     let model = &self.plan.groups[group];
-                    let pool = keys(&model.candidates[at].target.provider);
+                    let pool = model.candidates[at].pool(rules.id, &keys);
                     let place = pool.and_then(|pool| Place::take(group, model, at, key, pool, now));
                     if let Some(place) = place {
                         self.desperate |= unwell;
@@ -257,7 +267,7 @@ impl Course {
             return None;
         }
         let model = &self.plan.groups[group];
-        let pool = keys(&model.candidates[at].target.provider)?;
+        let pool = model.candidates[at].pool(rules.id, &keys)?;
         let place = Place::take(group, model, at, key, pool, now)?;
         self.begin(&place);
         Some(place)
@@ -285,7 +295,7 @@ impl Course {
         for group in self.group..self.plan.groups.len() {
             let model = &self.plan.groups[group];
             let all = &model.candidates;
-            let look = |at: usize| self.look(group, at, &all[at], next, now, keys);
+            let look = |at: usize| self.look(rules, group, at, next, now, keys);
             let place = |at, key| Found::Place {
                 group,
                 at,
@@ -321,7 +331,7 @@ impl Course {
                 affinity: self.affinity,
                 breaking: &rules.breaking,
             };
-            for tier in &model.tiers {
+            for tier in model.tiers() {
                 if let Some((at, key)) = choice.choose(all, tier, look) {
                     return place(at, key);
                 }
@@ -353,13 +363,14 @@ impl Course {
     /// Whether a candidate may be asked; `None` when this request has no business there.
     fn look<'k>(
         &self,
+        rules: &Rules,
         group: usize,
         at: usize,
-        candidate: &Candidate,
         next: Option<Next>,
         now: Millis,
         keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>,
     ) -> Option<Can> {
+        let candidate = &self.plan.groups[group].candidates[at];
         let provider = &candidate.target.provider;
         if self.picky && !candidate.serves(&self.needs) {
             return None;
@@ -390,11 +401,8 @@ impl Course {
                 return None;
             }
         }
-        Some(
-            candidate
-                .state
-                .can(now, candidate.limit, keys(provider)?, barred),
-        )
+        let keys = candidate.pool(rules.id, keys)?;
+        Some(candidate.state.can(now, candidate.limit, keys, barred))
     }
 
     fn balance(&self, model: &Model) -> Balance {
@@ -481,7 +489,7 @@ impl Course {
                 place.keys().bury(place.key, now + rules.dead_for);
             }
             (Blame::Target, _) => {
-                state.failed(now);
+                place.failed(now);
                 if let Some(after) = after {
                     state.rest_overloaded(place.key, now + after.min(LONGEST_REST));
                 }

@@ -70,6 +70,18 @@ impl Place {
         self.candidate().state.record(good, self.sent, now, config)
     }
 
+    /// A head after this long.
+    pub(crate) fn took(&self, micros: u64, now: Millis) {
+        self.candidate().state.took(micros, now);
+        self.model.note(self.at);
+    }
+
+    /// A failure of the target.
+    pub(crate) fn failed(&self, now: Millis) {
+        self.candidate().state.failed(now);
+        self.model.note(self.at);
+    }
+
     /// Makes room for another request; the verdict may still be to come.
     pub(crate) fn vacate(&mut self) {
         if std::mem::take(&mut self.inside) {

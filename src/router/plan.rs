@@ -1,4 +1,9 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
@@ -7,6 +12,7 @@ use smallvec::SmallVec;
 use super::{
     ask::{Needs, Sticky},
     choose::Tier,
+    keys::Keys,
     state::State,
 };
 use crate::{
@@ -109,8 +115,10 @@ pub struct Candidate {
     pub(crate) state: Arc<State>,
     /// What it draws its number from, where requests stick to targets.
     pub(crate) spot: u64,
+    /// The keys of its provider, and the router that they are of.
+    pool: OnceLock<(u64, Arc<Keys>)>,
     can: Capabilities,
-    price: Option<(u64, u64)>,
+    pub(crate) price: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +147,7 @@ impl Candidate {
             priority: 0,
             limit: u32::MAX,
             state: Arc::default(),
+            pool: OnceLock::new(),
             can: ALL,
             price: None,
         }
@@ -201,32 +210,73 @@ impl Candidate {
             && needs.input_tokens.saturating_add(needs.output_tokens) <= self.can.context
     }
 
-    /// What a request costs there. One that does not say how much it wants is taken to want a
-    /// quarter of what it brings.
-    pub(crate) fn price_of(&self, needs: &Needs) -> u128 {
-        let Some((input, output)) = self.price else {
-            return u128::MAX;
-        };
-        let wanted = match needs.output_tokens {
-            0 => needs.input_tokens / 4,
-            tokens => tokens,
-        };
-        u128::from(needs.input_tokens) * u128::from(input) + u128::from(wanted) * u128::from(output)
+    /// The keys of its provider. They are looked for by name once, but for a table that several
+    /// routers share.
+    pub(crate) fn pool<'c, 'k: 'c>(
+        &'c self,
+        router: u64,
+        keys: impl Fn(&str) -> Option<&'k Arc<Keys>>,
+    ) -> Option<&'c Arc<Keys>> {
+        if let Some((known, pool)) = self.pool.get() {
+            if *known == router {
+                return Some(pool);
+            }
+        }
+        self.pool_by_name(router, keys)
+    }
+
+    #[cold]
+    fn pool_by_name<'c, 'k: 'c>(
+        &'c self,
+        router: u64,
+        keys: impl Fn(&str) -> Option<&'k Arc<Keys>>,
+    ) -> Option<&'c Arc<Keys>> {
+        let pool = keys(&self.target.provider)?;
+        let _ = self.pool.set((router, Arc::clone(pool)));
+        Some(pool)
+    }
+
+    /// How long it takes to answer, as a number to compare: one that gets no requests of its own
+    /// comes after all others.
+    pub(crate) fn pace(&self) -> u64 {
+        if self.weight == 0 {
+            return u64::MAX - 1;
+        }
+        self.state.pace()
     }
 }
 
 /// A number of its own for each target, the same in every process.
 fn spot(target: &Target) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in target
-        .provider
-        .bytes()
-        .chain([b'/'])
-        .chain(target.model.bytes())
-    {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut hasher = Fnv::default();
+    hasher.write(target.provider.as_bytes());
+    hasher.write(b"/");
+    hasher.write(target.model.as_bytes());
+    hasher.0
+}
+
+/// FNV-1a: the names of providers and models are short and the operator's own, so nobody can choose
+/// them to collide.
+#[derive(Debug)]
+pub(super) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
     }
-    hash
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its tags from the topmost bits, where FNV mixes least.
+        self.0 ^ (self.0 << 32)
+    }
 }
 
 /// A model that clients may ask for: its names, its targets and what stands in for it.
@@ -237,7 +287,8 @@ pub struct Model {
     aliases: Vec<Box<str>>,
     /// Sorted by priority.
     pub(crate) candidates: Vec<Candidate>,
-    pub(crate) tiers: Vec<Tier>,
+    /// Made when first asked for.
+    tiers: OnceLock<Box<[Tier]>>,
     /// Whether any of them cannot do all that may be asked.
     pub(crate) limited: bool,
     fallbacks: Vec<Box<str>>,
@@ -251,7 +302,7 @@ impl Model {
             id: id.into(),
             aliases: Vec::new(),
             candidates: Vec::new(),
-            tiers: Vec::new(),
+            tiers: OnceLock::new(),
             limited: false,
             fallbacks: Vec::new(),
             balance: Balance::default(),
@@ -270,7 +321,7 @@ impl Model {
         let at = self.candidates.partition_point(after);
         self.limited |= candidate.can != ALL;
         self.candidates.insert(at, candidate);
-        self.tiers = Tier::of(&self.candidates);
+        self.tiers = OnceLock::new();
         self
     }
 
@@ -283,7 +334,22 @@ impl Model {
     /// How a target is chosen. Default: by weight.
     pub fn balance(mut self, balance: Balance) -> Self {
         self.balance = balance;
+        self.tiers = OnceLock::new();
         self
+    }
+
+    /// Notes that what is known of the speed of one has changed.
+    pub(crate) fn note(&self, at: usize) {
+        let tiers = self.tiers.get().into_iter().flatten();
+        if let Some(tier) = tiers.into_iter().find(|tier| at < tier.until) {
+            tier.note(at, &self.candidates[at]);
+        }
+    }
+
+    /// Its candidates by priority.
+    pub(crate) fn tiers(&self) -> &[Tier] {
+        let of = || Tier::of(&self.candidates, self.balance).into();
+        self.tiers.get_or_init(of)
     }
 }
 
@@ -315,7 +381,7 @@ impl std::error::Error for TableError {}
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     chains: Vec<Arc<[Arc<Model>]>>,
-    names: HashMap<Box<str>, usize>,
+    names: HashMap<Box<str>, usize, BuildHasherDefault<Fnv>>,
     patterns: Vec<usize>,
 }
 
@@ -338,6 +404,7 @@ impl Table {
             if model.candidates.is_empty() {
                 return Err(TableError::NoTarget((*model.id).into()));
             }
+            model.tiers = OnceLock::new();
             for candidate in &mut model.candidates {
                 let state = known.entry(candidate.target.clone());
                 candidate.state = Arc::clone(state.or_insert_with(|| Arc::clone(&candidate.state)));
@@ -350,6 +417,8 @@ impl Table {
                     return Err(TableError::Duplicate(name.into()));
                 }
             }
+            // Now, and not by the first request.
+            model.tiers();
             built.push(Arc::new(model));
         }
         let longest_first = |at: &usize| std::cmp::Reverse(built[*at].id.len());
@@ -395,10 +464,14 @@ impl Route for Table {
                 .with_param("model")
                 .with_code("model_not_allowed"));
         }
-        Ok(Plan {
+        let mut plan = Plan {
             groups: Arc::clone(groups),
-            captured: captured.map(|star| (0, star)).into_iter().collect(),
-        })
+            captured: SmallVec::new(),
+        };
+        if let Some(star) = captured {
+            plan.captured.push((0, star));
+        }
+        Ok(plan)
     }
 
     fn models(&self) -> Vec<Arc<Model>> {

@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     fmt,
-    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,13 +17,14 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    ask::{Ask, Preferences, Sticky},
+    ask::{Ask, Needs, Preferences, Sort, Sticky},
     body::ResponseBody,
+    choose::mix,
     course::{Course, Rules, Step},
     future::ResponseFuture,
     hedge::Hedge,
     keys::Keys,
-    plan::{Balance, Plan, Route},
+    plan::{Balance, Fnv, Model, Plan, Route},
 };
 use crate::{
     body::BoxError,
@@ -66,28 +67,6 @@ impl<S, R, T> Shared<S, R, T> {
 
     pub(super) fn keys(&self, provider: &str) -> Option<&Arc<Keys>> {
         self.providers.get(provider).map(|provider| &provider.keys)
-    }
-}
-
-/// FNV-1a: providers' names are short and the operator's own, so nobody can choose them to collide.
-pub(super) struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        // The table takes its tags from the topmost bits, where FNV mixes least.
-        self.0 ^ (self.0 << 32)
     }
 }
 
@@ -196,7 +175,16 @@ impl Course {
             _ => None,
         });
         let affinity = sticky.and_then(|sticky| affinity(sticky, parts, body));
-        Self::new(plan, body.needs(), affinity, wants.map(Box::new))
+        let by_price = wants
+            .as_ref()
+            .is_some_and(|wants| wants.sort == Some(Sort::Price));
+        let matter = |model: &Arc<Model>| model.limited || model.balance == Balance::Cheapest;
+        let needs = if by_price || plan.groups.iter().any(matter) {
+            body.needs()
+        } else {
+            Needs::default()
+        };
+        Self::new(plan, needs, affinity, wants.map(Box::new))
     }
 }
 
@@ -208,10 +196,12 @@ fn affinity(sticky: Sticky, parts: &Parts, body: &impl Ask) -> Option<u64> {
     if own.is_none() && (sticky != Sticky::Key || caller.is_none()) {
         return None;
     }
-    let mut hasher = DefaultHasher::new();
-    own.hash(&mut hasher);
-    if sticky != Sticky::Prompt {
-        caller.map(Principal::id).hash(&mut hasher);
+    let mut bound = own.unwrap_or_default();
+    if let Some(caller) = caller.filter(|_| sticky != Sticky::Prompt) {
+        // Of the operator's own making, and short.
+        let mut hasher = Fnv::default();
+        hasher.write(caller.id().as_bytes());
+        bound = mix(bound) ^ hasher.finish();
     }
-    Some(hasher.finish())
+    Some(mix(bound))
 }

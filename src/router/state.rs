@@ -68,6 +68,8 @@ pub(crate) struct State {
     ceiling: AtomicU64,
     /// Smoothed time to the answer's head in microseconds, failures counted as slow.
     latency: AtomicU64,
+    /// The latency and when it was seen in one number: see [`pace_of`].
+    pace: AtomicU64,
     /// The time that one answer in twenty exceeds, in microseconds.
     slow: AtomicU64,
     /// When the latency was last seen.
@@ -104,6 +106,20 @@ pub(crate) enum Can {
 
 /// How long an answer seen counts in full; for each time of this length the latency is halved.
 const FADES: Millis = 10_000;
+
+/// A latency, and when it was seen, as a number to compare with others' at any time.
+///
+/// A latency that is halved for each ten seconds of silence falls by the same part in the same time
+/// whatever it is, so which of two is less does not change with time: the one whose logarithm, in
+/// units of ten seconds, is less when the time that it was seen at is added.
+fn pace_of(micros: u64, seen: Millis) -> u64 {
+    let micros = micros.max(1);
+    let zeros = micros.leading_zeros();
+    // In 1024ths; between powers of two as if the logarithm were straight.
+    let fraction = ((micros << zeros) << 1) >> 54;
+    let log = (u64::from(63 - zeros) << 10) + fraction;
+    ((log * FADES) >> 10).saturating_add(seen)
+}
 
 impl State {
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -224,8 +240,7 @@ impl State {
         } else {
             old - (old - micros) / 8
         };
-        self.latency.store(new, Ordering::Relaxed);
-        self.seen.store(now, Ordering::Relaxed);
+        self.saw(new, now);
         // Nineteen small steps down weigh as much as one up, so it settles where one in twenty is
         // slower.
         let slow = self.slow.load(Ordering::Relaxed);
@@ -242,8 +257,18 @@ impl State {
     pub(crate) fn failed(&self, now: Millis) {
         let worse = self.latency(now).saturating_mul(2);
         let worse = worse.clamp(1_000_000, 60_000_000);
-        self.latency.store(worse, Ordering::Relaxed);
+        self.saw(worse, now);
+    }
+
+    fn saw(&self, latency: u64, now: Millis) {
+        self.latency.store(latency, Ordering::Relaxed);
         self.seen.store(now, Ordering::Relaxed);
+        self.pace.store(pace_of(latency, now), Ordering::Relaxed);
+    }
+
+    /// How it compares with others in time to a head, less being better; 0 before the first.
+    pub(crate) fn pace(&self) -> u64 {
+        self.pace.load(Ordering::Relaxed)
     }
 
     /// The smoothed time to a head in microseconds; it fades while nothing is heard.
@@ -388,6 +413,30 @@ mod tests {
         assert!(bad.load(1, 0) > good.load(1, 0));
         // It is not given up for ever.
         assert!(bad.load(1, 40_000) < good.load(1, 0));
+    }
+
+    #[test]
+    fn the_pace_is_the_latency_and_fades_evenly() {
+        let (quick, slow) = (State::default(), State::default());
+        assert_eq!((quick.pace(), State::default().pace()), (0, 0));
+        quick.took(100_000, 0);
+        slow.took(150_000, 0);
+        assert!(quick.pace() < slow.pace());
+        // Whoever has not been heard of for long is asked again: one and a half times as slow is
+        // some six seconds more.
+        for (later, again) in [(5_000, false), (7_000, true)] {
+            quick.took(100_000, later);
+            assert_eq!(slow.pace() < quick.pace(), again, "{later}");
+        }
+        quick.failed(7_000);
+        assert!(slow.pace() < quick.pace());
+        for (at, micros) in [1, 2, 3, 1_000, 1_001, 60_000_000, u64::MAX]
+            .iter()
+            .enumerate()
+        {
+            let less = [0, 1, 2, 999, 1_000, 59_000_000, u64::MAX / 2][at];
+            assert!(pace_of(less, 9) <= pace_of(*micros, 9), "{micros}");
+        }
     }
 
     #[test]
