@@ -12,7 +12,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::error::Error;
+use crate::{error::Error, wire::Usage};
 
 /// Who is calling. Put into the request by `Auth`, or by the application's own authentication.
 ///
@@ -262,6 +262,9 @@ pub struct Attempt {
     pub took: Duration,
     /// Why it failed; `None` for one that was dropped because another answered first.
     pub error: Option<Error>,
+    /// What the client is charged for it; `None` for nothing. Only a hedge that lost can be charged,
+    /// where the router's policy says so.
+    pub used: Option<Usage>,
 }
 
 /// Errors are compared by kind and code.
@@ -272,6 +275,7 @@ impl PartialEq for Attempt {
             Some((error.kind(), error.code().map(str::to_owned)))
         };
         (&self.target, &self.id, self.took) == (&other.target, &other.id, other.took)
+            && self.used == other.used
             && failure(self) == failure(other)
     }
 }
@@ -286,6 +290,7 @@ impl Attempt {
             id: id.into(),
             took,
             error: None,
+            used: None,
         }
     }
 
@@ -293,6 +298,13 @@ impl Attempt {
     #[must_use]
     pub fn with_error(mut self, error: Error) -> Self {
         self.error = Some(error);
+        self
+    }
+
+    /// What the client is charged for it.
+    #[must_use]
+    pub fn with_used(mut self, used: Usage) -> Self {
+        self.used = Some(used);
         self
     }
 }

@@ -89,7 +89,11 @@ impl Writer {
         let price = self.quote.price(tally);
         let usage = self.quote.usage(tally);
         let cost = member::Sum {
-            amount: self.quote.charge(&usage, tally, &price).cost(),
+            amount: self
+                .quote
+                .charge(&usage, tally, &price)
+                .cost()
+                .plus(self.quote.losers().1),
             currency: price.currency(),
         };
         member::events(&held, self.carrier, self.place, cost).map_or(held, Bytes::from)

@@ -51,8 +51,10 @@ impl<L: Ledger> Guard<L> {
     pub(super) fn charge(&mut self, usage: Usage, tally: Option<&Tally>) -> Receipt {
         let price = self.quote.price(tally);
         let charge = self.quote.charge(&usage, tally, &price);
+        let (losers, lost) = self.quote.losers();
+        let cost = charge.cost().plus(lost);
         // What the client said it would pay at most is kept, whatever came on the way to the end.
-        let cost = self.max.map_or(charge.cost(), |max| charge.cost().min(max));
+        let cost = self.max.map_or(cost, |max| cost.min(max));
         self.budget.settle(cost);
         let charged = match self.hold.take() {
             Some(hold) => {
@@ -80,6 +82,7 @@ impl<L: Ledger> Guard<L> {
             charge,
             currency: price.currency(),
             price_version: price.version().cloned(),
+            losers,
             served: self.quote.served.clone(),
         }
     }

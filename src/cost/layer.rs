@@ -147,6 +147,15 @@ impl<L: Ledger> CostLayer<L> {
         self
     }
 
+    /// Holds the price of the prompt once more, for requests that may be charged for an attempt that
+    /// lost beside their answer: where the router hedges and its
+    /// [`LoserCharge`](crate::router::LoserCharge) is an estimate. Without it what a loser costs beyond
+    /// the hold is an overrun. Default: one answer is held for.
+    pub fn hold_for_losers(mut self) -> Self {
+        Arc::make_mut(&mut self.config).rules.losers = true;
+        self
+    }
+
     /// Budgets beside the balances: a request must fit into all that apply to its caller (402
     /// `budget_exceeded`), and is charged to all. Default: none.
     pub fn budgets(mut self, budgets: Budgets) -> Self {

@@ -63,7 +63,7 @@ pub use list::PriceList;
 pub use price::{Circumstances, Price, When};
 pub(crate) use quote::Quoted;
 pub use rates::Class;
-pub use receipt::{Bill, Receipt};
+pub use receipt::{Bill, Loser, Receipt};
 pub use refill::RunOut;
 pub use service::Cost;
 pub use terms::Terms;

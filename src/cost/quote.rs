@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use super::{Charge, Circumstances, Currency, Price, PriceBook, Terms, Unpriced, layer::Config};
+use super::{
+    Amount, Charge, Circumstances, Currency, Loser, Price, PriceBook, Terms, Unpriced,
+    layer::Config,
+};
 use crate::{
     ext::{Principal, Served},
     meter::Tally,
@@ -48,6 +51,8 @@ pub(super) struct Rules {
     pub(super) reported: bool,
     /// An answer of no tokens costs nothing.
     pub(super) empty_is_free: bool,
+    /// A request may be charged for an attempt that lost, beside its answer.
+    pub(super) losers: bool,
 }
 
 impl<L> Config<L> {
@@ -118,7 +123,8 @@ impl Quoted {
             }
             None => self.0.charge(usage, tally, &self.0.price),
         };
-        u64::try_from(charge.cost().pico()).unwrap_or(u64::MAX)
+        let losers = served.map_or(Amount::ZERO, |served| self.0.lost(served).1);
+        u64::try_from(charge.cost().plus(losers).pico()).unwrap_or(u64::MAX)
     }
 }
 
@@ -201,6 +207,36 @@ impl Quote {
             .with_reported(reported)
     }
 
+    /// The attempts that lost to who has answered, as far as they are charged.
+    pub(super) fn losers(&self) -> (Vec<Loser>, Amount) {
+        match &self.served {
+            Some(served) => self.lost(served),
+            None => (Vec::new(), Amount::ZERO),
+        }
+    }
+
+    fn lost(&self, served: &Served) -> (Vec<Loser>, Amount) {
+        let mut sum = Amount::ZERO;
+        let tried = served.tried.iter().flat_map(|tried| tried.iter());
+        let charged = tried.filter_map(|attempt| {
+            let mut usage = attempt.used?;
+            usage.images = self.images;
+            let by = Served::new(&attempt.target, Arc::clone(&attempt.id));
+            let price = self.book.answered(&by, None);
+            let price = price.filter(|price| self.fits(price));
+            let price = price.unwrap_or_else(|| Arc::clone(&self.price));
+            let cost = self.charge(&usage, None, &price).cost();
+            sum = sum.plus(cost);
+            Some(Loser {
+                target: attempt.target.clone(),
+                usage,
+                cost,
+            })
+        });
+        let losers = charged.collect();
+        (losers, sum)
+    }
+
     /// The most that a price may come to, at whatever tier it is served.
     pub(super) fn most(&self, price: &Price) -> super::Amount {
         self.bound(price, self.most_output)
@@ -212,7 +248,7 @@ impl Quote {
         with.minus(without)
     }
 
-    fn bound(&self, price: &Price, output: u64) -> super::Amount {
+    pub(super) fn bound(&self, price: &Price, output: u64) -> super::Amount {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
         let searches = self.searches.saturating_mul(self.n);

@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::{Amount, Charge, Currency};
-use crate::{ext::Served, wire::Usage};
+use crate::{
+    ext::{Served, Target},
+    wire::Usage,
+};
 
 /// What a request was charged, and for what. In the extensions of a whole answer; for a stream see
 /// [`Bill`].
@@ -24,8 +27,23 @@ pub struct Receipt {
     pub charge: Charge,
     /// Where the price comes from and of when it is, if the price book says so.
     pub price_version: Option<Arc<str>>,
+    /// What else is in the cost: attempts that lost to the one that answered, where the router's policy
+    /// has them charged. Nearly always none.
+    pub losers: Vec<Loser>,
     /// Who answered, how many were asked, and what became of each that was asked in vain.
     pub served: Option<Served>,
+}
+
+/// An attempt that was dropped because another answered first, and is charged beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Loser {
+    /// Who was asked.
+    pub target: Target,
+    /// What it is thought to have used: [estimated](Usage::estimated), or as its upstream had said.
+    pub usage: Usage,
+    /// What that costs, at the price of who was asked.
+    pub cost: Amount,
 }
 
 impl Receipt {
@@ -36,7 +54,8 @@ impl Receipt {
     }
 
     /// The receipt as JSON: the amounts exact numbers, one line for each class that
-    /// was used.
+    /// was used, and where there are losers the list of them. The amounts of lines and losers are the
+    /// cost together.
     ///
     /// ```
     /// use tower_completions::{cost::Receipt, cost::Price, wire::Usage};
@@ -85,7 +104,25 @@ impl Receipt {
                 line.amount,
             );
         }
-        out.push_str("]}");
+        out.push(']');
+        for (at, loser) in self.losers.iter().enumerate() {
+            out.push_str(if at == 0 { r#","losers":["# } else { "," });
+            let name = |name: &str| serde_json::Value::from(name).to_string();
+            let _ = write!(
+                out,
+                r#"{{"provider":{},"model":{},"input":{},"output":{},"estimated":{},"amount":{}}}"#,
+                name(&loser.target.provider),
+                name(&loser.target.model),
+                loser.usage.input,
+                loser.usage.output,
+                loser.usage.estimated,
+                loser.cost,
+            );
+        }
+        if !self.losers.is_empty() {
+            out.push(']');
+        }
+        out.push('}');
         out
     }
 
@@ -100,6 +137,7 @@ impl Receipt {
             charge,
             currency: price.currency(),
             price_version: price.version().cloned(),
+            losers: Vec::new(),
             served: None,
         }
     }

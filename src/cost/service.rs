@@ -148,15 +148,24 @@ impl<L: Ledger> Config<L> {
         let mut mixed = foreign(&price);
         let quote = self.quote(caller, chat, price, book);
         let (mut dearest, mut known) = (Amount::ZERO, true);
+        // The dearest prompt, of whoever may be asked beside who answers.
+        let mut beside = Amount::ZERO;
+        let mut see = |price: &Price| {
+            dearest = dearest.max(quote.most(price));
+            if quote.rules.losers {
+                beside = beside.max(quote.bound(price, 0));
+            }
+        };
         quote
             .book
             .candidates(chat.model(), &mut |price| match (price, &self.unpriced) {
                 (Some(price), _) if foreign(price) => mixed = true,
-                (Some(price), _) => dearest = dearest.max(quote.most(price)),
-                (None, Unpriced::Ceiling(price)) => dearest = dearest.max(quote.most(price)),
+                (Some(price), _) => see(price),
+                (None, Unpriced::Ceiling(price)) => see(price),
                 (None, Unpriced::Free) => {}
                 (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
             });
+        let dearest = dearest.plus(beside);
         if mixed {
             return Err(refuse(foreign_currency()));
         }

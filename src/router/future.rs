@@ -20,6 +20,7 @@ use super::{
     body::{Lesson, ResponseBody, learn},
     course::{Course, Rules, Step},
     fault,
+    hedge::Heard,
     place::Place,
     service::Shared,
 };
@@ -93,6 +94,7 @@ pin_project! {
         place: Option<Place>,
         target: Target,
         number: u32,
+        heard: Option<Heard>,
     }
 }
 
@@ -298,6 +300,7 @@ struct End {
     target: Target,
     number: u32,
     since: Instant,
+    heard: Option<Heard>,
 }
 
 impl<S, Q, B, F, P> Attempt<S, Q, F, P>
@@ -344,6 +347,7 @@ impl<S, Q, F, P> Attempt<S, Q, F, P> {
             target: this.target.clone(),
             number: *this.number,
             since: *this.since,
+            heard: this.heard.take(),
         }
     }
 }
@@ -392,14 +396,18 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     /// One that was not waited for: it took at least this long, and no shorter time is known.
     fn lost(&mut self, end: End)
     where
+        Q: Ask,
         T: Timer,
     {
         let took = self.took(end.since);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX - 1);
-        let state = &end.place.candidate().state;
-        state.took(micros + 1, self.shared.rules.now());
+        end.place.took(micros + 1, self.shared.rules.now());
         let id = Arc::clone(&end.place.model().id);
-        self.tried.push(Tried::new(end.target, id, took));
+        let mut tried = Tried::new(end.target, id, took);
+        tried.used = end
+            .heard
+            .map(|heard| heard.used(self.body.needs().input_tokens));
+        self.tried.push(tried);
     }
 
     fn fail(&mut self, course: &mut Course, mut end: End, error: Error)
@@ -443,6 +451,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         *request.version_mut() = self.parts.version;
         *request.extensions_mut() = self.parts.extensions.clone();
         request.extensions_mut().insert(target.clone());
+        let heard = shared.hedge.and_then(|hedge| hedge.heard());
+        if let Some(heard) = &heard {
+            request.extensions_mut().insert(heard.clone());
+        }
         for name in &shared.forward {
             if let Some(value) = self.parts.headers.get(name) {
                 request.headers_mut().insert(name, value.clone());
@@ -461,6 +473,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             place: Some(place),
             target,
             number,
+            heard,
         }
     }
 
@@ -482,7 +495,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let rules = &self.shared.rules;
         let now = rules.now();
         let micros = u64::try_from(self.took(end.since).as_micros()).unwrap_or(u64::MAX);
-        end.place.candidate().state.took(micros, now);
+        end.place.took(micros, now);
         rules.budget.answered(rules.percent, now);
         self.failed.settle(usize::MAX);
         let attempts = course.attempts();

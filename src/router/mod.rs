@@ -50,7 +50,7 @@ pub use builder::Builder;
 pub use commit::{Commit, CommitLayer};
 pub use future::ResponseFuture;
 pub use health::{Health, Probe};
-pub use hedge::Hedge;
+pub use hedge::{Hedge, LoserCharge};
 pub use plan::{Balance, Candidate, Live, Model, Plan, Route, Table, TableError};
 pub use policy::{Blame, Next, Policy};
 pub use service::Router;

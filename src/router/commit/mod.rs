@@ -34,10 +34,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use self::look::{Look, look};
+use super::hedge::Heard;
 use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
     error::{Class, Error, Kind, TimeOut},
+    meter::Tally,
     sse::Decoder,
     time::{DefaultTimer, Timer},
 };
@@ -140,6 +142,7 @@ where
 
     fn call(&mut self, req: Request<Q>) -> Self::Future {
         ResponseFuture {
+            heard: req.extensions().get::<Heard>().cloned(),
             call: self.inner.call(req),
             begun: None,
             peek: None,
@@ -165,6 +168,7 @@ pin_project! {
     pub struct ResponseFuture<F, B, T: Timer> {
         #[pin]
         call: F,
+        heard: Option<Heard>,
         begun: Option<Parts>,
         peek: Option<Pin<Box<B>>>,
         #[pin]
@@ -197,6 +201,9 @@ where
             let body = Box::pin(body);
             if !parts.status.is_success() || !is_stream(&parts) {
                 return Poll::Ready(Ok(pass(parts, body, VecDeque::new())));
+            }
+            if let (Some(heard), Some(tally)) = (this.heard, parts.extensions.get::<Tally>()) {
+                heard.tell(tally);
             }
             *this.begun = Some(parts);
             *this.peek = Some(body);
