@@ -10,6 +10,8 @@ pub mod money {}
 pub mod limits {}
 #[doc = include_str!("../docs/streaming.md")]
 pub mod streaming {}
+#[doc = include_str!("../docs/routing.md")]
+pub mod routing {}
 #[doc = include_str!("../docs/providers.md")]
 pub mod providers {}
 #[doc = include_str!("../docs/nodes.md")]

@@ -2,8 +2,6 @@
 
 #![cfg(feature = "mock")]
 
-mod support;
-
 #[path = "support/books.rs"]
 mod books;
 
@@ -27,7 +25,7 @@ use tower_completions::{
     cache::CacheLayer,
     cost::{CostLayer, MemoryLedger, Price, Prices},
     error::TimeOut,
-    mock::{Script, Upstream},
+    mock::{Fault, Script, Upstream},
     observe::{Breaker, Event, Watch},
     parse::{Chat, ChatBody},
     provider::{Provider, openai::OpenAi},
@@ -582,6 +580,115 @@ async fn a_redirect_is_not_followed() {
     assert!(response.headers().get("location").is_none());
 }
 
+/// The same over sockets, with the client that ships: who is pointed to gets no call.
+#[cfg(feature = "client")]
+#[tokio::test]
+async fn the_client_does_not_follow_a_redirect() {
+    use tower_completions::{mock::Server, provider::client::Client};
+
+    let elsewhere = Server::start(Upstream::new()).await.expect("a port");
+    let from = Server::start(Upstream::new()).await.expect("a port");
+    let location = format!("{}/chat/completions", elsewhere.base_url());
+    let location = HeaderValue::from_str(&location).expect("a URL");
+    for status in [301, 302, 303, 307, 308] {
+        let status = http::StatusCode::from_u16(status).expect("valid");
+        let script = Script::bytes(status, "moved");
+        let script = script.with_header(http::header::LOCATION, location.clone());
+        from.upstream().queue(script);
+        let translate = OpenAi::new(&from.base_url()).expect("a URL");
+        let provider = Provider::new("a", Client::default(), translate).with_keys(["sk-a"]);
+        let table = Table::new([Model::new("m").target(Candidate::new("a", "x"))]);
+        let response = Router::builder(table.expect("sound"))
+            .provider("a", CommitLayer::new().layer(provider), 1)
+            .attempts(NonZeroU32::MIN)
+            .build()
+            .oneshot(chat(""))
+            .await
+            .expect("infallible");
+        assert_eq!(
+            (response.status().as_u16(), code(&response)),
+            (502, "bad_upstream_response".into()),
+            "{status}"
+        );
+        assert!(response.headers().get("location").is_none());
+        let text = response.into_body().collect().await.expect("whole");
+        let text = String::from_utf8_lossy(&text.to_bytes()).into_owned();
+        assert!(
+            !text.contains(&elsewhere.addr().port().to_string()),
+            "{text}"
+        );
+    }
+    assert_eq!(from.upstream().log().counts().calls, 5);
+    assert_eq!(elsewhere.upstream().log().counts().calls, 0);
+    // And it would have answered.
+    let translate = OpenAi::new(&elsewhere.base_url()).expect("a URL");
+    let provider = Provider::new("a", Client::default(), translate).with_keys(["sk-a"]);
+    let mut request = chat("");
+    request.extensions_mut().insert(Target::new("a", "x"));
+    let response = provider.oneshot(request).await.expect("answered");
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_time_that_runs_out_is_an_error_of_its_own() {
+    // Connecting: said by the client below the provider, and kept on the way.
+    let service = service_fn(async |_: Request<Full>| {
+        let error = Error::timed_out(TimeOut::Connect);
+        Err::<Response<Full>, tower::BoxError>(error.into())
+    });
+    let translate = OpenAi::new("http://upstream/v1").expect("a URL");
+    let connecting = Provider::new("a", service, translate);
+    let table = || Table::new([Model::new("m").target(Candidate::new("a", "x"))]).expect("sound");
+    let of = |response: &Response<_>| {
+        let error = response.extensions().get::<Error>().expect("refused");
+        assert_eq!(error.code(), Some("upstream_timeout"));
+        (error.time_out().expect("ours"), error.message().to_owned())
+    };
+    let response = Router::builder(table())
+        .provider("a", connecting, 0)
+        .build()
+        .oneshot(chat(""))
+        .await
+        .expect("infallible");
+    let mut seen = vec![of(&response.map(drop))];
+    // An attempt, the first event and all of it. The time between two events is the re-framer's.
+    for (script, stream) in [
+        (Script::silent(), ""),
+        (
+            Script::echo().with_fault(0, Fault::Stall),
+            r#","stream":true"#,
+        ),
+    ] {
+        let upstream = Upstream::new().with_default(script);
+        let response = Router::builder(table())
+            .provider("a", provider("a", &upstream), 1)
+            .attempts(NonZeroU32::MIN)
+            .build()
+            .oneshot(chat(stream))
+            .await
+            .expect("infallible");
+        seen.push(of(&response.map(drop)));
+    }
+    let upstream = Upstream::new().with_default(Script::silent());
+    let response = Router::builder(table())
+        .provider("a", provider("a", &upstream), 1)
+        .attempt_timeout(Duration::from_secs(20))
+        .total_timeout(Duration::from_secs(30))
+        .build()
+        .oneshot(chat(""))
+        .await
+        .expect("infallible");
+    seen.push(of(&response.map(drop)));
+    let (which, messages): (Vec<_>, std::collections::BTreeSet<_>) = seen.into_iter().unzip();
+    let want = [
+        TimeOut::Connect,
+        TimeOut::Attempt,
+        TimeOut::FirstEvent,
+        TimeOut::Total,
+    ];
+    assert_eq!((which, messages.len()), (want.to_vec(), 4));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_target_is_asked_no_more_often_than_it_may_from_many_threads() {
     // Real threads over one router: a place that two want goes to one of them.
@@ -733,46 +840,4 @@ async fn a_kept_answer_costs_nothing_wherever_the_cache_is() {
         let after = books::settled(&ledger, "demo");
         assert_eq!(after.spent > before, how == "miss");
     }
-}
-
-#[tokio::test]
-async fn the_example_lists_its_targets_and_takes_the_options() {
-    let gateway = support::Gateway::start(
-        r#"
-        [routing]
-        hedge = true
-        adaptive_concurrency = true
-        client_wishes = true
-        probe_interval_ms = 1000
-        cache_ttl_ms = 60000
-        [[providers]]
-        name = "mock"
-        kind = "mock"
-        [[models]]
-        id = "m"
-        balance = "sticky_conversation"
-        targets = [
-            { provider = "mock", model = "mock/echo", weight = 2, max_concurrent = 4 },
-            { provider = "mock", model = "mock/typing", priority = 1, context = 1000, tools = false },
-        ]
-        [[keys]]
-        name = "demo"
-        secret = "sk-demo"
-        "#,
-    );
-    let ask = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
-    for how in ["miss", "hit"] {
-        let answer = gateway.post("sk-demo", ask).await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.header("x-cache")),
-            (200, how)
-        );
-    }
-    assert_eq!(gateway.get("", "/healthz").await.body, "ok");
-    let health = gateway.get("", "/healthz?verbose").await.json();
-    assert_eq!(health["targets"].as_array().expect("a list").len(), 2);
-    assert_eq!(health["targets"][0]["model"], "mock/echo");
-    assert_eq!(health["targets"][0]["breaker"], "closed");
-    assert_eq!(health["targets"][0]["max_concurrent"], 4);
-    assert_eq!(health["targets"][0]["in_flight"], 0);
 }

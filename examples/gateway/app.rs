@@ -211,7 +211,10 @@ impl App {
             Some(ttl) => boxed(CacheLayer::new(ttl).layer(router.clone())),
             None => boxed(router.clone()),
         };
-        let cost = CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?);
+        let mut cost = CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?);
+        if config.routing.options.charges_losers() {
+            cost = cost.hold_for_losers();
+        }
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
             .cost_layer(config.cost.apply(cost))
@@ -424,7 +427,7 @@ fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
     // Several answers of those that give one at a time.
     let parallel = ParallelLayer::new();
     let by_eights = parallel.per_call(NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN));
-    let mut router = routing::builder(config)?;
+    let mut router = routing::builder(config, &prices(config)?)?;
     for provider in &config.providers {
         let keys = provider.api_keys.iter().map(String::as_str);
         let name = provider.name.as_str();

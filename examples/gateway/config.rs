@@ -1,6 +1,8 @@
 //! The configuration file: what it may say, and every mistake in it.
 
-use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::HashSet, fmt, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration,
+};
 
 use tower_completions::{
     Dialect,
@@ -103,6 +105,8 @@ pub struct Provider {
     pub credentials: Option<String>,
     /// What becomes of parameters that it has no counterpart of.
     pub unsupported: Unsupported,
+    /// How many requests each of its keys serves at once.
+    pub max_concurrent_per_key: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]
@@ -478,6 +482,10 @@ impl Provider {
                 );
             }
         }
+        let per_key = small(section.integer("max_concurrent_per_key", 1..=1 << 20, mistakes));
+        if per_key.is_some() && api_keys.is_empty() {
+            mistakes.add(&section.key("max_concurrent_per_key"), "needs api_keys");
+        }
         Self {
             name,
             kind,
@@ -493,6 +501,7 @@ impl Provider {
             location,
             credentials,
             unsupported,
+            max_concurrent_per_key: per_key.and_then(NonZeroU32::new),
         }
     }
 }
@@ -764,7 +773,7 @@ pub fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) 
 }
 
 /// A decimal without sign or exponent, of a size and precision that money can hold.
-fn is_price(text: &str) -> bool {
+pub fn is_price(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits(whole) && digits(fraction) && whole.len() <= 12 && fraction.len() <= 12

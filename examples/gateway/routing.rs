@@ -1,20 +1,26 @@
 //! How the targets of a model are chosen: the file's words for it, and what they become.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Value, json};
 use tower_completions::{
+    Served, Target,
+    cost::{Amount, Circumstances, PriceBook},
     observe::Breaker,
     parse::{Chat, ChatBody},
     router::{
-        Adaptive, Balance, Builder, Candidate, Hedge, Model, Probe, Router, Sticky, Table,
-        TableError,
+        Adaptive, Balance, Builder, Candidate, Hedge, LoserCharge, Model, Probe, Router, Sticky,
+        Table, TableError,
     },
+    wire::Usage,
 };
 
 use crate::{
     app::Upstream,
-    config::{self, Config},
+    config::{self, Config, one_of},
     read::{Mistakes, Section},
 };
 
@@ -34,6 +40,8 @@ const BALANCES: &[(&str, Balance)] = &[
 pub struct Options {
     /// A second upstream for answers later than nineteen of twenty.
     hedge: bool,
+    /// Who pays for the one that was slower.
+    loser: LoserCharge,
     /// Concurrency that follows what each target can bear.
     adaptive: bool,
     /// The client's own `models` and `provider`.
@@ -51,14 +59,24 @@ impl Options {
             ms.map(Duration::from_millis)
         };
         let (probe_interval, cache_ttl) = (millis("probe_interval_ms"), millis("cache_ttl_ms"));
+        let loser = one_of(section, "hedge_charge", &["nothing", "estimate"], mistakes);
         let mut flag = |name| section.flag(name, mistakes).unwrap_or(false);
         Self {
+            loser: match loser.as_deref() {
+                Some("estimate") => LoserCharge::Estimate,
+                _ => LoserCharge::Nothing,
+            },
             hedge: flag("hedge"),
             adaptive: flag("adaptive_concurrency"),
             client_wishes: flag("client_wishes"),
             probe_interval,
             cache_ttl,
         }
+    }
+
+    /// Whether a request may be charged for an attempt that lost, beside its answer.
+    pub fn charges_losers(&self) -> bool {
+        self.hedge && self.loser == LoserCharge::Estimate
     }
 }
 
@@ -70,6 +88,8 @@ pub struct Traits {
     context: Option<u64>,
     tools: bool,
     images: bool,
+    /// Of a million tokens in and out.
+    price: Option<(Amount, Amount)>,
 }
 
 impl Traits {
@@ -78,6 +98,9 @@ impl Traits {
         let priority = number("priority", 255).and_then(|n| u8::try_from(n).ok());
         let limit = number("max_concurrent", 1 << 20).and_then(|n| u32::try_from(n).ok());
         let context = number("context", 1 << 32);
+        let price = section
+            .has("price")
+            .then(|| read_price(section.section("price", mistakes), mistakes));
         let mut flag = |name| section.flag(name, mistakes).unwrap_or(true);
         Self {
             priority: priority.unwrap_or(0),
@@ -85,8 +108,28 @@ impl Traits {
             context,
             tools: flag("tools"),
             images: flag("images"),
+            price: price.flatten(),
         }
     }
+}
+
+/// A target's `price`: by it the cheapest is chosen, and nothing is charged.
+fn read_price(mut section: Section, mistakes: &mut Mistakes) -> Option<(Amount, Amount)> {
+    let mut amount = |name| {
+        let text = section.required(name, mistakes);
+        if text.is_empty() {
+            return None;
+        }
+        let amount = text.parse().ok().filter(|_| config::is_price(&text));
+        if amount.is_none() {
+            let expected = format!("expected a decimal such as \"0.15\", got {text:?}");
+            mistakes.add(&section.key(name), expected);
+        }
+        amount
+    };
+    let price = (amount("input"), amount("output"));
+    section.finish(mistakes);
+    price.0.zip(price.1)
 }
 
 /// A model's `balance`.
@@ -103,17 +146,16 @@ pub fn balance(section: &mut Section, mistakes: &mut Mistakes) -> Balance {
     })
 }
 
-pub fn table(config: &Config) -> Result<Table, TableError> {
+fn table(config: &Config, book: &impl PriceBook) -> Result<Table, TableError> {
     Table::new(config.models.iter().map(|model| {
         let entry = Model::new(model.id.as_str()).balance(model.balance);
         let entry = model
             .aliases
             .iter()
             .fold(entry, |entry, alias| entry.alias(alias.as_str()));
-        let entry = model
-            .targets
-            .iter()
-            .fold(entry, |entry, target| entry.target(candidate(target)));
+        let entry = model.targets.iter().fold(entry, |entry, target| {
+            entry.target(candidate(config, model, target, book))
+        });
         model
             .fallbacks
             .iter()
@@ -121,13 +163,19 @@ pub fn table(config: &Config) -> Result<Table, TableError> {
     }))
 }
 
-fn candidate(target: &config::Target) -> Candidate {
+fn candidate(
+    config: &Config,
+    model: &config::Model,
+    target: &config::Target,
+    book: &impl PriceBook,
+) -> Candidate {
     let Traits {
         priority,
         max_concurrent,
         context,
         tools,
         images,
+        price,
     } = target.traits;
     let mut candidate = Candidate::new(target.provider.as_str(), target.model.as_str())
         .weight(target.weight)
@@ -138,6 +186,11 @@ fn candidate(target: &config::Target) -> Candidate {
     if let Some(tokens) = context {
         candidate = candidate.context(tokens);
     }
+    let known = || listed(config, model, target, book);
+    if let Some((input, output)) = price.or_else(known) {
+        let pico = |amount: Amount| u64::try_from(amount.pico()).unwrap_or(u64::MAX);
+        candidate = candidate.price(pico(input), pico(output));
+    }
     if !tools {
         candidate = candidate.without_tools();
     }
@@ -147,15 +200,49 @@ fn candidate(target: &config::Target) -> Candidate {
     candidate
 }
 
-pub fn builder(config: &Config) -> Result<Builder<Upstream, Table>, TableError> {
+/// What a million tokens cost at a target by the price lists, or by the model's own price.
+fn listed(
+    config: &Config,
+    model: &config::Model,
+    target: &config::Target,
+    book: &impl PriceBook,
+) -> Option<(Amount, Amount)> {
+    const MILLION: u64 = 1_000_000;
+    let to = Target::new(target.provider.as_str(), target.model.as_str());
+    let price = book.answered(&Served::new(&to, model.id.as_str()), None)?;
+    let cost = |usage| {
+        let it = Circumstances::at(unix());
+        price.charge(&usage, it).cost()
+    };
+    (price.currency() == config.currency).then(|| {
+        let none = cost(Usage::new(0, 0));
+        let of = |usage| cost(usage).minus(none);
+        (of(Usage::new(MILLION, 0)), of(Usage::new(0, MILLION)))
+    })
+}
+
+fn unix() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
+}
+
+pub fn builder(
+    config: &Config,
+    book: &impl PriceBook,
+) -> Result<Builder<Upstream, Table>, TableError> {
     let routing = &config.routing;
-    let mut builder = Router::builder(table(config)?)
+    let mut builder = Router::builder(table(config, book)?)
         .attempts(NonZeroU32::new(routing.attempts).unwrap_or(NonZeroU32::MIN))
         .attempt_timeout(routing.attempt_timeout)
         .total_timeout(routing.total_timeout)
         .client_wishes(routing.options.client_wishes);
     if routing.options.hedge {
-        builder = builder.hedge(Hedge::late());
+        builder = builder.hedge(Hedge::late().charge(routing.options.loser));
+    }
+    for provider in &config.providers {
+        if let Some(requests) = provider.max_concurrent_per_key {
+            builder = builder.key_concurrency(provider.name.as_str(), requests);
+        }
     }
     if routing.options.adaptive {
         builder = builder.adaptive_concurrency(Adaptive::new());
