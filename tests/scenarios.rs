@@ -24,6 +24,7 @@ use tower_completions::{
     body::{BoxBody, Full},
     cost::{Amount, MemoryLedger, Price, Prices, Receipt},
     error::TimeOut,
+    meter::{Outcome, Tally},
     mock::{Fault, Script, Upstream},
     observe::Breaker,
     provider::{Provider, openai::OpenAi},
@@ -115,6 +116,20 @@ impl Stage {
         Future: Send,
     > + Clone
     + use<> {
+        let reframe = ReframeLayer::new(Dialect::openai());
+        self.service_with(reframe.idle_timeout(Duration::from_secs(20)))
+    }
+
+    fn service_with(
+        &self,
+        reframe: ReframeLayer,
+    ) -> impl Service<
+        Request<Full>,
+        Response = http::Response<BoxBody>,
+        Error = std::convert::Infallible,
+        Future: Send,
+    > + Clone
+    + use<> {
         let keys = Keys::new();
         keys.insert("sk-demo", Principal::new("demo"));
         self.ledger
@@ -126,7 +141,7 @@ impl Stage {
             .with_fallbacks("m", ["n"]);
         Gateway::builder(keys)
             .cost(prices, self.ledger.clone())
-            .reframe(ReframeLayer::new(Dialect::openai()).idle_timeout(Duration::from_secs(20)))
+            .reframe(reframe)
             .build(self.router.clone())
     }
 
@@ -136,17 +151,8 @@ impl Stage {
     }
 
     async fn ask_with(&self, stream: bool, more: &str) -> Seen {
-        let body = format!(
-            r#"{{"model":"m","messages":[{{"role":"user","content":"one two three"}}],"stream":{stream},"max_tokens":9{more}}}"#
-        );
-        let request = Request::post("/v1/chat/completions")
-            .header("authorization", "Bearer sk-demo")
-            .header("content-type", "application/json")
-            .header("cookie", "session=secret")
-            .header("x-custom", "own")
-            .body(Full::new(body))
-            .expect("a request");
         let before = self.ledger.statement("demo").spent;
+        let request = Self::request(stream, more);
         let response = self.service().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("no error reaches the client");
@@ -159,6 +165,19 @@ impl Stage {
             extensions: parts.extensions,
             charged: Amount::from_pico(after.spent.pico() - before.pico()).to_string(),
         }
+    }
+
+    fn request(stream: bool, more: &str) -> Request<Full> {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"one two three"}}],"stream":{stream},"max_tokens":9{more}}}"#
+        );
+        Request::post("/v1/chat/completions")
+            .header("authorization", "Bearer sk-demo")
+            .header("content-type", "application/json")
+            .header("cookie", "session=secret")
+            .header("x-custom", "own")
+            .body(Full::new(body))
+            .expect("a request")
     }
 
     /// Whether the breakers of the first and the second target are closed.
@@ -276,10 +295,10 @@ async fn a_429_with_retry_after() {
         stage.ask(stream).await.is(200, "", 2).whole().charged(COST);
         assert!(start.elapsed() < Duration::from_secs(1));
         // It rests as long as it said, without a request that finds out.
-        stage.ask(stream).await.is(200, "", 1).whole();
+        stage.ask(stream).await.is(200, "", 1).whole().charged(COST);
         assert_eq!(stage.calls(), (1, 2));
         tokio::time::advance(Duration::from_secs(2)).await;
-        stage.ask(stream).await.is(200, "", 1).whole();
+        stage.ask(stream).await.is(200, "", 1).whole().charged(COST);
         assert_eq!((stage.calls(), stage.closed()), ((2, 2), vec![true, true]));
     }
 }
@@ -338,10 +357,12 @@ async fn a_persistent_503() {
             Some(3)
         );
         for _ in 0..3 {
-            stage.ask(stream).await;
+            let seen = stage.ask(stream).await;
+            seen.is(503, "upstream_overloaded", 3).charged("0");
         }
         assert_eq!(stage.closed(), [true], "charged once a request");
-        stage.ask(stream).await;
+        let seen = stage.ask(stream).await;
+        seen.is(503, "upstream_overloaded", 3).charged("0");
         assert_eq!(stage.closed(), [false]);
         // Open: one request still tries its luck, and does not insist.
         let (before, _) = stage.calls();
@@ -360,6 +381,7 @@ async fn a_reset_before_the_headers() {
         let stage = Stage::pair();
         stage.a.queue(Script::reset());
         stage.ask(stream).await.is(200, "", 2).whole().charged(COST);
+        assert_eq!(stage.closed(), [true, true]);
         for _ in 0..9 {
             stage.a.queue(Script::reset());
             stage.b.queue(Script::reset());
@@ -383,6 +405,7 @@ async fn no_response() {
         let tried = seen.extensions.get::<Attempts>().expect("one in vain");
         let error = tried[0].error.as_ref().expect("it failed");
         assert_eq!(error.time_out(), Some(TimeOut::Attempt));
+        assert_eq!(stage.closed(), [true, true]);
         for _ in 0..9 {
             stage.a.queue(Script::silent());
             stage.b.queue(Script::silent());
@@ -417,12 +440,21 @@ async fn a_slow_first_token() {
         "{}",
         error.message()
     );
+    assert_eq!(stage.closed(), [true, true]);
+    // Again and again it is a failure as any other.
+    for nth in 1..5 {
+        assert_eq!(stage.closed(), [true, true], "{nth}");
+        stage.a.queue(slow(31));
+        stage.ask(true).await.is(200, "", 2).whole().charged(COST);
+    }
+    assert_eq!((stage.calls(), stage.closed()), ((5, 5), vec![false, true]));
     // Slow, and in time.
     let stage = Stage::pair();
     stage
         .a
         .queue(Script::echo().with_delay(Duration::from_secs(29)));
     stage.ask(true).await.is(200, "", 1).whole().charged(COST);
+    assert_eq!((stage.calls(), stage.closed()), ((1, 0), vec![true, true]));
     // Nobody in time.
     let stage = Stage::solo();
     for _ in 0..3 {
@@ -452,11 +484,12 @@ async fn a_stream_cut() {
         seen.charged("0.000015");
     }
     assert_eq!(stage.closed(), [false, true], "cut streams count");
-    stage.ask(true).await.is(200, "", 1).whole();
+    stage.ask(true).await.is(200, "", 1).whole().charged(COST);
     // An answer in one piece that is cut was never begun.
     let stage = Stage::pair();
     stage.a.queue(Script::echo().with_fault(0, Fault::Cut));
     stage.ask(false).await.is(200, "", 2).whole().charged(COST);
+    assert_eq!((stage.calls(), stage.closed()), ((1, 1), vec![true, true]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -470,20 +503,75 @@ async fn a_stall() {
         .charged("0.000015");
     assert!(seen.text.contains("nothing more in time"), "{}", seen.text);
     assert_eq!(start.elapsed().as_secs(), 20);
-    assert_eq!(stage.calls(), (1, 0));
-    // Before the first content: the head goes out after a while, and then it is the client's stall.
+    assert_eq!((stage.calls(), stage.closed()), ((1, 0), vec![true, true]));
+    let tally = seen.extensions.get::<Tally>().expect("told");
+    let Some(Outcome::Failed(error)) = tally.outcome() else {
+        panic!("{tally:?}");
+    };
+    assert_eq!(error.time_out(), Some(TimeOut::Idle));
+    // Before the first event it is another target's turn.
     let stage = Stage::pair();
     stage.a.queue(Script::echo().with_fault(0, Fault::Stall));
     stage.ask(true).await.is(200, "", 2).whole().charged(COST);
-    for _ in 0..5 {
+    for nth in 0..4 {
+        assert_eq!(stage.closed(), [true, true], "{nth}");
         stage.a.queue(Script::echo().with_fault(3, Fault::Stall));
-        stage.ask(true).await;
+        let seen = stage.ask(true).await;
+        seen.is(200, "upstream_timeout", 1).broken("two");
+        seen.charged("0.000015");
     }
     assert_eq!(stage.closed(), [false, true]);
     // In one piece: the attempt's time-out.
     let stage = Stage::pair();
     stage.a.queue(Script::echo().with_fault(0, Fault::Stall));
-    stage.ask(false).await.is(200, "", 2).whole().charged(COST);
+    let seen = stage.ask(false).await;
+    seen.is(200, "", 2).whole().charged(COST);
+    let tried = seen.extensions.get::<Attempts>().expect("one in vain");
+    let error = tried[0].error.as_ref().expect("it failed");
+    assert_eq!(error.code(), Some("upstream_timeout"));
+    assert_eq!((stage.calls(), stage.closed()), ((1, 1), vec![true, true]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keep_alives_flow_once_the_look_ahead_is_over() {
+    // A role at once, and nothing to read for long: the head goes out after the ten seconds that
+    // content is waited for, and from then on the client hears that somebody is there.
+    let stage = Stage::pair();
+    stage
+        .a
+        .queue(Script::echo().with_event_delay(Duration::from_secs(18)));
+    let reframe = ReframeLayer::new(Dialect::openai())
+        .idle_timeout(Duration::from_secs(20))
+        .keep_alive(Duration::from_secs(3));
+    let start = tokio::time::Instant::now();
+    let request = Stage::request(true, "");
+    let call = stage.service_with(reframe).oneshot(request);
+    let response = call.await.expect("infallible");
+    assert_eq!(
+        (response.status().as_u16(), start.elapsed().as_secs()),
+        (200, 10)
+    );
+    assert_eq!(response.headers()["x-attempts"], "1");
+    let mut body = response.into_body();
+    let mut heard = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.expect("no error reaches the client");
+        let text = String::from_utf8(frame.into_data().expect("data").to_vec()).expect("UTF-8");
+        let what = match text.as_str() {
+            ": keep-alive\n\n" => "alive",
+            role if role.contains("\"role\"") => "role",
+            word if word.contains("one") => "one",
+            _ => break,
+        };
+        heard.push((what, start.elapsed().as_secs()));
+    }
+    let alive = [13, 16].map(|at| ("alive", at));
+    let later = [21, 24, 27, 30, 33].map(|at| ("alive", at));
+    let want = [&[("role", 10)][..], &alive, &[("one", 18)], &later].concat();
+    assert_eq!(heard, want);
+    drop(body);
+    assert_eq!((stage.calls(), stage.closed()), ((1, 0), vec![true, true]));
+    assert!(books::settled(&stage.ledger, "demo").spent > Amount::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -500,6 +588,7 @@ async fn a_malformed_chunk() {
     seen.is(200, "bad_upstream_response", 1)
         .broken("two")
         .charged("0.000015");
+    assert_eq!((stage.calls(), stage.closed()), ((2, 1), vec![true, true]));
     for script in [Script::garbage, Script::html] {
         let stage = Stage::pair();
         for stream in [false, true] {
@@ -513,7 +602,9 @@ async fn a_malformed_chunk() {
         stage
             .a
             .queue(Script::echo().with_fault(3, Fault::Malformed));
-        stage.ask(true).await;
+        let seen = stage.ask(true).await;
+        seen.is(200, "bad_upstream_response", 1).broken("two");
+        seen.charged("0.000015");
     }
     assert_eq!(stage.closed(), [false, true]);
 }
@@ -533,7 +624,8 @@ async fn no_done() {
         .ask(true)
         .await
         .is(200, "bad_upstream_response", 1)
-        .broken("two");
+        .broken("two")
+        .charged("0.000015");
     assert_eq!((stage.calls(), stage.closed()), ((7, 0), vec![true, true]));
 }
 
@@ -556,6 +648,7 @@ async fn a_context_length() {
         stage.a.queue(too_long());
         let seen = stage.ask(stream).await;
         seen.is(200, "", 2).whole().charged(FALLBACK_COST);
+        assert_eq!((stage.calls(), stage.closed()), ((1, 1), vec![true, true]));
     }
 }
 
