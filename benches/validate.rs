@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_completions::parse::Chat;
+use tower_completions::{parse::Chat, wire::request::Request};
 
 /// A plain typed struct, as an application would write it that checks nothing but types.
 #[derive(Deserialize)]
@@ -140,6 +140,13 @@ fn dense() -> Bytes {
         .into()
 }
 
+/// A conversation of short turns until the text has 100 KB: dense too, and honest.
+fn turns() -> Bytes {
+    let turns = r#"{"role":"user","content":"And in winter?"},{"role":"assistant","content":"Colder, and darker too."}"#;
+    let turns = vec![turns; 100_000 / turns.len()].join(",");
+    format!(r#"{{"model":"m","messages":[{turns}]}}"#).into()
+}
+
 /// Texts of 100 KB that are made to be slow.
 fn hostile() -> Vec<(&'static str, Bytes)> {
     let fill = |piece: &str, close: &str| {
@@ -184,6 +191,8 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
 fn main() {
     support::main(|bench| {
         for (name, body) in requests() {
+            bench.bytes = Some(body.len() as u64);
+            bench.case(&format!("{name}/wire"), || Request::read(&body).is_ok());
             bench.case(&format!("{name}/chat"), || {
                 Chat::parse(body.clone()).is_ok()
             });
@@ -197,12 +206,14 @@ fn main() {
                 serde_json::from_slice::<Value>(&body).is_ok()
             });
         }
-        let body = dense();
-        bench.case("dense_100k/chat", || Chat::parse(body.clone()).is_ok());
-        for (name, body) in hostile() {
-            bench.case(&format!("hostile_{name}/chat"), || {
-                Chat::parse(body.clone()).is_ok()
-            });
+        let honest = [("dense_100k", dense()), ("turns_100k", turns())];
+        let hostile = hostile()
+            .into_iter()
+            .map(|(name, body)| (format!("hostile_{name}"), body));
+        let honest = honest.map(|(name, body)| (name.to_owned(), body));
+        for (name, body) in honest.into_iter().chain(hostile) {
+            bench.bytes = Some(body.len() as u64);
+            bench.case(&format!("{name}/wire"), || Request::read(&body).is_ok());
         }
     });
 }

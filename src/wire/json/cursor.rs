@@ -131,17 +131,29 @@ impl<'a> Cursor<'a> {
     /// When there is neither.
     #[inline]
     pub fn key(&mut self) -> Result<Option<Str<'a>>, Fault> {
+        Ok(self.next_key()?)
+    }
+
+    /// [`key`](Self::key), for loops that want it in their midst.
+    #[inline(always)]
+    pub(crate) fn next_key(&mut self) -> Result<Option<Str<'a>>, Stop> {
         if !self.more(b'}')? {
             return Ok(None);
         }
-        let key = self.quoted(scan::space(self.text, self.at))?;
-        // Nearly always the colon stands right there.
-        self.at = scan::space(self.text, self.at);
-        if self.text.get(self.at) != Some(&b':') {
-            return Err(unexpected(self.text, self.at).into());
+        self.key_at(scan::space(self.text, self.at)).map(Some)
+    }
+
+    /// The key whose opening quote is due at a place, and its colon.
+    #[inline(always)]
+    fn key_at(&mut self, at: usize) -> Result<Str<'a>, Stop> {
+        let text = self.text;
+        let (key, end) = quoted(text, at, self.clean)?;
+        let at = scan::space(text, end);
+        if text.get(at) != Some(&b':') {
+            return Err(unexpected(text, at));
         }
-        self.at += 1;
-        Ok(Some(key))
+        self.at = at + 1;
+        Ok(key)
     }
 
     /// Whether the array entered last has one more element; if not, it has been left.
@@ -153,34 +165,27 @@ impl<'a> Cursor<'a> {
         Ok(self.more(b']')?)
     }
 
+    /// [`element`](Self::element), for loops that want it in their midst.
+    #[inline(always)]
+    pub(crate) fn next_element(&mut self) -> Result<bool, Stop> {
+        self.more(b']')
+    }
+
     /// A string.
     ///
     /// # Errors
     /// When there is none, or it is malformed.
     #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, Fault> {
-        Ok(self.quoted(scan::space(self.text, self.at))?)
+        Ok(self.next_string()?)
     }
 
-    /// The string whose opening quote is due at a place.
+    /// [`string`](Self::string), for where one is wanted in the midst of a loop.
     #[inline(always)]
-    fn quoted(&mut self, at: usize) -> Result<Str<'a>, Stop> {
-        let text = self.text;
-        if text.get(at) != Some(&b'"') {
-            return Err(unexpected(text, at));
-        }
-        let start = at + 1;
-        let mut end = scan::plain(text, start, self.clean);
-        let escaped = text.get(end) != Some(&b'"');
-        if escaped {
-            end = scan::rest_of_string(text, end, self.clean)?;
-        }
-        self.at = end + 1;
-        Ok(Str {
-            raw: &text[start..end],
-            at: start,
-            escaped,
-        })
+    pub(crate) fn next_string(&mut self) -> Result<Str<'a>, Stop> {
+        let (string, end) = quoted(self.text, scan::space(self.text, self.at), self.clean)?;
+        self.at = end;
+        Ok(string)
     }
 
     /// A number.
@@ -191,8 +196,9 @@ impl<'a> Cursor<'a> {
     pub fn number(&mut self) -> Result<Number<'a>, Fault> {
         let start = scan::space(self.text, self.at);
         self.at = scan::number(self.text, start)?;
-        let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
-        Ok(Number { text })
+        Ok(Number {
+            raw: &self.text[start..self.at],
+        })
     }
 
     /// A Boolean.
@@ -223,24 +229,66 @@ impl<'a> Cursor<'a> {
     /// When it is malformed anywhere, or too deep.
     pub fn skip(&mut self) -> Result<Range<usize>, Fault> {
         let start = scan::space(self.text, self.at);
-        self.at = match self.text.get(start) {
-            Some(b'"') => {
-                let end = scan::plain(self.text, start + 1, self.clean);
-                if self.text.get(end) == Some(&b'"') {
-                    end + 1
-                } else {
-                    scan::rest_of_string(self.text, end, self.clean)? + 1
-                }
-            }
-            Some(b'{' | b'[') if self.clean => self.skip_nested::<true>(start)?,
-            Some(b'{' | b'[') => self.skip_nested::<false>(start)?,
-            Some(b'-' | b'0'..=b'9') => scan::number(self.text, start)?,
-            Some(b't') => scan::word(self.text, start, b"true")?,
-            Some(b'f') => scan::word(self.text, start, b"false")?,
-            Some(b'n') => scan::word(self.text, start, b"null")?,
-            _ => return Err(unexpected(self.text, start).into()),
-        };
+        self.at = self.pass_at(start)?;
         Ok(start..self.at)
+    }
+
+    /// [`skip`](Self::skip) without the range.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) -> Result<(), Stop> {
+        let start = scan::space(self.text, self.at);
+        self.at = match self.text.get(start) {
+            // What is short is not worth a call.
+            Some(b'1'..=b'9') => scan::number(self.text, start)?,
+            _ => self.pass_at(start)?,
+        };
+        Ok(())
+    }
+
+    /// Passes the value of a member and gives the next key, as [`pass`](Self::pass) and
+    /// [`next_key`](Self::next_key) do, in one go for long runs of members.
+    #[inline(always)]
+    pub(crate) fn pass_to_key(&mut self) -> Result<Option<Str<'a>>, Stop> {
+        let text = self.text;
+        let mut at = scan::space(text, self.at);
+        at = match text.get(at) {
+            Some(b'1'..=b'9') => scan::number(text, at)?,
+            _ => self.pass_at(at)?,
+        };
+        at = scan::space(text, at);
+        match text.get(at) {
+            Some(b',') => {}
+            Some(b'}') => {
+                self.at = at + 1;
+                self.depth = self.depth.saturating_sub(1);
+                return Ok(None);
+            }
+            _ => return Err(unexpected(text, at)),
+        }
+        self.budget = spend(self.budget, at + 1)?;
+        self.key_at(scan::space(text, at + 1)).map(Some)
+    }
+
+    #[inline(never)]
+    fn pass_at(&mut self, start: usize) -> Result<usize, Stop> {
+        if self.clean {
+            self.pass_value::<true>(start)
+        } else {
+            self.pass_value::<false>(start)
+        }
+    }
+
+    #[inline(always)]
+    fn pass_value<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
+        match self.text.get(start) {
+            Some(b'{' | b'[') => self.pass_nested::<CLEAN>(start),
+            Some(b'"') => Ok(scan::string::<CLEAN>(self.text, start + 1)? + 1),
+            Some(b'-' | b'0'..=b'9') => scan::number(self.text, start),
+            Some(b't') => scan::word(self.text, start, b"true"),
+            Some(b'f') => scan::word(self.text, start, b"false"),
+            Some(b'n') => scan::word(self.text, start, b"null"),
+            _ => Err(unexpected(self.text, start)),
+        }
     }
 
     /// Checks that only white space is left.
@@ -257,7 +305,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes the object or array at a place; where it ends. One loop over all levels, one bit for
     /// each, set for an object.
-    fn skip_nested<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
+    fn pass_nested<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
         let text = self.text;
         let room = MAX_DEPTH - self.depth;
         let mut budget = self.budget;
@@ -334,7 +382,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes the comma that is due, or leaves.
-    #[inline]
+    #[inline(always)]
     fn more(&mut self, close: u8) -> Result<bool, Stop> {
         self.at = scan::space(self.text, self.at);
         let found = self.text.get(self.at).copied();
@@ -353,6 +401,29 @@ impl<'a> Cursor<'a> {
         self.budget = spend(self.budget, self.at)?;
         Ok(true)
     }
+}
+
+/// The string whose opening quote is due at a place, and the place behind it.
+#[inline(always)]
+fn quoted(text: &[u8], at: usize, clean: bool) -> Result<(Str<'_>, usize), Stop> {
+    if text.get(at) != Some(&b'"') {
+        return Err(unexpected(text, at));
+    }
+    let start = at + 1;
+    let mut end = if clean {
+        scan::plain::<true>(text, start)
+    } else {
+        scan::plain::<false>(text, start)
+    };
+    let escaped = text.get(end) != Some(&b'"');
+    if escaped {
+        end = if clean {
+            scan::rest_of_string::<true>(text, end)?
+        } else {
+            scan::rest_of_string::<false>(text, end)?
+        };
+    }
+    Ok((Str::new(&text[start..end], start, escaped), end + 1))
 }
 
 #[inline]

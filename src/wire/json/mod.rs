@@ -36,7 +36,7 @@ mod string;
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub use fault::{Fault, FaultKind};
 pub use number::Number;
-pub(crate) use scan::plain_until;
+pub(crate) use scan::{Stop, plain_until};
 pub use string::Str;
 
 #[cfg(test)]

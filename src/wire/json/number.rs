@@ -3,21 +3,48 @@
 /// A number as it is spelled, its grammar already checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'a> {
-    pub(super) text: &'a str,
+    pub(super) raw: &'a [u8],
 }
 
 impl<'a> Number<'a> {
     /// As it stands in the text.
     #[must_use]
     pub fn text(&self) -> &'a str {
-        self.text
+        // Digits, signs, a point and an `e`.
+        std::str::from_utf8(self.raw).unwrap_or_default()
     }
 
     /// The nearest double.
     #[must_use]
     pub fn as_f64(&self) -> f64 {
         // The cursor has refused what would overflow; what is too small is zero.
-        self.text.parse().unwrap_or(f64::MAX)
+        let plain = self.plain_f64();
+        plain.unwrap_or_else(|| self.text().parse().unwrap_or(f64::MAX))
+    }
+
+    /// The same for few digits without an exponent: a quotient of two integers that a double holds
+    /// exactly is rounded once, and so is the nearest.
+    #[inline]
+    fn plain_f64(&self) -> Option<f64> {
+        const TENS: [f64; 16] = [
+            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+        ];
+        if self.raw.len() > 16 {
+            return None;
+        }
+        let negative = self.raw.first() == Some(&b'-');
+        let (mut digits, mut point) = (0u64, None);
+        for (at, byte) in self.raw.iter().enumerate().skip(usize::from(negative)) {
+            match byte {
+                b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
+                b'.' => point = Some(at + 1),
+                _ => return None,
+            }
+        }
+        let places = point.map_or(0, |point| self.raw.len() - point);
+        // Fifteen digits or sixteen: less than 2⁵³, or a whole number that is rounded once.
+        let value = digits as f64 / TENS[places];
+        Some(if negative { -value } else { value })
     }
 
     /// The value, if it is an integer however spelled (`1.0`, `1e2`) and fits.
@@ -46,7 +73,7 @@ impl<'a> Number<'a> {
     }
 
     fn integer(&self) -> Option<(bool, u64)> {
-        let text = self.text.as_bytes();
+        let text = self.raw;
         let negative = text.first() == Some(&b'-');
         let digits = &text[usize::from(negative)..];
         // Nearly all are short and plain.
@@ -74,7 +101,8 @@ impl<'a> Number<'a> {
     }
 
     fn parts(&self) -> Parts<'a> {
-        let text = self.text.strip_prefix('-').unwrap_or(self.text);
+        let text = self.text();
+        let text = text.strip_prefix('-').unwrap_or(text);
         let (text, exponent) = match text.split_once(['e', 'E']) {
             Some((text, exponent)) => {
                 // An exponent that does not fit belongs to zero or to something next to zero.

@@ -5,7 +5,7 @@ use super::{Fault, FaultKind};
 
 /// A [`Fault`] in one word, so that a result of these functions travels in registers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stop(usize);
+pub(crate) struct Stop(usize);
 
 impl From<Stop> for Fault {
     #[cold]
@@ -85,44 +85,64 @@ fn more_space(text: &[u8], mut at: usize) -> usize {
 
 /// Passes a string, from behind its opening quote: the place of the closing one. In a clean text
 /// there is no control character anywhere.
-#[inline]
+#[inline(always)]
 pub(super) fn string<const CLEAN: bool>(text: &[u8], start: usize) -> Result<usize, Stop> {
-    let at = plain_words::<CLEAN>(text, start);
+    let at = plain::<CLEAN>(text, start);
     if text.get(at) == Some(&b'"') {
         return Ok(at);
     }
-    rest_of_string(text, at, CLEAN)
+    rest_of_string::<CLEAN>(text, at)
 }
+
+/// How long the escape is that this byte follows the backslash of; 0 for none.
+const ESCAPES: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let mut at = 0;
+    while at < 8 {
+        lengths[b"\"\\/bfnrt"[at] as usize] = 2;
+        at += 1;
+    }
+    lengths[b'u' as usize] = 6;
+    lengths
+};
 
 /// A string with something that is neither plain nor its end at `at`.
 #[inline(never)]
-pub(super) fn rest_of_string(text: &[u8], at: usize, clean: bool) -> Result<usize, Stop> {
-    if clean {
-        rest::<true>(text, at)
-    } else {
-        rest::<false>(text, at)
-    }
-}
-
-#[inline]
-fn rest<const CLEAN: bool>(text: &[u8], mut at: usize) -> Result<usize, Stop> {
+pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let mut rest = text.get(at..).unwrap_or_default();
     loop {
-        match text.get(at) {
-            Some(b'"') => return Ok(at),
-            Some(b'\\') => {}
-            Some(_) => return Err(stop(at, FaultKind::Control)),
-            None => return Err(stop(at, FaultKind::End)),
+        rest = match rest {
+            [b'\\', escape, after @ ..] => match ESCAPES[usize::from(*escape)] {
+                2 => after,
+                6 => &text[unicode(text, text.len() - rest.len())?..],
+                _ => return Err(stop(text.len() - rest.len(), FaultKind::Escape)),
+            },
+            [b'"', ..] => return Ok(text.len() - rest.len()),
+            [] | [b'\\'] => return Err(stop(text.len(), FaultKind::End)),
+            _ => return Err(stop(text.len() - rest.len(), FaultKind::Control)),
+        };
+        // What stands between two escapes is mostly short.
+        let mut blocks = 0;
+        while let Some((block, more)) = rest.split_first_chunk() {
+            let (low, high) = special::<CLEAN>(block);
+            if low != 0 {
+                rest = &rest[first(low)..];
+                break;
+            }
+            if high != 0 {
+                rest = &rest[8 + first(high)..];
+                break;
+            }
+            rest = more;
+            blocks += 1;
+            if blocks == 4 {
+                let at = text.len() - rest.len();
+                rest = &text[plain_more::<CLEAN>(text, at)..];
+                break;
+            }
         }
-        match text.get(at + 1) {
-            Some(b'n' | b'"' | b'\\' | b'/' | b'b' | b'f' | b'r' | b't') => at += 2,
-            Some(b'u') => at = unicode(text, at)?,
-            Some(_) => return Err(stop(at, FaultKind::Escape)),
-            None => return Err(stop(text.len(), FaultKind::End)),
-        }
-        // Escapes come in runs and close together: look before starting the wide search.
-        match text.get(at) {
-            Some(b'"' | b'\\') => {}
-            _ => at = plain_words::<CLEAN>(text, at),
+        if rest.len() < BLOCK {
+            rest = &text[plain_tail(text, text.len() - rest.len())..];
         }
     }
 }
@@ -172,41 +192,47 @@ fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
 /// Where the first quote, backslash or control character stands from `at` on, else the end.
 #[inline]
 pub(crate) fn plain_until(text: &[u8], at: usize) -> usize {
-    plain(text, at, false)
+    plain::<false>(text, at)
 }
 
-/// The same in a text that may be known to have no control characters.
-#[inline]
-pub(super) fn plain(text: &[u8], at: usize, clean: bool) -> usize {
-    // Keys are short: what is found in the first word needs no call.
-    if let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let special = special::<false>(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
+/// The same; in a clean text control characters are not looked for. Keys are short: what stands in
+/// the first block needs no call.
+#[inline(always)]
+pub(super) fn plain<const CLEAN: bool>(text: &[u8], at: usize) -> usize {
+    if let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let (low, high) = special::<CLEAN>(block);
+        if low != 0 {
+            return at + first(low);
         }
+        if high != 0 {
+            return at + 8 + first(high);
+        }
+        return plain_more::<CLEAN>(text, at + BLOCK);
     }
-    if clean {
-        plain_words::<true>(text, at)
-    } else {
-        plain_words::<false>(text, at)
-    }
+    plain_tail(text, at)
 }
 
-/// Short strings, which most are, by words; whatever is longer, by vectors.
-#[inline]
-fn plain_words<const CLEAN: bool>(text: &[u8], mut at: usize) -> usize {
-    for _ in 0..4 {
-        let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
-            return plain_tail(text, at);
+const BLOCK: usize = 16;
+
+/// Sentences block by block; whatever is longer, by wider vectors.
+#[inline(never)]
+fn plain_more<const CLEAN: bool>(text: &[u8], at: usize) -> usize {
+    let mut rest = text.get(at..).unwrap_or_default();
+    for _ in 0..5 {
+        let Some((block, more)) = rest.split_first_chunk() else {
+            return plain_tail(text, text.len() - rest.len());
         };
-        let special = special::<CLEAN>(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
+        let (low, high) = special::<CLEAN>(block);
+        if low != 0 {
+            return text.len() - rest.len() + first(low);
         }
-        at += 8;
+        if high != 0 {
+            return text.len() - rest.len() + 8 + first(high);
+        }
+        rest = more;
     }
+    let at = text.len() - rest.len();
     if CLEAN {
-        let rest = text.get(at..).unwrap_or_default();
         return at + memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
     }
     plain_blocks(text, at)
@@ -224,12 +250,15 @@ fn plain_blocks(text: &[u8], mut at: usize) -> usize {
         }
         at += block.len();
     }
-    while let Some(word) = text[at..].first_chunk::<8>() {
-        let special = special::<false>(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
+    while let Some(block) = text[at..].first_chunk() {
+        let (low, high) = special::<false>(block);
+        if low != 0 {
+            return at + first(low);
         }
-        at += 8;
+        if high != 0 {
+            return at + 8 + first(high);
+        }
+        at += BLOCK;
     }
     plain_tail(text, at)
 }
@@ -241,22 +270,29 @@ fn plain_tail(text: &[u8], at: usize) -> usize {
     at + rest.iter().position(special).unwrap_or(rest.len())
 }
 
-/// The high bit of each byte that is a quote, a backslash or, unless there is none anyway, a control
-/// character. Bytes behind the first such one may be marked wrongly, by the borrow: only the lowest
-/// mark counts.
-#[inline]
-fn special<const CLEAN: bool>(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xFF;
-    let quote = word ^ (ONES * 0x22);
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let slash = word ^ (ONES * 0x5C);
-    let slash = slash.wrapping_sub(ONES) & !slash;
-    let control = if CLEAN {
-        0
-    } else {
-        word.wrapping_sub(ONES * 0x20) & !word
-    };
-    (control | quote | slash) & (ONES * 0x80)
+/// All bits of each byte of a block that is a quote, a backslash or, unless there is none anyway, a
+/// control character: of its lower and of its upper half.
+///
+/// The compiler makes three or four vector instructions of the loop. The hint keeps it from then
+/// taking the vector apart byte by byte to put the halves together; nothing depends on it.
+#[inline(always)]
+fn special<const CLEAN: bool>(block: &[u8; BLOCK]) -> (u64, u64) {
+    let mut marks = [0; BLOCK];
+    for at in 0..BLOCK {
+        let byte = block[at];
+        let special = (byte == b'"') | (byte == b'\\') | (!CLEAN & (byte < 0x20));
+        marks[at] = if special { 0xFF } else { 0 };
+    }
+    let marks = std::hint::black_box(marks);
+    let (low, high) = marks.split_at(8);
+    let half = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().unwrap_or(&[0; 8]));
+    (half(low), half(high))
+}
+
+/// Which byte of a half has the first mark.
+#[inline(always)]
+fn first(half: u64) -> usize {
+    (half.trailing_zeros() / 8) as usize
 }
 
 /// Passes a word whose first byte may be there.
@@ -269,9 +305,25 @@ pub(super) fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Stop> {
     Err(unexpected(text, at + same))
 }
 
-/// Passes a number that a double can hold.
-#[inline]
+/// Passes a number that a double can hold. Nearly all are of a few digits and nothing else.
+#[inline(always)]
 pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
+    let mut at = start;
+    if let Some(b'1'..=b'9') = text.get(at) {
+        at += 1;
+        for _ in 0..3 {
+            match text.get(at) {
+                Some(b'0'..=b'9') => at += 1,
+                Some(b'.' | b'e' | b'E') => return rest_of_number(text, start, at),
+                _ => return Ok(at),
+            }
+        }
+    }
+    any_number(text, start)
+}
+
+#[inline(never)]
+fn any_number(text: &[u8], start: usize) -> Result<usize, Stop> {
     let whole = start + usize::from(text.get(start) == Some(&b'-'));
     let at = match text.get(whole) {
         Some(b'0') => whole + 1,
@@ -279,47 +331,106 @@ pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
         _ => return Err(unexpected(text, whole)),
     };
     match text.get(at) {
-        Some(b'.' | b'e' | b'E') => rest_of_number(text, start, whole, at),
+        Some(b'.' | b'e' | b'E') => rest_of_number(text, whole, at),
         // Below 10³⁰⁸ nothing overflows.
-        _ if at - whole <= 308 || fits(&text[whole..at], at - whole, 0) => Ok(at),
-        _ => Err(stop(start, FaultKind::Range)),
+        _ if at - whole <= 308 => Ok(at),
+        _ => in_range(text, whole, at, at, (at - whole) as i64, at),
+    }
+}
+
+/// A number that has a point or an exponent at a place. Each step ends in the call of the next, so
+/// that none has anything to keep.
+#[inline(always)]
+fn rest_of_number(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
+    if text.get(point) == Some(&b'.') {
+        fraction(text, whole, point)
+    } else {
+        exponent(text, whole, point, point)
     }
 }
 
 #[inline(never)]
-fn rest_of_number(text: &[u8], start: usize, whole: usize, point: usize) -> Result<usize, Stop> {
-    let mut at = point;
-    if text.get(at) == Some(&b'.') {
-        at = digits(text, point + 1);
-        if at == point + 1 {
-            return Err(unexpected(text, at));
-        }
+fn fraction(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
+    let end = few_digits(text, point + 1);
+    if end == point + 1 {
+        return Err(unexpected(text, end));
     }
-    let mantissa = &text[whole..at];
-    let mut exponent = 0i64;
-    if let Some(b'e' | b'E') = text.get(at) {
-        let sign = text.get(at + 1).copied();
-        let from = at + 1 + usize::from(matches!(sign, Some(b'+' | b'-')));
-        at = from;
-        while let Some(digit @ b'0'..=b'9') = text.get(at) {
-            // What is larger than the longest text could make up for need not be exact.
-            if exponent < 1 << 40 {
-                exponent = exponent * 10 + i64::from(digit - b'0');
-            }
-            at += 1;
-        }
-        if at == from {
-            return Err(unexpected(text, at));
-        }
-        if sign == Some(b'-') {
-            exponent = -exponent;
-        }
+    if let Some(b'e' | b'E') = text.get(end) {
+        return exponent(text, whole, point, end);
     }
-    let length = point - whole;
-    if exponent + (length as i64) <= 308 || fits(mantissa, length, exponent) {
+    if point - whole <= 308 {
+        return Ok(end);
+    }
+    in_range(text, whole, point, end, (point - whole) as i64, end)
+}
+
+/// The exponent of a number whose digits begin, have their point and end at these places.
+#[inline(never)]
+fn exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
+    let Some(next) = text.get(end + 1..).and_then(<[u8]>::first_chunk::<4>) else {
+        return rest_of_exponent(text, whole, point, end);
+    };
+    let [a, b, c, d] = next.map(|byte| byte.wrapping_sub(b'0'));
+    let (power, at) = match (a <= 9, b <= 9, c <= 9) {
+        (true, false, _) => (usize::from(a), end + 2),
+        (true, true, false) => (10 * usize::from(a) + usize::from(b), end + 3),
+        (true, true, true) if d > 9 => {
+            let power = 100 * usize::from(a) + 10 * usize::from(b) + usize::from(c);
+            (power, end + 4)
+        }
+        _ => return rest_of_exponent(text, whole, point, end),
+    };
+    let power = power + (point - whole);
+    // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
+    if power <= 308 || (power == 309 && end - whole == 1 && text[whole] == b'1') {
         return Ok(at);
     }
-    Err(stop(start, FaultKind::Range))
+    in_range(text, whole, point, end, power as i64, at)
+}
+
+/// An exponent with a sign, or a long one.
+#[inline(never)]
+fn rest_of_exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
+    let sign = text.get(end + 1);
+    let minus = sign == Some(&b'-');
+    let from = end + 1 + usize::from(minus || sign == Some(&b'+'));
+    let mut at = from;
+    let mut exponent = 0i64;
+    while let Some(digit @ b'0'..=b'9') = text.get(at) {
+        // What is larger than the longest text could make up for need not be exact.
+        if exponent < 1 << 40 {
+            exponent = exponent * 10 + i64::from(digit - b'0');
+        }
+        at += 1;
+    }
+    if at == from {
+        return Err(unexpected(text, at));
+    }
+    let exponent = if minus { -exponent } else { exponent };
+    let power = exponent + (point - whole) as i64;
+    if power <= 308 {
+        return Ok(at);
+    }
+    in_range(text, whole, point, end, power, at)
+}
+
+/// Passes a number, which ends at `at`, if a double holds it: its digits begin, have their point and
+/// end at these places, and it is below ten to this power.
+#[inline(never)]
+fn in_range(
+    text: &[u8],
+    whole: usize,
+    point: usize,
+    end: usize,
+    power: i64,
+    at: usize,
+) -> Result<usize, Stop> {
+    let digits = point - whole;
+    if fits(&text[whole..end], digits, power - digits as i64) {
+        return Ok(at);
+    }
+    let signed = whole > 0 && text[whole - 1] == b'-';
+    Err(stop(whole - usize::from(signed), FaultKind::Range))
 }
 
 /// Whether a double can hold it, decided by its digits alone. The mantissa has so many digits
@@ -355,8 +466,31 @@ fn fits(mantissa: &[u8], whole: usize, exponent: i64) -> bool {
 /// is rounded to infinity.
 const TOO_LARGE: &[u8; 309] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
-#[inline]
+/// The place behind the decimal digits that begin here, of which there are mostly one or two.
+#[inline(always)]
+fn few_digits(text: &[u8], mut at: usize) -> usize {
+    for _ in 0..3 {
+        let Some(b'0'..=b'9') = text.get(at) else {
+            return at;
+        };
+        at += 1;
+    }
+    digits(text, at)
+}
+
+/// The place behind the decimal digits that begin here, word by word while there are words.
+#[inline(never)]
 fn digits(text: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 0xFF;
+    while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*word) ^ (ONES * 0x30);
+        // The high bit of each byte above nine; a carry disturbs only what follows such a one.
+        let others = (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80);
+        if others != 0 {
+            return at + (others.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
     while let Some(b'0'..=b'9') = text.get(at) {
         at += 1;
     }

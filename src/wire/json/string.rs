@@ -5,12 +5,19 @@ use std::{borrow::Cow, fmt, ops::Range, str::Chars};
 /// A string within the text, its escapes already checked but not yet resolved.
 #[derive(Clone, Copy)]
 pub struct Str<'a> {
-    pub(super) raw: &'a [u8],
-    pub(super) at: usize,
-    pub(super) escaped: bool,
+    raw: &'a [u8],
+    /// Where it begins, shifted by one to make room for whether it has escapes: a flag of its own
+    /// would cost a word of copying wherever a string goes.
+    place: usize,
 }
 
 impl<'a> Str<'a> {
+    #[inline(always)]
+    pub(super) fn new(raw: &'a [u8], at: usize, escaped: bool) -> Self {
+        let place = at << 1 | usize::from(escaped);
+        Self { raw, place }
+    }
+
     /// As it stands in the text, without its quotes.
     #[must_use]
     pub fn raw(&self) -> &'a str {
@@ -20,26 +27,36 @@ impl<'a> Str<'a> {
 
     /// As [`raw`](Self::raw), in bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &'a [u8] {
         self.raw
     }
 
     /// Whether it has escapes, so that its meaning is not its spelling.
     #[must_use]
+    #[inline]
     pub fn is_escaped(&self) -> bool {
-        self.escaped
+        self.place & 1 == 1
     }
 
     /// The byte range of [`raw`](Self::raw) in the text.
     #[must_use]
+    #[inline]
     pub fn range(&self) -> Range<usize> {
-        self.at..self.at + self.raw.len()
+        let at = self.place >> 1;
+        at..at + self.raw.len()
+    }
+
+    /// Where [`raw`](Self::raw) begins in the text.
+    #[inline]
+    pub(crate) fn start(self) -> usize {
+        self.place >> 1
     }
 
     /// Its meaning: borrowed unless it has escapes.
     #[must_use]
     pub fn cow(&self) -> Cow<'a, str> {
-        if self.escaped {
+        if self.is_escaped() {
             Cow::Owned(self.chars().collect())
         } else {
             Cow::Borrowed(self.raw())
@@ -47,7 +64,7 @@ impl<'a> Str<'a> {
     }
 
     /// Enough of its beginning to have so many characters, if it has.
-    pub(crate) fn start(self, characters: usize) -> Self {
+    pub(crate) fn beginning(self, characters: usize) -> Self {
         // None takes more than the twelve bytes of two escapes.
         let mut end = self.raw.len().min(12 * characters);
         while end < self.raw.len() && self.raw[end] & 0xC0 == 0x80 {
@@ -67,7 +84,7 @@ impl<'a> Str<'a> {
 
 impl PartialEq<str> for Str<'_> {
     fn eq(&self, other: &str) -> bool {
-        if self.escaped {
+        if self.is_escaped() {
             // No byte takes more than the six of an escape, and none less than one.
             let fits = other.len()..=6 * other.len();
             fits.contains(&self.raw.len()) && self.chars().eq(other.chars())
@@ -79,7 +96,7 @@ impl PartialEq<str> for Str<'_> {
 
 impl PartialEq for Str<'_> {
     fn eq(&self, other: &Self) -> bool {
-        if self.escaped || other.escaped {
+        if self.is_escaped() || other.is_escaped() {
             self.chars().eq(other.chars())
         } else {
             self.raw == other.raw

@@ -79,6 +79,28 @@ const CASES: &[&str] = &[
     "-1.5e-3",
     "1E+2",
     "1e05",
+    "1e000000000000000000000000000000001",
+    "12e-00000000000000000000000000000004",
+    "1234.5e67",
+    "12345.6789e-10",
+    "0.5",
+    "5.",
+    "5.x",
+    "5.1x",
+    "5.123456789012345678",
+    "1e1234567",
+    "1e12345678",
+    "1e123456789",
+    "0e12345678",
+    "1e",
+    "12e",
+    "12345e",
+    "1e5x",
+    "1e55x",
+    "1e555x",
+    "1e5",
+    "1e55",
+    "10e307",
     "0e1",
     "0.0",
     "-0.0",
@@ -480,6 +502,17 @@ proptest! {
             let double: f64 = text.parse().expect("a number");
             prop_assert_eq!(check(&text).is_ok(), double.is_finite(), "{}", text);
         }
+    }
+
+    #[test]
+    fn a_number_is_the_nearest_double(text in "-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?") {
+        let nearest: f64 = text.parse().expect("a number");
+        if nearest.is_finite() {
+            let number = Cursor::new(&text).number().expect("a number");
+            prop_assert_eq!(number.as_f64().to_bits(), nearest.to_bits(), "{}", text);
+        }
+        agrees(&text);
+        agrees(&format!("[{text},{text}]"));
     }
 
     #[test]

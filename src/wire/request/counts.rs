@@ -50,3 +50,51 @@ impl Counts {
             .saturating_add(self.file_bytes.div_ceil(32))
     }
 }
+
+/// What a part of a request adds to the counts. A request is shorter than 4 GiB, so nothing of it is
+/// more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) parts: u32,
+    pub(super) tool_calls: u32,
+    pub(super) tools: u32,
+    pub(super) low_images: u32,
+    pub(super) images: u32,
+    pub(super) files: u32,
+    pub(super) text_bytes: u32,
+    pub(super) schema_bytes: u32,
+    pub(super) audio_bytes: u32,
+    pub(super) file_bytes: u32,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.parts += other.parts;
+        self.tool_calls += other.tool_calls;
+        self.tools += other.tools;
+        self.low_images += other.low_images;
+        self.images += other.images;
+        self.files += other.files;
+        self.text_bytes += other.text_bytes;
+        self.schema_bytes += other.schema_bytes;
+        self.audio_bytes += other.audio_bytes;
+        self.file_bytes += other.file_bytes;
+    }
+
+    pub(super) fn counts(self, messages: usize, nodes: usize) -> Counts {
+        Counts {
+            messages,
+            parts: self.parts as usize,
+            tool_calls: self.tool_calls as usize,
+            tools: self.tools as usize,
+            low_images: self.low_images as usize,
+            images: self.images as usize,
+            files: self.files as usize,
+            text_bytes: self.text_bytes.into(),
+            schema_bytes: self.schema_bytes.into(),
+            audio_bytes: self.audio_bytes.into(),
+            file_bytes: self.file_bytes.into(),
+            nodes,
+        }
+    }
+}

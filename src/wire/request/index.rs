@@ -6,9 +6,11 @@ use std::ops::Range;
 use super::{
     counts::Counts,
     fault::{Fault, FaultKind, Unreadable},
-    keys::Seed,
+    found::Found,
+    keys::Distinct,
+    message::Parts,
     name::Name,
-    reader::{MAX_FAULTS, Reader},
+    reader::{Known as _, Reader},
     view::Messages,
 };
 use crate::wire::json::Cursor;
@@ -18,11 +20,11 @@ use crate::wire::json::Cursor;
 pub struct Request {
     pub(super) object: Range<u32>,
     pub(super) members: Vec<Entry>,
-    pub(super) unknown: Vec<Unknown>,
-    pub(super) unknown_left_out: bool,
-    pub(super) faults: Vec<Fault>,
-    pub(super) fault_count: usize,
+    pub(super) found: Found,
     pub(super) counts: Counts,
+    /// Which of the known members are there, and which of them are null, by a bit for each.
+    pub(super) present: u64,
+    pub(super) nulls: u64,
     pub(super) model: Option<Box<str>>,
     pub(super) stream: Option<bool>,
     pub(super) include_usage: bool,
@@ -34,7 +36,6 @@ pub struct Request {
     pub(super) logprobs: Option<bool>,
     pub(super) audio_asked: bool,
     pub(super) tools: usize,
-    pub(super) image_urls: ImageUrls,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,11 +120,9 @@ impl Request {
         if u32::try_from(text.len()).is_err() {
             return Err(Unreadable::TooLong);
         }
-        // One pass that the compiler turns into vectors finds what spares two others: the search for
-        // broken UTF-8 in plain ASCII, and for control characters within each string.
-        let (all, least) = text.iter().fold((0, u8::MAX), |(all, least), byte| {
-            (all | *byte, u8::min(least, *byte))
-        });
+        // One pass over the bytes spares two others: the search for broken UTF-8 in plain ASCII, and
+        // for control characters within each string.
+        let (all, least) = extremes(text);
         if !all.is_ascii() {
             if let Err(error) = std::str::from_utf8(text) {
                 return Err(Unreadable::Encoding(error.valid_up_to()));
@@ -135,44 +134,36 @@ impl Request {
             cursor: if least < 0x20 { cursor } else { cursor.clean() },
             request: Self::default(),
             calls: Vec::new(),
-            seed: Seed::default(),
+            distinct: Distinct::default(),
+            parts: Parts::default(),
         };
-        reader.top()?;
+        reader.top().map_err(|why| *why)?;
         reader.cursor.end()?;
         reader.rules();
-        reader.request.counts.nodes = nodes - reader.cursor.budget();
+        let request = &mut reader.request;
+        let nodes = nodes - reader.cursor.budget();
+        request.counts = request.found.sums.counts(request.counts.messages, nodes);
         Ok(reader.request)
-    }
-
-    pub(super) fn push_fault(&mut self, fault: Fault) {
-        self.fault_count += 1;
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(fault);
-        } else if fault.is_of_shape() && !self.faults.iter().any(Fault::is_of_shape) {
-            // However many values are wrong, a wrong shape is the graver mistake.
-            self.faults.pop();
-            self.faults.push(fault);
-        }
     }
 
     /// What is wrong, in the order of the text but for what concerns several members, which comes
     /// last; the first [`MAX_FAULTS`] of them.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
-        &self.faults
+        &self.found.faults
     }
 
     /// How many faults there are in all.
     #[must_use]
     pub fn fault_count(&self) -> usize {
-        self.fault_count
+        self.found.fault_count as usize
     }
 
     /// Whether a member that decides how the request is treated (`model`, `messages`, `stream`,
     /// `stream_options`, `n` and the limits) is missing or of the wrong type; the first such fault.
     #[must_use]
     pub fn deciding_fault(&self) -> Option<&Fault> {
-        self.faults.iter().find(|fault| match fault.kind {
+        self.found.faults.iter().find(|fault| match fault.kind {
             FaultKind::Missing(_) => fault.at == self.object.start as usize,
             FaultKind::Type(_) => self.members.iter().any(|member| {
                 let here = (member.start..member.end).contains(&(fault.at as u32));
@@ -244,7 +235,11 @@ impl Request {
     /// The kinds of addresses that images have.
     #[must_use]
     pub fn image_urls(&self) -> ImageUrls {
-        self.image_urls
+        let place = |at: std::num::NonZeroU32| at.get() as usize;
+        ImageUrls {
+            http: self.found.http_image.map(place),
+            other: self.found.other_image.map(place),
+        }
     }
 
     /// How much there is of what.
@@ -267,6 +262,9 @@ impl Request {
     /// A member that is there, null or not.
     #[must_use]
     pub fn member(&self, name: Name) -> Option<Member> {
+        if self.present & 1 << name.index() == 0 {
+            return None;
+        }
         let entry = self.members.iter().find(|entry| entry.name == Some(name));
         entry.map(Entry::member)
     }
@@ -274,13 +272,12 @@ impl Request {
     /// Whether a member is there and not null.
     #[must_use]
     pub fn has(&self, name: Name) -> bool {
-        let mut entries = self.members.iter();
-        entries.any(|entry| entry.name == Some(name) && !entry.null)
+        self.present & !self.nulls & 1 << name.index() != 0
     }
 
     /// The members that the API does not know, at all levels that it does.
     pub fn unknown(&self) -> impl ExactSizeIterator<Item = UnknownMember> {
-        self.unknown.iter().map(|unknown| UnknownMember {
+        self.found.unknown.iter().map(|unknown| UnknownMember {
             object: unknown.object as usize,
             key: unknown.key as usize,
         })
@@ -289,7 +286,7 @@ impl Request {
     /// Whether there were more unknown members than [`MAX_UNKNOWN`](super::MAX_UNKNOWN).
     #[must_use]
     pub fn has_more_unknown(&self) -> bool {
-        self.unknown_left_out
+        self.found.unknown_left_out
     }
 
     /// The messages, read again from the text that this is the index of.
@@ -298,6 +295,26 @@ impl Request {
         let member = self.member(Name::Messages);
         Messages::new(text, member.map(|member| member.value.start))
     }
+}
+
+/// All bits that any byte has, and the least byte.
+fn extremes(text: &[u8]) -> (u8, u8) {
+    // So many that the compiler keeps all of them in vectors.
+    const WIDTH: usize = 64;
+    let (mut all, mut least) = ([0; WIDTH], [u8::MAX; WIDTH]);
+    let mut blocks = text.chunks_exact(WIDTH);
+    for block in &mut blocks {
+        for at in 0..WIDTH {
+            all[at] |= block[at];
+            least[at] = least[at].min(block[at]);
+        }
+    }
+    let all = all.iter().chain(blocks.remainder());
+    let least = least.iter().chain(blocks.remainder());
+    (
+        all.fold(0, |all, byte| all | byte),
+        least.fold(u8::MAX, |least, byte| least.min(*byte)),
+    )
 }
 
 impl Entry {

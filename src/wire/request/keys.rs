@@ -4,93 +4,188 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use smallvec::SmallVec;
 
-use super::{fault::Unreadable, reader::Read};
+use super::reader::{Read, duplicate};
 use crate::wire::json::{Cursor, Str};
 
-/// The keys of one object by their digests and places, to be compared once all are known. Those that
-/// the API knows are told apart by a bit each and need no place here.
+/// How many keys are compared each with each.
+const FEW: usize = 6;
+/// Places in the table; at most half of them are taken.
+const PLACES: usize = 512;
+
+/// Tells the keys of an object apart that the API does not know; those that it knows take a bit each
+/// and have no place here.
+///
+/// Its seed is what digests begin with: nobody outside can know it, so nobody can choose keys that
+/// have the same digest and are slow to tell apart.
 #[derive(Default)]
-pub(super) struct Keys(SmallVec<[u64; 8]>);
+pub(super) struct Distinct {
+    seed: Option<u64>,
+    /// The keys of the objects that are being read, the innermost last: digest and place.
+    keys: Vec<u64>,
+    /// Places by digest, each with the round that filled it, so that no round has to empty it: made
+    /// when an object has more than a few keys that nobody knows.
+    table: Vec<(u32, u32)>,
+    round: u32,
+}
 
-impl Keys {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+impl Distinct {
+    /// Where the keys of the object begin that is read next.
+    pub(super) fn begin(&self) -> usize {
+        self.keys.len()
     }
 
-    pub(super) fn push(&mut self, key: Str<'_>, seed: &Seed) {
-        let place = key.range().start as u64 - 1;
-        self.0.push(u64::from(seed.digest(key)) << 32 | place);
-    }
-
-    /// Refuses the later of two that mean the same.
-    #[inline]
-    pub(super) fn distinct(self, text: &[u8]) -> Read {
-        if self.0.len() < 2 {
-            return Ok(());
+    /// Takes a key of the object whose keys begin there; `None` when it has too many.
+    #[inline(always)]
+    pub(super) fn push(&mut self, begin: usize, max: usize, key: Str<'_>, text: &[u8]) -> bool {
+        if self.keys.len() - begin == max {
+            return false;
         }
-        self.compare(text)
+        let place = key.start() as u64 - 1;
+        let digest = self.digest(key, text);
+        self.keys.push(u64::from(digest) << 32 | place);
+        true
+    }
+
+    /// Refuses the later of two keys that mean the same, and forgets those of the object.
+    #[inline]
+    pub(super) fn judge(&mut self, begin: usize, text: &[u8]) -> Read {
+        if self.keys.len() - begin >= 2 {
+            self.compare(begin, text)?;
+        }
+        self.keys.truncate(begin);
+        Ok(())
     }
 
     #[inline(never)]
-    fn compare(mut self, text: &[u8]) -> Read {
-        self.0.sort_unstable();
-        let key = |entry: u64| {
-            let place = (entry & u64::from(u32::MAX)) as usize;
-            Cursor::within(text, place, 0).string()
-        };
-        let mut rest = &self.0[..];
-        while let [first, others @ ..] = rest {
-            let alike = others.iter().take_while(|it| *it >> 32 == first >> 32);
-            for other in alike {
-                let other = key(*other)?;
-                if key(*first)? == other {
-                    return Err(Unreadable::Duplicate(other.range().start));
+    fn compare(&mut self, begin: usize, text: &[u8]) -> Read {
+        let keys = &self.keys[begin..];
+        if keys.len() <= FEW {
+            for (at, later) in keys.iter().enumerate() {
+                for earlier in &keys[..at] {
+                    if later >> 32 == earlier >> 32 {
+                        differ(*earlier, *later, text)?;
+                    }
                 }
             }
-            rest = others;
+            return Ok(());
+        }
+        if keys.len() > PLACES / 2 || self.round == u32::MAX {
+            return sorted(keys, text);
+        }
+        self.table.resize(PLACES, (0, 0));
+        self.round += 1;
+        for (at, key) in keys.iter().enumerate() {
+            let mut place = (key >> 32) as usize % PLACES;
+            while self.table[place].0 == self.round {
+                let earlier = keys[self.table[place].1 as usize];
+                if earlier >> 32 == key >> 32 {
+                    differ(earlier, *key, text)?;
+                }
+                place = (place + 1) % PLACES;
+            }
+            self.table[place] = (self.round, at as u32);
         }
         Ok(())
     }
-}
 
-/// What a digest begins with: nobody outside can know it, so nobody can choose keys that have the
-/// same digest and are slow to tell apart.
-#[derive(Default)]
-pub(super) struct Seed(std::cell::OnceCell<u64>);
-
-impl Seed {
-    /// Digests what a string means, by words of eight bytes.
-    fn digest(&self, text: Str<'_>) -> u32 {
-        let seed = *self
-            .0
-            .get_or_init(|| RandomState::new().build_hasher().finish());
-        let (mut sum, mut length) = (seed, 0u64);
-        let mut word = |bytes: &[u8]| {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            sum = fold(sum ^ u64::from_le_bytes(word), 0x9E37_79B9_7F4A_7C15);
-            length += bytes.len() as u64;
+    /// Digests what a key means.
+    #[inline(always)]
+    fn digest(&mut self, key: Str<'_>, text: &[u8]) -> u32 {
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => self.sow(),
         };
-        if text.is_escaped() {
-            let mut bytes = SmallVec::<[u8; 12]>::new();
-            for c in text.chars() {
-                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                if bytes.len() >= 8 {
-                    word(&bytes[..8]);
-                    bytes.drain(..8);
-                }
-            }
-            if !bytes.is_empty() {
-                word(&bytes);
-            }
-        } else {
-            text.bytes().chunks(8).for_each(word);
+        if key.is_escaped() {
+            return mixed_meaning(key, seed);
         }
-        fold(sum ^ length, seed | 1) as u32
+        // Of a short key all bytes and their number make one word.
+        let length = key.bytes().len();
+        if length < 8 {
+            if let Some(word) = text.get(key.start()..).and_then(<[u8]>::first_chunk) {
+                let word = u64::from_le_bytes(*word) & !(u64::MAX << (8 * length));
+                return mixed_word(word | (length as u64) << 56, seed);
+            }
+        }
+        mixed(key.bytes(), seed)
+    }
+
+    #[cold]
+    fn sow(&mut self) -> u64 {
+        let random = || RandomState::new().build_hasher().finish();
+        *self.seed.get_or_insert_with(random)
     }
 }
 
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+#[inline(always)]
+fn mixed_word(word: u64, seed: u64) -> u32 {
+    (fold(word ^ seed, seed.rotate_left(32) | 1) >> 32) as u32
+}
+
+#[inline(never)]
+fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
+    let mut bytes = SmallVec::<[u8; 64]>::new();
+    for c in key.chars() {
+        bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    mixed(&bytes, seed)
+}
+
+#[inline(never)]
+fn mixed(bytes: &[u8], seed: u64) -> u32 {
+    let mut sum = seed;
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        sum = fold(
+            sum ^ word
+                .iter()
+                .rfold(0, |all, byte| all << 8 | u64::from(*byte)),
+            STEP,
+        );
+    }
+    let rest = words
+        .remainder()
+        .iter()
+        .rfold(0, |all, byte| all << 8 | u64::from(*byte));
+    if bytes.len() < 8 {
+        return mixed_word(rest | (bytes.len() as u64) << 56, seed);
+    }
+    mixed_word(fold(sum ^ rest, STEP) ^ bytes.len() as u64, seed)
+}
+
+/// Many keys, by their order.
+#[inline(never)]
+fn sorted(keys: &[u64], text: &[u8]) -> Read {
+    let mut keys = keys.to_vec();
+    keys.sort_unstable();
+    let mut rest = &keys[..];
+    while let [first, others @ ..] = rest {
+        let alike = others.iter().take_while(|it| *it >> 32 == first >> 32);
+        for other in alike {
+            differ(*first, *other, text)?;
+        }
+        rest = others;
+    }
+    Ok(())
+}
+
+/// Two keys of the same digest.
+#[cold]
+fn differ(earlier: u64, later: u64, text: &[u8]) -> Read {
+    let key = |entry: u64| {
+        let place = (entry & u64::from(u32::MAX)) as usize;
+        Cursor::within(text, place, 0).string()
+    };
+    let later = key(later)?;
+    if key(earlier)? == later {
+        return Err(duplicate(later));
+    }
+    Ok(())
+}
+
 /// Both halves of a product, mixed.
+#[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

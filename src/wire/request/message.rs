@@ -1,7 +1,10 @@
 //! Messages and their parts.
 
+use std::num::NonZeroU32;
+
 use super::{
     fault::FaultKind,
+    found::{Early, Tag},
     reader::{Null, Read, Reader, Seen, digest, keys},
     view::Role,
 };
@@ -82,10 +85,18 @@ enum Content {
     Absent,
     Null(usize),
     Text,
-    /// Where the array stands, and for each kind of part where its `type` first stands.
-    Parts(usize, [Option<u32>; 5], usize),
+    /// Where the array stands; what was in it is in [`Reader::parts`].
+    Parts(usize),
     /// Of a type that no role takes; already noted.
     Wrong,
+}
+
+/// What the parts were that were read last.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// Where the `type` of each kind first stands.
+    kinds: [Option<u32>; 5],
+    count: usize,
 }
 
 const KINDS: &[&str] = &["text", "image_url", "input_audio", "file", "refusal"];
@@ -107,7 +118,7 @@ impl<'a> Reader<'a> {
             match key {
                 Message::Role => {
                     let word = reader.word(Role::NAMES, Null::Refused, ROLES)?;
-                    role = word.map(|at| Role::ALL[at]);
+                    role = word.map(|at| Role::ALL[usize::from(at)]);
                     role_at = 1;
                 }
                 Message::Content => content = reader.content()?,
@@ -171,10 +182,11 @@ impl<'a> Reader<'a> {
                 let expected = "a string or an array of content parts";
                 self.fault(at, FaultKind::Type(expected));
             }
-            (Role::Function, Content::Parts(at, ..)) => {
+            (Role::Function, Content::Parts(at)) => {
                 self.fault(at, FaultKind::Type("a string"));
             }
-            (_, Content::Parts(at, kinds, count)) => {
+            (_, Content::Parts(at)) => {
+                let Parts { kinds, count } = self.parts;
                 let (allowed, expected): (&[usize], _) = match role {
                     Role::User => (
                         &[0, 1, 2, 3],
@@ -208,21 +220,17 @@ impl<'a> Reader<'a> {
     fn content(&mut self) -> Read<Content> {
         Ok(match self.cursor.peek()? {
             Type::String => {
-                let text = self.cursor.string()?;
-                self.request.counts.text_bytes += text.bytes().len() as u64;
+                let text = self.cursor.next_string()?;
+                self.request.found.sums.text_bytes += text.bytes().len() as u32;
                 Content::Text
             }
             Type::Array => {
                 let at = self.cursor.at();
-                let mut kinds = [None; 5];
-                let count = self.items(1..=usize::MAX, PARTS, |reader| {
-                    if let Some((kind, at)) = reader.part()? {
-                        kinds[kind].get_or_insert(at as u32);
-                    }
-                    Ok(())
-                })?;
-                self.request.counts.parts += count;
-                Content::Parts(at, kinds, count)
+                self.parts = Parts::default();
+                let count = self.items(1..=usize::MAX, PARTS, Self::part)?;
+                self.parts.count = count;
+                self.request.found.sums.parts += count as u32;
+                Content::Parts(at)
             }
             Type::Null => {
                 let at = self.cursor.at();
@@ -243,7 +251,8 @@ impl<'a> Reader<'a> {
             Content::Null(at) => {
                 self.fault(at, FaultKind::Type("a string or an array of text parts"));
             }
-            Content::Parts(_, kinds, _) => {
+            Content::Parts(_) => {
+                let kinds = self.parts.kinds;
                 for first in kinds[1..].iter().flatten() {
                     self.fault(*first as usize, FaultKind::Value("`text`"));
                 }
@@ -253,32 +262,35 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A part: its kind, and where the type stands.
-    fn part(&mut self) -> Read<Option<(usize, usize)>> {
+    /// A part, whose kind and place are noted.
+    fn part(&mut self) -> Read {
         const EXPECTED: &str = "one of `text`, `image_url`, `input_audio`, `file`, `refusal`";
         if !self.want(Type::Object, Null::Refused, OBJECT)? {
-            return Ok(None);
+            return Ok(());
         }
-        let tag = self.tag("type")?;
-        let kind = tag.and_then(|tag| KINDS.iter().position(|kind| tag == **kind));
-        let seen = self.members(|reader, key| match (key, kind) {
-            (Part::Type, _) => {
-                // Already known, but for what is wrong with it.
-                reader.word(KINDS, Null::Refused, EXPECTED).map(drop)
-            }
-            (Part::Text, Some(TEXT)) | (Part::Refusal, Some(REFUSAL)) => {
-                reader.counted_text(Null::Refused)
-            }
-            (Part::ImageUrl, Some(IMAGE)) => reader.image_url(),
-            (Part::InputAudio, Some(2)) => reader.input_audio(),
-            (Part::File, Some(3)) => reader.file(),
-            (Part::CacheBreakpoint, Some(kind)) if kind != REFUSAL => reader.cache_breakpoint(),
-            _ => reader.pass(),
+        let (mut tag, mut early, mut type_at) = (Tag::Open, Early::default(), 0);
+        let seen = self.members(|reader, key| {
+            let (kinds, read): (_, fn(&mut Self) -> Read) = match key {
+                Part::Type => {
+                    reader.cursor.peek()?;
+                    type_at = reader.cursor.at();
+                    tag = reader.tag(KINDS, EXPECTED, &mut early)?;
+                    return Ok(());
+                }
+                Part::Text => (1 << TEXT, Self::part_text),
+                Part::ImageUrl => (1 << IMAGE, Self::image_url),
+                Part::InputAudio => (1 << 2, Self::input_audio),
+                Part::File => (1 << 3, Self::file),
+                Part::Refusal => (1 << REFUSAL, Self::part_text),
+                Part::CacheBreakpoint => (!(1 << REFUSAL), Self::cache_breakpoint),
+            };
+            reader.only_in(kinds, tag, &mut early, read)
         })?;
-        let (Some(kind), Some(tag)) = (kind, tag) else {
+        let Tag::Is(kind) = tag else {
             self.require(seen, Part::Type);
-            return Ok(None);
+            return Ok(());
         };
+        let kind = usize::from(kind);
         let payload = [
             Part::Text,
             Part::ImageUrl,
@@ -287,12 +299,17 @@ impl<'a> Reader<'a> {
             Part::Refusal,
         ];
         self.require(seen, payload[kind]);
-        Ok(Some((kind, tag.range().start - 1)))
+        self.parts.kinds[kind].get_or_insert(type_at as u32);
+        Ok(())
+    }
+
+    fn part_text(&mut self) -> Read {
+        self.counted_text(Null::Refused)
     }
 
     fn counted_text(&mut self, null: Null) -> Read {
         if let Some(text) = self.text(null, "a string")? {
-            self.request.counts.text_bytes += text.bytes().len() as u64;
+            self.request.found.sums.text_bytes += text.bytes().len() as u32;
         }
         Ok(())
     }
@@ -319,25 +336,27 @@ impl<'a> Reader<'a> {
         })?;
         self.require(seen, ImageUrl::Url);
         if low {
-            self.request.counts.low_images += 1;
+            self.request.found.sums.low_images += 1;
         } else {
-            self.request.counts.images += 1;
+            self.request.found.sums.images += 1;
         }
         Ok(())
     }
 
     fn judge_image(&mut self, url: Str<'a>) {
         let at = url.range().start - 1;
-        let url = url.start(6);
+        let url = url.beginning(6);
         let is = |scheme: &str| {
             let start = url.chars().take(scheme.len());
             start.map(|c| c.to_ascii_lowercase()).eq(scheme.chars())
         };
-        let kinds = &mut self.request.image_urls;
+        // Within an object, so not at the very beginning.
+        let at = NonZeroU32::new(at as u32);
+        let found = &mut self.request.found;
         if is("http:") {
-            kinds.http.get_or_insert(at);
+            found.http_image = found.http_image.or(at);
         } else if !is("https:") && !is("data:") {
-            kinds.other.get_or_insert(at);
+            found.other_image = found.other_image.or(at);
         }
     }
 
@@ -349,7 +368,7 @@ impl<'a> Reader<'a> {
             match key {
                 InputAudio::Data => {
                     if let Some(data) = reader.text(Null::Refused, "a string")? {
-                        reader.request.counts.audio_bytes += data.bytes().len() as u64;
+                        reader.request.found.sums.audio_bytes += data.bytes().len() as u32;
                     }
                 }
                 InputAudio::Format => {
@@ -365,11 +384,11 @@ impl<'a> Reader<'a> {
 
     fn file(&mut self) -> Read {
         if self.want(Type::Object, Null::Refused, OBJECT)? {
-            self.request.counts.files += 1;
+            self.request.found.sums.files += 1;
             self.members(|reader, key| {
                 if let Some(text) = reader.text(Null::Refused, "a string")? {
                     if let File::FileData = key {
-                        reader.request.counts.file_bytes += text.bytes().len() as u64;
+                        reader.request.found.sums.file_bytes += text.bytes().len() as u32;
                     }
                 }
                 Ok(())
@@ -400,7 +419,7 @@ impl<'a> Reader<'a> {
     fn tool_calls(&mut self) -> Read {
         if self.want(Type::Array, Null::Refused, "an array of tool calls")? {
             let count = self.items(0..=usize::MAX, "", Self::tool_call)?;
-            self.request.counts.tool_calls += count;
+            self.request.found.sums.tool_calls += count as u32;
         }
         Ok(())
     }
@@ -409,32 +428,30 @@ impl<'a> Reader<'a> {
         if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
-        let kind = self.tag("type")?;
-        let is = |name: &str| kind.is_some_and(|kind| kind == *name);
-        let (function, custom) = (is("function"), is("custom"));
-        let seen = self.members(|reader, key| match key {
-            ToolCall::Id => {
-                if let Some(id) = reader.text(Null::Refused, "a string")? {
-                    if reader.calls.len() < MAX_CALLS {
-                        reader.calls.push(digest(id));
+        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let seen = self.members(|reader, key| {
+            match key {
+                ToolCall::Id => {
+                    if let Some(id) = reader.text(Null::Refused, "a string")? {
+                        if reader.calls.len() < MAX_CALLS {
+                            reader.calls.push(digest(id));
+                        }
                     }
                 }
-                Ok(())
+                ToolCall::Type => tag = reader.tag(&["function", "custom"], CALL, &mut early)?,
+                ToolCall::Function => reader.only_in(1, tag, &mut early, |reader| {
+                    reader.function_call(Null::Refused)
+                })?,
+                ToolCall::Custom => reader.only_in(2, tag, &mut early, Self::custom_call)?,
             }
-            ToolCall::Type => reader
-                .word(&["function", "custom"], Null::Refused, CALL)
-                .map(drop),
-            ToolCall::Function if function => reader.function_call(Null::Refused),
-            ToolCall::Custom if custom => reader.custom_call(),
-            _ => reader.pass(),
+            Ok(())
         })?;
         self.require(seen, ToolCall::Id);
         self.require(seen, ToolCall::Type);
-        if function {
-            self.require(seen, ToolCall::Function);
-        }
-        if custom {
-            self.require(seen, ToolCall::Custom);
+        match tag {
+            Tag::Is(0) => self.require(seen, ToolCall::Function),
+            Tag::Is(_) => self.require(seen, ToolCall::Custom),
+            _ => {}
         }
         Ok(())
     }

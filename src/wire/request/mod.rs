@@ -21,6 +21,7 @@
 
 mod counts;
 mod fault;
+mod found;
 mod index;
 mod keys;
 mod message;

@@ -4,11 +4,13 @@ use std::ops::RangeInclusive;
 
 use super::{
     fault::{Fault, FaultKind, Unreadable},
+    found::{Early, Kinds, Tag},
     index::{Request, Unknown},
-    keys::{Keys, Seed},
+    keys::Distinct,
+    message::Parts,
     top::MAX_MEMBERS,
 };
-use crate::wire::json::{Cursor, Str, Type};
+use crate::wire::json::{self, Cursor, Stop, Str, Type};
 
 /// How many faults are kept with their place; the rest are counted.
 pub const MAX_FAULTS: usize = 32;
@@ -36,7 +38,7 @@ macro_rules! keys {
             const NAMES: &'static [&'static str] = &[$($text,)*];
             const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            #[inline]
+            #[inline(always)]
             fn find(key: &[u8]) -> Option<Self> {
                 $(if key == $text.as_bytes() { return Some(Self::$variant); })*
                 None
@@ -51,13 +53,23 @@ macro_rules! keys {
 pub(super) use keys;
 
 /// A key by its meaning, without resolving its escapes into memory.
-#[inline]
+#[inline(always)]
 pub(super) fn find<K: Known>(key: Str<'_>) -> Option<K> {
     if key.is_escaped() {
-        let at = K::NAMES.iter().position(|name| key == **name)?;
-        return Some(K::ALL[at]);
+        return find_meaning(key);
     }
     K::find(key.bytes())
+}
+
+#[cold]
+fn find_meaning<K: Known>(key: Str<'_>) -> Option<K> {
+    let at = K::NAMES.iter().position(|name| key == **name)?;
+    Some(K::ALL[at])
+}
+
+/// Whether a key without escapes is one.
+fn is_known<K: Known>(key: &[u8]) -> bool {
+    K::find(key).is_some()
 }
 
 /// Which members an object had.
@@ -80,14 +92,35 @@ pub(super) struct Reader<'a> {
     pub(super) request: Request,
     /// Digests of the ids of the tool calls that may be answered now, in order.
     pub(super) calls: Vec<u64>,
-    pub(super) seed: Seed,
+    pub(super) distinct: Distinct,
+    pub(super) parts: Parts,
 }
 
-pub(super) type Read<T = ()> = Result<T, Unreadable>;
+/// Boxed, so that a result is one word, or two, and travels in registers.
+pub(super) type Read<T = ()> = Result<T, Box<Unreadable>>;
+
+impl From<json::Fault> for Box<Unreadable> {
+    #[cold]
+    fn from(fault: json::Fault) -> Self {
+        Self::new(fault.into())
+    }
+}
+
+impl From<Stop> for Box<Unreadable> {
+    #[cold]
+    fn from(stop: Stop) -> Self {
+        json::Fault::from(stop).into()
+    }
+}
+
+#[cold]
+pub(super) fn duplicate(key: Str<'_>) -> Box<Unreadable> {
+    Box::new(Unreadable::Duplicate(key.range().start))
+}
 
 impl<'a> Reader<'a> {
     pub(super) fn fault(&mut self, at: usize, kind: FaultKind) {
-        self.request.push_fault(Fault { at, kind });
+        self.request.found.push_fault(Fault { at, kind });
     }
 
     /// Whether a value of this type comes next. A null is passed where it may stand for absence,
@@ -103,17 +136,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes a value of the wrong type, and notes it unless it is a null that may stand.
+    #[cold]
     pub(super) fn mismatch(&mut self, found: Type, null: Null, expected: &'static str) -> Read {
         if found != Type::Null || null == Null::Refused {
             self.fault(self.cursor.at(), FaultKind::Type(expected));
         }
-        self.cursor.skip()?;
+        self.cursor.pass()?;
         Ok(())
     }
 
     pub(super) fn text(&mut self, null: Null, expected: &'static str) -> Read<Option<Str<'a>>> {
         if self.want(Type::String, null, expected)? {
-            return Ok(Some(self.cursor.string()?));
+            return Ok(Some(self.cursor.next_string()?));
         }
         Ok(None)
     }
@@ -175,15 +209,21 @@ impl<'a> Reader<'a> {
         words: &'static [&'static str],
         null: Null,
         expected: &'static str,
-    ) -> Read<Option<usize>> {
+    ) -> Read<Option<u8>> {
         let Some(text) = self.text(null, expected)? else {
             return Ok(None);
         };
-        let found = words.iter().position(|word| text == **word);
+        let found = if text.is_escaped() {
+            words.iter().position(|word| text == **word)
+        } else {
+            let bytes = text.bytes();
+            words.iter().position(|word| bytes == word.as_bytes())
+        };
         if found.is_none() {
             self.fault(text.range().start - 1, FaultKind::Value(expected));
         }
-        Ok(found)
+        // No list is nearly so long.
+        Ok(found.map(|at| at as u8))
     }
 
     /// The elements of an array that is known to come next; how many there were.
@@ -197,7 +237,7 @@ impl<'a> Reader<'a> {
         let at = self.cursor.at();
         self.cursor.array()?;
         let mut found = 0;
-        while self.cursor.element()? {
+        while self.cursor.next_element()? {
             each(self)?;
             found += 1;
         }
@@ -216,22 +256,23 @@ impl<'a> Reader<'a> {
     ) -> Read<Seen> {
         let at = self.cursor.at();
         self.cursor.object()?;
-        let mut strangers = Keys::default();
+        let strangers = self.distinct.begin();
         let mut bits = 0u64;
-        while let Some(key) = self.cursor.key()? {
+        let mut next = self.cursor.next_key()?;
+        while let Some(key) = next {
             let Some(known) = find::<K>(key) else {
-                self.unknown(at, &mut strangers, key)?;
-                self.cursor.skip()?;
+                next = self.unknown(at, strangers, key, is_known::<K>)?;
                 continue;
             };
             let bit = 1 << known.index();
             if bits & bit != 0 {
-                return Err(Unreadable::Duplicate(key.range().start));
+                return Err(duplicate(key));
             }
             bits |= bit;
             each(self, known)?;
+            next = self.cursor.next_key()?;
         }
-        strangers.distinct(self.text)?;
+        self.distinct.judge(strangers, self.text)?;
         Ok(Seen { at, bits })
     }
 
@@ -242,40 +283,76 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Remembers a member that the API does not know. Of those beyond the limit it is only known that
-    /// there are some.
+    /// Remembers a member that the API does not know, and those that follow it up to one that it does,
+    /// and passes their values; the next key. Of those beyond the limit it is only known that there
+    /// are some.
     #[inline(never)]
-    pub(super) fn unknown(&mut self, object: usize, strangers: &mut Keys, key: Str<'a>) -> Read {
-        if strangers.len() == MAX_MEMBERS {
-            return Err(Unreadable::TooManyMembers);
+    pub(super) fn unknown(
+        &mut self,
+        object: usize,
+        strangers: usize,
+        mut key: Str<'a>,
+        is_known: fn(&[u8]) -> bool,
+    ) -> Read<Option<Str<'a>>> {
+        loop {
+            self.note_unknown(object, strangers, key)?;
+            match self.cursor.pass_to_key()? {
+                Some(next) if !next.is_escaped() && !is_known(next.bytes()) => key = next,
+                next => return Ok(next),
+            }
         }
-        strangers.push(key, &self.seed);
-        if self.request.unknown.len() < MAX_UNKNOWN {
-            self.request.unknown.push(Unknown {
-                object: object as u32,
-                key: (key.range().start - 1) as u32,
-            });
-        } else {
-            self.request.unknown_left_out = true;
+    }
+
+    #[inline(always)]
+    pub(super) fn note_unknown(&mut self, object: usize, strangers: usize, key: Str<'a>) -> Read {
+        if !self.distinct.push(strangers, MAX_MEMBERS, key, self.text) {
+            return Err(Box::new(Unreadable::TooManyMembers));
+        }
+        self.request.found.push_unknown(Unknown {
+            object: object as u32,
+            key: (key.start() - 1) as u32,
+        });
+        Ok(())
+    }
+
+    /// Reads a member that counts only in objects of some kinds. What is found in it is kept apart
+    /// while the kind is not known, and forgotten when it is another: nothing is read twice. A key
+    /// that stands in it twice ends everything in any case.
+    pub(super) fn only_in(
+        &mut self,
+        kinds: Kinds,
+        tag: Tag,
+        early: &mut Early,
+        read: impl FnOnce(&mut Self) -> Read,
+    ) -> Read {
+        if let Tag::Is(kind) = tag {
+            if kinds >> kind & 1 == 1 {
+                return read(self);
+            }
+        }
+        let outside = std::mem::take(&mut self.request.found);
+        let done = read(self);
+        let found = std::mem::replace(&mut self.request.found, outside);
+        done?;
+        if tag == Tag::Open {
+            early.push(kinds, found);
         }
         Ok(())
     }
 
-    /// The value of the member that tells one kind of object from another, wherever it stands in
-    /// the object that comes next. Nearly always it comes first; else the object is passed twice.
-    pub(super) fn tag(&mut self, tag: &str) -> Read<Option<Str<'a>>> {
-        let mut ahead = self.cursor.clone();
-        ahead.object()?;
-        while let Some(key) = ahead.key()? {
-            if key == *tag {
-                return Ok(match ahead.peek()? {
-                    Type::String => Some(ahead.string()?),
-                    _ => None,
-                });
-            }
-            ahead.skip()?;
-        }
-        Ok(None)
+    /// Reads the member that tells the kind of its object, a word, and takes what was found before it
+    /// and counts.
+    pub(super) fn tag(
+        &mut self,
+        words: &'static [&'static str],
+        expected: &'static str,
+        early: &mut Early,
+    ) -> Read<Tag> {
+        let Some(kind) = self.word(words, Null::Refused, expected)? else {
+            return Ok(Tag::Wrong);
+        };
+        early.settle(kind, &mut self.request.found);
+        Ok(Tag::Is(kind))
     }
 }
 

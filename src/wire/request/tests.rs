@@ -55,3 +55,221 @@ fn a_tool_message_answers_a_call_of_the_last_message_that_made_any() {
     assert_eq!(request(&[calls(&many), calls(&one), answer("a")]), 0);
     assert_eq!(request(&[calls(&many), calls(&one), answer("b")]), 1);
 }
+
+/// All orders of a few members.
+fn orders(members: &[&str]) -> Vec<String> {
+    if members.is_empty() {
+        return vec![String::new()];
+    }
+    let mut all = Vec::new();
+    for first in 0..members.len() {
+        let mut rest = members.to_vec();
+        let first = rest.remove(first);
+        for rest in orders(&rest) {
+            let comma = if rest.is_empty() { "" } else { "," };
+            all.push(format!("{first}{comma}{rest}"));
+        }
+    }
+    all
+}
+
+/// What is found in a request but for the places and the order.
+fn gist(text: &str) -> (Vec<String>, Counts, usize, [bool; 2]) {
+    let request = Request::read(text.as_bytes()).expect(text);
+    let mut faults = faults(text);
+    faults.sort();
+    assert_eq!(faults.len(), request.fault_count(), "{text}");
+    let urls = request.image_urls();
+    let urls = [urls.http.is_some(), urls.other.is_some()];
+    (faults, *request.counts(), request.unknown().count(), urls)
+}
+
+#[test]
+fn a_type_means_the_same_wherever_it_stands() {
+    let message = |part: &str| {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{{part}}}]}}]}}"#)
+    };
+    let call = |call: &str| {
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{{"id":"c",{call}}}]}}]}}"#
+        )
+    };
+    let tool = |tool: &str| {
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[{{{tool}}}]}}"#
+        )
+    };
+    let member = |name: &'static str| {
+        move |value: &str| {
+            format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[],"{name}":{{{value}}}}}"#
+            )
+        }
+    };
+    let custom = |format: &str| {
+        tool(&format!(
+            r#""type":"custom","custom":{{"name":"c","format":{{{format}}}}}"#
+        ))
+    };
+    let text = r#""text":"abc""#;
+    let image = r#""image_url":{"url":"ftp:x","detail":"low","more":1}"#;
+    let bad_image = r#""image_url":{"url":1,"detail":"lower"}"#;
+    let web = r#""image_url":{"url":"http://x"}"#;
+    let audio = r#""input_audio":{"data":"AAAA","format":"ogg"}"#;
+    let file = r#""file":{"file_data":"AAAA","of":"mine"}"#;
+    let mark = r#""prompt_cache_breakpoint":{"mode":"now"}"#;
+    let function = r#""function":{"name":"f","arguments":"{}","x":1}"#;
+    let bad_function = r#""function":{"name":"f f","parameters":[],"x":1}"#;
+    type Wrap<'a> = &'a dyn Fn(&str) -> String;
+    let cases: &[(Wrap<'_>, &[&str], &[&str])] = &[
+        (
+            &message,
+            &[
+                "text",
+                "image_url",
+                "input_audio",
+                "file",
+                "refusal",
+                "other",
+            ],
+            &[text, image, r#""u":{}"#],
+        ),
+        (&message, &["text", "image_url"], &[text, bad_image, mark]),
+        (
+            &message,
+            &["image_url", "file", "refusal"],
+            &[web, file, mark],
+        ),
+        (
+            &message,
+            &["input_audio", "text"],
+            &[audio, r#""refusal":null"#, "\"u\":1"],
+        ),
+        (
+            &call,
+            &["function", "custom", "x"],
+            &[function, r#""custom":{"name":1}"#],
+        ),
+        (
+            &tool,
+            &["function", "custom"],
+            &[bad_function, r#""custom":{"y":0}"#, "\"u\":1"],
+        ),
+        (
+            &custom,
+            &["text", "grammar", "other"],
+            &[r#""grammar":{"syntax":"peg","z":1}"#, "\"u\":1"],
+        ),
+        (
+            &member("tool_choice"),
+            &["function", "custom", "allowed_tools"],
+            &[
+                r#""function":{}"#,
+                r#""custom":{"name":"n"}"#,
+                r#""allowed_tools":{"mode":"none"}"#,
+            ],
+        ),
+        (
+            &member("response_format"),
+            &["text", "json_schema"],
+            &[
+                r#""json_schema":{"name":"a b","strict":1,"w":[]}"#,
+                "\"u\":1",
+            ],
+        ),
+    ];
+    for (wrap, types, members) in cases {
+        for kind in *types {
+            let kind = format!(r#""type":"{kind}""#);
+            let first = gist(&wrap(&format!("{kind},{}", members.join(","))));
+            let mut all = members.to_vec();
+            all.push(&kind);
+            for order in orders(&all) {
+                assert_eq!(gist(&wrap(&order)), first, "{order}");
+            }
+        }
+        // Without a type nothing but that is told, in whatever order.
+        let without = gist(&wrap(&members.join(",")));
+        for order in orders(members) {
+            assert_eq!(gist(&wrap(&order)), without, "{order}");
+        }
+    }
+}
+
+#[test]
+fn faults_before_the_type_are_counted_beyond_those_that_are_kept() {
+    let part = r#"{"image_url":{"url":1,"detail":2},"type":"image_url"}"#;
+    let parts = vec![part; 40].join(",");
+    let text = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{parts}]}}]}}"#);
+    let request = Request::read(text.as_bytes()).expect("readable");
+    assert_eq!(
+        (request.faults().len(), request.fault_count()),
+        (MAX_FAULTS, 80)
+    );
+    let of_others = text.replace(r#""type":"image_url""#, r#""text":"x","type":"text""#);
+    assert_eq!(faults(&of_others).len(), 0);
+}
+
+#[test]
+fn a_key_twice_is_refused_even_where_the_type_says_that_it_does_not_count() {
+    let twice = r#""image_url":{"url":"https://x","url":"https://y"}"#;
+    for part in orders(&[r#""type":"text""#, r#""text":"x""#, twice]) {
+        let text =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{{part}}}]}}]}}"#);
+        let at = text.find("\"url\":\"https://y").expect("there") + 1;
+        let found = Request::read(text.as_bytes()).expect_err("twice");
+        assert_eq!(found, Unreadable::Duplicate(at), "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_told_apart_however_many_long_and_spelled() {
+    let key = |at: usize| {
+        format!(
+            "{at}{}",
+            "abcdefghijklmnopqrstuvwxyz".get(..at % 20).unwrap_or("")
+        )
+    };
+    for count in [1, 2, 6, 7, 8, 40, 255, 256] {
+        let mut keys: Vec<String> = (0..count).map(key).collect();
+        let text = |keys: &[String]| {
+            let members: Vec<String> = keys.iter().map(|key| format!(r#""{key}":1"#)).collect();
+            let members = members.join(",");
+            format!(
+                r#"{{"model":"m","messages":[{{"role":"user",{members},"content":"x"}}],"x":{{}},"y":[]}}"#
+            )
+        };
+        let good = text(&keys);
+        let request = Request::read(good.as_bytes()).expect(&good);
+        assert_eq!(request.unknown().count(), count + 2);
+        for of in [0, count / 2, count - 1] {
+            // Each once more, in its own spelling and in another.
+            let first = keys[of].as_bytes()[0];
+            for again in [
+                keys[of].clone(),
+                format!("\\u{:04x}{}", first, &keys[of][1..]),
+            ] {
+                keys.push(again);
+                let bad = text(&keys);
+                let found = Request::read(bad.as_bytes()).expect_err("twice");
+                let at = bad.rfind(&format!("\"{}\":1", keys[count])).expect("there") + 1;
+                let wanted = if count == MAX_MEMBERS {
+                    Unreadable::TooManyMembers
+                } else {
+                    Unreadable::Duplicate(at)
+                };
+                assert_eq!(found, wanted, "{count} {of}");
+                keys.pop();
+            }
+        }
+    }
+    // Objects within one another keep theirs apart.
+    let nested = r#"{"model":"m","messages":[{"a":1,"b":2,"content":[{"a":1,"type":"text","text":"x","b":3}],"role":"user","c":3}],"a":0,"b":1}"#;
+    let none: [String; 0] = [];
+    assert_eq!(faults(nested), none);
+    let twice = nested.replace(r#""c":3"#, r#""a":3"#);
+    assert!(matches!(
+        Request::read(twice.as_bytes()),
+        Err(Unreadable::Duplicate(_))
+    ));
+}

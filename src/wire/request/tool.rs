@@ -2,6 +2,7 @@
 
 use super::{
     fault::FaultKind,
+    found::{Early, Tag},
     index::ToolChoice,
     reader::{Null, Read, Reader, Seen, keys},
 };
@@ -72,8 +73,8 @@ impl Reader<'_> {
             let start = self.cursor.at();
             let count = self.items(0..=usize::MAX, "", Self::tool)?;
             self.request.tools = count;
-            self.request.counts.tools += count;
-            self.request.counts.schema_bytes += (self.cursor.at() - start) as u64;
+            self.request.found.sums.tools += count as u32;
+            self.request.found.sums.schema_bytes += (self.cursor.at() - start) as u32;
         }
         Ok(())
     }
@@ -82,23 +83,20 @@ impl Reader<'_> {
         if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
-        let kind = self.tag("type")?;
-        let is = |name: &str| kind.is_some_and(|kind| kind == *name);
-        let (function, custom) = (is("function"), is("custom"));
-        let seen = self.members(|reader, key| match key {
-            Tool::Type => reader
-                .word(&["function", "custom"], Null::Refused, TOOL)
-                .map(drop),
-            Tool::Function if function => reader.function(),
-            Tool::Custom if custom => reader.custom(),
-            _ => reader.pass(),
+        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let seen = self.members(|reader, key| {
+            match key {
+                Tool::Type => tag = reader.tag(&["function", "custom"], TOOL, &mut early)?,
+                Tool::Function => reader.only_in(1, tag, &mut early, Self::function)?,
+                Tool::Custom => reader.only_in(2, tag, &mut early, Self::custom)?,
+            }
+            Ok(())
         })?;
         self.require(seen, Tool::Type);
-        if function {
-            self.require(seen, Tool::Function);
-        }
-        if custom {
-            self.require(seen, Tool::Custom);
+        match tag {
+            Tag::Is(0) => self.require(seen, Tool::Function),
+            Tag::Is(_) => self.require(seen, Tool::Custom),
+            _ => {}
         }
         Ok(())
     }
@@ -134,18 +132,19 @@ impl Reader<'_> {
         if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
-        let grammar = self.tag("type")?.is_some_and(|kind| kind == *"grammar");
-        let seen = self.members(|reader, key| match key {
-            Format::Type => {
-                let expected = "one of `text`, `grammar`";
-                let words = &["text", "grammar"];
-                reader.word(words, Null::Refused, expected).map(drop)
+        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let seen = self.members(|reader, key| {
+            match key {
+                Format::Type => {
+                    let expected = "one of `text`, `grammar`";
+                    tag = reader.tag(&["text", "grammar"], expected, &mut early)?;
+                }
+                Format::Grammar => reader.only_in(2, tag, &mut early, Self::grammar)?,
             }
-            Format::Grammar if grammar => reader.grammar(),
-            Format::Grammar => reader.pass(),
+            Ok(())
         })?;
         self.require(seen, Format::Type);
-        if grammar {
+        if tag == Tag::Is(1) {
             self.require(seen, Format::Grammar);
         }
         Ok(())
@@ -192,25 +191,23 @@ impl Reader<'_> {
 
     fn tool_choice_object(&mut self) -> Read<Option<ToolChoice>> {
         const TYPES: &[&str] = &["function", "custom", "allowed_tools"];
-        let kind = self.tag("type")?;
-        let kind = TYPES
-            .iter()
-            .position(|name| kind.is_some_and(|kind| kind == **name));
-        let seen = self.members(|reader, key| match (key, kind) {
-            (Choice::Type, _) => {
-                let expected = "one of `function`, `custom`, `allowed_tools`";
-                reader.word(TYPES, Null::Refused, expected).map(drop)
+        const EXPECTED: &str = "one of `function`, `custom`, `allowed_tools`";
+        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let seen = self.members(|reader, key| {
+            match key {
+                Choice::Type => tag = reader.tag(TYPES, EXPECTED, &mut early)?,
+                Choice::Function => reader.only_in(1, tag, &mut early, Self::named)?,
+                Choice::Custom => reader.only_in(2, tag, &mut early, Self::named)?,
+                Choice::AllowedTools => reader.only_in(4, tag, &mut early, Self::allowed_tools)?,
             }
-            (Choice::Function, Some(0)) | (Choice::Custom, Some(1)) => reader.named(),
-            (Choice::AllowedTools, Some(2)) => reader.allowed_tools(),
-            _ => reader.pass(),
+            Ok(())
         })?;
         self.require(seen, Choice::Type);
-        Ok(match kind {
-            Some(0) => self.chosen(seen, Choice::Function, ToolChoice::Named),
-            Some(1) => self.chosen(seen, Choice::Custom, ToolChoice::Named),
-            Some(_) => self.chosen(seen, Choice::AllowedTools, ToolChoice::Allowed),
-            None => None,
+        Ok(match tag {
+            Tag::Is(0) => self.chosen(seen, Choice::Function, ToolChoice::Named),
+            Tag::Is(1) => self.chosen(seen, Choice::Custom, ToolChoice::Named),
+            Tag::Is(_) => self.chosen(seen, Choice::AllowedTools, ToolChoice::Allowed),
+            Tag::Open | Tag::Wrong => None,
         })
     }
 
@@ -255,8 +252,8 @@ impl Reader<'_> {
             let start = self.cursor.at();
             let expected = "an array of 1 to 128 functions";
             let count = self.items(1..=128, expected, Self::function)?;
-            self.request.counts.tools += count;
-            self.request.counts.schema_bytes += (self.cursor.at() - start) as u64;
+            self.request.found.sums.tools += count as u32;
+            self.request.found.sums.schema_bytes += (self.cursor.at() - start) as u32;
         }
         Ok(())
     }
@@ -277,19 +274,21 @@ impl Reader<'_> {
             return Ok(());
         }
         let start = self.cursor.at();
-        let schema = self.tag("type")?.is_some_and(|kind| kind == *"json_schema");
-        let seen = self.members(|reader, key| match key {
-            ResponseFormat::Type => {
-                let words = &["text", "json_object", "json_schema"];
-                reader.word(words, Null::Refused, EXPECTED).map(drop)
+        const WORDS: &[&str] = &["text", "json_object", "json_schema"];
+        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let seen = self.members(|reader, key| {
+            match key {
+                ResponseFormat::Type => tag = reader.tag(WORDS, EXPECTED, &mut early)?,
+                ResponseFormat::JsonSchema => {
+                    reader.only_in(4, tag, &mut early, Self::json_schema)?;
+                }
             }
-            ResponseFormat::JsonSchema if schema => reader.json_schema(),
-            ResponseFormat::JsonSchema => reader.pass(),
+            Ok(())
         })?;
         self.require(seen, ResponseFormat::Type);
-        if schema {
+        if tag == Tag::Is(2) {
             self.require(seen, ResponseFormat::JsonSchema);
-            self.request.counts.schema_bytes += (self.cursor.at() - start) as u64;
+            self.request.found.sums.schema_bytes += (self.cursor.at() - start) as u32;
         }
         Ok(())
     }
@@ -320,14 +319,8 @@ impl Reader<'_> {
     /// An object that is the model's business.
     fn any_object(&mut self) -> Read {
         if self.want(Type::Object, Null::Refused, OBJECT)? {
-            self.cursor.skip()?;
+            self.cursor.pass()?;
         }
-        Ok(())
-    }
-
-    /// A value that means nothing here.
-    pub(super) fn pass(&mut self) -> Read {
-        self.cursor.skip()?;
         Ok(())
     }
 }

@@ -3,9 +3,8 @@
 use super::{
     fault::{FaultKind, Unreadable},
     index::Entry,
-    keys::Keys,
     name::Name,
-    reader::{Known as _, Null, Read, Reader, find, is_longer},
+    reader::{Known as _, Null, Read, Reader, duplicate, find, is_longer},
 };
 use crate::wire::json::{Str, Type};
 
@@ -22,18 +21,18 @@ impl Reader<'_> {
     pub(super) fn top(&mut self) -> Read {
         if self.cursor.peek()? != Type::Object {
             // Not JSON at all is the worse mistake.
-            self.cursor.skip()?;
+            self.cursor.pass()?;
             self.cursor.end()?;
-            return Err(Unreadable::NotAnObject);
+            return Err(Box::new(Unreadable::NotAnObject));
         }
         let at = self.cursor.at();
         self.request.members.reserve(12);
         self.cursor.object()?;
-        let mut seen = 0u64;
-        let mut strangers = Keys::default();
-        while let Some(key) = self.cursor.key()? {
+        let (mut seen, mut nulls) = (0u64, 0u64);
+        let strangers = self.distinct.begin();
+        while let Some(key) = self.cursor.next_key()? {
             if self.request.members.len() == MAX_MEMBERS {
-                return Err(Unreadable::TooManyMembers);
+                return Err(Box::new(Unreadable::TooManyMembers));
             }
             let name = find::<Name>(key);
             let null = self.cursor.peek()? == Type::Null;
@@ -42,14 +41,15 @@ impl Reader<'_> {
                 Some(name) => {
                     let bit = 1 << name.index();
                     if seen & bit != 0 {
-                        return Err(Unreadable::Duplicate(key.range().start));
+                        return Err(duplicate(key));
                     }
                     seen |= bit;
+                    nulls |= bit * u64::from(null);
                     self.member(name)?;
                 }
                 None => {
-                    self.unknown(at, &mut strangers, key)?;
-                    self.cursor.skip()?;
+                    self.note_unknown(at, strangers, key)?;
+                    self.cursor.pass()?;
                 }
             }
             self.request.members.push(Entry {
@@ -60,7 +60,9 @@ impl Reader<'_> {
                 end: self.cursor.at() as u32,
             });
         }
-        strangers.distinct(self.text)?;
+        self.distinct.judge(strangers, self.text)?;
+        self.request.present = seen;
+        self.request.nulls = nulls;
         self.request.object = at as u32..self.cursor.at() as u32;
         for name in [Name::Model, Name::Messages] {
             if seen & 1 << name.index() == 0 {
@@ -217,19 +219,17 @@ impl Reader<'_> {
     ) -> Read {
         let at = self.cursor.at();
         self.cursor.object()?;
-        let mut keys = Keys::default();
+        let keys = self.distinct.begin();
         let mut count = 0;
-        while let Some(key) = self.cursor.key()? {
+        while let Some(key) = self.cursor.next_key()? {
             count += 1;
             // What is too much anyway is not kept.
-            if count <= max {
-                keys.push(key, &self.seed);
-            }
+            self.distinct.push(keys, max, key, self.text);
             each(self, key)?;
         }
         if count > max {
             self.fault(at, FaultKind::Value(expected));
         }
-        keys.distinct(self.text)
+        self.distinct.judge(keys, self.text)
     }
 }
