@@ -210,6 +210,9 @@ pub(super) const SMALL: &[(&str, Without)] = &[
     ("cache_control", Without::Same),
 ];
 
+/// In a list of what a provider takes: marks at the ends of prefixes to be cached.
+pub(super) const MARKS: &str = "messages[].content[].cache_control";
+
 /// Goes through what a provider has no counterpart of. Values that ask for nothing (`n: 1`, a
 /// penalty of 0, `logprobs: false`) pass unsaid. Members that nobody knows are dropped and
 /// announced, save those that the provider takes.
@@ -239,6 +242,9 @@ pub(super) fn settle(
         .any(|message| message.name.is_some())
     {
         notes.without("messages[].name")?;
+    }
+    if !taken.contains(&MARKS) {
+        marked(request, notes)?;
     }
     // Reasoning goes back as the entries that its provider signed; text alone has no place.
     let unsigned = |message: &Message<'_>| {
@@ -270,6 +276,24 @@ pub(super) fn settle(
         .filter_map(|message| message.content.as_ref());
     if !taken.contains(&"image_url.detail") && contents.any(detailed) {
         notes.without("messages[].content[].image_url.detail")?;
+    }
+    Ok(())
+}
+
+/// Marks of what is to be cached, in either spelling, of parts and of tools.
+fn marked(request: &Request<'_>, notes: &mut Notes) -> Result<(), Error> {
+    let contents = request.messages.iter().filter_map(|it| it.content.as_ref());
+    for part in contents.flat_map(Content::parts) {
+        if part.prompt_cache_breakpoint.is_some() {
+            notes.without("messages[].content[].prompt_cache_breakpoint")?;
+        }
+        if part.cache_control.is_some() {
+            notes.without(MARKS)?;
+        }
+    }
+    let mut tools = request.tools.iter().flatten();
+    if tools.any(|tool| tool.cache_control.is_some()) {
+        notes.without("tools[].cache_control")?;
     }
     Ok(())
 }

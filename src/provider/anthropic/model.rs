@@ -37,6 +37,18 @@ impl Off {
     }
 }
 
+/// Whether a model refuses tools that must be called, whatever it was told of thinking.
+fn unforced(name: &str) -> bool {
+    let has = |word: &str| name.contains(word);
+    let named = |family: &str| {
+        [1, 2]
+            .iter()
+            .any(|n| has(&format!("{family}-5-{n}")) || has(&format!("{family}-5.{n}")))
+    };
+    let fives = ["opus-5-5", "opus-5.5", "sonnet-5-5", "sonnet-5.5"];
+    fives.iter().any(|word| has(word)) || named("fable") || named("mythos")
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider) struct Model {
     pub(in crate::provider) thinking: Thinking,
@@ -44,6 +56,8 @@ pub(in crate::provider) struct Model {
     pub(in crate::provider) structured: bool,
     /// It takes a temperature or `top_p`, not both.
     pub(in crate::provider) one_of_both: bool,
+    /// No tool can be forced on it.
+    pub(in crate::provider) unforced: bool,
     /// How many tokens are asked for when the client does not say.
     pub(in crate::provider) max_output: u64,
     /// The most that it writes.
@@ -64,6 +78,7 @@ impl Model {
                 off: Off::Already,
                 structured: has("opus-4-1"),
                 one_of_both: has("opus-4-1"),
+                unforced: false,
                 max_output: 4096,
                 ceiling: if has("opus") { 32_000 } else { 64_000 },
             };
@@ -74,6 +89,7 @@ impl Model {
                 off: Off::Already,
                 structured: false,
                 one_of_both: false,
+                unforced: false,
                 max_output: 4096,
                 ceiling: 4096,
             };
@@ -84,6 +100,7 @@ impl Model {
                 off: Off::Already,
                 structured: true,
                 one_of_both: !has("opus"),
+                unforced: false,
                 max_output: 16_384,
                 ceiling: 64_000,
             };
@@ -101,6 +118,7 @@ impl Model {
                 off: Off::of(name),
                 structured: true,
                 one_of_both: false,
+                unforced: unforced(name),
                 max_output: 16_384,
                 ceiling: 128_000,
             };
@@ -110,6 +128,7 @@ impl Model {
             off: Off::Already,
             structured: false,
             one_of_both: false,
+            unforced: false,
             max_output: 4096,
             ceiling: 64_000,
         }

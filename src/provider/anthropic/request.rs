@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind},
     provider::{
         Notes, structured,
-        support::{Without, parse, settle, write},
+        support::{MARKS, Without, parse, settle, write},
     },
     wire::chat::{Raw, Request, Schema},
 };
@@ -33,7 +33,7 @@ pub(in crate::provider) fn body(
     notes: &mut Notes,
 ) -> Result<Bytes, Error> {
     let request = parse(body)?;
-    settle(&request, UNSUPPORTED, &[], notes)?;
+    settle(&request, UNSUPPORTED, TAKEN, notes)?;
     let of = Model::of(model);
     let mut out = Map::new();
     let mut max = request.max_output().unwrap_or(of.max_output);
@@ -46,7 +46,7 @@ pub(in crate::provider) fn body(
     sampling(&request, of, &mut out, notes)?;
     let shape = format(&request, of, &out, notes)?;
     let (system, messages) = conversation(&request, notes)?;
-    let tools = tools(&request, &shape, &mut out, notes)?.into_iter();
+    let tools = tools(&request, of, &shape, &mut out, notes)?.into_iter();
     let mut tools: Vec<Offered<'_>> = tools.map(Offered::Tool).collect();
     tools.extend(request.web_search_options.map(|raw| search(raw, notes)));
     if request.stream == Some(true) {
@@ -112,6 +112,9 @@ struct Format<'a> {
     kind: &'static str,
     schema: Raw<'a>,
 }
+
+/// What the Messages API has under the client's own names, and marks of what is to be cached.
+const TAKEN: &[&str] = &["top_k", MARKS];
 
 /// What the Messages API has no counterpart of.
 const UNSUPPORTED: &[(&str, Without)] = &[
@@ -220,6 +223,14 @@ fn sampling(
             continue;
         }
         out.insert(name.into(), value.into());
+    }
+    if let Some(top_k) = request.extra("top_k") {
+        if of.samples() && !thinks {
+            let value: Value = serde_json::from_str(top_k.get()).unwrap_or_default();
+            out.insert("top_k".into(), value);
+        } else {
+            notes.unsupported("top_k")?;
+        }
     }
     if let Some(stop) = &request.stop {
         let texts = stop.0.iter().filter(|text| !text.trim().is_empty());

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    model::Model,
     request::{Shape, thinks_manually},
     turns::ephemeral,
 };
@@ -57,6 +58,7 @@ fn input_schema(parameters: Option<Raw<'_>>) -> Box<RawValue> {
 /// Those that are offered.
 pub(super) fn tools<'a>(
     request: &'a Request<'_>,
+    of: Model,
     shape: &Shape<'a, '_>,
     out: &mut Map<String, Value>,
     notes: &mut Notes,
@@ -83,8 +85,8 @@ pub(super) fn tools<'a>(
         Some(ToolChoice::Named(name)) => json!({ "type": "tool", "name": name }),
     };
     let forced = choice["type"] == "any" || choice["type"] == "tool";
-    if forced && thinks_manually(out) {
-        // A forced tool and manual thinking exclude each other; the choice decides what happens.
+    if forced && (of.unforced || thinks_manually(out)) {
+        // A forced tool and thinking exclude each other; the choice decides what happens.
         notes.unsupported("tool_choice")?;
         choice = json!({ "type": "auto" });
     }

@@ -62,6 +62,11 @@ impl Family {
             .is_some_and(|thinking| thinking["type"] == "enabled")
     }
 
+    /// Whether no tool can be forced.
+    pub(super) fn is_unforced(&self, fields: &Map<String, Value>) -> bool {
+        matches!(self, Self::Claude(of) if of.unforced) || self.thinks_manually(fields)
+    }
+
     /// The effort of `reasoning_effort`, in the family's own words.
     pub(super) fn think(
         &self,

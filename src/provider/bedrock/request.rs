@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     provider::{
         Notes, structured,
-        support::{Without, parse, settle, write},
+        support::{MARKS, Without, parse, settle, write},
     },
     wire::chat::{Raw, Request, Schema as ByName, Stop},
 };
@@ -41,6 +41,7 @@ const UNSUPPORTED: &[(&str, Without)] = &[
 
 /// Members of Converse that a client may send under their own names.
 const TAKEN: &[&str] = &[
+    MARKS,
     "top_k",
     "guardrailConfig",
     "performanceConfig",
@@ -191,15 +192,15 @@ fn sample<'a>(
         let Some(asked) = value else { continue };
         // The scale ends where the API's own is half way: the hottest there is, is meant.
         let value = asked.clamp(0.0, 1.0);
+        if value < asked {
+            notes.changed(name);
+        }
         let thinks = fields.contains_key("thinking");
         if !family.samples(name, value, inference.temperature.is_some(), thinks) {
             if value < 1.0 {
                 notes.unsupported(name)?;
             }
             continue;
-        }
-        if value < asked {
-            notes.changed(name);
         }
         match name {
             "temperature" => inference.temperature = Some(value),
@@ -213,6 +214,9 @@ fn sample<'a>(
     if let Some(top_k) = request.extra("top_k") {
         let value: Value = serde_json::from_str(top_k.get()).unwrap_or_default();
         match family {
+            Family::Claude(of) if !of.samples() || fields.contains_key("thinking") => {
+                notes.unsupported("top_k")?;
+            }
             Family::Claude(_) => drop(fields.insert("top_k".into(), value)),
             Family::Nova => {
                 fields.insert("inferenceConfig".into(), json!({ "topK": value }));

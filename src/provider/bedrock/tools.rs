@@ -96,8 +96,8 @@ pub(super) fn tools<'a>(
         }
         return Ok(called.then(|| of_history(request)));
     }
-    if choice.is_some() && family.thinks_manually(fields) {
-        // A forced tool and manual thinking exclude each other.
+    if choice.is_some() && family.is_unforced(fields) {
+        // A forced tool and thinking exclude each other.
         notes.unsupported("tool_choice")?;
         choice = None;
     }

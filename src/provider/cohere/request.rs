@@ -54,6 +54,8 @@ struct Body<'a> {
     presence_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stop_sequences: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,8 +136,10 @@ struct Thinking {
 
 pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(body)?;
-    settle(&request, SMALL, TAKEN, notes)?;
-    if request.logprobs != Some(true) && request.top_logprobs.is_some_and(|n| n.0 > 0) {
+    let small = SMALL.iter().filter(|(param, _)| *param != "logprobs");
+    settle(&request, &small.copied().collect::<Vec<_>>(), TAKEN, notes)?;
+    // The likelihoods are of what was chosen, without what else might have been.
+    if request.top_logprobs.is_some_and(|n| n.0 > 0) {
         notes.without("top_logprobs")?;
     }
     let (left, must) = chosen(&request, notes)?;
@@ -175,6 +179,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
             notes,
         ),
         seed: request.seed.map(|seed| seed.0),
+        logprobs: request.logprobs.filter(|asked| *asked),
         stop_sequences: stops(&request),
         thinking: thinking(&request),
         documents: request.extra("documents"),

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::error;
 use crate::{
@@ -21,6 +22,32 @@ struct Reply<'a> {
     finish_reason: Option<Text<'a>>,
     #[serde(default)]
     usage: Option<Counts>,
+    #[serde(default)]
+    logprobs: Option<Vec<Likelihood>>,
+}
+
+/// How likely a piece of the text was.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub(super) struct Likelihood {
+    text: Option<String>,
+    /// Of each of its tokens.
+    logprobs: Option<Vec<f64>>,
+}
+
+/// Likelihoods in the API's form. A piece of several tokens is told as one: what is likely together
+/// is their sum.
+pub(super) fn logprobs(pieces: &[Likelihood]) -> String {
+    let content: Vec<Value> = pieces
+        .iter()
+        .filter_map(|piece| {
+            let text = piece.text.as_deref()?;
+            let sum: f64 = piece.logprobs.as_ref()?.iter().sum();
+            Some(json!({"token": text, "logprob": sum, "bytes": text.as_bytes(), "top_logprobs": []}))
+        })
+        .collect();
+    json!({ "content": content, "refusal": null }).to_string()
 }
 
 #[derive(Deserialize)]
@@ -114,6 +141,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let finish_reason = finish_reason(reason).ok_or_else(|| error::failed(reason, body))?;
     let mut choice = Choice::default();
     choice.reason = Some(finish_reason);
+    choice.logprobs = reply.logprobs.as_deref().map(logprobs);
     if let Some(plan) = &reply.message.tool_plan {
         choice.reasoning(plan);
     }

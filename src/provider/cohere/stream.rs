@@ -3,7 +3,7 @@ use serde::Deserialize;
 
 use super::{
     error,
-    response::{Block, Counts, ToolCall, finish_reason},
+    response::{Block, Counts, Likelihood, ToolCall, finish_reason, logprobs},
 };
 use crate::{
     error::Error,
@@ -32,6 +32,8 @@ struct Event<'a> {
     id: Option<Text<'a>>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
+    #[serde(default)]
+    logprobs: Option<Likelihood>,
 }
 
 #[derive(Deserialize)]
@@ -99,13 +101,17 @@ impl Stream {
         }
     }
 
-    fn say(&mut self, message: &Message<'_>, out: &mut BytesMut) {
+    fn say(&mut self, message: &Message<'_>, likely: Option<Likelihood>, out: &mut BytesMut) {
         let pieces = message.content.as_ref();
         if let Some(text) = pieces
             .and_then(|it| it.text.as_ref())
             .filter(|it| !it.is_empty())
         {
-            self.chunks(None, out).content(out, 0, text);
+            let likely = likely.map(|one| logprobs(&[one]));
+            let chunks = self.chunks(None, out);
+            chunks.choice(out, 0, likely.as_deref(), None, |delta| {
+                delta.string("content", text);
+            });
         }
         let thought = pieces.and_then(|it| it.thinking.as_ref());
         for piece in [thought, message.tool_plan.as_ref()].into_iter().flatten() {
@@ -152,7 +158,7 @@ impl TranslateStream for Stream {
         match (&*event.kind, message) {
             ("message-start", _) => drop(self.chunks(event.id.as_deref(), out)),
             ("content-start" | "content-delta" | "tool-plan-delta", Some(message)) => {
-                self.say(message, out);
+                self.say(message, event.logprobs, out);
             }
             ("tool-call-start", Some(message)) => {
                 self.close_call(out);

@@ -183,7 +183,6 @@ fn a_conversation() {
 fn what_cannot_be_said() {
     for (members, param) in [
         (json!({"n": 2}), "n"),
-        (json!({"logprobs": true}), "logprobs"),
         (json!({"logit_bias": {"1": 1}}), "logit_bias"),
         (
             json!({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}]}),

@@ -356,8 +356,14 @@ fn tools<'a>(
         config = calling.map(|calling| json!({ "functionCallingConfig": calling }));
         all.push(Tools::FunctionDeclarations(declared));
     }
-    if request.web_search_options.is_some() {
+    if let Some(options) = request.web_search_options {
         if all.is_empty() || of.third {
+            // Neither how much is read nor where the user is can be told.
+            let options: Value = serde_json::from_str(options.get()).unwrap_or_default();
+            let size = &options["search_context_size"];
+            if !(size.is_null() || size == "medium") || !options["user_location"].is_null() {
+                notes.changed("web_search_options");
+            }
             all.push(Tools::GoogleSearch(Map::new()));
         } else {
             notes.unsupported("web_search_options")?;
