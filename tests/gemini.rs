@@ -124,3 +124,51 @@ async fn unary_and_streamed_through_the_gateway() {
         );
     }
 }
+
+/// Tokens of images that the model made have a price of their own.
+#[tokio::test]
+async fn tokens_of_images_made_are_priced_as_such() {
+    let answer = |parts: Value, reason: Value| {
+        json!({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": reason, "index": 0}],
+            "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 10, "totalTokenCount": 14,
+                "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 2}, {"modality": "IMAGE", "tokenCount": 8}]},
+            "modelVersion": "gemini-2.5-flash-image", "responseId": "r1"})
+    };
+    let image = json!({"inlineData": {"mimeType": "image/png", "data": "AA=="}});
+    let whole = answer(json!([{"text": "Here."}, image]), json!("STOP"));
+    let events = [
+        answer(json!([{"text": "Here."}]), Value::Null),
+        answer(json!([image]), json!("STOP")),
+    ];
+    let stream = events.iter().map(|event| format!("data: {event}\r\n\r\n"));
+    let (base, _) = upstream(whole.to_string(), stream.collect()).await;
+    let gateway = Gateway::start(&format!(
+        "[[providers]]\nname = \"g\"\nkind = \"gemini\"\nbase_url = \"{base}\"\napi_keys = [\"AIza-key\"]\n\n\
+         [[models]]\nid = \"google/image\"\ntargets = [{{ provider = \"g\", model = \"gemini-2.5-flash-image\" }}]\n\
+         price = {{ input = \"1\", output = \"2\", image_output = \"30\" }}\n\n[[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n"
+    ));
+    let ask = |stream: bool| {
+        json!({"model": "google/image", "stream": stream, "stream_options": stream.then(|| json!({"include_usage": true})),
+            "messages": [{"role": "user", "content": "Draw."}]})
+        .to_string()
+    };
+    // 4 · 1 + 2 · 2 + 8 · 30 millionths.
+    let said = gateway.post("sk-demo", &ask(false)).await;
+    assert_eq!(said.status, 200, "{}", said.body);
+    assert_eq!(said.header("x-completion-cost"), "0.000248");
+    let json = said.json();
+    let details = &json["usage"]["completion_tokens_details"];
+    assert_eq!(details["image_tokens"], 8);
+    let images = &json["choices"][0]["message"]["images"];
+    assert_eq!(images[0]["image_url"]["url"], "data:image/png;base64,AA==");
+
+    let said = gateway.post("sk-demo", &ask(true)).await;
+    let events = said.events();
+    let last: Value = serde_json::from_str(&events[events.len() - 2]).expect("JSON");
+    assert_eq!(
+        last["usage"]["completion_tokens_details"]["image_tokens"],
+        8
+    );
+    let key = gateway.get("sk-demo", "/v1/key").await.json();
+    assert_eq!(key["data"]["spent"], "0.000496");
+}

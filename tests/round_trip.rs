@@ -20,7 +20,7 @@ use tower_completions::{
     },
 };
 
-use case::{Case, Choice, Meaning};
+use case::{Case, Choice, Meaning, Media, Thinker};
 
 /// The body that goes to a provider; nothing may be lost on the way.
 fn sent<T: Translate>(translate: &T, model: &str, case: &Case) -> Value {
@@ -50,31 +50,31 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn anthropic(case in case::requests()) {
+    fn anthropic(case in case::requests(&[Media::Image, Media::File], Thinker::Claude)) {
         let translate = Anthropic::new("http://host").expect("a URL");
         kept(&translate, "claude-sonnet-4-5", &case, read::anthropic)?;
     }
 
     #[test]
-    fn gemini(case in case::requests()) {
+    fn gemini(case in case::requests(&[Media::Image, Media::File, Media::Audio], Thinker::Gemini)) {
         let translate = Gemini::new("http://host").expect("a URL");
         kept(&translate, "gemini-2.5-pro", &case, read::gemini)?;
     }
 
     #[test]
-    fn bedrock(case in case::requests()) {
+    fn bedrock(case in case::requests(&[Media::Image, Media::File, Media::Audio], Thinker::Claude)) {
         let translate = Bedrock::new("http://host").expect("a URL");
         kept(&translate, "anthropic.claude-sonnet-4-5-v1:0", &case, read::bedrock)?;
     }
 
     #[test]
-    fn cohere(case in case::requests()) {
+    fn cohere(case in case::requests(&[Media::Image], Thinker::Nobody)) {
         let translate = Cohere::new("http://host").expect("a URL");
         kept(&translate, "command-a-03-2025", &case, read::cohere)?;
     }
 
     #[test]
-    fn ollama(mut case in case::requests()) {
+    fn ollama(mut case in case::requests(&[Media::Image], Thinker::Plain)) {
         // The server cannot be told to call anything.
         if !matches!(case.choice, Choice::None) {
             case.choice = Choice::Auto;

@@ -2,14 +2,15 @@
 //! pieces cut anywhere.
 
 use bytes::BytesMut;
+use http_body_util::BodyExt;
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value, json};
 use tower_completions::{
     Target,
     parse::Chat,
     provider::{
-        Asked, Translate, TranslateStream, anthropic::Anthropic, bedrock::Bedrock, cohere::Cohere,
-        gemini::Gemini, ollama::Ollama,
+        Asked, Notes, Translate, TranslateStream, anthropic::Anthropic, bedrock::Bedrock,
+        cohere::Cohere, gemini::Gemini, ollama::Ollama,
     },
 };
 
@@ -239,8 +240,13 @@ fn gemini(of: &Answer) -> (Value, Vec<(Option<&'static str>, Value)>) {
         parts.push(json!({"text": of.reasoning, "thought": true}));
     }
     parts.extend(of.text.iter().map(|text| json!({"text": text})));
-    let calls = of.calls.iter();
-    parts.extend(calls.map(|(name, args)| json!({"functionCall": {"name": name, "args": args}})));
+    for (n, (name, args)) in of.calls.iter().enumerate() {
+        let mut part = json!({"functionCall": {"name": name, "args": args}});
+        if n == 0 {
+            part["thoughtSignature"] = "s".into();
+        }
+        parts.push(part);
+    }
     let reason = of.reason("MAX_TOKENS", "STOP", "STOP");
     let event = |parts: &[Value], reason: Option<&str>| {
         json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": parts},
@@ -273,10 +279,12 @@ fn bedrock(of: &Answer) -> (Value, Vec<(Option<&'static str>, Value)>) {
         ));
     };
     if !of.reasoning.is_empty() {
-        let deltas =
-            halves(&of.reasoning).map(|piece| json!({"reasoningContent": {"text": piece}}));
-        let whole = json!({"reasoningContent": {"reasoningText": {"text": of.reasoning}}});
-        block(whole, None, deltas.to_vec());
+        let deltas = halves(&of.reasoning).map(|piece| json!({"text": piece}));
+        let deltas = deltas.into_iter().chain([json!({"signature": "s"})]);
+        let deltas = deltas.map(|delta| json!({"reasoningContent": delta}));
+        let thought = json!({"text": of.reasoning, "signature": "s"});
+        let whole = json!({"reasoningContent": {"reasoningText": thought}});
+        block(whole, None, deltas.collect());
     }
     for text in &of.text {
         let deltas = halves(text).map(|piece| json!({"text": piece}));
@@ -398,5 +406,58 @@ proptest! {
             cohere by Cohere::new(url);
             ollama by Ollama::new(url);
         }
+    }
+}
+
+/// What the provider is sent of its own answer in the next turn.
+fn sent_back<T: Translate>(translate: &T, model: &str, answer: &Value) -> Value {
+    let answer = translate.answer(&asked(false), answer.to_string().into());
+    let answer: Value = serde_json::from_slice(&answer.expect("an answer").body).expect("JSON");
+    let message = answer["choices"][0]["message"].clone();
+    let calls = message["tool_calls"].as_array().into_iter().flatten();
+    let results =
+        calls.map(|call| json!({"role": "tool", "tool_call_id": call["id"], "content": "r"}));
+    let mut messages = vec![json!({"role": "user", "content": "Hi"}), message.clone()];
+    messages.extend(results);
+    let body = json!({"model": "m", "max_tokens": 9, "messages": messages,
+        "tools": [{"type": "function", "function": {"name": "f"}}]});
+    let chat = Chat::parse(body.to_string().into()).expect("a request");
+    let mut notes = Notes::default();
+    let request = translate.request(&chat, &Target::new("p", model), &mut notes);
+    let body = request.expect("translated").into_body().collect();
+    let body = tokio_test::block_on(body).expect("whole").to_bytes();
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// The blocks that a provider wants back with the next turn are those that it gave.
+    #[test]
+    fn what_must_come_back_does(mut of in answer()) {
+        of.cut = false;
+        // Texts are joined; none of them alone would be a turn.
+        of.text.truncate(1);
+        prop_assume!(!(of.text.is_empty() && of.calls.is_empty()));
+        let url = "http://host";
+
+        let translate = Anthropic::new(url).expect("a URL");
+        let (given, _) = anthropic(&of);
+        let body = sent_back(&translate, "claude-sonnet-4-5", &given);
+        prop_assert_eq!(&body["messages"][1]["content"], &given["content"]);
+
+        let translate = Bedrock::new(url).expect("a URL");
+        let (given, _) = bedrock(&of);
+        let body = sent_back(&translate, "anthropic.claude-sonnet-4-5-v1:0", &given);
+        prop_assert_eq!(&body["messages"][1]["content"], &given["output"]["message"]["content"]);
+
+        // Of Gemini's parts the thoughts themselves stay away.
+        let translate = Gemini::new(url).expect("a URL");
+        let (given, _) = gemini(&of);
+        let body = sent_back(&translate, "gemini-3-pro", &given);
+        let parts = given["candidates"][0]["content"]["parts"].as_array().expect("parts");
+        let parts: Vec<&Value> = parts.iter().filter(|part| part.get("thought").is_none()).collect();
+        let back = body["contents"][1]["parts"].as_array().expect("parts");
+        prop_assert_eq!(back.iter().collect::<Vec<_>>(), parts);
     }
 }

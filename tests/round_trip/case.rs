@@ -12,13 +12,40 @@ pub(crate) struct Case {
     pub(crate) temperature: Option<f64>,
     pub(crate) max_tokens: u64,
     pub(crate) stop: Vec<String>,
+    /// The properties of the object that the answer must be.
+    pub(crate) schema: Option<Vec<String>>,
+    /// Whose reasoning the history has.
+    pub(crate) thinker: Thinker,
+    /// Which parts beside texts are shown.
+    pub(crate) shown: &'static [Media],
+}
+
+/// Who has reasoned in the history: what is sent back must be in its form.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Thinker {
+    Nobody,
+    Claude,
+    Gemini,
+    /// Only a text, for those that sign nothing.
+    Plain,
+}
+
+/// A part beside texts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Media {
+    Image,
+    /// A PDF.
+    File,
+    /// A WAV.
+    Audio,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Turn {
-    /// A text, and an image with it.
-    User(String, Option<String>),
-    Assistant(String),
+    /// A text, and what is shown with it.
+    User(String, Option<(usize, String)>),
+    /// Reasoning with its signature, and a text.
+    Assistant(Option<(String, String)>, String),
     /// A text before the calls, and for each the tool, its arguments and the result.
     Calls(Option<String>, Vec<(usize, Map<String, Value>, String)>),
 }
@@ -49,6 +76,7 @@ pub(crate) struct Meaning {
     pub(crate) temperature: Option<f64>,
     pub(crate) max_tokens: Option<u64>,
     pub(crate) stop: Vec<String>,
+    pub(crate) schema: Option<Value>,
 }
 
 /// One thing that was said; a call goes by its ordinal.
@@ -56,6 +84,10 @@ pub(crate) struct Meaning {
 pub(crate) enum Said {
     User(String),
     Image(String),
+    File(String),
+    Audio(String),
+    /// The text, where it is sent back, and the signature.
+    Reasoning(String, String),
     Model(String),
     Call(usize, String, Value),
     Result(usize, String),
@@ -73,14 +105,38 @@ impl Case {
         for turn in &self.turns {
             match turn {
                 Turn::User(text, None) => messages.push(json!({"role": "user", "content": text})),
-                Turn::User(text, Some(image)) => {
-                    let url = format!("data:image/png;base64,{image}");
+                Turn::User(text, Some((which, data))) => {
+                    let part = match self.media(*which) {
+                        None => json!({"type": "text", "text": data}),
+                        Some(Media::Image) => json!({"type": "image_url",
+                            "image_url": {"url": format!("data:image/png;base64,{data}")}}),
+                        Some(Media::File) => json!({"type": "file", "file": {"filename": "a.pdf",
+                            "file_data": format!("data:application/pdf;base64,{data}")}}),
+                        Some(Media::Audio) => json!({"type": "input_audio",
+                            "input_audio": {"data": data, "format": "wav"}}),
+                    };
                     messages.push(json!({"role": "user", "content": [
-                        {"type": "text", "text": text},
-                        {"type": "image_url", "image_url": {"url": url}}]}));
+                        {"type": "text", "text": text}, part]}));
                 }
-                Turn::Assistant(text) => {
-                    messages.push(json!({"role": "assistant", "content": text}));
+                Turn::Assistant(thought, text) => {
+                    let mut message = json!({"role": "assistant", "content": text});
+                    if let Some((thought, signature)) = thought {
+                        match self.thinker {
+                            Thinker::Nobody => {}
+                            Thinker::Claude => {
+                                message["reasoning_content"] = thought.clone().into();
+                                message["reasoning_details"] = json!([{"type": "thinking",
+                                    "thinking": thought, "signature": signature}]);
+                            }
+                            Thinker::Gemini => {
+                                message["reasoning_content"] = thought.clone().into();
+                                message["reasoning_details"] = json!([{"type": "thought_signature",
+                                    "signature": signature}]);
+                            }
+                            Thinker::Plain => message["reasoning_content"] = thought.clone().into(),
+                        }
+                    }
+                    messages.push(message);
                 }
                 Turn::Calls(text, made) => {
                     let from = calls;
@@ -112,9 +168,26 @@ impl Case {
             Choice::None => json!("none"),
             Choice::First => json!({"type": "function", "function": {"name": self.tools[0].name}}),
         };
-        json!({"model": "m", "messages": messages, "tools": tools.collect::<Vec<_>>(),
+        let format = self.schema().map(
+            |schema| json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}),
+        );
+        json!({"model": "m", "messages": messages, "response_format": format, "tools": tools.collect::<Vec<_>>(),
             "tool_choice": choice, "temperature": self.temperature,
             "max_completion_tokens": self.max_tokens, "stop": self.stop})
+    }
+
+    fn media(&self, which: usize) -> Option<Media> {
+        let shown = self.shown.len();
+        (shown > 0).then(|| self.shown[which % shown])
+    }
+
+    fn schema(&self) -> Option<Value> {
+        let names = self.schema.as_ref()?;
+        let properties = names
+            .iter()
+            .map(|name| (name.clone(), json!({"type": "string"})));
+        let properties: Map<String, Value> = properties.collect();
+        Some(json!({"type": "object", "properties": properties, "required": names}))
     }
 
     pub(crate) fn meaning(&self) -> Meaning {
@@ -122,11 +195,31 @@ impl Case {
         let mut calls = 0;
         for turn in &self.turns {
             match turn {
-                Turn::User(text, image) => {
+                Turn::User(text, shown) => {
                     said.push(Said::User(text.clone()));
-                    said.extend(image.clone().map(Said::Image));
+                    said.extend(shown.clone().map(|(which, data)| match self.media(which) {
+                        None => Said::User(data),
+                        Some(Media::Image) => Said::Image(data),
+                        Some(Media::File) => Said::File(data),
+                        Some(Media::Audio) => Said::Audio(data),
+                    }));
                 }
-                Turn::Assistant(text) => said.push(Said::Model(text.clone())),
+                Turn::Assistant(thought, text) => {
+                    let thought = thought.clone().filter(|_| self.thinker != Thinker::Nobody);
+                    let thought = thought.map(|(text, signature)| match self.thinker {
+                        // Only what is signed goes back, and only what signs it.
+                        Thinker::Gemini => Said::Reasoning(String::new(), signature),
+                        Thinker::Plain => Said::Reasoning(text, String::new()),
+                        _ => Said::Reasoning(text, signature),
+                    });
+                    let text = Said::Model(text.clone());
+                    // Gemini signs a text behind it.
+                    let (before, behind) = match self.thinker {
+                        Thinker::Gemini => (None, thought),
+                        _ => (thought, None),
+                    };
+                    said.extend(before.into_iter().chain([text]).chain(behind));
+                }
                 Turn::Calls(text, made) => {
                     said.extend(text.clone().map(Said::Model));
                     for (n, (tool, arguments, _)) in made.iter().enumerate() {
@@ -152,6 +245,7 @@ impl Case {
             temperature: self.temperature,
             max_tokens: Some(self.max_tokens),
             stop: self.stop.clone(),
+            schema: self.schema(),
         }
     }
 }
@@ -187,13 +281,16 @@ pub(crate) fn arguments() -> impl Strategy<Value = Map<String, Value>> {
 fn turn() -> impl Strategy<Value = Turn> {
     let call = (any::<usize>(), arguments(), text());
     prop_oneof![
-        3 => (text(), option::of("[A-Za-z0-9]{4}")).prop_map(|(text, image)| Turn::User(text, image)),
-        2 => text().prop_map(Turn::Assistant),
+        3 => (text(), option::of((any::<usize>(), "[A-Za-z0-9]{4}")))
+            .prop_map(|(text, shown)| Turn::User(text, shown)),
+        2 => (option::of((text(), "[A-Za-z0-9+/=]{1,8}")), text())
+            .prop_map(|(thought, text)| Turn::Assistant(thought, text)),
         2 => (option::of(text()), vec(call, 1..4)).prop_map(|(text, made)| Turn::Calls(text, made)),
     ]
 }
 
-pub(crate) fn requests() -> impl Strategy<Value = Case> {
+/// Requests that show such parts, with reasoning of such a model in the history.
+pub(crate) fn requests(shown: &'static [Media], thinker: Thinker) -> impl Strategy<Value = Case> {
     let choice = prop_oneof![
         Just(Choice::Auto),
         Just(Choice::Required),
@@ -222,18 +319,24 @@ pub(crate) fn requests() -> impl Strategy<Value = Case> {
         temperature,
         1..10_000_u64,
         stop,
+        option::of(vec("[a-z]{1,4}", 1..3)),
     )
         .prop_map(
-            |(system, (first, rest), tools, choice, temperature, max_tokens, stop)| Case {
-                system,
-                turns: std::iter::once(Turn::User(first, None))
-                    .chain(rest)
-                    .collect(),
-                tools,
-                choice,
-                temperature,
-                max_tokens,
-                stop,
+            move |(system, (first, rest), tools, choice, temperature, max_tokens, stop, schema)| {
+                Case {
+                    system,
+                    turns: std::iter::once(Turn::User(first, None))
+                        .chain(rest)
+                        .collect(),
+                    tools,
+                    choice,
+                    temperature,
+                    max_tokens,
+                    stop,
+                    schema,
+                    thinker,
+                    shown,
+                }
             },
         )
 }

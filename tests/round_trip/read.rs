@@ -56,6 +56,10 @@ pub(crate) fn anthropic(body: &Value) -> Meaning {
                 Some("text") if user => Said::User(text(&block["text"])),
                 Some("text") => Said::Model(text(&block["text"])),
                 Some("image") => Said::Image(text(&block["source"]["data"])),
+                Some("document") => Said::File(text(&block["source"]["data"])),
+                Some("thinking") => {
+                    Said::Reasoning(text(&block["thinking"]), text(&block["signature"]))
+                }
                 Some("tool_use") => {
                     calls.made(&block["id"], &block["name"], block["input"].clone())
                 }
@@ -88,6 +92,7 @@ pub(crate) fn anthropic(body: &Value) -> Meaning {
         temperature: body["temperature"].as_f64(),
         max_tokens: body["max_tokens"].as_u64(),
         stop: texts(&body["stop_sequences"]),
+        schema: body["output_config"]["format"].get("schema").cloned(),
     }
 }
 
@@ -102,8 +107,20 @@ pub(crate) fn gemini(body: &Value) -> Meaning {
                 .expect("a part of one kind");
             said.push(match (&**kind, turn["role"].as_str()) {
                 ("text", Some("user")) => Said::User(text(value)),
+                ("text", Some("model")) if part.get("thoughtSignature").is_some() => {
+                    assert_eq!(value, "", "a signature stands on a part of its own");
+                    Said::Reasoning(String::new(), text(&part["thoughtSignature"]))
+                }
                 ("text", Some("model")) => Said::Model(text(value)),
-                ("inlineData", _) => Said::Image(text(&value["data"])),
+                ("inlineData", _) => {
+                    let data = text(&value["data"]);
+                    match value["mimeType"].as_str() {
+                        Some("image/png") => Said::Image(data),
+                        Some("application/pdf") => Said::File(data),
+                        Some("audio/wav") => Said::Audio(data),
+                        other => panic!("{other:?}"),
+                    }
+                }
                 ("functionCall", _) => {
                     calls.made(&value["id"], &value["name"], value["args"].clone())
                 }
@@ -139,6 +156,7 @@ pub(crate) fn gemini(body: &Value) -> Meaning {
         temperature: config["temperature"].as_f64(),
         max_tokens: config["maxOutputTokens"].as_u64(),
         stop: texts(&config["stopSequences"]),
+        schema: config.get("responseJsonSchema").cloned(),
     }
 }
 
@@ -156,6 +174,12 @@ pub(crate) fn bedrock(body: &Value) -> Meaning {
                 "text" if user => Said::User(text(value)),
                 "text" => Said::Model(text(value)),
                 "image" => Said::Image(text(&value["source"]["bytes"])),
+                "document" => Said::File(text(&value["source"]["bytes"])),
+                "audio" => Said::Audio(text(&value["source"]["bytes"])),
+                "reasoningContent" => {
+                    let thought = &value["reasoningText"];
+                    Said::Reasoning(text(&thought["text"]), text(&thought["signature"]))
+                }
                 "toolUse" => {
                     calls.made(&value["toolUseId"], &value["name"], value["input"].clone())
                 }
@@ -192,6 +216,11 @@ pub(crate) fn bedrock(body: &Value) -> Meaning {
         temperature: inference["temperature"].as_f64(),
         max_tokens: inference["maxTokens"].as_u64(),
         stop: texts(&inference["stopSequences"]),
+        schema: {
+            let schema = &body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"];
+            let schema = schema.as_str();
+            schema.map(|text| serde_json::from_str(text).expect("JSON"))
+        },
     }
 }
 
@@ -248,6 +277,7 @@ pub(crate) fn cohere(body: &Value) -> Meaning {
         temperature: body["temperature"].as_f64(),
         max_tokens: body["max_tokens"].as_u64(),
         stop: texts(&body["stop_sequences"]),
+        schema: body["response_format"].get("json_schema").cloned(),
     }
 }
 
@@ -263,6 +293,8 @@ pub(crate) fn ollama(body: &Value) -> Meaning {
                 said.extend(texts(&message["images"]).into_iter().map(Said::Image));
             }
             Some("assistant") => {
+                let thought = message["thinking"].as_str();
+                said.extend(thought.map(|it| Said::Reasoning(it.to_owned(), String::new())));
                 if !content.is_empty() {
                     said.push(Said::Model(content));
                 }
@@ -292,5 +324,6 @@ pub(crate) fn ollama(body: &Value) -> Meaning {
         temperature: options["temperature"].as_f64(),
         max_tokens: options["num_predict"].as_u64(),
         stop: texts(&options["stop"]),
+        schema: body.get("format").cloned(),
     }
 }
