@@ -17,7 +17,7 @@ use tower_completions::{
     provider::{
         Contract, Notes, Translate, Unsupported,
         anthropic::Anthropic,
-        azure::{Api, Azure},
+        azure::{Api, Auth, Azure},
         bedrock::Bedrock,
         cohere::Cohere,
         gemini::Gemini,
@@ -379,4 +379,12 @@ fn azure() {
     let translate = Azure::new("http://host", Api::V1, None).expect("a URL");
     let listed = ["v1", "stream"];
     rows(&translate, "azure", fixture!("azure"), &listed);
+}
+
+#[test]
+fn azure_by_deployment() {
+    let translate = Azure::new("http://host", Api::Deployments, None);
+    let translate = translate.expect("a URL").with_auth(Auth::Bearer);
+    let listed = ["deployments, Entra bearer"];
+    rows(&translate, "azure", fixture!("azure-deployments"), &listed);
 }

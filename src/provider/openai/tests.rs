@@ -472,3 +472,79 @@ fn efforts_by_model() {
         }
     }
 }
+
+/// RFC 7396.
+fn patch(target: &mut Value, by: &Value) {
+    let Value::Object(members) = by else {
+        target.clone_from(by);
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (name, value) in members {
+        if value.is_null() {
+            target.as_object_mut().expect("an object").remove(name);
+        } else {
+            patch(&mut target[name], value);
+        }
+    }
+}
+
+/// What `rows.txt` says of each parameter of each vendor's table, and nothing of others.
+#[test]
+fn each_row_of_the_table_is_as_written_down() {
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    let lines = include_str!("rows.txt").lines();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (who, rest) = line.split_once(' ').expect("a vendor");
+        let (vendor, model) = who.split_once(':').unwrap_or((who, "x"));
+        let (ask, wanted) = rest.split_once(" -> ").expect("what comes of it");
+        let ask: Value = serde_json::from_str(ask).expect("JSON");
+        let members = ask.as_object().expect("an object").keys();
+        seen.extend(members.map(|name| (vendor, name.clone())));
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+        patch(&mut body, &ask);
+        let (done, notes) = sent(vendor, model, &body);
+        if let Some(param) = wanted.strip_prefix("! ") {
+            let error = done.expect_err(line);
+            assert_eq!(error.param(), Some(param), "{line}");
+            assert_eq!(error.code(), Some("unsupported_parameter"), "{line}");
+            continue;
+        }
+        let mut words = wanted.split(' ');
+        let by = words.next().expect("a patch");
+        body["model"] = model.into();
+        patch(&mut body, &serde_json::from_str(by).expect("JSON"));
+        assert_eq!(done.expect(line), body, "{line}");
+        let (mut dropped, mut mapped) = (Vec::new(), Vec::new());
+        for word in words {
+            let (what, names) = word.split_once('=').expect("what is told");
+            let into = if what == "dropped" {
+                &mut dropped
+            } else {
+                &mut mapped
+            };
+            into.extend(names.split(',').map(str::to_owned));
+        }
+        let mut told: Vec<String> = notes.dropped().iter().map(ToString::to_string).collect();
+        told.sort_unstable();
+        dropped.sort_unstable();
+        assert_eq!(told, dropped, "{line}");
+        assert_eq!(notes.mapped(), mapped, "{line}");
+    }
+    for vendor in Vendor::all() {
+        let has = |name: &str| {
+            seen.iter()
+                .any(|(of, member)| *of == vendor.name() && member == name)
+        };
+        let params = vendor.row().params.iter().map(|(name, _)| *name);
+        let missing: Vec<&str> = params.filter(|name| !has(name)).collect();
+        assert!(missing.is_empty(), "{}: {missing:?}", vendor.name());
+        assert!(
+            seen.iter().any(|(of, _)| *of == vendor.name()),
+            "{}",
+            vendor.name()
+        );
+    }
+}
