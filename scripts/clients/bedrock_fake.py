@@ -1,4 +1,4 @@
-"""A fake Bedrock that checks each signature with botocore, and each of its own frames too.
+"""A fake Bedrock that checks each signature and each request with botocore, and its own frames too.
 
 It answers Converse and ConverseStream with what the fixtures hold, after botocore's parsers have
 read them by the service's own model.
@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.eventstream import EventStream
 from botocore.parsers import EventStreamJSONParser, RestJSONParser
+from botocore.validate import ParamValidator
 
 REGION, KEY = "eu-west-1", Credentials("AKIDEXAMPLE", "hush/+secret", "tok/en+==")
 STREAM = open("tests/fixtures/converse.eventstream", "rb").read()
@@ -62,6 +63,16 @@ def signature(url, body, headers):
     )
 
 
+def faults(body):
+    """What the service's own model says against a request."""
+    shape = MODEL.operation_model("Converse").input_shape
+    report = ParamValidator().validate({"modelId": "m", **body}, shape)
+    unknown = [] if not report.has_errors() else [report.generate_report()]
+    for turn in body["messages"]:
+        unknown += [f"an empty turn: {turn}"] if not turn["content"] else []
+    return unknown
+
+
 class Fake(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -69,8 +80,11 @@ class Fake(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         expected = signature(f"http://{self.headers['host']}{self.path}", body, self.headers)
         same = self.headers["authorization"] == expected
-        json.loads(body)
-        if not same:
+        wrong = faults(json.loads(body))
+        if wrong:
+            print(f"refused: {wrong}\n{body.decode()}", file=sys.stderr)
+            self.answer(400, "application/json", b'{"message":"The request is none of the service"}')
+        elif not same:
             print(f"wrong: {self.headers['authorization']}\nright: {expected}", file=sys.stderr)
             self.answer(403, "application/json", b'{"message":"The signature does not match"}')
         elif self.path.endswith("/converse-stream"):
