@@ -19,6 +19,7 @@ use tower_completions::{
         cohere::Cohere,
         gemini::{Gemini, Streaming},
         ollama::Ollama,
+        vertex::Vertex,
     },
     sse::{self, Decode, aws},
 };
@@ -45,11 +46,11 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn asked(stream: bool) -> Asked {
+fn asked(model: &str, stream: bool) -> Asked {
     let body =
         json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi"}]});
     let chat = Chat::parse(body.to_string().into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("p", "m"));
+    let asked = Asked::new(&chat, &Target::new("p", model));
     // Drawn once, so that every run has the same.
     let _ = asked.id();
     asked
@@ -197,7 +198,7 @@ fn told(answer: &Value) -> Value {
         "usage": answer["usage"], "tier": answer["service_tier"]})
 }
 
-fn check<T: Translate>(translate: &T, file: &Value, what: &str, case: &Value) {
+fn check<T: Translate>(translate: &T, model: &str, file: &Value, what: &str, case: &Value) {
     let mut message = json!({"role": "assistant", "content": "", "refusal": null});
     for (name, value) in case["message"].as_object().into_iter().flatten() {
         message[name] = value.clone();
@@ -206,10 +207,10 @@ fn check<T: Translate>(translate: &T, file: &Value, what: &str, case: &Value) {
     if let Some(by) = case.get("usage") {
         patch(&mut usage, by);
     }
-    let (whole, stream) = (asked(false), asked(true));
+    let (whole, stream) = (asked(model, false), asked(model, true));
     let wanted = |asked: &Asked| {
         let id = file.get("id").cloned().unwrap_or_else(|| asked.id().into());
-        let model = file.get("model").cloned().unwrap_or_else(|| "m".into());
+        let model = file.get("model").cloned().unwrap_or_else(|| model.into());
         let finish = case.get("finish").cloned().unwrap_or_else(|| "stop".into());
         json!({"id": id, "model": model, "message": message, "finish": finish,
             "logprobs": case["logprobs"], "usage": usage, "tier": case["tier"]})
@@ -265,7 +266,8 @@ fn check<T: Translate>(translate: &T, file: &Value, what: &str, case: &Value) {
 }
 
 /// All cases of a provider, one or more for each of these rows and none for others.
-fn rows<T: Translate>(translate: &T, of: &str, text: &str, listed: &[&str]) {
+fn rows<T: Translate>(translate: &T, model: &str, text: &str, listed: &[&str]) {
+    let of = model;
     let file: Value = serde_json::from_str(text).unwrap_or_else(|why| panic!("{of}: {why}"));
     let rows = file["rows"].as_object().expect("rows");
     let there: BTreeSet<&str> = rows.keys().map(String::as_str).collect();
@@ -273,7 +275,13 @@ fn rows<T: Translate>(translate: &T, of: &str, text: &str, listed: &[&str]) {
     for (row, cases) in rows {
         assert!(!list(cases).is_empty(), "{of}, {row}");
         for case in list(cases) {
-            check(translate, &file, &format!("{of}, {row}: {case}"), case);
+            check(
+                translate,
+                model,
+                &file,
+                &format!("{of}, {row}: {case}"),
+                case,
+            );
         }
     }
 }
@@ -300,6 +308,8 @@ fn anthropic() {
         "cut JSON",
     ];
     rows(&translate, "anthropic", fixture!("anthropic"), &listed);
+    let vertex = Vertex::at("http://host", "p", "l").expect("a URL");
+    rows(&vertex, "claude on vertex", fixture!("anthropic"), &listed);
 }
 
 #[test]
@@ -321,6 +331,8 @@ fn gemini() {
     rows(&translate, "gemini", fixture!("gemini"), &listed);
     let array = translate.with_streaming(Streaming::Array);
     rows(&array, "gemini as an array", fixture!("gemini"), &listed);
+    let vertex = Vertex::at("http://host", "p", "l").expect("a URL");
+    rows(&vertex, "gemini on vertex", fixture!("gemini"), &listed);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt::Debug};
 
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tower_completions::{
     Error, Target,
     body::Full,
@@ -22,6 +22,7 @@ use tower_completions::{
         cohere::Cohere,
         gemini::Gemini,
         ollama::Ollama,
+        openai::{OpenAi, Vendor},
         vertex::Vertex,
     },
 };
@@ -228,6 +229,7 @@ fn gemini() {
         "tool",
         "tools",
         "tool_choice",
+        "strict tools",
         "parallel_tool_calls",
         "max_completion_tokens",
         "temperature",
@@ -359,6 +361,7 @@ fn ollama() {
         "keep_alive",
         "think",
         "tools",
+        "strict tools",
         "tool_choice",
         "n",
         "logit_bias",
@@ -387,4 +390,260 @@ fn azure_by_deployment() {
     let translate = translate.expect("a URL").with_auth(Auth::Bearer);
     let listed = ["deployments, Entra bearer"];
     rows(&translate, "azure", fixture!("azure-deployments"), &listed);
+}
+
+/// Each member that asks for something, alone.
+fn members() -> Vec<Value> {
+    let user = |part: Value| json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, part]}]});
+    let tool = |more: Value| {
+        let mut function = json!({"name": "f"});
+        patch(&mut function, &more);
+        json!({"tools": [{"type": "function", "function": function}]})
+    };
+    let schema = |more: Value| {
+        let mut schema = json!({"name": "s", "schema": {"type": "object"}});
+        patch(&mut schema, &more);
+        json!({"response_format": {"type": "json_schema", "json_schema": schema}})
+    };
+    let mut all = vec![
+        json!({"temperature": 0.5}),
+        json!({"temperature": 1.5}),
+        json!({"top_p": 0.5}),
+        json!({"max_tokens": 77}),
+        json!({"max_completion_tokens": 77}),
+        json!({"n": 2}),
+        json!({"stop": "END"}),
+        json!({"frequency_penalty": 0.5}),
+        json!({"presence_penalty": 0.5}),
+        json!({"logit_bias": {"1": 1}}),
+        json!({"logprobs": true}),
+        json!({"logprobs": true, "top_logprobs": 2}),
+        json!({"seed": 7}),
+        json!({"stream": true}),
+        json!({"reasoning_effort": "low"}),
+        json!({"verbosity": "low"}),
+        json!({"modalities": ["text", "audio"]}),
+        json!({"audio": {"voice": "v", "format": "wav"}}),
+        json!({"prediction": {"type": "content", "content": "x"}}),
+        json!({"web_search_options": {}}),
+        json!({"service_tier": "flex"}),
+        json!({"service_tier": "priority"}),
+        json!({"store": true}),
+        json!({"metadata": {"a": "b"}}),
+        json!({"user": "u"}),
+        json!({"safety_identifier": "u"}),
+        json!({"prompt_cache_key": "k"}),
+        json!({"prompt_cache_retention": "24h"}),
+        json!({"prompt_cache_options": {"mode": "explicit"}}),
+        json!({"moderation": {"model": "m"}}),
+        json!({"functions": [{"name": "f"}]}),
+        json!({"response_format": {"type": "json_object"}}),
+        json!({"cache_control": {"type": "ephemeral"}}),
+        json!({"top_k": 5}),
+        json!({"something_new": 1}),
+        schema(json!({})),
+        tool(json!({})),
+        user(json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}})),
+        user(json!({"type": "image_url", "image_url": {"url": "https://h/a.png"}})),
+        user(json!({"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}})),
+        user(json!({"type": "file", "file": {"file_data": "data:application/pdf;base64,AA"}})),
+        user(json!({"type": "file", "file": {"file_id": "f"}})),
+        user(json!({"type": "mystery", "mystery": 1})),
+        json!({"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "Hi"}]}),
+        json!({"messages": [{"role": "developer", "content": "x"}, {"role": "user", "content": "Hi"}]}),
+        json!({"messages": [{"role": "user", "name": "n", "content": "Hi"}]}),
+        json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "refusal": "no"}]}),
+        json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "a", "refusal": "no"}]}),
+        json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}]}),
+    ];
+    let mut one = tool(json!({}));
+    one["parallel_tool_calls"] = false.into();
+    all.push(one);
+    all
+}
+
+/// Pairs of requests of which the second asks for one thing more.
+fn more() -> Vec<(Value, Value)> {
+    let hi = |member: &str, value: Value| {
+        let mut message = json!({"role": "assistant", "content": "a"});
+        message[member] = value;
+        json!({"messages": [{"role": "user", "content": "Hi"}, message]})
+    };
+    let image = |detail: Value| {
+        let mut image = json!({"url": "data:image/png;base64,AA"});
+        patch(&mut image, &detail);
+        let part = json!({"type": "image_url", "image_url": image});
+        json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, part]}]})
+    };
+    let marked = |more: Value| {
+        let mut part = json!({"type": "text", "text": "x"});
+        patch(&mut part, &more);
+        json!({"messages": [{"role": "user", "content": [part]}]})
+    };
+    let tool = |more: Value| {
+        let mut function = json!({"name": "f"});
+        patch(&mut function, &more);
+        json!({"tools": [{"type": "function", "function": function}]})
+    };
+    let result = |content: Value| {
+        let call =
+            json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": content}]})
+    };
+    let chosen = |choice: Value| {
+        let mut one = tool(json!({}));
+        one["tool_choice"] = choice;
+        one
+    };
+    let text = json!({"type": "text", "text": "x"});
+    let shown = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}});
+    vec![
+        (image(json!({})), image(json!({"detail": "high"}))),
+        (
+            marked(json!({})),
+            marked(json!({"prompt_cache_breakpoint": {"mode": "explicit"}})),
+        ),
+        (
+            marked(json!({})),
+            marked(json!({"cache_control": {"type": "ephemeral"}})),
+        ),
+        (tool(json!({})), chosen(json!("required"))),
+        (tool(json!({})), chosen(json!("none"))),
+        (
+            tool(json!({})),
+            chosen(json!({"type": "function", "function": {"name": "f"}})),
+        ),
+        (tool(json!({})), tool(json!({"description": "d"}))),
+        (
+            tool(json!({})),
+            tool(json!({"parameters": {"type": "object", "properties": {"a": {}}}})),
+        ),
+        (tool(json!({})), tool(json!({"strict": true}))),
+        (result(json!([text])), result(json!([text, shown]))),
+        (
+            hi("content", json!("a")),
+            hi("reasoning_content", json!("because")),
+        ),
+        (hi("content", json!("a")), hi("audio", json!({"id": "x"}))),
+        (
+            json!({"web_search_options": {}}),
+            json!({"web_search_options": {"search_context_size": "high"}}),
+        ),
+        (
+            json!({"web_search_options": {}}),
+            json!({"web_search_options": {"user_location":
+            {"type": "approximate", "approximate": {"country": "TR"}}}}),
+        ),
+    ]
+}
+
+/// What a request comes to: the URL, the body and the announcements, or the refusal.
+enum Comes {
+    To(String, Notes),
+    Refused(Error),
+}
+
+impl Comes {
+    fn text(&self) -> String {
+        match self {
+            Self::To(text, notes) => format!("{text} {notes:?}"),
+            Self::Refused(error) => format!("refused: {error}"),
+        }
+    }
+}
+
+fn comes_to<T: Translate>(translate: &T, model: &str, ask: &Value, contract: &str) -> Comes {
+    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    patch(&mut body, ask);
+    match sent(translate, model, &body, contract) {
+        Err(error) => Comes::Refused(error),
+        Ok((request, notes)) => {
+            let uri = request.uri().to_string();
+            let body = tokio_test::block_on(request.into_body().collect());
+            let body = body.expect("whole").to_bytes();
+            Comes::To(format!("{uri} {}", String::from_utf8_lossy(&body)), notes)
+        }
+    }
+}
+
+/// Whatever is asked for shows: in what goes up, in an announcement, or in a refusal.
+#[test]
+fn nothing_is_lost_without_a_word() {
+    let mut lost = Vec::new();
+    let mut look = |who: &str, comes: &dyn Fn(&Value, &str) -> Comes| {
+        let plain = comes(&json!({}), "").text();
+        for member in members() {
+            if comes(&member, "").text() == plain {
+                lost.push(format!("{who}: {member}"));
+            }
+        }
+        for (less, more) in more() {
+            let less_comes_to = comes(&less, "");
+            let refused = matches!(less_comes_to, Comes::Refused(_));
+            if !refused && comes(&more, "").text() == less_comes_to.text() {
+                lost.push(format!("{who}: {more} beside {less}"));
+            }
+        }
+        // The contract has the last word on each.
+        let pairs = more().into_iter().map(|(_, more)| more);
+        for member in members().into_iter().chain(pairs) {
+            let (dropped, refused) = (comes(&member, "drop"), comes(&member, "refuse"));
+            let fault = match comes(&member, "") {
+                Comes::Refused(_) => match dropped {
+                    Comes::To(_, notes) => notes.dropped().is_empty(),
+                    Comes::Refused(_) => true,
+                },
+                Comes::To(_, notes) if !notes.dropped().is_empty() => {
+                    !matches!(refused, Comes::Refused(_))
+                }
+                Comes::To(..) => false,
+            };
+            if fault {
+                lost.push(format!("{who}, by contract: {member}"));
+            }
+        }
+    };
+    let url = "http://host";
+    let anthropic = Anthropic::new(url).expect("a URL");
+    for model in [
+        "claude-3-haiku-20240307",
+        "claude-sonnet-4-5",
+        "claude-opus-4-8",
+        "claude-opus-5-5",
+    ] {
+        look(model, &|ask, by| comes_to(&anthropic, model, ask, by));
+    }
+    let gemini = Gemini::new(url).expect("a URL");
+    let vertex = Vertex::at(url, "p", "l").expect("a URL");
+    for model in ["gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-pro"] {
+        look(model, &|ask, by| comes_to(&gemini, model, ask, by));
+        look("vertex", &|ask, by| comes_to(&vertex, model, ask, by));
+    }
+    look("claude on vertex", &|ask, by| {
+        comes_to(&vertex, "claude-opus-4-8", ask, by)
+    });
+    let bedrock = Bedrock::new(url).expect("a URL");
+    for model in [
+        "anthropic.claude-sonnet-4-5",
+        "anthropic.claude-opus-4-8",
+        "amazon.nova-pro",
+        "openai.gpt-oss-20b",
+        "meta.llama4",
+    ] {
+        look(model, &|ask, by| comes_to(&bedrock, model, ask, by));
+    }
+    let cohere = Cohere::new(url).expect("a URL");
+    look("cohere", &|ask, by| comes_to(&cohere, "command-a", ask, by));
+    let ollama = Ollama::new(url).expect("a URL");
+    for model in ["llama3.2", "gpt-oss:20b"] {
+        look(model, &|ask, by| comes_to(&ollama, model, ask, by));
+    }
+    let azure = Azure::new(url, Api::V1, None).expect("a URL");
+    look("azure", &|ask, by| comes_to(&azure, "m", ask, by));
+    for vendor in Vendor::all() {
+        let vendor_of = OpenAi::new(url).expect("a URL").with_vendor(vendor);
+        look(vendor.name(), &|ask, by| comes_to(&vendor_of, "m", ask, by));
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
 }

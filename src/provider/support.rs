@@ -280,6 +280,22 @@ pub(super) fn settle(
     Ok(())
 }
 
+/// Tools whose schemas are to be kept strictly, for providers that keep to them as they do.
+pub(super) fn loosely(request: &Request<'_>, notes: &mut Notes) -> Result<(), Error> {
+    let functions = request
+        .tools
+        .iter()
+        .flatten()
+        .filter_map(|tool| tool.function.as_ref());
+    if functions
+        .into_iter()
+        .any(|function| function.strict == Some(true))
+    {
+        notes.without("tools[].function.strict")?;
+    }
+    Ok(())
+}
+
 /// Marks of what is to be cached, in either spelling, of parts and of tools.
 fn marked(request: &Request<'_>, notes: &mut Notes) -> Result<(), Error> {
     let contents = request.messages.iter().filter_map(|it| it.content.as_ref());

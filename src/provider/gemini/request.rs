@@ -13,7 +13,7 @@ use crate::{
     provider::{
         Notes,
         notes::unsupported,
-        support::{Without, parse, settle, write},
+        support::{Without, loosely, parse, settle, write},
     },
     wire::chat::{AllowedMode, Raw, Request, ToolChoice},
 };
@@ -56,10 +56,11 @@ pub(in crate::provider) fn body(
 ) -> Result<Bytes, Error> {
     let request = parse(body)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    loosely(&request, notes)?;
     let of = Model::of(model);
     let mut config = Map::new();
     sampling(&request, of, &mut config, notes)?;
-    spoken(&request, &mut config, notes);
+    spoken(&request, &mut config, notes)?;
     think(&request, of, &mut config, notes)?;
     let schema = format(&request, &mut config, notes)?;
     let (system, contents) = conversation(&request, of, notes)?;
@@ -218,19 +219,27 @@ fn sampling(
 }
 
 /// What the answer may consist of beside text, and in which voice.
-fn spoken(request: &Request<'_>, config: &mut Map<String, Value>, notes: &mut Notes) {
-    let Some(modalities) = &request.modalities else {
-        return;
-    };
+fn spoken(
+    request: &Request<'_>,
+    config: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let modalities = request.modalities.as_deref().unwrap_or_default();
+    let speaks = modalities.iter().any(|one| &**one == "audio");
+    if request.audio.is_some() && !speaks {
+        notes.without("audio")?;
+    }
     if modalities.iter().all(|one| &**one == "text") {
-        return;
+        return Ok(());
     }
     let names: Vec<String> = modalities
         .iter()
         .map(|one| one.to_ascii_uppercase())
         .collect();
     config.insert("responseModalities".into(), names.into());
-    let Some(audio) = request.audio else { return };
+    let Some(audio) = request.audio.filter(|_| speaks) else {
+        return Ok(());
+    };
     let audio: Value = serde_json::from_str(audio.get()).unwrap_or_default();
     if audio["format"] != "pcm16" {
         // It answers in one format, whatever is asked for.
@@ -240,6 +249,7 @@ fn spoken(request: &Request<'_>, config: &mut Map<String, Value>, notes: &mut No
         let voice = json!({ "voiceConfig": { "prebuiltVoiceConfig": { "voiceName": voice } } });
         config.insert("speechConfig".into(), voice);
     }
+    Ok(())
 }
 
 fn think(

@@ -8,7 +8,8 @@ use crate::{
         Notes,
         said::Said,
         support::{
-            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops, write,
+            Declared, Must, SMALL, arguments, chosen, declared, loosely, parse, plain, settle,
+            stops, write,
         },
     },
     wire::chat::{Raw, Request, Role, Text},
@@ -112,6 +113,7 @@ enum Think {
 pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(body)?;
     settle(&request, SMALL, TAKEN, notes)?;
+    loosely(&request, notes)?;
     let (left, must) = chosen(&request, notes)?;
     if must == Must::Any {
         notes.unsupported("tool_choice")?;
