@@ -74,7 +74,8 @@ fn sent<T: Translate>(
 /// What is wrong with a case; nothing, when all is as it is written down.
 fn check<T: Translate>(translate: &T, base: &Value, case: &Value) -> Result<(), String> {
     let known = [
-        "ask", "sent", "path", "model", "dropped", "mapped", "refused", "code", "contract",
+        "ask", "sent", "path", "model", "dropped", "mapped", "refused", "code", "headers",
+        "contract",
     ];
     let members = case.as_object().expect("a case");
     assert!(
@@ -108,7 +109,8 @@ fn check<T: Translate>(translate: &T, base: &Value, case: &Value) -> Result<(), 
     let uri = format!("http://host{}", path.expect("a path"));
     same("URL", &request.uri().to_string(), &uri)?;
     same("method", request.method(), &Method::POST)?;
-    for (name, value) in base["headers"].as_object().expect("headers") {
+    let of = |it: &Value| it["headers"].as_object().cloned().unwrap_or_default();
+    for (name, value) in of(base).iter().chain(&of(case)) {
         let header = request
             .headers()
             .get(name)
@@ -559,10 +561,10 @@ fn comes_to<T: Translate>(translate: &T, model: &str, ask: &Value, contract: &st
     match sent(translate, model, &body, contract) {
         Err(error) => Comes::Refused(error),
         Ok((request, notes)) => {
-            let uri = request.uri().to_string();
+            let head = format!("{} {:?}", request.uri(), request.headers());
             let body = tokio_test::block_on(request.into_body().collect());
             let body = body.expect("whole").to_bytes();
-            Comes::To(format!("{uri} {}", String::from_utf8_lossy(&body)), notes)
+            Comes::To(format!("{head} {}", String::from_utf8_lossy(&body)), notes)
         }
     }
 }

@@ -110,7 +110,7 @@ impl Translate for Gemini {
         let uri = self.uri(&target.model, chat.stream());
         let uri = uri.map_err(path::unusable)?;
         let body = request::body(&chat.bytes(), &target.model, request::Door::Api, notes)?;
-        Ok(path::post(uri, body))
+        Ok(path::post(uri, body.body))
     }
 
     fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {

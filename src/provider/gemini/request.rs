@@ -47,13 +47,19 @@ const UNSUPPORTED: &[(&str, Without)] = &[
 /// Members of the provider's own that are passed on.
 const TAKEN: &[&str] = &["top_k", "safety_settings", "cached_content"];
 
+/// A body, and the tier that is asked for where it stands beside the body.
+pub(in crate::provider) struct Translated {
+    pub(in crate::provider) body: Bytes,
+    pub(in crate::provider) tier: Option<&'static str>,
+}
+
 /// Translates a body; the model is the target's.
 pub(in crate::provider) fn body(
     body: &[u8],
     model: &str,
     door: Door,
     notes: &mut Notes,
-) -> Result<Bytes, Error> {
+) -> Result<Translated, Error> {
     let request = parse(body)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     loosely(&request, notes)?;
@@ -84,6 +90,11 @@ pub(in crate::provider) fn body(
             None
         }
     };
+    // Vertex AI is told by a header, and serves as everybody is served without one.
+    let (service_tier, tier) = match door {
+        Door::Api => (service_tier, None),
+        Door::Vertex => (None, service_tier.filter(|tier| *tier != "standard")),
+    };
     let whole = Whole {
         contents,
         system_instruction: (!system.parts.is_empty()).then_some(system),
@@ -98,7 +109,10 @@ pub(in crate::provider) fn body(
         labels,
         service_tier,
     };
-    Ok(write(&whole, body.len()))
+    Ok(Translated {
+        body: write(&whole, body.len()),
+        tier,
+    })
 }
 
 /// The body. What the client wrote as JSON keeps its text.

@@ -23,7 +23,7 @@ fn translate(body: &Value, model: &str) -> (Result<Value, Error>, Notes) {
     let mut notes = Notes::default();
     let out = request::body(body.to_string().as_bytes(), model, Door::Api, &mut notes);
     (
-        out.map(|out| serde_json::from_slice(&out).expect("JSON")),
+        out.map(|out| serde_json::from_slice(&out.body).expect("JSON")),
         notes,
     )
 }

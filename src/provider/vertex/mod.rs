@@ -6,6 +6,9 @@
 //! [`Provider`](super::Provider), or, with the feature `vertex` and one of the `tls-*` features, one
 //! that a `TokenLayer` around the HTTP client fetches for a `ServiceAccount` and renews.
 //!
+//! `service_tier` of a Gemini model is a header there (`x-vertex-ai-llm-shared-request-type`), which
+//! the location `global` alone knows; the answer says at which tier it was served.
+//!
 //! ```
 //! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, vertex::Vertex}};
 //!
@@ -32,7 +35,7 @@ mod tests;
 mod token;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, uri::InvalidUri};
 
 #[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
 pub use account::{NotAnAccount, ServiceAccount};
@@ -46,6 +49,9 @@ use super::{
     path,
 };
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
+
+/// How a tier is asked for. Source: the provider's pages on Priority and Flex PayGo, read 2026-11.
+const TIER: HeaderName = HeaderName::from_static("x-vertex-ai-llm-shared-request-type");
 
 /// Speaks to `{base_url}/v1/projects/{project}/locations/{location}/publishers/…`.
 #[derive(Clone, Debug)]
@@ -125,12 +131,18 @@ impl Translate for Vertex {
         let uri = self.uri(&target.model, chat.stream());
         let uri = uri.map_err(path::unusable)?;
         let (body, model) = (chat.bytes(), bare(&target.model));
-        let body = if is_claude(model) {
-            anthropic::request::body(&body, model, anthropic::request::Door::Vertex, notes)?
-        } else {
-            gemini::request::body(&body, model, Door::Vertex, notes)?
-        };
-        Ok(path::post(uri, body))
+        if is_claude(model) {
+            let door = anthropic::request::Door::Vertex;
+            let body = anthropic::request::body(&body, model, door, notes)?;
+            return Ok(path::post(uri, body));
+        }
+        let translated = gemini::request::body(&body, model, Door::Vertex, notes)?;
+        let mut request = path::post(uri, translated.body);
+        if let Some(tier) = translated.tier {
+            let tier = HeaderValue::from_static(tier);
+            request.headers_mut().insert(TIER, tier);
+        }
+        Ok(request)
     }
 
     fn answer(&self, asked: &Asked, body: Bytes) -> Result<Answer, Error> {
