@@ -172,3 +172,36 @@ async fn tokens_of_images_made_are_priced_as_such() {
     let key = gateway.get("sk-demo", "/v1/key").await.json();
     assert_eq!(key["data"]["spent"], "0.000496");
 }
+
+/// The API gives at most eight answers at once.
+#[tokio::test]
+async fn more_answers_than_it_gives_at_once_are_asked_for_in_several_calls() {
+    let whole = answer("Hm", &json!("STOP")).to_string();
+    let (base, seen) = upstream(whole, String::new()).await;
+    let gateway = Gateway::start(&format!(
+        "[[providers]]\nname = \"g\"\nkind = \"gemini\"\nbase_url = \"{base}\"\napi_keys = [\"AIza-key\"]\n\n\
+         [[models]]\nid = \"m\"\ntargets = [{{ provider = \"g\", model = \"gemini-2.5-flash\" }}]\n\
+         price = {{ input = \"1\", output = \"2\" }}\n\n[[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n"
+    ));
+    let ask = json!({"model": "m", "n": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    let said = gateway.post("sk-demo", &ask.to_string()).await;
+    assert_eq!(said.status, 200, "{}", said.body);
+    let json = said.json();
+    let choices = json["choices"].as_array().expect("a list");
+    let numbers: Vec<u64> = choices
+        .iter()
+        .filter_map(|it| it["index"].as_u64())
+        .collect();
+    assert_eq!(numbers, [0, 8]);
+    // Both calls, in one charge.
+    assert_eq!(json["usage"]["total_tokens"], 12);
+    assert_eq!(said.header("x-completion-cost"), "0.000016");
+    let seen = seen.lock().expect("not poisoned");
+    let mut counts: Vec<Value> = seen
+        .iter()
+        .map(|it| serde_json::from_slice::<Value>(it.body()).expect("JSON"))
+        .map(|body| body["generationConfig"]["candidateCount"].clone())
+        .collect();
+    counts.sort_by_key(Value::as_u64);
+    assert_eq!(counts, [Value::Null, json!(8)]);
+}
