@@ -8,20 +8,27 @@
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
+use tower::{Layer, ServiceExt};
 use tower_completions::{
-    Target,
+    Dialect, Target,
+    body::Full,
+    meter::Tally,
     parse::Chat,
     provider::{
-        Asked, Framing, Translate, TranslateStream,
+        Asked, Framing, Provider, Translate, TranslateStream,
         anthropic::Anthropic,
         bedrock::Bedrock,
         cohere::Cohere,
         gemini::{Gemini, Streaming},
         ollama::Ollama,
+        openai::{OpenAi, Vendor},
         vertex::Vertex,
     },
+    reframe::ReframeLayer,
     sse::{self, Decode, aws},
+    time::NoTimer,
 };
 
 /// RFC 7396.
@@ -367,4 +374,90 @@ fn ollama() {
     let translate = Ollama::new("http://host").expect("a URL");
     let listed = ["content, thinking", "tool_calls", "counts missing"];
     rows(&translate, "ollama", fixture!("ollama"), &listed);
+}
+
+/// Whole answers of each vendor of OpenAI's family, behind the re-framer; streams of theirs have
+/// tests of their own.
+#[tokio::test]
+async fn family() {
+    let file: Value = serde_json::from_str(fixture!("family")).expect("JSON");
+    let vendors = file.as_object().expect("vendors");
+    let known: BTreeSet<&str> = Vendor::all().map(Vendor::name).collect();
+    assert_eq!(
+        vendors.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        known
+    );
+    for (name, cases) in vendors {
+        for case in list(cases) {
+            let mut text = case["answer"].to_string();
+            if case["blank"] == true {
+                // As lines that keep a queued request alive.
+                text.insert_str(0, "\n\n\n");
+            }
+            let upstream = tower::service_fn(move |_: http::Request<Full>| {
+                let text = text.clone();
+                let response = http::Response::builder().header("content-type", "application/json");
+                let response = response.body(Full::new(text)).expect("a response");
+                std::future::ready(Ok::<_, std::convert::Infallible>(response))
+            });
+            let translate = OpenAi::new("http://host/v1").expect("a URL");
+            let translate = translate.with_vendor(Vendor::named(name).expect("known"));
+            let provider = Provider::new("p", upstream, translate);
+            let service = ReframeLayer::new(Dialect::openai())
+                .timer(NoTimer)
+                .layer(provider);
+            let ask = r#"{"model":"asked","messages":[{"role":"user","content":"Hi"}]}"#;
+            let request = http::Request::post("/")
+                .body(Full::new(ask))
+                .expect("a request");
+            let response = service.oneshot(request).await.expect("infallible");
+            let what = format!("{name}: {case}");
+            assert_eq!(response.status(), 200, "{what}");
+            let tally = response.extensions().get::<Tally>().expect("kept").clone();
+            let body = response
+                .into_body()
+                .collect()
+                .await
+                .expect("whole")
+                .to_bytes();
+            let answer: Value = serde_json::from_slice(&body).expect("JSON");
+            let choice = &answer["choices"][0];
+            let message = &choice["message"];
+            let calls: Vec<Value> = list(&message["tool_calls"])
+                .iter()
+                .map(|call| {
+                    assert_eq!(call["type"], "function", "{what}");
+                    assert!(
+                        call["id"].as_str().is_some_and(|id| !id.is_empty()),
+                        "{what}"
+                    );
+                    json!([call["function"]["name"], call["function"]["arguments"]])
+                })
+                .collect();
+            let mut told = json!({"finish": choice["finish_reason"]});
+            let mut put = |name: &str, value: Value| {
+                if !(value.is_null() || value == "" || value == 0 || value == json!([])) {
+                    told[name] = value;
+                }
+            };
+            put("content", message["content"].clone());
+            put("reasoning", message["reasoning_content"].clone());
+            put("calls", calls.into());
+            let usage = tally.usage();
+            put(
+                "usage",
+                usage.map_or(Value::Null, |it| json!([it.input, it.output, it.total()])),
+            );
+            put("cached", usage.map_or(0, |it| it.cached_input).into());
+            put("reasoned", usage.map_or(0, |it| it.reasoning).into());
+            assert_eq!(told, case["told"], "{what}\n{answer}");
+            assert_eq!(answer["object"], "chat.completion", "{what}");
+            assert_eq!(answer["model"], "asked", "{what}");
+            assert!(
+                answer["id"].as_str().is_some_and(|id| !id.is_empty()),
+                "{what}"
+            );
+            assert_eq!(message["role"], "assistant", "{what}");
+        }
+    }
 }
