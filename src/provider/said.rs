@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Notes, notes::unsupported};
 use crate::{
     error::Error,
-    wire::chat::{Content, Message, Text},
+    wire::chat::{Content, Message, Part, Text},
 };
 
 /// The parts of one message that a provider does not take: refused, or left out and announced where
@@ -72,7 +72,7 @@ impl<'r, 'a> Said<'r, 'a> {
         message: &'r Message<'a>,
         at: usize,
         notes: &mut Notes,
-        mut others: impl FnMut(&'r crate::wire::chat::Part<'a>) -> bool,
+        mut others: impl FnMut(&'r Part<'a>) -> bool,
     ) -> Result<Self, Error> {
         let mut said = Self::default();
         let mut left = Left::of(at);

@@ -190,7 +190,6 @@ pub(super) enum Without {
 pub(super) const SMALL: &[(&str, Without)] = &[
     ("n", Without::Other),
     ("logit_bias", Without::Other),
-    ("logprobs", Without::Other),
     ("modalities", Without::Other),
     ("audio", Without::Other),
     ("web_search_options", Without::Other),

@@ -136,8 +136,7 @@ struct Thinking {
 
 pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(body)?;
-    let small = SMALL.iter().filter(|(param, _)| *param != "logprobs");
-    settle(&request, &small.copied().collect::<Vec<_>>(), TAKEN, notes)?;
+    settle(&request, SMALL, TAKEN, notes)?;
     // The likelihoods are of what was chosen, without what else might have been.
     if request.top_logprobs.is_some_and(|n| n.0 > 0) {
         notes.without("top_logprobs")?;

@@ -114,6 +114,9 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
     let request = parse(body)?;
     settle(&request, SMALL, TAKEN, notes)?;
     loosely(&request, notes)?;
+    if request.logprobs == Some(true) {
+        notes.unsupported("logprobs")?;
+    }
     let (left, must) = chosen(&request, notes)?;
     if must == Must::Any {
         notes.unsupported("tool_choice")?;
