@@ -54,6 +54,28 @@ mod tests {
     }
 
     #[test]
+    fn images_that_are_made_have_their_price() {
+        let list = PriceList::builtin();
+        for (provider, model, text, image) in [
+            ("google", "gemini-2.5-flash-image", "2.5", "30"),
+            ("google", "gemini-3-pro-image-preview", "12", "120"),
+            ("openai", "gpt-image-1.5", "10", "32"),
+        ] {
+            let price = list.find(provider, model).expect("it is there");
+            assert!(price.states(Class::ImageOutput), "{model}");
+            // The later of dated prices is the one of today.
+            let cost = |image| {
+                let mut usage = Usage::new(0, 1_000_000);
+                usage.image_output = image;
+                let it = Circumstances::at(1_795_564_800);
+                price.charge(&usage, it).cost().to_string()
+            };
+            let found = (cost(0), cost(1_000_000));
+            assert_eq!(found, (text.into(), image.into()), "{model}");
+        }
+    }
+
+    #[test]
     fn long_prompts_and_tiers_are_in_the_table() {
         let list = PriceList::builtin();
         let price = list.find("google", "gemini-2.5-pro").expect("it is there");
