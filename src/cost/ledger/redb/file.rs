@@ -18,6 +18,7 @@ const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("account
 /// Open holds only.
 const HOLDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("holds");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+/// Where each account's entries are, as far as [`INDEXED`] says.
 const BY_ACCOUNT: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_account");
 const REFERENCES: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("references");
 /// Statements of what has been pruned.
@@ -30,6 +31,12 @@ const ANCHOR: &str = "anchor";
 /// Absent in files that were made before there was a choice: US dollars.
 const CURRENCY: &str = "currency";
 const NEXT_HOLD: &str = "next hold";
+/// The last entry that the index by account has. Absent in files that were made when it had all.
+const INDEXED: &str = "indexed";
+
+/// So many entries are written before the index takes them up, together. Each account has its own
+/// place there, so that a page would be written for each account of each transaction.
+const INDEXED_AT_ONCE: usize = 1024;
 
 /// The layout of the tables. Another one is refused, not guessed at.
 const LAYOUT: u64 = 1;
@@ -49,6 +56,9 @@ pub(super) struct Durable {
     pub(super) next_hold: u64,
     pub(super) statements: HashMap<Arc<str>, Statement>,
     pub(super) holds: BTreeMap<u64, (Arc<str>, Amount)>,
+    indexed: u64,
+    /// The entries after that, by account.
+    unindexed: Vec<(Arc<str>, u64)>,
 }
 
 /// Something to be booked.
@@ -66,6 +76,8 @@ pub(super) struct Batch {
     statements: HashMap<Arc<str>, Statement>,
     /// `None` has ended.
     holds: HashMap<u64, Option<(Arc<str>, Amount)>>,
+    /// Its entries that are not indexed; `None` when all there are have been.
+    unindexed: Option<Vec<(Arc<str>, u64)>>,
     /// What became of each booking: what was written, `None` where there was nothing to write.
     pub(super) written: Vec<Option<What>>,
 }
@@ -106,7 +118,7 @@ pub(super) fn load(db: &Database, currency: Currency) -> Result<Durable> {
         let anchor = mark(ANCHOR)?;
         let next_hold = match meta.get(NEXT_HOLD).map_err(failed(DOING))? {
             None => 1,
-            Some(bytes) => u64::from_le_bytes(bytes.value().try_into().map_err(|_| damaged())?),
+            Some(bytes) => number(bytes.value())?,
         };
         let mut statements = HashMap::new();
         let accounts = txn.open_table(ACCOUNTS).map_err(failed(DOING))?;
@@ -122,7 +134,25 @@ pub(super) fn load(db: &Database, currency: Currency) -> Result<Durable> {
             let (account, amount) = record::read_hold(bytes.value()).ok_or_else(damaged)?;
             holds.insert(id.value(), (Arc::from(account), amount));
         }
-        txn.open_table(ENTRIES).map_err(failed(DOING))?;
+        let indexed = match meta.get(INDEXED).map_err(failed(DOING))? {
+            Some(bytes) => Some(number(bytes.value())?),
+            None => None,
+        };
+        let indexed = match indexed {
+            Some(indexed) => indexed,
+            None => {
+                meta.insert(INDEXED, &head.to_le_bytes()[..])
+                    .map_err(failed(DOING))?;
+                head
+            }
+        };
+        let mut unindexed = Vec::new();
+        let entries = txn.open_table(ENTRIES).map_err(failed(DOING))?;
+        for row in entries.range(indexed + 1..).map_err(failed(DOING))? {
+            let (number, bytes) = row.map_err(failed(DOING))?;
+            let (entry, _, _) = record::read(number.value(), bytes.value()).ok_or_else(damaged)?;
+            unindexed.push((entry.account, entry.number));
+        }
         txn.open_table(BY_ACCOUNT).map_err(failed(DOING))?;
         txn.open_table(REFERENCES).map_err(failed(DOING))?;
         txn.open_table(ANCHORS).map_err(failed(DOING))?;
@@ -133,10 +163,16 @@ pub(super) fn load(db: &Database, currency: Currency) -> Result<Durable> {
             next_hold,
             statements,
             holds,
+            indexed,
+            unindexed,
         }
     };
     txn.commit().map_err(failed(DOING))?;
     Ok(durable)
+}
+
+fn number(bytes: &[u8]) -> Result<u64> {
+    Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| damaged())?))
 }
 
 fn damaged() -> StoreError {
@@ -149,6 +185,13 @@ impl Durable {
         (self.head, self.hash) = (batch.head, batch.hash);
         self.next_hold = batch.next_hold;
         self.statements.extend(batch.statements);
+        match batch.unindexed {
+            Some(more) => self.unindexed.extend(more),
+            None => {
+                self.unindexed.clear();
+                self.indexed = batch.head;
+            }
+        }
         for (id, hold) in batch.holds {
             match hold {
                 Some(hold) => self.holds.insert(id, hold),
@@ -166,6 +209,7 @@ impl Batch {
             next_hold: durable.next_hold,
             statements: HashMap::new(),
             holds: HashMap::new(),
+            unindexed: None,
             written: Vec::new(),
         }
     }
@@ -241,7 +285,7 @@ pub(super) fn commit<'a>(
     let mut batch = Batch::over(durable);
     {
         let mut entries = txn.open_table(ENTRIES).map_err(failed(DOING))?;
-        let mut by_account = txn.open_table(BY_ACCOUNT).map_err(failed(DOING))?;
+        let mut fresh = Vec::new();
         let mut references = txn.open_table(REFERENCES).map_err(failed(DOING))?;
         let mut granted = HashSet::new();
         let mut bytes = Vec::new();
@@ -264,9 +308,7 @@ pub(super) fn commit<'a>(
             entries
                 .insert(batch.head, &bytes[..])
                 .map_err(failed(DOING))?;
-            by_account
-                .insert((&**account, batch.head), ())
-                .map_err(failed(DOING))?;
+            fresh.push((Arc::clone(account), batch.head));
             if let What::Granted { reference, .. } = &what {
                 references
                     .insert((&**account, &**reference), batch.head)
@@ -301,6 +343,20 @@ pub(super) fn commit<'a>(
         meta.insert(HEAD, &mark[..]).map_err(failed(DOING))?;
         meta.insert(NEXT_HOLD, &batch.next_hold.to_le_bytes()[..])
             .map_err(failed(DOING))?;
+        if durable.unindexed.len() + fresh.len() < INDEXED_AT_ONCE {
+            batch.unindexed = Some(fresh);
+        } else {
+            fresh.extend_from_slice(&durable.unindexed);
+            fresh.sort_unstable();
+            let mut by_account = txn.open_table(BY_ACCOUNT).map_err(failed(DOING))?;
+            for (account, number) in &fresh {
+                by_account
+                    .insert((&**account, *number), ())
+                    .map_err(failed(DOING))?;
+            }
+            meta.insert(INDEXED, &batch.head.to_le_bytes()[..])
+                .map_err(failed(DOING))?;
+        }
     }
     txn.commit().map_err(failed(DOING))?;
     Ok(batch)
@@ -324,9 +380,11 @@ pub(super) fn prune(db: &Database, durable: &mut Durable, most: u64) -> Result<u
             number = key.value();
             let (entry, _, kept) = record::read(number, bytes.value()).ok_or_else(damaged)?;
             hash = kept;
-            by_account
-                .remove((&*entry.account, number))
-                .map_err(failed(DOING))?;
+            if number <= durable.indexed {
+                by_account
+                    .remove((&*entry.account, number))
+                    .map_err(failed(DOING))?;
+            }
             if !folded.contains_key(&entry.account) {
                 let kept = anchors.get(&*entry.account).map_err(failed(DOING))?;
                 let kept = match kept {
@@ -352,6 +410,7 @@ pub(super) fn prune(db: &Database, durable: &mut Durable, most: u64) -> Result<u
     }
     txn.commit().map_err(failed(DOING))?;
     durable.anchor = (number, hash);
+    durable.unindexed.retain(|(_, at)| *at > number);
     Ok(removed)
 }
 
@@ -390,6 +449,21 @@ pub(super) fn entries(
                 let number = row.map_err(failed(DOING))?.0.value().1;
                 let bytes = table.get(number).map_err(failed(DOING))?;
                 found.push(read(number, bytes.ok_or_else(damaged)?.value())?);
+            }
+            // What the index has not taken up yet comes after all that it has.
+            let meta = txn.open_table(META).map_err(failed(DOING))?;
+            let indexed = meta.get(INDEXED).map_err(failed(DOING))?;
+            let indexed = number(indexed.ok_or_else(damaged)?.value())?;
+            let range = (Bound::Excluded(after.max(indexed)), Bound::Unbounded);
+            for row in table.range::<u64>(range).map_err(failed(DOING))? {
+                if found.len() >= most {
+                    break;
+                }
+                let (number, bytes) = row.map_err(failed(DOING))?;
+                let entry = read(number.value(), bytes.value())?;
+                if &*entry.account == account {
+                    found.push(entry);
+                }
             }
         }
     }

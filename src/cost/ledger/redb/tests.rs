@@ -21,6 +21,8 @@ use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _};
 
+mod index;
+
 /// A disk in memory, with a cache that a loss of power empties.
 #[derive(Clone, Debug, Default)]
 struct Disk(Arc<Mutex<Platter>>, Arc<Hang>);
