@@ -24,8 +24,8 @@ use tower_completions::{
     Principal,
     body::Full,
     cost::{
-        Amount, CostLayer, Currency, Denied, Ledger, Most, PostgresLedger, PostgresOptions, Price,
-        Prices, Statement, What,
+        Amount, CostLayer, Currency, Denied, HoldId, Ledger, Most, PostgresLedger, PostgresOptions,
+        Price, Prices, Statement, What,
     },
     meter::Tally,
     parse::ChatBody,
@@ -333,6 +333,86 @@ async fn a_url_that_demands_tls_is_not_served_without() {
     assert!(PostgresLedger::connect(&url).await.is_err());
     let url = format!("{}?sslmode=disable", server.url());
     assert!(PostgresLedger::connect(&url).await.is_ok());
+}
+
+/// The tables as their first version made them, with this in them, in place of those that are there.
+async fn of_version_one(client: &tokio_postgres::Client, content: &str) {
+    const FIRST: &str = include_str!("../src/cost/ledger/postgres/0001.sql");
+    let text = format!(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public;
+         CREATE TABLE completions_version (version integer NOT NULL); {FIRST}
+         INSERT INTO completions_version VALUES (1); {content}"
+    );
+    client.batch_execute(&text).await.expect("makes the tables");
+}
+
+#[tokio::test]
+async fn tables_of_the_first_version_are_brought_up_to_date() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let beside = beside(&server).await;
+    // Granted, charged, without a limit, and held by a process that is gone.
+    let content = "
+        SELECT completions_grant('a', 100, 'first');
+        SELECT completions_hold('00000000-0000-0000-0000-000000000001', 'a', 7, 30, false);
+        SELECT completions_settle(ARRAY['00000000-0000-0000-0000-000000000001']::uuid[], ARRAY['a'], ARRAY[12]);
+        SELECT completions_hold('00000000-0000-0000-0000-000000000002', 'a', 7, 40, false);
+        SELECT completions_hold('00000000-0000-0000-0000-000000000003', 'free', 7, 5, false);
+        SELECT completions_settle(ARRAY['00000000-0000-0000-0000-000000000003']::uuid[], ARRAY['free'], ARRAY[4]);";
+    of_version_one(&beside, content).await;
+
+    // Tables without a word of it are in US dollars; a refusal changes nothing.
+    let euro = "EUR".parse::<Currency>().expect("a code");
+    let other = PostgresOptions::new(server.url()).currency(euro);
+    assert!(other.clone().connect().await.is_err());
+    let count = "SELECT count(*) FROM completions_version WHERE version = 2";
+    let version = |row: tokio_postgres::Row| row.get::<_, i64>(0);
+    let found = beside.query_one(count, &[]).await.expect("readable");
+    assert_eq!(version(found), 0, "as it was");
+
+    // Two nodes at once.
+    let (ledger, second) = tokio::join!(connect(&server), connect(&server));
+    let found = beside.query_one(count, &[]).await.expect("readable");
+    assert_eq!(version(found), 1, "once");
+    assert!(other.connect().await.is_err(), "and stays so");
+
+    // The open hold is settled by its id, whether it has been voided meanwhile or not.
+    let charged = second.settle_id("a", HoldId::new(2), usd(8)).await;
+    assert_eq!(charged.expect("reachable"), Some(usd(8)));
+    let a = settled(&ledger, "a").await;
+    assert_eq!((a.balance(), a.spent), (Some(usd(80)), usd(20)));
+    let free = settled(&ledger, "free").await;
+    assert_eq!((free.balance(), free.spent), (None, usd(4)));
+    let entries = ledger.entries(Some("a"), 0, 100).await.expect("readable");
+    assert!(
+        matches!(&entries[0].what, What::Granted { amount, reference, .. } if *amount == usd(100) && &**reference == "first")
+    );
+    assert!(matches!(entries[2].what, What::Settled { charged, .. } if charged == usd(12)));
+
+    // It goes on as with tables of its own.
+    let hold = ledger.hold("a", usd(80).into()).await.expect("enough");
+    let denied = second.hold("a", usd(1).into()).await;
+    assert_eq!(denied.expect_err("all is held"), Denied::Insufficient);
+    assert_eq!(ledger.settle(hold, usd(50)), usd(50));
+    let first = ledger.grant("a", usd(100), "first").await;
+    assert!(!first.expect("reachable"), "granted before the change");
+    assert_eq!(settled(&second, "a").await.balance(), Some(usd(30)));
+}
+
+#[tokio::test]
+async fn tables_of_the_first_version_that_nobody_used_take_any_currency() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    of_version_one(&beside(&server).await, "").await;
+    let euro = "EUR".parse::<Currency>().expect("a code");
+    let ledger = PostgresOptions::new(server.url()).currency(euro);
+    let ledger = ledger.connect().await.expect("nothing was booked");
+    assert_eq!(ledger.currency(), euro);
+    assert!(PostgresLedger::connect(&server.url()).await.is_err());
 }
 
 const CHILD: &str = "LEDGER_POSTGRES_CHILD";
