@@ -217,7 +217,13 @@ fn alone(bench: &mut Bench) {
     bench.case("tokens", || exchange(&mut tokens, parsed()));
     let mut cost = CostLayer::new(prices(), ledger()).layer(over());
     bench.case("cost", || exchange(&mut cost, parsed()));
-    // As in the gateway, where a layer inside has told what was used.
+    // As in the gateway, where a layer inside has told what was used, and one outside has left what
+    // it parsed in the extensions.
+    let left = || {
+        let mut request = parsed();
+        request.extensions_mut().insert(chat.clone());
+        request
+    };
     let told = |kind: &'static str, all: Arc<[Bytes]>| {
         service_fn(move |_: Request<ChatBody>| {
             let tally = Tally::new();
@@ -231,14 +237,14 @@ fn alone(bench: &mut Bench) {
     };
     let whole: Arc<[Bytes]> = [Bytes::from_static(ANSWER.as_bytes())].into();
     let mut bare = told("application/json", Arc::clone(&whole));
-    bench.case("bare_told", || exchange(&mut bare, parsed()));
+    bench.case("bare_told", || exchange(&mut bare, left()));
     let mut cost = CostLayer::new(prices(), ledger()).layer(told("application/json", whole));
-    bench.case("cost_told", || exchange(&mut cost, parsed()));
+    bench.case("cost_told", || exchange(&mut cost, left()));
     for number in [100, 200] {
         let stream = told("text/event-stream", events(number));
         let mut cost = CostLayer::new(prices(), ledger()).layer(stream);
         let name = format!("cost_stream_{number}");
-        bench.case(&name, || exchange(&mut cost, parsed()));
+        bench.case(&name, || exchange(&mut cost, left()));
     }
     let mut once = IdempotencyLayer::new().layer(over());
     bench.case("idempotency_off", || exchange(&mut once, parsed()));

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
-    Principal,
+    Dialect, Principal,
     body::Full,
     cost::{Amount, CostLayer, MemoryLedger, Price, Prices, Receipt},
     meter::Tally,
@@ -206,5 +206,42 @@ async fn a_whole_answer_is_charged_no_more_than_its_client_said() {
         assert_eq!(response.status(), if given { 200 } else { 402 }, "{max}");
         let spent = books::settled(&ledger, "a").spent;
         assert_eq!(spent, if given { usd(max) } else { Amount::ZERO }, "{max}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_said_is_that_of_the_answer_with_its_cost() {
+    const ANSWER: &str = r#"{"usage":{"prompt_tokens":8}}"#;
+    for (dialect, said) in [
+        (Dialect::onysoft(), true),
+        (Dialect::onysoft(), false),
+        (Dialect::openai(), true),
+    ] {
+        let ledger = MemoryLedger::new();
+        let inner = service_fn(move |_: Request<ChatBody>| {
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(8, 10));
+            let mut response = Response::builder();
+            if said {
+                response = response.header("content-length", ANSWER.len());
+            }
+            let mut response = response.body(Full::new(ANSWER)).expect("a response");
+            response.extensions_mut().insert(tally);
+            async { Ok::<_, Infallible>(response) }
+        });
+        let text = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let layer = layer(&ledger).dialect(&dialect);
+        let response = layer.layer(inner).oneshot(request).await;
+        let (head, body) = response.expect("infallible").into_parts();
+        let exact = http_body::Body::size_hint(&body).exact();
+        let body = body.collect().await.expect("whole").to_bytes();
+        assert_eq!(exact, Some(body.len() as u64), "the body knows");
+        let length = head.headers.get("content-length");
+        let length = length.map(|it| it.to_str().expect("text").to_owned());
+        assert_eq!(length, said.then(|| body.len().to_string()), "{dialect:?}");
+        let with_cost = body.len() > ANSWER.len();
+        assert_eq!(with_cost, dialect == Dialect::onysoft(), "{body:?}");
     }
 }

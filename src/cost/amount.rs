@@ -125,29 +125,30 @@ pub(super) type Digits = [u8; 48];
 impl Amount {
     /// The exact decimal, as [`fmt::Display`] has it, without going through a formatter.
     pub(super) fn digits(self, room: &mut Digits) -> &[u8] {
+        const POINT: usize = 35;
         let magnitude = self.0.unsigned_abs();
         // What anybody pays fits a machine word.
         let (mut whole, mut fraction) = match u64::try_from(magnitude) {
             Ok(short) => (u128::from(short / ONE as u64), short % ONE as u64),
             Err(_) => (magnitude / ONE as u128, (magnitude % ONE as u128) as u64),
         };
-        let mut at = room.len();
+        let mut end = POINT;
+        if fraction != 0 {
+            room[POINT] = b'.';
+            for place in room[POINT + 1..].chunks_exact_mut(2).rev() {
+                place.copy_from_slice(&PAIRS[(fraction % 100) as usize]);
+                fraction /= 100;
+            }
+            end = room.len();
+            while room[end - 1] == b'0' {
+                end -= 1;
+            }
+        }
+        let mut at = POINT;
         let mut put = |digit: u8| {
             at -= 1;
             room[at] = digit;
         };
-        if fraction != 0 {
-            let mut places = 12;
-            while fraction % 10 == 0 {
-                fraction /= 10;
-                places -= 1;
-            }
-            for _ in 0..places {
-                put(b'0' + (fraction % 10) as u8);
-                fraction /= 10;
-            }
-            put(b'.');
-        }
         if whole == 0 {
             put(b'0');
         }
@@ -158,9 +159,20 @@ impl Amount {
         if self.0 < 0 {
             put(b'-');
         }
-        &room[at..]
+        &room[at..end]
     }
 }
+
+/// The numbers below a hundred, each in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    pairs
+};
 
 /// The exact decimal, without an exponent and without trailing zeros; a valid JSON number.
 impl fmt::Display for Amount {

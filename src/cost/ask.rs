@@ -47,8 +47,8 @@ pub(super) fn estimate(model: &str, quote: Option<(&Quote, Amount)>) -> Response
             format!(
                 r#"{{"object":"chat.completion.estimate","model":{model},"cost":{{"amount":{most},"currency":"{}"}},"input_tokens":{},"output_tokens":{},"price_version":{}}}"#,
                 quote.price.currency(),
-                quote.input_estimate,
-                quote.most_output,
+                quote.extent.input_estimate,
+                quote.extent.most_output,
                 serde_json::Value::from(version),
             )
         }

@@ -36,8 +36,9 @@ pin_project! {
         Own { body: Full },
         Stream {
             #[pin] body: Metered<R, Box<Guard<L>>>,
-            writer: Option<Writer>,
-            #[pin] refill: Option<Refill<L>>,
+            // In boxes: what few streams have does not make every answer large.
+            writer: Option<Box<Writer>>,
+            refill: Option<Pin<Box<Refill<L>>>>,
         },
     }
 }
@@ -48,7 +49,7 @@ const MOST_HELD: usize = 256 << 10;
 /// Puts the cost into the event that carries it, which waits until the usage is known.
 pub(super) struct Writer {
     tally: Tally,
-    quote: Box<Quote>,
+    quote: Quote,
     place: CostMember,
     carrier: Carrier,
     held: BytesMut,
@@ -58,7 +59,7 @@ impl Writer {
     pub(super) fn new(tally: Tally, quote: &Quote, place: CostMember, carrier: Carrier) -> Self {
         Self {
             tally,
-            quote: Box::new(quote.clone()),
+            quote: quote.clone(),
             place,
             carrier,
             held: BytesMut::new(),
@@ -85,13 +86,14 @@ impl Writer {
 
     fn release(&mut self) -> Bytes {
         let held = self.held.split().freeze();
-        let tally = Some(&self.tally);
-        let price = self.quote.price(tally);
-        let usage = self.quote.usage(tally);
+        let seen = self.tally.seen();
+        let seen = Some(&seen);
+        let price = self.quote.price(seen);
+        let usage = self.quote.usage(seen);
         let cost = member::Sum {
             amount: self
                 .quote
-                .charge(&usage, tally, &price)
+                .charge(&usage, seen, &price)
                 .cost()
                 .plus(self.quote.losers().1),
             currency: price.currency(),
@@ -105,8 +107,8 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
         body: R,
         once: Once<Box<Guard<L>>>,
         scanner: Option<Scanner>,
-        writer: Option<Writer>,
-        refill: Option<Refill<L>>,
+        writer: Option<Box<Writer>>,
+        refill: Option<Pin<Box<Refill<L>>>>,
     ) -> Self {
         Self {
             kind: Which::Stream {
@@ -147,7 +149,7 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         let mut kind = self.project().kind;
-        let (mut body, writer, mut refill) = match kind.as_mut().project() {
+        let (mut body, writer, refill) = match kind.as_mut().project() {
             WhichProj::Inner { body } => return body.poll_frame(cx),
             WhichProj::Own { body } => {
                 return Pin::new(body)
@@ -161,9 +163,9 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
             } => (body, writer, refill),
         };
         loop {
-            if let Some(refill) = refill.as_mut().as_pin_mut() {
+            if let Some(refill) = refill {
                 let once = body.as_mut().once_mut();
-                if let Some(end) = ready!(refill.poll(once, cx)) {
+                if let Some(end) = ready!(refill.as_mut().poll(once, cx)) {
                     let end = match writer {
                         Some(writer) => writer.end(end),
                         None => end,
@@ -175,9 +177,9 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
                 }
             }
             let frame = ready!(body.as_mut().poll_frame(cx));
-            if let (Some(refill), Some(Ok(frame))) = (refill.as_mut().as_pin_mut(), &frame) {
+            if let (Some(refill), Some(Ok(frame))) = (&mut *refill, &frame) {
                 if let Some(events) = frame.data_ref() {
-                    refill.relay(events);
+                    refill.as_mut().relay(events);
                 }
             }
             let Some(writer) = writer else {

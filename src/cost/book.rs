@@ -1,13 +1,12 @@
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, OnceLock},
 };
 
 use arc_swap::ArcSwap;
 
-use super::{Price, PriceList};
+use super::{Price, PriceList, hash::Seeded};
 use crate::ext::Served;
 
 /// Knows what models cost.
@@ -20,6 +19,13 @@ pub trait PriceBook: Send + Sync {
     /// cover. One without a price is `None`. Default: its own alone.
     fn candidates(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) {
         see(self.price(model).as_deref());
+    }
+
+    /// Both: shows the [candidates](Self::candidates) and returns the [price](Self::price), as each
+    /// request needs them. For a book that finds them together. Default: one after the other.
+    fn look_up(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) -> Option<Arc<Price>> {
+        self.candidates(model, see);
+        self.price(model)
     }
 
     /// The price of what has answered: who served, and the model that the provider named in its
@@ -58,30 +64,10 @@ pub struct Prices(Arc<ArcSwap<Table>>);
 
 #[derive(Clone, Default)]
 struct Table {
-    models: HashMap<Box<str>, Model, BuildHasherDefault<Quick>>,
+    models: HashMap<Box<str>, Model, Seeded>,
     /// Under which name a provider stands in the lists.
     vendors: HashMap<Box<str>, Box<str>>,
     lists: Vec<Arc<PriceList>>,
-}
-
-/// A hash for names that an operator has chosen: nobody else can make them collide.
-#[derive(Clone, Copy, Default)]
-struct Quick(u64);
-
-impl Hasher for Quick {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            let mixed = self.0.rotate_left(5) ^ u64::from_le_bytes(word);
-            self.0 = mixed.wrapping_mul(0x517c_c1b7_2722_0a95);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        // The table looks at the upper and at the lower bits.
-        self.0 ^ self.0.rotate_left(32)
-    }
 }
 
 #[derive(Clone, Default)]
@@ -201,6 +187,10 @@ impl PriceBook for Prices {
         self.0.load().candidates(model, see);
     }
 
+    fn look_up(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) -> Option<Arc<Price>> {
+        self.0.load().look_up(model, see)
+    }
+
     fn answered(&self, served: &Served, model: Option<&str>) -> Option<Arc<Price>> {
         self.0.load().answered(served, model)
     }
@@ -212,30 +202,17 @@ impl PriceBook for Prices {
 
 impl PriceBook for Table {
     fn price(&self, model: &str) -> Option<Arc<Price>> {
-        let model = self.models.get(model)?;
-        match &model.price {
-            Some(price) => Some(Arc::clone(price)),
-            None => self.targets(model).find_map(|price| price.cloned()),
-        }
+        self.own(self.models.get(model)?)
     }
 
     fn candidates(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) {
-        let Some(asked) = self.models.get(model) else {
-            return see(None);
-        };
-        let others = asked.fallbacks.iter().map(|name| self.models.get(name));
-        for model in std::iter::once(Some(asked)).chain(others) {
-            match model {
-                Some(Model {
-                    price: Some(price), ..
-                }) => see(Some(price)),
-                Some(model) if !model.targets.is_empty() => {
-                    self.targets(model)
-                        .for_each(|price| see(price.map(|price| &**price)));
-                }
-                _ => see(None),
-            }
-        }
+        self.show(self.models.get(model), see);
+    }
+
+    fn look_up(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) -> Option<Arc<Price>> {
+        let model = self.models.get(model);
+        self.show(model, see);
+        self.own(model?)
     }
 
     fn answered(&self, served: &Served, answered: Option<&str>) -> Option<Arc<Price>> {
@@ -288,6 +265,34 @@ impl Table {
     fn targets<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = Option<&'a Arc<Price>>> {
         model.targets.iter().map(|target| self.target(target))
     }
+
+    /// The price of a model.
+    fn own(&self, model: &Model) -> Option<Arc<Price>> {
+        match &model.price {
+            Some(price) => Some(Arc::clone(price)),
+            None => self.targets(model).find_map(|price| price.cloned()),
+        }
+    }
+
+    /// Shows the prices of all that may answer in a model's place.
+    fn show(&self, asked: Option<&Model>, see: &mut dyn FnMut(Option<&Price>)) {
+        let Some(asked) = asked else {
+            return see(None);
+        };
+        let others = asked.fallbacks.iter().map(|name| self.models.get(name));
+        for model in std::iter::once(Some(asked)).chain(others) {
+            match model {
+                Some(Model {
+                    price: Some(price), ..
+                }) => see(Some(price)),
+                Some(model) if !model.targets.is_empty() => {
+                    self.targets(model)
+                        .for_each(|price| see(price.map(|price| &**price)));
+                }
+                _ => see(None),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -328,12 +333,18 @@ mod tests {
             book.candidates(model, &mut |price| {
                 all.push(price.map(|price| price.per(Class::Input).to_string()));
             });
+            let mut again = Vec::new();
+            let own = book.look_up(model, &mut |price| {
+                again.push(price.map(|price| price.per(Class::Input).to_string()));
+            });
+            assert_eq!((usd(own), again), (usd(book.price(model)), all.clone()));
             all.iter()
                 .map(|usd| usd.as_deref().unwrap_or("-"))
                 .collect::<Vec<_>>()
                 .join(" ")
         };
         assert_eq!(all("own"), "9 1 3 -");
+        assert_eq!(all("served"), "1 3 -");
         assert_eq!(all("nobody"), "-");
     }
 

@@ -75,11 +75,10 @@ impl Charge {
     /// The sum of the first so many classes, in millionths of a picodollar.
     fn exact(&self, classes: usize) -> u128 {
         let mut sum = 0_u128;
-        for at in 0..classes {
-            if self.counts[at] != 0 {
-                let per = Class::ALL[at].per();
-                let part = product(self.counts[at], self.prices[at], per);
-                sum = sum.saturating_add(part);
+        let counted = self.counts.iter().zip(&self.prices).zip(&Class::ALL);
+        for ((count, price), class) in counted.take(classes) {
+            if *count != 0 {
+                sum = sum.saturating_add(product(*count, *price, class.per()));
             }
         }
         sum
@@ -154,6 +153,7 @@ fn product(count: u64, price: u64, per: u64) -> u128 {
 pub(super) fn sum(parts: &[(u64, u64, Class)]) -> u128 {
     let products = parts
         .iter()
+        .filter(|(count, price, _)| *count != 0 && *price != 0)
         .map(|(count, price, class)| product(*count, *price, class.per()));
     products.fold(0, u128::saturating_add)
 }

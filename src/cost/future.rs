@@ -36,19 +36,31 @@ pin_project! {
         L: Ledger,
     {
         #[pin]
-        state: State<S, R, L, S::Future, L::Future>,
+        state: State<R, S::Future, L::Future>,
+        // Stays where it is from the call to the end; none for a request without a price.
+        plan: Option<Plan<L>>,
+        // While a ledger is waited for. In a box: most have decided before.
+        waiting: Option<Box<(S, Request<ChatBody>)>>,
+        whole: Option<Whole>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, R, L: Ledger, F, H> {
-        Answered { response: Option<Response<Full>> },
-        Unpriced { #[pin] call: F },
-        Holding { #[pin] hold: H, waiting: Option<(S, Request<ChatBody>, Option<Plan<L>>)> },
-        Calling { #[pin] call: F, plan: Option<Plan<L>> },
-        Collecting { #[pin] body: R, answer: Answer, scanner: Option<Scanner>, whole: Option<(Parts, Plan<L>)> },
+    enum State<R, F, H> {
+        Answered { response: Option<Box<Response<Full>>> },
+        Holding { #[pin] hold: H },
+        Calling { #[pin] call: F },
+        Collecting { #[pin] body: R },
     }
+}
+
+/// A whole answer that is being collected.
+struct Whole {
+    head: Parts,
+    answer: Answer,
+    // In a box: nearly always somebody inside reads the answer.
+    scanner: Option<Box<Scanner>>,
 }
 
 /// What is known before the answer.
@@ -66,21 +78,20 @@ impl<L: Ledger> Plan<L> {
     }
 
     /// Notes that the inner service is being asked.
-    pub(super) fn asked(&mut self) {
+    fn asked(&mut self) {
         if let Some(guard) = self.once.guard_mut() {
             guard.asked = true;
         }
     }
 
     /// Takes the hold that was given.
-    fn held(&mut self, hold: L::Hold) {
+    pub(super) fn held(&mut self, hold: L::Hold) {
         if let Some(guard) = self.once.guard_mut() {
             if let Some(watch) = &guard.watch {
                 let gate = Gate::Balance;
                 watch.on(&Event::Admitted { gate });
             }
             guard.hold = Some(hold);
-            guard.asked = true;
         }
     }
 }
@@ -120,18 +131,18 @@ impl Answer {
 }
 
 impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
-    pub(super) fn answered(response: Response<Full>) -> Self {
+    const fn new(state: State<R, S::Future, L::Future>, plan: Option<Plan<L>>) -> Self {
         Self {
-            state: State::Answered {
-                response: Some(response),
-            },
+            state,
+            plan,
+            waiting: None,
+            whole: None,
         }
     }
 
-    pub(super) fn unpriced(call: S::Future) -> Self {
-        Self {
-            state: State::Unpriced { call },
-        }
+    pub(super) const fn answered(response: Box<Response<Full>>) -> Self {
+        let response = Some(response);
+        Self::new(State::Answered { response }, None)
     }
 
     /// Asks once the hold is there. Without a plan the request has no price.
@@ -142,21 +153,14 @@ impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
         plan: Option<Plan<L>>,
     ) -> Self {
         Self {
-            state: State::Holding {
-                hold,
-                waiting: Some((inner, request, plan)),
-            },
+            waiting: Some(Box::new((inner, request))),
+            ..Self::new(State::Holding { hold }, plan)
         }
     }
 
-    /// Nothing is held.
-    pub(super) fn calling(call: S::Future, plan: Plan<L>) -> Self {
-        Self {
-            state: State::Calling {
-                call,
-                plan: Some(plan),
-            },
-        }
+    /// What is to be held is. Without a plan the request has no price.
+    pub(super) const fn calling(call: S::Future, plan: Option<Plan<L>>) -> Self {
+        Self::new(State::Calling { call }, plan)
     }
 }
 
@@ -175,41 +179,44 @@ where
     type Output = Result<Response<ResponseBody<R, L>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let mut this = self.project();
         loop {
-            let next = match state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
                 StateProj::Answered { response } => {
                     let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map(ResponseBody::own)));
                 }
-                StateProj::Unpriced { call } => {
-                    return call
-                        .poll(cx)
-                        .map_ok(|response| response.map(ResponseBody::inner));
-                }
-                StateProj::Holding { hold, waiting } => {
-                    let hold = ready!(hold.poll(cx));
-                    let (mut inner, request, plan) =
-                        waiting.take().expect("polled after completion");
-                    match (hold, plan) {
-                        (Err(denied), _) => State::Answered {
-                            response: Some(denial(denied).response(&Dialect::openai())),
-                        },
-                        (Ok(_), None) => State::Unpriced {
-                            call: inner.call(request),
-                        },
-                        (Ok(hold), Some(mut plan)) => {
-                            plan.held(hold);
-                            State::Calling {
-                                call: inner.call(request),
-                                plan: Some(plan),
+                StateProj::Holding { hold } => {
+                    let held = ready!(hold.poll(cx));
+                    let waiting = this.waiting.take().expect("polled after completion");
+                    let (mut inner, request) = *waiting;
+                    match held {
+                        Err(denied) => {
+                            // What the budgets held is given back.
+                            *this.plan = None;
+                            let response = denial(denied).response(&Dialect::openai());
+                            let response = Some(Box::new(response));
+                            State::Answered { response }
+                        }
+                        Ok(hold) => {
+                            if let Some(plan) = this.plan {
+                                plan.held(hold);
                             }
+                            let call = inner.call(request);
+                            State::Calling { call }
                         }
                     }
                 }
-                StateProj::Calling { call, plan } => {
+                StateProj::Calling { call } => {
+                    if let Some(plan) = this.plan {
+                        plan.asked();
+                    }
                     let response = ready!(call.poll(cx));
-                    let mut plan = plan.take().expect("polled after completion");
+                    let Some(plan) = this.plan else {
+                        return Poll::Ready(
+                            response.map(|response| response.map(ResponseBody::inner)),
+                        );
+                    };
                     let response = match response {
                         Ok(response) => response,
                         Err(error) => {
@@ -224,8 +231,12 @@ where
                         let body = ResponseBody::inner(body);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
-                    let scanner = Scanner::of(&mut head);
-                    let tally = head.extensions.get::<Tally>().cloned();
+                    let mut tally = head.extensions.get::<Tally>().cloned();
+                    let mut scanner = None;
+                    if tally.as_ref().is_none_or(|tally| !tally.is_read()) {
+                        scanner = Scanner::of(&mut head);
+                        tally = head.extensions.get::<Tally>().cloned();
+                    }
                     plan.once.attach(tally);
                     if let (Some(served), Some(guard)) =
                         (head.extensions.get::<Served>(), plan.once.guard_mut())
@@ -239,24 +250,22 @@ where
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
                     if is_stream(&head) {
+                        let plan = this.plan.take().expect("looked at above");
                         let body = stream(&mut head, body, scanner, plan);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
-                    State::Collecting {
-                        body,
+                    *this.whole = Some(Whole {
+                        head,
                         answer: Answer::default(),
-                        scanner,
-                        whole: Some((head, plan)),
-                    }
+                        scanner: scanner.map(Box::new),
+                    });
+                    State::Collecting { body }
                 }
-                StateProj::Collecting {
-                    mut body,
-                    answer,
-                    scanner,
-                    whole,
-                } => {
-                    let guard = whole.as_mut().and_then(|(_, plan)| plan.once.guard_mut());
-                    let max = guard.map_or(0, |guard| guard.config.max_bytes);
+                StateProj::Collecting { mut body } => {
+                    let plan = this.plan.as_mut().expect("polled after completion");
+                    let whole = this.whole.as_mut().expect("polled after completion");
+                    let max = plan.once.guard_mut();
+                    let max = max.map_or(0, |guard| guard.config.max_bytes);
                     let failed = loop {
                         match ready!(body.as_mut().poll_frame(cx)) {
                             None => break None,
@@ -265,15 +274,15 @@ where
                             }
                             Some(Ok(frame)) => {
                                 if let Ok(chunk) = frame.into_data() {
-                                    answer.push(chunk);
+                                    whole.answer.push(chunk);
                                 }
-                                if answer.len() > max {
+                                if whole.answer.len() > max {
                                     break Some("The upstream's answer is too large.");
                                 }
                             }
                         }
                     };
-                    let (head, mut plan) = whole.take().expect("polled after completion");
+                    let whole = this.whole.take().expect("looked at above");
                     if let Some(message) = failed {
                         plan.once.end(Ending::Failed(None));
                         let error =
@@ -281,15 +290,10 @@ where
                         let response = error.response(&Dialect::openai());
                         return Poll::Ready(Ok(response.map(ResponseBody::own)));
                     }
-                    let answer = answer.take();
-                    if let Some(mut scanner) = scanner.take() {
-                        scanner.push(answer.clone());
-                        scanner.end();
-                    }
-                    return Poll::Ready(Ok(finish(head, answer, plan)));
+                    return Poll::Ready(Ok(whole.finish(plan)));
                 }
             };
-            state.set(next);
+            this.state.set(next);
         }
     }
 }
@@ -305,7 +309,7 @@ fn stream<R: Body, L: Ledger>(
     let (mut writer, mut refill) = (None, None);
     if let Some(guard) = plan.once.guard_mut() {
         if tally.is_none() {
-            guard.quote.unseen_output = guard.quote.most_output;
+            guard.quote.unseen_output = guard.quote.extent.most_output;
         }
         let bill = Bill::default();
         head.extensions.insert(bill.clone());
@@ -316,16 +320,17 @@ fn stream<R: Body, L: Ledger>(
             Carrier::Finish
         };
         // What a request allows is held from the start; only one without a bound may outgrow it.
-        if guard.is_bounded() && !guard.quote.bounded {
-            let (most, run_out) = (guard.quote.most_output, guard.config.run_out);
+        if guard.is_bounded() && !guard.quote.extent.bounded {
+            let (most, run_out) = (guard.quote.extent.most_output, guard.config.run_out);
             refill = tally
                 .clone()
-                .map(|tally| Refill::new(tally, most, run_out, plan.include_usage));
+                .map(|tally| Box::pin(Refill::new(tally, most, run_out, plan.include_usage)));
         }
         // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
         writer = tally
             .filter(|_| guard.config.member != CostMember::Absent && scanner.is_none())
-            .map(|tally| Writer::new(tally, &guard.quote, guard.config.member, carrier));
+            .map(|tally| Writer::new(tally, &guard.quote, guard.config.member, carrier))
+            .map(Box::new);
     }
     ResponseBody::stream(body, plan.once, scanner, writer, refill)
 }
@@ -333,45 +338,54 @@ fn stream<R: Body, L: Ledger>(
 const COST: HeaderName = HeaderName::from_static("x-completion-cost");
 const CURRENCY: HeaderName = HeaderName::from_static("x-completion-cost-currency");
 
-/// A whole answer: charged, with its cost in headers, and in its JSON where the dialect has it.
-fn finish<R, L: Ledger>(
-    mut head: Parts,
-    mut answer: Bytes,
-    mut plan: Plan<L>,
-) -> Response<ResponseBody<R, L>> {
-    let tally = plan.once.tally().cloned();
-    let tally = tally.as_ref();
-    if let Some(Outcome::Failed(error)) = tally.and_then(Tally::outcome) {
-        plan.once.end(Ending::Failed(Some(error)));
+impl Whole {
+    /// Charged, with its cost in headers, and in its JSON where the dialect has it.
+    fn finish<R, L: Ledger>(self, plan: &mut Plan<L>) -> Response<ResponseBody<R, L>> {
+        let Self {
+            mut head,
+            mut answer,
+            scanner,
+        } = self;
+        let mut answer = answer.take();
+        if let Some(mut scanner) = scanner {
+            scanner.push(answer.clone());
+            scanner.end();
+        }
+        let seen = plan.once.tally().map(Tally::seen);
+        let seen = seen.as_ref();
+        if let Some(Outcome::Failed(error)) = seen.and_then(|seen| seen.outcome.clone()) {
+            plan.once.end(Ending::Failed(Some(error)));
+        }
+        // It is settled here: nothing is left to do at the end.
+        if let Some(mut guard) = plan.once.take() {
+            let mut usage = guard.quote.usage(seen);
+            if usage.estimated && seen.is_none_or(|seen| seen.content_bytes == 0) {
+                // Nobody counted: all of the answer is taken for text.
+                usage.output = (answer.len() as u64).div_ceil(4);
+            }
+            let receipt = guard.charge(usage, seen);
+            let cost = member::Sum {
+                amount: receipt.cost,
+                currency: receipt.currency,
+            };
+            if let Some(with) = member::whole(&answer, guard.config.member, cost) {
+                answer = Bytes::from(with);
+                // Where no length is said the body knows its own.
+                if let Some(said) = head.headers.get_mut(header::CONTENT_LENGTH) {
+                    *said = HeaderValue::from(answer.len());
+                }
+            }
+            let mut room = [0; 48];
+            let amount = receipt.cost.digits(&mut room);
+            // Digits and a point are always a header value.
+            if let Ok(cost) = HeaderValue::from_bytes(amount) {
+                head.headers.insert(COST, cost);
+            }
+            head.headers.insert(CURRENCY, currency(receipt.currency));
+            head.extensions.insert(receipt);
+        }
+        Response::from_parts(head, ResponseBody::own(Full::new(answer)))
     }
-    if let Some(guard) = plan.once.guard_mut() {
-        let mut usage = guard.quote.usage(tally);
-        if usage.estimated && tally.is_none_or(|tally| tally.content_bytes() == 0) {
-            // Nobody counted: all of the answer is taken for text.
-            usage.output = (answer.len() as u64).div_ceil(4);
-        }
-        let receipt = guard.charge(usage, tally);
-        let cost = member::Sum {
-            amount: receipt.cost,
-            currency: receipt.currency,
-        };
-        if let Some(with) = member::whole(&answer, guard.config.member, cost) {
-            answer = Bytes::from(with);
-        }
-        let mut room = [0; 48];
-        let amount = receipt.cost.digits(&mut room);
-        // Digits and a point are always a header value.
-        if let Ok(cost) = HeaderValue::from_bytes(amount) {
-            head.headers.insert(COST, cost);
-        }
-        head.headers.insert(CURRENCY, currency(receipt.currency));
-        head.extensions.insert(receipt);
-    }
-    // It is settled: nothing is left to do at the end.
-    drop(plan.once.take());
-    head.headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(answer.len()));
-    Response::from_parts(head, ResponseBody::own(Full::new(answer)))
 }
 
 fn currency(of: Currency) -> HeaderValue {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Amount, Bill, Ledger, Receipt, budget::BudgetHold, layer::Config, quote::Quote};
 use crate::{
-    meter::{Ending, Settle, Tally},
+    meter::{Ending, Seen, Settle, Tally},
     observe::{Event, Watch},
     wire::Usage,
 };
@@ -48,9 +48,9 @@ impl<L: Ledger> Guard<L> {
     }
 
     /// Charges, now.
-    pub(super) fn charge(&mut self, usage: Usage, tally: Option<&Tally>) -> Receipt {
-        let price = self.quote.price(tally);
-        let charge = self.quote.charge(&usage, tally, &price);
+    pub(super) fn charge(&mut self, usage: Usage, seen: Option<&Seen>) -> Receipt {
+        let price = self.quote.price(seen);
+        let charge = self.quote.charge(&usage, seen, &price);
         let (losers, lost) = self.quote.losers();
         let cost = charge.cost().plus(lost);
         // What the client said it would pay at most is kept, whatever came on the way to the end.
@@ -108,14 +108,16 @@ impl<L: Ledger> Settle for Box<Guard<L>> {
         if !self.asked {
             return;
         }
-        let nothing_came = tally.map_or(self.quote.unseen_output == 0, |tally| {
-            tally.usage().is_none() && tally.content_bytes() == 0
+        let seen = tally.map(Tally::seen);
+        let seen = seen.as_ref();
+        let nothing_came = seen.map_or(self.quote.unseen_output == 0, |seen| {
+            seen.usage.is_none() && seen.content_bytes == 0
         });
         if nothing_came && matches!(ending, Ending::Failed(_)) {
             return;
         }
-        let usage = self.quote.usage(tally);
-        let receipt = self.charge(usage, tally);
+        let usage = self.quote.usage(seen);
+        let receipt = self.charge(usage, seen);
         if let Some(bill) = &self.bill {
             bill.settle(receipt);
         }

@@ -26,6 +26,7 @@ mod drain;
 mod file;
 mod future;
 mod guard;
+mod hash;
 mod layer;
 mod ledger;
 mod list;

@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     Amount, Class, Currency, NotAnAmount,
     charge::{Charge, counts, rounded, sum},
-    rates::{Flat, MILLION, Rates},
+    rates::{MILLION, Rates, Sheet},
 };
 use crate::wire::{ServiceTier, Usage};
 
@@ -30,7 +30,7 @@ use crate::wire::{ServiceTier, Usage};
 pub struct Price {
     currency: Currency,
     rates: Rates,
-    flat: Flat,
+    sheet: Sheet,
     /// Each replaces what it states, the last one that applies first.
     variants: Vec<(When, Rates)>,
     /// What it is followed by, by the second of the Unix time, in order.
@@ -157,7 +157,7 @@ impl Price {
         Self {
             currency: Currency::USD,
             rates,
-            flat: rates.flat(),
+            sheet: rates.sheet(),
             variants: Vec::new(),
             later: Vec::new(),
             version: None,
@@ -170,7 +170,7 @@ impl Price {
     /// A text that is no decimal of at most 12 places, or more than eighteen million.
     pub fn class(mut self, class: Class, amount: &str) -> Result<Self, NotAnAmount> {
         self.rates.set(class, amount)?;
-        self.flat = self.rates.flat();
+        self.sheet = self.rates.sheet();
         Ok(self)
     }
 
@@ -279,7 +279,7 @@ impl Price {
     }
 
     /// The prices of all classes for a prompt of so many tokens.
-    pub(super) fn flat(&self, prompt: u64, it: Circumstances) -> Flat {
+    fn sheet(&self, prompt: u64, it: Circumstances) -> Cow<'_, Sheet> {
         let price = self.current(it.unix);
         let mut rates = None;
         for (when, by) in &price.variants {
@@ -287,7 +287,10 @@ impl Price {
                 rates = Some(rates.unwrap_or(price.rates).overridden(by));
             }
         }
-        rates.map_or(price.flat, |rates: Rates| rates.flat())
+        match rates {
+            Some(rates) => Cow::Owned(rates.sheet()),
+            None => Cow::Borrowed(&price.sheet),
+        }
     }
 
     /// What a usage costs at the standard tier and the price that came first; see
@@ -303,7 +306,7 @@ impl Price {
     /// larger than their whole are cut to it; nothing ever credits.
     #[must_use]
     pub fn charge(&self, usage: &Usage, it: Circumstances) -> Charge {
-        Charge::new(counts(usage), self.flat(usage.input, it))
+        Charge::new(counts(usage), self.sheet(usage.input, it).of)
     }
 
     /// The most that so much input and output can cost: every token at its dearest class.
@@ -321,37 +324,24 @@ impl Price {
         [input, output, searches, images]: [u64; 4],
         it: Circumstances,
     ) -> u128 {
-        let flat = self.flat(input, it);
-        let dearest = |classes: &[Class]| {
-            let of = classes.iter().map(|class| flat[*class as usize]);
-            of.max().unwrap_or(0)
-        };
-        use Class::{
-            AudioInput, AudioOutput, CacheWrite, CacheWrite1h, CachedInput, ImageInput,
-            ImageOutput, Reasoning,
-        };
-        let of_input = dearest(&[
-            Class::Input,
-            CachedInput,
-            CacheWrite,
-            CacheWrite1h,
-            AudioInput,
-            ImageInput,
-        ]);
-        let of_output = dearest(&[Class::Output, Reasoning, AudioOutput, ImageOutput]);
+        let sheet = self.sheet(input, it);
         sum(&[
-            (input, of_input, Class::Input),
-            (output, of_output, Class::Output),
-            (1, flat[Class::Request as usize], Class::Request),
-            (searches, flat[Class::WebSearch as usize], Class::WebSearch),
-            (images, flat[Class::Image as usize], Class::Image),
+            (input, sheet.dearest_input, Class::Input),
+            (output, sheet.dearest_output, Class::Output),
+            (1, sheet.of[Class::Request as usize], Class::Request),
+            (
+                searches,
+                sheet.of[Class::WebSearch as usize],
+                Class::WebSearch,
+            ),
+            (images, sheet.of[Class::Image as usize], Class::Image),
         ])
     }
 
     /// The price per million tokens of a class, or per unit, at the standard tier.
     #[must_use]
     pub fn per(&self, class: Class) -> Amount {
-        Amount::from_pico(self.flat[class as usize].into())
+        Amount::from_pico(self.sheet.of[class as usize].into())
     }
 }
 

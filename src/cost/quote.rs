@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     Amount, Charge, Circumstances, Currency, Loser, Price, PriceBook, Terms, Unpriced,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ext::{Principal, Served},
-    meter::Tally,
+    meter::{Seen, Tally},
     parse::Chat,
     wire::{ServiceTier, Usage, request::Name},
 };
@@ -22,12 +22,21 @@ pub(super) struct Quote {
     pub(super) book: Arc<dyn PriceBook>,
     /// Who has answered.
     pub(super) served: Option<Served>,
+    pub(super) extent: Extent,
+    pub(super) rules: Rules,
+    /// What is charged for a stream that cannot be read, being compressed: nothing before it has begun, then
+    /// the most it may be.
+    pub(super) unseen_output: u64,
+}
+
+/// How large a request is, when it came and on which terms: what it costs at most at any price.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
     /// When it arrived.
     pub(super) unix: u64,
     /// The tier that was asked for; `None` leaves it to the provider.
     pub(super) tier: Option<ServiceTier>,
     pub(super) terms: Terms,
-    pub(super) rules: Rules,
     pub(super) input_estimate: u64,
     /// How many answers are asked for: some providers bill the prompt for each.
     pub(super) n: u64,
@@ -39,9 +48,6 @@ pub(super) struct Quote {
     pub(super) bounded: bool,
     /// The most output that the request allows, or what is expected of it.
     pub(super) most_output: u64,
-    /// What is charged for a stream that cannot be read, being compressed: nothing before it has begun, then
-    /// the most it may be.
-    pub(super) unseen_output: u64,
 }
 
 /// What an operator may decide differently.
@@ -56,15 +62,10 @@ pub(super) struct Rules {
 }
 
 impl<L> Config<L> {
-    /// The terms of a request, at this price of the model that it asks for.
-    pub(super) fn quote(
-        &self,
-        caller: Option<&Principal>,
-        chat: &Chat,
-        price: Arc<Price>,
-        book: Arc<dyn PriceBook>,
-    ) -> Quote {
-        let output = chat.max_output_tokens().unwrap_or(self.expected_output);
+    /// How large a request is, and the caller's terms.
+    pub(super) fn extent(&self, caller: Option<&Principal>, chat: &Chat) -> Extent {
+        let bound = chat.max_output_tokens();
+        let n = chat.n().into();
         let terms = caller.and_then(Principal::get::<Terms>);
         let searches = if chat.has(Name::WebSearchOptions) {
             self.expected_searches
@@ -73,20 +74,32 @@ impl<L> Config<L> {
         };
         let counts = chat.request().counts();
         let images = counts.images + counts.low_images;
-        Quote {
-            price,
-            searches,
-            images: images as u64,
-            book,
-            served: None,
+        Extent {
             unix: self.unix(),
             tier: tier(chat),
             terms: terms.copied().unwrap_or_default(),
-            rules: self.rules,
             input_estimate: chat.input_estimate(),
-            n: chat.n().into(),
-            bounded: chat.max_output_tokens().is_some(),
-            most_output: output.saturating_mul(chat.n().into()),
+            n,
+            searches,
+            images: images as u64,
+            bounded: bound.is_some(),
+            most_output: bound.unwrap_or(self.expected_output).saturating_mul(n),
+        }
+    }
+
+    /// How a request is priced, at this price of the model that it asks for.
+    pub(super) const fn quote(
+        &self,
+        extent: Extent,
+        price: Arc<Price>,
+        book: Arc<dyn PriceBook>,
+    ) -> Quote {
+        Quote {
+            price,
+            book,
+            served: None,
+            extent,
+            rules: self.rules,
             unseen_output: 0,
         }
     }
@@ -100,7 +113,7 @@ impl<L> Config<L> {
             (None, Unpriced::Ceiling(price)) => Arc::clone(price),
             (None, _) => return None,
         };
-        Some(Quoted(self.quote(caller, chat, price, book)))
+        Some(Quoted(self.quote(self.extent(caller, chat), price, book)))
     }
 }
 
@@ -115,13 +128,15 @@ impl Quoted {
         served: Option<&Served>,
         tally: Option<&Tally>,
     ) -> u64 {
+        let seen = tally.map(Tally::seen);
+        let seen = seen.as_ref();
         let charge = match served {
             Some(served) => {
                 let mut quote = self.0.clone();
                 quote.served(served);
-                quote.charge(usage, tally, &quote.price(tally))
+                quote.charge(usage, seen, &quote.price(seen))
             }
-            None => self.0.charge(usage, tally, &self.0.price),
+            None => self.0.charge(usage, seen, &self.0.price),
         };
         let losers = served.map_or(Amount::ZERO, |served| self.0.lost(served).1);
         u64::try_from(charge.cost().plus(losers).pico()).unwrap_or(u64::MAX)
@@ -144,34 +159,33 @@ impl Quote {
     }
 
     /// The price of the model that answered: its name may come with the answer only.
-    pub(super) fn price(&self, tally: Option<&Tally>) -> Arc<Price> {
+    pub(super) fn price(&self, seen: Option<&Seen>) -> Cow<'_, Arc<Price>> {
         let answered = || {
             let served = self.served.as_ref()?;
-            let model = tally.and_then(Tally::model)?;
-            if model == served.model {
+            let model = seen?.model.as_ref()?;
+            if *model == served.model {
                 return None;
             }
-            let price = self.book.answered(served, Some(&model))?;
+            let price = self.book.answered(served, Some(model))?;
             self.fits(&price).then_some(price)
         };
-        answered().unwrap_or_else(|| Arc::clone(&self.price))
+        answered().map_or(Cow::Borrowed(&self.price), Cow::Owned)
     }
 
     /// What was used: as the provider says, else the prompt's estimate and what was relayed, at a
     /// token for every four bytes. Where the provider's counts cannot be, the estimate stands in.
-    pub(super) fn usage(&self, tally: Option<&Tally>) -> Usage {
-        let relayed = tally.map_or(self.unseen_output, |tally| {
-            tally.content_bytes().div_ceil(4)
-        });
-        let Some(mut usage) = tally.and_then(Tally::usage) else {
-            let mut usage = Usage::new(self.input_estimate, relayed);
-            usage.images = self.images;
+    pub(super) fn usage(&self, seen: Option<&Seen>) -> Usage {
+        let it = &self.extent;
+        let relayed = seen.map_or(self.unseen_output, |seen| seen.content_bytes.div_ceil(4));
+        let Some(mut usage) = seen.and_then(|seen| seen.usage) else {
+            let mut usage = Usage::new(it.input_estimate, relayed);
+            usage.images = it.images;
             usage.estimated = true;
             return usage;
         };
-        usage.images = self.images;
+        usage.images = it.images;
         if usage.input > MOST_TOKENS || (usage.clamped && usage.input == 0) {
-            usage.input = self.input_estimate;
+            usage.input = it.input_estimate;
             usage.clamped = true;
         }
         if usage.output > MOST_TOKENS || (usage.clamped && usage.output == 0) {
@@ -182,7 +196,7 @@ impl Quote {
             usage.web_searches = 0;
             usage.clamped = true;
         }
-        if tally.is_some_and(|tally| tally.outran(usage.output)) {
+        if seen.is_some_and(|seen| seen.outran(usage.output)) {
             // Counts of an answer that was not finished, from before most of what was relayed.
             usage.output = relayed;
             usage.estimated = true;
@@ -192,9 +206,9 @@ impl Quote {
     }
 
     /// What a usage costs.
-    pub(super) fn charge(&self, usage: &Usage, tally: Option<&Tally>, price: &Price) -> Charge {
-        let tier = tally.and_then(Tally::service_tier).or(self.tier);
-        let it = Circumstances::at(self.unix).tier(tier.unwrap_or_default());
+    pub(super) fn charge(&self, usage: &Usage, seen: Option<&Seen>, price: &Price) -> Charge {
+        let tier = seen.and_then(|seen| seen.tier).or(self.extent.tier);
+        let it = Circumstances::at(self.extent.unix).tier(tier.unwrap_or_default());
         let charge = price.charge(usage, it);
         if self.rules.empty_is_free && usage.output == 0 && !usage.estimated {
             return charge.with_factor(0);
@@ -203,7 +217,7 @@ impl Quote {
         let stated = self.rules.reported && price.currency() == Currency::USD;
         let reported = usage.reported_cost.filter(|_| stated);
         charge
-            .with_factor(self.terms.millionths())
+            .with_factor(self.extent.terms.millionths())
             .with_reported(reported)
     }
 
@@ -220,7 +234,7 @@ impl Quote {
         let tried = served.tried.iter().flat_map(|tried| tried.iter());
         let charged = tried.filter_map(|attempt| {
             let mut usage = attempt.used?;
-            usage.images = self.images;
+            usage.images = self.extent.images;
             let by = Served::new(&attempt.target, Arc::clone(&attempt.id));
             let price = self.book.answered(&by, None);
             let price = price.filter(|price| self.fits(price));
@@ -237,18 +251,21 @@ impl Quote {
         (losers, sum)
     }
 
+    /// The most that so many more tokens of output may come to.
+    pub(super) fn more(&self, output: u64) -> Amount {
+        let bound = |output| self.extent.bound(&self.price, output);
+        bound(output).minus(bound(0))
+    }
+}
+
+impl Extent {
     /// The most that a price may come to, at whatever tier it is served.
-    pub(super) fn most(&self, price: &Price) -> super::Amount {
+    pub(super) fn most(&self, price: &Price) -> Amount {
         self.bound(price, self.most_output)
     }
 
-    /// The most that so many more tokens of output may come to.
-    pub(super) fn more(&self, output: u64) -> super::Amount {
-        let (with, without) = (self.bound(&self.price, output), self.bound(&self.price, 0));
-        with.minus(without)
-    }
-
-    pub(super) fn bound(&self, price: &Price, output: u64) -> super::Amount {
+    /// The most that a price may come to, for so much output.
+    pub(super) fn bound(&self, price: &Price, output: u64) -> Amount {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
         let searches = self.searches.saturating_mul(self.n);

@@ -101,6 +101,16 @@ pub(super) const MILLION: u64 = 1_000_000;
 /// A price for every class: picodollars for [`Class::per`] units.
 pub(super) type Flat = [u64; COUNT];
 
+/// The price of every class, and what a token costs at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sheet {
+    pub(super) of: Flat,
+    /// The dearest class that a token of the prompt may be of.
+    pub(super) dearest_input: u64,
+    /// The dearest class that a generated token may be of.
+    pub(super) dearest_output: u64,
+}
+
 /// Prices by class, as far as they are stated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates([Option<u64>; COUNT]);
@@ -139,11 +149,15 @@ impl Rates {
     }
 
     /// A price for every class: one without costs what the class does that it is part of.
-    pub(super) fn flat(&self) -> Flat {
-        let mut flat = [0; COUNT];
+    pub(super) fn sheet(&self) -> Sheet {
+        use Class::{
+            AudioInput, AudioOutput, CacheWrite, CacheWrite1h, CachedInput, ImageInput,
+            ImageOutput, Input, Output, Reasoning,
+        };
+        let mut of = [0; COUNT];
         for class in Class::ALL {
             let mut named = class;
-            flat[class as usize] = loop {
+            of[class as usize] = loop {
                 match (self.0[named as usize], named.within()) {
                     (Some(price), _) => break price,
                     (None, Some(whole)) => named = whole,
@@ -151,6 +165,21 @@ impl Rates {
                 }
             };
         }
-        flat
+        let dearest = |classes: &[Class]| {
+            let of = classes.iter().map(|class| of[*class as usize]);
+            of.max().unwrap_or(0)
+        };
+        Sheet {
+            dearest_input: dearest(&[
+                Input,
+                CachedInput,
+                CacheWrite,
+                CacheWrite1h,
+                AudioInput,
+                ImageInput,
+            ]),
+            dearest_output: dearest(&[Output, Reasoning, AudioOutput, ImageOutput]),
+            of,
+        }
     }
 }

@@ -215,7 +215,7 @@ impl Ending<'_> {
     fn length<L: Ledger>(&self, once: &mut Once<Box<Guard<L>>>) -> Bytes {
         let usage = once
             .guard_mut()
-            .map(|guard| guard.quote.usage(Some(self.tally)))
+            .map(|guard| guard.quote.usage(Some(&self.tally.seen())))
             .unwrap_or_default();
         // What is charged is what is said.
         self.tally.record_usage(usage);

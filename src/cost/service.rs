@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{
     Amount, Ledger, Most, Period, Price, ResponseBody, ResponseFuture, Scope, Unpriced, ask,
-    future::{Plan, not_priced},
+    future::{Plan, denial, not_priced},
     guard::Guard,
     layer::Config,
 };
@@ -82,27 +82,32 @@ where
     }
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
-        let asked = match self.config.admit(&request) {
-            Ok(asked) => asked,
-            Err(response) => return ResponseFuture::answered(*response),
-        };
         let caller = request.extensions().get::<Principal>();
-        let account = caller.map(Principal::shared_id);
+        let (plan, most) = match self.config.admit(&request, caller) {
+            Err(response) => return ResponseFuture::answered(response),
+            Ok(Asked::Free) => return ResponseFuture::calling(self.inner.call(request), None),
+            Ok(Asked::Unpriced) => (None, Most::Unknown),
+            Ok(Asked::Priced(plan, most)) => (Some(plan), most),
+        };
+        let Some(account) = caller.map(Principal::id) else {
+            return ResponseFuture::calling(self.inner.call(request), plan);
+        };
         let ledger = &self.config.ledger;
-        match (asked, account) {
-            (Asked::Free, _) => ResponseFuture::unpriced(self.inner.call(request)),
-            (Asked::Unpriced, None) => ResponseFuture::unpriced(self.inner.call(request)),
-            (Asked::Unpriced, Some(account)) => {
-                let hold = ledger.hold(&account, Most::Unknown);
-                ResponseFuture::holding(self.ready(), request, hold, None)
-            }
-            (Asked::Priced(plan, most), Some(account)) => {
-                let hold = ledger.hold(&account, most);
-                ResponseFuture::holding(self.ready(), request, hold, Some(plan))
-            }
-            (Asked::Priced(mut plan, _), None) => {
-                plan.asked();
+        match ledger.hold_now(account, most) {
+            Some(Ok(hold)) => {
+                let plan = plan.map(|mut plan| {
+                    plan.held(hold);
+                    plan
+                });
                 ResponseFuture::calling(self.inner.call(request), plan)
+            }
+            Some(Err(denied)) => {
+                let response = denial(denied).response(&Dialect::openai());
+                ResponseFuture::answered(Box::new(response))
+            }
+            None => {
+                let hold = ledger.hold(account, most);
+                ResponseFuture::holding(self.ready(), request, hold, plan)
             }
         }
     }
@@ -123,15 +128,34 @@ impl<L: Ledger> Config<L> {
     fn admit(
         self: &Arc<Self>,
         request: &Request<ChatBody>,
+        caller: Option<&Principal>,
     ) -> Result<Asked<L>, Box<Response<Full>>> {
         let chat = request.body().chat();
-        let caller = request.extensions().get::<Principal>();
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
         let dry = is_dry_run(request.headers());
         let refuse = |error: Error| Box::new(error.response(&Dialect::openai()));
+        let extent = self.extent(caller, chat);
+        let foreign = |price: &Price| price.currency() != self.currency;
+        let (mut dearest, mut known, mut mixed) = (Amount::ZERO, true, false);
+        // The dearest prompt, of whoever may be asked beside who answers.
+        let mut beside = Amount::ZERO;
+        let mut see = |price: &Price| {
+            dearest = dearest.max(extent.most(price));
+            if self.rules.losers {
+                beside = beside.max(extent.bound(price, 0));
+            }
+        };
+        let own = book.look_up(chat.model(), &mut |price| match (price, &self.unpriced) {
+            (Some(price), _) if foreign(price) => mixed = true,
+            (Some(price), _) => see(price),
+            (None, Unpriced::Ceiling(price)) => see(price),
+            (None, Unpriced::Free) => {}
+            (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
+        });
+        let dearest = dearest.plus(beside);
         // Without a price of its own a model may still be served by one that has a price.
-        let price = match (book.price(chat.model()), &self.unpriced) {
+        let price = match (own, &self.unpriced) {
             (Some(price), _) => price,
             (None, Unpriced::Ceiling(price)) => Arc::clone(price),
             (None, Unpriced::Refuse) => return Err(refuse(not_priced())),
@@ -144,35 +168,14 @@ impl<L: Ledger> Config<L> {
                 return Ok(Asked::Unpriced);
             }
         };
-        let foreign = |price: &Price| price.currency() != self.currency;
-        let mut mixed = foreign(&price);
-        let quote = self.quote(caller, chat, price, book);
-        let (mut dearest, mut known) = (Amount::ZERO, true);
-        // The dearest prompt, of whoever may be asked beside who answers.
-        let mut beside = Amount::ZERO;
-        let mut see = |price: &Price| {
-            dearest = dearest.max(quote.most(price));
-            if quote.rules.losers {
-                beside = beside.max(quote.bound(price, 0));
-            }
-        };
-        quote
-            .book
-            .candidates(chat.model(), &mut |price| match (price, &self.unpriced) {
-                (Some(price), _) if foreign(price) => mixed = true,
-                (Some(price), _) => see(price),
-                (None, Unpriced::Ceiling(price)) => see(price),
-                (None, Unpriced::Free) => {}
-                (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
-            });
-        let dearest = dearest.plus(beside);
-        if mixed {
+        if mixed || foreign(&price) {
             return Err(refuse(foreign_currency()));
         }
         if !known && matches!(self.unpriced, Unpriced::Refuse) {
             return Err(refuse(not_priced()));
         }
         if dry {
+            let quote = self.quote(extent, price, book);
             let quote = known.then_some((&quote, dearest));
             return Err(Box::new(ask::estimate(chat.model(), quote)));
         }
@@ -183,7 +186,7 @@ impl<L: Ledger> Config<L> {
         if !known && self.budgets.apply(caller) {
             return Err(refuse(not_priced()));
         }
-        let now = i64::try_from(quote.unix).unwrap_or(i64::MAX);
+        let now = i64::try_from(extent.unix).unwrap_or(i64::MAX);
         let budget = self.budgets.hold(caller, dearest, now);
         let budget = budget.map_err(|(scope, period)| refuse(budget_exceeded(&scope, period)))?;
         let most = if known {
@@ -197,7 +200,7 @@ impl<L: Ledger> Config<L> {
             budget,
             most: dearest,
             max,
-            quote,
+            quote: self.quote(extent, price, book),
             asked: false,
             bill: None,
             watch: request.extensions().get::<Watch>().cloned(),

@@ -106,7 +106,8 @@ pin_project! {
         #[pin]
         body: B,
         once: Once<G>,
-        scanner: Option<Scanner>,
+        // In a box: nearly always somebody inside reads the answer.
+        scanner: Option<Box<Scanner>>,
     }
 }
 
@@ -118,7 +119,8 @@ impl<B: Body, G: Settle> Metered<B, G> {
 
     /// Wraps a body that is read as it passes, when there is a [`Scanner`] for it: by its tally the
     /// guard is settled.
-    pub fn scanned(body: B, mut once: Once<G>, mut scanner: Option<Scanner>) -> Self {
+    pub fn scanned(body: B, mut once: Once<G>, scanner: Option<Scanner>) -> Self {
+        let mut scanner = scanner.map(Box::new);
         if let Some(scanner) = &scanner {
             once.attach(Some(scanner.tally().clone()));
         }
@@ -141,7 +143,7 @@ impl<B, G: Settle> Metered<B, G> {
 }
 
 /// The answer has ended by itself: what it says of its own ending comes first.
-fn complete<G: Settle>(once: &mut Once<G>, scanner: &mut Option<Scanner>) {
+fn complete<G: Settle>(once: &mut Once<G>, scanner: &mut Option<Box<Scanner>>) {
     if let Some(mut scanner) = scanner.take() {
         scanner.end();
     }

@@ -11,4 +11,5 @@ mod tally;
 
 pub use metered::{Ending, Metered, Once, Settle};
 pub use scan::Scanner;
+pub(crate) use tally::Seen;
 pub use tally::{Outcome, Tally};

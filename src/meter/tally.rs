@@ -69,7 +69,7 @@ impl Tally {
     }
 
     /// Whether somebody reads the answer, so that nobody else will.
-    pub(super) fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         !self.0.unread.load(Ordering::Acquire)
     }
 
@@ -152,14 +152,51 @@ impl Tally {
     /// Providers that count as they go begin with a placeholder.
     #[must_use]
     pub fn outran(&self, output: u64) -> bool {
-        !matches!(self.outcome(), Some(Outcome::Complete))
-            && self.content_bytes().div_ceil(4) > output.saturating_mul(2)
+        self.seen().outran(output)
     }
 
     /// Events relayed so far.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.0.events.load(Ordering::Relaxed)
+    }
+}
+
+/// All that a tally says at one moment, for who needs most of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) usage: Option<Usage>,
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) tier: Option<ServiceTier>,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) content_bytes: u64,
+}
+
+impl Tally {
+    /// What has been seen so far, looked at once.
+    pub(crate) fn seen(&self) -> Seen {
+        let content_bytes = self.content_bytes();
+        let look = |slow: &Slow| {
+            Some(Seen {
+                usage: slow.usage,
+                model: slow.model.clone(),
+                tier: slow.tier,
+                outcome: slow.outcome.clone(),
+                content_bytes,
+            })
+        };
+        self.read(look).unwrap_or(Seen {
+            content_bytes,
+            ..Seen::default()
+        })
+    }
+}
+
+impl Seen {
+    /// As [`Tally::outran`].
+    pub(crate) fn outran(&self, output: u64) -> bool {
+        !matches!(self.outcome, Some(Outcome::Complete))
+            && self.content_bytes.div_ceil(4) > output.saturating_mul(2)
     }
 }
 

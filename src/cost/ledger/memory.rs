@@ -12,7 +12,7 @@ use std::{
 use dashmap::DashMap;
 
 use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, entry::Count};
-use crate::cost::{Amount, Currency};
+use crate::cost::{Amount, Currency, hash::Seeded};
 
 /// Accounts in memory. Clones share them.
 ///
@@ -24,7 +24,7 @@ use crate::cost::{Amount, Currency};
 pub struct MemoryLedger(Arc<Book>);
 
 struct Book {
-    accounts: DashMap<Arc<str>, Arc<Account>>,
+    accounts: DashMap<Arc<str>, Arc<Account>, Seeded>,
     numbers: AtomicU64,
     max_accounts: usize,
     currency: Currency,
@@ -53,9 +53,10 @@ impl State {
     fn book(&mut self, number: u64, what: What) {
         self.statement.apply(&what);
         if self.entries.len() == KEPT {
-            if let Some((_, _, what)) = self.entries.pop_front() {
-                self.folded.apply(&what);
+            if let Some((_, _, what)) = self.entries.front() {
+                self.folded.apply(what);
             }
+            self.entries.pop_front();
         }
         self.entries.push_back((number, SystemTime::now(), what));
     }
@@ -95,7 +96,7 @@ impl MemoryLedger {
 
     fn make(max_accounts: usize, currency: Currency) -> Self {
         Self(Arc::new(Book {
-            accounts: DashMap::new(),
+            accounts: DashMap::default(),
             numbers: AtomicU64::new(1),
             max_accounts,
             currency,
@@ -156,6 +157,26 @@ impl MemoryLedger {
             });
         }
         count.mismatches()
+    }
+}
+
+impl MemoryLedger {
+    fn take(&self, account: &str, most: Most) -> Result<MemoryHold, Denied> {
+        let account = self.0.of_caller(account);
+        let number = self.0.number();
+        let id = HoldId::new(number.into());
+        let held = account.change(|state| {
+            let amount = state.statement.allows(most)?;
+            state.book(number, What::Held { hold: id, amount });
+            Ok(amount)
+        });
+        held.map(|amount| MemoryHold {
+            id,
+            amount,
+            account,
+            book: Arc::clone(&self.0),
+            open: true,
+        })
     }
 }
 
@@ -267,21 +288,11 @@ impl Ledger for MemoryLedger {
     }
 
     fn hold(&self, account: &str, most: Most) -> Self::Future {
-        let account = self.0.of_caller(account);
-        let number = self.0.number();
-        let id = HoldId::new(number.into());
-        let held = account.change(|state| {
-            let amount = state.statement.allows(most)?;
-            state.book(number, What::Held { hold: id, amount });
-            Ok(amount)
-        });
-        ready(held.map(|amount| MemoryHold {
-            id,
-            amount,
-            account,
-            book: Arc::clone(&self.0),
-            open: true,
-        }))
+        ready(self.take(account, most))
+    }
+
+    fn hold_now(&self, account: &str, most: Most) -> Option<Result<MemoryHold, Denied>> {
+        Some(self.take(account, most))
     }
 
     fn extend(&self, hold: &mut MemoryHold, by: Amount) -> Self::Extending {

@@ -84,6 +84,13 @@ pub trait Ledger: Clone + Send + Sync + 'static {
     /// Holds an amount, if the account has it.
     fn hold(&self, account: &str, most: Most) -> Self::Future;
 
+    /// The same, where it is decided at once; `None` has done nothing, and [`hold`](Self::hold) is
+    /// to be asked. Saves the request a wait that a ledger in memory does not need. Default: `None`.
+    fn hold_now(&self, account: &str, most: Most) -> Option<Result<Self::Hold, Denied>> {
+        let _ = (account, most);
+        None
+    }
+
     /// Adds to an open hold, if the account has so much more; else the hold stays what it was.
     fn extend(&self, hold: &mut Self::Hold, by: Amount) -> Self::Extending;
 
