@@ -7,7 +7,7 @@
 mod postgres;
 mod support;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use http_body_util::BodyExt;
@@ -173,6 +173,62 @@ async fn a_database_keeps_the_books() {
     let answer = gateway.post("sk-rich", &ask("mock/echo", false)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(gateway.settled("sk-rich", "5").await > Amount::ZERO);
+}
+
+/// Budgets of a day whose middle is now, so that none ends meanwhile.
+fn with_budgets(store: &str, budgets: &str) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a time");
+    // Between 00:00 and 23:59 east or west of UTC it is noon somewhere, to the hour.
+    let hour = i64::try_from(now.as_secs() / 3600 % 24).expect("an hour");
+    let offset = 12 - hour;
+    let sign = if offset < 0 { '-' } else { '+' };
+    let offset = format!("utc_offset = \"{sign}{:02}:00\"\n", offset.abs());
+    format!("{offset}{}{budgets}", config(store, "5.00"))
+}
+
+async fn budgets_outlast_a_restart(store: &str) {
+    let none = with_budgets(store, "");
+    let mut gateway = Gateway::start(&none);
+    let answer = gateway.post("sk-rich", &ask("mock/echo", false)).await;
+    let cost: Amount = answer
+        .header("x-completion-cost")
+        .parse()
+        .expect("a decimal");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+
+    // All that was spent, by whomever, is in the budget of all; so much more, and not what a request is
+    // held for.
+    let all = format!("[[budgets]]\namount = \"{cost}\"\nper = \"day\"\n");
+    let own = format!("[[budgets]]\nkey = \"rich\"\namount = \"{cost}\"\nper = \"month\"\n");
+    for (budget, others) in [(all, 402), (own, 200)] {
+        let mut gateway = Gateway::start(&with_budgets(store, &budget));
+        let refused = gateway.post("sk-rich", &ask("mock/echo", false)).await;
+        let found = (refused.status.as_u16(), refused.code());
+        assert_eq!(found, (402, "budget_exceeded".into()), "{budget}");
+        let other = gateway.post("sk-free", &ask("mock/echo", false)).await;
+        assert_eq!(other.status, others, "{budget}{}", other.body);
+        gateway.signal("TERM");
+        assert_eq!(gateway.wait(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn budgets_outlast_a_restart_with_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    budgets_outlast_a_restart(&format!("redb:{}", path.display())).await;
+}
+
+#[tokio::test]
+async fn budgets_outlast_a_restart_with_a_database() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    budgets_outlast_a_restart(&server.url()).await;
 }
 
 #[test]

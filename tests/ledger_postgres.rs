@@ -12,7 +12,7 @@ use std::{
     future::ready,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{FutureExt, future::join_all};
@@ -333,6 +333,50 @@ async fn a_url_that_demands_tls_is_not_served_without() {
     assert!(PostgresLedger::connect(&url).await.is_err());
     let url = format!("{}?sslmode=disable", server.url());
     assert!(PostgresLedger::connect(&url).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_was_used_since_a_moment_is_told_by_account() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = connect(&server).await;
+    let beside = beside(&server).await;
+    let spent = async |since: SystemTime| {
+        ledger.flush().await.expect("reachable");
+        let mut spent = ledger.spent_since(since).await.expect("reachable");
+        spent.sort();
+        let spent = spent.iter().map(|(name, it)| (name.to_string(), it.pico()));
+        spent.collect::<Vec<_>>()
+    };
+    let of = |name: &str, it: i128| (name.to_owned(), it);
+    let clock = async || {
+        let row = beside.query_one("SELECT clock_timestamp()", &[]).await;
+        row.expect("reachable").get::<_, SystemTime>(0)
+    };
+    let begin = clock().await;
+    ledger
+        .grant("a", usd(10), "first")
+        .await
+        .expect("reachable");
+    let early = ledger.hold("a", usd(3).into()).await.expect("enough");
+    let hold = ledger.hold("a", usd(4).into()).await.expect("enough");
+    ledger.settle(hold, usd(2));
+    assert_eq!(spent(begin).await, [of("a", 2)]);
+    let later = clock().await;
+    // Taken before, ended after: it belongs to the time before.
+    ledger.settle(early, usd(1));
+    assert_eq!(spent(later).await, []);
+    let hold = ledger.hold("a", usd(7).into()).await.expect("enough");
+    ledger.settle(hold, usd(9));
+    let nothing = ledger.hold("b", usd(0).into()).await.expect("no limit");
+    ledger.settle(nothing, usd(5));
+    drop(ledger.hold("b", usd(8).into()).await.expect("no limit"));
+    let _open = ledger.hold("b", usd(8).into()).await.expect("no limit");
+    assert_eq!(spent(begin).await, [of("a", 12), of("b", 5)]);
+    assert_eq!(spent(later).await, [of("a", 9), of("b", 5)]);
+    assert_eq!(spent(clock().await).await, []);
 }
 
 /// The tables as their first version made them, with this in them, in place of those that are there.

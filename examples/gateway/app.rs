@@ -1,6 +1,6 @@
 //! From the configuration to the running gateway, out of the crate's public parts.
 
-use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -109,8 +109,7 @@ pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
 
 /// Models that could only be refused: something may answer for them whose price is in another currency
 /// than the accounts, as all prices of the built-in table are that in US dollars.
-pub fn foreign(config: &Config) -> Result<(), Vec<String>> {
-    let prices = prices(config).map_err(|error| vec![error.to_string()])?;
+pub fn foreign(config: &Config, prices: &Prices) -> Result<(), Vec<String>> {
     let mut foreign = Vec::new();
     for (at, model) in config.models.iter().enumerate() {
         let mut of = None;
@@ -173,8 +172,9 @@ pub struct App {
 }
 
 impl App {
-    pub async fn new(config: &Config) -> Result<Self, Error> {
+    pub async fn new(config: &Config, prices: Prices) -> Result<Self, Error> {
         let keys = Keys::new();
+        let mut callers = HashMap::new();
         let ledger = Books::open(&config.ledger, config.currency).await?;
         for key in &config.keys {
             let mut limits = Limits::new();
@@ -199,8 +199,15 @@ impl App {
             if let Some(factor) = &key.markup {
                 principal = principal.attach(Terms::times(factor)?);
             }
+            callers.insert(key.name.as_str(), principal.clone());
             keys.insert_digest(key.digest, principal);
         }
+        let budgets = budgets(config)?;
+        let caller = |name: &str| {
+            let known = callers.get(name).cloned();
+            known.unwrap_or_else(|| Principal::new(name))
+        };
+        ledger.restore(&budgets, caller).await?;
 
         let counts = counts(&config.limits)?;
         let limiter = Limiter::with_store(counts.clone());
@@ -211,7 +218,7 @@ impl App {
             Some(ttl) => boxed(CacheLayer::new(ttl).layer(router.clone())),
             None => boxed(router.clone()),
         };
-        let mut cost = CostLayer::new(prices(config)?, ledger.clone()).budgets(budgets(config)?);
+        let mut cost = CostLayer::new(prices, ledger.clone()).budgets(budgets);
         if config.routing.options.charges_losers() {
             cost = cost.hold_for_losers();
         }
@@ -318,9 +325,17 @@ fn budgets(config: &Config) -> Result<Budgets, NotAnAmount> {
 }
 
 /// Prices under every name that a client may use. A model that has none in the file is looked for in
-/// the operator's price files and then in the built-in table, by who serves it.
-fn prices(config: &Config) -> Result<Prices, Error> {
-    let mut prices = lists(config)?
+/// the operator's price files and then in the built-in table, by who serves it. Reads the files.
+pub fn prices(config: &Config) -> Result<Prices, Vec<String>> {
+    let read = || -> Result<Prices, Error> {
+        let lists = lists(config)?;
+        named(config, lists)
+    };
+    read().map_err(|error| vec![error.to_string()])
+}
+
+fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Error> {
+    let mut prices = lists
         .into_iter()
         .chain([PriceList::builtin()])
         .fold(Prices::new(), Prices::with_list);

@@ -4,12 +4,16 @@ use std::{
     future::{Future, Ready},
     pin::Pin,
     task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tower_completions::cost::{
-    Amount, Currency, Denied, Ledger, MemoryHold, MemoryLedger, Most, PostgresExtending,
-    PostgresHold, PostgresHolding, PostgresLedger, PostgresOptions, RedbExtending, RedbHold,
-    RedbHolding, RedbLedger, RedbOptions, Statement, StoreError,
+use tower_completions::{
+    Principal,
+    cost::{
+        Amount, Budgets, Currency, Denied, Ledger, MemoryHold, MemoryLedger, Most,
+        PostgresExtending, PostgresHold, PostgresHolding, PostgresLedger, PostgresOptions,
+        RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions, Statement, StoreError,
+    },
 };
 
 use crate::money::Store;
@@ -68,6 +72,28 @@ impl Books {
             Self::Redb(ledger) => Ok(ledger.statement(account)),
             Self::Postgres(ledger) => ledger.statement(account).await,
         }
+    }
+
+    /// Fills the budgets with what was spent before this start; `caller` says whose an account is.
+    pub async fn restore(
+        &self,
+        budgets: &Budgets,
+        caller: impl Fn(&str) -> Principal,
+    ) -> Result<(), StoreError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        for (period, begin) in budgets.windows(now) {
+            let begin = UNIX_EPOCH + Duration::from_secs(begin.try_into().unwrap_or(0));
+            let spent = match self {
+                Self::Memory(_) => Vec::new(),
+                Self::Redb(ledger) => ledger.spent_since(begin)?,
+                Self::Postgres(ledger) => ledger.spent_since(begin).await?,
+            };
+            for (account, spent) in spent {
+                budgets.restore(&caller(&account), period, spent, now);
+            }
+        }
+        Ok(())
     }
 
     /// Ends when all that was settled is durable.
@@ -148,6 +174,14 @@ impl Ledger for Books {
             Self::Redb(ledger) => Holding::Redb(ledger.clone(), ledger.hold(account, most)),
             Self::Postgres(ledger) => Holding::Postgres(ledger.clone(), ledger.hold(account, most)),
         }
+    }
+
+    fn hold_now(&self, account: &str, most: Most) -> Option<Result<Hold, Denied>> {
+        let Self::Memory(ledger) = self else {
+            return None;
+        };
+        let held = ledger.hold_now(account, most)?;
+        Some(held.map(|hold| Hold::Memory(ledger.clone(), hold)))
     }
 
     fn extend(&self, hold: &mut Hold, by: Amount) -> Extending {

@@ -26,6 +26,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser;
 use tokio::{net::TcpListener, signal::unix};
 
+use tower_completions::cost::Prices;
+
 use crate::{app::App, config::Config};
 
 /// How long open requests may take after a signal to stop.
@@ -73,11 +75,12 @@ fn main() -> ExitCode {
     };
     let config = read.and_then(|config| {
         app::unsupported(&config)?;
-        app::foreign(&config)?;
-        Ok(config)
+        let prices = app::prices(&config)?;
+        app::foreign(&config, &prices)?;
+        Ok((config, prices))
     });
-    let config = match config {
-        Ok(config) => config,
+    let (config, prices) = match config {
+        Ok(read) => read,
         Err(mistakes) => {
             for mistake in mistakes {
                 eprintln!("{name}: {mistake}");
@@ -98,7 +101,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(config, &args)) {
+    match runtime.block_on(run(config, prices, &args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{error}");
@@ -113,11 +116,15 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config, args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(
+    config: Config,
+    prices: Prices,
+    args: &Args,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let listen = args.listen.unwrap_or(config.listen);
-    let app = App::new(&config).await?;
+    let app = App::new(&config, prices).await?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;

@@ -41,8 +41,8 @@ struct Budget {
 /// Budgets beside the balances: what callers, teams and all together may spend in a day, a week or a
 /// month. A request must fit into all that apply to it, and is charged to all.
 ///
-/// Clones share the counts. They are in memory: a restart begins them anew, which balances, being in
-/// the ledger, do not.
+/// Clones share the counts. They are in memory. After a restart they are filled from a ledger that
+/// lasts, by [`restore`](Self::restore): what has been spent stays so.
 ///
 /// ```
 /// use tower_completions::cost::{Budgets, CostLayer, MemoryLedger, Period, Prices, Scope};
@@ -120,6 +120,44 @@ impl Budgets {
     pub fn zone(mut self, zone: Zone) -> Self {
         self.zone = zone;
         self
+    }
+
+    /// When the windows began that a moment lies in, in Unix seconds: one for each period for which
+    /// there is a budget. What has been spent since then is to be [restored](Self::restore).
+    #[must_use]
+    pub fn windows(&self, unix: i64) -> Vec<(Period, i64)> {
+        let periods = [Period::Day, Period::Week, Period::Month];
+        let used = |period: &Period| self.all.iter().any(|it| it.budget.period == *period);
+        let begin = |period| (period, around(period, unix, &self.zone).0);
+        periods.into_iter().filter(used).map(begin).collect()
+    }
+
+    /// Counts what a caller has spent before this process began, in the window of a moment, on its
+    /// budgets of this period, its team's and everybody's included. To be called once for each
+    /// account, at the start.
+    ///
+    #[cfg_attr(feature = "ledger-redb", doc = "```")]
+    #[cfg_attr(not(feature = "ledger-redb"), doc = "```ignore")]
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use tower_completions::{Principal, cost::{Budgets, Period, RedbLedger, Scope, StoreError}};
+    ///
+    /// /// A day's budget goes on after a restart.
+    /// fn restore(budgets: &Budgets, ledger: &RedbLedger, now: i64) -> Result<(), StoreError> {
+    ///     for (period, begin) in budgets.windows(now) {
+    ///         let begin = UNIX_EPOCH + Duration::from_secs(begin.unsigned_abs());
+    ///         for (account, spent) in ledger.spent_since(begin)? {
+    ///             budgets.restore(&Principal::new(account), period, spent, now);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn restore(&self, caller: &Principal, period: Period, spent: Amount, unix: i64) {
+        let own = |account: &&Arc<Account>| account.budget.period == period;
+        for account in self.of(Some(caller)).filter(own) {
+            let mut window = account.at(unix, &self.zone);
+            window.spent = window.spent.plus(spent);
+        }
     }
 
     /// The budgets that apply to a caller.
@@ -397,6 +435,31 @@ mod tests {
             around(Period::Month, NOON, &zone),
             (month, month + 30 * DAY)
         );
+    }
+
+    #[test]
+    fn what_was_spent_before_counts_in_its_window() {
+        let budgets = Budgets::new()
+            .with(Scope::Key("a".into()), usd(10), Period::Day)
+            .with(Scope::Team("t".into()), usd(100), Period::Month)
+            .with(Scope::Global, usd(20), Period::Day);
+        let month = 1_795_564_800 - 24 * DAY;
+        let begins = [(Period::Day, NOON - DAY / 2), (Period::Month, month)];
+        assert_eq!(budgets.windows(NOON), begins);
+        assert_eq!(Budgets::new().windows(NOON), []);
+        let caller = caller();
+        budgets.restore(&caller, Period::Day, usd(8), NOON);
+        budgets.restore(&caller, Period::Month, usd(30), NOON);
+        budgets.restore(&Principal::new("other"), Period::Day, usd(5), NOON);
+        let spent = |unix| -> Vec<_> {
+            let all = budgets.standing(&caller, unix);
+            all.iter().map(|it| it.spent.pico()).collect()
+        };
+        assert_eq!(spent(NOON), [8, 30, 13]);
+        let refused = budgets.hold(Some(&caller), usd(3), NOON).err();
+        assert_eq!(refused, Some((Scope::Key("a".into()), Period::Day)));
+        assert!(budgets.hold(Some(&caller), usd(2), NOON).is_ok());
+        assert_eq!(spent(NOON + DAY), [0, 30, 0], "the next day");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
@@ -280,6 +280,23 @@ impl PostgresLedger {
             .await
             .map_err(|error| StoreError::new("reading entries", error))?;
         rows.iter().map(sql::entry).collect()
+    }
+
+    /// What each account has used since a moment, charged or not, on all nodes: for holds that were
+    /// taken since then and have ended. For [`Budgets`](crate::cost::Budgets) after a restart. Reads
+    /// all entries.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn spent_since(
+        &self,
+        since: SystemTime,
+    ) -> Result<Vec<(Arc<str>, Amount)>, StoreError> {
+        let client = client(&self.0.pool).await?;
+        let rows = client.query(sql::SPENT, &[&since]).await;
+        let rows = rows.map_err(|error| StoreError::new("reading what was spent", error))?;
+        let row = |row| Ok((sql::name(row, 0)?, sql::usd(row, 1)?));
+        rows.iter().map(row).collect()
     }
 
     /// Checks the tables against one another, as they stand at one moment: what each account's

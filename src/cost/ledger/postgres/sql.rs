@@ -19,6 +19,11 @@ pub(super) const STATEMENT: &str = "SELECT granted::text, held::text, spent::tex
 pub(super) const ENTRIES: &str = "SELECT number, account, at, kind, hold::text, amount::text, \
      charged::text, overrun::text, used::text, reference FROM completions_entries \
      WHERE number > $1 AND ($2::text IS NULL OR account = $2) ORDER BY number LIMIT $3";
+/// The hold's own entry says when it was taken; one of nothing has none.
+pub(super) const SPENT: &str = "SELECT e.account, sum(e.charged + e.overrun)::text \
+     FROM completions_entries e WHERE e.kind = 'settled' AND e.at >= $1 AND (e.amount = 0 OR EXISTS \
+     (SELECT FROM completions_entries h WHERE h.hold = e.hold AND h.kind = 'held' AND h.at >= $1)) \
+     GROUP BY e.account";
 pub(super) const NODES: &str =
     "SELECT DISTINCT node FROM completions_holds WHERE state = 'open' AND node <> $1";
 pub(super) const TIDY: &str = "DELETE FROM completions_holds WHERE id IN (SELECT id \

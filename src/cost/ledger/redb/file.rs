@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::Bound,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -468,6 +468,54 @@ pub(super) fn entries(
         }
     }
     Ok(found)
+}
+
+/// How far entries are read on behind a moment, should a clock have been set back.
+const CLOCK_SET_BACK: Duration = Duration::from_secs(3600);
+
+/// What the accounts were charged for holds that were taken since a moment.
+pub(super) fn spent_since(db: &Database, since: SystemTime) -> Result<HashMap<Arc<str>, Amount>> {
+    const DOING: &str = "reading what was spent";
+    let earliest = since.checked_sub(CLOCK_SET_BACK).unwrap_or(UNIX_EPOCH);
+    let txn = db.begin_read().map_err(failed(DOING))?;
+    let table = txn.open_table(ENTRIES).map_err(failed(DOING))?;
+    let mut spent: HashMap<Arc<str>, Amount> = HashMap::new();
+    let mut add = |account, amount| {
+        let sum = spent.entry(account).or_default();
+        *sum = sum.plus(amount);
+    };
+    // From the end on: the end of a hold comes before its beginning.
+    let mut ended = HashMap::new();
+    for row in table.iter().map_err(failed(DOING))?.rev() {
+        let (number, bytes) = row.map_err(failed(DOING))?;
+        let (entry, _, _) = record::read(number.value(), bytes.value()).ok_or_else(damaged)?;
+        if entry.at < earliest {
+            break;
+        }
+        match entry.what {
+            What::Settled {
+                hold,
+                held,
+                charged,
+                overrun,
+            } => {
+                let used = charged.plus(overrun);
+                if held != Amount::ZERO {
+                    ended.insert(hold, used);
+                } else if entry.at >= since {
+                    // A hold of nothing has no entry.
+                    add(entry.account, used);
+                }
+            }
+            What::Held { hold, .. } if entry.at >= since => {
+                if let Some(used) = ended.remove(&hold) {
+                    add(entry.account, used);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(spent)
 }
 
 /// Checks all of it against itself: the chain, each account's entries and its open holds.

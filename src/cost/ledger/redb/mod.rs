@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll, ready},
     thread::JoinHandle,
+    time::SystemTime,
 };
 
 use redb::Database;
@@ -196,7 +197,7 @@ fn recover(
     durable: &mut file::Durable,
     recovery: Recovery,
 ) -> Result<Vec<Recovered>, StoreError> {
-    let at = std::time::SystemTime::now();
+    let at = SystemTime::now();
     let mut ends = Vec::new();
     for (id, (account, held)) in &durable.holds {
         let (hold, held) = (HoldId::new((*id).into()), *held);
@@ -358,6 +359,18 @@ impl RedbLedger {
         most: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         self.read(|db| file::entries(db, Some(account), after, most))
+    }
+
+    /// What each account has used since a moment, charged or not: by the entries in the file, for
+    /// holds that were taken since then and have ended. For [`Budgets`](crate::cost::Budgets) after a
+    /// restart. Reads no further back than that, and blocks while it reads. What has been pruned
+    /// does not count.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn spent_since(&self, since: SystemTime) -> Result<Vec<(Arc<str>, Amount)>, StoreError> {
+        let spent = self.read(|db| file::spent_since(db, since))?;
+        Ok(spent.into_iter().collect())
     }
 
     /// Checks the file against itself: the chain of entries, what each account's entries add up to,

@@ -22,6 +22,7 @@ use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _};
 
 mod index;
+mod spent;
 
 /// A disk in memory, with a cache that a loss of power empties.
 #[derive(Clone, Debug, Default)]
