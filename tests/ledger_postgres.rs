@@ -442,7 +442,7 @@ async fn tables_of_the_first_version_are_brought_up_to_date() {
     assert_eq!(ledger.settle(hold, usd(50)), usd(50));
     let first = ledger.grant("a", usd(100), "first").await;
     assert!(!first.expect("reachable"), "granted before the change");
-    assert_eq!(settled(&second, "a").await.balance(), Some(usd(30)));
+    assert_eq!(settled(&ledger, "a").await.balance(), Some(usd(30)));
 }
 
 #[tokio::test]
