@@ -197,7 +197,7 @@ async fn every_ending_settles_once() {
     use Step::{Break, Data, Never, Relay, Usage};
     let data = Data("data: {}\n\n");
     // How many frames are read before the body is dropped, and what is charged.
-    let cases: [(&str, Vec<Step>, usize, Amount); 10] = [
+    let cases: [(&str, Vec<Step>, usize, Amount); 11] = [
         (
             "dropped before the first poll",
             vec![data.clone()],
@@ -205,6 +205,13 @@ async fn every_ending_settles_once() {
             pico(8, 0),
         ),
         ("left with nothing relayed", vec![Never], 1, pico(8, 0)),
+        (
+            // Reasoning that the provider hides has no bytes, and no count before the usage.
+            "left while nothing but hidden reasoning came",
+            vec![data.clone(), data.clone(), Never],
+            3,
+            pico(8, 0),
+        ),
         (
             "left after 8 bytes",
             vec![Relay(8), data.clone(), Never],
@@ -253,6 +260,8 @@ async fn every_ending_settles_once() {
         let ledger = rich();
         let response = send(&ledger, Dialect::openai(), EVENTS, &steps).await;
         assert_eq!(ledger.statement("a").held, pico(8, 10), "{name}");
+        let bill = response.extensions().get::<Bill>().cloned();
+        let bill = bill.expect("of a stream");
         let mut body = Box::pin(response.into_body());
         for _ in 0..frames {
             let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -265,6 +274,14 @@ async fn every_ending_settles_once() {
         }
         drop(body);
         assert_eq!(spent(&ledger), charge, "{name}");
+        // What is not the provider's own count says so.
+        let receipt = bill.receipt();
+        assert_eq!(receipt.is_some(), charge > Amount::ZERO, "{name}");
+        if let Some(receipt) = receipt {
+            let told = matches!(name, "left after the usage" | "whole");
+            assert_eq!(receipt.usage.estimated, !told, "{name}");
+            assert_eq!((receipt.cost, receipt.charged), (charge, charge), "{name}");
+        }
     }
 }
 
