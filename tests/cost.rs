@@ -505,9 +505,16 @@ async fn a_request_keeps_the_prices_it_began_with() {
     }
 }
 
-/// What a request of the layer is charged when the upstream says this of its answer.
-async fn charged(layer: CostLayer<MemoryLedger>, ledger: &MemoryLedger, say: fn(&Tally)) -> Amount {
+/// What a request of the layer is charged when the upstream says this of its answer, whole or streamed,
+/// and whether its counts were cut.
+async fn charged(
+    layer: CostLayer<MemoryLedger>,
+    ledger: &MemoryLedger,
+    say: fn(&Tally),
+) -> (Amount, bool) {
+    let mut both = Vec::new();
     for streamed in [false, true] {
+        let before = spent(ledger);
         let inner = service_fn(move |_: Request<ChatBody>| {
             let tally = Tally::new();
             say(&tally);
@@ -525,11 +532,19 @@ async fn charged(layer: CostLayer<MemoryLedger>, ledger: &MemoryLedger, say: fn(
             .oneshot(request("m"))
             .await
             .expect("infallible");
-        response.into_body().collect().await.expect("whole");
+        let (head, body) = response.into_parts();
+        body.collect().await.expect("whole");
+        let bill = head.extensions.get::<Bill>();
+        let receipt = match bill {
+            Some(bill) => bill.receipt(),
+            None => head.extensions.get::<Receipt>(),
+        };
+        let cost = spent(ledger).minus(before);
+        assert_eq!(receipt.map_or(Amount::ZERO, |it| it.cost), cost);
+        both.push((cost, receipt.is_some_and(|it| it.usage.clamped)));
     }
-    let both = spent(ledger).pico();
-    assert_eq!(both % 2, 0, "unary and streamed cost the same");
-    Amount::from_pico(both / 2)
+    assert_eq!(both[0], both[1], "whole and streamed cost the same");
+    both[0]
 }
 
 /// What it shows, the prices, the layer's options, what the upstream says, picodollars.
@@ -576,6 +591,18 @@ async fn what_is_charged_for_what_the_upstream_says() {
                 t.relayed(16);
             },
             8_000_000 + 12_000_000,
+        ),
+        (
+            "a missing count is what was relayed",
+            book(),
+            |l| l,
+            |t| {
+                let mut usage = Usage::new(5, 0);
+                usage.clamped = true;
+                t.record_usage(usage);
+                t.relayed(16);
+            },
+            5_000_000 + 8_000_000,
         ),
         (
             "the tier of the answer",
@@ -650,8 +677,10 @@ async fn what_is_charged_for_what_the_upstream_says() {
     for (name, prices, change, say, pico) in cases {
         let ledger = rich();
         let layer = change(CostLayer::new(prices, ledger.clone()));
-        let cost = charged(layer, &ledger, say).await;
+        let (cost, cut) = charged(layer, &ledger, say).await;
         assert_eq!(cost, Amount::from_pico(pico), "{name}");
+        let flagged = name.starts_with("an absurd") || name.starts_with("a missing");
+        assert_eq!(cut, flagged, "{name}");
     }
 }
 
