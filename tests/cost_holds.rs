@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Dialect, Principal,
     body::Full,
-    cost::{Amount, CostLayer, MemoryLedger, Price, Prices, Receipt},
+    cost::{Amount, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt},
     meter::Tally,
     observe::{Event, Watch},
     parse::ChatBody,
@@ -243,5 +243,48 @@ async fn a_length_that_is_said_is_that_of_the_answer_with_its_cost() {
         assert_eq!(length, said.then(|| body.len().to_string()), "{dialect:?}");
         let with_cost = body.len() > ANSWER.len();
         assert_eq!(with_cost, dialect == Dialect::onysoft(), "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_dearest_that_may_answer_is_held_for_each_answer_asked_for() {
+    let price = |input, output| Price::new(input, output).expect("decimals");
+    let list =
+        PriceList::new()
+            .with("p", ["gpt"], price("1", "2"))
+            .with("q", ["gpt"], price("3", "4"));
+    let book = Prices::new()
+        .with("m", price("1", "2"))
+        .with("dear", price("10", "20"))
+        .with("cheap", price("0.1", "0.2"))
+        .with_fallbacks("m", ["cheap", "dear"])
+        .with_targets("t", [("p", "gpt"), ("q", "gpt")])
+        .with_list(list);
+    // Eight tokens in and ten out, each as often as answers are asked for.
+    for (model, fields, held) in [
+        ("m", "", "0.00028"),
+        ("m", r#""n":3,"#, "0.00084"),
+        ("t", "", "0.000064"),
+        ("t", r#""n":2,"#, "0.000128"),
+        ("cheap", "", "0.0000028"),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd("1"));
+        let (seen, books) = (Arc::new(Mutex::new(Amount::ZERO)), ledger.clone());
+        let while_asked = Arc::clone(&seen);
+        let inner = service_fn(move |_: Request<ChatBody>| {
+            *while_asked.lock().expect("alone") = books.statement("a").held;
+            async { Ok::<_, Infallible>(Response::new(Full::new("{}"))) }
+        });
+        let text = format!(
+            r#"{{"model":"{model}","max_tokens":10,{fields}"messages":[{{"role":"user","content":"hi"}}]}}"#
+        );
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let layer = CostLayer::new(book.clone(), ledger.clone());
+        let response = layer.layer(inner).oneshot(request).await;
+        assert_eq!(response.expect("infallible").status(), 200);
+        assert_eq!(*seen.lock().expect("alone"), usd(held), "{model} {fields}");
+        books::settled(&ledger, "a");
     }
 }
