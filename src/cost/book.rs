@@ -5,8 +5,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 
-use super::{Price, PriceList, hash::Seeded};
+use super::{Price, PriceList};
 use crate::ext::Served;
 
 /// Knows what models cost.
@@ -64,7 +65,7 @@ pub struct Prices(Arc<ArcSwap<Table>>);
 
 #[derive(Clone, Default)]
 struct Table {
-    models: HashMap<Box<str>, Model, Seeded>,
+    models: HashMap<Box<str>, Model, RandomState>,
     /// Under which name a provider stands in the lists.
     vendors: HashMap<Box<str>, Box<str>>,
     lists: Vec<Arc<PriceList>>,

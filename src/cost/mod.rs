@@ -26,7 +26,6 @@ mod drain;
 mod file;
 mod future;
 mod guard;
-mod hash;
 mod layer;
 mod ledger;
 mod list;

@@ -10,9 +10,10 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, entry::Count};
-use crate::cost::{Amount, Currency, hash::Seeded};
+use crate::cost::{Amount, Currency};
 
 /// Accounts in memory. Clones share them.
 ///
@@ -24,7 +25,7 @@ use crate::cost::{Amount, Currency, hash::Seeded};
 pub struct MemoryLedger(Arc<Book>);
 
 struct Book {
-    accounts: DashMap<Arc<str>, Arc<Account>, Seeded>,
+    accounts: DashMap<Arc<str>, Arc<Account>, RandomState>,
     numbers: AtomicU64,
     max_accounts: usize,
     currency: Currency,
