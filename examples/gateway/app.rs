@@ -211,7 +211,7 @@ impl App {
 
         let counts = counts(&config.limits)?;
         let limiter = Limiter::with_store(counts.clone());
-        let router = router(config)?;
+        let router = router(config, &prices)?;
         let upstream = match config.routing.options.cache_ttl {
             // Inside of what counts money, so that a kept answer is free of charge, and inside of
             // what makes answers canonical.
@@ -435,14 +435,14 @@ fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
     Ok(price)
 }
 
-fn router(config: &Config) -> Result<Router<Upstream, Table>, Error> {
+fn router(config: &Config, prices: &Prices) -> Result<Router<Upstream, Table>, Error> {
     let client = Client::default();
     // The head of a stream waits for its first content: until then another target may answer.
     let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
     // Several answers of those that give one at a time.
     let parallel = ParallelLayer::new();
     let by_eights = parallel.per_call(NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN));
-    let mut router = routing::builder(config, &prices(config)?)?;
+    let mut router = routing::builder(config, prices)?;
     for provider in &config.providers {
         let keys = provider.api_keys.iter().map(String::as_str);
         let name = provider.name.as_str();
