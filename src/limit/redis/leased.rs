@@ -16,6 +16,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Redis, RedisHold,
+    asking::Asking,
     health::Fault,
     lease::{Keep, Lease, Surplus, Word},
     store::{Shared, fault},
@@ -71,15 +72,23 @@ struct Inner {
     leases: AtomicU64,
 }
 
+/// One key of one rule. All that changes is under its one lock, which is never held while anything is
+/// waited for: whoever finds too little joins those that wait in the same moment in which it learns
+/// whether a call is on its way, and who brings more takes those that wait in the same in which it
+/// adds it. The model of `modelled` tries every order of that.
+///
+/// An entry leaves the map under the write lock of its part, when nobody has a clone of it and
+/// nothing is leased; clones are made under the read lock.
 struct Entry {
     demand: Demand,
     lease: Mutex<State>,
 }
 
+type Told = Result<(), Fault>;
+
 struct State {
     lease: Lease,
-    /// Those that wait for the call that is on its way.
-    asking: Option<Vec<oneshot::Sender<Result<(), Fault>>>>,
+    asking: Asking<oneshot::Sender<Told>>,
     /// Not before then is more leased in advance.
     again: Option<Instant>,
 }
@@ -138,9 +147,10 @@ impl Leased {
         // What is on its way comes first.
         let mut told = Vec::new();
         for entry in &self.inner.entries {
-            if let Some(asking) = &mut entry.lock().asking {
+            let mut state = entry.lock();
+            if state.asking.is_on() {
                 let (tell, hear) = oneshot::channel();
-                asking.push(tell);
+                state.asking.join(Some(tell));
                 told.push(hear);
             }
         }
@@ -219,7 +229,7 @@ impl Leased {
                             demand: demand.clone(),
                             lease: Mutex::new(State {
                                 lease: Lease::new(self.slices),
-                                asking: None,
+                                asking: Asking::Idle,
                                 again: None,
                             }),
                         })
@@ -285,7 +295,7 @@ impl Leased {
             .iter()
             .map(|state| {
                 state.lease.is_low()
-                    && state.asking.is_none()
+                    && !state.asking.is_on()
                     && state.again.is_none_or(|again| now >= again)
             })
             .collect();
@@ -304,18 +314,15 @@ impl Leased {
         entry: &Arc<Entry>,
         more: &[u64],
         slot: bool,
-        told: Option<&mut Vec<oneshot::Receiver<Result<(), Fault>>>>,
+        told: Option<&mut Vec<oneshot::Receiver<Told>>>,
     ) -> bool {
-        let mut state = entry.lock();
-        let (ours, asking) = match &mut state.asking {
-            Some(asking) => (false, asking),
-            none => (true, none.insert(Vec::new())),
-        };
-        if let Some(told) = told {
+        let waiter = told.map(|told| {
             let (tell, hear) = oneshot::channel();
-            asking.push(tell);
             told.push(hear);
-        }
+            tell
+        });
+        let mut state = entry.lock();
+        let ours = state.asking.join(waiter);
         if ours {
             let (wants, slots) = state.lease.wants(more, slot);
             let limits = state.lease.limits().clone();
@@ -403,6 +410,16 @@ impl Entry {
     }
 }
 
+/// A call on its way. Dropped before its end, by a panic or with its task, it is over all the same: those
+/// that wait hear that nothing came of it, and the next makes a new one.
+struct Over<'a>(&'a Entry);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        drop(self.0.lock().asking.over());
+    }
+}
+
 impl Inner {
     fn shared(&self) -> &Arc<Shared> {
         self.redis.shared()
@@ -418,6 +435,7 @@ impl Inner {
         slots: usize,
     ) {
         let shared = self.shared();
+        let over = Over(&entry);
         let demand = Demand {
             limits,
             ..entry.demand.clone()
@@ -475,9 +493,10 @@ impl Inner {
                     );
                 }
             }
-            state.asking.take()
+            state.asking.over()
         };
-        for waiting in waiting.into_iter().flatten() {
+        std::mem::forget(over);
+        for waiting in waiting {
             let _ = waiting.send(result);
         }
     }
@@ -514,7 +533,7 @@ impl Inner {
             };
             let surplus = state.lease.surplus(Keep::Nothing);
             self.give_back(&demand, &surplus);
-            !state.lease.is_idle() || state.asking.is_some() || Arc::strong_count(entry) > 1
+            !state.lease.is_idle() || state.asking.is_on() || Arc::strong_count(entry) > 1
         });
     }
 }

@@ -34,11 +34,14 @@
 //! requests that ended in that moment. A slot of a node that dies is free again after
 //! [`slot_ttl`](RedisBuilder::slot_ttl).
 
+mod asking;
 mod builder;
 mod health;
 mod hold;
 mod lease;
 mod leased;
+#[cfg(test)]
+mod modelled;
 mod scale;
 mod store;
 mod wire;
