@@ -2,13 +2,16 @@
 
 mod support;
 
-use std::{mem, num::NonZeroU32};
+use std::{convert::Infallible, mem, num::NonZeroU32};
 
+use futures_util::FutureExt as _;
 use governor::{Quota, RateLimiter, clock::FakeRelativeClock};
-use http::Request;
+use http::{Request, Response};
+use tower::{Layer as _, Service as _, service_fn};
 use tower_completions::{
     Principal,
-    limit::{Decision, Hold as _, Limiter, Limits, Rate, Unit, Weights},
+    body::Full,
+    limit::{Decision, Hold as _, Limiter, Limits, Rate, RateLimitLayer, Unit, Weights},
 };
 
 fn main() {
@@ -57,6 +60,16 @@ fn main() {
         bench.case("refusal", || {
             let ask = limiter.ask(&none, one);
             matches!(limiter.store().decide(&ask), Decision::Refused(_))
+        });
+
+        // The whole answer: the layer, its error, its headers.
+        let spent = head(Limits::new().requests(Rate::per_day(1)));
+        let mut app = RateLimitLayer::new(Limiter::new()).layer(service_fn(|_: Request<()>| {
+            std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(""))))
+        }));
+        bench.case("refusal_answered", || {
+            let answer = app.call(Request::from_parts(spent.clone(), ()));
+            answer.now_or_never().map(|it| it.map(|it| it.status()))
         });
 
         let limiter = Limiter::new();

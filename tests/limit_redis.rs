@@ -736,6 +736,56 @@ fn scripts_run(server: &Server) -> u64 {
     digits.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// Three rules of six limits: one script each time, admitted or refused.
+#[tokio::test]
+async fn a_decision_is_one_call_over_all_limits() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    // No slot is renewed meanwhile.
+    let hour = Duration::from_secs(3600);
+    let store = patient(&server.url()).slot_ttl(hour).build();
+    let own = Limits::new()
+        .requests(Rate::per_day(50))
+        .tokens(Rate::per_day(1_000_000))
+        .max_concurrent(1000);
+    let team = Limits::new().tokens_daily(10_000_000, Zone::utc());
+    let all = Limits::new()
+        .requests(Rate::per_second(1_000_000))
+        .max_concurrent(1000);
+    let ask = || {
+        let demands = [
+            demand("key", "acme", &own),
+            demand("team", "research", &team),
+            demand("global", "*", &all),
+        ];
+        Ask::new(demands, request().with(Unit::Tokens, 10).with_slot())
+    };
+    let mut held = vec![decide(&store, ask()).await.expect("nothing is used")];
+    let calls = || {
+        let stats = server.command("INFO commandstats").expect("an answer");
+        let count = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            // What the script does inside is counted too, and what is asked here.
+            let (calls, _) = rest.split_once(',')?;
+            let ours = name.starts_with("eval") || name.starts_with("script");
+            ours.then(|| calls.parse::<u64>().expect("a number"))
+        };
+        stats.lines().filter_map(count).sum::<u64>()
+    };
+    let before = calls();
+    let mut refused = 0;
+    for _ in 0..100 {
+        match decide(&store, ask()).await {
+            Ok(hold) => held.push(hold),
+            Err(_) => refused += 1,
+        }
+    }
+    assert_eq!((held.len(), refused), (50, 51));
+    assert_eq!(calls() - before, 100);
+}
+
 async fn take_leased(store: &Leased, ask: Ask) -> Result<(LeasedHold, Report), Refusal> {
     match store.take(ask).await.expect("Redis answers") {
         Decision::Admitted(hold, report) => Ok((hold, report)),

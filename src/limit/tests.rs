@@ -271,3 +271,105 @@ async fn a_flood_of_keys_is_bounded_and_never_over_admitted() {
     store.sweep();
     assert!(store.is_empty());
 }
+
+/// Each of its own, over any time: three are to be had, the fourth a third of the window later.
+#[test]
+fn every_unit_is_counted_apart_over_every_window() {
+    for unit in UNITS {
+        for (rate, third) in [
+            (Rate::per_second(3), 333_333_334),
+            (Rate::per_minute(3), 20_000_000_000),
+            (Rate::per_hour(3), 1_200_000_000_000),
+            (Rate::per_day(3), 28_800_000_000_000),
+        ] {
+            let clock = Manual::new();
+            let store = Memory::with_timer(clock.clone());
+            let demand = Demand {
+                rule: "key".into(),
+                key: Key::new("acme"),
+                limits: Limits::new().limit(unit, rate),
+            };
+            let decide = |weights| match store.decide(&Ask::new([demand.clone()], weights)) {
+                Decision::Admitted(hold, _) => {
+                    hold.settle(&weights);
+                    None
+                }
+                Decision::Refused(refusal) => Some((refusal.unit, refusal.retry)),
+            };
+            let one = Weights::new().with(unit, 1);
+            for _ in 0..3 {
+                assert_eq!(decide(one), None);
+            }
+            let wait = Duration::from_nanos(third);
+            let refused = Some((Some(unit), Retry::After(wait)));
+            assert_eq!(decide(one), refused, "{unit:?} {rate:?}");
+            // Whatever else it uses is not this limit's.
+            for other in UNITS {
+                if other != unit {
+                    assert_eq!(decide(Weights::new().with(other, 1000)), None);
+                }
+            }
+            clock.advance(wait);
+            assert_eq!(decide(one), None, "waited as told");
+            assert!(decide(one).is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_tells_when_in_milliseconds_and_in_whole_seconds_rounded_up() {
+    let (limiter, clock) = limiter();
+    let mut app = RateLimitLayer::new(limiter).layer(service_fn(ok));
+    let rate = Rate::new(1, Duration::from_micros(2_500_001));
+    let limits = Limits::new().requests(rate);
+    let first = app.call(request(limits.clone())).await.expect("infallible");
+    assert_eq!(first.status(), StatusCode::OK);
+    for (passed, ms, seconds) in [(0, "2501", "3"), (600, "1901", "2"), (1900, "1", "1")] {
+        clock.advance(Duration::from_millis(passed));
+        let refused = app.call(request(limits.clone())).await.expect("infallible");
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()["retry-after-ms"], ms);
+        assert_eq!(refused.headers()["retry-after"], seconds);
+        assert_eq!(refused.headers()["x-should-retry"], "true");
+    }
+    clock.advance(Duration::from_millis(1));
+    let then = app.call(request(limits)).await.expect("infallible");
+    assert_eq!(then.status(), StatusCode::OK);
+}
+
+/// Tokens, money and days too: what was used stays used, whichever way the limit changes, a larger
+/// one gives the difference, and the old one is as it was.
+#[test]
+fn a_changed_limit_of_any_unit_keeps_what_was_used() {
+    let day = |amount| Window::Daily {
+        amount,
+        zone: Zone::utc(),
+    };
+    let hour = |amount| Window::from(Rate::per_hour(amount));
+    for unit in UNITS {
+        for window in [&hour as &dyn Fn(u64) -> Window, &day] {
+            let clock = Manual::new();
+            let noon = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(43_200);
+            let store = Memory::with_timer(clock).wall_clock(move || noon);
+            let mut used = 0;
+            for (amount, more) in [(10, 10), (14, 4), (6, 0), (10, 0), (14, 0), (20, 6)] {
+                let demand = Demand {
+                    rule: "key".into(),
+                    key: Key::new("acme"),
+                    limits: Limits::new().limit(unit, window(amount)),
+                };
+                let one = Weights::new().with(unit, 1);
+                let mut admitted = 0;
+                while let Decision::Admitted(hold, _) =
+                    store.decide(&Ask::new([demand.clone()], one))
+                {
+                    hold.settle(&one);
+                    admitted += 1;
+                }
+                assert_eq!(admitted, more, "{unit:?} {amount}");
+                used += admitted;
+            }
+            assert_eq!(used, 20);
+        }
+    }
+}
