@@ -1,6 +1,6 @@
 //! Whether Redis is asked at all, and what has gone wrong so far.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// After so many failures in a row nothing is asked.
 const FAILURES: u32 = 3;
@@ -60,10 +60,11 @@ pub struct RedisStats {
     pub unanswered: u64,
 }
 
+/// Counts, each for itself, and one thing that decides: the failures in a row. Whether Redis is asked
+/// is told by that number alone, so that nothing can be set of an outage that is over.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failures: AtomicU32,
-    suspended: AtomicBool,
     /// An outage has been logged whose end has not.
     told: AtomicBool,
     pub(super) decided: AtomicU64,
@@ -81,14 +82,13 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn is_suspended(&self) -> bool {
-        self.suspended.load(Ordering::Relaxed)
+        self.failures.load(Ordering::Relaxed) >= FAILURES
     }
 
     pub(super) fn well(&self) {
         // Written only when it changes: every decision comes by here.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
-            self.suspended.store(false, Ordering::Relaxed);
         }
         if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
             #[cfg(feature = "tracing")]
@@ -106,10 +106,8 @@ impl Health {
             Fault::Full => &self.full,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        if matches!(fault, Fault::Gone | Fault::Slow | Fault::Nonsense)
-            && self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES
-        {
-            self.suspended.store(true, Ordering::Relaxed);
+        if matches!(fault, Fault::Gone | Fault::Slow | Fault::Nonsense) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
         }
         #[cfg(feature = "metrics")]
         metrics::counter!("tower_completions.limits.store_failures", "cause" => fault.name())

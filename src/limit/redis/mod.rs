@@ -47,6 +47,8 @@ mod store;
 mod wire;
 mod worker;
 
+use super::sync;
+
 pub use builder::{InvalidUrl, Outage, RedisBuilder};
 pub use health::RedisStats;
 pub use hold::RedisHold;

@@ -1,6 +1,19 @@
-//! How requests share the call for a lease, under a model of the lock: in every order, up to two
-//! interruptions of each thread. What a thread waits for in vain it waits for for ever, which the
-//! model finds.
+//! How requests share the call for a lease, and what ends an outage, under a model: in every order, up
+//! to two interruptions of each thread. What a thread waits for in vain it waits for for ever, which
+//! the model finds.
+
+mod sync {
+    pub(super) use loom::sync::atomic;
+}
+
+#[expect(clippy::duplicate_mod, reason = "the same file over other atomics")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "used and public where it is no model"
+)]
+#[path = "health.rs"]
+mod health;
 
 use std::sync::Arc;
 
@@ -9,7 +22,8 @@ use loom::{
     thread,
 };
 
-use super::asking::Asking;
+use self::health::{Fault, Health};
+use super::{Outage, asking::Asking};
 
 /// As [`Leased`](super::Leased) has it: what was leased, and who waits for more, under one lock.
 struct State {
@@ -120,5 +134,23 @@ fn no_more_is_given_out_than_was_leased() {
         let left = *leased.left.lock().expect("unpoisoned");
         assert_eq!((got, state.have, left), (1, 0, 0));
         assert!(!state.asking.is_on());
+    });
+}
+
+#[test]
+fn an_answer_ends_an_outage_whatever_failed_beside_the_one_before() {
+    model(|| {
+        let health = Arc::new(Health::default());
+        let fail = |health: &Health| health.ill(Fault::Gone, Outage::LocalShare);
+        fail(&health);
+        fail(&health);
+        let other = {
+            let health = Arc::clone(&health);
+            thread::spawn(move || fail(&health))
+        };
+        health.well();
+        other.join().expect("no panic");
+        health.well();
+        assert!(!health.is_suspended());
     });
 }
