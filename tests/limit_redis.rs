@@ -11,7 +11,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -958,4 +958,32 @@ async fn a_lease_outlasts_redis_and_debt_is_paid_from_the_next() {
     drop(hold);
     let closed = store.take(ask(50_000)).await.expect_err("closed");
     assert_eq!(closed.code(), Some("limits_unavailable"));
+}
+
+/// A zone of the application panics once, in the task that asks for a lease: those that wait hear of
+/// it at once, and the next asks anew.
+#[tokio::test]
+async fn a_call_for_a_lease_that_panics_is_over() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let redis = patient(&server.url()).outage(Outage::Open).build();
+    let store = Leased::new(redis);
+    let broken = AtomicBool::new(true);
+    let zone = Zone::rule(move |_| {
+        assert!(!broken.swap(false, Ordering::Relaxed), "a bug of the zone");
+        0
+    });
+    let limits = Limits::new().tokens_daily(1000, zone);
+    let begin = Instant::now();
+    let ask = || one("acme", &limits, tokens(100));
+    let (hold, report) = take_leased(&store, ask()).await.expect("open");
+    drop(hold);
+    assert_eq!(report, Report::default(), "nobody has decided");
+    assert_eq!(store.redis().stats().gone, 1);
+    let (_hold, report) = take_leased(&store, ask()).await.expect("room");
+    assert_eq!(report.tokens.expect("Redis has decided").remaining, 900);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(9), "{took:?} of a budget of ten");
 }

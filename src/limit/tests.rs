@@ -373,3 +373,78 @@ fn a_changed_limit_of_any_unit_keeps_what_was_used() {
         }
     }
 }
+
+/// The caller's own, its team's and everybody's: whichever refuses, none of the three has counted.
+#[test]
+fn a_refusal_by_any_of_three_takes_nothing_from_the_others() {
+    let weights = Weights::new()
+        .with(Unit::Requests, 1)
+        .with(Unit::Tokens, 10)
+        .with_slot();
+    for tight in 0..3 {
+        let store = Memory::with_timer(Manual::new());
+        let demands: Vec<Demand> = (0..3)
+            .map(|at| {
+                let limits = Limits::new().requests_per_minute(100).max_concurrent(100);
+                let tokens = if at == tight { 45 } else { 1000 };
+                Demand {
+                    rule: ["key", "team", "global"][at].into(),
+                    key: Key::new(["acme", "research", "*"][at]),
+                    limits: limits.tokens_per_minute(tokens),
+                }
+            })
+            .collect();
+        let mut held = Vec::new();
+        for at in 0..10 {
+            match store.decide(&Ask::new(demands.clone(), weights)) {
+                Decision::Admitted(hold, _) => held.push(hold),
+                Decision::Refused(refusal) => {
+                    assert_eq!(&refusal.rule, &demands[tight].rule);
+                    assert_eq!(refusal.unit, Some(Unit::Tokens));
+                    assert!(at >= 4);
+                }
+            }
+        }
+        assert_eq!(held.len(), 4);
+        let stand = |left: [u64; 2], in_use| {
+            for (at, demand) in demands.iter().enumerate() {
+                let mut look = Ask::new([demand.clone()], weights);
+                look.peek = true;
+                let Decision::Admitted(_, report) = store.decide(&look) else {
+                    panic!("a look is not refused")
+                };
+                let tokens = if at == tight { left[0] } else { left[1] };
+                assert_eq!(report.tokens.map(|it| it.remaining), Some(tokens));
+                assert_eq!(report.concurrent.map(|it| it.in_use), Some(in_use));
+            }
+        };
+        stand([5, 960], 4);
+        drop(held);
+        stand([45, 1000], 0);
+    }
+}
+
+/// The hash looks at the ends of a rule's name only: whole names tell the counts apart all the same.
+#[test]
+fn rules_whose_names_differ_in_the_middle_count_apart() {
+    let store = Memory::with_timer(Manual::new());
+    let weights = Weights::new().with(Unit::Requests, 1);
+    for expected in [true, false] {
+        for rule in ["model-a-rpm", "model-b-rpm", "model-c-rpm"] {
+            let demand = Demand {
+                rule: rule.into(),
+                key: Key::new("acme"),
+                limits: Limits::new().requests_per_minute(1),
+            };
+            let admitted = match store.decide(&Ask::new([demand], weights)) {
+                Decision::Admitted(hold, _) => {
+                    hold.settle(&weights);
+                    true
+                }
+                Decision::Refused(_) => false,
+            };
+            assert_eq!(admitted, expected, "{rule}");
+        }
+    }
+    assert_eq!(store.len(), 3);
+}

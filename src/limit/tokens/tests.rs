@@ -378,3 +378,27 @@ async fn tokens_are_settled_on_every_ending() {
         assert_eq!(standing(), ((10_000 - used, 0), 0), "{end:?}");
     }
 }
+
+#[tokio::test]
+async fn cached_tokens_count_unless_they_are_told_not_to() {
+    for (cached, expected) in [
+        (None, 107),
+        (Some(Cached::Counts), 107),
+        (Some(Cached::Free), 17),
+    ] {
+        let (limiter, _) = limiter();
+        let limits = Limits::new().tokens_per_minute(10_000);
+        let caller = Principal::new("acme").attach(limits.clone());
+        let layer = TokenLimitLayer::new(limiter.clone());
+        let layer = match cached {
+            Some(cached) => layer.cached(cached),
+            None => layer,
+        };
+        let mut usage = Usage::new(100, 7);
+        usage.cached_input = 90;
+        let app = layer.layer(answering(Some(usage), StatusCode::OK));
+        drop(app.oneshot(asking(&limits, PLAIN)).await);
+        let report = limiter.standing(&caller).await.expect("memory");
+        assert_eq!(remaining(&report), (10_000 - expected, 0), "{cached:?}");
+    }
+}
