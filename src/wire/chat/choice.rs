@@ -5,7 +5,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{Raw, Text};
+use super::{Raw, Text, lenient};
 
 /// Which tools the model may or must call.
 #[derive(Clone, Debug)]
@@ -33,30 +33,42 @@ pub enum AllowedMode {
 }
 
 #[derive(Deserialize)]
-struct Name<'a> {
+pub(super) struct Name<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    pub(super) name: Text<'a>,
 }
 
+const KINDS: &[&str] = &["function", "custom", "allowed_tools"];
+
+/// As it is spelled: what counts of it is for its type to say.
 #[derive(Deserialize)]
 struct Object<'a> {
+    #[serde(borrow, default, rename = "type", deserialize_with = "lenient::text")]
+    kind: Option<Text<'a>>,
     #[serde(borrow, default)]
-    function: Option<Name<'a>>,
+    function: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    custom: Option<Name<'a>>,
+    custom: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    allowed_tools: Option<Allowed<'a>>,
+    allowed_tools: Option<Raw<'a>>,
     /// Some clients leave the wrapper out.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient::text")]
     name: Option<Text<'a>>,
 }
 
 impl<'a> Object<'a> {
-    fn into_name(self) -> Option<Text<'a>> {
-        self.function
-            .or(self.custom)
-            .map(|it| it.name)
-            .or(self.name)
+    fn name<E: Error>(&self) -> Result<Option<Text<'a>>, E> {
+        let kind = self.kind.as_deref();
+        let function: Option<Name<'a>> = lenient::payload(self.function, kind, KINDS[0], KINDS)?;
+        let custom: Option<Name<'a>> = lenient::payload(self.custom, kind, KINDS[1], KINDS)?;
+        let named = function.or(custom).map(|it| it.name);
+        Ok(named.or_else(|| self.name.clone()))
+    }
+
+    /// The name in an entry of a list whose entries the API does not look into.
+    fn name_in(entry: Raw<'a>) -> Option<Text<'a>> {
+        let object: Self = serde_json::from_str(entry.get()).ok()?;
+        object.name::<serde_json::Error>().ok()?
     }
 }
 
@@ -64,7 +76,7 @@ impl<'a> Object<'a> {
 struct Allowed<'a> {
     mode: AllowedMode,
     #[serde(borrow)]
-    tools: Vec<Object<'a>>,
+    tools: Vec<Raw<'a>>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ToolChoice<'a> {
@@ -88,16 +100,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for ToolChoice<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let mut object = Object::deserialize(MapAccessDeserializer::new(map))?;
-                if let Some(allowed) = object.allowed_tools.take() {
+                let object = Object::deserialize(MapAccessDeserializer::new(map))?;
+                let kind = object.kind.as_deref();
+                let allowed: Option<Allowed<'de>> =
+                    lenient::payload(object.allowed_tools, kind, KINDS[2], KINDS)?;
+                if let Some(allowed) = allowed {
                     let tools = allowed.tools.into_iter();
                     return Ok(ToolChoice::Allowed(
                         allowed.mode,
-                        tools.filter_map(Object::into_name).collect(),
+                        tools.filter_map(Object::name_in).collect(),
                     ));
                 }
                 object
-                    .into_name()
+                    .name()?
                     .map(ToolChoice::Named)
                     .ok_or_else(|| A::Error::custom("`tool_choice` names no tool"))
             }
@@ -108,14 +123,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for ToolChoice<'a> {
 }
 
 /// What the answer must look like.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ResponseFormat<'a> {
     /// `text`, `json_object` or `json_schema`.
-    #[serde(borrow, rename = "type")]
     pub kind: Text<'a>,
-    /// Of `json_schema`.
-    #[serde(borrow, default)]
+    /// Of `json_schema`, and only there.
     pub json_schema: Option<Schema<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ResponseFormat<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Spelled<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Text<'a>,
+            #[serde(borrow, default)]
+            json_schema: Option<Raw<'a>>,
+        }
+
+        const KINDS: &[&str] = &["text", "json_object", "json_schema"];
+        let format = Spelled::deserialize(deserializer)?;
+        let kind = Some(&*format.kind);
+        Ok(Self {
+            json_schema: lenient::payload(format.json_schema, kind, "json_schema", KINDS)?,
+            kind: format.kind,
+        })
+    }
 }
 
 /// A named schema for the answer.

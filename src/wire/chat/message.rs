@@ -2,11 +2,14 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error as _, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 
-use super::{FunctionCall, Raw, Text, ToolCall};
+use super::{
+    FunctionCall, Raw, Text, ToolCall,
+    lenient::{self, Payload},
+};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -52,11 +55,12 @@ pub struct Message<'a> {
     /// A reference to earlier audio.
     #[serde(borrow, default)]
     pub audio: Option<Raw<'a>>,
-    /// The model's reasoning, as answers of this API carry it.
-    #[serde(borrow, default)]
+    /// The model's reasoning, as answers of this API carry it; `None` also where it is no text.
+    #[serde(borrow, default, deserialize_with = "lenient::text")]
     pub reasoning_content: Option<Text<'a>>,
-    /// What the provider wants back of its reasoning: opaque entries, in order.
-    #[serde(borrow, default)]
+    /// What the provider wants back of its reasoning: opaque entries, in order; `None` also where it
+    /// is no array.
+    #[serde(borrow, default, deserialize_with = "lenient::known")]
     pub reasoning_details: Option<Vec<Raw<'a>>>,
 }
 
@@ -135,34 +139,76 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     }
 }
 
-/// A part of a content: its type and the payload of that name.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+/// A part of a content: its type and the payload of that name. A payload of another type that this
+/// API knows means nothing, and is `None`.
+#[derive(Clone, Debug, Default)]
 pub struct Part<'a> {
     /// `text`, `image_url`, `input_audio`, `file`, `refusal` or one that is not known here.
-    #[serde(borrow, rename = "type")]
     pub kind: Text<'a>,
     /// Of `text`.
-    #[serde(borrow)]
     pub text: Option<Text<'a>>,
     /// Of `image_url`.
-    #[serde(borrow)]
     pub image_url: Option<Image<'a>>,
     /// Of `input_audio`.
-    #[serde(borrow)]
     pub input_audio: Option<Audio<'a>>,
     /// Of `file`.
-    #[serde(borrow)]
     pub file: Option<File<'a>>,
     /// Of `refusal`.
-    #[serde(borrow)]
     pub refusal: Option<Text<'a>>,
     /// The end of a prefix to be cached.
-    #[serde(borrow)]
     pub prompt_cache_breakpoint: Option<Breakpoint<'a>>,
     /// The same in Anthropic's words, which many clients send.
-    #[serde(borrow)]
     pub cache_control: Option<Breakpoint<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Part<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a content part")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                const KINDS: &[&str] = &["text", "image_url", "input_audio", "file", "refusal"];
+                let mut kind: Option<Text<'de>> = None;
+                let (mut text, mut image_url) = (Payload::Absent, Payload::Absent);
+                let (mut input_audio, mut file) = (Payload::Absent, Payload::Absent);
+                let (mut refusal, mut marks) = (Payload::Absent, [None, None]);
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    let of = kind.as_deref();
+                    match &*key {
+                        "type" => kind = Some(map.next_value()?),
+                        "text" => text = Payload::next(&mut map, of, &key, KINDS)?,
+                        "image_url" => image_url = Payload::next(&mut map, of, &key, KINDS)?,
+                        "input_audio" => input_audio = Payload::next(&mut map, of, &key, KINDS)?,
+                        "file" => file = Payload::next(&mut map, of, &key, KINDS)?,
+                        "refusal" => refusal = Payload::next(&mut map, of, &key, KINDS)?,
+                        "prompt_cache_breakpoint" => marks[0] = Some(map.next_value()?),
+                        "cache_control" => marks[1] = Some(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                let of = kind.as_deref();
+                let mark = |mark: Option<&'de RawValue>| serde_json::from_str(mark?.get()).ok();
+                Ok(Part {
+                    text: text.done(of, "text", KINDS)?,
+                    image_url: image_url.done(of, "image_url", KINDS)?,
+                    input_audio: input_audio.done(of, "input_audio", KINDS)?,
+                    file: file.done(of, "file", KINDS)?,
+                    refusal: refusal.done(of, "refusal", KINDS)?,
+                    prompt_cache_breakpoint: mark(marks[0]),
+                    cache_control: mark(marks[1]),
+                    kind: kind.unwrap_or_default(),
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
 }
 
 impl<'a> Part<'a> {
@@ -303,8 +349,8 @@ impl File<'_> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Breakpoint<'a> {
-    /// How long: `5m`, `30m`, `1h`, `12h`.
-    #[serde(borrow)]
+    /// How long: `5m`, `30m`, `1h`, `12h`; `None` also where it is no text.
+    #[serde(borrow, deserialize_with = "lenient::text")]
     pub ttl: Option<Text<'a>>,
 }
 

@@ -17,6 +17,7 @@
 //! ```
 
 mod choice;
+mod lenient;
 mod message;
 mod request;
 mod tool;

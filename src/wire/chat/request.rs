@@ -5,7 +5,9 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-use super::{Breakpoint, Integer, Message, Raw, ResponseFormat, Stop, Text, Tool, ToolChoice};
+use super::{
+    Breakpoint, Integer, Message, Raw, ResponseFormat, Stop, Text, Tool, ToolChoice, choice::Name,
+};
 
 /// Declares the members once, and from them the struct and a visitor that keeps the rest.
 macro_rules! members {
@@ -19,6 +21,8 @@ macro_rules! members {
             /// The conversation.
             pub messages: Vec<Message<'a>>,
             $($(#[$doc])* pub $field: Option<$type>,)*
+            /// Anthropic's mark on the last block that can be cached.
+            pub cache_control: Option<Breakpoint<'a>>,
             /// Members that are not known here, in order, as they came.
             pub rest: Vec<(Text<'a>, Raw<'a>)>,
         }
@@ -49,6 +53,12 @@ macro_rules! members {
                                 "messages" => {
                                     request.messages = map.next_value()?;
                                     messages = true;
+                                }
+                                // Others' member: of another type than theirs it says nothing here.
+                                "cache_control" => {
+                                    let spelled: Raw<'de> = map.next_value()?;
+                                    request.cache_control =
+                                        serde_json::from_str(spelled.get()).ok();
                                 }
                                 $(stringify!($field) => request.$field = map.next_value()?,)*
                                 _ => {
@@ -144,8 +154,6 @@ members! {
     prompt_cache_options: Raw<'a>,
     /// Checks of input and output.
     moderation: Raw<'a>,
-    /// Anthropic's mark on the last block that can be cached.
-    cache_control: Breakpoint<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -187,6 +195,13 @@ pub struct FunctionChoice<'a>(pub ToolChoice<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for FunctionChoice<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ToolChoice::deserialize(deserializer).map(Self)
+        let spelled = Raw::deserialize(deserializer)?;
+        // An object is the name of a function, whatever else stands in it.
+        let choice = if spelled.get().starts_with('{') {
+            serde_json::from_str(spelled.get()).map(|it: Name<'a>| ToolChoice::Named(it.name))
+        } else {
+            serde_json::from_str(spelled.get())
+        };
+        choice.map(Self).map_err(D::Error::custom)
     }
 }

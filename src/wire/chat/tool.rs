@@ -1,22 +1,45 @@
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::{Breakpoint, Raw, Text};
+use super::{Breakpoint, Raw, Text, lenient};
 
-/// A tool that the model may call.
-#[derive(Clone, Debug, Deserialize)]
+const KINDS: &[&str] = &["function", "custom"];
+
+/// A tool that the model may call. What is not of its type is `None`.
+#[derive(Clone, Debug)]
 pub struct Tool<'a> {
     /// `function` or `custom`.
-    #[serde(borrow, rename = "type")]
     pub kind: Text<'a>,
     /// Of `function`.
-    #[serde(borrow, default)]
     pub function: Option<Function<'a>>,
     /// Of `custom`.
-    #[serde(borrow, default)]
     pub custom: Option<Custom<'a>>,
     /// The end of a prefix to be cached, in Anthropic's words.
-    #[serde(borrow, default)]
     pub cache_control: Option<Breakpoint<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Tool<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Spelled<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Text<'a>,
+            #[serde(borrow, default)]
+            function: Option<Raw<'a>>,
+            #[serde(borrow, default)]
+            custom: Option<Raw<'a>>,
+            #[serde(borrow, default, deserialize_with = "lenient::known")]
+            cache_control: Option<Breakpoint<'a>>,
+        }
+
+        let tool = Spelled::deserialize(deserializer)?;
+        let kind = Some(&*tool.kind);
+        Ok(Self {
+            function: lenient::payload(tool.function, kind, "function", KINDS)?,
+            custom: lenient::payload(tool.custom, kind, "custom", KINDS)?,
+            cache_control: tool.cache_control,
+            kind: tool.kind,
+        })
+    }
 }
 
 impl Tool<'_> {
@@ -59,24 +82,47 @@ pub struct Custom<'a> {
     pub format: Option<Raw<'a>>,
 }
 
-/// A call that the model made.
-#[derive(Clone, Debug, Deserialize)]
+/// A call that the model made. What is not of its type is `None`.
+#[derive(Clone, Debug)]
 pub struct ToolCall<'a> {
     /// The id that its result names.
-    #[serde(borrow, default)]
     pub id: Text<'a>,
     /// `function` or `custom`.
-    #[serde(borrow, default, rename = "type")]
     pub kind: Option<Text<'a>>,
     /// Of `function`.
-    #[serde(borrow, default)]
     pub function: Option<FunctionCall<'a>>,
     /// Of `custom`.
-    #[serde(borrow, default)]
     pub custom: Option<CustomCall<'a>>,
     /// What a vendor adds, such as Google's thought signature.
-    #[serde(borrow, default)]
     pub extra_content: Option<Raw<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ToolCall<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Spelled<'a> {
+            #[serde(borrow, default)]
+            id: Text<'a>,
+            #[serde(borrow, default, rename = "type")]
+            kind: Option<Text<'a>>,
+            #[serde(borrow, default)]
+            function: Option<Raw<'a>>,
+            #[serde(borrow, default)]
+            custom: Option<Raw<'a>>,
+            #[serde(borrow, default)]
+            extra_content: Option<Raw<'a>>,
+        }
+
+        let call = Spelled::deserialize(deserializer)?;
+        let kind = call.kind.as_deref();
+        Ok(Self {
+            id: call.id,
+            function: lenient::payload(call.function, kind, "function", KINDS)?,
+            custom: lenient::payload(call.custom, kind, "custom", KINDS)?,
+            extra_content: call.extra_content,
+            kind: call.kind,
+        })
+    }
 }
 
 impl ToolCall<'_> {

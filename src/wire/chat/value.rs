@@ -6,11 +6,10 @@ use std::{
     sync::OnceLock,
 };
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::value::RawValue;
+
+use crate::wire::json::Cursor;
 
 /// A string of the body: kept as it is spelled there, and resolved when its meaning is asked for, so
 /// that what is only passed on is neither unescaped nor escaped again. `Debug` shows only its length.
@@ -77,7 +76,7 @@ impl<'a> Text<'a> {
         if let Some(at) = escape {
             // All else has been checked with the JSON; halves of pairs have not.
             if memchr::memmem::find(&inner.as_bytes()[at..], b"\\u").is_some() {
-                crate::wire::json::Cursor::new(text).skip().ok()?;
+                Cursor::new(text).skip().ok()?;
             }
         }
         Some(Self {
@@ -188,34 +187,13 @@ impl Integer {
 
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl Visitor<'_> for Any {
-            type Value = Integer;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an integer")
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Integer, E> {
-                Ok(Integer(value))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Integer, E> {
-                Ok(Integer(i64::try_from(value).unwrap_or(i64::MAX)))
-            }
-
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Integer, E> {
-                const LIMIT: f64 = 9_007_199_254_740_992.0;
-                if value.fract() == 0.0 && value.abs() <= LIMIT {
-                    // Within 2⁵³ every whole double is an exact integer.
-                    #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-                    return Ok(Integer(value as i64));
-                }
-                Err(E::custom("expected an integer"))
-            }
+        let spelled = <&'de RawValue>::deserialize(deserializer)?;
+        let number = Cursor::new(spelled.get()).number();
+        let number = number.map_err(|_| D::Error::custom("expected an integer"))?;
+        match (number.as_i64(), number.as_u64()) {
+            (Some(value), _) => Ok(Self(value)),
+            (None, Some(_)) => Ok(Self(i64::MAX)),
+            (None, None) => Err(D::Error::custom("expected an integer")),
         }
-
-        deserializer.deserialize_any(Any)
     }
 }
