@@ -65,6 +65,7 @@ pub mod cost;
 pub mod dialect;
 pub mod error;
 mod ext;
+mod facts;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod id;
@@ -92,3 +93,4 @@ mod zone;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use ext::{Attempt, Attempts, Cached, Principal, Served, Target, matches};
+pub use facts::Facts;

@@ -15,6 +15,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("dialect", 1),
     ("error", 1),
     ("ext", 1),
+    ("facts", 1),
     ("id", 1),
     ("observe", 1),
     ("retry", 1),

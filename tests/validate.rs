@@ -9,8 +9,12 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Dialect, Error, Principal,
     body::Full,
+    cost::{PriceList, Prices},
     parse::{Chat, ChatBody},
-    validate::{Mistakes, Models, Policy, Report, Support, UnknownMembers, ValidateLayer},
+    validate::{
+        Capabilities, Catalog, Mistakes, Models, Policy, Report, Support, UnknownMembers,
+        ValidateLayer,
+    },
     wire::request::Name,
 };
 
@@ -323,6 +327,128 @@ async fn a_models_own_limits_are_told_or_announced() {
     assert_eq!(
         (refused.status().as_u16(), code(&refused).as_deref()),
         (403, Some("model_not_allowed"))
+    );
+}
+
+/// A price book whose lists know more of models than their prices.
+fn book() -> Prices {
+    let litellm = r#"{
+        "small": {"litellm_provider": "a", "input_cost_per_token": 1e-6, "max_input_tokens": 1000,
+            "max_output_tokens": 100, "supports_vision": false, "supports_function_calling": false,
+            "supports_parallel_function_calling": false, "supports_reasoning": false},
+        "large": {"litellm_provider": "a", "input_cost_per_token": 1e-6, "max_input_tokens": 3000,
+            "max_output_tokens": 100, "supports_vision": true}}"#;
+    let genai = r#"[{"id": "b", "models": [{"id": "other", "match": {"equals": "other"},
+        "context_window": 2000, "prices": {"input_mtok": 1}}]}]"#;
+    Prices::new()
+        .with_list(PriceList::litellm(litellm, "v").expect("readable"))
+        .with_list(PriceList::genai_prices(genai, "v").expect("readable"))
+        .with_targets("small", [("a", "small")])
+        .with_targets("other", [("b", "other")])
+        .with_targets("either", [("a", "small"), ("a", "large")])
+        .with_targets("unlisted", [("a", "small"), ("c", "new")])
+}
+
+#[tokio::test]
+async fn a_price_book_tells_what_its_models_take() {
+    let book = book();
+    let ids = ["small", "other", "either", "unlisted"];
+    let catalog = ids.into_iter().fold(Catalog::new(), |catalog, id| {
+        let facts = book.facts(id).unwrap_or_default();
+        catalog.model(id, [], Capabilities::of(id).filled(&facts))
+    });
+    let image = json!([{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}]);
+    let text = |bytes: usize| json!([{"role": "user", "content": "x".repeat(bytes)}]);
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let long = Some("context_length_exceeded");
+    let unsupported = Some("unsupported_parameter");
+    for (fields, code, param) in [
+        // A thousand tokens and a fifth of the estimate.
+        (json!({"model": "small", "messages": text(4900)}), None, ""),
+        (
+            json!({"model": "small", "messages": text(5100)}),
+            long,
+            "messages",
+        ),
+        (json!({"model": "other", "messages": text(9900)}), None, ""),
+        (
+            json!({"model": "other", "messages": text(10_100)}),
+            long,
+            "messages",
+        ),
+        (
+            json!({"model": "either", "messages": text(14_900)}),
+            None,
+            "",
+        ),
+        (
+            json!({"model": "either", "messages": text(15_100)}),
+            long,
+            "messages",
+        ),
+        (
+            json!({"model": "unlisted", "messages": text(50_000)}),
+            None,
+            "",
+        ),
+        (json!({"model": "small", "max_tokens": 100}), None, ""),
+        (
+            json!({"model": "small", "max_tokens": 101}),
+            Some("invalid_value"),
+            "max_tokens",
+        ),
+        (
+            json!({"model": "small", "messages": image}),
+            Some("unsupported_content"),
+            "messages",
+        ),
+        (json!({"model": "either", "messages": image}), None, ""),
+        (json!({"model": "other", "messages": image}), None, ""),
+        (
+            json!({"model": "small", "tools": tools}),
+            unsupported,
+            "tools",
+        ),
+        (json!({"model": "either", "tools": tools}), None, ""),
+        (
+            json!({"model": "small", "reasoning_effort": "low"}),
+            unsupported,
+            "reasoning_effort",
+        ),
+    ] {
+        let layer = ValidateLayer::new(Dialect::openai()).models(catalog.clone());
+        let response = send(layer, &ask(&fields), None).await;
+        let error = response.extensions().get::<Error>();
+        let shown: String = fields.to_string().chars().take(90).collect();
+        assert_eq!(error.and_then(Error::code), code, "{shown}");
+        assert_eq!(
+            error.and_then(Error::param).unwrap_or_default(),
+            param,
+            "{shown}"
+        );
+        if code == long {
+            assert_eq!(response.status(), 400);
+            assert!(response.body().contains("about "), "the estimate is said");
+        }
+    }
+    // What the operator has said is not overruled.
+    let said = Capabilities::new()
+        .context_window(8000)
+        .parameter(Name::Tools, Support::Drop)
+        .filled(&book.facts("small").expect("listed"));
+    let layer = ValidateLayer::new(Dialect::openai()).models(Catalog::new().model("m", [], said));
+    let body = ask(&json!({"messages": text(9000), "tools": tools, "parallel_tool_calls": true}));
+    let response = send(layer, &body, None).await;
+    assert_eq!(response.status(), 200);
+    let dropped: Vec<&str> = response.headers()["x-params-dropped"]
+        .to_str()
+        .expect("text")
+        .split(", ")
+        .collect();
+    assert!(
+        dropped.contains(&"tools") && dropped.contains(&"parallel_tool_calls"),
+        "{dropped:?}"
     );
 }
 

@@ -218,6 +218,7 @@ impl App {
             Some(ttl) => boxed(CacheLayer::new(ttl).layer(router.clone())),
             None => boxed(router.clone()),
         };
+        let models = catalog(config, &prices);
         let mut cost = CostLayer::new(prices, ledger.clone()).budgets(budgets);
         if config.routing.options.charges_losers() {
             cost = cost.hold_for_losers();
@@ -233,7 +234,7 @@ impl App {
                     .timeout(config.body.timeout)
                     .decode(config.body.decode),
             )
-            .validate(ValidateLayer::new(config.dialect.clone()).models(catalog(config)))
+            .validate(ValidateLayer::new(config.dialect.clone()).models(models))
             .reframe(
                 ReframeLayer::new(config.dialect.clone())
                     .model_name(match config.model_name {
@@ -584,8 +585,9 @@ where
     )
 }
 
-/// Which models there are, what they are also called, and what they take.
-fn catalog(config: &Config) -> Catalog {
+/// Which models there are, what they are also called, and what they take: what the file does not say
+/// is looked for in the price files.
+fn catalog(config: &Config, prices: &Prices) -> Catalog {
     config.models.iter().fold(Catalog::new(), |catalog, model| {
         let aliases = model.aliases.iter().map(String::as_str);
         let named = |name: &String| config.models.iter().find(|it| it.id == *name);
@@ -593,6 +595,7 @@ fn catalog(config: &Config) -> Catalog {
         let capabilities = fallbacks.fold(model.capabilities.clone(), |known, fallback| {
             known.falling_back_to(&fallback.capabilities)
         });
-        catalog.model(&model.id, aliases, capabilities)
+        let facts = prices.facts(&model.id).unwrap_or_default();
+        catalog.model(&model.id, aliases, capabilities.filled(&facts))
     })
 }

@@ -1,4 +1,5 @@
-//! What a model takes, as its entry in the file says:
+//! What a model takes, as its entry in the file says; what it leaves open is what the price files know
+//! of the model, LiteLLM's and genai-prices' formats:
 //!
 //! ```toml
 //! context_window = 200000            # prompt and answer together, in tokens

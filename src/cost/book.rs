@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
 use super::{Price, PriceList};
-use crate::ext::Served;
+use crate::{ext::Served, facts::Facts};
 
 /// Knows what models cost.
 pub trait PriceBook: Send + Sync {
@@ -161,6 +161,34 @@ impl Prices {
     #[must_use]
     pub fn with_list(self, list: PriceList) -> Self {
         self.change(|table| table.lists.push(Arc::new(list)))
+    }
+
+    /// What the lists tell of a model besides its price, by who serves it: of several targets what
+    /// [either](Facts::or) may do; `None` when a target is in no list.
+    ///
+    /// ```
+    /// use tower_completions::{cost::{PriceList, Prices}, validate::Capabilities};
+    ///
+    /// let file = r#"{"gpt": {"litellm_provider": "openai", "input_cost_per_token": 1e-6,
+    ///     "max_input_tokens": 8000, "supports_vision": false}}"#;
+    /// let prices = Prices::new()
+    ///     .with_list(PriceList::litellm(file, "today")?)
+    ///     .with_targets("house/gpt", [("openai", "gpt")]);
+    /// let facts = prices.facts("house/gpt").expect("listed");
+    /// assert_eq!(facts.max_input_tokens, Some(8000));
+    /// let capabilities = Capabilities::of("gpt").filled(&facts);
+    /// # Ok::<(), tower_completions::cost::BadPrices>(())
+    /// ```
+    #[must_use]
+    pub fn facts(&self, model: &str) -> Option<Facts> {
+        let table = self.0.load();
+        let model = table.models.get(model)?;
+        let listed = |target: &Target| {
+            let price = table.listed(&target.provider, &target.model)?;
+            Some(*price.facts())
+        };
+        let all: Option<Vec<Facts>> = model.targets.iter().map(listed).collect();
+        all?.into_iter().reduce(Facts::or)
     }
 
     /// Replaces the whole table by another's.

@@ -5,7 +5,10 @@ use super::{
     charge::{Charge, counts, rounded, sum},
     rates::{MILLION, Rates, Sheet},
 };
-use crate::wire::{ServiceTier, Usage};
+use crate::{
+    facts::Facts,
+    wire::{ServiceTier, Usage},
+};
 
 /// What a model costs: so much per million tokens of each class, per request, image and search; in
 /// US dollars unless it says [otherwise](Self::in_currency).
@@ -36,6 +39,7 @@ pub struct Price {
     /// What it is followed by, by the second of the Unix time, in order.
     later: Vec<(u64, Arc<Self>)>,
     version: Option<Arc<str>>,
+    facts: Facts,
 }
 
 /// When a variant of a price applies: when all that is asked here holds.
@@ -161,6 +165,7 @@ impl Price {
             variants: Vec::new(),
             later: Vec::new(),
             version: None,
+            facts: Facts::default(),
         }
     }
 
@@ -261,6 +266,19 @@ impl Price {
         }
         self.version = Some(version);
         self
+    }
+
+    /// What is known of the model besides. Default: nothing.
+    #[must_use]
+    pub fn with_facts(mut self, facts: Facts) -> Self {
+        self.facts = facts;
+        self
+    }
+
+    /// What is known of the model besides.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Where the price comes from and of when it is.

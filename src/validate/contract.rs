@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{
     check::Taken,
     mistakes::{Findings, Refusal},
-    model::{Models, Support},
+    model::{Input, Models, Support},
     policy::Policy,
 };
 use crate::{
@@ -48,10 +48,18 @@ impl<'a> Contract<'a> {
                 }
             }
         }
+        let input = chat.input_estimate();
+        if let Some(limit) = self.models.max_input_tokens(&self.id) {
+            if input - input / 5 > limit {
+                let message = format!(
+                    "The messages are about {input} tokens, more than the {limit} that the model's context window has for them."
+                );
+                return findings.note(too_long(message));
+            }
+        }
         let Some(window) = self.models.context_window(&self.id) else {
             return Ok(());
         };
-        let input = chat.input_estimate();
         let output = chat.max_output_tokens();
         let least = (input - input / 5).saturating_add(output.unwrap_or(0));
         if least <= window {
@@ -63,15 +71,27 @@ impl<'a> Contract<'a> {
         let message = format!(
             "The messages are about {input} tokens{and}, more than the model's context window of {window}."
         );
-        findings.note(
-            Error::new(Kind::Format, message)
-                .with_param("messages")
-                .with_code("context_length_exceeded"),
-        )
+        findings.note(too_long(message))
     }
 
-    /// Whether the model refuses one of the parameters.
+    /// Whether the model refuses one of the parameters, or a kind of content.
     pub(super) fn judge(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
+        let counts = chat.request().counts();
+        for input in Input::ALL {
+            let given = match input {
+                Input::Image => counts.images + counts.low_images > 0,
+                Input::Audio => counts.audio_bytes > 0,
+                Input::File => counts.files > 0,
+            };
+            if given && self.models.lacks(&self.id, input) {
+                let message = format!("The model does not take {}.", input.as_str());
+                findings.note(
+                    Error::new(Kind::Format, message)
+                        .with_param("messages")
+                        .with_code("unsupported_content"),
+                )?;
+            }
+        }
         for name in given(chat) {
             if self.support(name, chat) == Support::Refuse {
                 let message = format!("`{}` is not supported by this model", name.as_str());
@@ -173,6 +193,12 @@ impl<'a> Contract<'a> {
             }
         }
     }
+}
+
+fn too_long(message: String) -> Error {
+    Error::new(Kind::Format, message)
+        .with_param("messages")
+        .with_code("context_length_exceeded")
 }
 
 /// The parameters that the client gave, null ones aside.

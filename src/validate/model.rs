@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use crate::{parse::Chat, wire::request::Name};
+use crate::{facts::Facts, parse::Chat, wire::request::Name};
 
 /// What becomes of a parameter at a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,9 +58,45 @@ pub trait Models: Send + Sync {
         None
     }
 
+    /// The longest prompt, in tokens; a longer one is refused as one that does not fit into the context
+    /// window. Default: unknown.
+    fn max_input_tokens(&self, _model: &str) -> Option<u64> {
+        None
+    }
+
     /// The longest answer, in tokens; more asked for is refused. Default: unknown.
     fn max_output_tokens(&self, _model: &str) -> Option<u64> {
         None
+    }
+
+    /// Whether the model is known not to take a kind of content, which is then refused. Default: it is
+    /// not known.
+    fn lacks(&self, _model: &str, _input: Input) -> bool {
+        false
+    }
+}
+
+/// A kind of content beside text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// `image_url`
+    Image,
+    /// `input_audio`
+    Audio,
+    /// `file`
+    File,
+}
+
+impl Input {
+    pub(super) const ALL: [Self; 3] = [Self::Image, Self::Audio, Self::File];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "images",
+            Self::Audio => "audio",
+            Self::File => "files",
+        }
     }
 }
 
@@ -75,7 +111,10 @@ impl Models for AnyModel {}
 #[must_use]
 pub struct Capabilities {
     context_window: Option<u64>,
+    max_input_tokens: Option<u64>,
     max_output_tokens: Option<u64>,
+    /// What is known not to be taken.
+    lacks: Vec<Input>,
     parameters: Vec<(Name, Support)>,
     samples_without_reasoning: bool,
 }
@@ -111,6 +150,68 @@ impl Capabilities {
         self
     }
 
+    /// The longest prompt, in tokens.
+    pub fn max_input_tokens(mut self, tokens: u64) -> Self {
+        self.max_input_tokens = Some(tokens);
+        self
+    }
+
+    /// The model does not take a kind of content.
+    pub fn without(mut self, input: Input) -> Self {
+        if !self.lacks.contains(&input) {
+            self.lacks.push(input);
+        }
+        self
+    }
+
+    /// Fills in what a list of models knows, where nothing has been said so far. What the model is told
+    /// not to do is refused: tools, the choice among them, `reasoning_effort`, searches, audio, kinds
+    /// of content; `parallel_tool_calls`, which then asks for nothing, is dropped. Where an answer
+    /// cannot be held to a JSON schema, `response_format` may be for plain JSON: that is left to the
+    /// model.
+    pub fn filled(mut self, facts: &Facts) -> Self {
+        if self.context_window.is_none() {
+            self.max_input_tokens = self.max_input_tokens.or(facts.max_input_tokens);
+        }
+        self.max_output_tokens = self.max_output_tokens.or(facts.max_output_tokens);
+        let tools = [
+            Name::Tools,
+            Name::ToolChoice,
+            Name::Functions,
+            Name::FunctionCall,
+        ];
+        for (known, names, support) in [
+            (facts.tools, &tools[..], Support::Refuse),
+            (facts.tool_choice, &[Name::ToolChoice], Support::Refuse),
+            (
+                facts.parallel_tools,
+                &[Name::ParallelToolCalls],
+                Support::Drop,
+            ),
+            (facts.reasoning, &[Name::ReasoningEffort], Support::Refuse),
+            (facts.json_schema, &[Name::ResponseFormat], Support::Perhaps),
+            (facts.web_search, &[Name::WebSearchOptions], Support::Refuse),
+            (facts.speech, &[Name::Audio], Support::Refuse),
+        ] {
+            for name in names {
+                let said = self.parameters.iter().any(|(said, _)| said == name);
+                if known == Some(false) && !said {
+                    self.parameters.push((*name, support.clone()));
+                }
+            }
+        }
+        for (known, input) in [
+            (facts.images, Input::Image),
+            (facts.audio, Input::Audio),
+            (facts.files, Input::File),
+        ] {
+            if known == Some(false) {
+                self = self.without(input);
+            }
+        }
+        self
+    }
+
     /// The longest answer, in tokens.
     pub fn max_output_tokens(mut self, tokens: u64) -> Self {
         self.max_output_tokens = Some(tokens);
@@ -129,7 +230,12 @@ impl Capabilities {
     pub fn or(mut self, other: Self) -> Self {
         let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
         self.context_window = least(self.context_window, other.context_window);
+        self.max_input_tokens = least(self.max_input_tokens, other.max_input_tokens);
         self.max_output_tokens = least(self.max_output_tokens, other.max_output_tokens);
+        self = other
+            .lacks
+            .iter()
+            .fold(self, |all, input| all.without(*input));
         self.samples_without_reasoning |= other.samples_without_reasoning;
         for (name, support) in other.parameters {
             if self.parameters.iter().all(|(known, _)| *known != name) {
@@ -248,7 +354,16 @@ impl Models for Catalog {
         self.models.get(model)?.context_window
     }
 
+    fn max_input_tokens(&self, model: &str) -> Option<u64> {
+        self.models.get(model)?.max_input_tokens
+    }
+
     fn max_output_tokens(&self, model: &str) -> Option<u64> {
         self.models.get(model)?.max_output_tokens
+    }
+
+    fn lacks(&self, model: &str, input: Input) -> bool {
+        let known = self.models.get(model);
+        known.is_some_and(|model| model.lacks.contains(&input))
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     cost::{
         Class, NotAnAmount, Price, PriceList, When, list::Match, pattern::Pattern, rates::Rates,
     },
+    facts::Facts,
     wire::ServiceTier,
 };
 
@@ -62,7 +63,13 @@ impl PriceList {
                 match price(model) {
                     Ok(None) => {}
                     Ok(Some(price)) => {
-                        let price = price.with_version(Arc::clone(&version));
+                        // The longest prompt, by the description of the data.
+                        let window = model.get("context_window").and_then(Tree::count);
+                        let facts = Facts {
+                            max_input_tokens: window,
+                            ..Facts::default()
+                        };
+                        let price = price.with_version(Arc::clone(&version)).with_facts(facts);
                         list.add(Some(id), rule, Arc::new(price));
                     }
                     Err(NotAnAmount) => {
@@ -270,6 +277,8 @@ mod tests {
                 .unwrap_or_else(|| panic!("{model}"));
             price.charge(&usage, it).cost().to_string()
         };
+        let known = list.find("bedrock", "model-1").expect("resold");
+        assert_eq!(known.facts().max_input_tokens, Some(200_000));
         let now = Circumstances::at(1_795_564_800 + 43_200);
         let then = Circumstances::at(1_700_000_000);
         let one = |input, output| Usage::new(input, output);

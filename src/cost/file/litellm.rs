@@ -9,6 +9,7 @@ use crate::{
     cost::{
         Class, NotAnAmount, Price, PriceList, When, list::Match, pattern::Pattern, rates::Rates,
     },
+    facts::Facts,
     wire::ServiceTier,
 };
 
@@ -37,7 +38,7 @@ impl PriceList {
     ///
     /// Models without a price per token of input or output are left out, and so is a record with a
     /// price that cannot be: see [`skipped`](Self::skipped). Searches are priced at their medium
-    /// context.
+    /// context. What the file tells of a model's limits and abilities is in [`Price::facts`].
     ///
     /// # Errors
     /// The text is no JSON object.
@@ -54,7 +55,10 @@ impl PriceList {
                 Ok(None) => {}
                 Err(NotAnAmount) => list.skip(name),
                 Ok(Some(price)) => {
-                    let price = Arc::new(price.with_version(Arc::clone(&version)));
+                    let price = price
+                        .with_version(Arc::clone(&version))
+                        .with_facts(facts(record));
+                    let price = Arc::new(price);
                     // Under its own name and, where that begins with the provider's, without it.
                     let bare = name.split_once('/').map(|(_, bare)| bare);
                     let names =
@@ -129,6 +133,26 @@ fn price(record: &Tree) -> Result<Option<Price>, NotAnAmount> {
     Ok(Some(price))
 }
 
+fn facts(record: &Tree) -> Facts {
+    let count = |key| record.get(key).and_then(Tree::count);
+    let flag = |key| record.get(key).and_then(Tree::bool);
+    // `max_tokens` is the one or the other, nobody knows which.
+    Facts {
+        max_input_tokens: count("max_input_tokens"),
+        max_output_tokens: count("max_output_tokens"),
+        tools: flag("supports_function_calling"),
+        tool_choice: flag("supports_tool_choice"),
+        parallel_tools: flag("supports_parallel_function_calling"),
+        reasoning: flag("supports_reasoning"),
+        json_schema: flag("supports_response_schema"),
+        web_search: flag("supports_web_search"),
+        images: flag("supports_vision"),
+        audio: flag("supports_audio_input"),
+        speech: flag("supports_audio_output"),
+        files: flag("supports_pdf_input"),
+    }
+}
+
 fn class(key: &str) -> Option<(Class, &str)> {
     KEYS.iter()
         .find_map(|(name, class)| Some((*class, key.strip_prefix(name)?)))
@@ -175,7 +199,8 @@ mod tests {
             "input_cost_per_token_above_200k_tokens_priority": 4e-06,
             "input_cost_per_image": 0.0048, "output_cost_per_image_token": 3e-05,
             "search_context_cost_per_query": {"search_context_size_low": 0.01, "search_context_size_medium": 0.035},
-            "litellm_provider": "openai", "mode": "chat", "max_input_tokens": 1000000, "supports_vision": true
+            "litellm_provider": "openai", "mode": "chat", "max_input_tokens": 1e6, "max_output_tokens": 65536, "supports_vision": true,
+            "supports_function_calling": false, "supports_reasoning": "yes", "supports_audio_input": null
         },
         "xai/model-b": {"input_cost_per_token": 0.0000029999900000000002, "output_cost_per_token": 0.0,
             "litellm_provider": "xai", "mode": "chat"},
@@ -245,6 +270,11 @@ mod tests {
         let price = list
             .find("openai", "MODEL-A")
             .expect("names without regard to case");
+        let facts = price.facts();
+        assert_eq!(facts.max_input_tokens, Some(1_000_000));
+        assert_eq!(facts.max_output_tokens, Some(65_536));
+        let flags = (facts.images, facts.tools, facts.reasoning, facts.audio);
+        assert_eq!(flags, (Some(true), Some(false), None, None));
         assert_eq!(price.version().map(|it| &**it), Some("today"));
     }
 

@@ -9,7 +9,8 @@ pub(super) enum Tree {
     Number(String),
     Array(Vec<Self>),
     Object(Vec<(String, Self)>),
-    /// A Boolean or null.
+    Bool(bool),
+    /// Null.
     Other,
 }
 
@@ -50,6 +51,22 @@ impl Tree {
         }
     }
 
+    pub(super) fn bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A count, however spelled: a number of tokens. Zero is none.
+    pub(super) fn count(&self) -> Option<u64> {
+        let Self::Number(text) = self else {
+            return None;
+        };
+        let count = Cursor::new(text).number().ok()?.as_u64();
+        count.filter(|count| *count > 0)
+    }
+
     /// A number, or a string that may be one.
     pub(super) fn number(&self) -> Option<&str> {
         match self {
@@ -81,8 +98,9 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Tree, Fault> {
             }
             Tree::Object(members)
         }
-        Type::Bool | Type::Null => {
-            cursor.skip()?;
+        Type::Bool => Tree::Bool(cursor.bool()?),
+        Type::Null => {
+            cursor.null()?;
             Tree::Other
         }
     })
