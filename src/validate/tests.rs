@@ -702,9 +702,19 @@ fn keys_given_twice_are_refused_at_every_level_that_decides() {
             with(r#""tools":[{"type":"function","function":{"name":"f","name":"g"}}]"#),
             "tools[0].function.name",
         ),
+        (
+            with(
+                r#""tools":[],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"x":1,"type":"function","function":{"name":"f","n\u0061me":"g"}}]}}"#,
+            ),
+            "tool_choice.allowed_tools.tools[0].function.name",
+        ),
     ] {
         refused(&text, Kind::Format, "duplicate_key", param);
     }
+    // Entries of the allowed tools are otherwise anything.
+    taken(&with(
+        r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"mcp","function":5,"custom":{"name":[]},"x":{"a":1}}]}}"#,
+    ));
     // What only the model sees is the model's business.
     taken(&with(
         r#""tools":[{"type":"function","function":{"name":"f","parameters":{"a":1,"a":2}}}]"#,

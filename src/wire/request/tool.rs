@@ -53,6 +53,13 @@ keys!(Allowed {
     Tools = "tools",
 });
 
+keys!(ByName {
+    Type = "type",
+    Function = "function",
+    Custom = "custom",
+    Name = "name",
+});
+
 keys!(Named { Name = "name", });
 
 keys!(ResponseFormat {
@@ -228,13 +235,33 @@ impl Reader<'_> {
             }
             Allowed::Tools => {
                 if reader.want(Type::Array, Null::Refused, "an array of tools")? {
-                    reader.items(0..=usize::MAX, "", Self::any_object)?;
+                    reader.items(0..=usize::MAX, "", |reader| {
+                        if reader.want(Type::Object, Null::Refused, OBJECT)? {
+                            // The API does not look into it; which tool it names must be clear.
+                            let nothing = &mut Early::default();
+                            reader.only_in(0, Tag::Wrong, nothing, Self::tool_by_name)?;
+                        }
+                        Ok(())
+                    })?;
                 }
                 Ok(())
             }
         })?;
         self.require(seen, Allowed::Mode);
         self.require(seen, Allowed::Tools);
+        Ok(())
+    }
+
+    /// What may name a tool.
+    fn tool_by_name(&mut self) -> Read {
+        self.members(|reader, key| {
+            let named = matches!(key, ByName::Function | ByName::Custom);
+            if named && reader.cursor.peek()? == Type::Object {
+                reader.named()
+            } else {
+                Ok(reader.cursor.pass()?)
+            }
+        })?;
         Ok(())
     }
 
