@@ -161,11 +161,16 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
     };
     let message = format!(r#"{{"role":"user","content":"x",{}}}"#, keys(0, 200));
     let messages = vec![message.as_str(); 100_000 / message.len()].join(",");
+    let escaped = r#"{"role":"user","content":"x","\u0061":1,"\u0062":2,"\u0063":3,"\u0064":4}"#;
+    let escaped = vec![escaped; 100_000 / escaped.len()].join(",");
+    let image = r#"{"image_url":{"url":""},"type":"image_url"}"#;
+    let images = vec![image; 100_000 / image.len()].join(",");
     let part = r#"{"text":"Tell me more about that.","x":[{},{},{}],"type":"text"}"#;
     let parts = vec![part; 100_000 / part.len()].join(",");
     vec![
         ("brackets", fill("[],", "1").into()),
         ("numbers", fill("1e308,", "1").into()),
+        ("exponents", fill("-1e-308,", "1").into()),
         ("digits", fill("17976931348623157,", "1").into()),
         ("escapes", fill(r#""\ud834\udd1e","#, "1").into()),
         ("spaces", fill(" ", "1").into()),
@@ -180,6 +185,15 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
         (
             "keys_in_many",
             format!(r#"{{"model":"m","messages":[{messages}]}}"#).into(),
+        ),
+        (
+            "keys_escaped",
+            format!(r#"{{"model":"m","messages":[{escaped}]}}"#).into(),
+        ),
+        (
+            "images_last",
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{images}]}}]}}"#)
+                .into(),
         ),
         (
             "types_last",

@@ -178,7 +178,7 @@ const DIGITS: [u8; 256] = {
 };
 
 #[inline]
-fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
+pub(super) fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
     let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk::<4>) else {
         return Err(stop(text.len(), FaultKind::End));
     };
@@ -309,15 +309,24 @@ pub(super) fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Stop> {
 #[inline(always)]
 pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
     let mut at = start;
-    if let Some(b'1'..=b'9') = text.get(at) {
-        at += 1;
-        for _ in 0..3 {
-            match text.get(at) {
-                Some(b'0'..=b'9') => at += 1,
-                Some(b'.' | b'e' | b'E') => return rest_of_number(text, start, at),
-                _ => return Ok(at),
+    match text.get(at) {
+        Some(b'1'..=b'9') => {
+            at += 1;
+            for _ in 0..3 {
+                match text.get(at) {
+                    Some(b'0'..=b'9') => at += 1,
+                    Some(b'.' | b'e' | b'E') => return rest_of_number(text, start, at),
+                    _ => return Ok(at),
+                }
             }
         }
+        Some(b'0') => {
+            return match text.get(at + 1) {
+                Some(b'.' | b'e' | b'E') => rest_of_number(text, start, at + 1),
+                _ => Ok(at + 1),
+            };
+        }
+        _ => {}
     }
     any_number(text, start)
 }
@@ -367,28 +376,31 @@ fn fraction(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
 /// The exponent of a number whose digits begin, have their point and end at these places.
 #[inline(never)]
 fn exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
-    let Some(next) = text.get(end + 1..).and_then(<[u8]>::first_chunk::<4>) else {
+    let sign = text.get(end + 1);
+    let minus = sign == Some(&b'-');
+    let from = end + 1 + usize::from(minus | (sign == Some(&b'+')));
+    let Some(next) = text.get(from..).and_then(<[u8]>::first_chunk::<4>) else {
         return rest_of_exponent(text, whole, point, end);
     };
     let [a, b, c, d] = next.map(|byte| byte.wrapping_sub(b'0'));
-    let (power, at) = match (a <= 9, b <= 9, c <= 9) {
-        (true, false, _) => (usize::from(a), end + 2),
-        (true, true, false) => (10 * usize::from(a) + usize::from(b), end + 3),
+    let (exponent, at) = match (a <= 9, b <= 9, c <= 9) {
+        (true, false, _) => (i64::from(a), from + 1),
+        (true, true, false) => (10 * i64::from(a) + i64::from(b), from + 2),
         (true, true, true) if d > 9 => {
-            let power = 100 * usize::from(a) + 10 * usize::from(b) + usize::from(c);
-            (power, end + 4)
+            let exponent = 100 * i64::from(a) + 10 * i64::from(b) + i64::from(c);
+            (exponent, from + 3)
         }
         _ => return rest_of_exponent(text, whole, point, end),
     };
-    let power = power + (point - whole);
+    let power = if minus { -exponent } else { exponent } + (point - whole) as i64;
     // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
     if power <= 308 || (power == 309 && end - whole == 1 && text[whole] == b'1') {
         return Ok(at);
     }
-    in_range(text, whole, point, end, power as i64, at)
+    in_range(text, whole, point, end, power, at)
 }
 
-/// An exponent with a sign, or a long one.
+/// An exponent of many digits, or none.
 #[inline(never)]
 fn rest_of_exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
     let sign = text.get(end + 1);

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, ops::Range, str::Chars};
 
+use super::scan;
+
 /// A string within the text, its escapes already checked but not yet resolved.
 #[derive(Clone, Copy)]
 pub struct Str<'a> {
@@ -74,6 +76,52 @@ impl<'a> Str<'a> {
             raw: &self.raw[..end],
             ..self
         }
+    }
+
+    /// The bytes that it means, unless they are more than the buffer holds.
+    pub(crate) fn resolve<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let mut length = 0;
+        let mut rest = self.raw;
+        while let [first, after @ ..] = rest {
+            let byte = match (first, after) {
+                (b'\\', [b'u', digits @ ..]) => {
+                    // The cursor has seen to it that it is whole, and so is its pair.
+                    let unit = |digits| scan::hex(digits, 0, 0).map_or(0, u32::from);
+                    let mut code = unit(digits);
+                    rest = digits.get(4..)?;
+                    if (0xD800..0xDC00).contains(&code) {
+                        let low = unit(rest.get(2..)?);
+                        code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
+                        rest = rest.get(6..)?;
+                    }
+                    let mut utf8 = [0; 4];
+                    let utf8 = char::from_u32(code)?.encode_utf8(&mut utf8).as_bytes();
+                    buffer
+                        .get_mut(length..length + utf8.len())?
+                        .copy_from_slice(utf8);
+                    length += utf8.len();
+                    continue;
+                }
+                (b'\\', [escape, after @ ..]) => {
+                    rest = after;
+                    match escape {
+                        b'b' => 8,
+                        b'f' => 12,
+                        b'n' => b'\n',
+                        b'r' => b'\r',
+                        b't' => b'\t',
+                        other => *other,
+                    }
+                }
+                _ => {
+                    rest = after;
+                    *first
+                }
+            };
+            *buffer.get_mut(length)? = byte;
+            length += 1;
+        }
+        buffer.get(..length)
     }
 
     /// The characters it means.

@@ -304,6 +304,13 @@ fn strings_compare_by_meaning() {
     assert_eq!(strings[0], strings[1]);
     assert_eq!(strings[2], *"\u{1d11e}");
     assert_ne!(strings[3], *"model");
+    for string in &strings {
+        let meaning = string.cow().into_owned();
+        let mut buffer = [0; 16];
+        assert_eq!(string.resolve(&mut buffer), Some(meaning.as_bytes()));
+        let short = &mut buffer[..meaning.len() - 1];
+        assert_eq!(string.resolve(short), None);
+    }
     assert_eq!(&text[strings[1].range()], "m\\u006fdel");
     assert!(!format!("{:?}", strings[0]).contains("model"));
 }
@@ -473,6 +480,16 @@ proptest! {
     fn whatever_is_written_is_read_back(value in json()) {
         agrees(&value.to_string());
         agrees(&serde_json::to_string_pretty(&value).expect("writes"));
+    }
+
+    #[test]
+    fn a_resolved_string_is_what_the_oracle_means(text in "(\\\\[bfnrt\"/\\\\]|\\\\u[0-9a-cA-C][0-9a-fA-F]{3}|\\\\ud[89ab][0-9a-f]{2}\\\\ud[c-f][0-9a-f]{2}|[a-zé\u{1f600}]){0,12}") {
+        let text = format!("\"{text}\"");
+        let oracle: String = serde_json::from_str(&text).expect("a string");
+        let string = Cursor::new(&text).string().expect("a string");
+        let mut buffer = [0; 64];
+        prop_assert_eq!(string.resolve(&mut buffer), Some(oracle.as_bytes()));
+        prop_assert_eq!(string.cow(), oracle);
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use smallvec::SmallVec;
-
 use super::reader::{Read, duplicate};
 use crate::wire::json::{Cursor, Str};
 
@@ -125,7 +123,10 @@ fn mixed_word(word: u64, seed: u64) -> u32 {
 
 #[inline(never)]
 fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
-    let mut bytes = SmallVec::<[u8; 64]>::new();
+    if let Some(meaning) = key.resolve(&mut [0; 64]) {
+        return mixed(meaning, seed);
+    }
+    let mut bytes = Vec::new();
     for c in key.chars() {
         bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }

@@ -347,6 +347,10 @@ impl<'a> Reader<'a> {
         let at = url.range().start - 1;
         let url = url.beginning(6);
         let is = |scheme: &str| {
+            if !url.is_escaped() {
+                let start = url.bytes().get(..scheme.len());
+                return start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()));
+            }
             let start = url.chars().take(scheme.len());
             start.map(|c| c.to_ascii_lowercase()).eq(scheme.chars())
         };

@@ -31,7 +31,6 @@ macro_rules! names {
 
         impl super::reader::Known for Name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             #[inline]
             fn find(key: &[u8]) -> Option<Self> {

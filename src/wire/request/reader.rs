@@ -20,8 +20,6 @@ pub const MAX_UNKNOWN: usize = 1024;
 /// The members that one kind of object may have. At most 64.
 pub(crate) trait Known: Copy + 'static {
     const NAMES: &'static [&'static str];
-    const ALL: &'static [Self];
-
     fn find(key: &[u8]) -> Option<Self>;
     fn index(self) -> u32;
 }
@@ -36,8 +34,6 @@ macro_rules! keys {
 
         impl $crate::wire::request::reader::Known for $name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
             #[inline(always)]
             fn find(key: &[u8]) -> Option<Self> {
                 $(if key == $text.as_bytes() { return Some(Self::$variant); })*
@@ -63,8 +59,8 @@ pub(super) fn find<K: Known>(key: Str<'_>) -> Option<K> {
 
 #[cold]
 fn find_meaning<K: Known>(key: Str<'_>) -> Option<K> {
-    let at = K::NAMES.iter().position(|name| key == **name)?;
-    Some(K::ALL[at])
+    // No name is longer.
+    K::find(key.resolve(&mut [0; 64])?)
 }
 
 /// Whether a key without escapes is one.
