@@ -65,9 +65,11 @@ fn pair() -> [Model; 1] {
 }
 
 fn chat(more: &str) -> Request<ChatBody> {
-    let text = format!(
-        r#"{{"model":"m","messages":[{{"role":"user","content":"one two three"}}]{more}}}"#
-    );
+    let text = if more.starts_with(r#","messages""#) {
+        format!(r#"{{"model":"m"{more}}}"#)
+    } else {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":"one two three"}}]{more}}}"#)
+    };
     Request::new(ChatBody::new(Chat::parse(text.into()).expect("readable")))
 }
 
@@ -399,16 +401,23 @@ async fn a_target_is_chosen_by_what_it_can_do() {
             Candidate::new("a", "small")
                 .without_tools()
                 .without_images()
-                .context(50),
+                .without_audio()
+                .context(500),
         )
         .target(Candidate::new("b", "large").priority(1));
     let (_, _, builder) = builder([model]);
     let router = builder.build();
     let tool = r#","tools":[{"type":"function","function":{"name":"f"}}]"#;
+    let part = |part: &str| format!(r#","messages":[{{"role":"user","content":[{part}]}}]"#);
+    let image = &part(r#"{"type":"image_url","image_url":{"url":"https://x/y","detail":"low"}}"#);
+    let sound = &part(r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}"#);
     for (more, want) in [
         ("", "a/small"),
         (tool, "b/large"),
-        (r#","max_tokens":60"#, "b/large"),
+        (image, "b/large"),
+        (sound, "b/large"),
+        (r#","max_tokens":400"#, "a/small"),
+        (r#","max_tokens":600"#, "b/large"),
     ] {
         let response = router
             .clone()

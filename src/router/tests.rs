@@ -7,14 +7,16 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
+use http_body_util::BodyExt as _;
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
-use super::{Ask, Candidate, Live, Model, Router, Table};
+use super::{Ask, Candidate, Live, Model, Plan, Route, Router, Table};
 use crate::{
     body::Full,
-    error::Error,
+    error::{Error, Kind},
     ext::{Served, Target},
+    observe::Breaker,
 };
 
 #[derive(Clone, Debug)]
@@ -259,4 +261,165 @@ async fn an_unknown_model_is_not_found() {
         ask(&router(&stage, 0, lone()), "z").await,
         is(404, "model_not_found", 0)
     );
+}
+
+/// Each form that an upstream says it in, on one key of two: the other serves meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_limited_key_rests_for_its_own_time() {
+    const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+    const NONE_LEFT: (&str, &str) = ("x-ratelimit-remaining-requests", "0");
+    let forms: [(&'static [(&str, &str)], u64); 8] = [
+        (&[("retry-after", "90")], 90_000),
+        (&[("retry-after-ms", "1500")], 1_500),
+        (
+            &[DATE, ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")],
+            30_000,
+        ),
+        (
+            &[NONE_LEFT, ("x-ratelimit-reset-requests", "1m30.5s")],
+            90_500,
+        ),
+        (&[NONE_LEFT, ("x-ratelimit-reset-requests", "250ms")], 250),
+        (
+            &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "10")],
+            10_000,
+        ),
+        (
+            &[
+                DATE,
+                ("anthropic-ratelimit-tokens-remaining", "0"),
+                ("anthropic-ratelimit-tokens-reset", "1994-11-06T08:49:47Z"),
+            ],
+            10_000,
+        ),
+        // Ten minutes are believed, and no more.
+        (&[("retry-after", "86400")], 600_000),
+    ];
+    for (headers, rest) in forms {
+        let stage = Stage::new(&[(429, headers)]);
+        let router = router(&stage, 2, lone());
+        assert_eq!(ask(&router, "m").await, is(200, "", 2), "{headers:?}");
+        let asked = stage.asked();
+        let (limited, other) = asked.split_once(' ').expect("two");
+        assert_ne!(limited, other);
+        for wait in [0, rest - 2] {
+            tokio::time::advance(Duration::from_millis(wait)).await;
+            for _ in 0..4 {
+                assert_eq!(ask(&router, "m").await, is(200, "", 1));
+                assert_eq!(stage.asked(), other, "{headers:?}");
+            }
+        }
+        tokio::time::advance(Duration::from_millis(2)).await;
+        for _ in 0..2 {
+            ask(&router, "m").await;
+        }
+        assert!(stage.asked().contains(limited), "{headers:?}");
+    }
+}
+
+/// Requests under way go on by the table that they began with; what is known of a target is kept.
+#[tokio::test(start_paused = true)]
+async fn a_table_is_replaced_under_requests() {
+    let stage = Stage::new(&[(0, &[])]);
+    let live = Live::new(Table::new(pair()).expect("sound"));
+    let router = Router::builder(live.clone())
+        .provider("a", stage.upstream(), 0)
+        .provider("b", stage.upstream(), 0)
+        .attempt_timeout(Duration::from_secs(20))
+        .build();
+    let under_way = tokio::spawn({
+        let router = router.clone();
+        async move { ask(&router, "m").await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(stage.asked(), "a/x#0");
+    let gone = Model::new("n").target(Candidate::new("b", "z"));
+    live.replace([gone]).expect("sound");
+    assert_eq!(ask(&router, "m").await, is(404, "model_not_found", 0));
+    assert_eq!(ask(&router, "n").await, is(200, "", 1));
+    assert_eq!(stage.asked(), "b/z#0");
+    // It fails over to a target that no table has any more.
+    assert_eq!(under_way.await.expect("no panic"), is(200, "", 2));
+    assert_eq!(stage.asked(), "b/y#0");
+    // A mistake replaces nothing.
+    assert!(live.replace([Model::new("empty")]).is_err());
+    assert_eq!(ask(&router, "n").await, is(200, "", 1));
+}
+
+/// A route of one's own: by a header, over models that it keeps.
+#[tokio::test(start_paused = true)]
+async fn a_route_may_be_anyones() {
+    struct ByHeader(Arc<Model>, Arc<Model>);
+    impl Route for ByHeader {
+        fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error> {
+            if model != "m" {
+                return Err(Error::new(Kind::NotFound, "not here").with_code("model_not_found"));
+            }
+            let (first, second) = (Arc::clone(&self.0), Arc::clone(&self.1));
+            Ok(match parts.headers.contains_key("x-second") {
+                true => Plan::new([second]),
+                false => Plan::new([first, second]),
+            })
+        }
+    }
+    let stage = Stage::new(&[(500, &[])]);
+    let model = |provider, name| {
+        let model = Model::new(name).target(Candidate::new(provider, name));
+        Arc::new(model.target(Candidate::new(provider, "reserve").priority(1)))
+    };
+    let router = Router::builder(ByHeader(model("a", "x"), model("b", "y")))
+        .provider("a", stage.upstream(), 0)
+        .provider("b", stage.upstream(), 0)
+        .build();
+    let ask = async |header: Option<&'static str>| {
+        let mut request = Request::new(Body("m"));
+        if let Some(name) = header {
+            let value = http::HeaderValue::from_static("1");
+            request.headers_mut().insert(name, value);
+        }
+        let response = router.clone().oneshot(request).await;
+        response.expect("infallible").status().as_u16()
+    };
+    assert_eq!(
+        (ask(None).await, stage.asked().as_str()),
+        (200, "a/x#0 a/reserve#0")
+    );
+    assert_eq!(
+        (ask(Some("x-second")).await, stage.asked().as_str()),
+        (200, "b/y#0")
+    );
+    let unknown = router.clone().oneshot(Request::new(Body("z"))).await;
+    assert_eq!(unknown.expect("infallible").status(), 404);
+}
+
+/// One probe at a time, until its body has ended: then everybody, or nobody for longer.
+#[tokio::test(start_paused = true)]
+async fn the_probe_is_judged_at_the_end_of_its_body() {
+    let stage = Stage::new(&[]);
+    let router = router(&stage, 0, pair());
+    for _ in 0..5 {
+        stage.script.lock().expect("sound").push_back((500, &[]));
+        assert_eq!(ask(&router, "m").await, is(200, "", 2));
+    }
+    tokio::time::advance(Duration::from_secs(6)).await;
+    stage.asked();
+    let probe = router.clone().oneshot(Request::new(Body("m"))).await;
+    let breaker = || router.health()[0].breaker;
+    assert_eq!(
+        (stage.asked().as_str(), breaker()),
+        ("a/x#0", Breaker::HalfOpen)
+    );
+    for _ in 0..3 {
+        assert_eq!(ask(&router, "m").await, is(200, "", 1));
+        assert_eq!(stage.asked(), "b/y#0", "the probe is not over");
+    }
+    // One that nobody reads to its end says nothing: the next request is the probe.
+    drop(probe);
+    assert_eq!(breaker(), Breaker::HalfOpen);
+    let probe = router.clone().oneshot(Request::new(Body("m"))).await;
+    assert_eq!(stage.asked(), "a/x#0");
+    let body = probe.expect("infallible").into_body();
+    assert_eq!(breaker(), Breaker::HalfOpen);
+    body.collect().await.expect("whole");
+    assert_eq!(breaker(), Breaker::Closed);
 }

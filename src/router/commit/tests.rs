@@ -48,13 +48,17 @@ impl Body for Script {
 }
 
 async fn run(acts: &[Act]) -> (u16, Option<String>, String) {
+    run_with(CommitLayer::new(), acts).await
+}
+
+async fn run_with(layer: CommitLayer, acts: &[Act]) -> (u16, Option<String>, String) {
     let acts: VecDeque<_> = acts.iter().copied().collect();
     let service = service_fn(move |_: Request<()>| {
         let body = Script(acts.clone());
         let response = Response::builder().header("content-type", "text/event-stream");
         std::future::ready(Ok::<_, Infallible>(response.body(body).expect("valid")))
     });
-    let service = CommitLayer::new().layer(service);
+    let service = layer.layer(service);
     let response = service.oneshot(Request::new(())).await.expect("infallible");
     let status = response.status().as_u16();
     let code = response
@@ -114,5 +118,72 @@ async fn what_was_read_goes_out_untouched() {
         ),
     ] {
         assert_eq!(run(acts).await, (200, None, text.to_owned()));
+    }
+}
+
+/// The head goes out after so many events, so many bytes or so much time without content, whichever
+/// comes first; one less, and what follows still decides.
+#[tokio::test(start_paused = true)]
+async fn the_look_ahead_ends_with_events_bytes_or_time() {
+    use Act::{Break, Say, Silence};
+    let roles = |n: usize| vec![Say(ROLE); n];
+    let layer = || CommitLayer::new().look_ahead(Duration::from_secs(3_600));
+    let long = Box::leak(format!(": {}\n\n", "x".repeat(997)).into_boxed_str());
+    for (name, layer, before, after, status, seconds) in [
+        ("one event less", layer(), roles(63), Break, 502, 0),
+        ("the events", layer(), roles(64), Break, 200, 0),
+        (
+            "fewer",
+            layer().at_most(2, 1 << 20),
+            roles(2),
+            Break,
+            200,
+            0,
+        ),
+        (
+            "one kilobyte less",
+            layer().at_most(99, 8_000),
+            vec![Say(long); 7],
+            Break,
+            502,
+            0,
+        ),
+        (
+            "the bytes",
+            layer().at_most(99, 8_000),
+            vec![Say(long); 8],
+            Break,
+            200,
+            0,
+        ),
+        (
+            "less than the time",
+            CommitLayer::new(),
+            roles(1),
+            Break,
+            502,
+            0,
+        ),
+        ("the time", CommitLayer::new(), roles(1), Silence, 200, 10),
+        ("more time", layer(), roles(1), Silence, 200, 3_600),
+        // Comments are no event: their time is that of the first one.
+        (
+            "comments",
+            layer(),
+            vec![Say(": hi\n\n"); 70],
+            Silence,
+            504,
+            30,
+        ),
+    ] {
+        let acts: Vec<_> = before.into_iter().chain([after]).collect();
+        let start = tokio::time::Instant::now();
+        let (seen, _, _) = run_with(layer, &acts).await;
+        // What was read for the text is given a second at its end.
+        let took = start
+            .elapsed()
+            .as_secs()
+            .saturating_sub(u64::from(seen == 200 && matches!(after, Silence)));
+        assert_eq!((seen, took), (status, seconds), "{name}");
     }
 }
