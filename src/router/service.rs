@@ -24,7 +24,7 @@ use super::{
     future::ResponseFuture,
     hedge::Hedge,
     keys::Keys,
-    plan::{Balance, Fnv, Model, Plan, Route},
+    plan::{Balance, Fnv, Plan, Route},
 };
 use crate::{
     body::BoxError,
@@ -170,16 +170,20 @@ fn course<S, R: Route, T, Q: Ask>(
 
 impl Course {
     fn of<Q: Ask>(plan: Plan, parts: &Parts, body: &Q, wants: Option<Preferences>) -> Self {
-        let sticky = plan.groups.iter().find_map(|model| match model.balance {
-            Balance::Sticky(sticky) => Some(sticky),
-            _ => None,
-        });
-        let affinity = sticky.and_then(|sticky| affinity(sticky, parts, body));
-        let by_price = wants
+        let mut sticky = None;
+        let mut by_needs = wants
             .as_ref()
             .is_some_and(|wants| wants.sort == Some(Sort::Price));
-        let matter = |model: &Arc<Model>| model.limited || model.balance == Balance::Cheapest;
-        let needs = if by_price || plan.groups.iter().any(matter) {
+        for model in &*plan.groups {
+            by_needs |= model.limited;
+            match model.balance {
+                Balance::Sticky(one) => sticky = sticky.or(Some(one)),
+                Balance::Cheapest => by_needs = true,
+                _ => {}
+            }
+        }
+        let affinity = sticky.and_then(|sticky| affinity(sticky, parts, body));
+        let needs = if by_needs {
             body.needs()
         } else {
             Needs::default()
@@ -196,12 +200,10 @@ fn affinity(sticky: Sticky, parts: &Parts, body: &impl Ask) -> Option<u64> {
     if own.is_none() && (sticky != Sticky::Key || caller.is_none()) {
         return None;
     }
-    let mut bound = own.unwrap_or_default();
+    let mut hasher = Fnv::default();
     if let Some(caller) = caller.filter(|_| sticky != Sticky::Prompt) {
         // Of the operator's own making, and short.
-        let mut hasher = Fnv::default();
         hasher.write(caller.id().as_bytes());
-        bound = mix(bound) ^ hasher.finish();
     }
-    Some(mix(bound))
+    Some(mix(own.unwrap_or_default() ^ hasher.finish()))
 }

@@ -5,9 +5,10 @@ use crate::router::plan::Candidate;
 ///
 /// Rendezvous hashing, done beforehand: what binds a request says which of 16 384 buckets it is in,
 /// and in each bucket every candidate draws a number from the bucket's and its own; the best draw
-/// wins. A candidate that goes or comes moves only the buckets that were or will be its own.
+/// wins. A candidate that goes or comes moves only the buckets that were or will be its own. The two best
+/// are kept of each bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Buckets(Box<[u16]>);
+pub(super) struct Buckets(Box<[[u16; 2]]>);
 
 const BITS: u32 = 14;
 /// With fewer than this a look at each is as fast, and takes no memory.
@@ -18,8 +19,13 @@ impl Buckets {
         if run.len() < FEW || u16::try_from(run.len()).is_err() {
             return None;
         }
-        let best = |bucket| best(run, uniform, mix(bucket), None).map_or(0, |(_, at)| at as u16);
-        Some(Self((0..1 << BITS).map(best).collect()))
+        let pair = |bucket| {
+            let bucket = mix(bucket);
+            let first = best(run, uniform, bucket, None);
+            let second = first.and_then(|_| best(run, uniform, bucket, first));
+            [first, second].map(|one| one.or(first).map_or(0, |(_, at)| at as u16))
+        };
+        Some(Self((0..1 << BITS).map(pair).collect()))
     }
 }
 
@@ -36,10 +42,11 @@ pub(super) fn choose(
     let mut crowds = Crowds { run, busy: None };
     let mut crowded = None;
     if let Some(buckets) = &tier.buckets {
-        let at = usize::from(buckets.0[bucket as usize]);
-        match well(tier.from + at) {
-            Some(found) if !crowds.has(at, tier.weights.total) => return Some(found),
-            _ => {}
+        for at in buckets.0[bucket as usize].map(usize::from) {
+            match well(tier.from + at) {
+                Some(found) if !crowds.has(at, tier.weights.total) => return Some(found),
+                _ => {}
+            }
         }
     }
     let bucket = mix(bucket);

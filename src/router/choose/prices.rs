@@ -1,5 +1,3 @@
-use std::cmp::Ordering;
-
 use super::{Choice, Found, Tier};
 use crate::router::{ask::Needs, plan::Candidate};
 
@@ -8,11 +6,15 @@ use crate::router::{ask::Needs, plan::Candidate};
 /// What a request costs is its input times one price plus its output times another. Drawn as points
 /// of a plane, the candidates that are cheapest for some request are the corners of the lower left
 /// hull of all, and along the hull the cost of one request falls and then rises: the lowest is found
-/// by halving. Those within the hull are looked at only when nobody on it can be asked.
+/// by halving. Those within the hull have a hull of their own, and so on: nobody within one is cheaper
+/// than the cheapest on it, so a look from the outermost inwards may end early when who is on it cannot
+/// be asked.
 #[derive(Clone, Debug)]
 pub(super) struct Prices {
-    corners: Box<[Corner]>,
+    hulls: Box<[Hull]>,
 }
+
+type Hull = Box<[Corner]>;
 
 /// A price, and who has it: places counted from the tier's first.
 #[derive(Clone, Debug)]
@@ -32,49 +34,74 @@ impl Prices {
             .filter_map(|(at, one)| one.price.map(|(input, output)| (input, output, at)))
             .collect();
         priced.sort_unstable();
-        let mut corners: Vec<Corner> = Vec::new();
-        for same in priced.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let price = (same[0].0, same[0].1);
-            // In the order of input prices, so one that is no cheaper by output is beaten by any
-            // request.
-            if corners.last().is_some_and(|last| last.price.1 <= price.1) {
-                continue;
-            }
-            while let [.., a, b] = corners.as_slice() {
-                if !is_within(a.price, b.price, price) {
-                    break;
-                }
-                corners.pop();
-            }
-            let at = same.iter().map(|(_, _, at)| *at).collect();
-            corners.push(Corner { price, at });
+        let same = priced.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+        let mut left: Vec<Corner> = same
+            .map(|same| Corner {
+                price: (same[0].0, same[0].1),
+                at: same.iter().map(|(_, _, at)| *at).collect(),
+            })
+            .collect();
+        let mut hulls = Vec::new();
+        while !left.is_empty() {
+            let hull = hull(&mut left);
+            hulls.push(hull.into());
         }
         Self {
-            corners: corners.into(),
+            hulls: hulls.into(),
         }
     }
 
     /// The corners where a request costs least: more than one only when they cost the same.
     fn cheapest(&self, needs: &Needs) -> &[Corner] {
-        if self.corners.len() < 2 {
-            return &self.corners;
+        let corners: &[Corner] = match &*self.hulls {
+            [] => &[],
+            [outermost, ..] => outermost,
+        };
+        if corners.len() < 2 {
+            return corners;
         }
         let tokens = needs.tokens();
-        let (mut low, mut high) = (0, self.corners.len() - 1);
+        let (mut low, mut high) = (0, corners.len() - 1);
         while low < high {
             let mid = low.midpoint(high);
-            if cost(tokens, self.corners[mid].price) <= cost(tokens, self.corners[mid + 1].price) {
+            if cost(tokens, corners[mid].price) <= cost(tokens, corners[mid + 1].price) {
                 high = mid;
             } else {
                 low = mid + 1;
             }
         }
-        let least = cost(tokens, self.corners[low].price);
-        let same = self.corners[low..]
+        let least = cost(tokens, corners[low].price);
+        let same = corners[low..]
             .iter()
             .take_while(|corner| cost(tokens, corner.price) == least);
-        &self.corners[low..low + same.count()]
+        &corners[low..low + same.count()]
     }
+}
+
+/// Takes the lower left hull out of points in the order of their prices.
+fn hull(points: &mut Vec<Corner>) -> Vec<Corner> {
+    let mut corners: Vec<Corner> = Vec::new();
+    let mut within = Vec::new();
+    for point in std::mem::take(points) {
+        // In the order of input prices, so one that is no cheaper by output is beaten by any request.
+        if corners
+            .last()
+            .is_some_and(|last| last.price.1 <= point.price.1)
+        {
+            within.push(point);
+            continue;
+        }
+        while let [.., a, b] = corners.as_slice() {
+            if !is_within(a.price, b.price, point.price) {
+                break;
+            }
+            within.extend(corners.pop());
+        }
+        corners.push(point);
+    }
+    within.sort_unstable_by_key(|point| point.price);
+    *points = within;
+    corners
 }
 
 /// Whether the middle one of three, in the order of input prices and of falling output prices, is
@@ -97,7 +124,6 @@ pub(super) fn choose(
     tier: &Tier,
     well: &impl Fn(usize) -> Option<Found>,
 ) -> Option<Found> {
-    let load = |at: usize| run[at].state.load(run[at].weight, choice.now);
     let corners = tier.prices.cheapest(&choice.needs);
     if let [corner] = corners {
         if let [at] = *corner.at {
@@ -106,49 +132,59 @@ pub(super) fn choose(
             }
         }
     }
-    let mut best: Option<(u64, Found)> = None;
-    for corner in corners {
+    // The less loaded of those at a corner that can be asked: of many a few, from anywhere on.
+    let at_corner = |corner: &Corner| {
         let n = corner.at.len();
-        // Of many a few from anywhere on.
         let start = if n > LOOKS {
             (choice.random >> 32) as usize % n
         } else {
             0
         };
-        let mut left = LOOKS;
-        for i in 0..n {
-            let at = corner.at[(start + i) % n] as usize;
-            let Some(found) = well(tier.from + at) else {
-                continue;
-            };
-            let load = load(at);
-            if best.as_ref().is_none_or(|(least, _)| load < *least) {
-                best = Some((load, found));
-            }
-            left -= 1;
-            if left == 0 {
-                break;
-            }
-        }
-    }
-    if let Some((_, found)) = best {
+        let places = (0..n).map(|i| corner.at[(start + i) % n] as usize);
+        let can = places.filter_map(|at| Some((at, well(tier.from + at)?)));
+        let load = |at: usize| run[at].state.load(run[at].weight, choice.now);
+        can.take(LOOKS)
+            .map(|(at, found)| (load(at), found))
+            .min_by_key(|(load, _)| *load)
+    };
+    let least = corners.iter().filter_map(at_corner);
+    if let Some((_, found)) = least.min_by_key(|(load, _)| *load) {
         return Some(found);
     }
     let tokens = choice.needs.tokens();
-    let mut best: Option<((bool, u128), usize, Found)> = None;
-    for (at, one) in run.iter().enumerate() {
-        let cost = one.price.map_or(u128::MAX, |price| cost(tokens, price));
-        let cost = (one.weight == 0, cost);
-        let order = best.as_ref().map_or(Ordering::Less, |(least, other, _)| {
-            cost.cmp(least).then_with(|| load(at).cmp(&load(*other)))
-        });
-        if order == Ordering::Less {
-            if let Some(found) = well(tier.from + at) {
-                best = Some((cost, at, found));
+    let mut best: Option<(u128, u64, Found)> = None;
+    for hull in &tier.prices.hulls {
+        let mut least = u128::MAX;
+        for corner in hull {
+            let cost = cost(tokens, corner.price);
+            least = least.min(cost);
+            if best.as_ref().is_some_and(|(best, ..)| *best < cost) {
+                continue;
+            }
+            if let Some((load, found)) = at_corner(corner) {
+                let better = |(other, busy, _): &(u128, u64, Found)| (cost, load) < (*other, *busy);
+                if best.as_ref().is_none_or(better) {
+                    best = Some((cost, load, found));
+                }
             }
         }
+        if best.as_ref().is_some_and(|(best, ..)| *best <= least) {
+            break;
+        }
     }
-    best.map(|(_, _, found)| found)
+    // Who has no price comes after all that have one, and who has no weight after them.
+    let resort = || {
+        let without = |at: &usize| run[*at].price.is_none() && run[*at].weight > 0;
+        let can = (0..run.len()).filter(without);
+        let can = can.filter_map(|at| Some((at, well(tier.from + at)?)));
+        let load = |at: usize| run[at].state.load(run[at].weight, choice.now);
+        can.map(|(at, found)| (load(at), found))
+            .min_by_key(|(load, _)| *load)
+    };
+    match best {
+        Some((_, _, found)) => Some(found),
+        None => resort().map(|(_, found)| found),
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +222,41 @@ mod tests {
                 for at in &corner.at {
                     prop_assert_eq!(Some(of(&run[*at as usize])), least);
                 }
+            }
+        }
+
+        /// One after another, each gone when it has been found: in the order of what they cost.
+        #[test]
+        fn the_next_one_is_the_next_cheapest(
+            all in prop::collection::vec((0..20_u64, 0..20_u64), 1..40),
+            input in 0..50_u64,
+            output in 0..50_u64,
+        ) {
+            let price = |(input, output): (u64, u64)| Candidate::new("p", "m").price(input, output);
+            let run: Vec<_> = all.into_iter().map(price).collect();
+            let needs = Needs {
+                input_tokens: input,
+                output_tokens: output,
+                ..Needs::default()
+            };
+            let of = |at: usize| cost(needs.tokens(), run[at].price.expect("given"));
+            let tier = &Tier::of(&run, crate::router::Balance::Cheapest)[0];
+            let breaking = crate::router::Breaking::default();
+            let choice = Choice {
+                balance: crate::router::Balance::Cheapest,
+                random: input << 40,
+                now: 0,
+                needs,
+                affinity: None,
+                breaking: &breaking,
+            };
+            let mut left: Vec<_> = (0..run.len()).collect();
+            while !left.is_empty() {
+                let well = |at: usize| left.contains(&at).then_some((at, None));
+                let (found, _) = choose(&choice, &run, tier, &well).expect("somebody can");
+                let least = left.iter().map(|at| of(*at)).min();
+                prop_assert_eq!(Some(of(found)), least);
+                left.retain(|at| *at != found);
             }
         }
     }
