@@ -22,9 +22,9 @@ use http_body::{Body, Frame};
 use support::Bench;
 use tower::{Layer as _, Service, service_fn};
 use tower_completions::{
-    Dialect, Principal,
+    Dialect, Principal, Served, Target,
     auth::{AuthLayer, Keys},
-    body::Full,
+    body::{BoxBody, Full},
     cost::{CostLayer, MemoryLedger, Price, Prices},
     idempotency::IdempotencyLayer,
     limit::{Limiter, Limits, Rate, RateLimitLayer, TokenLimitLayer},
@@ -33,7 +33,7 @@ use tower_completions::{
     provider::{Provider, openai::OpenAi},
     reframe::ReframeLayer,
     router::{Candidate, CommitLayer, Model, Router, Table},
-    stack::Gateway,
+    stack::{Gateway, RequestIdLayer},
     validate::ValidateLayer,
     wire::Usage,
 };
@@ -206,6 +206,23 @@ fn alone(bench: &mut Bench) {
     let mut limit =
         RateLimitLayer::new(Limiter::new()).layer(service_fn(move |_: Request<Full>| reply()));
     bench.case("limit", || exchange(&mut limit, plain()));
+    // As in the gateway, where it tells of the tokens too.
+    let reply = all();
+    let mut limit = RateLimitLayer::new(Limiter::new())
+        .with_tokens()
+        .layer(service_fn(move |_: Request<Full>| reply()));
+    bench.case("limit_with_tokens", || exchange(&mut limit, plain()));
+    let reply = all();
+    let mut request_id = RequestIdLayer::new().layer(service_fn(move |_: Request<Full>| reply()));
+    bench.case("request_id", || exchange(&mut request_id, plain()));
+    // What is around all layers: future and body in a box each, which is how a gateway answers.
+    let reply = all();
+    let mut boxed = service_fn(move |_: Request<Full>| {
+        let call = reply();
+        let call = async move { call.await.map(|response| response.map(BoxBody::new)) };
+        Box::pin(call) as Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    bench.case("boxed", || exchange::<_, _, BoxBody>(&mut boxed, plain()));
     let mut parse = ParseLayer::new().layer(over());
     bench.case("parse", || exchange(&mut parse, plain()));
 
@@ -240,6 +257,28 @@ fn alone(bench: &mut Bench) {
     bench.case("bare_told", || exchange(&mut bare, left()));
     let mut cost = CostLayer::new(prices(), ledger()).layer(told("application/json", whole));
     bench.case("cost_told", || exchange(&mut cost, left()));
+    // And who has answered, by whom the price is found.
+    let reply = all();
+    let served = move || {
+        let reply = reply.clone();
+        service_fn(move |_: Request<ChatBody>| {
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(29, 3));
+            let by = Served::new(&Target::new("upstream", "m"), "m");
+            let reply = reply().into_inner();
+            ready(reply.map(|mut response| {
+                response.extensions_mut().insert(tally);
+                response.extensions_mut().insert(by);
+                response
+            }))
+        })
+    };
+    let mut bare = served();
+    bench.case("bare_served", || exchange(&mut bare, parsed()));
+    let mut cost = CostLayer::new(prices(), ledger()).layer(served());
+    bench.case("cost_served", || exchange(&mut cost, parsed()));
+    let mut tokens = TokenLimitLayer::new(Limiter::new()).layer(served());
+    bench.case("tokens_served", || exchange(&mut tokens, parsed()));
     for number in [100, 200] {
         let stream = told("text/event-stream", events(number));
         let mut cost = CostLayer::new(prices(), ledger()).layer(stream);

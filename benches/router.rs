@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{convert::Infallible, future::ready, hint::black_box};
+use std::{convert::Infallible, future::ready, hint::black_box, num::NonZeroU32};
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
@@ -18,8 +18,10 @@ use tower_completions::{
 fn table(targets: usize, balance: Balance) -> Table {
     let mut model = Model::new("m").balance(balance);
     for at in 0..targets {
-        let price = (at as u64 * 7_919) % 1_000;
-        model = model.target(Candidate::new("provider", format!("m{at}")).price(price, price));
+        // Each cheaper in and dearer out than some, or beaten by others.
+        let (input, output) = ((at as u64 * 7_919) % 1_000, (at as u64 * 5_557) % 1_000);
+        let one = Candidate::new("provider", format!("m{at}")).price(input, output);
+        model = model.target(one.max_concurrent(NonZeroU32::MIN));
     }
     Table::new([model]).expect("a table")
 }
@@ -57,6 +59,16 @@ fn main() {
                 bench.case(&format!("choose/{name}/{targets}"), || {
                     router.would_ask(&parts, black_box(&body)).is_ok()
                 });
+                if targets > 1 && matches!(balance, Balance::Cheapest | Balance::Sticky(_)) {
+                    // The first choice serves all it may: it is passed by.
+                    let mut request = Request::new(ChatBody::new(chat.clone()));
+                    *request.extensions_mut() = parts.extensions.clone();
+                    let held = router.call(request).now_or_never().expect("ready");
+                    bench.case(&format!("choose/{name}/{targets}/best_full"), || {
+                        router.would_ask(&parts, black_box(&body)).is_ok()
+                    });
+                    drop(held);
+                }
                 bench.case(&format!("{name}/{targets}"), || {
                     let request = Request::new(ChatBody::new(chat.clone()));
                     let response = router.call(request).now_or_never();
