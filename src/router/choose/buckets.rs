@@ -19,12 +19,7 @@ impl Buckets {
         if run.len() < FEW || u16::try_from(run.len()).is_err() {
             return None;
         }
-        let pair = |bucket| {
-            let bucket = mix(bucket);
-            let first = best(run, uniform, bucket, None);
-            let second = first.and_then(|_| best(run, uniform, bucket, first));
-            [first, second].map(|one| one.or(first).map_or(0, |(_, at)| at as u16))
-        };
+        let pair = |bucket| two_best(run, uniform, mix(bucket)).map(|at| at as u16);
         Some(Self((0..1 << BITS).map(pair).collect()))
     }
 }
@@ -65,6 +60,29 @@ pub(super) fn choose(
     crowded
 }
 
+/// The two best draws of a bucket, the best one first; the same one twice where it is alone.
+fn two_best(run: &[Candidate], uniform: bool, bucket: u64) -> [usize; 2] {
+    let (mut first, mut second) = (None, None);
+    for (at, one) in run.iter().enumerate().filter(|(_, one)| one.weight > 0) {
+        let draw = Some((score(one, uniform, bucket), at));
+        if draw > first {
+            (first, second) = (draw, first);
+        } else if draw > second {
+            second = draw;
+        }
+    }
+    [first, second.or(first)].map(|draw| draw.map_or(0, |(_, at)| at))
+}
+
+fn score(one: &Candidate, uniform: bool, bucket: u64) -> u64 {
+    let drawn = mix(bucket ^ one.spot);
+    if uniform {
+        drawn
+    } else {
+        weighed(drawn, one.weight)
+    }
+}
+
 /// The best draw of those below a limit.
 fn best(
     run: &[Candidate],
@@ -77,12 +95,7 @@ fn best(
         if one.weight == 0 {
             continue;
         }
-        let drawn = mix(bucket ^ one.spot);
-        let score = if uniform {
-            drawn
-        } else {
-            weighed(drawn, one.weight)
-        };
+        let score = score(one, uniform, bucket);
         if beaten.is_some_and(|limit| (score, at) >= limit) {
             continue;
         }
@@ -128,4 +141,28 @@ fn weighed(drawn: u64, weight: u32) -> u64 {
     let log = f + ((f * (65_536 - f)) >> 16) * 346 / 1000;
     let minus = ((zeros + 1) << 16) - log.min(65_535);
     (u64::from(weight) << 28) / minus
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_laid_out_is_what_a_look_at_each_finds() {
+        for weight in [|_| 1, |at: u32| at % 4] {
+            let one = |at: u32| Candidate::new("p", format!("m{at}")).weight(weight(at));
+            let run: Vec<_> = (0..30).map(one).collect();
+            let uniform = weight(1) == weight(2);
+            let buckets = Buckets::of(&run, uniform).expect("many");
+            for (bucket, kept) in (0..).zip(&buckets.0) {
+                let first = best(&run, uniform, mix(bucket), None);
+                let second = best(&run, uniform, mix(bucket), first);
+                let places = [first, second].map(|draw| draw.expect("many").1);
+                assert_eq!(kept.map(usize::from), places);
+                if bucket > 300 {
+                    break;
+                }
+            }
+        }
+    }
 }
