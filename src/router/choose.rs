@@ -104,10 +104,19 @@ impl Choice<'_> {
             return well(tier.from);
         }
         let run = &all[tier.from..tier.until];
+        // One that has recovered is as one that cannot be asked for some requests, fewer and fewer.
+        // Those that stick are told apart by what binds them, so that none goes back and forth.
+        let warm = |at: usize| {
+            let random = match self.balance {
+                Balance::Sticky(_) => self.affinity.unwrap_or(self.random),
+                _ => self.random,
+            };
+            well(at).filter(|_| all[at].state.is_warm(self.now, random >> 7, self.breaking))
+        };
         let found = match (self.balance, self.affinity) {
-            (Balance::Sticky(_), Some(affinity)) => buckets::choose(run, tier, affinity, &well),
-            (Balance::Cheapest, _) => prices::choose(self, run, tier, &well),
-            (Balance::Fastest, _) => paces::choose(run, tier, &well),
+            (Balance::Sticky(_), Some(affinity)) => buckets::choose(run, tier, affinity, &warm),
+            (Balance::Cheapest, _) => prices::choose(self, run, tier, &warm),
+            (Balance::Fastest, _) => paces::choose(run, tier, &warm),
             (Balance::LeastLoad, _) => self.less_loaded(run, tier, &well),
             _ => self.drawn(run, tier, &well),
         };
@@ -312,6 +321,48 @@ mod tests {
                 assert_eq!(found, Some((1, None)), "{balance:?}");
                 let found = choice.choose(&all, tier, |at| (at != 1).then_some(Can::Yes(None)));
                 assert!(found.is_some(), "{balance:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_recovered_gets_its_share_slowly_by_every_balance() {
+        for balance in BALANCES {
+            // By price and by pace the first is the best; by the others it has half.
+            let all = [
+                Candidate::new("p", "a").price(1, 1),
+                Candidate::new("p", "b").price(2, 2),
+            ];
+            all[1].state.took(50_000, 0);
+            let config = Breaking::default();
+            for _ in 0..5 {
+                all[0].state.record(false, 0, 0, &config);
+            }
+            all[0].state.record(true, 10, 10, &config);
+            let tier = &Tier::of(&all, balance)[0];
+            let share = |now| {
+                let of = |random| {
+                    let mut choice = choice(balance, random);
+                    choice.now = now;
+                    let found = choice.choose(&all, tier, |_| Some(Can::Yes(None)));
+                    found.expect("one").0 == 0
+                };
+                (0..1_000).filter(|random| of(*random)).count()
+            };
+            let (first, half, whole) = (share(10), share(5_010), share(10_010));
+            assert!(first <= 200 && first > 10, "{balance:?}: {first}");
+            assert!(half > first && half < whole, "{balance:?}: {half} {whole}");
+            // What sticks comes back request by request, and stays.
+            if matches!(balance, Balance::Sticky(_)) {
+                let mut choice = choice(balance, 7);
+                let mut seen = Vec::new();
+                for now in (10..10_010).step_by(500) {
+                    choice.now = now;
+                    choice.random = mix(now);
+                    let found = choice.choose(&all, tier, |_| Some(Can::Yes(None)));
+                    seen.push(found.expect("one").0);
+                }
+                assert!(seen.is_sorted_by(|a, b| a >= b), "{seen:?}");
             }
         }
     }
