@@ -106,12 +106,14 @@ impl Choice<'_> {
         let run = &all[tier.from..tier.until];
         // One that has recovered is as one that cannot be asked for some requests, fewer and fewer.
         // Those that stick are told apart by what binds them, so that none goes back and forth.
+        let bound = match self.balance {
+            Balance::Sticky(_) => self.affinity,
+            _ => None,
+        };
+        let random = bound.unwrap_or(self.random) >> 7;
         let warm = |at: usize| {
-            let random = match self.balance {
-                Balance::Sticky(_) => self.affinity.unwrap_or(self.random),
-                _ => self.random,
-            };
-            well(at).filter(|_| all[at].state.is_warm(self.now, random >> 7, self.breaking))
+            let warm = all[at].state.is_warm(self.now, random, self.breaking);
+            if warm { well(at) } else { None }
         };
         let found = match (self.balance, self.affinity) {
             (Balance::Sticky(_), Some(affinity)) => buckets::choose(run, tier, affinity, &warm),

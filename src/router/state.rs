@@ -292,11 +292,20 @@ impl State {
     }
 
     /// Whether it takes part in full again after its breaker was open: at first in one case of ten.
+    #[inline]
     pub(crate) fn is_warm(&self, now: Millis, random: u64, config: &Breaking) -> bool {
         let recovered = self.recovered.load(Ordering::Relaxed);
-        if recovered == 0 {
-            return true;
-        }
+        recovered == 0 || self.is_warm_again(recovered, now, random, config)
+    }
+
+    #[cold]
+    fn is_warm_again(
+        &self,
+        recovered: Millis,
+        now: Millis,
+        random: u64,
+        config: &Breaking,
+    ) -> bool {
         let since = now.saturating_sub(recovered);
         if since >= config.slow_start {
             self.recovered.store(0, Ordering::Relaxed);
