@@ -147,7 +147,7 @@ impl Request {
     }
 
     /// What is wrong, in the order of the text but for what concerns several members, which comes
-    /// last; the first [`MAX_FAULTS`] of them.
+    /// last; the first [`MAX_FAULTS`](super::MAX_FAULTS) of them.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.found.faults
