@@ -14,10 +14,6 @@ mod upstream;
 
 use std::{env, net::SocketAddr};
 
-/// The gateway's, so that no difference is the allocator's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

@@ -30,10 +30,6 @@ use tower_completions::cost::Prices;
 
 use crate::{app::App, config::Config};
 
-/// A request makes some ninety allocations: an allocator made for servers spares a tenth of its CPU time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
