@@ -97,6 +97,8 @@ impl Kind {
         };
         let mut events = vec![chunk(r#"{"role":"assistant","content":""}"#, "null")];
         if self == Self::Idle {
+            // With content: until it comes, a gateway may hold the answer back.
+            events.push(chunk(r#"{"content":" token"}"#, "null"));
             return events;
         }
         for number in 0..EVENTS {
