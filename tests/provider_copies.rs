@@ -4,12 +4,20 @@
 use allocation_counter::measure;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
+use tower::Service as _;
 use tower_completions::{
     Target,
-    parse::Chat,
+    body::Full,
+    parse::{Chat, ChatBody},
     provider::{
-        Asked, Notes, Translate, TranslateStream, anthropic::Anthropic, azure::Api, azure::Azure,
-        bedrock::Bedrock, cohere::Cohere, gemini::Gemini, ollama::Ollama, openai::OpenAi,
+        Asked, Contract, Notes, Provider, Translate, TranslateStream, Unsupported,
+        anthropic::Anthropic,
+        azure::{Api, Azure},
+        bedrock::Bedrock,
+        cohere::Cohere,
+        gemini::Gemini,
+        ollama::Ollama,
+        openai::{OpenAi, Vendor},
         vertex::Vertex,
     },
 };
@@ -126,6 +134,83 @@ fn from_the_request_into_the_body() {
     );
     let azure = Azure::new("http://host", Api::V1, None).expect("a URL");
     check("azure", &azure, "other");
+}
+
+/// What vendors of OpenAI's family edit: a role, ids, parts and members that they do not take.
+#[test]
+fn from_the_request_into_the_body_with_edits() {
+    let long = long();
+    let text = json!({"type": "text", "text": long});
+    let image = json!({"type": "image_url", "image_url": {"url": "https://host/x.png"}});
+    let call =
+        json!({"id": "call_abc", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let asks = json!({"role": "user", "content": "Hi"});
+    let called = json!({"role": "assistant", "content": "So.", "tool_calls": [call]});
+    let result = json!({"role": "tool", "tool_call_id": "call_abc", "content": long});
+    let thought = json!({"role": "assistant", "content": long, "reasoning_content": "Hm.", "x": 1});
+    for (vendor, messages) in [
+        ("mistral", json!([asks, called, result])),
+        ("mistral", json!([asks, thought, asks])),
+        (
+            "mistral",
+            json!([{"role": "developer", "content": [text]}, asks]),
+        ),
+        (
+            "vllm",
+            json!([{"role": "developer", "content": long}, asks]),
+        ),
+        (
+            "deepseek",
+            json!([{"role": "user", "content": [image, text, image]}]),
+        ),
+        ("groq", json!([asks, thought, asks])),
+    ] {
+        let translate = OpenAi::new("http://host").expect("a URL");
+        let translate = translate.with_vendor(Vendor::named(vendor).expect("known"));
+        let body = json!({"model": "m", "max_tokens": 100, "messages": messages}).to_string();
+        let size = body.len() as u64;
+        let chat = Chat::parse(Bytes::from(body)).expect("a request");
+        let target = Target::new("p", "other");
+        let mut notes = Notes::new(Contract::new(Unsupported::Drop));
+        let mut sent = None;
+        let info = measure(|| sent = Some(translate.request(&chat, &target, &mut notes)));
+        sent.expect("asked").expect("translated");
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{vendor}: {} bytes for {size}",
+            info.bytes_total
+        );
+    }
+}
+
+/// Functions of the deprecated kind, which become tools, beside what the vendor edits.
+#[test]
+fn from_the_request_into_the_body_with_functions() {
+    let messages = json!([
+        {"role": "developer", "content": "Hi"},
+        {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": long()},
+    ]);
+    let body = json!({"model": "m", "messages": messages}).to_string();
+    let size = body.len() as u64;
+    let chat = Chat::parse(Bytes::from(body)).expect("a request");
+    for vendor in ["vllm", "mistral", "deepseek"] {
+        let translate = OpenAi::new("http://host").expect("a URL");
+        let translate = translate.with_vendor(Vendor::named(vendor).expect("known"));
+        let client = tower::service_fn(async |_| {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Full::default()))
+        });
+        let mut provider = Provider::new("p", client, translate);
+        let request = http::Request::new(ChatBody::new(chat.clone()));
+        let mut call = None;
+        let info = measure(|| call = Some(provider.call(request)));
+        assert!(call.is_some());
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{vendor}: {} bytes for {size}",
+            info.bytes_total
+        );
+    }
 }
 
 fn asked() -> Asked {

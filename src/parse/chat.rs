@@ -1,23 +1,21 @@
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
-use super::fault;
+use super::{
+    changes::{Changes, key},
+    fault,
+};
 use crate::{
     error::Error,
     wire::{
         json::Cursor,
-        request::{Messages, Name, Request, UnknownMember},
-        splice::{Cuts, Edit, cuts, splice},
+        request::{Member, Messages, Name, Request, UnknownMember},
     },
 };
 
-/// A chat-completions request: its bytes, the index over them, and pending changes of its top-level
-/// members. Cloning it is cheap; the changes are made when the bytes are asked for, once.
+/// A chat-completions request: its bytes, the index over them, and pending changes. Cloning it is
+/// cheap; the changes are made when the bytes are asked for, all in one copy.
 ///
 /// The limits and `n` are those that will be sent, changes included; all else that it says of the
 /// request is what the client asked for.
@@ -45,26 +43,6 @@ pub struct Chat {
 struct Parsed {
     bytes: Bytes,
     request: Request,
-}
-
-#[derive(Default)]
-struct Changes {
-    /// By name, no name twice: the new value, or none to remove it.
-    members: Vec<(Box<str>, Option<Box<str>>)>,
-    /// Members to remove below the top level: the object they stand in and the key's quote.
-    nested: Vec<(usize, usize)>,
-    written: OnceLock<Bytes>,
-}
-
-impl Clone for Changes {
-    fn clone(&self) -> Self {
-        // A clone is made to be changed, so what was written is not its own.
-        Self {
-            members: self.members.clone(),
-            nested: self.nested.clone(),
-            written: OnceLock::new(),
-        }
-    }
 }
 
 impl Chat {
@@ -95,7 +73,7 @@ impl Chat {
     pub fn bytes(&self) -> Bytes {
         match &self.changes {
             None => self.parsed.bytes.clone(),
-            Some(changes) => changes.written.get_or_init(|| self.write(changes)).clone(),
+            Some(changes) => self.write(changes).clone(),
         }
     }
 
@@ -117,22 +95,30 @@ impl Chat {
         self.parsed.request.messages(&self.parsed.bytes)
     }
 
-    /// The raw JSON of a top-level member, changes included; `None` when it is absent.
+    /// The raw JSON of a top-level member, changes included; `None` when it is absent. Where something
+    /// below it was changed, all changes are made as for [`bytes`](Self::bytes), and are made again
+    /// when more are added.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&str> {
         if let Some(change) = self.change(name) {
             return change.as_deref();
         }
-        let known = Name::find(name);
-        let member = match known {
-            Some(known) => self.parsed.request.member(known)?,
-            None => self.parsed.request.members().find(|member| {
-                member.name.is_none()
-                    && self.key(member.range.start).is_some_and(|key| key == *name)
-            })?,
+        let place = self.found(name)?.value;
+        let json = match &self.changes {
+            Some(changes) if changes.touch(&place) => written(self.write(changes), name)?,
+            _ => &self.parsed.bytes[place],
         };
         // The whole body was found to be UTF-8.
-        std::str::from_utf8(&self.parsed.bytes[member.value]).ok()
+        std::str::from_utf8(json).ok()
+    }
+
+    /// Where the value of a top-level member stands in [`original`](Self::original); `None` when it is
+    /// absent, or was set or removed whole.
+    pub(crate) fn place(&self, name: &str) -> Option<Range<usize>> {
+        match self.change(name) {
+            Some(_) => None,
+            None => self.found(name).map(|member| member.value),
+        }
     }
 
     /// Whether a top-level member is there and not null, changes included.
@@ -205,34 +191,88 @@ impl Chat {
     /// Removes a member that the API does not know, at whatever level it stands.
     pub fn remove_unknown(&mut self, member: UnknownMember) {
         if member.object != self.parsed.request.range().start {
-            let nested = &mut self.changed().nested;
-            nested.push((member.object, member.key));
+            self.cut(member.object, member.key);
         } else {
             let name = self.key_at(member.key).into_owned();
             self.remove(&name);
         }
     }
 
-    fn put(&mut self, member: &str, json: Option<Box<str>>) {
-        let members = &mut self.changed().members;
-        match members.iter_mut().find(|(name, _)| **name == *member) {
-            Some((_, value)) => *value = json,
-            None => members.push((member.into(), json)),
+    /// Leaves out what stands below the top level: a member, by its key's quote, of the object that
+    /// begins at `within`, or an element, by its beginning, of the array. Both are offsets of
+    /// [`original`](Self::original). It stays out of what is replaced or left out around it, and goes
+    /// without a trace where the top-level member is set.
+    pub(crate) fn cut(&mut self, within: usize, at: usize) {
+        self.changed().cut(within, at);
+    }
+
+    /// Replaces what stands in a range of [`original`](Self::original), below the top level: a value,
+    /// a part of one, or a key, so that what comes of it is JSON again. An edit within what is left
+    /// out or replaced whole is lost with it; of two of the same range the later one counts.
+    pub(crate) fn edit(&mut self, range: Range<usize>, text: impl Into<Cow<'static, str>>) {
+        debug_assert!(!range.is_empty(), "nothing stands there");
+        self.changed().edit(range, text.into());
+    }
+
+    /// Changes what stands below a top-level member. One that was set whole is changed in a request of
+    /// its own and set again, which copies it twice more; what cannot be read there stays as it was set.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub(crate) fn below<E>(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(set) = self.change(name) else {
+            return change(self);
+        };
+        let key = serde_json::Value::from(name);
+        let alone = set.as_deref().map(|json| format!("{{{key}:{json}}}"));
+        let Some(Ok(mut alone)) = alone.map(|text| Self::parse(text.into())) else {
+            return Ok(());
+        };
+        change(&mut alone)?;
+        match alone.member(name) {
+            Some(json) if alone.changes.is_some() => self.set(name, json),
+            _ => {}
         }
+        Ok(())
+    }
+
+    /// Where what is edited or left out below the top level begins, in ascending order.
+    pub(crate) fn touched(&self) -> Vec<usize> {
+        let changes = self.changes.iter();
+        let mut places: Vec<usize> = changes.flat_map(|changes| changes.places()).collect();
+        places.sort_unstable();
+        places
+    }
+
+    fn put(&mut self, member: &str, json: Option<Box<str>>) {
+        self.changed().put(member, json);
     }
 
     fn changed(&mut self) -> &mut Changes {
-        let changes = Arc::make_mut(self.changes.get_or_insert_default());
-        changes.written.take();
-        changes
+        Arc::make_mut(self.changes.get_or_insert_default())
     }
 
     fn change(&self, member: &str) -> Option<&Option<Box<str>>> {
-        let members = &self.changes.as_ref()?.members;
-        members
-            .iter()
-            .find(|(name, _)| **name == *member)
-            .map(|(_, value)| value)
+        self.changes.as_ref()?.member(member)
+    }
+
+    fn found(&self, name: &str) -> Option<Member> {
+        let request = &self.parsed.request;
+        match Name::find(name) {
+            Some(known) => request.member(known),
+            None => request.members().find(|member| {
+                let key = || key(&self.parsed.bytes, member.range.start);
+                member.name.is_none() && key().is_some_and(|key| key == *name)
+            }),
+        }
+    }
+
+    fn write<'a>(&'a self, changes: &'a Changes) -> &'a Bytes {
+        changes.write(&self.parsed.bytes, &self.parsed.request)
     }
 
     fn integer(&self, name: Name, original: Option<u64>) -> Option<u64> {
@@ -244,13 +284,7 @@ impl Chat {
 
     /// The key whose quote stands at an offset of [`original`](Self::original).
     pub(crate) fn key_at(&self, at: usize) -> Cow<'_, str> {
-        self.key(at).map_or(Cow::Borrowed(""), |key| key.cow())
-    }
-
-    fn key(&self, at: usize) -> Option<crate::wire::json::Str<'_>> {
-        Cursor::within(&self.parsed.bytes, at, usize::MAX)
-            .string()
-            .ok()
+        key(&self.parsed.bytes, at).map_or(Cow::Borrowed(""), |key| key.cow())
     }
 
     /// Whether these bytes are the very ones that were parsed, or written from them.
@@ -258,96 +292,8 @@ impl Chat {
         let same = |mine: &Bytes| mine.as_ptr() == bytes.as_ptr() && mine.len() == bytes.len();
         match &self.changes {
             None => same(&self.parsed.bytes),
-            Some(changes) => changes.written.get().is_some_and(same),
+            Some(changes) => changes.written().is_some_and(same),
         }
-    }
-
-    fn write(&self, changes: &Changes) -> Bytes {
-        let Parsed { bytes, request } = &*self.parsed;
-        let mut done = vec![false; changes.members.len()];
-        let mut cut = Cuts::default();
-        let mut edits: Vec<(std::ops::Range<usize>, &[u8])> = Vec::new();
-        let mut last = request.range().start + 1;
-        for member in request.members() {
-            let key = self.key(member.range.start);
-            let change = changes
-                .members
-                .iter()
-                .position(|(name, _)| key.is_some_and(|key| key == **name));
-            let mut removed = false;
-            let mut whole = false;
-            if let Some(at) = change {
-                done[at] = true;
-                match &changes.members[at].1 {
-                    Some(json) => {
-                        edits.push((member.value.clone(), json.as_bytes()));
-                        whole = true;
-                    }
-                    None => removed = true,
-                }
-            }
-            if !removed && !whole {
-                edits.extend(
-                    self.nested_cuts(changes, &member.value)
-                        .map(|cut| (cut, &b""[..])),
-                );
-            }
-            cut.member(member.range.start, member.range.end, removed);
-            last = member.range.end;
-        }
-        let mut added = String::new();
-        let mut first = !cut.kept_any();
-        for ((name, value), _) in changes
-            .members
-            .iter()
-            .zip(&done)
-            .filter(|(_, done)| !**done)
-        {
-            if let Some(json) = value {
-                if !std::mem::take(&mut first) {
-                    added.push(',');
-                }
-                added.push_str(&serde_json::Value::from(&**name).to_string());
-                added.push(':');
-                added.push_str(json);
-            }
-        }
-        edits.extend(cut.done().into_iter().map(|range| (range, &b""[..])));
-        edits.sort_by_key(|(range, _)| range.start);
-        edits.push((last..last, added.as_bytes()));
-        let edits: Vec<_> = edits
-            .into_iter()
-            .map(|(range, with)| Edit::new(range, with))
-            .collect();
-        // The index comes from these bytes, so the edits fit; were it otherwise, what came is what is
-        // sent.
-        splice(bytes, &edits).map_or_else(|_| bytes.clone(), Bytes::from)
-    }
-
-    /// What to cut within one top-level value.
-    fn nested_cuts(
-        &self,
-        changes: &Changes,
-        value: &std::ops::Range<usize>,
-    ) -> impl Iterator<Item = std::ops::Range<usize>> {
-        let inside = changes
-            .nested
-            .iter()
-            .filter(|(object, _)| value.contains(object));
-        let mut objects: Vec<usize> = inside.map(|(object, _)| *object).collect();
-        objects.sort_unstable();
-        objects.dedup();
-        let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
-        for object in objects {
-            let gone = |key: crate::wire::json::Str<'_>| {
-                changes.nested.contains(&(object, key.range().start - 1))
-            };
-            let Ok(found) = cuts(&self.parsed.bytes, object, gone) else {
-                continue;
-            };
-            ranges.extend(found);
-        }
-        ranges.into_iter()
     }
 
     /// Whether both share one parse, whatever their changes.
@@ -366,6 +312,19 @@ impl fmt::Debug for Chat {
             .field("bytes", &self.parsed.bytes.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The value of a member in a text of our own.
+fn written<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut cursor = Cursor::within(text, 0, usize::MAX);
+    cursor.object().ok()?;
+    while let Some(key) = cursor.key().ok()? {
+        let value = cursor.skip().ok()?;
+        if key == *name {
+            return text.get(value);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

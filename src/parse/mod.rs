@@ -27,6 +27,7 @@
 //! ```
 
 mod body;
+mod changes;
 mod chat;
 mod collect;
 mod content;

@@ -4,18 +4,26 @@
 //! messages of the role `function` the results of those calls. Of the answer the first call becomes
 //! `function_call` again: whoever asks so expects one at most.
 
+use std::{borrow::Cow, ops::Range};
+
 use bytes::{BufMut, BytesMut};
 use serde_json::value::RawValue;
 
 use super::{Notes, members::Members};
 use crate::{
+    body::BoxError,
     error::{Error, Kind},
     parse::Chat,
+    wire::json::{Cursor, Fault, Str, Type},
 };
 
 /// Whether a request, or its conversation, speaks of functions.
 pub(super) fn speaks(chat: &Chat) -> bool {
-    let messages = chat.member("messages").unwrap_or_default().as_bytes();
+    // What others have left out is none of it.
+    let messages = match chat.place("messages") {
+        Some(place) => &chat.original()[place],
+        None => chat.member("messages").unwrap_or_default().as_bytes(),
+    };
     ["functions", "function_call"]
         .iter()
         .any(|member| chat.member(member).is_some_and(|json| json != "null"))
@@ -80,24 +88,31 @@ pub(super) fn modern(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
         };
         chat.set("tool_choice", choice);
     }
-    let Some(json) = chat.member("messages").map(str::to_owned) else {
+    chat.below("messages", |chat| messages(chat, notes))
+}
+
+fn messages(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
+    let Some(place) = chat.place("messages") else {
         return Ok(());
     };
-    let messages: Vec<Members<'_>> = read(&json, "messages")?;
-    let mut out = vec![b'['];
-    // The ids of calls, and the names of what was called, that have no result yet.
-    let mut open: Vec<(String, String)> = Vec::new();
-    let mut changed = false;
-    for (at, message) in messages.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        changed |= one(message, at, &mut open, &mut out);
-    }
-    out.push(b']');
-    if changed {
+    let text = chat.original().clone();
+    let mut reader = Reader {
+        cursor: Cursor::within(&text, place.start, usize::MAX),
+        open: Vec::new(),
+        edits: Vec::new(),
+        cuts: Vec::new(),
+    };
+    reader
+        .messages()
+        .map_err(|fault| misshapen("messages", fault))?;
+    if !reader.edits.is_empty() {
         notes.changed("messages");
-        chat.set("messages", String::from_utf8_lossy(&out).into_owned());
+    }
+    for (range, with) in reader.edits {
+        chat.edit(range, with);
+    }
+    for (within, at) in reader.cuts {
+        chat.cut(within, at);
     }
     Ok(())
 }
@@ -110,58 +125,124 @@ fn taken(chat: &mut Chat, member: &str) -> Option<String> {
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(json: &'a str, param: &'static str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|error| {
-        Error::new(
-            Kind::Format,
-            format!("`{param}` is not of the expected shape."),
-        )
-        .with_param(param)
-        .with_code("invalid_type")
-        .with_source(error)
-    })
+    serde_json::from_str(json).map_err(|error| misshapen(param, error))
 }
 
-/// Writes a message; whether it was one of functions.
-fn one(
-    message: &Members<'_>,
-    at: usize,
-    open: &mut Vec<(String, String)>,
-    out: &mut Vec<u8>,
-) -> bool {
-    let text = |json: Option<&RawValue>| {
-        let text = json.and_then(|json| serde_json::from_str::<String>(json.get()).ok());
-        text.unwrap_or_default()
-    };
-    let call = message
-        .get("function_call")
-        .filter(|call| call.get() != "null");
-    if let Some(call) = call {
-        let id = format!("call_function_{at}");
-        let name = serde_json::from_str::<Members<'_>>(call.get());
-        let name = name.map_or_else(|_| String::new(), |call| text(call.get("name")));
-        let calls = format!(
-            "[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":{}}}]",
-            call.get()
-        );
-        open.push((id, name));
-        let message = message.without(&["function_call"]);
-        message.write(&[("tool_calls", &calls)], out);
-        return true;
+fn misshapen(param: &'static str, source: impl Into<BoxError>) -> Error {
+    let message = format!("`{param}` is not of the expected shape.");
+    Error::new(Kind::Format, message)
+        .with_param(param)
+        .with_code("invalid_type")
+        .with_source(source)
+}
+
+/// Goes through the conversation and notes what becomes of the messages of functions.
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    /// The ids of calls, and the names of what was called, that have no result yet.
+    open: Vec<(String, Cow<'a, str>)>,
+    edits: Vec<(Range<usize>, String)>,
+    /// Members that go: where their message begins, and they themselves.
+    cuts: Vec<(usize, usize)>,
+}
+
+/// What of a message has to do with functions, by its places.
+#[derive(Default)]
+struct Spoken<'a> {
+    role: Option<Str<'a>>,
+    name: Option<(usize, Cow<'a, str>)>,
+    /// The key, the value, the name of what is called.
+    call: Option<(Str<'a>, Range<usize>, Cow<'a, str>)>,
+    tool_calls: Option<usize>,
+    tool_call_id: Option<usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn messages(&mut self) -> Result<(), Fault> {
+        self.cursor.array()?;
+        let mut at = 0;
+        while self.cursor.element()? {
+            self.message(at)?;
+            at += 1;
+        }
+        Ok(())
     }
-    if text(message.get("role")) != "function" {
-        message.write(&[], out);
-        return false;
+
+    fn message(&mut self, at: usize) -> Result<(), Fault> {
+        self.cursor.peek()?;
+        let start = self.cursor.at();
+        let spoken = self.spoken()?;
+        // As short as the strictest upstream wants it.
+        let id = format!("call{at:05x}");
+        if let Some((key, value, name)) = spoken.call {
+            let opening = format!("[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":{{");
+            self.open.push((id, name));
+            self.edits.push((key.range(), "tool_calls".to_owned()));
+            self.edits.push((value.start..value.start + 1, opening));
+            self.edits
+                .push((value.end - 1..value.end, "}}]".to_owned()));
+            self.cuts.extend(spoken.tool_calls.map(|at| (start, at)));
+            return Ok(());
+        }
+        let Some(role) = spoken.role.filter(|role| *role == *"function") else {
+            return Ok(());
+        };
+        let named = spoken.name.as_ref().map_or("", |(_, name)| name);
+        let of_name = self.open.iter().rposition(|(_, called)| *called == named);
+        let id = match of_name.or(self.open.len().checked_sub(1)) {
+            Some(at) => self.open.remove(at).0,
+            None => id,
+        };
+        let range = role.range();
+        let with = format!("tool\",\"tool_call_id\":\"{id}");
+        self.edits.push((range, with));
+        let gone = [spoken.name.map(|(at, _)| at), spoken.tool_call_id];
+        self.cuts
+            .extend(gone.into_iter().flatten().map(|at| (start, at)));
+        Ok(())
     }
-    let name = text(message.get("name"));
-    let of_name = open.iter().rposition(|(_, called)| *called == name);
-    let id = match of_name.or(open.len().checked_sub(1)) {
-        Some(at) => open.remove(at).0,
-        None => format!("call_function_{at}"),
-    };
-    let id = format!("\"{id}\"");
-    let message = message.without(&["name"]);
-    message.write(&[("role", "\"tool\""), ("tool_call_id", &id)], out);
-    true
+
+    fn spoken(&mut self) -> Result<Spoken<'a>, Fault> {
+        let mut spoken = Spoken::default();
+        self.cursor.object()?;
+        while let Some(key) = self.cursor.key()? {
+            let place = key.range().start - 1;
+            match (&*key.cow(), self.cursor.peek()?) {
+                ("role", Type::String) => spoken.role = Some(self.cursor.string()?),
+                ("name", Type::String) => {
+                    spoken.name = Some((place, self.cursor.string()?.cow()));
+                }
+                ("function_call", Type::Object) => {
+                    let from = self.cursor.at();
+                    let name = self.called()?;
+                    spoken.call = Some((key, from..self.cursor.at(), name));
+                }
+                (name, _) => {
+                    match name {
+                        "tool_calls" => spoken.tool_calls = Some(place),
+                        "tool_call_id" => spoken.tool_call_id = Some(place),
+                        _ => {}
+                    }
+                    self.cursor.skip()?;
+                }
+            }
+        }
+        Ok(spoken)
+    }
+
+    /// What a call calls.
+    fn called(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let mut name = Cow::Borrowed("");
+        self.cursor.object()?;
+        while let Some(key) = self.cursor.key()? {
+            if key == *"name" && self.cursor.peek()? == Type::String {
+                name = self.cursor.string()?.cow();
+            } else {
+                self.cursor.skip()?;
+            }
+        }
+        Ok(name)
+    }
 }
 
 /// An answer, or a chunk of one, with its first call as one of a function. What cannot be read stays.
@@ -258,7 +339,7 @@ mod tests {
         modern(&mut chat, &mut notes).expect("of the right shape");
         let sent: Value = serde_json::from_slice(&chat.bytes()).expect("JSON");
         let call = |at: usize, name: &str| {
-            json!([{"id": format!("call_function_{at}"), "type": "function",
+            json!([{"id": format!("call0000{at}"), "type": "function",
                 "function": {"name": name, "arguments": "{}"}}])
         };
         assert_eq!(
@@ -271,8 +352,8 @@ mod tests {
                 {"role": "user", "content": "Hi"},
                 {"role": "assistant", "content": null, "tool_calls": call(1, "f")},
                 {"role": "assistant", "content": null, "tool_calls": call(2, "g")},
-                {"role": "tool", "tool_call_id": "call_function_1", "content": "1"},
-                {"role": "tool", "tool_call_id": "call_function_2", "content": "2"},
+                {"role": "tool", "tool_call_id": "call00001", "content": "1"},
+                {"role": "tool", "tool_call_id": "call00002", "content": "2"},
             ]})
         );
         assert_eq!(notes.mapped(), ["functions", "messages"]);

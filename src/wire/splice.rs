@@ -10,7 +10,7 @@
 
 use std::{fmt, ops::Range};
 
-use super::json::{Cursor, Fault, Str};
+use super::json::{Cursor, Fault, Type};
 
 /// One change: what stands in `range` gives way to `with`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ impl<'a> Edit<'a> {
     /// Replaces a range; an empty range inserts, an empty replacement removes.
     pub fn new(range: Range<usize>, with: &'a [u8]) -> Self {
         Self { range, with }
+    }
+
+    pub(crate) fn range(&self) -> &Range<usize> {
+        &self.range
     }
 }
 
@@ -68,29 +72,38 @@ pub fn splice(text: &[u8], edits: &[Edit<'_>]) -> Result<Vec<u8>, Misplaced> {
     Ok(out)
 }
 
-/// The ranges to cut so that an object loses some of its members with their commas and keeps all
-/// else as it was. `at` is the offset of its `{`; `text` is known to be UTF-8.
+/// The ranges to cut so that an object or an array loses some of what it holds with the commas and
+/// keeps all else as it was. `at` is the offset of its opening bracket; each member is asked about by
+/// the offset of its key's quote, each element by that of its beginning. `text` is known to be UTF-8.
 ///
 /// # Errors
-/// When no well-formed object stands there.
-#[allow(dead_code)]
+/// When no well-formed object or array stands there.
 pub(crate) fn cuts(
     text: &[u8],
     at: usize,
-    mut drop: impl FnMut(Str<'_>) -> bool,
+    mut drop: impl FnMut(usize) -> bool,
 ) -> Result<Vec<Range<usize>>, Fault> {
     let mut cursor = Cursor::within(text, at, usize::MAX);
     let mut cuts = Cuts::default();
-    cursor.object()?;
-    while let Some(key) = cursor.key()? {
-        let value = cursor.skip()?;
-        cuts.member(key.range().start - 1, value.end, drop(key));
+    if cursor.peek()? == Type::Array {
+        cursor.array()?;
+        while cursor.element()? {
+            let value = cursor.skip()?;
+            cuts.member(value.start, value.end, drop(value.start));
+        }
+    } else {
+        cursor.object()?;
+        while let Some(key) = cursor.key()? {
+            let start = key.start() - 1;
+            let value = cursor.skip()?;
+            cuts.member(start, value.end, drop(start));
+        }
     }
     Ok(cuts.done())
 }
 
-/// Which ranges to cut, told member by member: behind a kept one from its end, before the first kept
-/// one up to the next key.
+/// Which ranges to cut, told one by one, member or element: behind a kept one from its end, before the first kept
+/// one up to the next.
 #[derive(Default)]
 pub(crate) struct Cuts {
     ranges: Vec<Range<usize>>,
@@ -100,7 +113,7 @@ pub(crate) struct Cuts {
 }
 
 impl Cuts {
-    /// The next member, from its key's quote to the end of its value.
+    /// The next one, of a member from its key's quote to the end of its value.
     pub(crate) fn member(&mut self, start: usize, end: usize, drop: bool) {
         if let Some(last) = self.ranges.last_mut().filter(|_| self.open) {
             last.end = start;
@@ -128,6 +141,8 @@ impl Cuts {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -158,26 +173,38 @@ mod tests {
     }
 
     #[test]
-    fn any_members_can_be_cut() {
+    fn any_members_and_elements_can_be_cut() {
         let text = r#" { "a" : 1 , "b":[2,{"a":0}],"c": "3" ,"d":4 } "#;
-        let whole: serde_json::Value = serde_json::from_str(text).expect("json");
+        let list = r#"[[ 1 ,[2,{"a":0}], "3" ,{"a":[]} ]]"#;
         for mask in 0..16u8 {
-            let dropped = |key: &str| mask & 1 << (key.as_bytes()[0] - b'a') != 0;
-            let ranges = cuts(text.as_bytes(), 1, |key| dropped(&key.cow())).expect("object");
-            let edits: Vec<_> = ranges
-                .into_iter()
-                .map(|range| Edit::new(range, b""))
-                .collect();
-            let out = splice(text.as_bytes(), &edits).expect("in order");
-            let mut expected = whole.clone();
-            expected
-                .as_object_mut()
-                .expect("object")
-                .retain(|key, _| !dropped(key));
-            let out: serde_json::Value = serde_json::from_slice(&out).unwrap_or_else(|error| {
-                panic!("{mask}: {error} {}", String::from_utf8_lossy(&out))
-            });
-            assert_eq!(out, expected);
+            for (text, at) in [(text, 1), (list, 1)] {
+                let mut told = 0;
+                let gone = |_| {
+                    told += 1;
+                    mask >> (told - 1) & 1 == 1
+                };
+                let ranges = cuts(text.as_bytes(), at, gone).expect("well-formed");
+                let ranges = ranges.into_iter();
+                let edits: Vec<_> = ranges.map(|range| Edit::new(range, b"")).collect();
+                let out = splice(text.as_bytes(), &edits).expect("in order");
+                let mut expected: Value = serde_json::from_str(text).expect("JSON");
+                let mut at = 0;
+                let mut kept = || {
+                    at += 1;
+                    mask >> (at - 1) & 1 == 0
+                };
+                match &mut expected {
+                    Value::Object(members) => members.retain(|_, _| kept()),
+                    list => {
+                        let inner = list[0].as_array_mut().expect("a list in a list");
+                        inner.retain(|_| kept());
+                    }
+                }
+                let out: Value = serde_json::from_slice(&out).unwrap_or_else(|error| {
+                    panic!("{mask}: {error} {}", String::from_utf8_lossy(&out))
+                });
+                assert_eq!(out, expected);
+            }
         }
     }
 }

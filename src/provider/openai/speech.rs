@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     parse::Chat,
     provider::{Notes, said::Left},
-    wire::json::{Cursor, Fault, Type},
+    wire::json::{Cursor, Fault, Str, Type},
 };
 
 /// What a vendor's models do not read.
@@ -25,22 +25,27 @@ pub(super) struct Speech {
     pub(super) short_ids: bool,
 }
 
-/// Text that takes the place of other text.
-type Edit = (Range<usize>, Cow<'static, str>);
-
+/// Fits the conversation by edits of the text that came, so that what is said is copied once, into the
+/// body. One that was set whole before is fitted by itself and set again.
 pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
     let all = speech.members.is_none();
     if all && !(speech.no_developer || speech.parts.is_some() || speech.short_ids) {
         return Ok(());
     }
-    let Some(json) = chat.member("messages") else {
+    chat.below("messages", |chat| edit(chat, speech, notes))
+}
+
+fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
+    let Some(place) = chat.place("messages") else {
         return Ok(());
     };
+    let text = chat.original().clone();
     let mut reader = Reader {
-        text: json,
-        cursor: Cursor::new(json),
+        cursor: Cursor::within(&text, place.start, usize::MAX),
         speech,
+        done: chat.touched(),
         edits: Vec::new(),
+        cuts: Vec::new(),
         others: Vec::new(),
         dropped: Vec::new(),
     };
@@ -48,45 +53,38 @@ pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<
     if reader.messages().is_err() {
         return Ok(());
     }
-    let Reader {
-        edits,
-        others,
-        dropped,
-        ..
-    } = reader;
-    for others in others {
+    for others in reader.others {
         let mut left = Left::of(others.at);
         for part in &others.parts {
             left.out(*part, notes)?;
         }
         left.check(others.alone)?;
     }
-    for name in dropped {
-        notes.without(format!("messages[].{name}"))?;
+    for name in reader.dropped {
+        notes.without(format!("messages[].{}", name.cow()))?;
     }
-    if !edits.is_empty() {
-        let mut out = String::with_capacity(json.len() + 16);
-        let mut from = 0;
-        for (range, text) in edits {
-            out.push_str(&json[from..range.start]);
-            out.push_str(&text);
-            from = range.end;
-        }
-        out.push_str(&json[from..]);
-        chat.set("messages", out);
+    for (range, with) in reader.edits {
+        chat.edit(range, with);
+    }
+    for (within, at) in reader.cuts {
+        chat.cut(within, at);
     }
     Ok(())
 }
 
 struct Reader<'a> {
-    text: &'a str,
     cursor: Cursor<'a>,
     speech: Speech,
-    edits: Vec<Edit>,
+    /// Where others have edited, or left something out: that is not looked at again.
+    done: Vec<usize>,
+    /// Texts that take the place of others.
+    edits: Vec<(Range<usize>, Cow<'static, str>)>,
+    /// Members and parts to leave out: where what they stand in begins, and they themselves.
+    cuts: Vec<(usize, usize)>,
     /// The parts that are not taken, of each message that has any.
     others: Vec<Others>,
-    /// Members that are left out though they say something.
-    dropped: Vec<&'a str>,
+    /// Members that are left out though they say something, each once.
+    dropped: Vec<Str<'a>>,
 }
 
 /// Parts of one message that are left out.
@@ -110,84 +108,81 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn message(&mut self, at: usize) -> Result<(), Fault> {
+    /// Enters an object; where it begins.
+    fn object(&mut self) -> Result<usize, Fault> {
+        self.cursor.peek()?;
+        let start = self.cursor.at();
         self.cursor.object()?;
-        // Where the member before ends, once one stays.
-        let mut before = None;
+        Ok(start)
+    }
+
+    fn message(&mut self, at: usize) -> Result<(), Fault> {
+        let start = self.object()?;
         while let Some(key) = self.cursor.key()? {
-            let known = self.speech.members;
-            if known.is_some_and(|known| !known.contains(&key.raw())) {
-                if self.cursor.peek()? != Type::Null {
-                    self.dropped.push(key.raw());
-                }
-                let end = self.cursor.skip()?.end;
-                let range = match &mut before {
-                    Some(before) => std::mem::replace(before, end)..end,
-                    None => key.range().start - 1..self.behind_comma(end),
-                };
-                self.edits.push((range, "".into()));
+            let kind = self.cursor.peek()?;
+            if self.is_done(key) {
+                self.cursor.skip()?;
                 continue;
             }
-            match (key.bytes(), self.cursor.peek()?) {
-                (b"role", Type::String) => {
+            let known = self.speech.members;
+            if known.is_some_and(|known| !known.iter().any(|name| key == **name)) {
+                if kind != Type::Null && !self.dropped.contains(&key) {
+                    self.dropped.push(key);
+                }
+                self.cuts.push((start, key.start() - 1));
+                self.cursor.skip()?;
+                continue;
+            }
+            match (&*key.cow(), kind) {
+                ("role", Type::String) => {
                     let role = self.cursor.string()?;
                     if self.speech.no_developer && role == *"developer" {
                         self.edits.push((role.range(), "system".into()));
                     }
                 }
-                (b"content", Type::Array) => match self.speech.parts {
+                ("content", Type::Array) => match self.speech.parts {
                     Some(kinds) => self.parts(at, kinds)?,
                     None => self.cursor.skip().map(drop)?,
                 },
-                (b"tool_call_id", Type::String) if self.speech.short_ids => self.id()?,
-                (b"tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
+                ("tool_call_id", Type::String) if self.speech.short_ids => self.id()?,
+                ("tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
                 _ => self.cursor.skip().map(drop)?,
             }
-            before = Some(self.cursor.at());
         }
         Ok(())
     }
 
-    /// Behind the comma that comes next, if one does.
-    fn behind_comma(&self, at: usize) -> usize {
-        let rest = self.text[at..].trim_ascii_start();
-        if rest.starts_with(',') {
-            self.text.len() - rest.len() + 1
-        } else {
-            at
-        }
+    /// Whether a member, its key or its value has been seen to.
+    fn is_done(&self, key: Str<'_>) -> bool {
+        let is_done = |place: usize| self.done.binary_search(&place).is_ok();
+        !self.done.is_empty()
+            && (is_done(key.start() - 1) || is_done(key.start()) || is_done(self.cursor.at()))
     }
 
     fn parts(&mut self, at: usize, kinds: &[&str]) -> Result<(), Fault> {
-        let from = self.cursor.at();
+        let list = self.cursor.at();
         self.cursor.array()?;
-        let (mut parts, mut kept) = (Vec::new(), Vec::new());
+        let (mut parts, mut count) = (Vec::new(), 0);
         while self.cursor.element()? {
-            let start = self.cursor.at();
+            let start = self.object()?;
             let mut known = true;
-            self.cursor.object()?;
             while let Some(key) = self.cursor.key()? {
-                if key.bytes() == b"type" && self.cursor.peek()? == Type::String {
+                if key == *"type" && self.cursor.peek()? == Type::String {
                     let kind = self.cursor.string()?;
                     known = kind == *"refusal" || kinds.iter().any(|one| kind == **one);
                 } else {
                     self.cursor.skip()?;
                 }
             }
-            if known {
-                kept.push(self.text[start..self.cursor.at()].trim_ascii());
-            } else {
-                parts.push(parts.len() + kept.len());
+            if !known {
+                parts.push(count);
+                self.cuts.push((list, start));
             }
+            count += 1;
         }
         if !parts.is_empty() {
-            let list = format!("[{}]", kept.join(","));
-            self.edits.push((from..self.cursor.at(), list.into()));
-            self.others.push(Others {
-                at,
-                parts,
-                alone: kept.is_empty(),
-            });
+            let alone = parts.len() == count;
+            self.others.push(Others { at, parts, alone });
         }
         Ok(())
     }
@@ -197,8 +192,8 @@ impl<'a> Reader<'a> {
         while self.cursor.element()? {
             self.cursor.object()?;
             while let Some(key) = self.cursor.key()? {
-                match (key.bytes(), self.cursor.peek()?) {
-                    (b"id", Type::String) => self.id()?,
+                match self.cursor.peek()? {
+                    Type::String if key == *"id" => self.id()?,
                     _ => self.cursor.skip().map(drop)?,
                 }
             }
@@ -325,7 +320,7 @@ mod tests {
             ),
             (
                 r#"{"a":1,"b":null , "role":"user"}"#,
-                r#"{ "role":"user"}"#,
+                r#"{"role":"user"}"#,
                 &["messages[].a"],
             ),
             (

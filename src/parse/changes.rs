@@ -1,0 +1,170 @@
+//! What is to be changed of a request's text, made in one splice.
+
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, cmp::Reverse, ops::Range, sync::OnceLock};
+
+use bytes::Bytes;
+
+use crate::wire::{
+    json::{Cursor, Str},
+    request::Request,
+    splice::{Cuts, Edit, cuts, splice},
+};
+
+/// Pending changes. Those below the top level stand in one another or apart: a member or an element
+/// is left out whole, a text is replaced whole, so whatever lies within either goes with it.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Of the top level by name, no name twice: the new value, or none to remove it.
+    members: Vec<(Box<str>, Option<Box<str>>)>,
+    /// Members and elements to leave out: where what they stand in begins, and they themselves.
+    cuts: Vec<(usize, usize)>,
+    /// Texts to replace.
+    edits: Vec<(Range<usize>, Cow<'static, str>)>,
+    written: OnceLock<Bytes>,
+}
+
+impl Clone for Changes {
+    fn clone(&self) -> Self {
+        // A clone is made to be changed, so what was written is not its own.
+        Self {
+            members: self.members.clone(),
+            cuts: self.cuts.clone(),
+            edits: self.edits.clone(),
+            written: OnceLock::new(),
+        }
+    }
+}
+
+impl Changes {
+    pub(super) fn put(&mut self, member: &str, json: Option<Box<str>>) {
+        self.written.take();
+        match self.members.iter_mut().find(|(name, _)| **name == *member) {
+            Some((_, value)) => *value = json,
+            None => self.members.push((member.into(), json)),
+        }
+    }
+
+    pub(super) fn cut(&mut self, within: usize, at: usize) {
+        self.written.take();
+        self.cuts.push((within, at));
+    }
+
+    pub(super) fn edit(&mut self, range: Range<usize>, text: Cow<'static, str>) {
+        self.written.take();
+        self.edits.push((range, text));
+    }
+
+    /// The change of a top-level member, if it was set or removed.
+    pub(super) fn member(&self, name: &str) -> Option<&Option<Box<str>>> {
+        let mut members = self.members.iter();
+        members
+            .find(|(member, _)| **member == *name)
+            .map(|(_, value)| value)
+    }
+
+    /// Whether anything is changed within a range.
+    pub(super) fn touch(&self, range: &Range<usize>) -> bool {
+        self.places().any(|place| range.contains(&place))
+    }
+
+    /// Where what is left out or replaced below the top level begins.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let cuts = self.cuts.iter().map(|(_, at)| *at);
+        cuts.chain(self.edits.iter().map(|(range, _)| range.start))
+    }
+
+    pub(super) fn written(&self) -> Option<&Bytes> {
+        self.written.get()
+    }
+
+    /// The text with all changes made, once.
+    pub(super) fn write(&self, text: &Bytes, request: &Request) -> &Bytes {
+        self.written.get_or_init(|| {
+            let mut added = String::new();
+            let mut edits = Vec::with_capacity(self.members.len() + self.edits.len() + 1);
+            let end = self.top(text, request, &mut edits, &mut added);
+            self.below(text, &mut edits);
+            let mut edits = apart(edits);
+            edits.push(Edit::new(end..end, added.as_bytes()));
+            // The places come from this very text, so they fit; were it otherwise, what came is what
+            // is sent.
+            splice(text, &edits).map_or_else(|_| text.clone(), Bytes::from)
+        })
+    }
+
+    /// The changes of members; where those go that are added.
+    fn top<'a>(
+        &'a self,
+        text: &[u8],
+        request: &Request,
+        edits: &mut Vec<Edit<'a>>,
+        added: &mut String,
+    ) -> usize {
+        let mut done = vec![false; self.members.len()];
+        let mut cut = Cuts::default();
+        let mut end = request.range().start + 1;
+        for member in request.members() {
+            let key = key(text, member.range.start);
+            let mut changes = self.members.iter();
+            let change = changes.position(|(name, _)| key.is_some_and(|key| key == **name));
+            let mut removed = false;
+            if let Some(at) = change {
+                done[at] = true;
+                match &self.members[at].1 {
+                    Some(json) => edits.push(Edit::new(member.value.clone(), json.as_bytes())),
+                    None => removed = true,
+                }
+            }
+            cut.member(member.range.start, member.range.end, removed);
+            end = member.range.end;
+        }
+        let mut first = !cut.kept_any();
+        for ((name, json), _) in self.members.iter().zip(&done).filter(|(_, done)| !**done) {
+            let Some(json) = json else { continue };
+            if !std::mem::take(&mut first) {
+                added.push(',');
+            }
+            added.push_str(&serde_json::Value::from(&**name).to_string());
+            added.push(':');
+            added.push_str(json);
+        }
+        edits.extend(cut.done().into_iter().map(|range| Edit::new(range, b"")));
+        end
+    }
+
+    /// The changes below the top level.
+    fn below<'a>(&'a self, text: &[u8], edits: &mut Vec<Edit<'a>>) {
+        let mut all = self.cuts.clone();
+        all.sort_unstable();
+        for of_one in all.chunk_by(|one, next| one.0 == next.0) {
+            let gone = |at| of_one.binary_search(&(of_one[0].0, at)).is_ok();
+            let found = cuts(text, of_one[0].0, gone).unwrap_or_default();
+            edits.extend(found.into_iter().map(|range| Edit::new(range, b"")));
+        }
+        // Of several in one place the last one counts.
+        let own = self.edits.iter().rev();
+        edits.extend(own.map(|(range, with)| Edit::new(range.clone(), with.as_bytes())));
+    }
+}
+
+/// In ascending order, without those that lie within others.
+fn apart(mut edits: Vec<Edit<'_>>) -> Vec<Edit<'_>> {
+    edits.sort_by_key(|edit| (edit.range().start, Reverse(edit.range().end)));
+    let mut end = 0;
+    edits.retain(|edit| {
+        let apart = edit.range().start >= end;
+        if apart {
+            end = edit.range().end;
+        }
+        apart
+    });
+    edits
+}
+
+/// The key whose quote stands at a place.
+pub(super) fn key(text: &[u8], at: usize) -> Option<Str<'_>> {
+    Cursor::within(text, at, usize::MAX).string().ok()
+}
