@@ -1,13 +1,20 @@
 //! A text is copied at most once on its way: from the request into the provider's body, from the
 //! provider's answer into ours, from an event into a chunk.
 
+use std::{
+    future::Future as _,
+    task::{Context, Poll, Waker},
+};
+
 use allocation_counter::measure;
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use serde_json::{Value, json};
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
 use tower_completions::{
     Target,
     body::Full,
+    messages::{MessagesLayer, RequestBody},
     parse::{Chat, ChatBody},
     provider::{
         Asked, Contract, Notes, Provider, Translate, TranslateStream, Unsupported,
@@ -134,6 +141,115 @@ fn from_the_request_into_the_body() {
     );
     let azure = Azure::new("http://host", Api::V1, None).expect("a URL");
     check("azure", &azure, "other");
+}
+
+/// Members that were set, added and removed on the way are translated without writing the body anew.
+#[test]
+fn from_a_request_with_changes_into_the_body() {
+    fn check<T: Translate>(name: &str, translate: &T, model: &str) {
+        let body = json!({"temperature": 0.5, "model": "m", "n": 1, "mine": 1,
+            "messages": [{"role": "user", "content": long()}]});
+        let body = body.to_string();
+        let size = body.len() as u64;
+        let mut chat = Chat::parse(Bytes::from(body)).expect("a request");
+        chat.set("temperature", "0.25");
+        chat.set("max_tokens", "77");
+        chat.set("us", "2");
+        chat.remove("mine");
+        let target = Target::new("p", model);
+        let mut notes = Notes::default();
+        let mut sent = None;
+        let info = measure(|| sent = Some(translate.request(&chat, &target, &mut notes)));
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{name}: {} bytes for {size}",
+            info.bytes_total
+        );
+        let sent = sent.expect("asked").expect("translated").into_body();
+        let sent: Value = serde_json::from_slice(sent.remaining()).expect("JSON");
+        let sent = sent.to_string();
+        assert!(sent.contains("0.25") && sent.contains("77"), "{name}");
+        assert_eq!(notes.dropped(), ["us"], "{name}");
+    }
+    providers!(check);
+}
+
+/// From the Messages API into ours and back.
+#[test]
+fn from_messages_and_back() {
+    let text = json!({"type": "text", "text": long()});
+    let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD".repeat(50_000)}});
+    let result = json!({"type": "tool_result", "tool_use_id": "t", "content": [text]});
+    for content in [
+        json!(long()),
+        json!([text]),
+        json!([image]),
+        json!([result]),
+    ] {
+        let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
+        let body = Bytes::from(body.to_string());
+        let size = body.len() as u64;
+        let layer = MessagesLayer::new();
+        let mut service = layer.layer(tower::service_fn(
+            async |request: http::Request<RequestBody<Full>>| {
+                let mut body = std::pin::pin!(request.into_body());
+                let mut whole = Bytes::new();
+                while let Some(frame) =
+                    std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+                {
+                    let data = frame.expect("readable").into_data().expect("data");
+                    if !data.is_empty() {
+                        whole = data;
+                    }
+                }
+                Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(whole)))
+            },
+        ));
+        let request = http::Request::new(Full::new(body));
+        let mut call = std::pin::pin!(service.call(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        // What comes back is no completion, which is told in few words.
+        let info = measure(|| assert!(call.as_mut().poll(&mut cx).is_ready()));
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{} bytes for {size}",
+            info.bytes_total
+        );
+    }
+    let message = json!({"role": "assistant", "content": long()});
+    let body = json!({"id": "c", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
+    let delta = json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": message}]});
+    for (kind, body) in [
+        ("application/json", body.to_string()),
+        ("text/event-stream", format!("data: {delta}\n\n")),
+    ] {
+        let size = body.len() as u64;
+        let answer = http::Response::builder().header("content-type", kind);
+        let mut answer = answer.body(Full::new(body)).ok();
+        let mut service = MessagesLayer::new().layer(tower::service_fn(move |_| {
+            let answer = answer.take().expect("asked once");
+            std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+        }));
+        let mut call = std::pin::pin!(service.call(http::Request::new(Full::default())));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut written = 0;
+        let info = measure(|| {
+            let Poll::Ready(Ok(answer)) = call.as_mut().poll(&mut cx) else {
+                panic!("an answer at once")
+            };
+            let mut body = std::pin::pin!(answer.into_body());
+            let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) else {
+                panic!("a body at once")
+            };
+            written = frame.into_data().expect("data").len() as u64;
+        });
+        assert!(written + ELSE > size, "{kind} kept its text");
+        assert!(
+            info.bytes_total <= size + ELSE,
+            "{kind}: {} bytes for {size}",
+            info.bytes_total
+        );
+    }
 }
 
 /// What vendors of OpenAI's family edit: a role, ids, parts and members that they do not take.

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::{request, stream::Stream};
 use crate::{
-    body::{BoxError, Full},
+    body::{BoxError, Full, Pieces},
     error::{Error, Kind},
     sse,
 };
@@ -25,7 +25,7 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        text: BytesMut,
+        text: Pieces,
         limit: usize,
         told: Told,
         done: bool,
@@ -36,7 +36,7 @@ impl<B> RequestBody<B> {
     pub(super) fn new(inner: B, limit: usize, told: Told) -> Self {
         Self {
             inner,
-            text: BytesMut::new(),
+            text: Pieces::default(),
             limit,
             told,
             done: false,
@@ -74,7 +74,7 @@ where
             Some(Ok(frame)) => {
                 if let Ok(chunk) = frame.into_data() {
                     if this.text.len() + chunk.len() <= *this.limit {
-                        this.text.extend_from_slice(&chunk);
+                        this.text.push(chunk);
                         // Whoever watches for silence sees that something came.
                         return Poll::Ready(Some(Ok(Frame::data(Bytes::new()))));
                     }
@@ -87,7 +87,7 @@ where
                     format!("The request body is larger than {limit} bytes."),
                 )
             }
-            None => match request::translate(this.text) {
+            None => match request::translate(&this.text.take()) {
                 Ok((body, dropped)) => {
                     *this.done = true;
                     let _ = this.told.set(Ok(dropped));

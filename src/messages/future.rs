@@ -5,13 +5,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{MessagesBody, body::Told, error, response};
-use crate::{announce, body::BoxError, dialect::Dialect, error::Error};
+use crate::{
+    announce,
+    body::{BoxError, Pieces},
+    dialect::Dialect,
+    error::Error,
+};
 
 pin_project! {
     /// The response of `Messages`.
@@ -26,7 +31,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, R> {
         Calling { #[pin] call: F },
-        Reading { parts: Option<Parts>, #[pin] body: R, text: BytesMut },
+        Reading { parts: Option<Parts>, #[pin] body: R, text: Pieces },
     }
 }
 
@@ -85,7 +90,7 @@ where
                     State::Reading {
                         parts: Some(parts),
                         body,
-                        text: BytesMut::new(),
+                        text: Pieces::default(),
                     }
                 }
                 StateProj::Reading {
@@ -96,13 +101,13 @@ where
                     match ready!(body.as_mut().poll_frame(cx)) {
                         Some(Ok(frame)) => {
                             if let Ok(chunk) = frame.into_data() {
-                                text.extend_from_slice(&chunk);
+                                text.push(chunk);
                             }
                         }
                         // An answer that broke off cannot be read, and is told so.
                         None | Some(Err(_)) => {
                             let parts = parts.take().expect("polled after completion");
-                            return Poll::Ready(Ok(whole(parts, text)));
+                            return Poll::Ready(Ok(whole(parts, &text.take())));
                         }
                     }
                 },

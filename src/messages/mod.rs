@@ -40,6 +40,7 @@ mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use body::{MessagesBody, RequestBody};
 pub use future::ResponseFuture;

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::turns::{self, Content};
 use crate::{
     error::{Error, Kind},
     provider::anthropic::effort,
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// What is dropped on the way, by name.
-type Dropped = Vec<Cow<'static, str>>;
+pub(super) type Dropped = Vec<Cow<'static, str>>;
 
 #[derive(Deserialize)]
 struct Request<'a> {
@@ -68,67 +69,6 @@ enum Role {
     User,
     Assistant,
     System,
-}
-
-/// A text, or blocks, each still as its JSON.
-enum Content<'a> {
-    Text(String),
-    Blocks(Vec<&'a RawValue>),
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // An untagged enum would not lend what it holds.
-        let raw: &'de RawValue = Deserialize::deserialize(deserializer)?;
-        if raw.get().starts_with('"') {
-            serde_json::from_str(raw.get()).map(Self::Text)
-        } else {
-            serde_json::from_str(raw.get()).map(Self::Blocks)
-        }
-        .map_err(serde::de::Error::custom)
-    }
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    source: Option<Source<'a>>,
-    #[serde(borrow, default)]
-    title: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    name: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_use_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(default)]
-    is_error: Option<bool>,
-    #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    cache_control: Option<Raw<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Source<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    media_type: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    data: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    url: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    file_id: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -191,7 +131,7 @@ struct Format<'a> {
 #[derive(Serialize)]
 struct Out<'a> {
     model: &'a str,
-    messages: Vec<Value>,
+    messages: Vec<turns::Message<'a>>,
     max_completion_tokens: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<ToolOut<'a>>,
@@ -257,14 +197,14 @@ struct Schema<'a> {
     strict: bool,
 }
 
-fn shape(error: serde_json::Error) -> Error {
+pub(super) fn shape(error: serde_json::Error) -> Error {
     let message = format!("The request is not one of the Messages API: {error}.");
     Error::new(Kind::Format, message)
         .with_code("invalid_type")
         .with_source(error)
 }
 
-fn unsupported(param: String) -> Error {
+pub(super) fn unsupported(param: String) -> Error {
     let message = format!("`{param}` is not supported here.");
     Error::new(Kind::Format, message)
         .with_param(param)
@@ -276,7 +216,7 @@ pub(super) fn translate(body: &[u8]) -> Result<(Bytes, Dropped), Error> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Error::new(Kind::Format, "The request body is not UTF-8.").with_source(error)
     })?;
-    let request: Request<'_> = serde_json::from_str(text).map_err(shape)?;
+    let mut request: Request<'_> = serde_json::from_str(text).map_err(shape)?;
     let mut dropped = Dropped::new();
     if request
         .mcp_servers
@@ -294,17 +234,21 @@ pub(super) fn translate(body: &[u8]) -> Result<(Bytes, Dropped), Error> {
         }
     }
     let mut messages = Vec::with_capacity(request.messages.len() + 1);
-    if let Some(system) = &request.system {
-        messages.push(json!({ "role": "system", "content": instructions(system, "system")? }));
+    if let Some(system) = request.system.take() {
+        messages.push(turns::instructions(system, || "system".to_owned())?);
     }
-    for (at, message) in request.messages.iter().enumerate() {
+    for (at, message) in std::mem::take(&mut request.messages)
+        .into_iter()
+        .enumerate()
+    {
+        let content = message.content;
         match message.role {
             Role::System => {
-                let content = instructions(&message.content, &format!("messages[{at}]"))?;
-                messages.push(json!({ "role": "system", "content": content }));
+                let path = || format!("messages[{at}]");
+                messages.push(turns::instructions(content, path)?);
             }
-            Role::User => heard(&message.content, at, &mut messages, &mut dropped)?,
-            Role::Assistant => messages.push(said(&message.content, at, &mut dropped)?),
+            Role::User => turns::heard(content, at, &mut messages, &mut dropped)?,
+            Role::Assistant => messages.push(turns::said(content, at, &mut dropped)?),
         }
     }
     let (tool_choice, parallel) = choice(request.tool_choice.as_ref())?;
@@ -343,187 +287,10 @@ pub(super) fn translate(body: &[u8]) -> Result<(Bytes, Dropped), Error> {
         // The counts are told at the end of every stream there.
         stream_options: stream.map(|_| json!({ "include_usage": true })),
     };
-    let out = serde_json::to_vec(&out).expect("strings and numbers serialise into memory");
-    Ok((out.into(), dropped))
-}
-
-fn blocks<'a>(content: &Content<'a>) -> Result<Vec<Block<'a>>, Error> {
-    match content {
-        Content::Text(_) => Ok(Vec::new()),
-        Content::Blocks(all) => all
-            .iter()
-            .map(|raw| serde_json::from_str(raw.get()).map_err(shape))
-            .collect(),
-    }
-}
-
-/// Instructions are texts, each with its cache mark.
-fn instructions(content: &Content<'_>, path: &str) -> Result<Value, Error> {
-    if let Content::Text(text) = content {
-        return Ok(text.as_str().into());
-    }
-    let mut parts = Vec::new();
-    for (nth, block) in blocks(content)?.iter().enumerate() {
-        let part = text_part(block);
-        parts.push(part.ok_or_else(|| unsupported(format!("{path}.content[{nth}]")))?);
-    }
-    Ok(parts.into())
-}
-
-fn marked(mut part: Value, block: &Block<'_>) -> Value {
-    let mark = block.cache_control.as_ref();
-    if let Some(mark) = mark.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
-        part["cache_control"] = mark;
-    }
-    part
-}
-
-fn text_part(block: &Block<'_>) -> Option<Value> {
-    let text = block.text.as_deref().filter(|_| &*block.kind == "text")?;
-    Some(marked(json!({ "type": "text", "text": text }), block))
-}
-
-/// What a user's block is as a part; `None` has no counterpart.
-fn part(block: &Block<'_>) -> Option<Value> {
-    if let Some(text) = text_part(block) {
-        return Some(text);
-    }
-    let source = block.source.as_ref()?;
-    let kind = source.media_type.as_deref().unwrap_or_default();
-    let data = source.data.as_deref();
-    let part = match (&*block.kind, &*source.kind) {
-        ("image", "base64") => {
-            let url = format!("data:{kind};base64,{}", data?);
-            json!({ "type": "image_url", "image_url": { "url": url } })
-        }
-        ("image", "url") => {
-            json!({ "type": "image_url", "image_url": { "url": source.url.as_deref()? } })
-        }
-        ("document", "base64") => {
-            let url = format!("data:{kind};base64,{}", data?);
-            let name = block.title.as_deref().unwrap_or("document.pdf");
-            json!({ "type": "file", "file": { "filename": name, "file_data": url } })
-        }
-        ("document", "file") => {
-            json!({ "type": "file", "file": { "file_id": source.file_id.as_deref()? } })
-        }
-        ("document", "text") => json!({ "type": "text", "text": data? }),
-        _ => return None,
-    };
-    Some(marked(part, block))
-}
-
-/// A user's turn: the results of calls, each a message of its own, then the rest.
-fn heard(
-    content: &Content<'_>,
-    at: usize,
-    messages: &mut Vec<Value>,
-    dropped: &mut Dropped,
-) -> Result<(), Error> {
-    if let Content::Text(text) = content {
-        messages.push(json!({ "role": "user", "content": text }));
-        return Ok(());
-    }
-    let mut parts = Vec::new();
-    for (nth, block) in blocks(content)?.iter().enumerate() {
-        let path = || format!("messages[{at}].content[{nth}]");
-        if &*block.kind == "tool_result" {
-            let (text, images) = result(block, &path)?;
-            messages.push(json!({
-                "role": "tool",
-                "tool_call_id": block.tool_use_id.as_deref().unwrap_or_default(),
-                "content": text,
-            }));
-            parts.extend(images);
-            if block.is_error == Some(true) {
-                once(dropped, "messages[].content[].is_error");
-            }
-            continue;
-        }
-        parts.push(part(block).ok_or_else(|| unsupported(path()))?);
-    }
-    if !parts.is_empty() {
-        messages.push(json!({ "role": "user", "content": parts }));
-    }
-    Ok(())
-}
-
-fn once(dropped: &mut Dropped, name: &'static str) {
-    if !dropped.iter().any(|there| there == name) {
-        dropped.push(name.into());
-    }
-}
-
-/// The text of a result, and what else is in it: results are texts here, so images follow in the
-/// user's own words.
-fn result(block: &Block<'_>, path: &impl Fn() -> String) -> Result<(Value, Vec<Value>), Error> {
-    let Some(raw) = block.content else {
-        return Ok(("".into(), Vec::new()));
-    };
-    let content: Content<'_> = serde_json::from_str(raw.get()).map_err(shape)?;
-    if let Content::Text(text) = content {
-        return Ok((text.into(), Vec::new()));
-    }
-    let (mut texts, mut others) = (Vec::new(), Vec::new());
-    for block in blocks(&content)? {
-        let part = part(&block).ok_or_else(|| unsupported(path()))?;
-        if part["type"] == "text" {
-            texts.push(part);
-        } else {
-            others.push(part);
-        }
-    }
-    let text = if texts.is_empty() {
-        "".into()
-    } else {
-        texts.into()
-    };
-    Ok((text, others))
-}
-
-/// The assistant's turn: its reasoning as it was, its text, its calls.
-fn said(content: &Content<'_>, at: usize, dropped: &mut Dropped) -> Result<Value, Error> {
-    let raw = match content {
-        Content::Text(text) => return Ok(json!({ "role": "assistant", "content": text })),
-        Content::Blocks(raw) => raw,
-    };
-    let (mut texts, mut calls, mut details) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reasoning = String::new();
-    for (nth, (block, raw)) in blocks(content)?.iter().zip(raw).enumerate() {
-        match &*block.kind {
-            "text" => texts.extend(text_part(block)),
-            "thinking" | "redacted_thinking" => {
-                reasoning.push_str(block.thinking.as_deref().unwrap_or_default());
-                details.push(serde_json::from_str::<Value>(raw.get()).map_err(shape)?);
-            }
-            "tool_use" => {
-                let arguments = block.input.map_or("{}", RawValue::get);
-                calls.push(json!({
-                    "id": block.id.as_deref().unwrap_or_default(),
-                    "type": "function",
-                    "function": { "name": block.name.as_deref().unwrap_or_default(), "arguments": arguments },
-                }));
-            }
-            // What a provider's own tools did and found is in the text that came of it.
-            kind if kind.starts_with("server_tool_use") || kind.ends_with("_tool_result") => {
-                once(dropped, "messages[].content[].server_tool_use");
-            }
-            _ => return Err(unsupported(format!("messages[{at}].content[{nth}]"))),
-        }
-    }
-    let mut message = json!({ "role": "assistant", "content": null });
-    if !texts.is_empty() || calls.is_empty() {
-        message["content"] = texts.into();
-    }
-    for (name, list) in [("tool_calls", calls), ("reasoning_details", details)] {
-        if !list.is_empty() {
-            message[name] = list.into();
-        }
-    }
-    if !reasoning.is_empty() {
-        message["reasoning_content"] = reasoning.into();
-    }
-    Ok(message)
+    // Of about the length of the one it is made of, so that no text is copied twice.
+    let mut text = Vec::with_capacity(body.len() + 512);
+    serde_json::to_writer(&mut text, &out).expect("strings and numbers serialise into memory");
+    Ok((text.into(), dropped))
 }
 
 fn tools<'a>(all: &'a [Tool<'_>]) -> Result<Vec<ToolOut<'a>>, Error> {

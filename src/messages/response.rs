@@ -1,10 +1,14 @@
-use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     error::Error,
     provider::nonsense,
-    wire::{Counting, Usage, chat::Text, json::Cursor},
+    wire::{
+        Counting, Usage,
+        chat::{Raw, Text},
+        json::Cursor,
+    },
 };
 
 #[derive(Deserialize)]
@@ -37,7 +41,8 @@ pub(super) struct Said<'a> {
     pub(super) refusal: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) reasoning_content: Option<Text<'a>>,
-    pub(super) reasoning_details: Option<Vec<Value>>,
+    #[serde(borrow)]
+    pub(super) reasoning_details: Option<Vec<Raw<'a>>>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<Vec<Call<'a>>>,
 }
@@ -99,9 +104,80 @@ pub(super) fn usage(usage: &Usage) -> Value {
     })
 }
 
-/// Entries of reasoning that are blocks of a message as they are.
-pub(super) fn is_block(entry: &Value) -> bool {
-    entry["type"] == "thinking" || entry["type"] == "redacted_thinking"
+/// An entry of reasoning that is a block of a message as it is.
+#[derive(Deserialize)]
+pub(super) struct Thought<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) thinking: Option<Raw<'a>>,
+    #[serde(borrow, default)]
+    pub(super) signature: Option<Raw<'a>>,
+}
+
+impl<'a> Thought<'a> {
+    /// `None` for an entry of another kind.
+    pub(super) fn of(entry: Raw<'a>) -> Option<Self> {
+        let thought: Self = serde_json::from_str(entry.get()).ok()?;
+        let known = matches!(&*thought.kind, "thinking" | "redacted_thinking");
+        known.then_some(thought)
+    }
+
+    pub(super) fn is_redacted(&self) -> bool {
+        &*self.kind == "redacted_thinking"
+    }
+}
+
+/// A `message`.
+#[derive(Serialize)]
+struct Message<'a> {
+    id: Text<'a>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    model: Text<'a>,
+    content: Vec<Block<'a>>,
+    stop_reason: &'static str,
+    stop_sequence: Option<()>,
+    usage: Value,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Block<'a> {
+    AsItIs(Raw<'a>),
+    Thinking {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        thinking: Text<'a>,
+        signature: &'static str,
+    },
+    Text {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        text: Text<'a>,
+    },
+    Call {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        id: Text<'a>,
+        name: Text<'a>,
+        input: Input<'a>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    Object(Box<RawValue>),
+    /// Of a tool that takes free text.
+    Free {
+        input: Text<'a>,
+    },
+    /// What was cut short, as its text.
+    Cut {
+        arguments: Text<'a>,
+    },
 }
 
 /// A `message` out of a `chat.completion`.
@@ -112,54 +188,64 @@ pub(super) fn message(body: &[u8]) -> Result<Vec<u8>, Error> {
         return Err(nonsense("it has no choice"));
     };
     let said = choice.message;
-    let mut content: Vec<Value> = said.reasoning_details.unwrap_or_default();
-    content.retain(is_block);
+    let details = said.reasoning_details.into_iter().flatten();
+    let thoughts = details.filter(|entry| Thought::of(*entry).is_some());
+    let mut content: Vec<_> = thoughts.map(Block::AsItIs).collect();
     if content.is_empty() {
-        if let Some(text) = said.reasoning_content.filter(|text| !text.is_empty()) {
-            // Nobody signed it, so nobody can check it.
-            content.push(json!({ "type": "thinking", "thinking": text, "signature": "" }));
+        if let Some(thinking) = said.reasoning_content.filter(|text| !text.is_empty()) {
+            content.push(Block::Thinking {
+                kind: "thinking",
+                thinking,
+                // Nobody signed it, so nobody can check it.
+                signature: "",
+            });
         }
     }
     for text in [said.content, said.refusal].into_iter().flatten() {
         if !text.is_empty() {
-            content.push(json!({ "type": "text", "text": text }));
+            content.push(Block::Text { kind: "text", text });
         }
     }
     for call in said.tool_calls.unwrap_or_default() {
         let function = call.function.unwrap_or_default();
         let custom = call.custom.unwrap_or_default();
-        content.push(json!({
-            "type": "tool_use",
-            "id": call.id.unwrap_or_default(),
-            "name": function.name.or(custom.name).unwrap_or_default(),
-            "input": match custom.input {
-                Some(text) => json!({ "input": text }),
-                None => input(function.arguments.as_deref().unwrap_or_default()),
+        content.push(Block::Call {
+            kind: "tool_use",
+            id: call.id.unwrap_or_default(),
+            name: function.name.or(custom.name).unwrap_or_default(),
+            input: match custom.input {
+                Some(input) => Input::Free { input },
+                None => arguments(function.arguments.unwrap_or_default()),
             },
-        }));
+        });
     }
     let reason = choice.finish_reason.as_deref().unwrap_or("stop");
     let counts = completion.usage.and_then(read_usage).unwrap_or_default();
-    let message = json!({
-        "id": completion.id,
-        "type": "message",
-        "role": "assistant",
-        "model": completion.model,
-        "content": content,
-        "stop_reason": stop_reason(reason),
-        "stop_sequence": null,
-        "usage": usage(&counts),
-    });
-    Ok(message.to_string().into_bytes())
+    let message = Message {
+        id: completion.id,
+        kind: "message",
+        role: "assistant",
+        model: completion.model,
+        content,
+        stop_reason: stop_reason(reason),
+        stop_sequence: None,
+        usage: usage(&counts),
+    };
+    let mut out = Vec::with_capacity(body.len() + 256);
+    serde_json::to_writer(&mut out, &message).expect("strings serialise into memory");
+    Ok(out)
 }
 
 /// Arguments as an object; what was cut short is kept as its text.
-fn input(arguments: &str) -> Value {
-    if arguments.trim().is_empty() {
-        return Value::Object(Map::new());
+fn arguments(arguments: Text<'_>) -> Input<'_> {
+    let text = match arguments.trim() {
+        "" => "{}",
+        text => text,
+    };
+    if text.starts_with('{') {
+        if let Ok(object) = RawValue::from_string(text.to_owned()) {
+            return Input::Object(object);
+        }
     }
-    match serde_json::from_str::<Map<String, Value>>(arguments) {
-        Ok(object) => Value::Object(object),
-        Err(_) => json!({ "arguments": arguments }),
-    }
+    Input::Cut { arguments }
 }

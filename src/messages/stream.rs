@@ -1,14 +1,14 @@
-use bytes::BytesMut;
-use serde::Deserialize;
+use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     error::by_type,
-    response::{Call, Said, is_block, read_usage, stop_reason, usage},
+    response::{Call, Said, Thought, read_usage, stop_reason, usage},
 };
-use crate::{
-    sse,
-    wire::{Usage, chat::Text},
+use crate::wire::{
+    Usage,
+    chat::{Raw, Text},
 };
 
 /// From the chunks of a completion to the named events of a message.
@@ -55,8 +55,46 @@ struct Choice<'a> {
     finish_reason: Option<Text<'a>>,
 }
 
-fn write(out: &mut BytesMut, name: &str, data: &Value) {
-    sse::write_event(out, Some(name), data.to_string().as_bytes());
+/// A piece of a block.
+#[derive(Serialize)]
+struct Delta<T> {
+    #[serde(rename = "type")]
+    event: &'static str,
+    index: usize,
+    delta: T,
+}
+
+#[derive(Default, Serialize)]
+struct Piece<'r, 'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'r Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<&'r Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial_json: Option<&'r Text<'a>>,
+}
+
+/// A piece of a block that comes whole.
+#[derive(Serialize)]
+struct Signed<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Raw<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<Raw<'a>>,
+}
+
+/// Writes an event where it is to stand. JSON that is written here has no line ends: those within
+/// strings are escaped.
+fn write(out: &mut BytesMut, name: &str, data: &impl Serialize) {
+    out.put_slice(b"event: ");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\ndata: ");
+    serde_json::to_writer(out.writer(), data).expect("strings serialise into memory");
+    out.put_slice(b"\n\n");
 }
 
 impl Stream {
@@ -69,6 +107,8 @@ impl Stream {
             self.finish(out);
             return;
         }
+        // With what stands around it, so that a long text is not moved again for that.
+        out.reserve(data.len() + 1024);
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
             self.broken(out);
             return;
@@ -124,23 +164,30 @@ impl Stream {
     }
 
     fn say(&mut self, said: &Said<'_>, out: &mut BytesMut) {
-        if let Some(text) = said
-            .reasoning_content
-            .as_deref()
-            .filter(|it| !it.is_empty())
-        {
+        let reasoning = said.reasoning_content.as_ref();
+        if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
             let index = self.enter(Open::Thinking, out);
-            let delta = json!({ "type": "thinking_delta", "thinking": text });
-            self.delta(index, &delta, out);
+            let piece = Piece {
+                kind: "thinking_delta",
+                thinking: Some(text),
+                ..Piece::default()
+            };
+            delta(index, piece, out);
         }
         for entry in said.reasoning_details.iter().flatten() {
-            self.detail(entry, out);
+            if let Some(thought) = Thought::of(*entry) {
+                self.thought(*entry, &thought, out);
+            }
         }
         for text in [&said.content, &said.refusal].into_iter().flatten() {
             if !text.is_empty() {
                 let index = self.enter(Open::Text, out);
-                let delta = json!({ "type": "text_delta", "text": text });
-                self.delta(index, &delta, out);
+                let piece = Piece {
+                    kind: "text_delta",
+                    text: Some(text),
+                    ..Piece::default()
+                };
+                delta(index, piece, out);
             }
         }
         for call in said.tool_calls.iter().flatten() {
@@ -182,32 +229,34 @@ impl Stream {
         index
     }
 
-    fn delta(&self, index: usize, delta: &Value, out: &mut BytesMut) {
-        let event = json!({ "type": "content_block_delta", "index": index, "delta": delta });
-        write(out, "content_block_delta", &event);
-    }
-
     /// A block of reasoning that is signed, or not shown.
-    fn detail(&mut self, entry: &Value, out: &mut BytesMut) {
-        if !is_block(entry) {
-            return;
-        }
-        if entry["type"] == "redacted_thinking" {
+    fn thought(&mut self, entry: Raw<'_>, thought: &Thought<'_>, out: &mut BytesMut) {
+        if thought.is_redacted() {
             self.leave(out);
-            let index = self.start(entry, out);
+            let block: Value = serde_json::from_str(entry.get()).unwrap_or_default();
+            let index = self.start(&block, out);
             stop(index, out);
             return;
         }
         // Its text has come piece by piece before, or comes now.
         let begun = matches!(self.open, Some((Open::Thinking, _)));
         let index = self.enter(Open::Thinking, out);
-        if !begun {
-            let delta = json!({ "type": "thinking_delta", "thinking": entry["thinking"] });
-            self.delta(index, &delta, out);
+        let is_text = |raw: &Raw<'_>| raw.get().starts_with('"');
+        if let Some(thinking) = thought.thinking.filter(is_text).filter(|_| !begun) {
+            let piece = Signed {
+                kind: "thinking_delta",
+                thinking: Some(thinking),
+                signature: None,
+            };
+            delta(index, piece, out);
         }
-        if entry["signature"].is_string() {
-            let delta = json!({ "type": "signature_delta", "signature": entry["signature"] });
-            self.delta(index, &delta, out);
+        if let Some(signature) = thought.signature.filter(is_text) {
+            let piece = Signed {
+                kind: "signature_delta",
+                thinking: None,
+                signature: Some(signature),
+            };
+            delta(index, piece, out);
         }
         self.leave(out);
     }
@@ -237,10 +286,14 @@ impl Stream {
                 index
             }
         };
-        let text = function.and_then(|it| it.arguments.as_deref());
+        let text = function.and_then(|it| it.arguments.as_ref());
         if let Some(text) = text.filter(|text| !text.is_empty()) {
-            let delta = json!({ "type": "input_json_delta", "partial_json": text });
-            self.delta(index, &delta, out);
+            let piece = Piece {
+                kind: "input_json_delta",
+                partial_json: Some(text),
+                ..Piece::default()
+            };
+            delta(index, piece, out);
         }
     }
 
@@ -260,6 +313,16 @@ impl Stream {
         write(out, "message_delta", &event);
         write(out, "message_stop", &json!({ "type": "message_stop" }));
     }
+}
+
+fn delta(index: usize, delta: impl Serialize, out: &mut BytesMut) {
+    let event = "content_block_delta";
+    let data = Delta {
+        event,
+        index,
+        delta,
+    };
+    write(out, event, &data);
 }
 
 fn stop(index: usize, out: &mut BytesMut) {

@@ -17,13 +17,30 @@ use crate::wire::{
 /// is left out whole, a text is replaced whole, so whatever lies within either goes with it.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Of the top level by name, no name twice: the new value, or none to remove it.
-    members: Vec<(Box<str>, Option<Box<str>>)>,
+    /// Of the top level, no name twice.
+    members: Vec<Set>,
     /// Members and elements to leave out: where what they stand in begins, and they themselves.
     cuts: Vec<(usize, usize)>,
     /// Texts to replace.
     edits: Vec<(Range<usize>, Cow<'static, str>)>,
     written: OnceLock<Bytes>,
+}
+
+/// What becomes of a member.
+#[derive(Clone)]
+struct Set {
+    name: Box<str>,
+    /// Its name in JSON, once it is asked for.
+    key: OnceLock<Box<str>>,
+    /// The new value, or none to remove it.
+    json: Option<Box<str>>,
+}
+
+impl Set {
+    fn key(&self) -> &str {
+        let quoted = || serde_json::Value::from(&*self.name).to_string().into();
+        self.key.get_or_init(quoted)
+    }
 }
 
 impl Clone for Changes {
@@ -41,9 +58,13 @@ impl Clone for Changes {
 impl Changes {
     pub(super) fn put(&mut self, member: &str, json: Option<Box<str>>) {
         self.written.take();
-        match self.members.iter_mut().find(|(name, _)| **name == *member) {
-            Some((_, value)) => *value = json,
-            None => self.members.push((member.into(), json)),
+        match self.members.iter_mut().find(|set| *set.name == *member) {
+            Some(set) => set.json = json,
+            None => self.members.push(Set {
+                name: member.into(),
+                key: OnceLock::new(),
+                json,
+            }),
         }
     }
 
@@ -60,9 +81,41 @@ impl Changes {
     /// The change of a top-level member, if it was set or removed.
     pub(super) fn member(&self, name: &str) -> Option<&Option<Box<str>>> {
         let mut members = self.members.iter();
-        members
-            .find(|(member, _)| **member == *name)
-            .map(|(_, value)| value)
+        members.find(|set| *set.name == *name).map(|set| &set.json)
+    }
+
+    /// How many bytes are put in.
+    pub(super) fn added(&self) -> usize {
+        let set = self.members.iter().filter_map(|set| set.json.as_deref());
+        let edits = self.edits.iter().map(|(_, text)| &**text);
+        set.chain(edits).map(str::len).sum()
+    }
+
+    /// The members as they are to be sent, each by its key and its value, both as JSON; `None` when
+    /// something below them is changed.
+    pub(super) fn members<'a>(
+        &'a self,
+        text: &'a str,
+        request: &Request,
+    ) -> Option<Vec<(&'a str, &'a str)>> {
+        if !(self.cuts.is_empty() && self.edits.is_empty()) {
+            return None;
+        }
+        let mut done = vec![false; self.members.len()];
+        let mut found = Vec::with_capacity(request.members().len() + self.members.len());
+        for member in request.members() {
+            let name = key(text.as_bytes(), member.range.start)?;
+            let mut value = Some(&text[member.value]);
+            if let Some(at) = self.members.iter().position(|set| name == *set.name) {
+                done[at] = true;
+                value = self.members[at].json.as_deref();
+            }
+            let quoted = name.range().start - 1..name.range().end + 1;
+            found.extend(value.map(|value| (&text[quoted], value)));
+        }
+        let added = self.members.iter().zip(&done).filter(|(_, done)| !**done);
+        found.extend(added.filter_map(|(set, _)| Some((set.key(), set.json.as_deref()?))));
+        Some(found)
     }
 
     /// Whether anything is changed within a range.
@@ -109,11 +162,11 @@ impl Changes {
         for member in request.members() {
             let key = key(text, member.range.start);
             let mut changes = self.members.iter();
-            let change = changes.position(|(name, _)| key.is_some_and(|key| key == **name));
+            let change = changes.position(|set| key.is_some_and(|key| key == *set.name));
             let mut removed = false;
             if let Some(at) = change {
                 done[at] = true;
-                match &self.members[at].1 {
+                match &self.members[at].json {
                     Some(json) => edits.push(Edit::new(member.value.clone(), json.as_bytes())),
                     None => removed = true,
                 }
@@ -122,12 +175,12 @@ impl Changes {
             end = member.range.end;
         }
         let mut first = !cut.kept_any();
-        for ((name, json), _) in self.members.iter().zip(&done).filter(|(_, done)| !**done) {
-            let Some(json) = json else { continue };
+        for (set, _) in self.members.iter().zip(&done).filter(|(_, done)| !**done) {
+            let Some(json) = &set.json else { continue };
             if !std::mem::take(&mut first) {
                 added.push(',');
             }
-            added.push_str(&serde_json::Value::from(&**name).to_string());
+            added.push_str(set.key());
             added.push(':');
             added.push_str(json);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     changes::{Changes, key},
-    fault,
+    fault, typed,
 };
 use crate::{
     error::Error,
@@ -74,6 +74,25 @@ impl Chat {
         match &self.changes {
             None => self.parsed.bytes.clone(),
             Some(changes) => self.write(changes).clone(),
+        }
+    }
+
+    /// How long [`bytes`](Self::bytes) is at most.
+    pub(crate) fn length(&self) -> usize {
+        let added = self.changes.as_ref().map_or(0, |changes| changes.added());
+        self.parsed.bytes.len() + added
+    }
+
+    /// The request as types, changes included. They borrow from where each member stands; where
+    /// something below the top level is changed, from [`bytes`](Self::bytes).
+    pub(crate) fn typed(&self) -> serde_json::Result<crate::wire::chat::Request<'_>> {
+        let Some(changes) = &self.changes else {
+            return crate::wire::chat::Request::parse(&self.parsed.bytes);
+        };
+        let text = std::str::from_utf8(&self.parsed.bytes).unwrap_or_default();
+        match changes.members(text, &self.parsed.request) {
+            Some(members) => typed::read(&members),
+            None => crate::wire::chat::Request::parse(self.write(changes)),
         }
     }
 

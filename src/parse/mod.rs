@@ -38,6 +38,7 @@ mod head;
 mod inflate;
 mod layer;
 mod service;
+mod typed;
 
 pub use body::ChatBody;
 pub use chat::Chat;

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
@@ -21,7 +21,7 @@ use super::{
     translate::{Asked, Framing, TranslateStream},
 };
 use crate::{
-    body::{BoxError, Full},
+    body::{BoxError, Full, Pieces},
     dialect::Dialect,
     error::{Class, Error, Kind},
     meter::Tally,
@@ -52,40 +52,7 @@ pin_project! {
         Refused { error: Option<Error> },
         Ready { client: C, request: Option<Request<Full>> },
         Calling { #[pin] call: F },
-        Collecting { head: Option<response::Parts>, #[pin] body: B, read: Read },
-    }
-}
-
-/// What has come of a body: one chunk is kept as it is, more are joined.
-#[derive(Default)]
-struct Read {
-    first: Bytes,
-    joined: BytesMut,
-}
-
-impl Read {
-    fn push(&mut self, chunk: Bytes) {
-        if self.len() == 0 {
-            self.first = chunk;
-            return;
-        }
-        if self.joined.is_empty() {
-            self.joined
-                .extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.joined.extend_from_slice(&chunk);
-    }
-
-    fn len(&self) -> usize {
-        self.first.len() + self.joined.len()
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.joined.is_empty() {
-            std::mem::take(&mut self.first)
-        } else {
-            std::mem::take(&mut self.joined).freeze()
-        }
+        Collecting { head: Option<response::Parts>, #[pin] body: B, read: Pieces },
     }
 }
 
@@ -186,7 +153,7 @@ where
                         State::Collecting {
                             head: Some(head),
                             body,
-                            read: Read::default(),
+                            read: Pieces::default(),
                         }
                     }
                 },

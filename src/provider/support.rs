@@ -9,6 +9,7 @@ use super::{Notes, notes::unsupported};
 use crate::{
     body::Full,
     error::{Error, Kind},
+    parse::Chat,
     wire::chat::{AllowedMode, Content, Message, Request, Role, Tool, ToolCall, ToolChoice},
 };
 
@@ -34,9 +35,9 @@ pub(super) fn write(body: &impl Serialize, length: usize) -> Bytes {
     text.into()
 }
 
-/// Reads a body as types.
-pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, Error> {
-    Request::parse(body).map_err(|error| {
+/// Reads a request as types.
+pub(super) fn parse(chat: &Chat) -> Result<Request<'_>, Error> {
+    chat.typed().map_err(|error| {
         Error::new(Kind::Format, "The request is not of the expected shape.")
             .with_code("invalid_type")
             .with_source(error)

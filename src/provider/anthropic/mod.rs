@@ -71,7 +71,7 @@ impl Translate for Anthropic {
         target: &Target,
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
-        let body = request::body(&chat.bytes(), &target.model, request::Door::Own, notes)?;
+        let body = request::body(chat, &target.model, request::Door::Own, notes)?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();

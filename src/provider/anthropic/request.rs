@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    parse::Chat,
     provider::{
         Notes, structured,
         support::{MARKS, Without, parse, settle, write},
@@ -27,12 +28,12 @@ pub(in crate::provider) enum Door {
 
 /// Translates a body; the model is the target's.
 pub(in crate::provider) fn body(
-    body: &[u8],
+    chat: &Chat,
     model: &str,
     door: Door,
     notes: &mut Notes,
 ) -> Result<Bytes, Error> {
-    let request = parse(body)?;
+    let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     let of = Model::of(model);
     let mut out = Map::new();
@@ -80,7 +81,7 @@ pub(in crate::provider) fn body(
         tools,
         output_config,
     };
-    Ok(write(&whole, body.len()))
+    Ok(write(&whole, chat.length()))
 }
 
 /// The body. What the client wrote as JSON keeps its text: the order of a schema's properties is

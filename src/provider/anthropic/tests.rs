@@ -20,7 +20,7 @@ fn asked() -> Asked {
 
 fn translated(body: &Value, model: &str) -> Value {
     let body = request::body(
-        body.to_string().as_bytes(),
+        &Chat::parse(body.to_string().into()).expect("a request"),
         model,
         request::Door::Own,
         &mut Notes::default(),
@@ -99,7 +99,7 @@ fn what_has_no_counterpart_is_refused() {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
         body[member] = value;
         let error = request::body(
-            body.to_string().as_bytes(),
+            &Chat::parse(body.to_string().into()).expect("a request"),
             "claude-sonnet-4-5",
             request::Door::Own,
             &mut Notes::default(),
@@ -236,7 +236,7 @@ fn with(member: &str, value: Value) -> Value {
 
 fn refused(body: &Value, model: &str) -> (Option<String>, Option<String>) {
     let error = request::body(
-        body.to_string().as_bytes(),
+        &Chat::parse(body.to_string().into()).expect("a request"),
         model,
         request::Door::Own,
         &mut Notes::default(),
@@ -256,7 +256,7 @@ fn schemas_and_arguments_keep_the_order_of_their_members() {
         "tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"z":{},"a":{}}}}}],
         "response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"why":1,"answer":2}}}}"#;
     let out = request::body(
-        body.as_bytes(),
+        &Chat::parse(body.to_owned().into()).expect("a request"),
         "claude-sonnet-4-5",
         request::Door::Own,
         &mut Notes::default(),
@@ -458,7 +458,12 @@ fn a_schema_is_a_tool_for_models_that_know_none() {
     let body = by_schema();
     let mut notes = Notes::default();
     let text = body.to_string();
-    let sent = request::body(text.as_bytes(), old, request::Door::Own, &mut notes);
+    let sent = request::body(
+        &Chat::parse(text.to_owned().into()).expect("a request"),
+        old,
+        request::Door::Own,
+        &mut notes,
+    );
     let sent: Value = serde_json::from_slice(&sent.expect("translates")).expect("JSON");
     assert_eq!(notes.mapped(), ["response_format"]);
     assert_eq!(
@@ -585,7 +590,12 @@ fn tiers() {
     ] {
         let mut notes = Notes::default();
         let body = with("service_tier", tier.into()).to_string();
-        let out = request::body(body.as_bytes(), "claude-sonnet-4-5", door, &mut notes);
+        let out = request::body(
+            &Chat::parse(body.to_owned().into()).expect("a request"),
+            "claude-sonnet-4-5",
+            door,
+            &mut notes,
+        );
         let out: Value = serde_json::from_slice(&out.expect("translates")).expect("JSON");
         assert_eq!(out["service_tier"].as_str(), sent, "{tier}");
         assert_eq!(!notes.dropped().is_empty(), dropped, "{tier}");

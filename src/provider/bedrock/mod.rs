@@ -104,7 +104,7 @@ impl Translate for Bedrock {
         target: &Target,
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
-        let body = request::body(&chat.bytes(), &target.model, notes)?;
+        let body = request::body(chat, &target.model, notes)?;
         let (action, accept) = if chat.stream() {
             ("converse-stream", "application/vnd.amazon.eventstream")
         } else {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    parse::Chat,
     provider::{
         Notes, structured,
         support::{MARKS, Without, parse, settle, write},
@@ -132,8 +133,8 @@ struct Tier {
 }
 
 /// Translates a body; the model stands in the URL, but what it takes depends on it.
-pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
-    let request = parse(body)?;
+pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
+    let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     let family = Family::of(model);
     let mut fields = Map::new();
@@ -175,7 +176,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
         performance_config: request.extra("performanceConfig"),
         additional_model_response_field_paths: request.extra("additionalModelResponseFieldPaths"),
     };
-    Ok(write(&whole, body.len()))
+    Ok(write(&whole, chat.length()))
 }
 
 fn sample<'a>(

@@ -34,7 +34,11 @@ fn with(members: Value) -> Value {
 
 fn noted(body: &Value, model: &str) -> Result<(Value, Notes), Error> {
     let mut notes = Notes::default();
-    let out = request::body(body.to_string().as_bytes(), model, &mut notes)?;
+    let out = request::body(
+        &Chat::parse(body.to_string().into()).expect("a request"),
+        model,
+        &mut notes,
+    )?;
     Ok((serde_json::from_slice(&out).expect("JSON"), notes))
 }
 
@@ -299,7 +303,12 @@ fn schemas_are_text_and_keep_their_order() {
         "tools":[{{"type":"function","function":{{"name":"f","description":"","strict":true,"parameters":{{"properties":{{"z":{{}},"a":{{}}}}}}}},"cache_control":{{"type":"ephemeral"}}}},
         {{"type":"custom","custom":{{"name":"c","description":"free"}}}}]}}"#
     );
-    let out = request::body(body.as_bytes(), NOVA, &mut Notes::default()).expect("translates");
+    let out = request::body(
+        &Chat::parse(body.to_owned().into()).expect("a request"),
+        NOVA,
+        &mut Notes::default(),
+    )
+    .expect("translates");
     let text = String::from_utf8(out.to_vec()).expect("UTF-8");
     assert!(
         text.contains(r#"{"type":"object","properties":{"z":{},"a":{}}}"#),
@@ -567,10 +576,22 @@ fn what_is_dropped_or_changed_is_said() {
     );
 
     let mut strict = Notes::new(Contract::new(Unsupported::Refuse));
-    assert!(request::body(body.to_string().as_bytes(), NOVA, &mut strict).is_err());
+    assert!(
+        request::body(
+            &Chat::parse(body.to_string().into()).expect("a request"),
+            NOVA,
+            &mut strict
+        )
+        .is_err()
+    );
     let mut loose = Notes::new(Contract::new(Unsupported::Drop));
     let two = with(json!({"n": 2, "logprobs": true}));
-    request::body(two.to_string().as_bytes(), NOVA, &mut loose).expect("dropped");
+    request::body(
+        &Chat::parse(two.to_string().into()).expect("a request"),
+        NOVA,
+        &mut loose,
+    )
+    .expect("dropped");
     assert_eq!(loose.dropped(), ["n", "logprobs"]);
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     error::Error,
+    parse::Chat,
     provider::{
         Notes,
         anthropic::model::budget,
@@ -134,8 +135,8 @@ struct Thinking {
     token_budget: Option<u64>,
 }
 
-pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
-    let request = parse(body)?;
+pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
+    let request = parse(chat)?;
     settle(&request, SMALL, TAKEN, notes)?;
     // The likelihoods are of what was chosen, without what else might have been.
     if request.top_logprobs.is_some_and(|n| n.0 > 0) {
@@ -186,7 +187,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
         safety_mode: request.extra("safety_mode"),
         priority: request.extra("priority"),
     };
-    Ok(write(&whole, body.len()))
+    Ok(write(&whole, chat.length()))
 }
 
 fn ranged(

@@ -109,7 +109,7 @@ impl Translate for Gemini {
     ) -> Result<Request<Full>, Error> {
         let uri = self.uri(&target.model, chat.stream());
         let uri = uri.map_err(path::unusable)?;
-        let body = request::body(&chat.bytes(), &target.model, request::Door::Api, notes)?;
+        let body = request::body(chat, &target.model, request::Door::Api, notes)?;
         Ok(path::post(uri, body.body))
     }
 

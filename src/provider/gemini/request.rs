@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    parse::Chat,
     provider::{
         Notes,
         notes::unsupported,
@@ -55,12 +56,12 @@ pub(in crate::provider) struct Translated {
 
 /// Translates a body; the model is the target's.
 pub(in crate::provider) fn body(
-    body: &[u8],
+    chat: &Chat,
     model: &str,
     door: Door,
     notes: &mut Notes,
 ) -> Result<Translated, Error> {
-    let request = parse(body)?;
+    let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     loosely(&request, notes)?;
     let of = Model::of(model);
@@ -110,7 +111,7 @@ pub(in crate::provider) fn body(
         service_tier,
     };
     Ok(Translated {
-        body: write(&whole, body.len()),
+        body: write(&whole, chat.length()),
         tier,
     })
 }

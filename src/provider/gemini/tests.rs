@@ -21,7 +21,12 @@ fn asked() -> Asked {
 
 fn translate(body: &Value, model: &str) -> (Result<Value, Error>, Notes) {
     let mut notes = Notes::default();
-    let out = request::body(body.to_string().as_bytes(), model, Door::Api, &mut notes);
+    let out = request::body(
+        &Chat::parse(body.to_string().into()).expect("a request"),
+        model,
+        Door::Api,
+        &mut notes,
+    );
     (
         out.map(|out| serde_json::from_slice(&out.body).expect("JSON")),
         notes,

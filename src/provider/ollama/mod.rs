@@ -58,7 +58,7 @@ impl Translate for Ollama {
         target: &Target,
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
-        let body = request::body(&chat.bytes(), &target.model, notes)?;
+        let body = request::body(chat, &target.model, notes)?;
         Ok(post(self.uri.clone(), body))
     }
 

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
+    parse::Chat,
     provider::{
         Notes,
         said::Said,
@@ -110,8 +111,8 @@ enum Think {
     Level(&'static str),
 }
 
-pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
-    let request = parse(body)?;
+pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
+    let request = parse(chat)?;
     settle(&request, SMALL, TAKEN, notes)?;
     loosely(&request, notes)?;
     if request.logprobs == Some(true) {
@@ -145,7 +146,7 @@ pub(super) fn body(body: &[u8], model: &str, notes: &mut Notes) -> Result<Bytes,
         think: think(&request, model, notes),
         keep_alive: request.extra("keep_alive"),
     };
-    Ok(write(&whole, body.len()))
+    Ok(write(&whole, chat.length()))
 }
 
 /// Most models think or do not; OpenAI's open ones know three levels.

@@ -29,7 +29,11 @@ fn with(members: Value) -> Value {
 
 fn noted(body: &Value, model: &str) -> Result<(Value, Notes), Error> {
     let mut notes = Notes::default();
-    let out = request::body(body.to_string().as_bytes(), model, &mut notes)?;
+    let out = request::body(
+        &Chat::parse(body.to_string().into()).expect("a request"),
+        model,
+        &mut notes,
+    )?;
     Ok((serde_json::from_slice(&out).expect("JSON"), notes))
 }
 

@@ -130,13 +130,13 @@ impl Translate for Vertex {
     ) -> Result<Request<Full>, Error> {
         let uri = self.uri(&target.model, chat.stream());
         let uri = uri.map_err(path::unusable)?;
-        let (body, model) = (chat.bytes(), bare(&target.model));
+        let model = bare(&target.model);
         if is_claude(model) {
             let door = anthropic::request::Door::Vertex;
-            let body = anthropic::request::body(&body, model, door, notes)?;
+            let body = anthropic::request::body(chat, model, door, notes)?;
             return Ok(path::post(uri, body));
         }
-        let translated = gemini::request::body(&body, model, Door::Vertex, notes)?;
+        let translated = gemini::request::body(chat, model, Door::Vertex, notes)?;
         let mut request = path::post(uri, translated.body);
         if let Some(tier) = translated.tier {
             let tier = HeaderValue::from_static(tier);
