@@ -2,48 +2,59 @@
 
 use std::cell::RefCell;
 
+use bytes::Bytes;
+use http::HeaderValue;
+
 /// Random bytes of an id.
 const RAW: usize = 12;
 
-/// How many ids' bytes are asked of the operating system at once.
+/// How many ids are made at once.
 const ROUND: usize = 32;
 
 thread_local! {
-    static POOL: RefCell<Pool> = const {
-        RefCell::new(Pool { bytes: [0; RAW * ROUND], used: RAW * ROUND })
+    static DIGITS: RefCell<Digits> = const {
+        RefCell::new(Digits { text: [[0; 2 * RAW]; ROUND], used: ROUND })
     };
+    static REQUESTS: RefCell<Bytes> = const { RefCell::new(Bytes::new()) };
 }
 
-/// Random bytes for the next ids: a system call for each would show in every request.
-struct Pool {
-    bytes: [u8; RAW * ROUND],
+/// Random digits for the next ids: a system call for each would show in every request.
+struct Digits {
+    text: [[u8; 2 * RAW]; ROUND],
     used: usize,
 }
 
-impl Pool {
-    fn next(&mut self) -> [u8; RAW] {
-        if self.used == self.bytes.len() {
-            getrandom::fill(&mut self.bytes).expect("the operating system gives random bytes");
+impl Digits {
+    fn next(&mut self) -> [u8; 2 * RAW] {
+        if self.used == ROUND {
+            self.text = digits();
             self.used = 0;
         }
-        let mut raw = [0; RAW];
-        raw.copy_from_slice(&self.bytes[self.used..self.used + RAW]);
-        self.used += RAW;
-        raw
+        self.used += 1;
+        self.text[self.used - 1]
     }
+}
+
+/// Random hexadecimal digits.
+fn digits() -> [[u8; 2 * RAW]; ROUND] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut raw = [0; RAW * ROUND];
+    getrandom::fill(&mut raw).expect("the operating system gives random bytes");
+    let mut text = [[0; 2 * RAW]; ROUND];
+    for (pair, byte) in text.as_flattened_mut().chunks_exact_mut(2).zip(raw) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    text
 }
 
 /// `prefix` and 24 random hexadecimal digits.
 #[allow(dead_code)]
 pub(crate) fn random(prefix: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let raw = POOL.with_borrow_mut(Pool::next);
-    let mut id = String::with_capacity(prefix.len() + 24);
+    let digits = DIGITS.with_borrow_mut(Digits::next);
+    let mut id = String::with_capacity(prefix.len() + digits.len());
     id.push_str(prefix);
-    for byte in raw {
-        id.push(char::from(HEX[usize::from(byte >> 4)]));
-        id.push(char::from(HEX[usize::from(byte & 15)]));
-    }
+    id.push_str(std::str::from_utf8(&digits).expect("hexadecimal digits"));
     id
 }
 
@@ -53,10 +64,27 @@ pub(crate) fn completion() -> String {
     random("chatcmpl-")
 }
 
+/// How long a request's id is.
+const REQUEST: usize = "req_".len() + 2 * RAW;
+
 /// An id in the form `req_` and 24 hexadecimal digits.
 #[allow(dead_code)]
 pub(crate) fn request() -> String {
     random("req_")
+}
+
+/// The same as a header value. The next ones are in one piece of text with it, so that a request
+/// allocates nothing for its own.
+#[allow(dead_code)]
+pub(crate) fn request_value() -> HeaderValue {
+    let id = REQUESTS.with_borrow_mut(|next| {
+        if next.is_empty() {
+            let ids = digits().map(|digits| [b"req_", &digits[..]].concat());
+            *next = ids.concat().into();
+        }
+        next.split_to(REQUEST)
+    });
+    HeaderValue::from_maybe_shared(id).expect("letters, digits and an underscore")
 }
 
 #[cfg(test)]
@@ -69,6 +97,19 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 600);
+    }
+
+    #[test]
+    fn header_values_are_ids_of_requests_and_differ_over_rounds() {
+        let mut ids: Vec<_> = (0..100).map(|_| super::request_value()).collect();
+        for id in &ids {
+            let digits = id.to_str().expect("text").strip_prefix("req_");
+            let digits = digits.expect("prefix").as_bytes();
+            assert!(digits.len() == 24 && digits.iter().all(u8::is_ascii_hexdigit));
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 100);
     }
 
     #[test]

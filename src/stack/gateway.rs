@@ -151,8 +151,8 @@ fn not_found() -> Response<BoxBody> {
 
 fn refuse(error: Error) -> Response<BoxBody> {
     let mut response = error.response(&Dialect::openai()).map(BoxBody::new);
-    if let Ok(id) = HeaderValue::try_from(id::request()) {
-        response.headers_mut().insert("x-request-id", id);
-    }
+    response
+        .headers_mut()
+        .insert("x-request-id", id::request_value());
     response
 }

@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, Request, Response, header::Entry};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -77,11 +77,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(self.project().inner.poll(cx))?;
-        if !response.headers().contains_key(NAME) {
-            // Letters, digits and an underscore are always a header value.
-            if let Ok(id) = HeaderValue::try_from(id::request()) {
-                response.headers_mut().insert(NAME, id);
-            }
+        // Looked for and put in at one go.
+        if let Entry::Vacant(place) = response.headers_mut().entry(NAME) {
+            place.insert(id::request_value());
         }
         Poll::Ready(Ok(response))
     }
