@@ -1,13 +1,17 @@
 //! `Auth` through its public layer.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    future::{Pending, pending},
+};
 
-use http::{Request, Response};
+use futures_util::FutureExt as _;
+use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_completions::{
     Error, Principal,
-    auth::{AuthLayer, Keys},
+    auth::{AuthLayer, Authenticate, Keys},
     body::Full,
     error::Kind,
 };
@@ -136,6 +140,52 @@ async fn the_service_that_was_made_ready_is_the_one_called() {
     };
     let (response, ()) = tokio::join!(call, answer);
     assert_eq!(response.expect("answered").status(), 200);
+}
+
+#[tokio::test]
+async fn a_service_made_ready_for_a_wrong_key_keeps_no_place() {
+    let inner = ConcurrencyLimit::new(service_fn(echo), 1);
+    let mut first = AuthLayer::new(keys()).layer(inner);
+    let mut second = first.clone();
+    let refused = first.ready().await.expect("ready").call(request(None));
+    assert_eq!(refused.await.expect("infallible").status(), 401);
+    let ready = second.ready().now_or_never().expect("the place is free");
+    let call = ready
+        .expect("ready")
+        .call(request(Some(("x-api-key", "sk-good"))));
+    assert_eq!(call.await.expect("infallible").status(), 200);
+}
+
+#[tokio::test]
+async fn what_an_own_authenticate_knows_at_once_is_not_asked_again() {
+    #[derive(Clone)]
+    struct Names;
+
+    impl Authenticate for Names {
+        type Future = Pending<Result<Option<Principal>, Error>>;
+
+        fn authenticate(&self, _: &Parts) -> Self::Future {
+            pending()
+        }
+
+        fn authenticate_now(&self, parts: &Parts) -> Option<Result<Option<Principal>, Error>> {
+            let name = parts.headers.get("x-api-key")?.to_str().ok()?;
+            Some(match name {
+                "away" => Err(Error::new(Kind::Overloaded, "the key store is away")),
+                "nobody" => Ok(None),
+                name => Ok(Some(Principal::new(name))),
+            })
+        }
+    }
+
+    let service = AuthLayer::new(Names).layer(service_fn(echo));
+    for (name, status) in [("sk-me", 200), ("nobody", 401), ("away", 503)] {
+        let call = service.clone().oneshot(request(Some(("x-api-key", name))));
+        let response = call.now_or_never().expect("known at once");
+        assert_eq!(response.expect("infallible").status(), status, "{name}");
+    }
+    let call = service.oneshot(request(None));
+    assert!(call.now_or_never().is_none(), "the future is asked");
 }
 
 #[test]

@@ -11,12 +11,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::service::admit;
 use crate::{
     body::Reply,
     dialect::Dialect,
     error::{Error, Kind},
     ext::Principal,
-    observe::{Event, Gate, Watch},
 };
 
 pin_project! {
@@ -35,6 +35,8 @@ pin_project! {
     enum State<S, F, B, C> {
         Asking { #[pin] caller: F, waiting: Option<(S, Request<B>)> },
         Calling { #[pin] call: C },
+        // With an error of its own, or as one whom nobody knows.
+        Refused { error: Option<Error> },
     }
 }
 
@@ -45,6 +47,18 @@ impl<S: Service<Request<B>>, F, B> ResponseFuture<S, F, B> {
                 caller,
                 waiting: Some((inner, request)),
             },
+        }
+    }
+
+    pub(super) fn calling(call: S::Future) -> Self {
+        Self {
+            state: State::Calling { call },
+        }
+    }
+
+    pub(super) fn refused(error: Option<Error>) -> Self {
+        Self {
+            state: State::Refused { error },
         }
     }
 }
@@ -70,23 +84,16 @@ where
                 StateProj::Calling { call } => {
                     return call.poll(cx).map_ok(|response| response.map(Reply::inner));
                 }
+                StateProj::Refused { error } => return Poll::Ready(Ok(refuse(error.take()))),
                 StateProj::Asking { caller, waiting } => {
                     let caller = ready!(caller.poll(cx));
                     let (mut inner, mut request) = waiting.take().expect("polled after completion");
                     match caller {
                         Ok(Some(principal)) => {
-                            request.extensions_mut().insert(principal);
-                            Watch::tell(request.extensions(), || Event::Admitted {
-                                gate: Gate::Key,
-                            });
+                            admit(request.extensions_mut(), principal);
                             inner.call(request)
                         }
-                        Ok(None) => return Poll::Ready(Ok(unauthorized())),
-                        Err(error) => {
-                            return Poll::Ready(Ok(error
-                                .response(&Dialect::openai())
-                                .map(Reply::own)));
-                        }
+                        refused => return Poll::Ready(Ok(refuse(refused.err()))),
                     }
                 }
             };
@@ -95,8 +102,12 @@ where
     }
 }
 
-/// One answer for every wrong key: what was wrong with it is nobody's business.
-fn unauthorized<R>() -> Response<Reply<R>> {
+/// An error as it is, else the one answer for every wrong key: what was wrong with it is nobody's
+/// business.
+fn refuse<R>(error: Option<Error>) -> Response<Reply<R>> {
+    if let Some(error) = error {
+        return error.response(&Dialect::openai()).map(Reply::own);
+    }
     let message = "Incorrect API key provided. Send it as `Authorization: Bearer <key>`.";
     let mut response = Error::new(Kind::Authentication, message).response(&Dialect::openai());
     response

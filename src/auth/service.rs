@@ -6,12 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header, request::Parts};
+use http::{Extensions, HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
 use super::ResponseFuture;
-use crate::{body::Reply, error::Error, ext::Principal};
+use crate::{
+    body::Reply,
+    error::Error,
+    ext::Principal,
+    observe::{Event, Gate, Watch},
+};
 
 /// Tells who is calling.
 ///
@@ -23,6 +28,13 @@ pub trait Authenticate {
 
     /// Looks at the head of a request. Whatever the future needs of it must be taken here.
     fn authenticate(&self, parts: &Parts) -> Self::Future;
+
+    /// The same where it is known at once, so that a request need not be kept until the answer is
+    /// there. Default: `None`, the future is asked.
+    fn authenticate_now(&self, parts: &Parts) -> Option<Result<Option<Principal>, Error>> {
+        let _ = parts;
+        None
+    }
 }
 
 impl<F, Fut> Authenticate for F
@@ -81,16 +93,37 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        if let Some(known) = self.authenticate.authenticate_now(&parts) {
+            let Ok(Some(principal)) = known else {
+                // What was made ready goes, with whatever it keeps free for a request.
+                self.inner = self.inner.clone();
+                return ResponseFuture::refused(known.err());
+            };
+            hide(&mut parts.headers);
+            admit(&mut parts.extensions, principal);
+            return ResponseFuture::calling(self.inner.call(Request::from_parts(parts, body)));
+        }
         // The service that was made ready goes into the future; the clone is made ready anew.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        let (mut parts, body) = request.into_parts();
         let caller = self.authenticate.authenticate(&parts);
-        for name in [header::AUTHORIZATION, super::keys::X_API_KEY] {
-            if let Some(value) = parts.headers.get_mut(name) {
-                HeaderValue::set_sensitive(value, true);
-            }
-        }
+        hide(&mut parts.headers);
         ResponseFuture::new(inner, caller, Request::from_parts(parts, body))
     }
+}
+
+/// Marks the credentials, which no log is to show.
+fn hide(headers: &mut HeaderMap) {
+    for name in [&header::AUTHORIZATION, &super::keys::X_API_KEY] {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+/// The caller is known: what is inside may count on it.
+pub(super) fn admit(extensions: &mut Extensions, principal: Principal) {
+    extensions.insert(principal);
+    Watch::tell(extensions, || Event::Admitted { gate: Gate::Key });
 }
