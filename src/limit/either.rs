@@ -32,6 +32,13 @@ impl<A: Store, B: Store> Store for Either<A, B> {
             },
         }
     }
+
+    fn take_now(&self, ask: &Ask) -> Option<Result<Decision<Self::Hold>, Error>> {
+        Some(match self {
+            Self::Left(store) => store.take_now(ask)?.map(|it| it.map(Self::Hold::Left)),
+            Self::Right(store) => store.take_now(ask)?.map(|it| it.map(Self::Hold::Right)),
+        })
+    }
 }
 
 impl<A: Hold, B: Hold> Hold for Either<A, B> {

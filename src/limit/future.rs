@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -13,10 +14,10 @@ use tower_service::Service;
 
 use super::{
     Ask, Decision, Fields, Hold, Limiter, Mode, Refusal, Report, Settings, Store, guard::Refused,
-    headers,
+    headers, limiter::Counts,
 };
 use crate::{
-    body::Reply,
+    body::{Full, Reply},
     dialect::Dialect,
     error::Error,
     meter::{Ending, Metered, Once, Scanner, Settle, Tally},
@@ -27,13 +28,14 @@ use crate::{
 pub trait Carry<H: Hold>: Settle {
     /// Which gate admits.
     const GATE: Gate;
-    /// Whether the answer is to be read when nobody inside tells what was used.
+    /// Whether it settles by what was used, so that the answer is to be read when nobody inside tells
+    /// that.
     const SCANS: bool;
 
     /// Takes charge of the hold.
     fn carry(&mut self, hold: H);
 
-    /// The inner service is about to be asked.
+    /// The inner service has been asked and is about to be polled.
     fn begin(&mut self);
 
     /// The head of the answer is there.
@@ -51,61 +53,65 @@ pin_project! {
         G: Settle,
     {
         #[pin]
-        state: State<St::Take, S::Future>,
-        waiting: Option<(S, Request<Q>)>,
-        once: Option<Once<G>>,
-        limiter: Limiter<St>,
-        fields: Fields,
-        mode: Mode,
-        report: Report,
-        shadow: Option<Refusal>,
-        unasked: bool,
+        state: State<S, St, Q, St::Take, S::Future>,
+        held: Held<G>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<A, C> {
-        Free,
-        Asking { #[pin] take: A },
+    enum State<S, St, Q, A, C> {
+        Asking {
+            #[pin]
+            take: A,
+            waiting: Option<(S, Request<Q>)>,
+            limiter: Limiter<St>,
+        },
         Calling { #[pin] call: C },
+        Refused { response: Option<Box<Response<Full>>> },
     }
 }
 
 impl<S, St, Q, G> ResponseFuture<S, St, Q, G>
 where
-    S: Service<Request<Q>>,
+    S: Service<Request<Q>> + Clone,
     St: Store,
-    G: Settle,
+    G: Carry<St::Hold>,
 {
     pub(super) fn new(
-        inner: S,
+        inner: &mut S,
         request: Request<Q>,
         mut ask: Ask,
         guard: G,
         limiter: &Limiter<St>,
         settings: &Settings,
     ) -> Self {
-        let state = if ask.demands.is_empty() {
-            State::Free
-        } else {
+        let mut held = Held::new(guard, settings);
+        if !ask.demands.is_empty() {
             // What is not to be refused need not wait either.
             ask.wait = settings.mode == Mode::Enforce;
-            State::Asking {
-                take: limiter.store().take(ask),
+            let Some(decision) = limiter.store().take_now(&ask) else {
+                let take = limiter.store().take(ask);
+                // The clone takes the place of the ready one, which goes into the future.
+                let clone = inner.clone();
+                let state = State::Asking {
+                    take,
+                    waiting: Some((mem::replace(inner, clone), request)),
+                    limiter: limiter.clone(),
+                };
+                return Self { state, held };
+            };
+            if let Err(refusal) = held.decided::<St>(decision, limiter.counts()) {
+                // What was made ready goes, with whatever it keeps free for a request.
+                *inner = inner.clone();
+                let response = Some(refusal);
+                let state = State::Refused { response };
+                return Self { state, held };
             }
-        };
-        Self {
-            state,
-            waiting: Some((inner, request)),
-            once: Some(Once::new(guard)),
-            limiter: limiter.clone(),
-            fields: settings.fields,
-            mode: settings.mode,
-            report: Report::default(),
-            shadow: None,
-            unasked: false,
         }
+        let call = call::<St, G, _, _>(inner, request);
+        let state = State::Calling { call };
+        Self { state, held }
     }
 }
 
@@ -132,78 +138,156 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Free => {}
-                StateProj::Asking { take } => match ready!(take.poll(cx)) {
-                    Ok(Decision::Admitted(hold, report)) => {
-                        this.limiter.counts().admitted();
-                        if let Some(guard) = this.once.as_mut().and_then(Once::guard_mut) {
-                            guard.carry(hold);
-                        }
-                        *this.report = report;
-                    }
-                    Ok(Decision::Refused(refusal)) if *this.mode == Mode::Shadow => {
-                        this.limiter.counts().shadowed();
-                        *this.report = refusal.report;
-                        *this.shadow = Some(refusal);
-                    }
-                    Ok(Decision::Refused(refusal)) => {
-                        this.limiter.counts().refused();
-                        *this.once = None;
-                        let mut response = refuse(headers::error(&refusal));
-                        let map = response.headers_mut();
-                        this.fields.write(map, &refusal.report, told::<St, G>());
-                        headers::should_retry(map, &refusal);
-                        return Poll::Ready(Ok(response));
-                    }
-                    Err(_) if *this.mode == Mode::Shadow => {
-                        this.limiter.counts().shadowed();
-                        *this.unasked = true;
-                    }
-                    Err(error) => {
-                        this.limiter.counts().refused();
-                        *this.once = None;
-                        return Poll::Ready(Ok(refuse(error)));
-                    }
-                },
+            let call = match this.state.as_mut().project() {
                 StateProj::Calling { call } => {
-                    let response = match ready!(call.poll(cx)) {
-                        Ok(response) => response,
-                        Err(error) => {
-                            if let Some(mut once) = this.once.take() {
-                                once.end(Ending::Failed(None));
-                            }
-                            return Poll::Ready(Err(error));
-                        }
-                    };
-                    let (mut parts, body) = response.into_parts();
-                    this.fields
-                        .write(&mut parts.headers, this.report, told::<St, G>());
-                    if let Some(refusal) = this.shadow.take() {
-                        headers::announce(&mut parts.headers, &refusal);
+                    if let Some(guard) = this.held.once.as_mut().and_then(Once::guard_mut) {
+                        guard.begin();
                     }
-                    if *this.unasked {
-                        headers::announce_unasked(&mut parts.headers);
-                    }
-                    let mut once = this.once.take().expect("polled after completion");
-                    if let Some(guard) = once.guard_mut() {
-                        guard.answered(parts.status.is_success(), &parts.extensions);
-                    }
-                    let scanner = G::SCANS.then(|| Scanner::of(&mut parts)).flatten();
-                    once.attach(parts.extensions.get::<Tally>().cloned());
-                    let body = Reply::inner(Metered::scanned(body, once, scanner));
-                    return Poll::Ready(Ok(Response::from_parts(parts, body)));
+                    let result = ready!(call.poll(cx));
+                    return Poll::Ready(this.held.answered::<St, _, _>(result));
                 }
-            }
-            let (mut inner, request) = this.waiting.take().expect("polled after completion");
-            Watch::tell(request.extensions(), || Event::Admitted { gate: G::GATE });
-            if let Some(guard) = this.once.as_mut().and_then(Once::guard_mut) {
-                guard.begin();
-            }
-            let call = inner.call(request);
+                StateProj::Refused { response } => {
+                    let response = response.take().expect("polled after completion");
+                    return Poll::Ready(Ok(response.map(Reply::own)));
+                }
+                StateProj::Asking {
+                    take,
+                    waiting,
+                    limiter,
+                } => {
+                    let decision = ready!(take.poll(cx));
+                    let (mut inner, request) = waiting.take().expect("polled after completion");
+                    if let Err(refusal) = this.held.decided::<St>(decision, limiter.counts()) {
+                        return Poll::Ready(Ok(refusal.map(Reply::own)));
+                    }
+                    call::<St, G, _, _>(&mut inner, request)
+                }
+            };
             this.state.set(State::Calling { call });
         }
     }
+}
+
+/// What a request has from its admission to the head of its answer.
+struct Held<G: Settle> {
+    once: Option<Once<G>>,
+    fields: Fields,
+    mode: Mode,
+    report: Report,
+    /// What would have been refused.
+    shadow: Option<Box<Refusal>>,
+    /// The limits could not be asked.
+    unasked: bool,
+}
+
+impl<G: Settle> Held<G> {
+    fn new(guard: G, settings: &Settings) -> Self {
+        Self {
+            once: Some(Once::new(guard)),
+            fields: settings.fields,
+            mode: settings.mode,
+            report: Report::default(),
+            shadow: None,
+            unasked: false,
+        }
+    }
+
+    /// What the store has said.
+    ///
+    /// # Errors
+    /// The refusal, when there is to be one.
+    fn decided<St: Store>(
+        &mut self,
+        decision: Result<Decision<St::Hold>, Error>,
+        counts: &Counts,
+    ) -> Result<(), Box<Response<Full>>>
+    where
+        G: Carry<St::Hold>,
+    {
+        match decision {
+            Ok(Decision::Admitted(hold, report)) => {
+                counts.admitted();
+                if let Some(guard) = self.once.as_mut().and_then(Once::guard_mut) {
+                    guard.carry(hold);
+                }
+                self.report = report;
+                Ok(())
+            }
+            Ok(Decision::Refused(refusal)) if self.mode == Mode::Shadow => {
+                counts.shadowed();
+                self.report = refusal.report;
+                self.shadow = Some(Box::new(refusal));
+                Ok(())
+            }
+            Err(_) if self.mode == Mode::Shadow => {
+                counts.shadowed();
+                self.unasked = true;
+                Ok(())
+            }
+            Ok(Decision::Refused(refusal)) => {
+                counts.refused();
+                self.once = None;
+                let mut response = refuse(headers::error(&refusal));
+                let map = response.headers_mut();
+                self.fields.write(map, &refusal.report, told::<St, G>());
+                headers::should_retry(map, &refusal);
+                Err(response)
+            }
+            Err(error) => {
+                counts.refused();
+                self.once = None;
+                Err(refuse(error))
+            }
+        }
+    }
+
+    /// The head of the answer, with what it says of the limits.
+    fn answered<St: Store, R, E>(
+        &mut self,
+        result: Result<Response<R>, E>,
+    ) -> Result<Response<Reply<Metered<R, G>>>, E>
+    where
+        G: Carry<St::Hold>,
+        R: Body<Data = Bytes>,
+    {
+        let mut once = self.once.take().expect("polled after completion");
+        let (mut parts, body) = match result {
+            Ok(response) => response.into_parts(),
+            Err(error) => {
+                once.end(Ending::Failed(None));
+                return Err(error);
+            }
+        };
+        self.fields
+            .write(&mut parts.headers, &self.report, told::<St, G>());
+        if let Some(refusal) = self.shadow.take() {
+            headers::announce(&mut parts.headers, &refusal);
+        }
+        if self.unasked {
+            headers::announce_unasked(&mut parts.headers);
+        }
+        if let Some(guard) = once.guard_mut() {
+            guard.answered(parts.status.is_success(), &parts.extensions);
+        }
+        let mut scanner = None;
+        if G::SCANS {
+            scanner = Scanner::of(&mut parts);
+            once.attach(parts.extensions.get::<Tally>().cloned());
+        }
+        let body = Reply::inner(Metered::scanned(body, once, scanner));
+        Ok(Response::from_parts(parts, body))
+    }
+}
+
+/// Asks the inner service, which is ready.
+fn call<St, G, S, Q>(inner: &mut S, request: Request<Q>) -> S::Future
+where
+    St: Store,
+    G: Carry<St::Hold>,
+    S: Service<Request<Q>>,
+{
+    Watch::tell(request.extensions(), || Event::Admitted { gate: G::GATE });
+    inner.call(request)
 }
 
 fn told<St: Store, G: Carry<St::Hold>>() -> headers::Tokens {
@@ -213,8 +297,9 @@ fn told<St: Store, G: Carry<St::Hold>>() -> headers::Tokens {
     }
 }
 
-fn refuse<R, G: Settle>(error: Error) -> Response<Reply<Metered<R, G>>> {
-    let mut response = error.response(&Dialect::openai()).map(Reply::own);
+#[cold]
+fn refuse(error: Error) -> Box<Response<Full>> {
+    let mut response = error.response(&Dialect::openai());
     response.extensions_mut().insert(Refused);
-    response
+    Box::new(response)
 }

@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Refusal, Report, Retry, Standing};
@@ -25,55 +25,96 @@ pub enum Fields {
 
 /// A span of time as Go prints it, rounded up to the millisecond: `6m0s`, `1.5s`, `120ms`, `0s`.
 pub(super) fn go_duration(span: Duration) -> String {
-    let mut out = Vec::with_capacity(12);
-    put_duration(&mut out, span);
-    String::from_utf8(out).expect("digits and letters")
+    let mut text = Text::new();
+    text.duration(span);
+    String::from_utf8_lossy(text.as_ref()).into_owned()
 }
 
-fn put_duration(out: &mut impl BufMut, span: Duration) {
-    let ms = u64::from(span.subsec_nanos().div_ceil(1_000_000));
-    let (seconds, fraction) = (span.as_secs().saturating_add(ms / 1000), ms % 1000);
-    if seconds == 0 && fraction > 0 {
-        put_number(out, fraction);
-        out.put_slice(b"ms");
-        return;
-    }
-    let minutes = seconds / 60;
-    if minutes >= 60 {
-        put_number(out, minutes / 60);
-        out.put_u8(b'h');
-    }
-    if minutes > 0 {
-        put_number(out, minutes % 60);
-        out.put_u8(b'm');
-    }
-    put_number(out, seconds % 60);
-    if fraction > 0 {
-        out.put_u8(b'.');
-        // As many of the three digits as are no zeros at the end.
-        let (mut rest, mut place) = (fraction, 100);
-        while rest > 0 {
-            out.put_u8(digit(rest / place));
-            rest %= place;
-            place /= 10;
-        }
-    }
-    out.put_u8(b's');
+/// The longest value: `5124095576030430h59m59.999s`.
+const LONGEST: usize = 27;
+
+/// The text of all values of an answer, side by side.
+struct Text {
+    bytes: [u8; 6 * LONGEST],
+    length: usize,
 }
 
-fn put_number(out: &mut impl BufMut, mut number: u64) {
-    // 2^64 has twenty digits.
-    let mut text = [0; 20];
-    let mut at = text.len();
-    loop {
-        at -= 1;
-        text[at] = digit(number % 10);
-        number /= 10;
-        if number == 0 {
-            break;
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Text {
+    const fn new() -> Self {
+        let bytes = [0; 6 * LONGEST];
+        Self { bytes, length: 0 }
+    }
+
+    fn put(&mut self, text: &[u8]) {
+        let end = self.length + text.len();
+        self.bytes[self.length..end].copy_from_slice(text);
+        self.length = end;
+    }
+
+    fn number(&mut self, mut number: u64) {
+        // Backwards, from behind the last digit.
+        let mut at = self.length + digits(number);
+        self.length = at;
+        loop {
+            at -= 1;
+            self.bytes[at] = digit(number % 10);
+            number /= 10;
+            if number == 0 {
+                return;
+            }
         }
     }
-    out.put_slice(&text[at..]);
+
+    /// The three values of a limit; where each of them stands.
+    fn standing(&mut self, standing: &Standing) -> [Range<usize>; 3] {
+        let start = self.length;
+        self.number(standing.limit);
+        let limit = self.length;
+        self.number(standing.remaining);
+        let remaining = self.length;
+        self.duration(standing.reset);
+        [start..limit, limit..remaining, remaining..self.length]
+    }
+
+    fn duration(&mut self, span: Duration) {
+        let ms = u64::from(span.subsec_nanos().div_ceil(1_000_000));
+        let (seconds, fraction) = (span.as_secs().saturating_add(ms / 1000), ms % 1000);
+        if seconds == 0 && fraction > 0 {
+            self.number(fraction);
+            return self.put(b"ms");
+        }
+        let minutes = seconds / 60;
+        if minutes >= 60 {
+            self.number(minutes / 60);
+            self.put(b"h");
+        }
+        if minutes > 0 {
+            self.number(minutes % 60);
+            self.put(b"m");
+        }
+        self.number(seconds % 60);
+        if fraction > 0 {
+            self.put(b".");
+            // As many of the three digits as are no zeros at the end.
+            let (mut rest, mut place) = (fraction, 100);
+            while rest > 0 {
+                self.put(&[digit(rest / place)]);
+                rest %= place;
+                place /= 10;
+            }
+        }
+        self.put(b"s");
+    }
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 fn digit(value: u64) -> u8 {
@@ -110,43 +151,39 @@ impl Fields {
         if self == Self::None {
             return;
         }
-        let report = match tokens {
-            Tokens::Absent if report.tokens.is_some() && headers.contains_key(TOKENS.limit) => {
-                &Report {
-                    tokens: None,
-                    ..*report
-                }
-            }
-            _ => report,
-        };
-        let told = [(REQUESTS, &report.requests), (TOKENS, &report.tokens)];
-        let count = told
-            .iter()
-            .filter(|(_, standing)| standing.is_some())
-            .count();
-        if count == 0 {
+        let told = |_: &&Standing| tokens == Tokens::Own || !headers.contains_key(TOKENS.limit);
+        let tokens = report.tokens.as_ref().filter(told);
+        // One allocation for the text of all values.
+        let mut text = Text::new();
+        let requests_at = report.requests.as_ref().map(|it| text.standing(it));
+        let tokens_at = tokens.map(|it| text.standing(it));
+        if text.length == 0 {
             return;
         }
+        let count = usize::from(requests_at.is_some()) + usize::from(tokens_at.is_some());
         headers.reserve(3 * count);
-        // One allocation for the text of all values.
-        let mut text = BytesMut::with_capacity(64 * count);
-        for (names, standing) in told {
-            if let Some(standing) = standing {
-                put_number(&mut text, standing.limit);
-                headers.insert(names.limit, cut(&mut text));
-                put_number(&mut text, standing.remaining);
-                headers.insert(names.remaining, cut(&mut text));
-                put_duration(&mut text, standing.reset);
-                headers.insert(names.reset, cut(&mut text));
-            }
+        let text = Bytes::from_owner(text);
+        if let Some(places) = requests_at {
+            insert(headers, REQUESTS, &text, places);
+        }
+        if let Some(places) = tokens_at {
+            insert(headers, TOKENS, &text, places);
         }
         if self == Self::WithIetf {
-            for (label, standing) in [("requests", &report.requests), ("tokens", &report.tokens)] {
+            for (label, standing) in [("requests", report.requests.as_ref()), ("tokens", tokens)] {
                 if let Some(standing) = standing {
                     ietf(headers, label, standing);
                 }
             }
         }
+    }
+}
+
+fn insert(headers: &mut HeaderMap, names: Names, text: &Bytes, places: [Range<usize>; 3]) {
+    let names = [names.limit, names.remaining, names.reset];
+    for (name, place) in names.into_iter().zip(places) {
+        let value = HeaderValue::from_maybe_shared(text.slice(place));
+        headers.insert(name, value.expect("digits and letters"));
     }
 }
 
@@ -157,11 +194,6 @@ pub(super) enum Tokens {
     Own,
     /// That of a layer further in, when it has said anything.
     Absent,
-}
-
-/// What has been written since the last cut, as a value.
-fn cut(text: &mut BytesMut) -> HeaderValue {
-    HeaderValue::from_maybe_shared(text.split().freeze()).expect("digits and letters")
 }
 
 fn text(text: String) -> HeaderValue {
@@ -244,7 +276,38 @@ pub(super) fn should_retry(headers: &mut HeaderMap, refusal: &Refusal) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Unit, *};
+
+    #[test]
+    fn the_largest_values_are_written_whole() {
+        let most = Standing {
+            unit: Unit::Requests,
+            limit: u64::MAX,
+            remaining: u64::MAX,
+            debt: 0,
+            // The most hours, minutes and seconds.
+            reset: Duration::new(18_446_744_073_709_551_599, 999_000_000),
+            window: Duration::MAX,
+        };
+        let report = Report {
+            requests: Some(most),
+            tokens: Some(most),
+            ..Report::default()
+        };
+        let mut headers = HeaderMap::new();
+        Fields::OpenAi.write(&mut headers, &report, Tokens::Own);
+        for kind in ["requests", "tokens"] {
+            let of = |what: &str| headers[&format!("x-ratelimit-{what}-{kind}")].clone();
+            assert_eq!(of("limit"), "18446744073709551615");
+            assert_eq!(of("remaining"), "18446744073709551615");
+            assert_eq!(of("reset"), "5124095576030430h59m59.999s");
+        }
+        for number in [0, 9, 10, 99, 100, 12_345_678_901_234_567_890] {
+            let mut text = Text::new();
+            text.number(number);
+            assert_eq!(text.as_ref(), number.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn durations_are_written_as_go_writes_them() {

@@ -155,6 +155,10 @@ impl<T: Timer> Store for Memory<T> {
     fn take(&self, ask: Ask) -> Self::Take {
         ready(Ok(self.decide(&ask)))
     }
+
+    fn take_now(&self, ask: &Ask) -> Option<Result<Decision<MemoryHold<T>>, Error>> {
+        Some(Ok(self.decide(ask)))
+    }
 }
 
 /// One decision on its way through the entries.

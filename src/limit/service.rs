@@ -1,7 +1,4 @@
-use std::{
-    mem,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -51,13 +48,16 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The clone takes the place of the ready one, which goes into the future.
-        let inner = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, inner);
         let (parts, body) = request.into_parts();
         let ask = self.limiter.ask(&parts, self.weights);
         let request = Request::from_parts(parts, body);
         let guard = RequestGuard::new();
-        ResponseFuture::new(ready, request, ask, guard, &self.limiter, &self.settings)
+        let Self {
+            inner,
+            limiter,
+            settings,
+            ..
+        } = self;
+        ResponseFuture::new(inner, request, ask, guard, limiter, settings)
     }
 }

@@ -15,6 +15,13 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Takes what is asked for, or tells when it may be had.
     fn take(&self, ask: Ask) -> Self::Take;
+
+    /// The same, where it is decided at once; `None` has taken nothing, and [`take`](Self::take) is to
+    /// be asked. Saves the request a wait that a store in memory does not need. Default: `None`.
+    fn take_now(&self, ask: &Ask) -> Option<Result<Decision<Self::Hold>, Error>> {
+        let _ = ask;
+        None
+    }
 }
 
 /// What has been taken from a store. Dropped, it gives everything back.

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,14 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{ServiceBuilder, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 
 use super::*;
-use crate::{body::Full, ext::Principal, time::Timer};
+use crate::{body::Full, error::Error, ext::Principal, time::Timer};
 
 /// A clock that stands until it is moved.
 #[derive(Clone)]
@@ -137,6 +139,60 @@ async fn a_slot_is_held_to_the_end_of_the_body() {
     assert_eq!(in_use().await, 1);
     drop(future);
     assert_eq!(in_use().await, 0);
+}
+
+#[tokio::test]
+async fn a_service_made_ready_for_a_refused_request_keeps_no_place() {
+    let (limiter, _) = limiter();
+    let inner = ConcurrencyLimit::new(service_fn(ok), 1);
+    let mut first = RateLimitLayer::new(limiter).layer(inner);
+    let mut second = first.clone();
+    let none = Limits::new().requests_per_minute(0);
+    let refused = first.ready().await.expect("ready").call(request(none));
+    let refused = refused.await.expect("infallible");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let ready = second.ready().now_or_never().expect("the place is free");
+    let call = ready.expect("ready").call(request(Limits::new()));
+    assert_eq!(call.await.expect("infallible").status(), StatusCode::OK);
+}
+
+/// A store that decides later, whatever it is asked at once.
+#[derive(Clone)]
+struct Later(Memory<Manual>);
+
+impl Store for Later {
+    type Hold = MemoryHold<Manual>;
+    type Take = Pin<Box<dyn Future<Output = Result<Decision<Self::Hold>, Error>> + Send>>;
+
+    fn take(&self, ask: Ask) -> Self::Take {
+        let store = self.0.clone();
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Ok(store.decide(&ask))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_decides_later_is_waited_for_and_the_ready_service_called() {
+    let (mock, mut handle) = tower_test::mock::pair::<Request<()>, Response<Full>>();
+    let limiter = Limiter::with_store(Later(Memory::with_timer(Manual::new())));
+    let mut app = RateLimitLayer::new(limiter).layer(mock);
+    handle.allow(1);
+    let limits = Limits::new().requests_per_minute(1);
+    let ready = app.ready().await.expect("ready");
+    let call = ready.call(request(limits.clone()));
+    let answer = async {
+        let (_, send) = handle.next_request().await.expect("a call");
+        send.send_response(Response::new(Full::default()));
+    };
+    let (response, ()) = tokio::join!(call, answer);
+    let headers = response.expect("answered").headers().clone();
+    assert_eq!(headers["x-ratelimit-remaining-requests"], "0");
+    handle.allow(1);
+    let call = app.ready().await.expect("ready").call(request(limits));
+    let refused = call.await.expect("refused without being asked");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]

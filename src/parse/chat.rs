@@ -155,6 +155,14 @@ impl Chat {
         self.parsed.request.model().unwrap_or_default()
     }
 
+    /// The model as the client spelled it, a JSON string; `None` when it named none.
+    pub(crate) fn spelled_model(&self) -> Option<&str> {
+        let Parsed { bytes, request } = &*self.parsed;
+        request.model()?;
+        let member = request.member(Name::Model)?;
+        std::str::from_utf8(&bytes[member.value]).ok()
+    }
+
     /// Whether a stream is asked for.
     #[must_use]
     pub fn stream(&self) -> bool {
@@ -319,6 +327,12 @@ impl Chat {
     #[must_use]
     pub fn is_same_parse(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.parsed, &other.parsed)
+    }
+
+    /// Whether both share one parse and the same changes, told without looking into them.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let changes = |chat: &Self| chat.changes.as_ref().map(Arc::as_ptr);
+        self.is_same_parse(other) && changes(self) == changes(other)
     }
 }
 

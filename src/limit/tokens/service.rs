@@ -1,7 +1,4 @@
-use std::{
-    mem,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -98,13 +95,13 @@ where
     }
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
-        // The clone takes the place of the ready one, which goes into the future.
-        let inner = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, inner);
         let (mut parts, body) = request.into_parts();
         let chat = body.chat();
-        // For rules that count by model.
-        parts.extensions.insert(chat.clone());
+        // For rules that count by model. Mostly it is there.
+        let known = parts.extensions.get::<Chat>();
+        if known.is_none_or(|known| !known.is(chat)) {
+            parts.extensions.insert(chat.clone());
+        }
         let mut ask = self.limiter.ask(&parts, Weights::new());
         let limits = || ask.demands.iter().flat_map(|it| it.limits.list());
         // Without such a limit nobody asks what it costs.
@@ -114,6 +111,12 @@ where
         self.options.reserve(chat, &mut ask, quote.as_ref());
         let guard = TokenGuard::new(chat.input_estimate(), self.options.cached, quote);
         let request = Request::from_parts(parts, body);
-        ResponseFuture::new(ready, request, ask, guard, &self.limiter, &self.settings)
+        let Self {
+            inner,
+            limiter,
+            settings,
+            ..
+        } = self;
+        ResponseFuture::new(inner, request, ask, guard, limiter, settings)
     }
 }

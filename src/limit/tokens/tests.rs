@@ -3,6 +3,7 @@ use std::{convert::Infallible, time::Duration};
 use http::{Request, Response, StatusCode};
 use tower::{ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
+use tower_service::Service as _;
 
 use super::*;
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     ext::Principal,
     limit::{Limits, Rate, Report, tests::limiter},
     meter::Tally,
-    parse::ChatBody,
+    parse::{Chat, ChatBody},
     wire::Usage,
 };
 
@@ -77,6 +78,25 @@ async fn the_estimate_is_settled_by_the_usage() {
     drop(response);
     let report = limiter.standing(&caller).await.expect("memory");
     assert_eq!(remaining(&report), (9970, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_is_never_polled_uses_nothing() {
+    let (limiter, _) = limiter();
+    let limits = Limits::new().tokens_per_minute(10_000);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let answer = answering(Some(Usage::new(10, 20)), StatusCode::OK);
+    let mut app = TokenLimitLayer::new(limiter.clone()).layer(answer);
+    // Parsed already, so that nothing is left to wait for.
+    let chat = Chat::parse(with_max(5000).into()).expect("a request");
+    let request = asking(&limits, PLAIN).map(|_| ChatBody::new(chat));
+    let ready = tower::ServiceExt::<Request<ChatBody>>::ready(&mut app);
+    let call = ready.await.expect("ready").call(request);
+    let held = limiter.standing(&caller).await.expect("memory");
+    assert!(remaining(&held).0 < 5000, "{held:?}");
+    drop(call);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(remaining(&report), (10_000, 0));
 }
 
 #[tokio::test]
