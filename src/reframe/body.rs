@@ -71,14 +71,14 @@ impl<B, T: Timer> ResponseBody<B, T> {
         Self { kind }
     }
 
-    pub(super) fn stream(body: B, timer: T, clock: Clock, machine: Machine) -> Self {
+    pub(super) fn stream(body: B, timer: T, clock: Clock, machine: Box<Machine>) -> Self {
         let stream = Stream {
             upstream: Some(body),
             sleep: None,
             wakes: None,
             timer,
             clock,
-            machine: Box::new(machine),
+            machine,
         };
         let kind = Which::Stream { stream };
         Self { kind }

@@ -15,6 +15,16 @@ pub(super) struct Times {
     pub(super) keep_alive: Option<Duration>,
 }
 
+impl Times {
+    /// The same where nothing goes out meanwhile.
+    pub(super) fn unseen(self) -> Self {
+        Self {
+            keep_alive: None,
+            ..self
+        }
+    }
+}
+
 /// What silence has led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -36,7 +46,8 @@ pub(super) struct Clock {
     times: Times,
     /// When the whole must be over.
     ends: Option<Instant>,
-    began: Instant,
+    /// When the wait for the first event began.
+    began: Option<Instant>,
     /// When the last event came.
     event: Option<Instant>,
     /// When something last went out.
@@ -48,7 +59,23 @@ impl Clock {
         Self {
             times,
             ends: times.total.and_then(|total| now.checked_add(total)),
-            began: now,
+            began: Some(now),
+            event: None,
+            sent: None,
+        }
+    }
+
+    /// For what has no events: over at an instant, and nothing else is due.
+    pub(super) fn until(ends: Option<Instant>) -> Self {
+        Self {
+            times: Times {
+                first: None,
+                idle: None,
+                total: None,
+                keep_alive: None,
+            },
+            ends,
+            began: None,
             event: None,
             sent: None,
         }
@@ -74,7 +101,7 @@ impl Clock {
     fn deadlines(&self) -> [Option<Instant>; 3] {
         let after = |since: Option<Instant>, wait: Option<Duration>| since?.checked_add(wait?);
         let silent = match self.event {
-            None => after(Some(self.began), self.times.first),
+            None => after(self.began, self.times.first),
             event => after(event, self.times.idle),
         };
         [self.ends, silent, after(self.sent, self.times.keep_alive)]

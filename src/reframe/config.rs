@@ -25,25 +25,36 @@ pub(super) struct Config {
     pub(super) counting: Counting,
     /// Tokens of the request, for an estimate when nobody counts.
     pub(super) input_estimate: u64,
-    /// Unix seconds.
-    pub(super) now: u64,
+    /// Unix seconds for an answer that has none of its own; `None`: when that is seen.
+    pub(super) now: Option<u64>,
 }
 
 impl Config {
     /// For an answer of which nothing is known but itself.
     pub(super) fn alone(dialect: &Dialect) -> Self {
+        Self::new(dialect, "\"\"".into())
+    }
+
+    /// For an answer to a request for a model, as a JSON string.
+    pub(super) fn new(dialect: &Dialect, asked: Arc<str>) -> Self {
         Self {
             id: dialect.id,
-            asked: "\"\"".into(),
+            asked,
             model: None,
             include_usage: false,
             hold_finish: false,
             done_after_error: false,
             counting: Counting::Plain,
             input_estimate: 0,
-            now: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |now| now.as_secs()),
+            now: None,
         }
+    }
+
+    /// When an answer was made that does not say it.
+    pub(super) fn created(&self) -> u64 {
+        self.now.unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.map_or(0, |now| now.as_secs())
+        })
     }
 }

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     body::{ResponseBody, Sleeping, broken, too_late},
-    clock::{Clock, Due, Times},
+    clock::{Clock, Due},
     config::Config,
     fault::too_large,
     fold::{self, Folder},
@@ -40,7 +40,12 @@ pin_project! {
     /// once. Dropped, it drops the inner service's future or body, and nothing is left.
     pub struct ResponseFuture<F, B, T: Timer> {
         #[pin]
-        state: State<F, B, T>,
+        state: State<F, B>,
+        // For the head and then for what is read, so that one that is armed need not be armed anew.
+        #[pin]
+        sleep: Option<T::Sleep>,
+        wakes: Option<Instant>,
+        ends: Option<Instant>,
         settings: Arc<Settings>,
         timer: T,
     }
@@ -48,27 +53,26 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, B, T: Timer> {
+    enum State<F, B> {
         Asking {
             #[pin]
             future: F,
-            #[pin]
-            sleep: Option<T::Sleep>,
-            ends: Option<Instant>,
             asked: Option<Asked>,
         },
         Reading {
             #[pin]
             body: B,
-            #[pin]
-            sleep: Option<T::Sleep>,
-            wakes: Option<Instant>,
-            clock: Clock,
-            parts: Option<Parts>,
-            gather: Gather,
-            read: usize,
+            reading: Reading,
         },
     }
+}
+
+/// What is being read to its end.
+struct Reading {
+    parts: Option<Parts>,
+    gather: Option<Gather>,
+    clock: Clock,
+    read: usize,
 }
 
 /// What becomes of a body that is read to its end.
@@ -118,10 +122,11 @@ impl<F, B, T: Timer> ResponseFuture<F, B, T> {
         Self {
             state: State::Asking {
                 future,
-                sleep: None,
-                ends: total.and_then(|total| timer.now().checked_add(total)),
                 asked: Some(asked),
             },
+            sleep: None,
+            wakes: None,
+            ends: total.and_then(|total| timer.now().checked_add(total)),
             settings,
             timer,
         }
@@ -147,95 +152,112 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::Asking {
-                    future,
-                    mut sleep,
-                    ends,
-                    asked,
-                } => {
+                StateProj::Asking { future, asked } => {
                     let Poll::Ready(response) = future.poll(cx) else {
-                        let Some(ends) = *ends else {
+                        let Some(ends) = *this.ends else {
                             return Poll::Pending;
                         };
-                        if sleep.is_none() {
-                            sleep.set(Some(this.timer.sleep_until(ends)));
+                        if this.sleep.is_none() {
+                            this.sleep.set(Some(this.timer.sleep_until(ends)));
+                            *this.wakes = Some(ends);
                         }
-                        if let Some(sleep) = sleep.as_pin_mut() {
+                        if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                             ready!(sleep.poll(cx));
                         }
                         let error = too_late(Due::TooLong);
                         let refusal = error.response(&this.settings.dialect);
                         return Poll::Ready(Ok(refusal.map(ResponseBody::own)));
                     };
-                    let response = response?;
+                    let (mut parts, body) = response?.into_parts();
                     let asked = asked.take().expect("polled after completion");
-                    match begin(response, asked, this.settings, this.timer) {
-                        Begun::Ready(response) => return Poll::Ready(Ok(*response)),
-                        Begun::Read(parts, body, gather) => {
-                            let times = gather.times(&this.settings.times);
-                            let ends = *ends;
-                            this.state.set(State::Reading {
-                                body,
-                                sleep: None,
-                                wakes: None,
-                                clock: Clock::new(times, this.timer.now()).ending(ends),
-                                parts: Some(*parts),
-                                gather,
-                                read: 0,
-                            });
+                    let gather = match begin(&mut parts, asked, this.settings) {
+                        Begun::Read(gather) => gather,
+                        Begun::Pass => {
+                            let body = ResponseBody::inner(body);
+                            return Poll::Ready(Ok(Response::from_parts(parts, body)));
                         }
-                    }
-                }
-                StateProj::Reading {
-                    mut body,
-                    mut sleep,
-                    wakes,
-                    clock,
-                    parts,
-                    gather,
-                    read,
-                } => {
-                    let result = loop {
-                        let frame = body.as_mut().poll_frame(cx);
-                        // An upstream that never pauses would never be asked for the time.
-                        if frame.is_pending() || clock.is_over(this.timer.now()) {
-                            let mut sleeping = Sleeping {
-                                sleep: sleep.as_mut(),
-                                wakes,
-                                timer: this.timer,
-                                clock,
-                            };
-                            match sleeping.poll(cx) {
-                                Poll::Ready(due) => break Err(too_late(due)),
-                                Poll::Pending if frame.is_pending() => return Poll::Pending,
-                                Poll::Pending => {}
-                            }
-                        }
-                        let Poll::Ready(frame) = frame else {
-                            return Poll::Pending;
-                        };
-                        match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
-                            Some(Ok(Ok(chunk))) => {
-                                *read = read.saturating_add(chunk.len());
-                                if *read > this.settings.max_answer {
-                                    break Err(too_large(this.settings.max_answer));
-                                }
-                                match gather.push(chunk) {
-                                    Ok(true) => clock.event(this.timer.now()),
-                                    Ok(false) => {}
-                                    Err(error) => break Err(error),
-                                }
-                            }
-                            Some(Ok(Err(_))) => {}
-                            Some(Err(error)) => break Err(broken(error.into())),
-                            None => break gather.finish(),
+                        Begun::Stream(machine) => {
+                            let clock = Clock::new(this.settings.times, this.timer.now());
+                            let body =
+                                ResponseBody::stream(body, this.timer.clone(), clock, machine);
+                            return Poll::Ready(Ok(Response::from_parts(parts, body)));
                         }
                     };
-                    let parts = parts.take().expect("polled after completion");
+                    let clock = match &gather {
+                        Gather::Fold(_) => {
+                            Clock::new(this.settings.times.unseen(), this.timer.now())
+                                .ending(*this.ends)
+                        }
+                        Gather::Whole(..) | Gather::Unfold(..) => Clock::until(*this.ends),
+                    };
+                    let reading = Reading {
+                        parts: Some(parts),
+                        gather: Some(gather),
+                        clock,
+                        read: 0,
+                    };
+                    this.state.set(State::Reading { body, reading });
+                }
+                StateProj::Reading { body, reading } => {
+                    let sleeping = Sleeping {
+                        sleep: this.sleep,
+                        wakes: this.wakes,
+                        timer: this.timer,
+                        clock: &mut reading.clock,
+                    };
+                    let gather = reading.gather.as_mut().expect("polled after completion");
+                    let most = this.settings.max_answer;
+                    let read = poll_read(body, gather, &mut reading.read, most, sleeping, cx);
+                    let result = ready!(read);
+                    let gather = reading.gather.take().expect("just looked at");
+                    let parts = reading.parts.take().expect("there as long as that");
                     let stream = matches!(gather, Gather::Unfold(..));
+                    let result = result.and_then(|()| gather.finish());
                     return Poll::Ready(Ok(finish(parts, result, stream, this.settings)));
                 }
             }
+        }
+    }
+}
+
+/// Reads a body to its end.
+fn poll_read<B, T>(
+    mut body: Pin<&mut B>,
+    gather: &mut Gather,
+    read: &mut usize,
+    most: usize,
+    mut sleeping: Sleeping<'_, T>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    T: Timer,
+{
+    let mut again = false;
+    loop {
+        let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+            let due = ready!(sleeping.poll(cx));
+            return Poll::Ready(Err(too_late(due)));
+        };
+        let Some(frame) = frame else {
+            return Poll::Ready(Ok(()));
+        };
+        // An upstream that never pauses would never be asked for the time.
+        if mem::replace(&mut again, true) && sleeping.clock.is_over(sleeping.timer.now()) {
+            if let Poll::Ready(due) = sleeping.poll(cx) {
+                return Poll::Ready(Err(too_late(due)));
+            }
+        }
+        let Ok(chunk) = frame.map_err(|error| broken(error.into()))?.into_data() else {
+            continue;
+        };
+        *read = read.saturating_add(chunk.len());
+        if *read > most {
+            return Poll::Ready(Err(too_large(most)));
+        }
+        if gather.push(chunk)? {
+            sleeping.clock.event(sleeping.timer.now());
         }
     }
 }
@@ -256,63 +278,40 @@ impl Gather {
         }
     }
 
-    /// How long it may take. Only a stream has events to wait for, and nothing goes out meanwhile.
-    fn times(&self, times: &Times) -> Times {
-        let (first, idle) = match self {
-            Self::Fold(_) => (times.first, times.idle),
-            Self::Whole(..) | Self::Unfold(..) => (None, None),
-        };
-        Times {
-            first,
-            idle,
-            total: times.total,
-            keep_alive: None,
-        }
-    }
-
-    fn finish(&mut self) -> Result<Bytes, Error> {
+    fn finish(self) -> Result<Bytes, Error> {
         match self {
-            Self::Whole(pieces, config, tally) => whole::answer(
-                &mut Reader::new(config.clone(), tally.clone()),
-                &pieces.take(),
-            ),
-            Self::Unfold(pieces, machine) => {
+            Self::Whole(mut pieces, config, tally) => {
+                whole::answer(&mut Reader::new(config, tally), &pieces.take())
+            }
+            Self::Unfold(mut pieces, mut machine) => {
                 let stream = fold::unfold(&pieces.take())?;
                 // It ends with `[DONE]`, so everything goes out in one frame.
                 Ok(machine.push(stream).unwrap_or_default())
             }
-            Self::Fold(folder) => folder.finish(),
+            Self::Fold(mut folder) => folder.finish(),
         }
     }
 }
 
-enum Begun<B, T: Timer> {
-    Ready(Box<Response<ResponseBody<B, T>>>),
-    Read(Box<Parts>, B, Gather),
+enum Begun {
+    /// It goes out as it is.
+    Pass,
+    Stream(Box<Machine>),
+    Read(Gather),
 }
 
 /// Decides by the head what becomes of an answer.
-fn begin<B, T: Timer>(
-    response: Response<B>,
-    asked: Asked,
-    settings: &Settings,
-    timer: &T,
-) -> Begun<B, T> {
-    let (mut parts, body) = response.into_parts();
-    let pass = |parts, body| {
-        let body = ResponseBody::inner(body);
-        Begun::Ready(Box::new(Response::from_parts(parts, body)))
-    };
+fn begin(parts: &mut Parts, asked: Asked, settings: &Settings) -> Begun {
     // A refusal is somebody's answer already, and what is compressed cannot be read.
     if !parts.status.is_success()
         || parts.extensions.get::<Error>().is_some()
         || parts.headers.contains_key(header::CONTENT_ENCODING)
     {
-        return pass(parts, body);
+        return Begun::Pass;
     }
     let kind = Content::of(&parts.headers, asked.stream);
     if kind == Content::Other || ((kind == Content::Stream) != asked.stream && !settings.convert) {
-        return pass(parts, body);
+        return Begun::Pass;
     }
     let mut config: Config = asked.config;
     if let Some(counting) = parts.extensions.get::<Counting>() {
@@ -324,24 +323,17 @@ fn begin<B, T: Timer>(
     match (kind == Content::Stream, asked.stream) {
         (true, true) => {
             stream_headers(&mut parts.headers);
-            let machine = Machine::new(config, settings.limits, tally);
-            let clock = Clock::new(settings.times, timer.now());
-            let body = ResponseBody::stream(body, timer.clone(), clock, machine);
-            Begun::Ready(Box::new(Response::from_parts(parts, body)))
+            Begun::Stream(Box::new(Machine::new(config, settings.limits, tally)))
         }
         (true, false) => {
             let folder = Box::new(Folder::new(config, settings.limits, tally));
-            Begun::Read(Box::new(parts), body, Gather::Fold(folder))
+            Begun::Read(Gather::Fold(folder))
         }
         (false, true) => {
             let machine = Box::new(Machine::new(config, settings.limits, tally));
-            let gather = Gather::Unfold(Pieces::default(), machine);
-            Begun::Read(Box::new(parts), body, gather)
+            Begun::Read(Gather::Unfold(Pieces::default(), machine))
         }
-        (false, false) => {
-            let gather = Gather::Whole(Pieces::default(), config, tally);
-            Begun::Read(Box::new(parts), body, gather)
-        }
+        (false, false) => Begun::Read(Gather::Whole(Pieces::default(), config, tally)),
     }
 }
 

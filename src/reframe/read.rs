@@ -127,7 +127,7 @@ impl Reader {
             }));
         }
         if self.pinned.created.is_none() {
-            self.pinned.created = Some(self.config.now.to_string().into());
+            self.pinned.created = Some(self.config.created().to_string().into());
         }
         if self.pinned.model.is_none() {
             self.pinned.model = Some(self.config.asked.clone());

@@ -85,32 +85,27 @@ pub(super) struct Asked {
     pub(super) config: Config,
 }
 
-/// A JSON string of a name, which seldom has anything in it to escape.
-fn quoted(name: &str) -> Arc<str> {
-    let special = |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\');
-    if name.bytes().any(special) {
-        return serde_json::Value::from(name).to_string().into();
+/// The name of the model asked for, as a JSON string.
+fn asked(chat: &Chat) -> Arc<str> {
+    match chat.spelled_model() {
+        // Without an escape it is spelled as it would be here.
+        Some(spelled) if !spelled.contains('\\') => spelled.into(),
+        _ => serde_json::Value::from(chat.model()).to_string().into(),
     }
-    let mut text = String::with_capacity(name.len() + 2);
-    text.push('"');
-    text.push_str(name);
-    text.push('"');
-    text.into()
 }
 
 fn config(settings: &Settings, chat: &Chat) -> Config {
-    let asked = quoted(chat.model());
+    let asked = asked(chat);
     let include_usage = chat.include_usage();
     Config {
         model: match settings.model_name {
             ModelName::Asked => Some(asked.clone()),
             ModelName::Served => None,
         },
-        asked,
         include_usage,
         hold_finish: settings.dialect.cost == CostMember::TopLevel && !include_usage,
         done_after_error: settings.done_after_error,
         input_estimate: chat.input_estimate(),
-        ..Config::alone(&settings.dialect)
+        ..Config::new(&settings.dialect, asked)
     }
 }

@@ -15,7 +15,7 @@ fn config() -> Config {
         done_after_error: false,
         counting: Counting::Plain,
         input_estimate: 7,
-        now: 1_700_000_000,
+        now: Some(1_700_000_000),
     }
 }
 
