@@ -66,14 +66,17 @@ impl Bucket {
 
     /// What remains, what is owed, and the nanoseconds until all is there. Advance first.
     pub(super) fn peek(&self, rate: &Rate) -> (u64, u64, u64) {
-        let capacity = scaled(rate.capacity(), rate);
-        let per = u128::from(rate.per());
-        let whole = |level: u128| u64::try_from(level).unwrap_or(u64::MAX);
-        (
-            whole(capacity.saturating_sub(self.level) / per),
-            whole(self.level.saturating_sub(capacity).div_ceil(per)),
-            whole(self.level.div_ceil(u128::from(rate.amount().max(1)))),
-        )
+        let capacity = rate.capacity();
+        if self.level == 0 {
+            return (capacity, 0, 0);
+        }
+        let whole = |amount: u128| u64::try_from(amount).unwrap_or(u64::MAX);
+        // What is used in part cannot be had, and what is owed in part is owed.
+        let used = self.amount(rate);
+        let remaining = u128::from(capacity).saturating_sub(used);
+        let debt = used.saturating_sub(u128::from(capacity));
+        let reset = self.level.div_ceil(u128::from(rate.amount().max(1)));
+        (whole(remaining), whole(debt), whole(reset))
     }
 
     /// Whether nothing is used.
@@ -110,6 +113,27 @@ mod tests {
         assert_eq!(bucket.check(&rate, 11), Err(Wait::Nanos(SECOND / 10)));
         bucket.advance(&rate, 30 * SECOND);
         assert_eq!(bucket.check(&rate, 10), Ok(()), "a clock that goes back");
+    }
+
+    #[test]
+    fn what_is_used_in_part_is_gone_and_what_is_owed_in_part_is_owed() {
+        let rate = Rate::per_second(3).burst(2);
+        let one = u128::from(SECOND);
+        for (level, remaining, debt) in [
+            (0, 2, 0),
+            (1, 1, 0),
+            (one, 1, 0),
+            (one + 1, 0, 0),
+            (2 * one, 0, 0),
+            (2 * one + 1, 0, 1),
+            (3 * one, 0, 1),
+            (u128::MAX, 0, u64::MAX),
+        ] {
+            let bucket = Bucket { level, at: 0 };
+            let peeked = bucket.peek(&rate);
+            assert_eq!((peeked.0, peeked.1), (remaining, debt), "{level}");
+            assert_eq!(peeked.2 == 0, level == 0);
+        }
     }
 
     #[test]
