@@ -90,6 +90,16 @@ impl Tally {
         self.write(|slow| slow.usage = Some(usage));
     }
 
+    /// Notes the usage unless there is one; whether there was none.
+    pub(crate) fn record_first_usage(&self, usage: Usage) -> bool {
+        let mut first = false;
+        self.write(|slow| {
+            first = slow.usage.is_none();
+            slow.usage.get_or_insert(usage);
+        });
+        first
+    }
+
     /// The usage last seen.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
@@ -100,6 +110,13 @@ impl Tally {
     pub fn record_model(&self, model: impl Into<Arc<str>>) {
         let model = model.into();
         self.write(|slow| slow.model = Some(model));
+    }
+
+    /// Notes the model unless there is one.
+    pub(crate) fn record_first_model(&self, model: &str) {
+        self.write(|slow| {
+            slow.model.get_or_insert_with(|| model.into());
+        });
     }
 
     /// The model that the provider says has answered.

@@ -72,17 +72,19 @@ impl Choices {
         let mut waiting = None;
         let mut delta = false;
         let mut finish = None;
-        while let Some(key) = c.key()? {
+        while let Some(key) = c.next_key()? {
             let start = key.range().start - 1;
             object.key(start, pass.edits);
             let kind = c.peek()?;
             let at = c.at();
             match (key.bytes(), kind) {
                 (b"index", _) => {
-                    if kind == Type::Number {
+                    if let Some(plain) = c.plain_integer() {
+                        index = Some(plain);
+                    } else if kind == Type::Number {
                         index = c.number()?.as_u64();
                     } else {
-                        c.skip()?;
+                        c.next_value()?;
                     }
                     // Some write null where they mean the first.
                     if index.is_none() {
@@ -96,27 +98,29 @@ impl Choices {
                         Some(index) => self.delta(c, index, pass)?,
                         None => {
                             waiting = Some(c.clone());
-                            c.skip()?;
+                            c.next_value()?;
                         }
                     }
                 }
                 // Some repeat the whole message so far beside the delta.
                 (b"message", _) => {
-                    c.skip()?;
+                    c.next_value()?;
                     object.remove(start, c.at(), pass.edits);
                     continue;
                 }
                 (b"finish_reason", Type::String) => {
-                    let reason = c.string()?.bytes();
+                    let reason = c.next_string()?.bytes();
                     finish = Some((at..c.at(), reason));
                 }
                 (b"usage", Type::Object) => {
                     pass.seen.inner_usage = Some(c.at());
-                    c.skip()?;
+                    c.next_value()?;
                     object.remove(start, c.at(), pass.edits);
                     continue;
                 }
-                _ => c.skip().map(drop)?,
+                _ => {
+                    c.next_value()?;
+                }
             }
             object.keep(c.at());
         }
@@ -181,7 +185,7 @@ impl Choices {
         pass.seen.changed |= new;
         let new = new || pass.form == Form::Whole;
         if c.peek()? != Type::Object {
-            let at = c.skip()?;
+            let at = c.next_value()?;
             let empty = if new {
                 "{\"role\":\"assistant\"}"
             } else {
@@ -196,31 +200,31 @@ impl Choices {
         let mut reasoning: Option<(usize, Range<usize>, usize)> = None;
         let mut reasoning_content = false;
         let mut parts = None;
-        while let Some(key) = c.key()? {
+        while let Some(key) = c.next_key()? {
             let start = key.range().start - 1;
             object.key(start, pass.edits);
             let kind = c.peek()?;
             match (key.bytes(), kind) {
                 (b"role", _) => {
                     role = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     if new && kind != Type::String {
                         pass.edits.replace(at, "\"assistant\"");
                     }
                 }
                 (b"content" | b"refusal", Type::String) => {
-                    pass.seen.text(c.string()?.range());
+                    pass.seen.text(c.next_string()?.range());
                 }
-                (b"content", Type::Array) => parts = Some(c.skip()?),
+                (b"content", Type::Array) => parts = Some(c.next_value()?),
                 (b"reasoning_content", _) => {
                     reasoning_content = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     if kind == Type::String {
                         pass.seen.text(at.start + 1..at.end - 1);
                     }
                 }
                 (b"reasoning", Type::String | Type::Null) => {
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     if kind == Type::String && !reasoning_content {
                         pass.seen.text(at.start + 1..at.end - 1);
                     }
@@ -234,9 +238,11 @@ impl Choices {
                 (b"tool_calls", Type::Array) => self.list[choice].calls.read(c, pass)?,
                 (b"function_call", Type::Object) => {
                     pass.seen.changed = true;
-                    pass.seen.content += c.skip()?.len() as u64;
+                    pass.seen.content += c.next_value()?.len() as u64;
                 }
-                _ => c.skip().map(drop)?,
+                _ => {
+                    c.next_value()?;
+                }
             }
             object.keep(c.at());
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::edits::Edits;
-use crate::wire::json::Fault;
+use crate::wire::json::{Fault, Stop};
 
 /// What is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,13 @@ pub(super) enum Bad {
 impl From<Fault> for Bad {
     fn from(fault: Fault) -> Self {
         Self::Json(fault)
+    }
+}
+
+impl From<Stop> for Bad {
+    #[cold]
+    fn from(stop: Stop) -> Self {
+        Self::Json(stop.into())
     }
 }
 

@@ -176,7 +176,7 @@ impl Reader {
         let mut said = false;
         // A name is missing that must be made up.
         let mut made_up = false;
-        while let Some(key) = c.key()? {
+        while let Some(key) = c.next_key()? {
             let start = key.range().start - 1;
             object.key(start, &mut self.edits);
             let kind = c.peek()?;
@@ -184,7 +184,7 @@ impl Reader {
             match (key.bytes(), kind) {
                 (b"id", kind) => {
                     id = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     let spelled = &text[at.clone()];
                     let ours = self.config.id != IdFormat::Upstream;
                     if self.pinned.id.is_none()
@@ -198,14 +198,14 @@ impl Reader {
                 }
                 (b"object", _) => {
                     name = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     if &text[at.clone()] != form.object() {
                         self.edits.replace(at, form.object());
                     }
                 }
                 (b"created", _) => {
                     created = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     let spelled = &text[at.clone()];
                     if self.pinned.created.is_none() && !is_time(spelled) {
                         made_up = true;
@@ -216,7 +216,7 @@ impl Reader {
                 }
                 (b"model", _) => {
                     model = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     let spelled = &text[at.clone()];
                     if !self.model_told && kind == Type::String && spelled.len() > 2 {
                         self.tell_model(spelled);
@@ -245,7 +245,7 @@ impl Reader {
                 }
                 (b"choices", _) => {
                     choices = true;
-                    let at = c.skip()?;
+                    let at = c.next_value()?;
                     self.edits.replace(at, "[]");
                 }
                 (b"usage", _) => {
@@ -257,11 +257,11 @@ impl Reader {
                     }
                 }
                 (b"error", kind) => {
-                    c.skip()?;
+                    c.next_value()?;
                     seen.failed |= kind != Type::Null;
                 }
                 (b"message" | b"detail", kind) => {
-                    c.skip()?;
+                    c.next_value()?;
                     said |= kind != Type::Null;
                 }
                 (b"service_tier", Type::String) if !self.tier_told => {
@@ -278,7 +278,9 @@ impl Reader {
                         }
                     }
                 }
-                _ => c.skip().map(drop)?,
+                _ => {
+                    c.next_value()?;
+                }
             }
             object.keep(c.at());
         }
@@ -329,9 +331,7 @@ impl Reader {
     fn tell_model(&mut self, spelled: &str) {
         if let Ok(model) = Cursor::new(spelled).string() {
             self.model_told = true;
-            if self.tally.model().is_none() {
-                self.tally.record_model(&*model.cow());
-            }
+            self.tally.record_first_model(&model.cow());
         }
     }
 
@@ -353,9 +353,10 @@ impl Reader {
         if let Some(usage) = Usage::read(c, self.config.counting)? {
             seen.usage = true;
             // What a provider has counted itself says more than what it tells in our terms.
-            if self.counts || self.tally.usage().is_none() {
-                self.counts = true;
+            if self.counts {
                 self.tally.record_usage(usage);
+            } else {
+                self.counts = self.tally.record_first_usage(usage);
             }
             if self.config.include_usage {
                 self.usage_text.clear();

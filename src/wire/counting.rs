@@ -73,7 +73,7 @@ impl Usage {
 impl Counts {
     fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         cursor.object()?;
-        while let Some(key) = cursor.key()? {
+        while let Some(key) = cursor.next_key()? {
             match key.bytes() {
                 b"prompt_tokens" | b"input_tokens" => self.prompt = self.whole(cursor)?,
                 b"completion_tokens" | b"output_tokens" => self.completion = self.whole(cursor)?,
@@ -104,7 +104,7 @@ impl Counts {
             return cursor.skip().map(drop);
         }
         cursor.object()?;
-        while let Some(key) = cursor.key()? {
+        while let Some(key) = cursor.next_key()? {
             match key.bytes() {
                 b"cached_tokens" => self.cached = self.count(cursor)?,
                 b"cache_write_tokens" => self.written = self.count(cursor)?,
@@ -121,7 +121,7 @@ impl Counts {
             return cursor.skip().map(drop);
         }
         cursor.object()?;
-        while let Some(key) = cursor.key()? {
+        while let Some(key) = cursor.next_key()? {
             match key.bytes() {
                 b"reasoning_tokens" => self.reasoning = self.count(cursor)?,
                 b"audio_tokens" => self.audio_out = self.count(cursor)?,
@@ -134,6 +134,10 @@ impl Counts {
 
     /// A count; null is none, and so is nonsense, which is remembered.
     fn whole(&mut self, cursor: &mut Cursor<'_>) -> Result<Option<u64>, Fault> {
+        // Nearly always it is that.
+        if let Some(count) = cursor.plain_integer() {
+            return Ok(Some(count));
+        }
         if cursor.peek()? == Type::Number {
             let number = cursor.number()?;
             let count = number.as_u64();

@@ -233,6 +233,35 @@ impl<'a> Cursor<'a> {
         Ok(start..self.at)
     }
 
+    /// [`skip`](Self::skip), for where one is wanted in the midst of a loop.
+    #[inline(always)]
+    pub(crate) fn next_value(&mut self) -> Result<Range<usize>, Stop> {
+        let start = scan::space(self.text, self.at);
+        self.at = self.pass_at(start)?;
+        Ok(start..self.at)
+    }
+
+    /// A number of at most eighteen digits and nothing else, as counts are written; at anything else
+    /// it is `None` and nothing is passed.
+    #[inline]
+    pub(crate) fn plain_integer(&mut self) -> Option<u64> {
+        let start = scan::space(self.text, self.at);
+        let rest = self.text.get(start..)?;
+        let mut value = 0;
+        for (length, byte) in rest.iter().enumerate().take(19) {
+            match byte {
+                b'0'..=b'9' if length == 1 && value == 0 => return None,
+                b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+                b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' if length > 0 => {
+                    self.at = start + length;
+                    return Some(value);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// [`skip`](Self::skip) without the range.
     #[inline(always)]
     pub(crate) fn pass(&mut self) -> Result<(), Stop> {

@@ -475,6 +475,31 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn plain_integers_are_what_numbers_say_and_pass_nothing_else() {
+    for (text, value, rest) in [
+        ("0,", Some(0), ","),
+        (" 7}", Some(7), "}"),
+        ("1755000000 ]", Some(1_755_000_000), " ]"),
+        ("999999999999999999,", Some(999_999_999_999_999_999), ","),
+        ("1000000000000000000,", None, "1000000000000000000,"),
+        ("00,", None, "00,"),
+        ("01,", None, "01,"),
+        ("-1,", None, "-1,"),
+        ("1.0,", None, "1.0,"),
+        ("1e2,", None, "1e2,"),
+        ("1x", None, "1x"),
+        ("1", None, "1"),
+        (",", None, ","),
+        ("null,", None, "null,"),
+        ("", None, ""),
+    ] {
+        let mut cursor = Cursor::new(text);
+        assert_eq!(cursor.plain_integer(), value, "{text}");
+        assert_eq!(&text[cursor.at()..], rest, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_is_written_is_read_back(value in json()) {
