@@ -79,8 +79,12 @@ pub(crate) fn request() -> String {
 pub(crate) fn request_value() -> HeaderValue {
     let id = REQUESTS.with_borrow_mut(|next| {
         if next.is_empty() {
-            let ids = digits().map(|digits| [b"req_", &digits[..]].concat());
-            *next = ids.concat().into();
+            let mut text = Vec::with_capacity(REQUEST * ROUND);
+            for digits in digits() {
+                text.extend_from_slice(b"req_");
+                text.extend_from_slice(&digits);
+            }
+            *next = text.into();
         }
         next.split_to(REQUEST)
     });

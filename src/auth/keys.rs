@@ -77,13 +77,14 @@ pub fn credential(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let key = match (values.next(), values.next()) {
         (Some(value), None) => {
-            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+            let (scheme, key) = value.to_str().ok()?.split_at_checked("bearer".len())?;
+            let key = key.strip_prefix(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(key)?
         }
         (None, _) => headers.get(X_API_KEY)?.to_str().ok()?,
         (Some(_), Some(_)) => return None,
     };
-    Some(key.trim()).filter(|key| !key.is_empty() && key.len() <= LONGEST)
+    Some(key.trim_ascii()).filter(|key| !key.is_empty() && key.len() <= LONGEST)
 }
 
 /// Keys in memory, known by their digests. Clones share one table, which may change at any time.
