@@ -33,6 +33,17 @@ pub(super) fn go_duration(span: Duration) -> String {
 /// The longest value: `5124095576030430h59m59.999s`.
 const LONGEST: usize = 27;
 
+/// The two digits of each number below a hundred.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        pairs[at] = [b'0' + at as u8 / 10, b'0' + at as u8 % 10];
+        at += 1;
+    }
+    pairs
+};
+
 /// The text of all values of an answer, side by side.
 struct Text {
     bytes: [u8; 6 * LONGEST],
@@ -58,17 +69,19 @@ impl Text {
     }
 
     fn number(&mut self, mut number: u64) {
-        // Backwards, from behind the last digit.
-        let mut at = self.length + digits(number);
-        self.length = at;
-        loop {
-            at -= 1;
-            self.bytes[at] = digit(number % 10);
-            number /= 10;
-            if number == 0 {
-                return;
-            }
+        let end = self.length + digits(number);
+        let mut at = end;
+        // Two digits at a time, the last ones first.
+        while at - self.length >= 2 {
+            at -= 2;
+            let pair = usize::try_from(number % 100).unwrap_or(0);
+            self.bytes[at..at + 2].copy_from_slice(&PAIRS[pair]);
+            number /= 100;
         }
+        if at > self.length {
+            self.bytes[self.length] = digit(number);
+        }
+        self.length = end;
     }
 
     /// The three values of a limit; where each of them stands.
@@ -302,10 +315,13 @@ mod tests {
             assert_eq!(of("remaining"), "18446744073709551615");
             assert_eq!(of("reset"), "5124095576030430h59m59.999s");
         }
-        for number in [0, 9, 10, 99, 100, 12_345_678_901_234_567_890] {
+        let tens = (0..20).map(|power| 10_u64.pow(power));
+        let around = tens.flat_map(|ten| [ten - 1, ten, ten + 1]);
+        for number in around.chain([7, 42, 1_234_567, u64::MAX]) {
             let mut text = Text::new();
+            text.put(b"x");
             text.number(number);
-            assert_eq!(text.as_ref(), number.to_string().as_bytes());
+            assert_eq!(text.as_ref(), format!("x{number}").as_bytes());
         }
     }
 
