@@ -10,25 +10,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
     ask::Ask,
+    attempt::{Attempt, Call, End},
     body::{Lesson, ResponseBody, learn},
     course::{Course, Rules, Step},
-    fault,
-    hedge::Heard,
     place::Place,
     service::Shared,
 };
 use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
-    error::{Class, Error, Kind, TimeOut},
-    ext::{Attempt as Tried, Attempts, Served, Target},
+    error::{Error, TimeOut},
+    ext::{Attempt as Tried, Attempts, Served},
     meter::Tally,
     observe::{Event, Watch},
     time::{Timer, after},
@@ -53,7 +52,6 @@ pin_project! {
         attempt: Option<Attempt<S, Q, S::Future, T::Sleep>>,
         // The second one, when the first is late.
         rival: Option<Pin<Box<Attempt<S, Q, S::Future, T::Sleep>>>>,
-        #[pin]
         sleep: Sleep<T::Sleep>,
     }
 }
@@ -68,42 +66,14 @@ struct Run<S, Q, R, T> {
     tried: Vec<Tried>,
 }
 
-pin_project! {
-    /// What is waited for beside the attempts.
-    #[project = SleepProj]
-    enum Sleep<P> {
-        /// Nothing.
-        None,
-        /// The time to ask again.
-        Pause { #[pin] sleep: P },
-        /// The time when an attempt is late.
-        Late { #[pin] sleep: P },
-    }
-}
-
-pin_project! {
-    /// One upstream that is being asked.
-    struct Attempt<S, Q, F, P> {
-        #[pin]
-        call: Call<S, Q, F>,
-        // Made when there is a wait.
-        #[pin]
-        timer: Option<P>,
-        until: Instant,
-        since: Instant,
-        place: Option<Place>,
-        target: Target,
-        number: u32,
-        heard: Option<Heard>,
-    }
-}
-
-pin_project! {
-    #[project = CallProj]
-    enum Call<S, Q, F> {
-        Unready { service: S, request: Option<Request<Q>> },
-        Called { #[pin] future: F },
-    }
+/// What is waited for beside the attempts, which few requests do.
+enum Sleep<P> {
+    /// Nothing.
+    None,
+    /// The time to ask again.
+    Pause(Pin<Box<P>>),
+    /// The time when an attempt is late.
+    Late(Pin<Box<P>>),
 }
 
 /// The places of attempts that failed, until it is known whether another target could answer.
@@ -232,46 +202,47 @@ where
                 continue;
             }
             let busy = way.attempt.is_some() || way.rival.is_some();
-            match way.sleep.as_mut().project() {
-                SleepProj::Pause { sleep } => {
-                    ready!(sleep.poll(cx));
-                    way.sleep.set(Sleep::None);
+            match way.sleep {
+                Sleep::Pause(sleep) => {
+                    ready!(sleep.as_mut().poll(cx));
+                    *way.sleep = Sleep::None;
                     continue;
                 }
-                SleepProj::Late { sleep } if busy => {
-                    if sleep.poll(cx).is_ready() {
-                        way.sleep.set(Sleep::None);
+                Sleep::Late(sleep) if busy => {
+                    if sleep.as_mut().poll(cx).is_ready() {
+                        *way.sleep = Sleep::None;
                         let shared = &run.shared;
-                        let now = shared.rules.now();
+                        let time = shared.timer.now();
+                        let now = shared.millis(time);
                         let keys = |name: &str| shared.keys(name);
                         let beside = course.beside(&shared.rules, now, shared.random(), keys);
                         if let Some(place) = beside {
-                            *way.rival = Some(Box::pin(run.attempt(course, place)));
+                            *way.rival = Some(Box::pin(run.attempt(course, place, time, cx)));
                             continue;
                         }
                     }
                 }
-                SleepProj::Late { .. } => way.sleep.set(Sleep::None),
-                SleepProj::None => {}
+                Sleep::Late(_) => *way.sleep = Sleep::None,
+                Sleep::None => {}
             }
             if busy {
                 return Poll::Pending;
             }
             let shared = &run.shared;
-            let now = shared.rules.now();
+            let time = shared.timer.now();
+            let now = shared.millis(time);
             let keys = |name: &str| shared.keys(name);
             let step = course.next(&shared.rules, now, shared.random(), keys);
-            let late = shared.timer.now() >= run.deadline;
             match step {
                 Step::Stop(error) => return Poll::Ready(Ok(run.give_up(course, error))),
-                _ if late => {
+                _ if time >= run.deadline => {
                     let error = Error::timed_out(TimeOut::Total);
                     return Poll::Ready(Ok(run.give_up(course, error)));
                 }
                 Step::WaitUntil(until) => {
                     let at = after(shared.started, Duration::from_millis(until));
                     let sleep = shared.timer.sleep_until(at.min(run.deadline));
-                    way.sleep.set(Sleep::Pause { sleep });
+                    *way.sleep = Sleep::Pause(Box::pin(sleep));
                 }
                 Step::Try(place) => {
                     let delay = shared
@@ -279,9 +250,9 @@ where
                         .and_then(|hedge| hedge.delay(&place.candidate().state));
                     if let Some(delay) = delay {
                         let sleep = shared.timer.sleep(delay);
-                        way.sleep.set(Sleep::Late { sleep });
+                        *way.sleep = Sleep::Late(Box::pin(sleep));
                     }
-                    let attempt = run.attempt(course, place);
+                    let attempt = run.attempt(course, place, time, cx);
                     way.attempt.set(Some(attempt));
                 }
             }
@@ -292,83 +263,6 @@ where
 enum Which {
     First,
     Rival,
-}
-
-/// What is left of an attempt that has ended.
-struct End {
-    place: Place,
-    target: Target,
-    number: u32,
-    since: Instant,
-    heard: Option<Heard>,
-}
-
-impl<S, Q, B, F, P> Attempt<S, Q, F, P>
-where
-    S: Service<Request<Q>, Response = Response<B>, Future = F>,
-    S::Error: Into<BoxError>,
-    F: Future<Output = Result<Response<B>, S::Error>>,
-    P: Future<Output = ()>,
-{
-    fn poll<T: Timer<Sleep = P>>(
-        self: Pin<&mut Self>,
-        timer: &T,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<B>, Error>> {
-        let mut this = self.project();
-        let polled = match this.call.as_mut().poll(cx) {
-            Poll::Ready(Ok(response)) => {
-                let (mut parts, body) = response.into_parts();
-                let error = fault::of_response(&mut parts);
-                return Poll::Ready(match error {
-                    Some(error) => Err(error),
-                    None => Ok(Response::from_parts(parts, body)),
-                });
-            }
-            Poll::Ready(Err(error)) => Err(unreachable(error.into())),
-            Poll::Pending => {
-                if this.timer.is_none() {
-                    this.timer.set(Some(timer.sleep_until(*this.until)));
-                }
-                let timer = this.timer.as_pin_mut().expect("just made");
-                ready!(timer.poll(cx));
-                Err(Error::timed_out(TimeOut::Attempt))
-            }
-        };
-        Poll::Ready(polled)
-    }
-}
-
-impl<S, Q, F, P> Attempt<S, Q, F, P> {
-    fn end(self: Pin<&mut Self>) -> End {
-        let this = self.project();
-        End {
-            place: this.place.take().expect("an attempt ends once"),
-            target: this.target.clone(),
-            number: *this.number,
-            since: *this.since,
-            heard: this.heard.take(),
-        }
-    }
-}
-
-impl<S, Q, F> Call<S, Q, F>
-where
-    S: Service<Request<Q>, Future = F>,
-    F: Future<Output = Result<S::Response, S::Error>>,
-{
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
-        loop {
-            let future = match self.as_mut().project() {
-                CallProj::Called { future } => return future.poll(cx),
-                CallProj::Unready { service, request } => {
-                    ready!(service.poll_ready(cx))?;
-                    service.call(request.take().expect("called once"))
-                }
-            };
-            self.set(Self::Called { future });
-        }
-    }
 }
 
 impl<S, Q, R, T> Run<S, Q, R, T> {
@@ -399,9 +293,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         Q: Ask,
         T: Timer,
     {
-        let took = self.took(end.since);
+        let time = self.shared.timer.now();
+        let took = time.saturating_duration_since(end.since);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX - 1);
-        end.place.took(micros + 1, self.shared.rules.now());
+        end.place.took(micros + 1, self.shared.millis(time));
         let id = Arc::clone(&end.place.model().id);
         let mut tried = Tried::new(end.target, id, took);
         tried.used = end
@@ -415,7 +310,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         T: Timer,
     {
         let rules = &self.shared.rules;
-        course.failed(rules, &end.place, error.clone(), rules.now());
+        let time = self.shared.timer.now();
+        let now = self.shared.millis(time);
+        course.failed(rules, &end.place, error.clone(), now);
         end.place.vacate();
         let End {
             place,
@@ -423,16 +320,27 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             since,
             ..
         } = end;
-        let tried = Tried::new(target, Arc::clone(&place.model().id), self.took(since));
+        let tried = Tried::new(
+            target,
+            Arc::clone(&place.model().id),
+            time.saturating_duration_since(since),
+        );
         self.tried.push(tried.with_error(error));
         if course.blames(&place) {
             self.failed.places.push(place);
         }
     }
 
-    fn attempt(&self, course: &Course, place: Place) -> Attempt<S, Q, S::Future, T::Sleep>
+    fn attempt(
+        &self,
+        course: &Course,
+        place: Place,
+        since: Instant,
+        cx: &mut Context<'_>,
+    ) -> Attempt<S, Q, S::Future, T::Sleep>
     where
         S: Service<Request<Q>> + Clone,
+        S::Error: Into<BoxError>,
         Q: Ask,
         T: Timer,
     {
@@ -460,13 +368,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
                 request.headers_mut().insert(name, value.clone());
             }
         }
-        let since = shared.timer.now();
         let provider = &shared.providers[&target.provider];
         Attempt {
-            call: Call::Unready {
-                service: provider.service.clone(),
-                request: Some(request),
-            },
+            call: Call::begin(provider.service.clone(), request, cx),
             timer: None,
             until: after(since, shared.attempt_timeout).min(self.deadline),
             since,
@@ -493,8 +397,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         T: Timer,
     {
         let rules = &self.shared.rules;
-        let now = rules.now();
-        let micros = u64::try_from(self.took(end.since).as_micros()).unwrap_or(u64::MAX);
+        let time = self.shared.timer.now();
+        let now = self.shared.millis(time);
+        let took = time.saturating_duration_since(end.since);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         end.place.took(micros, now);
         rules.budget.answered(rules.percent, now);
         self.failed.settle(usize::MAX);
@@ -516,9 +422,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
                 parts.headers.remove(name);
             }
         }
-        parts
-            .headers
-            .insert("x-attempts", HeaderValue::from(attempts));
+        parts.headers.insert(ATTEMPTS, number(attempts));
         let lesson = Lesson {
             place: Some(end.place),
             rules: Arc::clone(rules),
@@ -530,11 +434,14 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 }
 
-fn unreachable(error: BoxError) -> Error {
-    Error::new(Kind::BadUpstream, "The upstream could not be reached.")
-        .with_code("upstream_unreachable")
-        .with_class(Class::Transient)
-        .with_source(error)
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-attempts");
+
+/// Nearly always one.
+fn number(attempts: u32) -> HeaderValue {
+    match attempts {
+        1 => HeaderValue::from_static("1"),
+        _ => HeaderValue::from(attempts),
+    }
 }
 
 fn refusal<B>(error: Error, attempts: u32, tried: Vec<Tried>) -> Response<ResponseBody<B>> {
@@ -542,8 +449,6 @@ fn refusal<B>(error: Error, attempts: u32, tried: Vec<Tried>) -> Response<Respon
     if !tried.is_empty() {
         response.extensions_mut().insert(Attempts::new(tried));
     }
-    response
-        .headers_mut()
-        .insert("x-attempts", HeaderValue::from(attempts));
+    response.headers_mut().insert(ATTEMPTS, number(attempts));
     response.map(|body| ResponseBody::new(Reply::own(body), None))
 }

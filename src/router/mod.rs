@@ -23,6 +23,7 @@
 //! ```
 
 mod ask;
+mod attempt;
 mod body;
 mod breaker;
 mod budget;

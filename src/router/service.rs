@@ -25,6 +25,7 @@ use super::{
     hedge::Hedge,
     keys::Keys,
     plan::{Balance, Fnv, Plan, Route},
+    state::{Millis, millis},
 };
 use crate::{
     body::BoxError,
@@ -63,6 +64,11 @@ impl<S, R, T> Shared<S, R, T> {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    /// An instant on the clock of the rules.
+    pub(super) fn millis(&self, time: Instant) -> Millis {
+        millis(time.saturating_duration_since(self.started))
     }
 
     pub(super) fn keys(&self, provider: &str) -> Option<&Arc<Keys>> {

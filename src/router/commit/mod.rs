@@ -36,7 +36,7 @@ use tower_service::Service;
 use self::look::{Look, look};
 use super::hedge::Heard;
 use crate::{
-    body::{BoxError, Reply},
+    body::{BoxError, Full},
     dialect::Dialect,
     error::{Class, Error, Kind, TimeOut},
     meter::Tally,
@@ -144,10 +144,7 @@ where
         ResponseFuture {
             heard: req.extensions().get::<Heard>().cloned(),
             call: self.inner.call(req),
-            begun: None,
             peek: None,
-            sleep: None,
-            seen: Seen::default(),
             bounds: self.bounds,
             timer: self.timer.clone(),
         }
@@ -169,13 +166,21 @@ pin_project! {
         #[pin]
         call: F,
         heard: Option<Heard>,
-        begun: Option<Parts>,
-        peek: Option<Pin<Box<B>>>,
-        #[pin]
-        sleep: Option<T::Sleep>,
-        seen: Seen,
+        // In a box: only streams are looked into.
+        peek: Option<Pin<Box<Peek<B, T>>>>,
         bounds: Bounds,
         timer: T,
+    }
+}
+
+pin_project! {
+    /// A stream that is being looked into.
+    struct Peek<B, T: Timer> {
+        parts: Option<Parts>,
+        body: Option<Pin<Box<B>>>,
+        #[pin]
+        sleep: T::Sleep,
+        seen: Seen,
     }
 }
 
@@ -195,32 +200,46 @@ where
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if this.begun.is_none() {
+        let this = self.project();
+        if this.peek.is_none() {
             let (parts, body) = ready!(this.call.poll(cx))?.into_parts();
-            let body = Box::pin(body);
             if !parts.status.is_success() || !is_stream(&parts) {
-                return Poll::Ready(Ok(pass(parts, body, VecDeque::new())));
+                return Poll::Ready(Ok(Response::from_parts(parts, ResponseBody::passed(body))));
             }
             if let (Some(heard), Some(tally)) = (this.heard, parts.extensions.get::<Tally>()) {
                 heard.tell(tally);
             }
-            *this.begun = Some(parts);
-            *this.peek = Some(body);
-            this.sleep
-                .set(Some(this.timer.sleep(this.bounds.first_event)));
+            *this.peek = Some(Box::pin(Peek {
+                parts: Some(parts),
+                body: Some(Box::pin(body)),
+                sleep: this.timer.sleep(this.bounds.first_event),
+                seen: Seen::default(),
+            }));
         }
+        let peek = this.peek.as_mut().expect("just made");
+        peek.as_mut().poll(this.bounds, this.timer, cx).map(Ok)
+    }
+}
+
+impl<B, T> Peek<B, T>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    T: Timer,
+{
+    fn poll(
+        self: Pin<&mut Self>,
+        bounds: &Bounds,
+        timer: &T,
+        cx: &mut Context<'_>,
+    ) -> Poll<Response<ResponseBody<B>>> {
+        let mut this = self.project();
         let verdict = loop {
-            let body = this.peek.as_mut().expect("polled after completion");
+            let body = this.body.as_mut().expect("polled after completion");
             let frame = match body.as_mut().poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
-                    let sleep = this
-                        .sleep
-                        .as_mut()
-                        .as_pin_mut()
-                        .expect("armed with the peek");
-                    ready!(sleep.poll(cx));
+                    ready!(this.sleep.as_mut().poll(cx));
                     break (this.seen.events == 0).then(|| Error::timed_out(TimeOut::FirstEvent));
                 }
             };
@@ -228,31 +247,28 @@ where
             match this.seen.take(frame.map(|frame| frame.map_err(Into::into))) {
                 Some(Look::Content) => break None,
                 Some(Look::Broken(error)) => break Some(error),
-                _ if this.seen.events >= this.bounds.events
-                    || this.seen.bytes >= this.bounds.bytes =>
-                {
+                _ if this.seen.events >= bounds.events || this.seen.bytes >= bounds.bytes => {
                     break None;
                 }
                 _ if none_before && this.seen.events > 0 => {
-                    this.sleep
-                        .set(Some(this.timer.sleep(this.bounds.look_ahead)));
+                    this.sleep.set(timer.sleep(bounds.look_ahead));
                 }
                 _ => {}
             }
         };
-        let parts = this.begun.take().expect("polled after completion");
-        let body = this.peek.take().expect("polled after completion");
-        Poll::Ready(Ok(match verdict {
-            None => pass(parts, body, std::mem::take(&mut this.seen.frames)),
+        let parts = this.parts.take().expect("polled after completion");
+        let rest = this.body.take().expect("polled after completion");
+        Poll::Ready(match verdict {
+            None => {
+                let frames = std::mem::take(&mut this.seen.frames);
+                Response::from_parts(parts, ResponseBody::read(frames, rest))
+            }
             Some(error) => {
                 let class = error.class().unwrap_or(Class::Transient);
                 let response = error.with_class(class).response(&Dialect::openai());
-                response.map(|body| ResponseBody {
-                    frames: VecDeque::new(),
-                    rest: Reply::own(body),
-                })
+                response.map(ResponseBody::own)
             }
-        }))
+        })
     }
 }
 
@@ -299,21 +315,41 @@ fn is_stream(parts: &Parts) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-fn pass<B>(
-    parts: Parts,
-    body: Pin<Box<B>>,
-    frames: VecDeque<Frame<Bytes>>,
-) -> Response<ResponseBody<B>> {
-    let rest = Reply::inner(body);
-    Response::from_parts(parts, ResponseBody { frames, rest })
-}
-
 pin_project! {
     /// The frames that were read, then the rest as it comes.
     pub struct ResponseBody<B> {
-        frames: VecDeque<Frame<Bytes>>,
         #[pin]
-        rest: Reply<Pin<Box<B>>>,
+        kind: Which<B>,
+    }
+}
+
+pin_project! {
+    #[project = WhichProj]
+    enum Which<B> {
+        Passed { #[pin] body: B },
+        // In a box since it was polled there.
+        Read { frames: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>> },
+        Own { body: Full },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    const fn passed(body: B) -> Self {
+        Self {
+            kind: Which::Passed { body },
+        }
+    }
+
+    const fn read(frames: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
+        Self {
+            kind: Which::Read { frames, rest },
+        }
+    }
+
+    const fn own(body: Full) -> Self {
+        Self {
+            kind: Which::Own { body },
+        }
     }
 }
 
@@ -331,22 +367,32 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        match this.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => this.rest.poll_frame(cx),
+        match self.project().kind.project() {
+            WhichProj::Passed { body } => body.poll_frame(cx),
+            WhichProj::Read { frames, rest } => match frames.pop_front() {
+                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                None => rest.as_mut().poll_frame(cx),
+            },
+            WhichProj::Own { body } => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && self.rest.is_end_stream()
+        match &self.kind {
+            Which::Passed { body } => body.is_end_stream(),
+            Which::Read { frames, rest } => frames.is_empty() && rest.is_end_stream(),
+            Which::Own { body } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.frames.is_empty() {
-            self.rest.size_hint()
-        } else {
-            SizeHint::default()
+        match &self.kind {
+            Which::Passed { body } => body.size_hint(),
+            Which::Read { frames, rest } if frames.is_empty() => rest.size_hint(),
+            Which::Read { .. } => SizeHint::default(),
+            Which::Own { body } => body.size_hint(),
         }
     }
 }
