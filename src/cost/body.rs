@@ -21,25 +21,26 @@ use crate::{
     meter::{Metered, Once, Scanner, Tally},
 };
 
-pin_project! {
-    /// The body of `Cost`'s answers. A stream settles when it ends or is dropped.
-    pub struct ResponseBody<R, L: Ledger> {
-        #[pin]
-        kind: Which<R, L>,
-    }
+/// The body of `Cost`'s answers. A stream settles when it ends or is dropped.
+pub struct ResponseBody<R, L: Ledger> {
+    kind: Which<R, L>,
+}
+
+/// What is not whole is in a box, so that what is around it moves little.
+enum Which<R, L: Ledger> {
+    Own(Full),
+    Inner(Pin<Box<R>>),
+    Stream(Pin<Box<Stream<R, L>>>),
 }
 
 pin_project! {
-    #[project = WhichProj]
-    enum Which<R, L: Ledger> {
-        Inner { #[pin] body: R },
-        Own { body: Full },
-        Stream {
-            #[pin] body: Metered<R, Box<Guard<L>>>,
-            // In boxes: what few streams have does not make every answer large.
-            writer: Option<Box<Writer>>,
-            refill: Option<Pin<Box<Refill<L>>>>,
-        },
+    /// A stream that is being counted.
+    struct Stream<R, L: Ledger> {
+        #[pin]
+        body: Metered<R, Box<Guard<L>>>,
+        // In boxes of their own: few have them.
+        writer: Option<Box<Writer>>,
+        refill: Option<Pin<Box<Refill<L>>>>,
     }
 }
 
@@ -111,11 +112,11 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
         refill: Option<Pin<Box<Refill<L>>>>,
     ) -> Self {
         Self {
-            kind: Which::Stream {
+            kind: Which::Stream(Box::pin(Stream {
                 body: Metered::scanned(body, once, scanner),
                 writer,
                 refill,
-            },
+            })),
         }
     }
 }
@@ -123,13 +124,13 @@ impl<R: Body, L: Ledger> ResponseBody<R, L> {
 impl<R, L: Ledger> ResponseBody<R, L> {
     pub(super) fn inner(body: R) -> Self {
         Self {
-            kind: Which::Inner { body },
+            kind: Which::Inner(Box::pin(body)),
         }
     }
 
-    pub(super) fn own(body: Full) -> Self {
+    pub(super) const fn own(body: Full) -> Self {
         Self {
-            kind: Which::Own { body },
+            kind: Which::Own(body),
         }
     }
 }
@@ -148,75 +149,87 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let mut kind = self.project().kind;
-        let (mut body, writer, refill) = match kind.as_mut().project() {
-            WhichProj::Inner { body } => return body.poll_frame(cx),
-            WhichProj::Own { body } => {
+        let kind = &mut self.get_mut().kind;
+        let frame = match kind {
+            Which::Inner(body) => return body.as_mut().poll_frame(cx),
+            Which::Own(body) => {
                 return Pin::new(body)
                     .poll_frame(cx)
                     .map_err(|never| match never {});
             }
-            WhichProj::Stream {
-                body,
-                writer,
-                refill,
-            } => (body, writer, refill),
+            Which::Stream(stream) => ready!(stream.as_mut().poll(cx)),
         };
-        loop {
-            if let Some(refill) = refill {
-                let once = body.as_mut().once_mut();
-                if let Some(end) = ready!(refill.as_mut().poll(once, cx)) {
-                    let end = match writer {
-                        Some(writer) => writer.end(end),
-                        None => end,
-                    };
-                    // Dropping the stream settles it and cancels the upstream.
-                    let body = Full::default();
-                    kind.set(Which::Own { body });
-                    return Poll::Ready(Some(Ok(Frame::data(end))));
-                }
-            }
-            let frame = ready!(body.as_mut().poll_frame(cx));
-            if let (Some(refill), Some(Ok(frame))) = (&mut *refill, &frame) {
-                if let Some(events) = frame.data_ref() {
-                    refill.as_mut().relay(events);
-                }
-            }
-            let Some(writer) = writer else {
-                return Poll::Ready(frame);
-            };
-            match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(events) => {
-                        if let Some(events) = writer.take(events) {
-                            return Poll::Ready(Some(Ok(Frame::data(events))));
-                        }
-                    }
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
-                },
-                None if !writer.held.is_empty() => {
-                    return Poll::Ready(Some(Ok(Frame::data(writer.release()))));
-                }
-                other => return Poll::Ready(other),
+        match frame {
+            Polled::Frame(frame) => Poll::Ready(frame),
+            Polled::End(events) => {
+                // Dropping the stream settles it and cancels the upstream.
+                *kind = Which::Own(Full::default());
+                Poll::Ready(Some(Ok(Frame::data(events))))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Which::Inner { body } => body.is_end_stream(),
-            Which::Own { body } => body.is_end_stream(),
-            Which::Stream { body, writer, .. } => {
-                body.is_end_stream() && writer.as_ref().is_none_or(|writer| writer.held.is_empty())
+            Which::Inner(body) => body.is_end_stream(),
+            Which::Own(body) => body.is_end_stream(),
+            Which::Stream(stream) => {
+                let held = stream.writer.as_ref();
+                stream.body.is_end_stream() && held.is_none_or(|writer| writer.held.is_empty())
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Which::Inner { body } => body.size_hint(),
-            Which::Own { body } => body.size_hint(),
-            Which::Stream { .. } => SizeHint::default(),
+            Which::Inner(body) => body.size_hint(),
+            Which::Own(body) => body.size_hint(),
+            Which::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// What a stream gives.
+enum Polled<E> {
+    Frame(Option<Result<Frame<Bytes>, E>>),
+    /// Its last events: what is held ran out.
+    End(Bytes),
+}
+
+impl<R: Body<Data = Bytes>, L: Ledger> Stream<R, L> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled<R::Error>> {
+        let mut this = self.project();
+        loop {
+            if let Some(refill) = this.refill {
+                let once = this.body.as_mut().once_mut();
+                if let Some(end) = ready!(refill.as_mut().poll(once, cx)) {
+                    return Poll::Ready(Polled::End(match this.writer {
+                        Some(writer) => writer.end(end),
+                        None => end,
+                    }));
+                }
+            }
+            let frame = ready!(this.body.as_mut().poll_frame(cx));
+            if let (Some(refill), Some(Ok(frame))) = (&mut *this.refill, &frame) {
+                if let Some(events) = frame.data_ref() {
+                    refill.as_mut().relay(events);
+                }
+            }
+            let Some(writer) = this.writer else {
+                return Poll::Ready(Polled::Frame(frame));
+            };
+            let frame = match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(events) => match writer.take(events) {
+                        Some(events) => Some(Ok(Frame::data(events))),
+                        None => continue,
+                    },
+                    Err(trailers) => Some(Ok(trailers)),
+                },
+                None if !writer.held.is_empty() => Some(Ok(Frame::data(writer.release()))),
+                other => other,
+            };
+            return Poll::Ready(Polled::Frame(frame));
         }
     }
 }
