@@ -140,6 +140,14 @@ impl Chat {
         }
     }
 
+    /// The bytes of a top-level member as it was set; else as it came, whatever was changed below it.
+    pub(crate) fn raw(&self, name: Name) -> Option<&[u8]> {
+        match self.change(name.as_str()) {
+            Some(change) => change.as_deref().map(str::as_bytes),
+            None => Some(&self.parsed.bytes[self.parsed.request.member(name)?.value]),
+        }
+    }
+
     /// Whether a top-level member is there and not null, changes included.
     #[must_use]
     pub fn has(&self, name: Name) -> bool {

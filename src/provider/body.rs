@@ -36,8 +36,9 @@ pin_project! {
     #[project = WhichProj]
     enum Which<B, S> {
         Whole { body: Full },
-        Through { #[pin] body: Option<B>, cutting: Cutting, last: Option<Frame<Bytes>> },
-        Translated { #[pin] body: Option<B>, machine: Machine<S> },
+        // In boxes: what few answers have does not make every one large.
+        Through { #[pin] body: Option<B>, cutting: Cutting, last: Option<Box<Frame<Bytes>>> },
+        Translated { #[pin] body: Option<B>, machine: Box<Machine<S>> },
     }
 }
 
@@ -45,11 +46,11 @@ pin_project! {
 fn through<B: HttpBody<Data = Bytes>>(
     mut body: Pin<&mut Option<B>>,
     cutting: &mut Cutting,
-    last: &mut Option<Frame<Bytes>>,
+    last: &mut Option<Box<Frame<Bytes>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
     if let Some(frame) = last.take() {
-        return Poll::Ready(Some(Ok(frame)));
+        return Poll::Ready(Some(Ok(*frame)));
     }
     loop {
         let Some(inner) = body.as_mut().as_pin_mut() else {
@@ -70,7 +71,7 @@ fn through<B: HttpBody<Data = Bytes>>(
                 let Some(rest) = cutting.rest() else {
                     return Poll::Ready(Some(Ok(trailers)));
                 };
-                *last = Some(trailers);
+                *last = Some(Box::new(trailers));
                 return Poll::Ready(Some(Ok(Frame::data(rest))));
             }
         }
@@ -106,7 +107,7 @@ impl<B, S: TranslateStream> Body<B, S> {
         } else {
             Which::Translated {
                 body: Some(body),
-                machine: Machine::new(state, tally, key, functions),
+                machine: Box::new(Machine::new(state, tally, key, functions)),
             }
         };
         Self { kind }

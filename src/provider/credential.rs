@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, Request, header};
+use bytes::Bytes;
+use http::{HeaderValue, Request, header, header::InvalidHeaderValue};
 
 use crate::{
     body::Full,
@@ -35,7 +36,11 @@ impl fmt::Debug for Secret {
 /// # Errors
 /// A key that no header can carry.
 pub fn bearer(request: &mut Request<Full>, key: &str) -> Result<(), Error> {
-    header(request, header::AUTHORIZATION, &format!("Bearer {key}"))
+    let mut value = Vec::with_capacity(7 + key.len());
+    value.extend_from_slice(b"Bearer ");
+    value.extend_from_slice(key.as_bytes());
+    let value = HeaderValue::from_maybe_shared(Bytes::from(value));
+    insert(request, header::AUTHORIZATION, value)
 }
 
 /// Puts a credential into a header of its own, marked as sensitive.
@@ -47,7 +52,15 @@ pub fn header(
     name: http::HeaderName,
     value: &str,
 ) -> Result<(), Error> {
-    let mut value = HeaderValue::from_str(value).map_err(|source| {
+    insert(request, name, HeaderValue::from_str(value))
+}
+
+fn insert(
+    request: &mut Request<Full>,
+    name: http::HeaderName,
+    value: Result<HeaderValue, InvalidHeaderValue>,
+) -> Result<(), Error> {
+    let mut value = value.map_err(|source| {
         Error::new(
             Kind::BadUpstream,
             "The upstream's credential cannot be sent.",

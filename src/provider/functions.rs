@@ -4,9 +4,10 @@
 //! messages of the role `function` the results of those calls. Of the answer the first call becomes
 //! `function_call` again: whoever asks so expects one at most.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
 use bytes::{BufMut, BytesMut};
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::{Notes, members::Members};
@@ -14,21 +15,24 @@ use crate::{
     body::BoxError,
     error::{Error, Kind},
     parse::Chat,
-    wire::json::{Cursor, Fault, Str, Type},
+    wire::{
+        json::{Cursor, Fault, Str, Type},
+        request::Name,
+    },
 };
 
 /// Whether a request, or its conversation, speaks of functions.
 pub(super) fn speaks(chat: &Chat) -> bool {
+    if chat.has(Name::Functions) || chat.has(Name::FunctionCall) {
+        return true;
+    }
+    // Both words begin like this, and most conversations have neither.
+    static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"function"));
     // What others have left out is none of it.
-    let messages = match chat.place("messages") {
-        Some(place) => &chat.original()[place],
-        None => chat.member("messages").unwrap_or_default().as_bytes(),
-    };
-    ["functions", "function_call"]
-        .iter()
-        .any(|member| chat.member(member).is_some_and(|json| json != "null"))
-        || any(messages, b"\"function_call\"", called_behind)
-        || any(messages, b"\"function\"", role_before)
+    let messages = chat.raw(Name::Messages).unwrap_or_default();
+    BEGINNING.find(messages).is_some()
+        && (any(messages, b"\"function_call\"", called_behind)
+            || any(messages, b"\"function\"", role_before))
 }
 
 /// Whether a call of the answer is to be told as that of a function: only functions were offered.

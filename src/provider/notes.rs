@@ -97,10 +97,11 @@ pub struct Notes {
 impl Notes {
     /// None yet, under a contract.
     #[must_use]
-    pub fn new(contract: Contract) -> Self {
+    pub const fn new(contract: Contract) -> Self {
         Self {
             contract,
-            ..Self::default()
+            dropped: Vec::new(),
+            mapped: Vec::new(),
         }
     }
 

@@ -1,5 +1,8 @@
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 pub use crate::error::upstream::classify;
@@ -28,8 +31,9 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
     if !trimmed.starts_with(b"{") || !trimmed.ends_with(b"}") {
         return Err(bad("it is not a JSON object"));
     }
+    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
     // Only a short one can be nothing but an error; a long one is looked at when it is re-framed.
-    if trimmed.len() < 16 << 10 && memchr::memmem::find(trimmed, b"\"error\"").is_some() {
+    if trimmed.len() < 16 << 10 && WORD.find(trimmed).is_some() {
         let value: Value = serde_json::from_slice(trimmed)
             .map_err(|error| bad("it is not JSON").with_source(error))?;
         let failed = value.get("error").is_some_and(|error| !error.is_null());

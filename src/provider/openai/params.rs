@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{models::Efforts, rows::Fate, vendor::Vendor};
-use crate::{error::Error, parse::Chat, provider::Notes};
+use crate::{error::Error, parse::Chat, provider::Notes, wire::request::Name};
 
 /// Goes through the vendor's table. Members that ask for nothing go without a word.
 pub(super) fn fit(
@@ -14,8 +14,8 @@ pub(super) fn fit(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     let row = vendor.row();
-    let effort = chat.member("reasoning_effort");
-    let effort = effort.and_then(|json| serde_json::from_str::<String>(json).ok());
+    let effort = chat.raw(Name::ReasoningEffort);
+    let effort = effort.and_then(|json| serde_json::from_slice::<String>(json).ok());
     let reasons = (row.reasons)(model, effort.as_deref());
     for (param, fate) in row.params {
         let Some(json) = chat.member(param).map(str::to_owned) else {
