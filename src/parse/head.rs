@@ -52,6 +52,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = values.next() else {
         return true;
     };
+    if value.as_bytes() == b"application/json" {
+        // As nearly every client says it.
+        return values.next().is_none();
+    }
     let Some(text) = value.to_str().ok().filter(|_| values.next().is_none()) else {
         return false;
     };

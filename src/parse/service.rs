@@ -46,6 +46,11 @@ impl<S, T> Parse<S, T> {
     pub const fn inner(&self) -> &S {
         &self.inner
     }
+
+    /// The service inside, for where what is around it has parsed already.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, T, B, R> Service<Request<B>> for Parse<S, T>
@@ -64,18 +69,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        let mut body = Some(body);
-        if let Some(parsed) = (&mut body as &mut dyn Any).downcast_mut::<Option<ChatBody>>() {
-            let parsed = parsed.take().expect("just put in");
+        let mut request = Some(request);
+        if let Some(parsed) =
+            (&mut request as &mut dyn Any).downcast_mut::<Option<Request<ChatBody>>>()
+        {
+            let mut parsed = parsed.take().expect("just put in");
             // A change made further out must be seen by those who look at the extension.
-            let known = parts.extensions.get::<Chat>();
-            if known.is_none_or(|chat| !chat.is_same_parse(parsed.chat())) {
-                parts.extensions.insert(parsed.chat().clone());
+            let chat = parsed.body().chat();
+            let known = parsed.extensions().get::<Chat>();
+            if known.is_none_or(|known| !known.is_same_parse(chat)) {
+                let chat = chat.clone();
+                parsed.extensions_mut().insert(chat);
             }
-            return ResponseFuture::calling(self.inner.call(Request::from_parts(parts, parsed)));
+            return ResponseFuture::calling(self.inner.call(parsed));
         }
-        let body = body.expect("not taken");
+        let (mut parts, body) = request.expect("not taken").into_parts();
         let encoding = match head::check(&parts, &self.limits) {
             Ok(encoding) => encoding,
             Err(error) => return ResponseFuture::refused(error),

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::{Gateway, RequestId, RequestIdLayer};
+use super::{Boxed, Gateway, RequestId, RequestIdLayer};
 use crate::{
     auth::{Auth, AuthLayer},
     cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices, Quoted},
@@ -19,14 +19,11 @@ use crate::{
     validate::{Validate, ValidateLayer},
 };
 
-/// All layers around an upstream, outermost first.
-pub type Stack<S, A, L, St = Memory> = Auth<RateLimit<Parse<Priced<S, L, St>>, St>, A>;
+/// All layers around an upstream, outermost first. The request is parsed once for all of them.
+pub type Stack<S, A, L, St = Memory> = Auth<RateLimit<Parse<Parsed<S, L, St>>, St>, A>;
 
 /// The layers over the parsed request.
-type Priced<S, L, St> = Parse<Validate<Parse<Idempotency<Charged<S, L, St>>>>>;
-
-/// Those that count and charge, and what is inside of them.
-type Charged<S, L, St> = Parse<TokenLimit<Parse<Cost<Parse<Reframe<S>>, L>>, St>>;
+type Parsed<S, L, St> = Validate<Idempotency<TokenLimit<Boxed<Cost<Reframe<S>, L>>, St>>>;
 
 /// What a [`Gateway`] is made of. Everything but who may call has a default.
 #[derive(Clone)]
@@ -158,15 +155,14 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
                 quoted.as_ref().map_or(0, cost)
             })
         };
-        let stack = reframe.layer(upstream);
-        let stack = self.cost.dialect(&dialect).layer(stack);
-        let stack = TokenLimitLayer::new(self.limiter.clone())
-            .quote(quote)
-            .layer(stack);
-        let stack = self.idempotency.layer(stack);
-        let stack = ParseLayer::new()
-            .limits(self.read)
-            .layer(validate.layer(stack));
+        let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(quote);
+        // Each could parse for itself; one does it for all.
+        let stack = reframe.layer(upstream).into_inner();
+        let stack = self.cost.dialect(&dialect).layer(stack).into_inner();
+        let stack = tokens.layer(Boxed::new(stack)).into_inner();
+        let stack = self.idempotency.layer(stack).into_inner();
+        let stack = validate.layer(stack).into_inner();
+        let stack = ParseLayer::new().limits(self.read).layer(stack);
         let stack = RateLimitLayer::new(self.limiter).with_tokens().layer(stack);
         let auth = AuthLayer::new(self.authenticate);
         let (completions, models) = (auth.layer(stack), auth.layer(self.models));

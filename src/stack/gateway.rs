@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body::Body;
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -131,7 +132,29 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    Box::pin(async move { call.await.map(|response| response.map(BoxBody::new)) })
+    Box::pin(Calling { call })
+}
+
+pin_project! {
+    // Not an async block: it would hold the future twice, where it was given and where it is polled.
+    struct Calling<F> {
+        #[pin]
+        call: F,
+    }
+}
+
+impl<F, R> Future for Calling<F>
+where
+    F: Future<Output = Result<Response<R>, Infallible>>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let call = self.project().call;
+        call.poll(cx).map_ok(|response| response.map(BoxBody::new))
+    }
 }
 
 fn not_post() -> Response<BoxBody> {

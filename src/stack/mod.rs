@@ -26,11 +26,13 @@
 //! # }
 //! ```
 
+mod boxed;
 mod builder;
 mod ext;
 mod gateway;
 mod request_id;
 
+pub use boxed::Boxed;
 pub use builder::{GatewayBuilder, Stack};
 pub use ext::ServiceBuilderExt;
 pub use gateway::{Gateway, GatewayFuture};

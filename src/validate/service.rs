@@ -63,7 +63,11 @@ where
             Err(refusal) => ResponseFuture::refused(refusal, dialect.clone()),
             Ok(taken) => {
                 let chat: Chat = chat.clone();
-                request.extensions_mut().insert(chat);
+                // Nearly always there, for who has parsed has left it.
+                match request.extensions_mut().get_mut() {
+                    Some(known) => *known = chat,
+                    None => drop(request.extensions_mut().insert(chat)),
+                }
                 let gate = Gate::Request;
                 Watch::tell(request.extensions(), || Event::Admitted { gate });
                 ResponseFuture::calling(self.inner.call(request), taken)
