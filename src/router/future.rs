@@ -363,8 +363,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        for name in &shared.forward {
-            if let Some(value) = self.parts.headers.get(name) {
+        let given = &self.parts.headers;
+        for name in given.keys().filter(|name| shared.forward.contains(name)) {
+            if let Some(value) = given.get(name) {
                 request.headers_mut().insert(name, value.clone());
             }
         }

@@ -1,8 +1,21 @@
-use http::{HeaderValue, Request, Uri, header};
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use serde_json::{Map, Value};
 
 use super::vendor::Usage;
 use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
+
+/// What every request says of itself.
+static HEAD: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let json = HeaderValue::from_static("application/json");
+    let agent = HeaderValue::from_static(crate::provider::AGENT);
+    HeaderMap::from_iter([
+        (header::CONTENT_TYPE, json.clone()),
+        (header::ACCEPT, json),
+        (header::USER_AGENT, agent),
+    ])
+});
 
 pub(in crate::provider) fn request(
     uri: Uri,
@@ -24,21 +37,11 @@ pub(in crate::provider) fn request(
     let mut request = Request::new(Full::new(chat.bytes()));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    let accept = if chat.stream() {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
-    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(crate::provider::AGENT),
-    );
+    *request.headers_mut() = HEAD.clone();
+    if chat.stream() {
+        let events = HeaderValue::from_static("text/event-stream");
+        request.headers_mut().insert(header::ACCEPT, events);
+    }
     request
 }
 
