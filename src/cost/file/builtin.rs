@@ -4,8 +4,8 @@ const TABLE: &str = include_str!("builtin.json");
 const VERSION: &str = include_str!("builtin.version");
 
 impl PriceList {
-    /// The table that the crate ships: what well-known providers ask for their models, by the data
-    /// of [genai-prices](https://github.com/pydantic/genai-prices) (MIT, Pydantic Services Inc.; the
+    /// The table that the crate ships: what well-known providers ask for their models, and for most of
+    /// them the longest prompt ([`Price::facts`](crate::cost::Price::facts)), by the data of [genai-prices](https://github.com/pydantic/genai-prices) (MIT, Pydantic Services Inc.; the
     /// notice lies beside the table). Prices change: [`Price::version`](crate::cost::Price::version) says
     /// of when these are, and what an operator states himself should come first.
     ///
@@ -51,6 +51,19 @@ mod tests {
         );
         assert_eq!(usd("vertex_ai", "gemini-2.5-pro", Class::Input), "1.25");
         assert!(list.find("openai", "no-such-model").is_none());
+    }
+
+    #[test]
+    fn most_models_have_their_longest_prompt() {
+        let list = PriceList::builtin();
+        for (provider, model, longest) in [
+            ("openai", "gpt-4o-mini", 128_000),
+            ("azure", "gpt-4o-mini", 128_000),
+            ("anthropic", "claude-3-haiku-20240307", 200_000),
+        ] {
+            let price = list.find(provider, model).expect("it is there");
+            assert_eq!(price.facts().max_input_tokens, Some(longest), "{model}");
+        }
     }
 
     #[test]
