@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range};
 
 use super::{
-    Fault, FaultKind, Number, Str,
+    Fault, FaultKind, Key, Number, Str, Word, digits,
     scan::{self, Stop, stop, unexpected},
 };
 
@@ -34,15 +34,15 @@ pub enum Type {
 /// skips exactly one value after each. A call in the wrong place is a [`FaultKind::Syntax`].
 #[derive(Clone)]
 pub struct Cursor<'a> {
-    text: &'a [u8],
-    at: usize,
+    pub(super) text: &'a [u8],
+    pub(super) at: usize,
     /// How many more members and elements may come.
-    budget: usize,
-    depth: u8,
+    pub(super) budget: usize,
+    pub(super) depth: u8,
     /// Right behind `{` or `[`, where no comma is due.
-    first: bool,
+    pub(super) first: bool,
     /// Known to have no control character anywhere, so that strings need not be searched for one.
-    clean: bool,
+    pub(super) clean: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -107,6 +107,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether an object comes next; white space before it is passed.
+    #[inline(always)]
+    pub(crate) fn is_object(&mut self) -> bool {
+        self.at = scan::space(self.text, self.at);
+        self.text.get(self.at) == Some(&b'{')
+    }
+
+    /// The place of the next value; white space before it is passed.
+    #[inline(always)]
+    pub(crate) fn value_at(&mut self) -> usize {
+        self.at = scan::space(self.text, self.at);
+        self.at
+    }
+
     /// Enters an object.
     ///
     /// # Errors
@@ -137,15 +151,105 @@ impl<'a> Cursor<'a> {
     /// [`key`](Self::key), for loops that want it in their midst.
     #[inline(always)]
     pub(crate) fn next_key(&mut self) -> Result<Option<Str<'a>>, Stop> {
-        if !self.more(b'}')? {
+        let mut at = scan::space(self.text, self.at);
+        let first = std::mem::take(&mut self.first);
+        match self.text.get(at) {
+            Some(b'}') => {
+                self.leave(at);
+                return Ok(None);
+            }
+            Some(b',') if !first => at = scan::space(self.text, at + 1),
+            _ if !first => return Err(unexpected(self.text, at)),
+            _ => {}
+        }
+        self.budget = spend(self.budget, at)?;
+        if let Some(key) = self.short_key_at(at) {
+            return Ok(Some(key.string));
+        }
+        let end = self.key_end(at)?;
+        let key = Str::new(&self.text[at + 1..end >> 1], at + 1, end & 1 == 1);
+        Ok(Some(key))
+    }
+
+    /// The first key of the object entered just before.
+    #[inline(always)]
+    pub(crate) fn opening_key(&mut self) -> Result<Option<Key<'a>>, Stop> {
+        self.first = false;
+        let at = scan::space(self.text, self.at);
+        if self.text.get(at) == Some(&b'}') {
+            self.leave(at);
             return Ok(None);
         }
-        self.key_at(scan::space(self.text, self.at)).map(Some)
+        self.budget = spend(self.budget, at)?;
+        self.key_at(at).map(Some)
+    }
+
+    /// A key behind the first, likewise.
+    #[inline(always)]
+    pub(crate) fn later_key(&mut self) -> Result<Option<Key<'a>>, Stop> {
+        match self.text.get(self.at) {
+            Some(b',') => {}
+            Some(b'}') => {
+                self.leave(self.at);
+                return Ok(None);
+            }
+            _ => {
+                self.at = scan::space(self.text, self.at);
+                match self.text.get(self.at) {
+                    Some(b',') => {}
+                    Some(b'}') => {
+                        self.leave(self.at);
+                        return Ok(None);
+                    }
+                    _ => return Err(unexpected(self.text, self.at)),
+                }
+            }
+        }
+        let at = self.at + 1;
+        self.budget = spend(self.budget, at)?;
+        self.key_at(scan::space(self.text, at)).map(Some)
     }
 
     /// The key whose opening quote is due at a place, and its colon.
     #[inline(always)]
-    fn key_at(&mut self, at: usize) -> Result<Str<'a>, Stop> {
+    pub(super) fn key_at(&mut self, at: usize) -> Result<Key<'a>, Stop> {
+        if let Some(key) = self.short_key_at(at) {
+            return Ok(key);
+        }
+        let end = match self.text.get(at) {
+            Some(b'"') => scan::short_escaped(self.text, at + 1),
+            _ => None,
+        };
+        if let Some((end, word)) = end.filter(|(end, _)| self.text.get(end + 1) == Some(&b':')) {
+            self.at = end + 2;
+            let string = Str::new(&self.text[at + 1..end], at + 1, true);
+            return Ok(Key { string, word });
+        }
+        let end = self.key_end(at)?;
+        let string = Str::new(&self.text[at + 1..end >> 1], at + 1, end & 1 == 1);
+        let word = Word::meant_by(string);
+        Ok(Key { string, word })
+    }
+
+    /// A key that is short, plain, and right before its colon, as nearly all are.
+    #[inline(always)]
+    fn short_key_at(&mut self, at: usize) -> Option<Key<'a>> {
+        let block = self.text.get(at..)?.first_chunk::<18>()?;
+        let ([b'"', within @ ..], (length, word)) = (block, scan::short(block)?) else {
+            return None;
+        };
+        if within.get(length + 1) != Some(&b':') {
+            return None;
+        }
+        self.at = at + length + 3;
+        let string = Str::new(&within[..length], at + 1, false);
+        Some(Key { string, word })
+    }
+
+    /// Passes any key and its colon: where the key ends, shifted by one to make room for whether it
+    /// has escapes.
+    #[inline(never)]
+    fn key_end(&mut self, at: usize) -> Result<usize, Stop> {
         let text = self.text;
         let (key, end) = quoted(text, at, self.clean)?;
         let at = scan::space(text, end);
@@ -153,7 +257,29 @@ impl<'a> Cursor<'a> {
             return Err(unexpected(text, at));
         }
         self.at = at + 1;
-        Ok(key)
+        Ok((end - 1) << 1 | usize::from(key.is_escaped()))
+    }
+
+    /// Passes a key spelled just so, with its colon and with the comma before it unless it is the
+    /// first, if it comes next.
+    #[inline(always)]
+    pub(crate) fn key_here<const SIZE: usize>(
+        &mut self,
+        spelled: &[u8; SIZE],
+    ) -> Result<bool, Stop> {
+        match self
+            .text
+            .get(self.at..)
+            .and_then(<[u8]>::first_chunk::<SIZE>)
+        {
+            Some(here) if here == spelled => {}
+            _ => return Ok(false),
+        }
+        let behind_comma = self.at + usize::from(spelled.first() == Some(&b','));
+        self.budget = spend(self.budget, behind_comma)?;
+        self.at += SIZE;
+        self.first = false;
+        Ok(true)
     }
 
     /// Whether the array entered last has one more element; if not, it has been left.
@@ -162,13 +288,42 @@ impl<'a> Cursor<'a> {
     /// When neither an element nor the end is due.
     #[inline]
     pub fn element(&mut self) -> Result<bool, Fault> {
-        Ok(self.more(b']')?)
+        Ok(if self.first {
+            self.opening_element()?
+        } else {
+            self.later_element()?
+        })
     }
 
-    /// [`element`](Self::element), for loops that want it in their midst.
+    /// Whether the array entered just before has an element.
     #[inline(always)]
-    pub(crate) fn next_element(&mut self) -> Result<bool, Stop> {
-        self.more(b']')
+    pub(crate) fn opening_element(&mut self) -> Result<bool, Stop> {
+        self.first = false;
+        let at = scan::space(self.text, self.at);
+        self.at = at;
+        if self.text.get(at) == Some(&b']') {
+            self.leave(at);
+            return Ok(false);
+        }
+        self.budget = spend(self.budget, at)?;
+        Ok(true)
+    }
+
+    /// Whether there is one behind it, likewise.
+    #[inline(always)]
+    pub(crate) fn later_element(&mut self) -> Result<bool, Stop> {
+        let at = scan::space(self.text, self.at);
+        match self.text.get(at) {
+            Some(b',') => {}
+            Some(b']') => {
+                self.leave(at);
+                return Ok(false);
+            }
+            _ => return Err(unexpected(self.text, at)),
+        }
+        self.at = at + 1;
+        self.budget = spend(self.budget, at + 1)?;
+        Ok(true)
     }
 
     /// A string.
@@ -188,6 +343,59 @@ impl<'a> Cursor<'a> {
         Ok(string)
     }
 
+    /// A string, if one begins right here.
+    #[inline(always)]
+    pub(crate) fn string_here(&mut self) -> Result<Option<Str<'a>>, Stop> {
+        if self.text.get(self.at) != Some(&b'"') {
+            return Ok(None);
+        }
+        let (string, end) = quoted(self.text, self.at, self.clean)?;
+        self.at = end;
+        Ok(Some(string))
+    }
+
+    /// A string, if it begins right here and is short and plain: where, and what it says.
+    #[inline(always)]
+    pub(crate) fn word_here(&mut self) -> Option<(usize, Word)> {
+        let at = self.at;
+        let block = self.text.get(at..)?.first_chunk::<17>()?;
+        if block[0] != b'"' {
+            return None;
+        }
+        let (length, word) = scan::short(block)?;
+        self.at = at + length + 2;
+        Some((at, word))
+    }
+
+    /// A Boolean, if it begins right here.
+    #[inline(always)]
+    pub(crate) fn bool_here(&mut self) -> Option<bool> {
+        let (value, length) = match self.text.get(self.at..)? {
+            [b't', b'r', b'u', b'e', ..] => (true, 4),
+            [b'f', b'a', b'l', b's', b'e', ..] => (false, 5),
+            _ => return None,
+        };
+        self.at += length;
+        Some(value)
+    }
+
+    /// A whole number, if it begins right here and has few digits and no sign.
+    #[inline(always)]
+    pub(crate) fn integer_here(&mut self) -> Option<i64> {
+        let (value, end) = digits::short_integer(self.text, self.at)?;
+        self.at = end;
+        Some(value)
+    }
+
+    /// A number, if it begins right here, has one digit before its point, few behind it, and neither
+    /// sign nor exponent.
+    #[inline(always)]
+    pub(crate) fn decimal_here(&mut self) -> Option<f64> {
+        let (value, end) = digits::short_decimal(self.text, self.at)?;
+        self.at = end;
+        Some(value)
+    }
+
     /// A number.
     ///
     /// # Errors
@@ -195,7 +403,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn number(&mut self) -> Result<Number<'a>, Fault> {
         let start = scan::space(self.text, self.at);
-        self.at = scan::number(self.text, start)?;
+        self.at = digits::number(self.text, start)?;
         Ok(Number {
             raw: &self.text[start..self.at],
         })
@@ -208,8 +416,11 @@ impl<'a> Cursor<'a> {
     pub fn bool(&mut self) -> Result<bool, Fault> {
         let at = scan::space(self.text, self.at);
         let value = self.text.get(at) == Some(&b't');
-        let word: &[u8] = if value { b"true" } else { b"false" };
-        self.at = scan::word(self.text, at, word)?;
+        self.at = if value {
+            scan::word(self.text, at, b"true")?
+        } else {
+            scan::word(self.text, at, b"false")?
+        };
         Ok(value)
     }
 
@@ -262,64 +473,6 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// [`skip`](Self::skip) without the range.
-    #[inline(always)]
-    pub(crate) fn pass(&mut self) -> Result<(), Stop> {
-        let start = scan::space(self.text, self.at);
-        self.at = match self.text.get(start) {
-            // What is short is not worth a call.
-            Some(b'1'..=b'9') => scan::number(self.text, start)?,
-            _ => self.pass_at(start)?,
-        };
-        Ok(())
-    }
-
-    /// Passes the value of a member and gives the next key, as [`pass`](Self::pass) and
-    /// [`next_key`](Self::next_key) do, in one go for long runs of members.
-    #[inline(always)]
-    pub(crate) fn pass_to_key(&mut self) -> Result<Option<Str<'a>>, Stop> {
-        let text = self.text;
-        let mut at = scan::space(text, self.at);
-        at = match text.get(at) {
-            Some(b'1'..=b'9') => scan::number(text, at)?,
-            _ => self.pass_at(at)?,
-        };
-        at = scan::space(text, at);
-        match text.get(at) {
-            Some(b',') => {}
-            Some(b'}') => {
-                self.at = at + 1;
-                self.depth = self.depth.saturating_sub(1);
-                return Ok(None);
-            }
-            _ => return Err(unexpected(text, at)),
-        }
-        self.budget = spend(self.budget, at + 1)?;
-        self.key_at(scan::space(text, at + 1)).map(Some)
-    }
-
-    #[inline(never)]
-    fn pass_at(&mut self, start: usize) -> Result<usize, Stop> {
-        if self.clean {
-            self.pass_value::<true>(start)
-        } else {
-            self.pass_value::<false>(start)
-        }
-    }
-
-    #[inline(always)]
-    fn pass_value<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
-        match self.text.get(start) {
-            Some(b'{' | b'[') => self.pass_nested::<CLEAN>(start),
-            Some(b'"') => Ok(scan::string::<CLEAN>(self.text, start + 1)? + 1),
-            Some(b'-' | b'0'..=b'9') => scan::number(self.text, start),
-            Some(b't') => scan::word(self.text, start, b"true"),
-            Some(b'f') => scan::word(self.text, start, b"false"),
-            Some(b'n') => scan::word(self.text, start, b"null"),
-            _ => Err(unexpected(self.text, start)),
-        }
-    }
-
     /// Checks that only white space is left.
     ///
     /// # Errors
@@ -332,77 +485,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes the object or array at a place; where it ends. One loop over all levels, one bit for
-    /// each, set for an object.
-    fn pass_nested<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
-        let text = self.text;
-        let room = MAX_DEPTH - self.depth;
-        let mut budget = self.budget;
-        let mut at = start;
-        let mut objects = 0u128;
-        let mut levels = 0u8;
-        'value: loop {
-            // A value begins here.
-            match text.get(at) {
-                Some(b'"') => at = scan::string::<CLEAN>(text, at + 1)? + 1,
-                Some(&open @ (b'{' | b'[')) => {
-                    if levels == room {
-                        return Err(stop(at, FaultKind::TooDeep));
-                    }
-                    at = scan::space(text, at + 1);
-                    // In ASCII the closing bracket is two behind the opening one.
-                    if text.get(at) != Some(&(open + 2)) {
-                        let object = open == b'{';
-                        levels += 1;
-                        objects = objects << 1 | u128::from(object);
-                        budget = spend(budget, at)?;
-                        if object {
-                            at = key::<CLEAN>(text, at)?;
-                        }
-                        continue 'value;
-                    }
-                    at += 1;
-                }
-                Some(b'-' | b'0'..=b'9') => at = scan::number(text, at)?,
-                Some(b't') => at = scan::word(text, at, b"true")?,
-                Some(b'f') => at = scan::word(text, at, b"false")?,
-                Some(b'n') => at = scan::word(text, at, b"null")?,
-                _ => return Err(unexpected(text, at)),
-            }
-            // A value has ended here.
-            while levels > 0 {
-                at = scan::space(text, at);
-                let object = objects & 1 == 1;
-                match text.get(at) {
-                    Some(b',') => {
-                        budget = spend(budget, at + 1)?;
-                        at = scan::space(text, at + 1);
-                        if object {
-                            at = key::<CLEAN>(text, at)?;
-                        }
-                        continue 'value;
-                    }
-                    Some(b'}') if object => {}
-                    Some(b']') if !object => {}
-                    _ => return Err(unexpected(text, at)),
-                }
-                at += 1;
-                objects >>= 1;
-                levels -= 1;
-            }
-            self.budget = budget;
-            return Ok(at);
-        }
-    }
-
     #[inline]
     fn enter(&mut self, open: u8) -> Result<(), Fault> {
         self.at = scan::space(self.text, self.at);
         if self.text.get(self.at) != Some(&open) {
             return Err(unexpected(self.text, self.at).into());
         }
+        Ok(self.enter_here()?)
+    }
+
+    /// Enters the object or array that [`peek`](Self::peek) has found.
+    #[inline(always)]
+    pub(crate) fn enter_here(&mut self) -> Result<(), Stop> {
+        debug_assert!(matches!(self.text.get(self.at), Some(b'{' | b'[')));
         if self.depth == MAX_DEPTH {
-            return Err(stop(self.at, FaultKind::TooDeep).into());
+            return Err(stop(self.at, FaultKind::TooDeep));
         }
         self.depth += 1;
         self.at += 1;
@@ -410,25 +507,21 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes the comma that is due, or leaves.
+    /// Leaves the object entered last, if it ends right here.
     #[inline(always)]
-    fn more(&mut self, close: u8) -> Result<bool, Stop> {
-        self.at = scan::space(self.text, self.at);
-        let found = self.text.get(self.at).copied();
-        let first = std::mem::take(&mut self.first);
-        if found == Some(close) {
-            self.at += 1;
-            self.depth = self.depth.saturating_sub(1);
-            return Ok(false);
+    pub(crate) fn is_left(&mut self) -> bool {
+        let left = self.text.get(self.at) == Some(&b'}');
+        if left {
+            self.leave(self.at);
         }
-        if !first {
-            if found != Some(b',') {
-                return Err(unexpected(self.text, self.at));
-            }
-            self.at += 1;
-        }
-        self.budget = spend(self.budget, self.at)?;
-        Ok(true)
+        left
+    }
+
+    /// Passes a closing bracket.
+    #[inline(always)]
+    fn leave(&mut self, at: usize) {
+        self.at = at + 1;
+        self.depth = self.depth.saturating_sub(1);
     }
 }
 
@@ -439,41 +532,27 @@ fn quoted(text: &[u8], at: usize, clean: bool) -> Result<(Str<'_>, usize), Stop>
         return Err(unexpected(text, at));
     }
     let start = at + 1;
-    let mut end = if clean {
+    let plain = if clean {
         scan::plain::<true>(text, start)
     } else {
         scan::plain::<false>(text, start)
     };
-    let escaped = text.get(end) != Some(&b'"');
-    if escaped {
-        end = if clean {
-            scan::rest_of_string::<true>(text, end)?
-        } else {
-            scan::rest_of_string::<false>(text, end)?
-        };
+    if text.get(plain) == Some(&b'"') {
+        return Ok((Str::new(&text[start..plain], start, false), plain + 1));
     }
-    Ok((Str::new(&text[start..end], start, escaped), end + 1))
+    let end = if clean {
+        scan::rest_of_string::<true>(text, plain)?
+    } else {
+        scan::rest_of_string::<false>(text, plain)?
+    };
+    Ok((Str::new(&text[start..end], start, true), end + 1))
 }
 
 #[inline]
-fn spend(budget: usize, at: usize) -> Result<usize, Stop> {
+pub(super) fn spend(budget: usize, at: usize) -> Result<usize, Stop> {
     budget
         .checked_sub(1)
         .ok_or_else(|| stop(at, FaultKind::TooMany))
-}
-
-/// Passes the key at a place and its colon; where its value begins.
-#[inline]
-fn key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
-    if text.get(at) != Some(&b'"') {
-        return Err(unexpected(text, at));
-    }
-    let end = scan::string::<CLEAN>(text, at + 1)?;
-    let at = scan::space(text, end + 1);
-    if text.get(at) != Some(&b':') {
-        return Err(unexpected(text, at));
-    }
-    Ok(scan::space(text, at + 1))
 }
 
 impl fmt::Debug for Cursor<'_> {

@@ -28,13 +28,17 @@
 //! range of a double, at most [`MAX_DEPTH`] levels.
 
 mod cursor;
+mod digits;
 mod fault;
+mod key;
 mod number;
+mod pass;
 mod scan;
 mod string;
 
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub use fault::{Fault, FaultKind};
+pub(crate) use key::{Key, Word};
 pub use number::Number;
 pub(crate) use scan::{Stop, plain_until};
 pub use string::Str;

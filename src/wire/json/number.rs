@@ -26,9 +26,6 @@ impl<'a> Number<'a> {
     /// exactly is rounded once, and so is the nearest.
     #[inline]
     fn plain_f64(&self) -> Option<f64> {
-        const TENS: [f64; 16] = [
-            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-        ];
         if self.raw.len() > 16 {
             return None;
         }
@@ -43,7 +40,7 @@ impl<'a> Number<'a> {
         }
         let places = point.map_or(0, |point| self.raw.len() - point);
         // Fifteen digits or sixteen: less than 2⁵³, or a whole number that is rounded once.
-        let value = digits as f64 / TENS[places];
+        let value = quotient(digits, places);
         Some(if negative { -value } else { value })
     }
 
@@ -122,6 +119,15 @@ impl<'a> Number<'a> {
             exponent,
         }
     }
+}
+
+/// Digits with so many of them behind the point; at most 15 are.
+#[inline(always)]
+pub(super) fn quotient(digits: u64, places: usize) -> f64 {
+    const TENS: [f64; 16] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    digits as f64 / TENS[places % TENS.len()]
 }
 
 struct Parts<'a> {

@@ -1,7 +1,7 @@
-//! Where strings, numbers and words end. All of it is plain functions over the text and a place in
-//! it, so that a loop over many values keeps its place in a register.
+//! Where strings and words end. All of it is plain functions over the text and a place in it, so that
+//! a loop over many values keeps its place in a register.
 
-use super::{Fault, FaultKind};
+use super::{Fault, FaultKind, Word};
 
 /// A [`Fault`] in one word, so that a result of these functions travels in registers.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +65,28 @@ pub(super) fn space(text: &[u8], at: usize) -> usize {
     }
 }
 
+/// The same, and that byte; at the end NUL, which stands nowhere.
+#[inline(always)]
+pub(super) fn visible(text: &[u8], at: usize) -> (usize, u8) {
+    let byte = |at| text.get(at).copied().unwrap_or(0);
+    match byte(at) {
+        0..=b' ' => {
+            let at = more_space(text, at);
+            (at, byte(at))
+        }
+        here => (at, here),
+    }
+}
+
 #[inline(never)]
 fn more_space(text: &[u8], mut at: usize) -> usize {
     loop {
-        match text.get(at) {
-            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
-            _ => return at,
+        // Mostly there is one.
+        for _ in 0..2 {
+            match text.get(at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+                _ => return at,
+            }
         }
         // Long runs, as of an indented or a padded text, go by blocks.
         while let Some(block) = text[at..].first_chunk::<16>() {
@@ -108,42 +124,59 @@ const ESCAPES: [u8; 256] = {
 
 /// A string with something that is neither plain nor its end at `at`.
 #[inline(never)]
-pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
-    let mut rest = text.get(at..).unwrap_or_default();
-    loop {
-        rest = match rest {
-            [b'\\', escape, after @ ..] => match ESCAPES[usize::from(*escape)] {
-                2 => after,
-                6 => &text[unicode(text, text.len() - rest.len())?..],
-                _ => return Err(stop(text.len() - rest.len(), FaultKind::Escape)),
-            },
-            [b'"', ..] => return Ok(text.len() - rest.len()),
-            [] | [b'\\'] => return Err(stop(text.len(), FaultKind::End)),
-            _ => return Err(stop(text.len() - rest.len(), FaultKind::Control)),
-        };
-        // What stands between two escapes is mostly short.
-        let mut blocks = 0;
-        while let Some((block, more)) = rest.split_first_chunk() {
-            let (low, high) = special::<CLEAN>(block);
-            if low != 0 {
-                rest = &rest[first(low)..];
-                break;
+pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> Result<usize, Stop> {
+    'place: loop {
+        match text.get(at) {
+            Some(b'"') => return Ok(at),
+            // Escapes may stand side by side.
+            Some(b'\\') => {
+                at = escape(text, at)?;
+                continue 'place;
             }
-            if high != 0 {
-                rest = &rest[8 + first(high)..];
-                break;
+            Some(0..0x20) => return Err(stop(at, FaultKind::Control)),
+            Some(_) => {}
+            None => return Err(stop(text.len(), FaultKind::End)),
+        }
+        let mut rest = text.get(at..).unwrap_or_default();
+        for _ in 0..32 {
+            let Some((block, more)) = rest.split_first_chunk::<WIDE>() else {
+                at = plain_tail(text, text.len() - rest.len());
+                continue 'place;
+            };
+            // What has two bytes is passed within the block, so that no byte is looked at twice.
+            for (word, mut marks) in specials::<CLEAN>(block).into_iter().enumerate() {
+                while marks != 0 {
+                    let bit = marks.trailing_zeros();
+                    let place = 8 * word + (bit / 8) as usize;
+                    let here = block[place % WIDE];
+                    if here == b'"' {
+                        return Ok(text.len() - rest.len() + place);
+                    }
+                    let next = block[(place + 1) % WIDE];
+                    if (!CLEAN && here < 0x20) || bit == 56 || ESCAPES[usize::from(next)] != 2 {
+                        at = text.len() - rest.len() + place;
+                        continue 'place;
+                    }
+                    marks &= !(0xFFFF << bit);
+                }
             }
             rest = more;
-            blocks += 1;
-            if blocks == 4 {
-                let at = text.len() - rest.len();
-                rest = &text[plain_more::<CLEAN>(text, at)..];
-                break;
-            }
         }
-        if rest.len() < BLOCK {
-            rest = &text[plain_tail(text, text.len() - rest.len())..];
-        }
+        // What is so long is mostly without escapes.
+        at = plain_more::<CLEAN>(text, text.len() - rest.len());
+    }
+}
+
+/// Passes the escape whose backslash stands at a place.
+#[inline(always)]
+fn escape(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let Some(escape) = text.get(at + 1) else {
+        return Err(stop(text.len(), FaultKind::End));
+    };
+    match ESCAPES[usize::from(*escape)] {
+        2 => Ok(at + 2),
+        6 => unicode(text, at),
+        _ => Err(stop(at, FaultKind::Escape)),
     }
 }
 
@@ -195,6 +228,94 @@ pub(crate) fn plain_until(text: &[u8], at: usize) -> usize {
     plain::<false>(text, at)
 }
 
+/// A string whose opening quote begins the block, if it ends within the 16 bytes behind that and has
+/// no escape: its length, and what it says.
+#[inline(always)]
+pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Word)> {
+    let within = block.get(1..)?.first_chunk::<BLOCK>()?;
+    let (low, high) = special::<false>(within);
+    let half = |at: usize| within[at..].first_chunk().copied().map(u64::from_le_bytes);
+    // All bytes before the first mark.
+    let before = |marks: u64| (marks & marks.wrapping_neg()).wrapping_sub(1);
+    if low != 0 {
+        let length = first(low);
+        let low = half(0)? & before(low);
+        return (within[length] == b'"').then_some((length, Word { low, high: 0 }));
+    }
+    if high != 0 {
+        let length = 8 + first(high);
+        let high = half(8)? & before(high);
+        let low = half(0)?;
+        return (within[length] == b'"').then_some((length, Word { low, high }));
+    }
+    None
+}
+
+/// A string that has an escape near its opening quote, and means up to 15 bytes, none of them NUL: the
+/// place of its closing quote, and what it says. It is checked and resolved at one look.
+#[inline(never)]
+pub(super) fn short_escaped(text: &[u8], start: usize) -> Option<(usize, Word)> {
+    let near = text.get(start..)?.first_chunk::<BLOCK>()?;
+    if !near.iter().fold(false, |any, byte| any | (*byte == b'\\')) {
+        return None;
+    }
+    let mut rest = &text[start..];
+    let mut bytes = [0; 16];
+    let mut length = 0;
+    loop {
+        let (byte, after) = match rest {
+            [b'"', ..] => break,
+            [b'\\', b'u', after @ ..] => {
+                let code = hex(text, text.len() - after.len(), 0).ok()?;
+                let after = after.get(4..)?;
+                if code < 0x80 {
+                    (code as u8, after)
+                } else {
+                    // Half a pair is none.
+                    let char = char::from_u32(code.into())?;
+                    let utf8 = bytes.get_mut(length..length + char.len_utf8())?;
+                    length += char.encode_utf8(utf8).len();
+                    rest = after;
+                    continue;
+                }
+            }
+            [b'\\', escape, after @ ..] => (plain_escape(*escape)?, after),
+            [byte @ 0x20..=0xFF, after @ ..] => (*byte, after),
+            _ => return None,
+        };
+        if byte == 0 {
+            return None;
+        }
+        *bytes.get_mut(length)? = byte;
+        length += 1;
+        rest = after;
+    }
+    if length > 15 {
+        return None;
+    }
+    let (low, high) = bytes.split_at(8);
+    let half = |bytes: &[u8]| bytes.first_chunk().copied().map(u64::from_le_bytes);
+    let word = Word {
+        low: half(low)?,
+        high: half(high)?,
+    };
+    Some((text.len() - rest.len(), word))
+}
+
+/// What an escape of two bytes means.
+#[inline(always)]
+pub(super) fn plain_escape(escape: u8) -> Option<u8> {
+    Some(match escape {
+        b'"' | b'\\' | b'/' => escape,
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
 /// The same; in a clean text control characters are not looked for. Keys are short: what stands in
 /// the first block needs no call.
 #[inline(always)]
@@ -212,7 +333,24 @@ pub(super) fn plain<const CLEAN: bool>(text: &[u8], at: usize) -> usize {
     plain_tail(text, at)
 }
 
+/// Where the first of them stands in the first 16 bytes, else 16.
+#[inline(always)]
+pub(super) fn plain_in<const CLEAN: bool>(text: &[u8]) -> usize {
+    let Some(block) = text.first_chunk() else {
+        return BLOCK;
+    };
+    let (low, high) = special::<CLEAN>(block);
+    if low != 0 {
+        first(low)
+    } else if high != 0 {
+        8 + first(high)
+    } else {
+        BLOCK
+    }
+}
+
 const BLOCK: usize = 16;
+const WIDE: usize = 2 * BLOCK;
 
 /// Sentences block by block; whatever is longer, by wider vectors.
 #[inline(never)]
@@ -263,8 +401,18 @@ fn plain_blocks(text: &[u8], mut at: usize) -> usize {
     plain_tail(text, at)
 }
 
+/// The same in what is less than a block: by the block that the text ends with.
 #[inline(never)]
 fn plain_tail(text: &[u8], at: usize) -> usize {
+    if let (Some(block), Some(before)) = (text.last_chunk(), text.len().checked_sub(BLOCK)) {
+        if before < at {
+            let skip = 8 * (at - before).min(BLOCK) as u32;
+            let (low, high) = special::<false>(block);
+            let marks = u128::from(high) << 64 | u128::from(low);
+            let marks = u128::MAX.checked_shl(skip).unwrap_or(0) & marks;
+            return before + (marks.trailing_zeros() / 8) as usize;
+        }
+    }
     let rest = text.get(at..).unwrap_or_default();
     let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     at + rest.iter().position(special).unwrap_or(rest.len())
@@ -289,6 +437,23 @@ fn special<const CLEAN: bool>(block: &[u8; BLOCK]) -> (u64, u64) {
     (half(low), half(high))
 }
 
+/// The same of a block of twice the size, in four words.
+#[inline(always)]
+fn specials<const CLEAN: bool>(block: &[u8; WIDE]) -> [u64; WIDE / 8] {
+    let mut marks = [0; WIDE];
+    for at in 0..WIDE {
+        let byte = block[at];
+        let special = (byte == b'"') | (byte == b'\\') | (!CLEAN & (byte < 0x20));
+        marks[at] = if special { 0xFF } else { 0 };
+    }
+    let marks = std::hint::black_box(marks);
+    let mut words = [0; WIDE / 8];
+    for (word, bytes) in words.iter_mut().zip(marks.chunks_exact(8)) {
+        *word = u64::from_le_bytes(*bytes.first_chunk().unwrap_or(&[0; 8]));
+    }
+    words
+}
+
 /// Which byte of a half has the first mark.
 #[inline(always)]
 fn first(half: u64) -> usize {
@@ -296,215 +461,21 @@ fn first(half: u64) -> usize {
 }
 
 /// Passes a word whose first byte may be there.
-pub(super) fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Stop> {
-    let rest = text.get(at..).unwrap_or_default();
-    if rest.starts_with(word) {
-        return Ok(at + word.len());
-    }
-    let same = rest.iter().zip(word).take_while(|(a, b)| a == b).count();
-    Err(unexpected(text, at + same))
-}
-
-/// Passes a number that a double can hold. Nearly all are of a few digits and nothing else.
 #[inline(always)]
-pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
-    let mut at = start;
-    match text.get(at) {
-        Some(b'1'..=b'9') => {
-            at += 1;
-            for _ in 0..3 {
-                match text.get(at) {
-                    Some(b'0'..=b'9') => at += 1,
-                    Some(b'.' | b'e' | b'E') => return rest_of_number(text, start, at),
-                    _ => return Ok(at),
-                }
-            }
-        }
-        Some(b'0') => {
-            return match text.get(at + 1) {
-                Some(b'.' | b'e' | b'E') => rest_of_number(text, start, at + 1),
-                _ => Ok(at + 1),
-            };
-        }
-        _ => {}
-    }
-    any_number(text, start)
-}
-
-#[inline(never)]
-fn any_number(text: &[u8], start: usize) -> Result<usize, Stop> {
-    let whole = start + usize::from(text.get(start) == Some(&b'-'));
-    let at = match text.get(whole) {
-        Some(b'0') => whole + 1,
-        Some(b'1'..=b'9') => digits(text, whole + 1),
-        _ => return Err(unexpected(text, whole)),
-    };
-    match text.get(at) {
-        Some(b'.' | b'e' | b'E') => rest_of_number(text, whole, at),
-        // Below 10³⁰⁸ nothing overflows.
-        _ if at - whole <= 308 => Ok(at),
-        _ => in_range(text, whole, at, at, (at - whole) as i64, at),
-    }
-}
-
-/// A number that has a point or an exponent at a place. Each step ends in the call of the next, so
-/// that none has anything to keep.
-#[inline(always)]
-fn rest_of_number(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
-    if text.get(point) == Some(&b'.') {
-        fraction(text, whole, point)
-    } else {
-        exponent(text, whole, point, point)
-    }
-}
-
-#[inline(never)]
-fn fraction(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
-    let end = few_digits(text, point + 1);
-    if end == point + 1 {
-        return Err(unexpected(text, end));
-    }
-    if let Some(b'e' | b'E') = text.get(end) {
-        return exponent(text, whole, point, end);
-    }
-    if point - whole <= 308 {
-        return Ok(end);
-    }
-    in_range(text, whole, point, end, (point - whole) as i64, end)
-}
-
-/// The exponent of a number whose digits begin, have their point and end at these places.
-#[inline(never)]
-fn exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
-    let sign = text.get(end + 1);
-    let minus = sign == Some(&b'-');
-    let from = end + 1 + usize::from(minus | (sign == Some(&b'+')));
-    let Some(next) = text.get(from..).and_then(<[u8]>::first_chunk::<4>) else {
-        return rest_of_exponent(text, whole, point, end);
-    };
-    let [a, b, c, d] = next.map(|byte| byte.wrapping_sub(b'0'));
-    let (exponent, at) = match (a <= 9, b <= 9, c <= 9) {
-        (true, false, _) => (i64::from(a), from + 1),
-        (true, true, false) => (10 * i64::from(a) + i64::from(b), from + 2),
-        (true, true, true) if d > 9 => {
-            let exponent = 100 * i64::from(a) + 10 * i64::from(b) + i64::from(c);
-            (exponent, from + 3)
-        }
-        _ => return rest_of_exponent(text, whole, point, end),
-    };
-    let power = if minus { -exponent } else { exponent } + (point - whole) as i64;
-    // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
-    if power <= 308 || (power == 309 && end - whole == 1 && text[whole] == b'1') {
-        return Ok(at);
-    }
-    in_range(text, whole, point, end, power, at)
-}
-
-/// An exponent of many digits, or none.
-#[inline(never)]
-fn rest_of_exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
-    let sign = text.get(end + 1);
-    let minus = sign == Some(&b'-');
-    let from = end + 1 + usize::from(minus || sign == Some(&b'+'));
-    let mut at = from;
-    let mut exponent = 0i64;
-    while let Some(digit @ b'0'..=b'9') = text.get(at) {
-        // What is larger than the longest text could make up for need not be exact.
-        if exponent < 1 << 40 {
-            exponent = exponent * 10 + i64::from(digit - b'0');
-        }
-        at += 1;
-    }
-    if at == from {
-        return Err(unexpected(text, at));
-    }
-    let exponent = if minus { -exponent } else { exponent };
-    let power = exponent + (point - whole) as i64;
-    if power <= 308 {
-        return Ok(at);
-    }
-    in_range(text, whole, point, end, power, at)
-}
-
-/// Passes a number, which ends at `at`, if a double holds it: its digits begin, have their point and
-/// end at these places, and it is below ten to this power.
-#[inline(never)]
-fn in_range(
+pub(super) fn word<const SIZE: usize>(
     text: &[u8],
-    whole: usize,
-    point: usize,
-    end: usize,
-    power: i64,
     at: usize,
+    word: &[u8; SIZE],
 ) -> Result<usize, Stop> {
-    let digits = point - whole;
-    if fits(&text[whole..end], digits, power - digits as i64) {
-        return Ok(at);
+    match text.get(at..).and_then(<[u8]>::first_chunk::<SIZE>) {
+        Some(same) if same == word => Ok(at + SIZE),
+        _ => Err(another_word(text, at, word)),
     }
-    let signed = whole > 0 && text[whole - 1] == b'-';
-    Err(stop(whole - usize::from(signed), FaultKind::Range))
 }
 
-/// Whether a double can hold it, decided by its digits alone. The mantissa has so many digits
-/// before its point.
-#[inline(never)]
-fn fits(mantissa: &[u8], whole: usize, exponent: i64) -> bool {
-    let mut first = 0;
-    while let Some(b'0' | b'.') = mantissa.get(first) {
-        first += 1;
-    }
-    if first == mantissa.len() {
-        return true;
-    }
-    // The power of ten of the first digit that is not zero.
-    let before = first - usize::from(first > whole);
-    let power = exponent + whole as i64 - 1 - before as i64;
-    if power != 308 {
-        return power < 308;
-    }
-    let mut limit = TOO_LARGE.iter();
-    for digit in mantissa[first..].iter().filter(|byte| **byte != b'.') {
-        match limit.next() {
-            Some(most) if digit == most => {}
-            Some(most) => return digit < most,
-            None => return false,
-        }
-    }
-    // What the limit still has is more than the zeros that follow here.
-    limit.next().is_some()
-}
-
-/// 2¹⁰²⁴ − 2⁹⁷⁰: half way from the largest double to the next power of two, from where on a number
-/// is rounded to infinity.
-const TOO_LARGE: &[u8; 309] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
-
-/// The place behind the decimal digits that begin here, of which there are mostly one or two.
-#[inline(always)]
-fn few_digits(text: &[u8], mut at: usize) -> usize {
-    for _ in 0..3 {
-        let Some(b'0'..=b'9') = text.get(at) else {
-            return at;
-        };
-        at += 1;
-    }
-    digits(text, at)
-}
-
-/// The place behind the decimal digits that begin here, word by word while there are words.
-#[inline(never)]
-fn digits(text: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 0xFF;
-    while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*word) ^ (ONES * 0x30);
-        // The high bit of each byte above nine; a carry disturbs only what follows such a one.
-        let others = (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80);
-        if others != 0 {
-            return at + (others.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while let Some(b'0'..=b'9') = text.get(at) {
-        at += 1;
-    }
-    at
+#[cold]
+fn another_word(text: &[u8], at: usize, word: &[u8]) -> Stop {
+    let rest = text.get(at..).unwrap_or_default();
+    let same = rest.iter().zip(word).take_while(|(a, b)| a == b).count();
+    unexpected(text, at + same)
 }

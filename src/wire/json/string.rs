@@ -13,6 +13,10 @@ pub struct Str<'a> {
     place: usize,
 }
 
+/// Bytes that begin where words do.
+#[repr(align(8))]
+struct Padded([u8; 32]);
+
 impl<'a> Str<'a> {
     #[inline(always)]
     pub(super) fn new(raw: &'a [u8], at: usize, escaped: bool) -> Self {
@@ -65,6 +69,18 @@ impl<'a> Str<'a> {
         }
     }
 
+    /// Its meaning, to keep.
+    pub(crate) fn boxed(self) -> Box<str> {
+        // Words are checked faster than bytes.
+        let mut padded = Padded([0; 32]);
+        if let (false, Some(start)) = (self.is_escaped(), padded.0.get_mut(..self.raw.len())) {
+            start.copy_from_slice(self.raw);
+            let text = std::str::from_utf8(&padded.0).unwrap_or_default();
+            return text.get(..self.raw.len()).unwrap_or_default().into();
+        }
+        self.cow().into()
+    }
+
     /// Enough of its beginning to have so many characters, if it has.
     pub(crate) fn beginning(self, characters: usize) -> Self {
         // None takes more than the twelve bytes of two escapes.
@@ -94,24 +110,14 @@ impl<'a> Str<'a> {
                         code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
                         rest = rest.get(6..)?;
                     }
-                    let mut utf8 = [0; 4];
-                    let utf8 = char::from_u32(code)?.encode_utf8(&mut utf8).as_bytes();
-                    buffer
-                        .get_mut(length..length + utf8.len())?
-                        .copy_from_slice(utf8);
-                    length += utf8.len();
+                    let char = char::from_u32(code)?;
+                    let utf8 = buffer.get_mut(length..length + char.len_utf8())?;
+                    length += char.encode_utf8(utf8).len();
                     continue;
                 }
                 (b'\\', [escape, after @ ..]) => {
                     rest = after;
-                    match escape {
-                        b'b' => 8,
-                        b'f' => 12,
-                        b'n' => b'\n',
-                        b'r' => b'\r',
-                        b't' => b'\t',
-                        other => *other,
-                    }
+                    scan::plain_escape(*escape)?
                 }
                 _ => {
                     rest = after;

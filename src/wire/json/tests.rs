@@ -562,3 +562,85 @@ proptest! {
         agrees(&text);
     }
 }
+
+#[test]
+fn short_numbers_are_read_as_long_ones_are() {
+    for number in [
+        "0",
+        "1",
+        "9",
+        "10",
+        "0.7",
+        "0.70",
+        "1.0",
+        "2.5",
+        "9.999999999999999",
+        "0.000000000000001",
+        "1.",
+        "01",
+        "1e2",
+        "1.5e2",
+        "1E2",
+        "-1",
+        "-0.5",
+        "123456789012345",
+        "1234567890123456",
+        "12.5",
+        "0.12345678901234567",
+        "1.2.3",
+        ".5",
+        "x",
+    ] {
+        for end in [",", "}", "]", " ", "\n", ""] {
+            let text = format!("{number}{end}");
+            let read = |short: bool| {
+                let mut cursor = Cursor::new(&text);
+                let value = match cursor.decimal_here() {
+                    Some(value) if short => Some(value),
+                    _ => {
+                        cursor = Cursor::new(&text);
+                        cursor.number().ok().map(|number| number.as_f64())
+                    }
+                };
+                value.map(|value| (value, cursor.at()))
+            };
+            let whole = |short: bool| {
+                let mut cursor = Cursor::new(&text);
+                let value = match cursor.integer_here() {
+                    Some(value) if short => Some(value),
+                    _ => {
+                        cursor = Cursor::new(&text);
+                        cursor.number().ok().and_then(|number| number.as_i64())
+                    }
+                };
+                value.map(|value| (value, cursor.at()))
+            };
+            assert_eq!(read(true), read(false), "{text}");
+            assert_eq!(whole(true), whole(false), "{text}");
+        }
+    }
+}
+
+#[test]
+fn escapes_are_found_wherever_they_stand() {
+    // What is plain, what is an escape and what ends, in every place of the blocks that are looked at.
+    for length in 0..100 {
+        for escape in [
+            "\\n",
+            "\\\"",
+            "\\\\",
+            "\\u00e4",
+            "\\ud834\\udd1e",
+            "\\\\\\\"",
+            "\\x",
+            "\\ud834",
+            "\u{1}",
+        ] {
+            for behind in [0, 7, 31, 33, 64] {
+                let (before, behind) = ("a".repeat(length), "b".repeat(behind));
+                agrees(&format!("[\"\\n{before}{escape}{behind}{escape}\",1]"));
+                agrees(&format!("\"{before}{escape}{behind}"));
+            }
+        }
+    }
+}

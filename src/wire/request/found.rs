@@ -97,9 +97,14 @@ impl Early {
     /// Gives what counts for this kind to what was found outside.
     #[inline(always)]
     pub(super) fn settle(&mut self, kind: u8, outside: &mut Found) {
-        if let Some(first) = self.first.take() {
-            let more = std::mem::take(&mut self.more);
-            for (kinds, found) in std::iter::once(first).chain(more) {
+        let Some((kinds, found)) = self.first.take() else {
+            return;
+        };
+        if kinds >> kind & 1 == 1 {
+            outside.add(found);
+        }
+        if !self.more.is_empty() {
+            for (kinds, found) in std::mem::take(&mut self.more) {
                 if kinds >> kind & 1 == 1 {
                     outside.add(found);
                 }

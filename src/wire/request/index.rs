@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use super::{
     counts::Counts,
+    entries::{Entries, Entry},
     fault::{Fault, FaultKind, Unreadable},
     found::Found,
-    keys::Distinct,
-    message::Parts,
+    known::Known as _,
     name::Name,
-    reader::{Known as _, Reader},
+    reader::Reader,
     view::Messages,
 };
 use crate::wire::json::Cursor;
@@ -19,7 +19,7 @@ use crate::wire::json::Cursor;
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub(super) object: Range<u32>,
-    pub(super) members: Vec<Entry>,
+    pub(super) members: Entries,
     pub(super) found: Found,
     pub(super) counts: Counts,
     /// Which of the known members are there, and which of them are null, by a bit for each.
@@ -36,16 +36,6 @@ pub struct Request {
     pub(super) logprobs: Option<bool>,
     pub(super) audio_asked: bool,
     pub(super) tools: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) name: Option<Name>,
-    pub(super) null: bool,
-    /// Offset of the key's quote.
-    pub(super) key: u32,
-    pub(super) start: u32,
-    pub(super) end: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,28 +112,22 @@ impl Request {
         }
         // One pass over the bytes spares two others: the search for broken UTF-8 in plain ASCII, and
         // for control characters within each string.
-        let (all, least) = extremes(text);
-        if !all.is_ascii() {
+        let (ascii, clean) = survey(text);
+        if !ascii {
             if let Err(error) = std::str::from_utf8(text) {
                 return Err(Unreadable::Encoding(error.valid_up_to()));
             }
         }
         let cursor = Cursor::within(text, 0, nodes);
-        let mut reader = Reader {
-            text,
-            cursor: if least < 0x20 { cursor } else { cursor.clean() },
-            request: Self::default(),
-            calls: Vec::new(),
-            distinct: Distinct::default(),
-            parts: Parts::default(),
-        };
-        reader.top().map_err(|why| *why)?;
-        reader.cursor.end()?;
-        reader.rules();
-        let request = &mut reader.request;
-        let nodes = nodes - reader.cursor.budget();
-        request.counts = request.found.sums.counts(request.counts.messages, nodes);
-        Ok(reader.request)
+        let cursor = if clean { cursor.clean() } else { cursor };
+        // The index is large: it is filled where it is returned.
+        let mut read = Ok(Self::default());
+        if let Ok(request) = &mut read {
+            if let Err(why) = Reader::new(text, cursor, request).all(nodes) {
+                read = Err(*why);
+            }
+        }
+        read
     }
 
     /// What is wrong, in the order of the text but for what concerns several members, which comes
@@ -165,7 +149,7 @@ impl Request {
     pub fn deciding_fault(&self) -> Option<&Fault> {
         self.found.faults.iter().find(|fault| match fault.kind {
             FaultKind::Missing(_) => fault.at == self.object.start as usize,
-            FaultKind::Type(_) => self.members.iter().any(|member| {
+            FaultKind::Type(_) => self.members.all().iter().any(|member| {
                 let here = (member.start..member.end).contains(&(fault.at as u32));
                 here && match member.name {
                     Some(Name::Messages) => member.start as usize == fault.at,
@@ -256,7 +240,7 @@ impl Request {
 
     /// The members at the top level, in their order.
     pub fn members(&self) -> impl ExactSizeIterator<Item = Member> {
-        self.members.iter().map(Entry::member)
+        self.members.all().iter().map(Entry::member)
     }
 
     /// A member that is there, null or not.
@@ -265,7 +249,11 @@ impl Request {
         if self.present & 1 << name.index() == 0 {
             return None;
         }
-        let entry = self.members.iter().find(|entry| entry.name == Some(name));
+        let entry = self
+            .members
+            .all()
+            .iter()
+            .find(|entry| entry.name == Some(name));
         entry.map(Entry::member)
     }
 
@@ -297,33 +285,31 @@ impl Request {
     }
 }
 
-/// All bits that any byte has, and the least byte.
-fn extremes(text: &[u8]) -> (u8, u8) {
+/// Whether all is ASCII, and whether nothing is a control character.
+fn survey(text: &[u8]) -> (bool, bool) {
     // So many that the compiler keeps all of them in vectors.
     const WIDTH: usize = 64;
     let (mut all, mut least) = ([0; WIDTH], [u8::MAX; WIDTH]);
-    let mut blocks = text.chunks_exact(WIDTH);
-    for block in &mut blocks {
+    let mut take = |block: &[u8; WIDTH]| {
         for at in 0..WIDTH {
             all[at] |= block[at];
             least[at] = least[at].min(block[at]);
         }
+    };
+    let mut blocks = text.chunks_exact(WIDTH);
+    for block in &mut blocks {
+        block.first_chunk().map(&mut take);
     }
-    let all = all.iter().chain(blocks.remainder());
-    let least = least.iter().chain(blocks.remainder());
-    (
-        all.fold(0, |all, byte| all | byte),
-        least.fold(u8::MAX, |least, byte| least.min(*byte)),
-    )
-}
-
-impl Entry {
-    fn member(&self) -> Member {
-        Member {
-            name: self.name,
-            range: self.key as usize..self.end as usize,
-            value: self.start as usize..self.end as usize,
-            is_null: self.null,
+    let rest = blocks.remainder();
+    match text.last_chunk() {
+        // What is left is in the last block; it does not matter that other bytes are twice.
+        Some(block) => take(block),
+        None => {
+            let mut block = [b' '; WIDTH];
+            block[..rest.len()].copy_from_slice(rest);
+            take(&block);
         }
     }
+    let control = least.iter().fold(false, |any, byte| any | (*byte < 0x20));
+    (all.is_ascii(), !control)
 }

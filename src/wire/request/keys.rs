@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::reader::{Read, duplicate};
-use crate::wire::json::{Cursor, Str};
+use crate::wire::json::{Cursor, Key, Str, Word};
 
 /// How many keys are compared each with each.
 const FEW: usize = 6;
@@ -34,12 +34,12 @@ impl Distinct {
 
     /// Takes a key of the object whose keys begin there; `None` when it has too many.
     #[inline(always)]
-    pub(super) fn push(&mut self, begin: usize, max: usize, key: Str<'_>, text: &[u8]) -> bool {
+    pub(super) fn push(&mut self, begin: usize, max: usize, key: Key<'_>) -> bool {
         if self.keys.len() - begin == max {
             return false;
         }
-        let place = key.start() as u64 - 1;
-        let digest = self.digest(key, text);
+        let place = key.string.start() as u64 - 1;
+        let digest = self.digest(key);
         self.keys.push(u64::from(digest) << 32 | place);
         true
     }
@@ -88,23 +88,16 @@ impl Distinct {
 
     /// Digests what a key means.
     #[inline(always)]
-    fn digest(&mut self, key: Str<'_>, text: &[u8]) -> u32 {
+    fn digest(&mut self, key: Key<'_>) -> u32 {
         let seed = match self.seed {
             Some(seed) => seed,
             None => self.sow(),
         };
-        if key.is_escaped() {
-            return mixed_meaning(key, seed);
+        if key.word.is_none() {
+            return mixed_meaning(key.string, seed);
         }
-        // Of a short key all bytes and their number make one word.
-        let length = key.bytes().len();
-        if length < 8 {
-            if let Some(word) = text.get(key.start()..).and_then(<[u8]>::first_chunk) {
-                let word = u64::from_le_bytes(*word) & !(u64::MAX << (8 * length));
-                return mixed_word(word | (length as u64) << 56, seed);
-            }
-        }
-        mixed(key.bytes(), seed)
+        let Word { low, high } = key.word;
+        (fold(low ^ seed, high ^ seed.rotate_left(32)) >> 32) as u32
     }
 
     #[cold]
@@ -116,13 +109,11 @@ impl Distinct {
 
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-#[inline(always)]
-fn mixed_word(word: u64, seed: u64) -> u32 {
-    (fold(word ^ seed, seed.rotate_left(32) | 1) >> 32) as u32
-}
-
 #[inline(never)]
 fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
+    if !key.is_escaped() {
+        return mixed(key.bytes(), seed);
+    }
     if let Some(meaning) = key.resolve(&mut [0; 64]) {
         return mixed(meaning, seed);
     }
@@ -135,24 +126,16 @@ fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
 
 #[inline(never)]
 fn mixed(bytes: &[u8], seed: u64) -> u32 {
-    let mut sum = seed;
+    let word = |bytes: &[u8]| {
+        let bytes = bytes.iter();
+        bytes.rfold(0, |all, byte| all << 8 | u64::from(*byte))
+    };
     let mut words = bytes.chunks_exact(8);
-    for word in &mut words {
-        sum = fold(
-            sum ^ word
-                .iter()
-                .rfold(0, |all, byte| all << 8 | u64::from(*byte)),
-            STEP,
-        );
-    }
-    let rest = words
-        .remainder()
-        .iter()
-        .rfold(0, |all, byte| all << 8 | u64::from(*byte));
-    if bytes.len() < 8 {
-        return mixed_word(rest | (bytes.len() as u64) << 56, seed);
-    }
-    mixed_word(fold(sum ^ rest, STEP) ^ bytes.len() as u64, seed)
+    let sum = words
+        .by_ref()
+        .fold(seed, |sum, bytes| fold(sum ^ word(bytes), STEP));
+    let sum = fold(sum ^ word(words.remainder()), STEP);
+    (fold(sum ^ bytes.len() as u64, seed.rotate_left(32) | 1) >> 32) as u32
 }
 
 /// Many keys, by their order.

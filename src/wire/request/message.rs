@@ -1,11 +1,11 @@
-//! Messages and their parts.
-
-use std::num::NonZeroU32;
+//! Messages.
 
 use super::{
     fault::FaultKind,
     found::{Early, Tag},
-    reader::{Null, Read, Reader, Seen, digest, keys},
+    known::{keys, words},
+    part::{IMAGE, Parts, REFUSAL, TEXT},
+    reader::{Null, Object, Read, Reader, Seen, digest},
     view::Role,
 };
 use crate::wire::json::{Str, Type};
@@ -27,37 +27,6 @@ keys!(Message {
     FunctionCall = "function_call",
     Refusal = "refusal",
     Audio = "audio",
-});
-
-keys!(Part {
-    Type = "type",
-    Text = "text",
-    ImageUrl = "image_url",
-    InputAudio = "input_audio",
-    File = "file",
-    Refusal = "refusal",
-    CacheBreakpoint = "prompt_cache_breakpoint",
-});
-
-keys!(ImageUrl {
-    Url = "url",
-    Detail = "detail",
-});
-
-keys!(InputAudio {
-    Data = "data",
-    Format = "format",
-});
-
-keys!(File {
-    FileData = "file_data",
-    Filename = "filename",
-    FileId = "file_id",
-});
-
-keys!(Breakpoint {
-    Mode = "mode",
-    Ttl = "ttl",
 });
 
 keys!(ToolCall {
@@ -91,65 +60,92 @@ enum Content {
     Wrong,
 }
 
-/// What the parts were that were read last.
-#[derive(Default)]
-pub(super) struct Parts {
-    /// Where the `type` of each kind first stands.
-    kinds: [Option<u32>; 5],
-    count: usize,
+/// What a message says by the members that all have.
+#[derive(Clone, Copy)]
+struct Turn {
+    role: Option<Role>,
+    content: Content,
 }
 
-const KINDS: &[&str] = &["text", "image_url", "input_audio", "file", "refusal"];
-const TEXT: usize = 0;
-const IMAGE: usize = 1;
-const REFUSAL: usize = 4;
+impl Turn {
+    /// Whether nothing else is asked of such a message.
+    #[inline(always)]
+    fn is_plain(self) -> bool {
+        let plain = matches!(
+            self.role,
+            Some(Role::User | Role::Assistant | Role::System | Role::Developer)
+        );
+        plain && matches!(self.content, Content::Text)
+    }
+}
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     pub(super) fn message(&mut self) -> Read {
         if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
-        let mut role = None;
-        let mut role_at = 0;
-        let mut content = Content::Absent;
+        let mut object = self.object()?;
+        let mut turn = Turn {
+            role: None,
+            content: Content::Absent,
+        };
+        // Nearly all begin with these two, in either order, and most have nothing else.
+        if self.is_next(&mut object, Message::Role, b"\"role\":")? {
+            turn.role = self.role()?;
+            if self.is_next(&mut object, Message::Content, b",\"content\":")? {
+                turn.content = self.content()?;
+            }
+        } else if self.is_next(&mut object, Message::Content, b"\"content\":")? {
+            turn.content = self.content()?;
+            if self.is_next(&mut object, Message::Role, b",\"role\":")? {
+                turn.role = self.role()?;
+            }
+        }
+        if turn.is_plain() && self.cursor.is_left() {
+            return Ok(());
+        }
+        self.rest_of_message(object, turn)
+    }
+
+    #[inline(never)]
+    fn rest_of_message(&mut self, mut object: Object, turn: Turn) -> Read {
+        let Turn {
+            mut role,
+            mut content,
+        } = turn;
         let mut answers: Option<Str<'a>> = None;
         let mut told = false;
-        let seen = self.members(|reader, key| {
+        while let Some(key) = self.next_member(&mut object)? {
             match key {
-                Message::Role => {
-                    let word = reader.word(Role::NAMES, Null::Refused, ROLES)?;
-                    role = word.map(|at| Role::ALL[usize::from(at)]);
-                    role_at = 1;
-                }
-                Message::Content => content = reader.content()?,
-                Message::Name => reader.any_text(Null::Refused)?,
-                Message::ToolCallId => answers = reader.text(Null::Refused, "a string")?,
+                Message::Role => role = self.role()?,
+                Message::Content => content = self.content()?,
+                Message::Name => self.any_text(Null::Refused)?,
+                Message::ToolCallId => answers = self.text(Null::Refused, "a string")?,
                 Message::ToolCalls => {
                     // From here on only the calls of this message can be answered.
-                    reader.calls.clear();
-                    reader.tool_calls()?;
-                    reader.calls.sort_unstable();
+                    self.calls.clear();
+                    self.tool_calls()?;
+                    self.calls.sort_unstable();
                     told = true;
                 }
                 Message::FunctionCall => {
-                    told |= reader.cursor.peek()? == Type::Object;
-                    reader.function_call(Null::Absent)?;
+                    told |= self.cursor.peek()? == Type::Object;
+                    self.function_call(Null::Absent)?;
                 }
                 Message::Refusal => {
-                    told |= reader.cursor.peek()? == Type::String;
-                    reader.counted_text(Null::Absent)?;
+                    told |= self.cursor.peek()? == Type::String;
+                    self.counted_text(Null::Absent)?;
                 }
                 Message::Audio => {
-                    told |= reader.cursor.peek()? == Type::Object;
-                    reader.earlier_audio()?;
+                    told |= self.cursor.peek()? == Type::Object;
+                    self.earlier_audio()?;
                 }
             }
-            Ok(())
-        })?;
+        }
+        let seen = self.seen(&object)?;
         let Some(role) = role else {
-            if role_at == 0 {
-                self.require(seen, Message::Role);
-            }
+            // One that is unknown is noted already.
+            self.require(seen, Message::Role);
             return Ok(());
         };
         self.judge(seen, role, content, told);
@@ -217,7 +213,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(always)]
+    fn role(&mut self) -> Read<Option<Role>> {
+        let word = self.word(Role::WORDS, Null::Refused, ROLES)?;
+        Ok(word.map(|at| Role::ALL[usize::from(at)]))
+    }
+
+    #[inline(always)]
     fn content(&mut self) -> Read<Content> {
+        if let Some(text) = self.cursor.string_here()? {
+            self.request.found.sums.text_bytes += text.bytes().len() as u32;
+            return Ok(Content::Text);
+        }
+        self.other_content()
+    }
+
+    #[inline(never)]
+    fn other_content(&mut self) -> Read<Content> {
         Ok(match self.cursor.peek()? {
             Type::String => {
                 let text = self.cursor.next_string()?;
@@ -262,164 +274,6 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A part, whose kind and place are noted.
-    fn part(&mut self) -> Read {
-        const EXPECTED: &str = "one of `text`, `image_url`, `input_audio`, `file`, `refusal`";
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
-            return Ok(());
-        }
-        let (mut tag, mut early, mut type_at) = (Tag::Open, Early::default(), 0);
-        let seen = self.members(|reader, key| {
-            let (kinds, read): (_, fn(&mut Self) -> Read) = match key {
-                Part::Type => {
-                    reader.cursor.peek()?;
-                    type_at = reader.cursor.at();
-                    tag = reader.tag(KINDS, EXPECTED, &mut early)?;
-                    return Ok(());
-                }
-                Part::Text => (1 << TEXT, Self::part_text),
-                Part::ImageUrl => (1 << IMAGE, Self::image_url),
-                Part::InputAudio => (1 << 2, Self::input_audio),
-                Part::File => (1 << 3, Self::file),
-                Part::Refusal => (1 << REFUSAL, Self::part_text),
-                Part::CacheBreakpoint => (!(1 << REFUSAL), Self::cache_breakpoint),
-            };
-            reader.only_in(kinds, tag, &mut early, read)
-        })?;
-        let Tag::Is(kind) = tag else {
-            self.require(seen, Part::Type);
-            return Ok(());
-        };
-        let kind = usize::from(kind);
-        let payload = [
-            Part::Text,
-            Part::ImageUrl,
-            Part::InputAudio,
-            Part::File,
-            Part::Refusal,
-        ];
-        self.require(seen, payload[kind]);
-        self.parts.kinds[kind].get_or_insert(type_at as u32);
-        Ok(())
-    }
-
-    fn part_text(&mut self) -> Read {
-        self.counted_text(Null::Refused)
-    }
-
-    fn counted_text(&mut self, null: Null) -> Read {
-        if let Some(text) = self.text(null, "a string")? {
-            self.request.found.sums.text_bytes += text.bytes().len() as u32;
-        }
-        Ok(())
-    }
-
-    fn image_url(&mut self) -> Read {
-        const DETAIL: &[&str] = &["auto", "low", "high", "original"];
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
-            return Ok(());
-        }
-        let mut low = false;
-        let seen = self.members(|reader, key| {
-            match key {
-                ImageUrl::Url => {
-                    if let Some(url) = reader.text(Null::Refused, "a string")? {
-                        reader.judge_image(url);
-                    }
-                }
-                ImageUrl::Detail => {
-                    let expected = "one of `auto`, `low`, `high`, `original`";
-                    low = reader.word(DETAIL, Null::Refused, expected)? == Some(1);
-                }
-            }
-            Ok(())
-        })?;
-        self.require(seen, ImageUrl::Url);
-        if low {
-            self.request.found.sums.low_images += 1;
-        } else {
-            self.request.found.sums.images += 1;
-        }
-        Ok(())
-    }
-
-    fn judge_image(&mut self, url: Str<'a>) {
-        let at = url.range().start - 1;
-        let url = url.beginning(6);
-        let is = |scheme: &str| {
-            if !url.is_escaped() {
-                let start = url.bytes().get(..scheme.len());
-                return start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()));
-            }
-            let start = url.chars().take(scheme.len());
-            start.map(|c| c.to_ascii_lowercase()).eq(scheme.chars())
-        };
-        // Within an object, so not at the very beginning.
-        let at = NonZeroU32::new(at as u32);
-        let found = &mut self.request.found;
-        if is("http:") {
-            found.http_image = found.http_image.or(at);
-        } else if !is("https:") && !is("data:") {
-            found.other_image = found.other_image.or(at);
-        }
-    }
-
-    fn input_audio(&mut self) -> Read {
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
-            return Ok(());
-        }
-        let seen = self.members(|reader, key| {
-            match key {
-                InputAudio::Data => {
-                    if let Some(data) = reader.text(Null::Refused, "a string")? {
-                        reader.request.found.sums.audio_bytes += data.bytes().len() as u32;
-                    }
-                }
-                InputAudio::Format => {
-                    reader.word(&["wav", "mp3"], Null::Refused, "one of `wav`, `mp3`")?;
-                }
-            }
-            Ok(())
-        })?;
-        self.require(seen, InputAudio::Data);
-        self.require(seen, InputAudio::Format);
-        Ok(())
-    }
-
-    fn file(&mut self) -> Read {
-        if self.want(Type::Object, Null::Refused, OBJECT)? {
-            self.request.found.sums.files += 1;
-            self.members(|reader, key| {
-                if let Some(text) = reader.text(Null::Refused, "a string")? {
-                    if let File::FileData = key {
-                        reader.request.found.sums.file_bytes += text.bytes().len() as u32;
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    fn cache_breakpoint(&mut self) -> Read {
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
-            return Ok(());
-        }
-        let seen = self.members(|reader, key| match key {
-            Breakpoint::Mode => reader
-                .word(&["explicit"], Null::Refused, "`explicit`")
-                .map(drop),
-            Breakpoint::Ttl => {
-                let expected = "one of `30m`, `12h`";
-                reader
-                    .word(&["30m", "12h"], Null::Refused, expected)
-                    .map(drop)
-            }
-        })?;
-        self.require(seen, Breakpoint::Mode);
-        Ok(())
-    }
-
     fn tool_calls(&mut self) -> Read {
         if self.want(Type::Array, Null::Refused, "an array of tool calls")? {
             let count = self.items(0..=usize::MAX, "", Self::tool_call)?;
@@ -442,7 +296,9 @@ impl<'a> Reader<'a> {
                         }
                     }
                 }
-                ToolCall::Type => tag = reader.tag(&["function", "custom"], CALL, &mut early)?,
+                ToolCall::Type => {
+                    tag = reader.tag(words!("function", "custom"), CALL, &mut early)?
+                }
                 ToolCall::Function => reader.only_in(1, tag, &mut early, |reader| {
                     reader.function_call(Null::Refused)
                 })?,

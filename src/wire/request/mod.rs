@@ -20,13 +20,16 @@
 //! ```
 
 mod counts;
+mod entries;
 mod fault;
 mod found;
 mod index;
 mod keys;
+mod known;
 mod message;
 mod name;
 mod options;
+mod part;
 mod path;
 mod reader;
 mod tool;

@@ -1,5 +1,7 @@
 //! The members of a request, by name.
 
+use crate::wire::json::Word;
+
 macro_rules! names {
     ($($variant:ident = $text:literal,)*) => {
         /// A member of the request that the API knows.
@@ -25,17 +27,22 @@ macro_rules! names {
             /// The member of this name.
             #[must_use]
             pub fn find(name: &str) -> Option<Self> {
-                <Self as super::reader::Known>::find(name.as_bytes())
+                <Self as super::known::Known>::find(name.as_bytes())
             }
         }
 
-        impl super::reader::Known for Name {
+        impl super::known::Known for Name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
 
-            #[inline]
             fn find(key: &[u8]) -> Option<Self> {
                 $(if key == $text.as_bytes() { return Some(Self::$variant); })*
                 None
+            }
+
+            #[inline(always)]
+            fn find_word(word: Word) -> Option<Self> {
+                let name = PLACES.0[place(word, PLACES.1)]?;
+                (WORDS[name as usize] == word).then_some(name)
             }
 
             fn index(self) -> u32 {
@@ -45,7 +52,6 @@ macro_rules! names {
     };
 }
 
-// Those that come in nearly every request stand first: they are compared in this order.
 names! {
     Model = "model",
     Messages = "messages",
@@ -84,4 +90,41 @@ names! {
     PromptCacheRetention = "prompt_cache_retention",
     PromptCacheOptions = "prompt_cache_options",
     Moderation = "moderation",
+}
+
+const WORDS: [Word; Name::ALL.len()] = {
+    let mut words = [Word::NONE; Name::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = Word::of(Name::ALL[at].as_str().as_bytes());
+        at += 1;
+    }
+    words
+};
+
+/// The names by their places in a table, and the factor that gives each that has a word
+/// a place of its own.
+const PLACES: ([Option<Name>; 256], u64) = {
+    let mut factor = 0x9E37_79B9_7F4A_7C15_u64;
+    'factor: loop {
+        let mut places = [None; 256];
+        let mut at = 0;
+        while at < WORDS.len() {
+            if !WORDS[at].is_none() {
+                let place = place(WORDS[at], factor);
+                if places[place].is_some() {
+                    factor = factor.wrapping_mul(0x5851_F42D_4C95_7F2D);
+                    continue 'factor;
+                }
+                places[place] = Some(Name::ALL[at]);
+            }
+            at += 1;
+        }
+        break (places, factor);
+    }
+};
+
+#[inline(always)]
+const fn place(word: Word, factor: u64) -> usize {
+    ((word.low ^ word.high).wrapping_mul(factor) >> 56) as usize
 }

@@ -2,8 +2,9 @@
 
 use super::{
     fault::FaultKind,
+    known::{keys, words},
     name::Name,
-    reader::{Null, Read, Reader, keys},
+    reader::{Null, Read, Reader},
 };
 use crate::wire::json::Type;
 
@@ -60,7 +61,7 @@ keys!(Policy {
 
 keys!(Mode { Mode = "mode", });
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     pub(super) fn stream_options(&mut self) -> Read {
         if self.want(Type::Object, Null::Absent, OBJECT)? {
             self.members(|reader, key| {
@@ -78,7 +79,7 @@ impl Reader<'_> {
         const EXPECTED: &str = "one of `text`, `audio`";
         if self.want(Type::Array, Null::Absent, "an array of strings")? {
             self.items(0..=usize::MAX, "", |reader| {
-                let found = reader.word(&["text", "audio"], Null::Refused, EXPECTED)?;
+                let found = reader.word(words!("text", "audio"), Null::Refused, EXPECTED)?;
                 reader.request.audio_asked |= found == Some(1);
                 Ok(())
             })?;
@@ -104,7 +105,7 @@ impl Reader<'_> {
             },
             Audio::Format => reader
                 .word(
-                    &["wav", "aac", "mp3", "flac", "opus", "pcm16"],
+                    words!("wav", "aac", "mp3", "flac", "opus", "pcm16"),
                     Null::Refused,
                     "one of `wav`, `aac`, `mp3`, `flac`, `opus`, `pcm16`",
                 )
@@ -121,7 +122,7 @@ impl Reader<'_> {
         }
         let seen = self.members(|reader, key| match key {
             Prediction::Type => reader
-                .word(&["content"], Null::Refused, "`content`")
+                .word(words!("content"), Null::Refused, "`content`")
                 .map(drop),
             Prediction::Content => reader.text_or_text_parts(),
         })?;
@@ -137,7 +138,7 @@ impl Reader<'_> {
         self.members(|reader, key| match key {
             WebSearch::SearchContextSize => {
                 let expected = "one of `low`, `medium`, `high`";
-                let words = &["low", "medium", "high"];
+                let words = words!("low", "medium", "high");
                 reader.word(words, Null::Refused, expected).map(drop)
             }
             WebSearch::UserLocation => reader.user_location(),
@@ -151,7 +152,7 @@ impl Reader<'_> {
         }
         let seen = self.members(|reader, key| match key {
             UserLocation::Type => reader
-                .word(&["approximate"], Null::Refused, "`approximate`")
+                .word(words!("approximate"), Null::Refused, "`approximate`")
                 .map(drop),
             UserLocation::Approximate => {
                 if reader.want(Type::Object, Null::Refused, OBJECT)? {
@@ -172,10 +173,10 @@ impl Reader<'_> {
         self.members(|reader, key| match key {
             CacheOptions::Mode => {
                 let expected = "one of `implicit`, `explicit`";
-                let words = &["implicit", "explicit"];
+                let words = words!("implicit", "explicit");
                 reader.word(words, Null::Refused, expected).map(drop)
             }
-            CacheOptions::Ttl => reader.word(&["30m"], Null::Refused, "`30m`").map(drop),
+            CacheOptions::Ttl => reader.word(words!("30m"), Null::Refused, "`30m`").map(drop),
         })?;
         Ok(())
     }
@@ -202,7 +203,7 @@ impl Reader<'_> {
             let seen = self.members(|reader, _: Mode| {
                 let expected = "one of `score`, `block`";
                 reader
-                    .word(&["score", "block"], Null::Refused, expected)
+                    .word(words!("score", "block"), Null::Refused, expected)
                     .map(drop)
             })?;
             self.require(seen, Mode::Mode);
@@ -212,7 +213,23 @@ impl Reader<'_> {
 
     /// What several members ask of one another, once all are known.
     pub(super) fn rules(&mut self) {
+        const fn bits(names: &[Name]) -> u64 {
+            match names {
+                [first, rest @ ..] => 1 << *first as u32 | bits(rest),
+                [] => 0,
+            }
+        }
+        const ASKING: u64 = bits(&[
+            Name::StreamOptions,
+            Name::TopLogprobs,
+            Name::ToolChoice,
+            Name::Modalities,
+        ]);
+        const LIMITS: u64 = bits(&[Name::MaxTokens, Name::MaxCompletionTokens]);
         let request = &self.request;
+        if request.present & ASKING == 0 && request.present & LIMITS != LIMITS {
+            return;
+        }
         let mut broken = Vec::new();
         let mut rule = |name: Name, holds: bool, rule: &'static str| {
             if let Some(member) = request.member(name).filter(|_| !holds) {

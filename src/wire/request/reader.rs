@@ -7,72 +7,31 @@ use super::{
     found::{Early, Kinds, Tag},
     index::{Request, Unknown},
     keys::Distinct,
-    message::Parts,
+    known::{Known, Words, find, is_stranger},
+    part::Parts,
     top::MAX_MEMBERS,
 };
-use crate::wire::json::{self, Cursor, Stop, Str, Type};
+use crate::wire::json::{self, Cursor, Key, Stop, Str, Type, Word};
 
 /// How many faults are kept with their place; the rest are counted.
 pub const MAX_FAULTS: usize = 32;
 /// How many members that the API does not know are remembered, at all levels together.
 pub const MAX_UNKNOWN: usize = 1024;
 
-/// The members that one kind of object may have. At most 64.
-pub(crate) trait Known: Copy + 'static {
-    const NAMES: &'static [&'static str];
-    fn find(key: &[u8]) -> Option<Self>;
-    fn index(self) -> u32;
-}
-
-macro_rules! keys {
-    ($name:ident { $($variant:ident = $text:literal,)* }) => {
-        #[derive(Clone, Copy)]
-        #[allow(clippy::enum_variant_names, reason = "named as in the API")]
-        enum $name {
-            $($variant,)*
-        }
-
-        impl $crate::wire::request::reader::Known for $name {
-            const NAMES: &'static [&'static str] = &[$($text,)*];
-            #[inline(always)]
-            fn find(key: &[u8]) -> Option<Self> {
-                $(if key == $text.as_bytes() { return Some(Self::$variant); })*
-                None
-            }
-
-            fn index(self) -> u32 {
-                self as u32
-            }
-        }
-    };
-}
-pub(super) use keys;
-
-/// A key by its meaning, without resolving its escapes into memory.
-#[inline(always)]
-pub(super) fn find<K: Known>(key: Str<'_>) -> Option<K> {
-    if key.is_escaped() {
-        return find_meaning(key);
-    }
-    K::find(key.bytes())
-}
-
-#[cold]
-fn find_meaning<K: Known>(key: Str<'_>) -> Option<K> {
-    // No name is longer.
-    K::find(key.resolve(&mut [0; 64])?)
-}
-
-/// Whether a key without escapes is one.
-fn is_known<K: Known>(key: &[u8]) -> bool {
-    K::find(key).is_some()
-}
-
 /// Which members an object had.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
     pub(super) at: usize,
     bits: u64,
+}
+
+/// An object that is being read.
+pub(super) struct Object {
+    at: usize,
+    /// Where its unknown keys begin among those that are kept.
+    strangers: usize,
+    bits: u64,
+    begun: bool,
 }
 
 impl Seen {
@@ -82,10 +41,10 @@ impl Seen {
 }
 
 /// The state of the one pass.
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, 'r> {
     pub(super) text: &'a [u8],
     pub(super) cursor: Cursor<'a>,
-    pub(super) request: Request,
+    pub(super) request: &'r mut Request,
     /// Digests of the ids of the tool calls that may be answered now, in order.
     pub(super) calls: Vec<u64>,
     pub(super) distinct: Distinct,
@@ -114,14 +73,26 @@ pub(super) fn duplicate(key: Str<'_>) -> Box<Unreadable> {
     Box::new(Unreadable::Duplicate(key.range().start))
 }
 
-impl<'a> Reader<'a> {
+impl<'a, 'r> Reader<'a, 'r> {
+    /// At the beginning of a text, with nothing found yet.
+    pub(super) fn new(text: &'a [u8], cursor: Cursor<'a>, request: &'r mut Request) -> Self {
+        Self {
+            text,
+            cursor,
+            request,
+            calls: Vec::new(),
+            distinct: Distinct::default(),
+            parts: Parts::default(),
+        }
+    }
+
     pub(super) fn fault(&mut self, at: usize, kind: FaultKind) {
         self.request.found.push_fault(Fault { at, kind });
     }
 
     /// Whether a value of this type comes next. A null is passed where it may stand for absence,
     /// anything else is noted and passed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn want(&mut self, kind: Type, null: Null, expected: &'static str) -> Read<bool> {
         let found = self.cursor.peek()?;
         if found == kind {
@@ -133,6 +104,7 @@ impl<'a> Reader<'a> {
 
     /// Passes a value of the wrong type, and notes it unless it is a null that may stand.
     #[cold]
+    #[inline(never)]
     pub(super) fn mismatch(&mut self, found: Type, null: Null, expected: &'static str) -> Read {
         if found != Type::Null || null == Null::Refused {
             self.fault(self.cursor.at(), FaultKind::Type(expected));
@@ -141,7 +113,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(super) fn text(&mut self, null: Null, expected: &'static str) -> Read<Option<Str<'a>>> {
+        match self.cursor.string_here()? {
+            None => self.other_text(null, expected),
+            text => Ok(text),
+        }
+    }
+
+    #[inline(never)]
+    fn other_text(&mut self, null: Null, expected: &'static str) -> Read<Option<Str<'a>>> {
         if self.want(Type::String, null, expected)? {
             return Ok(Some(self.cursor.next_string()?));
         }
@@ -149,6 +130,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string that is not kept.
+    #[inline(never)]
     pub(super) fn any_text(&mut self, null: Null) -> Read {
         self.text(null, "a string").map(drop)
     }
@@ -163,24 +145,65 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(super) fn bool(&mut self, null: Null) -> Read<Option<bool>> {
+        match self.cursor.bool_here() {
+            None => self.other_bool(null),
+            value => Ok(value),
+        }
+    }
+
+    #[inline(never)]
+    fn other_bool(&mut self, null: Null) -> Read<Option<bool>> {
         if self.want(Type::Bool, null, "a boolean")? {
             return Ok(Some(self.cursor.bool()?));
         }
         Ok(None)
     }
 
-    pub(super) fn number(&mut self, range: RangeInclusive<f64>, expected: &'static str) -> Read {
+    #[inline(never)]
+    pub(super) fn number(&mut self, least: f64, most: f64, expected: &'static str) -> Read {
+        let at = self.cursor.at();
+        match self.cursor.decimal_here() {
+            Some(value) if (least..=most).contains(&value) => {}
+            Some(_) => self.fault(at, FaultKind::Value(expected)),
+            None => return self.other_number(least, most, expected),
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn other_number(&mut self, least: f64, most: f64, expected: &'static str) -> Read {
         if self.want(Type::Number, Null::Absent, expected)? {
             let at = self.cursor.at();
-            if !range.contains(&self.cursor.number()?.as_f64()) {
+            if !(least..=most).contains(&self.cursor.number()?.as_f64()) {
                 self.fault(at, FaultKind::Value(expected));
             }
         }
         Ok(())
     }
 
+    /// A whole number within a range.
+    #[inline(always)]
     pub(super) fn integer(
+        &mut self,
+        range: RangeInclusive<i64>,
+        null: Null,
+        expected: &'static str,
+    ) -> Read<Option<i64>> {
+        let at = self.cursor.at();
+        if let Some(value) = self.cursor.integer_here() {
+            if range.contains(&value) {
+                return Ok(Some(value));
+            }
+            self.fault(at, FaultKind::Value(expected));
+            return Ok(None);
+        }
+        self.other_integer(range, null, expected)
+    }
+
+    #[inline(never)]
+    fn other_integer(
         &mut self,
         range: RangeInclusive<i64>,
         null: Null,
@@ -200,25 +223,39 @@ impl<'a> Reader<'a> {
     }
 
     /// One of some words: which.
+    #[inline(always)]
     pub(super) fn word(
         &mut self,
-        words: &'static [&'static str],
+        words: &'static Words,
+        null: Null,
+        expected: &'static str,
+    ) -> Read<Option<u8>> {
+        let Some((at, word)) = self.cursor.word_here() else {
+            return self.other_word(words, null, expected);
+        };
+        let found = words.iter().position(|known| *known == word);
+        if found.is_none() {
+            self.fault(at, FaultKind::Value(expected));
+        }
+        // No list is nearly so long.
+        Ok(found.map(|at| at as u8))
+    }
+
+    #[inline(never)]
+    fn other_word(
+        &mut self,
+        words: &'static Words,
         null: Null,
         expected: &'static str,
     ) -> Read<Option<u8>> {
         let Some(text) = self.text(null, expected)? else {
             return Ok(None);
         };
-        let found = if text.is_escaped() {
-            words.iter().position(|word| text == **word)
-        } else {
-            let bytes = text.bytes();
-            words.iter().position(|word| bytes == word.as_bytes())
-        };
+        let word = Word::meant_by(text);
+        let found = words.iter().position(|known| *known == word);
         if found.is_none() {
-            self.fault(text.range().start - 1, FaultKind::Value(expected));
+            self.fault(text.start() - 1, FaultKind::Value(expected));
         }
-        // No list is nearly so long.
         Ok(found.map(|at| at as u8))
     }
 
@@ -231,11 +268,13 @@ impl<'a> Reader<'a> {
         mut each: impl FnMut(&mut Self) -> Read,
     ) -> Read<usize> {
         let at = self.cursor.at();
-        self.cursor.array()?;
+        self.cursor.enter_here()?;
         let mut found = 0;
-        while self.cursor.next_element()? {
+        let mut more = self.cursor.opening_element()?;
+        while more {
             each(self)?;
             found += 1;
+            more = self.cursor.later_element()?;
         }
         if !count.contains(&found) {
             self.fault(at, FaultKind::Value(expected));
@@ -250,26 +289,72 @@ impl<'a> Reader<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, K) -> Read,
     ) -> Read<Seen> {
-        let at = self.cursor.at();
-        self.cursor.object()?;
-        let strangers = self.distinct.begin();
-        let mut bits = 0u64;
-        let mut next = self.cursor.next_key()?;
-        while let Some(key) = next {
-            let Some(known) = find::<K>(key) else {
-                next = self.unknown(at, strangers, key, is_known::<K>)?;
-                continue;
-            };
-            let bit = 1 << known.index();
-            if bits & bit != 0 {
-                return Err(duplicate(key));
-            }
-            bits |= bit;
+        let mut object = self.object()?;
+        while let Some(known) = self.next_member(&mut object)? {
             each(self, known)?;
-            next = self.cursor.next_key()?;
         }
-        self.distinct.judge(strangers, self.text)?;
-        Ok(Seen { at, bits })
+        self.seen(&object)
+    }
+
+    /// Enters an object that is known to come next, for [`next_member`](Self::next_member).
+    #[inline(always)]
+    pub(super) fn object(&mut self) -> Read<Object> {
+        let at = self.cursor.at();
+        self.cursor.enter_here()?;
+        Ok(Object {
+            at,
+            strangers: self.distinct.begin(),
+            bits: 0,
+            begun: false,
+        })
+    }
+
+    /// The next member that the API knows, whose value is to be read.
+    #[inline(always)]
+    pub(super) fn next_member<K: Known>(&mut self, object: &mut Object) -> Read<Option<K>> {
+        loop {
+            let next = if std::mem::replace(&mut object.begun, true) {
+                self.cursor.later_key()?
+            } else {
+                self.cursor.opening_key()?
+            };
+            let Some(key) = next else { return Ok(None) };
+            if let Some(known) = find::<K>(key) {
+                let bit = 1 << known.index();
+                if object.bits & bit != 0 {
+                    return Err(duplicate(key.string));
+                }
+                object.bits |= bit;
+                return Ok(Some(known));
+            }
+            self.unknown(object.at, object.strangers, key, is_stranger::<K>)?;
+        }
+    }
+
+    /// Passes the key of a member that is likely to come next, spelled as nearly all spell it.
+    #[inline(always)]
+    pub(super) fn is_next<K: Known, const SIZE: usize>(
+        &mut self,
+        object: &mut Object,
+        key: K,
+        spelled: &[u8; SIZE],
+    ) -> Read<bool> {
+        if !self.cursor.key_here(spelled)? {
+            return Ok(false);
+        }
+        object.begun = true;
+        object.bits |= 1 << key.index();
+        Ok(true)
+    }
+
+    /// Which members it had, once there is none left.
+    #[inline(always)]
+    pub(super) fn seen(&mut self, object: &Object) -> Read<Seen> {
+        self.distinct.judge(object.strangers, self.text)?;
+        Ok(Seen {
+            at: object.at,
+            bits: object.bits,
+        })
     }
 
     pub(super) fn require<K: Known>(&mut self, seen: Seen, key: K) {
@@ -280,33 +365,32 @@ impl<'a> Reader<'a> {
     }
 
     /// Remembers a member that the API does not know, and those that follow it up to one that it does,
-    /// and passes their values; the next key. Of those beyond the limit it is only known that there
-    /// are some.
+    /// and passes their values. Of those beyond the limit it is only known that there are some.
     #[inline(never)]
-    pub(super) fn unknown(
+    fn unknown(
         &mut self,
         object: usize,
         strangers: usize,
-        mut key: Str<'a>,
-        is_known: fn(&[u8]) -> bool,
-    ) -> Read<Option<Str<'a>>> {
+        mut key: Key<'a>,
+        is_stranger: fn(Word) -> bool,
+    ) -> Read {
         loop {
             self.note_unknown(object, strangers, key)?;
-            match self.cursor.pass_to_key()? {
-                Some(next) if !next.is_escaped() && !is_known(next.bytes()) => key = next,
-                next => return Ok(next),
+            match self.cursor.pass_to_key(|next| is_stranger(next.word))? {
+                Some(next) => key = next,
+                None => return Ok(()),
             }
         }
     }
 
     #[inline(always)]
-    pub(super) fn note_unknown(&mut self, object: usize, strangers: usize, key: Str<'a>) -> Read {
-        if !self.distinct.push(strangers, MAX_MEMBERS, key, self.text) {
+    pub(super) fn note_unknown(&mut self, object: usize, strangers: usize, key: Key<'a>) -> Read {
+        if !self.distinct.push(strangers, MAX_MEMBERS, key) {
             return Err(Box::new(Unreadable::TooManyMembers));
         }
         self.request.found.push_unknown(Unknown {
             object: object as u32,
-            key: (key.start() - 1) as u32,
+            key: (key.string.start() - 1) as u32,
         });
         Ok(())
     }
@@ -340,7 +424,7 @@ impl<'a> Reader<'a> {
     /// and counts.
     pub(super) fn tag(
         &mut self,
-        words: &'static [&'static str],
+        words: &'static Words,
         expected: &'static str,
         early: &mut Early,
     ) -> Read<Tag> {

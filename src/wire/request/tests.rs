@@ -273,3 +273,120 @@ fn unknown_keys_are_told_apart_however_many_long_and_spelled() {
         Err(Unreadable::Duplicate(_))
     ));
 }
+
+#[test]
+fn every_name_is_found_in_every_spelling() {
+    for name in Name::ALL {
+        let plain = name.as_str();
+        let first = format!("\\u{:04x}{}", plain.as_bytes()[0], &plain[1..]);
+        for key in [plain, &first] {
+            for (before, behind) in [
+                ("{", "}"),
+                ("{ ", " }"),
+                (r#"{"x":1,"#, r#","y":"a long one"}"#),
+            ] {
+                let text = format!(r#"{before}"{key}": null{behind}"#);
+                let request = Request::read(text.as_bytes()).expect("readable");
+                let member = request.member(*name).unwrap_or_else(|| panic!("{text}"));
+                assert!(member.is_null && !request.has(*name), "{text}");
+                let twice = format!(r#"{before}"{plain}":null,"{key}":null{behind}"#);
+                assert!(
+                    matches!(
+                        Request::read(twice.as_bytes()),
+                        Err(Unreadable::Duplicate(_))
+                    ),
+                    "{twice}"
+                );
+            }
+        }
+        for key in [
+            &plain[1..],
+            &format!("{plain}x"),
+            &format!(r"{plain}\u0000"),
+        ] {
+            let text = format!(r#"{{"{key}":null}}"#);
+            let request = Request::read(text.as_bytes()).expect("readable");
+            let found = Name::find(key);
+            assert_eq!(request.members().next().expect("one").name, found, "{text}");
+        }
+    }
+}
+
+#[test]
+fn members_beyond_the_first_few_are_kept_too() {
+    for count in [7, 8, 9, 255, 256, 257] {
+        let members: Vec<String> = (0..count).map(|at| format!(r#""k{at}":[{at}]"#)).collect();
+        let text = format!("{{{}}}", members.join(","));
+        match Request::read(text.as_bytes()) {
+            Ok(request) => {
+                assert!(count <= MAX_MEMBERS);
+                let found: Vec<&str> = request
+                    .members()
+                    .map(|member| &text[member.range])
+                    .collect();
+                assert_eq!(found, members);
+            }
+            Err(why) => assert!(
+                count > MAX_MEMBERS && why == Unreadable::TooManyMembers,
+                "{why}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_usual_members_of_a_message_count_in_any_order_and_spacing() {
+    let (role, content) = (r#""role":"user""#, r#""content":"Hi there, how are you?""#);
+    let (name, unknown) = (r#""name":"n""#, r#""x":1"#);
+    let read = |message: &str| {
+        Request::read(format!(r#"{{"model":"m","messages":[{message}]}}"#).as_bytes())
+    };
+    for order in orders(&[role, content, name, unknown]) {
+        for few in [order.clone(), order.replace(':', " : ").replace(',', " , ")] {
+            let request = read(&format!("{{{few}}}")).expect("readable");
+            assert_eq!(request.fault_count(), 0, "{few}");
+            assert_eq!(
+                (request.unknown().len(), request.counts().nodes),
+                (1, 7),
+                "{few}"
+            );
+        }
+    }
+    for (message, faults) in [
+        (format!("{{{role},{content}}}"), 0),
+        (format!("{{{content},{role}}}"), 0),
+        (format!("{{{role}}}"), 1),
+        (format!("{{{content}}}"), 1),
+        (format!(r#"{{"role":"tool",{content}}}"#), 1),
+        (format!(r#"{{{content},"role":"function"}}"#), 1),
+        (format!(r#"{{"role":"nobody",{content}}}"#), 1),
+        (format!(r#"{{{role},"content":null}}"#), 1),
+        ("{}".to_owned(), 1),
+    ] {
+        let request = read(&message).expect("readable");
+        assert_eq!(request.fault_count(), faults, "{message}");
+    }
+    for twice in [
+        format!("{{{role},{content},{role}}}"),
+        format!("{{{content},{role},{content}}}"),
+        format!("{{{role},{role}}}"),
+        format!("{{{content},{content}}}"),
+    ] {
+        assert!(
+            matches!(read(&twice), Err(Unreadable::Duplicate(_))),
+            "{twice}"
+        );
+    }
+    for broken in [
+        format!("{{{role},{content}"),
+        format!("{{{role},{content},}}"),
+        format!("{{{role}{content}}}"),
+        format!("{{,{role},{content}}}"),
+        format!("{{{role},,{content}}}"),
+    ] {
+        assert!(
+            matches!(read(&broken), Err(Unreadable::Json(_))),
+            "{broken}"
+        );
+    }
+}

@@ -4,7 +4,8 @@ use super::{
     fault::FaultKind,
     found::{Early, Tag},
     index::ToolChoice,
-    reader::{Null, Read, Reader, Seen, keys},
+    known::{Words, keys, words},
+    reader::{Null, Read, Reader, Seen},
 };
 use crate::wire::json::{Str, Type};
 
@@ -74,7 +75,7 @@ keys!(JsonSchema {
     Strict = "strict",
 });
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     pub(super) fn tools(&mut self) -> Read {
         if self.want(Type::Array, Null::Refused, "an array of tools")? {
             let start = self.cursor.at();
@@ -93,7 +94,7 @@ impl Reader<'_> {
         let (mut tag, mut early) = (Tag::Open, Early::default());
         let seen = self.members(|reader, key| {
             match key {
-                Tool::Type => tag = reader.tag(&["function", "custom"], TOOL, &mut early)?,
+                Tool::Type => tag = reader.tag(words!("function", "custom"), TOOL, &mut early)?,
                 Tool::Function => reader.only_in(1, tag, &mut early, Self::function)?,
                 Tool::Custom => reader.only_in(2, tag, &mut early, Self::custom)?,
             }
@@ -144,7 +145,7 @@ impl Reader<'_> {
             match key {
                 Format::Type => {
                     let expected = "one of `text`, `grammar`";
-                    tag = reader.tag(&["text", "grammar"], expected, &mut early)?;
+                    tag = reader.tag(words!("text", "grammar"), expected, &mut early)?;
                 }
                 Format::Grammar => reader.only_in(2, tag, &mut early, Self::grammar)?,
             }
@@ -165,7 +166,7 @@ impl Reader<'_> {
             Grammar::Definition => reader.any_text(Null::Refused),
             Grammar::Syntax => {
                 let expected = "one of `lark`, `regex`";
-                let words = &["lark", "regex"];
+                let words = words!("lark", "regex");
                 reader.word(words, Null::Refused, expected).map(drop)
             }
         })?;
@@ -178,7 +179,7 @@ impl Reader<'_> {
         const EXPECTED: &str = "one of `none`, `auto`, `required`, or an object";
         let choice = match self.cursor.peek()? {
             Type::String => {
-                let words = &["none", "auto", "required"];
+                let words = words!("none", "auto", "required");
                 match self.word(words, Null::Refused, EXPECTED)? {
                     Some(0) => Some(ToolChoice::None),
                     Some(1) => Some(ToolChoice::Auto),
@@ -197,7 +198,7 @@ impl Reader<'_> {
     }
 
     fn tool_choice_object(&mut self) -> Read<Option<ToolChoice>> {
-        const TYPES: &[&str] = &["function", "custom", "allowed_tools"];
+        const TYPES: &Words = words!("function", "custom", "allowed_tools");
         const EXPECTED: &str = "one of `function`, `custom`, `allowed_tools`";
         let (mut tag, mut early) = (Tag::Open, Early::default());
         let seen = self.members(|reader, key| {
@@ -230,7 +231,7 @@ impl Reader<'_> {
         let seen = self.members(|reader, key| match key {
             Allowed::Mode => {
                 let expected = "one of `auto`, `required`";
-                let words = &["auto", "required"];
+                let words = words!("auto", "required");
                 reader.word(words, Null::Refused, expected).map(drop)
             }
             Allowed::Tools => {
@@ -288,7 +289,7 @@ impl Reader<'_> {
     pub(super) fn function_choice(&mut self) -> Read {
         const EXPECTED: &str = "one of `none`, `auto`, or an object with a `name`";
         match self.cursor.peek()? {
-            Type::String => drop(self.word(&["none", "auto"], Null::Refused, EXPECTED)?),
+            Type::String => drop(self.word(words!("none", "auto"), Null::Refused, EXPECTED)?),
             Type::Object => self.named()?,
             found => self.mismatch(found, Null::Refused, EXPECTED)?,
         }
@@ -301,7 +302,7 @@ impl Reader<'_> {
             return Ok(());
         }
         let start = self.cursor.at();
-        const WORDS: &[&str] = &["text", "json_object", "json_schema"];
+        const WORDS: &Words = words!("text", "json_object", "json_schema");
         let (mut tag, mut early) = (Tag::Open, Early::default());
         let seen = self.members(|reader, key| {
             match key {

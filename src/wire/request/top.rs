@@ -1,10 +1,12 @@
 //! The request object itself.
 
+use std::ops::RangeInclusive;
+
 use super::{
     fault::{FaultKind, Unreadable},
-    index::Entry,
+    known::{Known as _, Words, find, words},
     name::Name,
-    reader::{Known as _, Null, Read, Reader, duplicate, find, is_longer},
+    reader::{Null, Read, Reader, duplicate, is_longer},
 };
 use crate::wire::json::{Str, Type};
 
@@ -17,34 +19,41 @@ const MAX_BIASES: usize = 4096;
 
 const COUNT: &str = "an integer of at least 1";
 
-impl Reader<'_> {
-    pub(super) fn top(&mut self) -> Read {
-        if self.cursor.peek()? != Type::Object {
+impl Reader<'_, '_> {
+    /// Reads the whole text, of which so many members and elements were allowed.
+    pub(super) fn all(&mut self, nodes: usize) -> Read {
+        self.top()?;
+        self.cursor.end()?;
+        self.rules();
+        let nodes = nodes - self.cursor.budget();
+        let request = &mut *self.request;
+        request.counts = request.found.sums.counts(request.counts.messages, nodes);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn top(&mut self) -> Read {
+        if !self.cursor.is_object() {
             // Not JSON at all is the worse mistake.
             self.cursor.pass()?;
             self.cursor.end()?;
             return Err(Box::new(Unreadable::NotAnObject));
         }
         let at = self.cursor.at();
-        self.request.members.reserve(12);
-        self.cursor.object()?;
+        self.cursor.enter_here()?;
         let (mut seen, mut nulls) = (0u64, 0u64);
         let strangers = self.distinct.begin();
-        while let Some(key) = self.cursor.next_key()? {
-            if self.request.members.len() == MAX_MEMBERS {
-                return Err(Box::new(Unreadable::TooManyMembers));
-            }
+        let mut next = self.cursor.opening_key()?;
+        while let Some(key) = next {
             let name = find::<Name>(key);
-            let null = self.cursor.peek()? == Type::Null;
-            let start = self.cursor.at();
+            let start = self.cursor.value_at();
             match name {
                 Some(name) => {
                     let bit = 1 << name.index();
                     if seen & bit != 0 {
-                        return Err(duplicate(key));
+                        return Err(duplicate(key.string));
                     }
                     seen |= bit;
-                    nulls |= bit * u64::from(null);
                     self.member(name)?;
                 }
                 None => {
@@ -52,13 +61,19 @@ impl Reader<'_> {
                     self.cursor.pass()?;
                 }
             }
-            self.request.members.push(Entry {
-                name,
-                null,
-                key: (key.range().start - 1) as u32,
-                start: start as u32,
-                end: self.cursor.at() as u32,
-            });
+            let end = self.cursor.at();
+            let null = end - start == 4 && self.text.get(start) == Some(&b'n');
+            if let (true, Some(name)) = (null, name) {
+                nulls |= 1 << name.index();
+            }
+            let entry = self.request.members.next();
+            let entry = entry.ok_or_else(|| Box::new(Unreadable::TooManyMembers))?;
+            entry.name = name;
+            entry.null = null;
+            entry.key = (key.string.start() - 1) as u32;
+            entry.start = start as u32;
+            entry.end = end as u32;
+            next = self.cursor.later_key()?;
         }
         self.distinct.judge(strangers, self.text)?;
         self.request.present = seen;
@@ -72,100 +87,145 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The value of a member: of those that nearly every request has right away.
+    #[inline(always)]
     fn member(&mut self, name: Name) -> Read {
         match name {
-            Name::Model => {
-                if let Some(model) = self.text(Null::Refused, "a string")? {
-                    self.request.model = Some(model.cow().into());
-                }
-            }
-            Name::Messages => {
-                if self.want(Type::Array, Null::Refused, "an array of messages")? {
-                    let count = self.items(
-                        1..=usize::MAX,
-                        "an array of at least 1 message",
-                        Self::message,
-                    )?;
-                    self.request.counts.messages = count;
-                }
-            }
-            Name::Stream => self.request.stream = self.bool(Null::Absent)?,
-            Name::StreamOptions => self.stream_options()?,
-            Name::Temperature => self.number(0.0..=2.0, "a number between 0 and 2")?,
-            Name::TopP => self.number(0.0..=1.0, "a number between 0 and 1")?,
-            Name::FrequencyPenalty | Name::PresencePenalty => {
-                self.number(-2.0..=2.0, "a number between -2 and 2")?;
-            }
-            Name::MaxTokens => {
-                let count = self.integer(1..=i64::MAX, Null::Absent, COUNT)?;
-                self.request.max_tokens = count.map(i64::unsigned_abs);
-            }
-            Name::MaxCompletionTokens => {
-                let count = self.integer(1..=i64::MAX, Null::Absent, COUNT)?;
-                self.request.max_completion_tokens = count.map(i64::unsigned_abs);
-            }
-            Name::N => {
-                let n = self.integer(1..=128, Null::Absent, "an integer between 1 and 128")?;
-                self.request.n = n.map(i64::unsigned_abs);
-            }
-            Name::Stop => self.stop()?,
-            Name::Seed => {
-                let range = i64::MIN..=i64::MAX;
-                self.integer(range, Null::Absent, "an integer of 64 bits")?;
-            }
-            Name::TopLogprobs => {
-                self.integer(0..=20, Null::Absent, "an integer between 0 and 20")?;
-            }
-            Name::Logprobs => self.request.logprobs = self.bool(Null::Absent)?,
-            Name::Store => drop(self.bool(Null::Absent)?),
-            Name::ParallelToolCalls => drop(self.bool(Null::Refused)?),
-            Name::LogitBias => self.logit_bias()?,
-            Name::Tools => self.tools()?,
-            Name::ToolChoice => self.tool_choice()?,
-            Name::Functions => self.functions()?,
-            Name::FunctionCall => self.function_choice()?,
-            Name::ResponseFormat => self.response_format()?,
-            Name::ReasoningEffort => {
-                const WORDS: &[&str] =
-                    &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-                let found = self.word(
-                    WORDS,
-                    Null::Absent,
-                    "one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`",
-                )?;
-                self.request.effort_none = found == Some(0);
-            }
-            Name::Verbosity => {
-                let expected = "one of `low`, `medium`, `high`";
-                self.word(&["low", "medium", "high"], Null::Absent, expected)?;
-            }
-            Name::ServiceTier => {
-                self.word(
-                    &["auto", "default", "flex", "scale", "priority", "fast"],
-                    Null::Absent,
-                    "one of `auto`, `default`, `flex`, `scale`, `priority`, `fast`",
-                )?;
-            }
-            Name::Modalities => self.modalities()?,
-            Name::Audio => self.audio()?,
-            Name::Prediction => self.prediction()?,
-            Name::WebSearchOptions => self.web_search_options()?,
-            Name::Metadata => self.metadata()?,
-            Name::User => self.any_text(Null::Refused)?,
-            Name::SafetyIdentifier => {
-                self.short_text(128, Null::Absent, "a string of at most 128 characters")?;
-            }
-            Name::PromptCacheKey => self.any_text(Null::Absent)?,
-            Name::PromptCacheRetention => {
-                self.word(
-                    &["in_memory", "in-memory", "24h"],
-                    Null::Absent,
-                    "one of `in_memory`, `24h`",
-                )?;
-            }
-            Name::PromptCacheOptions => self.prompt_cache_options()?,
-            Name::Moderation => self.moderation()?,
+            Name::Model => self.model(),
+            Name::Messages => self.messages(),
+            Name::Stream => self.stream(),
+            Name::Temperature => self.number(0.0, 2.0, "a number between 0 and 2"),
+            Name::MaxTokens => self.max_tokens(),
+            _ => self.other_member(name),
         }
+    }
+
+    #[inline(never)]
+    fn other_member(&mut self, name: Name) -> Read {
+        match name {
+            Name::Model | Name::Messages | Name::Stream | Name::Temperature | Name::MaxTokens => {
+                self.member(name)
+            }
+            Name::StreamOptions => self.stream_options(),
+            Name::TopP => self.number(0.0, 1.0, "a number between 0 and 1"),
+            Name::FrequencyPenalty | Name::PresencePenalty => {
+                self.number(-2.0, 2.0, "a number between -2 and 2")
+            }
+            Name::MaxCompletionTokens => self.max_completion_tokens(),
+            Name::N => self.n(),
+            Name::Stop => self.stop(),
+            Name::Seed => self.any_integer(i64::MIN..=i64::MAX, "an integer of 64 bits"),
+            Name::TopLogprobs => self.any_integer(0..=20, "an integer between 0 and 20"),
+            Name::Logprobs => self.logprobs(),
+            Name::Store => self.any_bool(Null::Absent),
+            Name::ParallelToolCalls => self.any_bool(Null::Refused),
+            Name::LogitBias => self.logit_bias(),
+            Name::Tools => self.tools(),
+            Name::ToolChoice => self.tool_choice(),
+            Name::Functions => self.functions(),
+            Name::FunctionCall => self.function_choice(),
+            Name::ResponseFormat => self.response_format(),
+            Name::ReasoningEffort => self.reasoning_effort(),
+            Name::Verbosity => self.any_word(
+                words!("low", "medium", "high"),
+                "one of `low`, `medium`, `high`",
+            ),
+            Name::ServiceTier => self.any_word(
+                words!("auto", "default", "flex", "scale", "priority", "fast"),
+                "one of `auto`, `default`, `flex`, `scale`, `priority`, `fast`",
+            ),
+            Name::Modalities => self.modalities(),
+            Name::Audio => self.audio(),
+            Name::Prediction => self.prediction(),
+            Name::WebSearchOptions => self.web_search_options(),
+            Name::Metadata => self.metadata(),
+            Name::User => self.any_text(Null::Refused),
+            Name::SafetyIdentifier => {
+                self.short_text(128, Null::Absent, "a string of at most 128 characters")
+            }
+            Name::PromptCacheKey => self.any_text(Null::Absent),
+            Name::PromptCacheRetention => self.any_word(
+                words!("in_memory", "in-memory", "24h"),
+                "one of `in_memory`, `24h`",
+            ),
+            Name::PromptCacheOptions => self.prompt_cache_options(),
+            Name::Moderation => self.moderation(),
+        }
+    }
+
+    #[inline(never)]
+    fn model(&mut self) -> Read {
+        if let Some(model) = self.text(Null::Refused, "a string")? {
+            self.request.model = Some(model.boxed());
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn messages(&mut self) -> Read {
+        if self.want(Type::Array, Null::Refused, "an array of messages")? {
+            const EXPECTED: &str = "an array of at least 1 message";
+            self.request.counts.messages = self.items(1..=usize::MAX, EXPECTED, Self::message)?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn stream(&mut self) -> Read {
+        self.request.stream = self.bool(Null::Absent)?;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn logprobs(&mut self) -> Read {
+        self.request.logprobs = self.bool(Null::Absent)?;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn any_bool(&mut self, null: Null) -> Read {
+        self.bool(null).map(drop)
+    }
+
+    #[inline(never)]
+    fn max_tokens(&mut self) -> Read {
+        let count = self.integer(1..=i64::MAX, Null::Absent, COUNT)?;
+        self.request.max_tokens = count.map(i64::unsigned_abs);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn max_completion_tokens(&mut self) -> Read {
+        let count = self.integer(1..=i64::MAX, Null::Absent, COUNT)?;
+        self.request.max_completion_tokens = count.map(i64::unsigned_abs);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn n(&mut self) -> Read {
+        let n = self.integer(1..=128, Null::Absent, "an integer between 1 and 128")?;
+        self.request.n = n.map(i64::unsigned_abs);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn any_integer(&mut self, range: RangeInclusive<i64>, expected: &'static str) -> Read {
+        self.integer(range, Null::Absent, expected).map(drop)
+    }
+
+    #[inline(never)]
+    fn any_word(&mut self, words: &'static Words, expected: &'static str) -> Read {
+        self.word(words, Null::Absent, expected).map(drop)
+    }
+
+    #[inline(never)]
+    fn reasoning_effort(&mut self) -> Read {
+        let found = self.word(
+            words!("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+            Null::Absent,
+            "one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`",
+        )?;
+        self.request.effort_none = found == Some(0);
         Ok(())
     }
 
@@ -218,14 +278,16 @@ impl Reader<'_> {
         mut each: impl FnMut(&mut Self, Str<'_>) -> Read,
     ) -> Read {
         let at = self.cursor.at();
-        self.cursor.object()?;
+        self.cursor.enter_here()?;
         let keys = self.distinct.begin();
         let mut count = 0;
-        while let Some(key) = self.cursor.next_key()? {
+        let mut next = self.cursor.opening_key()?;
+        while let Some(key) = next {
             count += 1;
             // What is too much anyway is not kept.
-            self.distinct.push(keys, max, key, self.text);
-            each(self, key)?;
+            self.distinct.push(keys, max, key);
+            each(self, key.string)?;
+            next = self.cursor.later_key()?;
         }
         if count > max {
             self.fault(at, FaultKind::Value(expected));

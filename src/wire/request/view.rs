@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::known::{Words, words};
 use crate::wire::json::{Cursor, Str, Type};
 
 /// Who speaks.
@@ -26,19 +27,26 @@ impl Role {
         Self::Developer,
         Self::Function,
     ];
-    pub(super) const NAMES: &'static [&'static str] = &[
+    pub(super) const WORDS: &'static Words = words!(
         "user",
         "assistant",
         "system",
         "tool",
         "developer",
         "function",
-    ];
+    );
 
     /// As it is spelled in the request.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::NAMES[self as usize]
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::System => "system",
+            Self::Tool => "tool",
+            Self::Developer => "developer",
+            Self::Function => "function",
+        }
     }
 }
 

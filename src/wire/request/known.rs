@@ -1,0 +1,85 @@
+//! The keys that the API knows, and the words that a value may be.
+
+use crate::wire::json::{Key, Str, Word};
+
+/// The members that one kind of object may have. At most 64.
+pub(crate) trait Known: Copy + 'static {
+    const NAMES: &'static [&'static str];
+    fn find(key: &[u8]) -> Option<Self>;
+    /// The same by its word; none of those that are too long to have one.
+    fn find_word(word: Word) -> Option<Self>;
+    fn index(self) -> u32;
+}
+
+macro_rules! keys {
+    ($name:ident { $($variant:ident = $text:literal,)* }) => {
+        #[derive(Clone, Copy)]
+        #[allow(clippy::enum_variant_names, reason = "named as in the API")]
+        enum $name {
+            $($variant,)*
+        }
+
+        impl $crate::wire::request::known::Known for $name {
+            const NAMES: &'static [&'static str] = &[$($text,)*];
+
+            fn find(key: &[u8]) -> Option<Self> {
+                $(if key == $text.as_bytes() { return Some(Self::$variant); })*
+                None
+            }
+
+            #[inline(always)]
+            fn find_word(word: $crate::wire::json::Word) -> Option<Self> {
+                $(
+                    if word == const { $crate::wire::json::Word::of($text.as_bytes()) } {
+                        return Some(Self::$variant);
+                    }
+                )*
+                None
+            }
+
+            fn index(self) -> u32 {
+                self as u32
+            }
+        }
+    };
+}
+pub(super) use keys;
+
+/// A key by its meaning.
+#[inline(always)]
+pub(super) fn find<K: Known>(key: Key<'_>) -> Option<K> {
+    if key.word.is_none() {
+        return find_long(key.string);
+    }
+    K::find_word(key.word)
+}
+
+#[inline(never)]
+fn find_long<K: Known>(key: Str<'_>) -> Option<K> {
+    if key.is_escaped() {
+        // No name is longer.
+        return K::find(key.resolve(&mut [0; 64])?);
+    }
+    K::find(key.bytes())
+}
+
+/// Whether a key is none, and short.
+pub(super) fn is_stranger<K: Known>(word: Word) -> bool {
+    !word.is_none() && K::find_word(word).is_none()
+}
+
+/// Some words that a member may have.
+pub(super) type Words = [Word];
+
+macro_rules! words {
+    ($($text:literal),* $(,)?) => {
+        &const {
+            [$({
+                let word = $crate::wire::json::Word::of($text.as_bytes());
+                assert!(!word.is_none(), "too long");
+                word
+            }),*]
+        }
+    };
+}
+pub(super) use words;
