@@ -91,7 +91,7 @@ const TAKEN: &[&str] = &[
     r#""tools":[{"function":{"strict":null,"parameters":{},"name":"a-B_9","description":""},"type":"function"}]"#,
     r#""tools":[{"type":"custom","custom":{"name":"c","format":{"type":"text"}}}]"#,
     r#""tools":[{"type":"custom","custom":{"name":"c","format":{"type":"grammar","grammar":{"definition":"x","syntax":"lark"}}}}]"#,
-    r#""tool_choice":"none""#,
+    r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#,
     r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"auto""#,
     r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required""#,
     r#""tool_choice":{"type":"function","function":{"name":"f"}},"tools":[{"type":"function","function":{"name":"f"}}]"#,
@@ -284,6 +284,7 @@ const WRONG_VALUE: &[(&str, &str)] = &[
         "tools[0].custom.format.grammar.syntax",
     ),
     (r#""tool_choice":"auto""#, "tool_choice"),
+    (r#""tool_choice":"none""#, "tool_choice"),
     (r#""tool_choice":"required","tools":[]"#, "tool_choice"),
     (r#""tool_choice":"any""#, "tool_choice"),
     (

@@ -252,7 +252,7 @@ impl Reader<'_, '_> {
                 "is only allowed when `logprobs` is true",
             );
         }
-        if request.has(Name::ToolChoice) && request.tool_choice != Some(super::ToolChoice::None) {
+        if request.has(Name::ToolChoice) {
             let holds = request.tools > 0;
             rule(
                 Name::ToolChoice,
