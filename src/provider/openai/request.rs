@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 use super::vendor::Usage;
 use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
 
-/// What every request says of itself.
+/// What every request says of itself, with room for a credential: a map that grows is made anew.
 static HEAD: LazyLock<HeaderMap> = LazyLock::new(|| {
     let json = HeaderValue::from_static("application/json");
     let agent = HeaderValue::from_static(crate::provider::AGENT);
-    HeaderMap::from_iter([
-        (header::CONTENT_TYPE, json.clone()),
-        (header::ACCEPT, json),
-        (header::USER_AGENT, agent),
-    ])
+    let mut head = HeaderMap::with_capacity(6);
+    head.insert(header::CONTENT_TYPE, json.clone());
+    head.insert(header::ACCEPT, json);
+    head.insert(header::USER_AGENT, agent);
+    head
 });
 
 pub(in crate::provider) fn request(
