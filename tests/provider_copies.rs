@@ -373,6 +373,17 @@ fn from_an_answer_into_ours() {
     check("bedrock", &Bedrock::new(url).expect("a URL"), &bedrock);
     check("cohere", &Cohere::new(url).expect("a URL"), &cohere);
     check("ollama", &Ollama::new(url).expect("a URL"), &ollama);
+    for media in media() {
+        check("gemini", &Gemini::new(url).expect("a URL"), &media);
+    }
+}
+
+/// Answers that are an image and speech.
+fn media() -> [Value; 2] {
+    ["image/png", "audio/wav"].map(|kind| {
+        let data = json!({"mimeType": kind, "data": "QUJD".repeat(50_000)});
+        json!({"candidates": [{"content": {"role": "model", "parts": [{"inlineData": data}]}, "finishReason": "STOP"}]})
+    })
 }
 
 #[test]
@@ -430,6 +441,9 @@ fn from_an_event_into_a_chunk() {
         &Gemini::new(url).expect("a URL"),
         &[("", candidate)],
     );
+    for media in media() {
+        check("gemini", &Gemini::new(url).expect("a URL"), &[("", media)]);
+    }
     check(
         "bedrock",
         &Bedrock::new(url).expect("a URL"),

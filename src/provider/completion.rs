@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::{
     Answer, Asked,
     chunks::{Spent, write_tier, write_usage},
-    json::{Object, Words, compact, quote},
+    json::{Object, Spelled, Words, compact, quote},
 };
 
 /// One choice as it grows. Its texts stay where they are, and are joined when it is written.
@@ -21,9 +21,42 @@ pub(super) struct Choice<'a> {
     annotations: BytesMut,
     /// JSON.
     pub(super) logprobs: Option<String>,
-    /// Members of the message that are JSON objects, such as `audio`.
-    pub(super) extra: Vec<(&'static str, String)>,
+    pub(super) images: Vec<Media<'a>>,
+    /// Speech, and the id under which it may be named later.
+    pub(super) audio: Option<(String, Media<'a>)>,
     pub(super) reason: Option<&'static str>,
+}
+
+/// An image or a sound of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Media<'a> {
+    pub(super) kind: Spelled<'a>,
+    /// In base64.
+    pub(super) data: Spelled<'a>,
+}
+
+impl Media<'_> {
+    /// As those clients read it that know images in answers.
+    pub(super) fn write_image(self, image: &mut Object<'_>) {
+        image.string("type", "image_url");
+        image.object("image_url", |it| {
+            let pieces = [
+                Words::Plain("data:"),
+                self.kind.into(),
+                Words::Plain(";base64,"),
+                self.data.into(),
+            ];
+            it.strings("url", pieces.into_iter());
+        });
+    }
+
+    pub(super) fn write_audio(self, id: Words<'_>, audio: &mut Object<'_>) {
+        audio.string("id", id);
+        audio.string("transcript", "");
+        audio.number("expires_at", 0);
+        // What is long comes last, so that it is not moved again for what is behind it.
+        audio.string("data", self.data);
+    }
 }
 
 /// A text in pieces.
@@ -164,8 +197,11 @@ impl<'a> Choice<'a> {
                 self.reasoning.write("reasoning_content", message);
             }
             message.list("reasoning_details", &self.details);
-            for (name, json) in &self.extra {
-                message.raw(name, json);
+            if let Some((id, speech)) = &self.audio {
+                message.object("audio", |it| speech.write_audio(Words::Plain(id), it));
+            }
+            if !self.images.is_empty() {
+                message.each("images", &self.images, |it, image| image.write_image(it));
             }
         });
         choice.raw(
@@ -205,7 +241,11 @@ fn write<'w>(
 ) -> Bytes {
     let texts: usize = choices
         .iter()
-        .map(|it| it.text.len() + it.reasoning.len() + it.refusal.len() + it.details.len())
+        .map(|it| {
+            let media = it.audio.iter().map(|(_, it)| it).chain(&it.images);
+            let media: usize = media.map(|it| it.data.0.len() + 128).sum();
+            media + it.text.len() + it.reasoning.len() + it.refusal.len() + it.details.len()
+        })
         .sum();
     let mut out = BytesMut::with_capacity(512 + texts);
     out.put_slice(b"{\"id\":");

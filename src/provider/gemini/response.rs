@@ -12,8 +12,8 @@ use crate::{
         Answer, Asked,
         chunks::Spent,
         completion,
-        completion::Choice,
-        json::{Object, Reader, Spelled, Words, quote},
+        completion::{Choice, Media},
+        json::{Object, Reader, Spelled, Words},
         nonsense,
     },
     wire::{Usage, json::Fault},
@@ -72,7 +72,6 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
     let mut choice = Choice::default();
     let mut calls = 0;
     let mut written = 0;
-    let mut images = Vec::new();
     for part in &candidate.parts {
         if let Some(text) = part.text {
             if part.thought {
@@ -95,15 +94,11 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
         }
         match &part.inline {
             Some(inline) if inline.is_audio() => {
-                choice.extra.push(("audio", audio(inline, ids)));
+                choice.audio = Some((ids.answer.clone(), inline.media()));
             }
-            Some(inline) => images.push(image(inline)),
+            Some(inline) => choice.images.push(inline.media()),
             None => {}
         }
-    }
-    if !images.is_empty() {
-        let list = format!("[{}]", images.join(","));
-        choice.extra.push(("images", list));
     }
     for source in candidate.sources.iter().filter(|it| !it.uri.is_empty()) {
         choice.annotation(|it| citation(it, source.uri, source.title, written));
@@ -192,31 +187,17 @@ pub(super) fn detail(call: Option<Words<'_>>, signature: Spelled<'_>) -> String 
     text(&out)
 }
 
-impl Inline<'_> {
+impl<'a> Inline<'a> {
     pub(super) fn is_audio(&self) -> bool {
         self.kind.0.starts_with("audio/")
     }
-}
 
-/// An image of the answer, as those clients read it that know images in answers.
-pub(super) fn image(inline: &Inline<'_>) -> String {
-    let url = format!("data:{};base64,{}", inline.kind.0, inline.data.0);
-    let mut out = BytesMut::new();
-    quote(&mut out, Words::Spelled(&url));
-    let url = text(&out);
-    format!("{{\"type\":\"image_url\",\"image_url\":{{\"url\":{url}}}}}")
-}
-
-pub(super) fn audio(inline: &Inline<'_>, ids: &Ids) -> String {
-    let mut out = BytesMut::new();
-    {
-        let mut audio = Object::open(&mut out);
-        audio.string("id", ids.answer());
-        audio.string("data", inline.data);
-        audio.string("transcript", "");
-        audio.number("expires_at", 0);
+    pub(super) fn media(&self) -> Media<'a> {
+        Media {
+            kind: self.kind,
+            data: self.data,
+        }
     }
-    text(&out)
 }
 
 /// A source on which the whole of the text so far rests.

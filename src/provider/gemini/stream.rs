@@ -3,7 +3,7 @@ use bytes::BytesMut;
 use super::{
     Streaming, error,
     read::{Candidate, Counts, Finish, Part, Response, finish},
-    response::{Ids, audio, broken, citation, detail, extra, image, logprobs, named},
+    response::{Ids, broken, citation, detail, extra, logprobs, named},
 };
 use crate::{
     error::Error,
@@ -145,10 +145,14 @@ impl Choice {
         }
         match &part.inline {
             Some(inline) if inline.is_audio() => {
-                chunks.delta(out, index, |it| it.raw("audio", &audio(inline, ids)));
+                chunks.delta(out, index, |it| {
+                    it.object("audio", |it| inline.media().write_audio(ids.answer(), it));
+                });
             }
             Some(inline) => {
-                chunks.delta(out, index, |it| it.list("images", image(inline).as_bytes()));
+                chunks.delta(out, index, |it| {
+                    it.one("images", |it| inline.media().write_image(it));
+                });
             }
             None => {}
         }

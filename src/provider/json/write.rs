@@ -43,6 +43,7 @@ impl<'b> Object<'b> {
         self.key(name);
         self.out.put_u8(b'"');
         for words in pieces {
+            self.out.reserve(words.len() + 64);
             inside(self.out, words);
         }
         self.out.put_u8(b'"');
@@ -77,6 +78,24 @@ impl<'b> Object<'b> {
         self.key(name);
         self.out.put_u8(b'[');
         write(&mut Object::open(self.out));
+        self.out.put_u8(b']');
+    }
+
+    /// An array of objects.
+    pub(in crate::provider) fn each<T>(
+        &mut self,
+        name: &'static str,
+        all: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Object<'_>, T),
+    ) {
+        self.key(name);
+        self.out.put_u8(b'[');
+        for (at, one) in all.into_iter().enumerate() {
+            if at > 0 {
+                self.out.put_u8(b',');
+            }
+            write(&mut Object::open(self.out), one);
+        }
         self.out.put_u8(b']');
     }
 
