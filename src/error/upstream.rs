@@ -129,9 +129,10 @@ pub fn classify(
 ) -> Class {
     for word in [code, kind].into_iter().flatten() {
         match word {
-            "context_length_exceeded" | "string_above_max_length" | "exceed_context_size_error" => {
-                return Class::ContextLength;
-            }
+            "context_length_exceeded"
+            | "string_above_max_length"
+            | "exceed_context_size_error"
+            | "too_many_prompt_tokens" => return Class::ContextLength,
             "content_filter" | "content_policy_violation" | "moderation_blocked" => {
                 return Class::ContentPolicy;
             }
@@ -139,6 +140,7 @@ pub fn classify(
             | "credit_balance_exhausted"
             | "billing_hard_limit_reached"
             | "billing_not_active"
+            | "exceeded_current_quota_error"
             | "organization_spend_limit_exceeded"
             | "project_spend_limit_exceeded"
             | "organization_usage_limit_exceeded" => return Class::Quota,
@@ -155,13 +157,18 @@ pub fn classify(
             return class;
         }
     }
+    let says = |of: fn(&str) -> bool| message.is_some_and(of);
     match status.as_u16() {
+        400 | 403 | 413 | 422 if says(is_context_length) => Class::ContextLength,
+        // Some say so of the account as if the request were wrong.
+        400 if says(is_credential) => Class::Credential,
+        400 if says(is_quota) => Class::Quota,
         401 | 403 => Class::Credential,
         402 => Class::Quota,
         404 | 410 => Class::ModelGone,
         429 => Class::RateLimit,
         503 | 529 => Class::Overload,
-        400 | 413 | 422 if message.is_some_and(is_context_length) => Class::ContextLength,
+        498 if says(is_capacity) => Class::Overload,
         408 => Class::Transient,
         400..=499 => Class::Caller,
         _ => Class::Transient,
@@ -186,15 +193,36 @@ fn numbered(code: &str) -> Option<Class> {
 }
 
 fn is_context_length(message: &str) -> bool {
+    says(
+        message,
+        &[
+            "maximum context length",
+            "context length exceeded",
+            "prompt is too long",
+            "context window",
+        ],
+    )
+}
+
+/// As xAI refuses a key.
+fn is_credential(message: &str) -> bool {
+    says(message, &["incorrect api key", "invalid api key"])
+}
+
+/// As Anthropic tells of an account that is empty, or has a limit that is reached.
+fn is_quota(message: &str) -> bool {
+    let words = ["credit balance is too low", "api usage limits"];
+    says(message, &words)
+}
+
+/// As Groq refuses what may be refused when there is much to do.
+fn is_capacity(message: &str) -> bool {
+    says(message, &["capacity"])
+}
+
+fn says(message: &str, any: &[&str]) -> bool {
     let message = message.to_ascii_lowercase();
-    [
-        "maximum context length",
-        "context length exceeded",
-        "prompt is too long",
-        "context window",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+    any.iter().any(|words| message.contains(words))
 }
 
 /// The answer that the caller gets if no other attempt is made.
@@ -226,7 +254,7 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
             "The upstream is overloaded.",
         ),
         Class::Caller | Class::ContentPolicy | Class::ContextLength
-            if matches!(status.as_u16(), 400 | 413 | 422) =>
+            if class == Class::ContextLength || matches!(status.as_u16(), 400 | 413 | 422) =>
         {
             let message = said.message.map_or_else(
                 || "The upstream refused the request.".to_owned(),

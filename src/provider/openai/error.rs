@@ -101,6 +101,47 @@ mod tests {
                 Some("context_length_exceeded"),
             ),
             (422, r#"[{"detail":"nope"}]"#, Class::Caller, None),
+            // xAI's refusal of a key.
+            (
+                400,
+                r#"{"code":"invalid-argument","error":"Incorrect API key provided: xa***bc."}"#,
+                Class::Credential,
+                Some("upstream_unauthorized"),
+            ),
+            // Anthropic's of an account.
+            (
+                400,
+                r#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            // Moonshot's.
+            (
+                429,
+                r#"{"error":{"type":"exceeded_current_quota_error","message":"check your plan"}}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            // Together's and Perplexity's of a prompt that is too long.
+            (
+                403,
+                r#"{"error":{"message":"This is beyond the maximum context length of 8 tokens"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            (
+                400,
+                r#"{"error":{"type":"too_many_prompt_tokens","code":400,"message":"no"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            // Groq's flex tier.
+            (
+                498,
+                r#"{"error":{"message":"Flex tier capacity exceeded"}}"#,
+                Class::Overload,
+                Some("upstream_overloaded"),
+            ),
             // Z.ai's numbers before its statuses: 429 stands for all of these but the last.
             (
                 429,
