@@ -5,11 +5,15 @@
 //! `message` is what must come of both, beside the usage (a patch of the file's), the reason to
 //! finish, likelihoods and the tier.
 
+#[path = "support/patch.rs"]
+mod patch;
+
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use serde_json::{Map, Value, json};
+use patch::patch;
+use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_completions::{
     Dialect, Target,
@@ -30,24 +34,6 @@ use tower_completions::{
     sse::{self, Decode, aws},
     time::NoTimer,
 };
-
-/// RFC 7396.
-fn patch(target: &mut Value, by: &Value) {
-    let Value::Object(members) = by else {
-        target.clone_from(by);
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    for (name, value) in members {
-        if value.is_null() {
-            target.as_object_mut().expect("it is one").remove(name);
-        } else {
-            patch(&mut target[name], value);
-        }
-    }
-}
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)

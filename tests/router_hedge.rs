@@ -116,6 +116,19 @@ fn provider(name: &'static str, upstream: &Upstream) -> Commit<Provider<Upstream
     CommitLayer::new().layer(provider.with_keys(["sk-ours"]))
 }
 
+/// A router over two upstreams.
+fn hedged(
+    models: &[Model],
+    [a, b]: [&Upstream; 2],
+    charge: LoserCharge,
+) -> Router<Commit<Provider<Upstream, OpenAi>>, Table> {
+    Router::builder(Table::new(models.to_vec()).expect("sound"))
+        .provider("a", provider("a", a), 1)
+        .provider("b", provider("b", b), 1)
+        .hedge(hedge(charge))
+        .build()
+}
+
 fn grant(amount: &str) -> MemoryLedger {
     let ledger = MemoryLedger::new();
     ledger.grant("demo", amount.parse().expect("an amount"));
@@ -146,11 +159,7 @@ async fn a_loser_is_charged_as_the_policy_says() {
     ] {
         for stream in [false, true] {
             let (a, b) = (Upstream::new(), Upstream::new());
-            let router = Router::builder(Table::new(models.to_vec()).expect("sound"))
-                .provider("a", provider("a", &a), 1)
-                .provider("b", provider("b", &b), 1)
-                .hedge(hedge(policy))
-                .build();
+            let router = hedged(models, [&a, &b], policy);
             let (late, later) = (Duration::from_secs(3), Duration::from_secs(30));
             let late_is_a = slow == "a";
             a.queue(Script::echo().with_delay(if late_is_a { later } else { late }));
@@ -188,11 +197,7 @@ async fn a_loser_is_charged_as_the_policy_says() {
 #[tokio::test(start_paused = true)]
 async fn who_fails_is_no_loser() {
     let (a, b) = (Upstream::new(), Upstream::new());
-    let router = Router::builder(Table::new(pair()).expect("sound"))
-        .provider("a", provider("a", &a), 1)
-        .provider("b", provider("b", &b), 1)
-        .hedge(hedge(LoserCharge::Estimate))
-        .build();
+    let router = hedged(&pair(), [&a, &b], LoserCharge::Estimate);
     a.queue(Script::failed().with_delay(Duration::from_secs(3)));
     b.queue(Script::echo().with_delay(Duration::from_secs(3)));
     let receipt = charged(router, &grant("5.00"), false).await;
@@ -213,11 +218,7 @@ async fn what_a_loser_may_cost_is_held() {
         ("0.000399", false, 200),
     ] {
         let (a, b) = (Upstream::new(), Upstream::new());
-        let router = Router::builder(Table::new(pair()).expect("sound"))
-            .provider("a", provider("a", &a), 1)
-            .provider("b", provider("b", &b), 1)
-            .hedge(hedge(LoserCharge::Estimate))
-            .build();
+        let router = hedged(&pair(), [&a, &b], LoserCharge::Estimate);
         a.queue(Script::echo().with_delay(Duration::from_secs(9)));
         let ledger = grant(balance);
         let mut cost = CostLayer::new(prices(), ledger.clone());
@@ -241,11 +242,7 @@ async fn what_a_loser_may_cost_is_held() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_pays_for_both() {
     let (a, b) = (Upstream::new(), Upstream::new());
-    let router = Router::builder(Table::new(pair()).expect("sound"))
-        .provider("a", provider("a", &a), 1)
-        .provider("b", provider("b", &b), 1)
-        .hedge(hedge(LoserCharge::Estimate))
-        .build();
+    let router = hedged(&pair(), [&a, &b], LoserCharge::Estimate);
     a.queue(Script::echo().with_delay(Duration::from_secs(9)));
     b.queue(Script::echo().with_event_delay(Duration::from_secs(1)));
     let keys = Keys::new();

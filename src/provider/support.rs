@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{Notes, notes::unsupported};
 use crate::{
     body::Full,
     error::{Error, Kind},
     parse::Chat,
-    wire::chat::{AllowedMode, Content, Message, Request, Role, Tool, ToolCall, ToolChoice},
+    wire::chat::{
+        AllowedMode, Content, Custom, Message, Request, Role, Tool, ToolCall, ToolChoice,
+    },
 };
 
 /// A request with a JSON body.
@@ -231,6 +233,12 @@ pub(super) fn settle(
             Without::Other => notes.unsupported(*param)?,
         }
     }
+    for (at, tool) in request.tools.iter().flatten().enumerate() {
+        // As free text the call may be one that whoever asked cannot read.
+        if tool.custom.as_ref().is_some_and(is_constrained) {
+            notes.unsupported(format!("tools[{at}].custom.format"))?;
+        }
+    }
     for (name, _) in &request.rest {
         if !taken.contains(&&**name) {
             notes.without(name.as_str().to_owned())?;
@@ -278,6 +286,14 @@ pub(super) fn settle(
         notes.without("messages[].content[].image_url.detail")?;
     }
     Ok(())
+}
+
+/// Whether what a tool takes has to follow a grammar.
+fn is_constrained(tool: &Custom<'_>) -> bool {
+    let format = tool
+        .format
+        .map(|raw| serde_json::from_str::<Value>(raw.get()));
+    format.is_some_and(|format| format.is_ok_and(|format| format["type"] != "text"))
 }
 
 /// Tools whose schemas are to be kept strictly, for providers that keep to them as they do.
@@ -368,7 +384,7 @@ fn asks(request: &Request<'_>, param: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -40,6 +40,7 @@ fn status_of(kind: &str) -> Option<StatusCode> {
         "billing_error" => StatusCode::PAYMENT_REQUIRED,
         "permission_error" => StatusCode::FORBIDDEN,
         "not_found_error" => StatusCode::NOT_FOUND,
+        "conflict_error" => StatusCode::CONFLICT,
         "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
         "timeout_error" => StatusCode::GATEWAY_TIMEOUT,

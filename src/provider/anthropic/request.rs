@@ -54,7 +54,12 @@ pub(in crate::provider) fn body(
         out.insert("stream".into(), true.into());
     }
     if let Some(user) = request.end_user() {
-        out.insert("metadata".into(), json!({ "user_id": user }));
+        if is_personal(user) {
+            let known = request.safety_identifier.is_some();
+            notes.without(if known { "safety_identifier" } else { "user" })?;
+        } else {
+            out.insert("metadata".into(), json!({ "user_id": user }));
+        }
     }
     if let Some(mark) = &request.cache_control {
         out.insert("cache_control".into(), ephemeral(mark.is_long()));
@@ -137,6 +142,16 @@ const UNSUPPORTED: &[(&str, Without)] = &[
     ("prompt_cache_retention", Without::Same),
     ("prompt_cache_options", Without::Same),
 ];
+
+/// Whether a user is named by an address or a telephone number, which the provider refuses: it wants
+/// ids that say nothing.
+fn is_personal(user: &str) -> bool {
+    let (name, host) = user.split_once('@').unwrap_or_default();
+    let number = user.strip_prefix('+').unwrap_or_default();
+    let digits = number.chars().filter(char::is_ascii_digit).count();
+    let only = |c: char| c.is_ascii_digit() || " -()./".contains(c);
+    (!name.is_empty() && host.contains('.')) || (digits >= 7 && number.chars().all(only))
+}
 
 fn think(
     request: &Request<'_>,
@@ -236,6 +251,12 @@ fn sampling(
     if let Some(stop) = &request.stop {
         let texts = stop.0.iter().filter(|text| !text.trim().is_empty());
         let texts: Vec<&str> = texts.map(|text| &**text).collect();
+        // Blank ones are refused.
+        if texts.is_empty() && !stop.0.is_empty() {
+            notes.without("stop")?;
+        } else if texts.len() < stop.0.len() {
+            notes.changed("stop");
+        }
         if !texts.is_empty() {
             out.insert("stop_sequences".into(), texts.into());
         }

@@ -5,8 +5,9 @@
 pub(super) enum Thinking {
     /// Not at all.
     None,
-    /// With a budget of tokens; the least one, which is 0 where it can be switched off.
-    Budget { least: u64 },
+    /// With a budget of tokens: the least one, which is 0 where it can be switched off, and the least
+    /// beyond that.
+    Budget { least: u64, some: u64 },
     /// At a level.
     Level { minimal: bool, medium: bool },
 }
@@ -17,6 +18,8 @@ pub(super) struct Model {
     /// From the third generation on: penalties are refused, calls need their signatures, and the
     /// provider's own tools go together with the client's.
     pub(super) third: bool,
+    /// Whether temperature and the like have an effect; newer ones pass over them.
+    pub(super) samples: bool,
 }
 
 impl Model {
@@ -35,8 +38,15 @@ impl Model {
         let newest = version.is_some_and(str::is_empty);
         let thinking = match (major, minor) {
             (2, 5) if has("image") || has("tts") || has("live") => Thinking::None,
-            (2, 5) if has("pro") => Thinking::Budget { least: 128 },
-            (2, 5) => Thinking::Budget { least: 0 },
+            (2, 5) if has("pro") => Thinking::Budget {
+                least: 128,
+                some: 128,
+            },
+            (2, 5) if has("flash-lite") => Thinking::Budget {
+                least: 0,
+                some: 512,
+            },
+            (2, 5) => Thinking::Budget { least: 0, some: 1 },
             (3, 0) if has("pro") => Thinking::Level {
                 minimal: false,
                 medium: false,
@@ -58,6 +68,7 @@ impl Model {
         Self {
             thinking,
             third: major >= 3 || newest,
+            samples: !newest && (major, minor) < (3, if has("flash-lite") { 5 } else { 6 }),
         }
     }
 }

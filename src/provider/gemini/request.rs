@@ -181,13 +181,26 @@ fn sampling(
             config.insert(name.to_owned(), value);
         }
     };
-    put("temperature", request.temperature.map(Into::into));
-    put("topP", request.top_p.map(Into::into));
     let top_k = request.extra("top_k");
-    put(
-        "topK",
-        top_k.and_then(|raw| serde_json::from_str(raw.get()).ok()),
-    );
+    for (param, name, value) in [
+        (
+            "temperature",
+            "temperature",
+            request.temperature.map(Into::into),
+        ),
+        ("top_p", "topP", request.top_p.map(Into::into)),
+        (
+            "top_k",
+            "topK",
+            top_k.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+        ),
+    ] {
+        if of.samples {
+            put(name, value);
+        } else if value.is_some_and(|value: Value| param == "top_k" || value != 1.0) {
+            notes.without(param)?;
+        }
+    }
     put("maxOutputTokens", request.max_output().map(Into::into));
     match request.n {
         Some(n) if n.0 > 8 => notes.unsupported("n")?,
@@ -280,11 +293,11 @@ fn think(
     let thinking = match of.thinking {
         Thinking::None if thoughts => return notes.unsupported("reasoning_effort"),
         Thinking::None => return Ok(()),
-        Thinking::Budget { least } => {
+        Thinking::Budget { least, some } => {
             let wanted = budget(effort);
             // Thinking counts towards the limit: it must leave room for an answer.
             let most = request.max_output().map_or(u64::MAX, |max| max / 4 * 3);
-            let tokens = wanted.min(most).max(least);
+            let tokens = wanted.min(most).max(if wanted == 0 { least } else { some });
             if tokens != wanted {
                 notes.changed("reasoning_effort");
             }

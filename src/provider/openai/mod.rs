@@ -6,8 +6,9 @@
 //! [`Contract`](super::Contract); the vendor is told from the host unless it is given. An unknown
 //! one gets the body as it is. So it is with the conversation: the role `developer` becomes `system`,
 //! ids of calls are brought into the form that Mistral wants, members of messages that Groq and Mistral
-//! refuse (reasoning among them) are left out, where the vendor's row says so. Sampling
-//! parameters are refused for models that reason, or dropped where those pass over them.
+//! refuse (reasoning among them) are left out, where the vendor's row says so; tools that take free
+//! text become functions of one string. Sampling parameters are refused for models that reason, or
+//! dropped where those pass over them.
 //!
 //! ```
 //! use http_body_util::BodyExt;
@@ -33,6 +34,7 @@ mod rows;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod vendor;
 
 use bytes::Bytes;
@@ -88,6 +90,9 @@ impl Translate for OpenAi {
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
         let mut chat = chat.clone();
+        if self.vendor.row().only_functions {
+            tools::fit(&mut chat, notes)?;
+        }
         params::fit(&mut chat, self.vendor, &target.model, notes)?;
         speech::fit(&mut chat, self.vendor.row().speech, notes)?;
         let usage = self.vendor.row().usage;

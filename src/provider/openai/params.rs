@@ -27,7 +27,11 @@ pub(super) fn fit(
         }
         let fate = match *fate {
             Fate::CalledBy(which, name) if which(model) => Fate::Called(name),
-            Fate::RefusedReasoning | Fate::DroppedReasoning if !reasons => continue,
+            Fate::RefusedReasoning | Fate::DroppedReasoning | Fate::UnforcedReasoning
+                if !reasons =>
+            {
+                continue;
+            }
             fate => fate,
         };
         one(chat, model, param, &json, fate, notes)?;
@@ -125,6 +129,21 @@ fn one(
             }
             chat.remove(param);
         }
+        Fate::UnforcedReasoning => {
+            if forces(&value()) {
+                notes.unsupported(param)?;
+                chat.remove(param);
+            }
+        }
+        Fate::Unforced => {
+            if forces(&value()) {
+                notes.unsupported(param)?;
+            }
+            if value() == "none" {
+                chat.remove("tools");
+            }
+            chat.remove(param);
+        }
         Fate::NoSchema => {
             if value()["type"] == "json_schema" {
                 notes.unsupported(param)?;
@@ -169,6 +188,11 @@ fn one(
         }
     }
     Ok(())
+}
+
+/// Whether a choice of tools is that one must be called.
+fn forces(choice: &Value) -> bool {
+    choice == "required" || choice.is_object()
 }
 
 #[derive(Deserialize)]

@@ -39,6 +39,10 @@ pub(super) enum Fate {
     RefusedReasoning,
     /// Without effect on models that reason: dropped and announced.
     DroppedReasoning,
+    /// Tools cannot be forced on models that reason.
+    UnforcedReasoning,
+    /// Tools cannot be forced. Not to call any is not to have any.
+    Unforced,
 }
 
 pub(super) struct Row {
@@ -54,6 +58,8 @@ pub(super) struct Row {
     pub(super) speech: Speech,
     /// Whether it knows `functions`, the deprecated form of tools.
     pub(super) functions: bool,
+    /// Whether its tools are functions only, with no choice among a part of them.
+    pub(super) only_functions: bool,
     /// Whether a model of it reasons, at this effort.
     pub(super) reasons: fn(&str, Option<&str>) -> bool,
 }
@@ -93,6 +99,7 @@ pub(super) const PLAIN: Row = Row {
         short_ids: false,
     },
     functions: true,
+    only_functions: false,
     reasons: |_, _| false,
 };
 
@@ -103,6 +110,7 @@ const OTHER: Row = Row {
         ..PLAIN.speech
     },
     functions: false,
+    only_functions: true,
     ..PLAIN
 };
 
@@ -152,6 +160,7 @@ pub(super) static ROWS: &[Row] = &[
             ("top_p", DroppedReasoning),
             ("frequency_penalty", DroppedReasoning),
             ("presence_penalty", DroppedReasoning),
+            ("tool_choice", Fate::UnforcedReasoning),
         ],
         speech: Speech {
             parts: Some(&["text"]),
@@ -225,7 +234,7 @@ pub(super) static ROWS: &[Row] = &[
         ],
         speech: Speech {
             parts: Some(&["text", "image_url"]),
-            members: Some(&["role", "content", "name", "tool_calls", "tool_call_id"]),
+            members: Some(&["role", "content", "tool_calls", "tool_call_id"]),
             ..OTHER.speech
         },
         ..OTHER
@@ -369,6 +378,8 @@ pub(super) static ROWS: &[Row] = &[
         base_url: Some("http://localhost:11434/v1"),
         params: params![
             ("max_completion_tokens", Called("max_tokens")),
+            ("tool_choice", Fate::Unforced),
+            ("parallel_tool_calls", Dropped),
             ("n", Refused),
             ("logit_bias", Refused),
             ("user", Dropped),

@@ -1,0 +1,101 @@
+use super::*;
+
+#[test]
+fn a_whole_answer() {
+    let (out, usage) = answer(&json!({
+        "output": {"message": {"role": "assistant", "content": [
+            {"reasoningContent": {"reasoningText": {"text": "h\"m", "signature": "sig"}}},
+            {"reasoningContent": {"redactedContent": "b3A="}},
+            {"text": "Let "}, {"text": "me \u{e9}."},
+            {"citationsContent": {"content": [{"text": " Cited."}], "citations": []}},
+            {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"z": 1, "a": [2]}}},
+            {"toolUse": {"toolUseId": "s1", "name": "web", "input": {}, "type": "server_tool_use"}},
+            {"somethingNew": {}}]}},
+        "stopReason": "tool_use", "metrics": {"latencyMs": 5},
+        "usage": {"inputTokens": 433, "outputTokens": 16, "totalTokens": 3201, "cacheReadInputTokens": 2752,
+            "cacheWriteInputTokens": 0, "serverToolUsage": {}}}));
+    let choice = &out["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["logprobs"], Value::Null);
+    assert_eq!(choice["message"]["content"], "Let me \u{e9}. Cited.");
+    assert_eq!(choice["message"]["refusal"], Value::Null);
+    assert_eq!(choice["message"]["reasoning_content"], "h\"m");
+    assert_eq!(
+        choice["message"]["reasoning_details"],
+        json!([{"type": "thinking", "thinking": "h\"m", "signature": "sig"}, {"type": "redacted_thinking", "data": "b3A="}])
+    );
+    let call = &choice["message"]["tool_calls"][0];
+    assert_eq!(
+        (&call["id"], &call["type"]),
+        (&json!("t1"), &json!("function"))
+    );
+    let function = json!({"name": "f", "arguments": "{\"a\":[2],\"z\":1}"});
+    assert_eq!(call["function"], function);
+    assert_eq!(
+        choice["message"]["tool_calls"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert!(
+        out["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("chatcmpl-"))
+    );
+    assert_eq!((&out["created"], &out["model"]), (&json!(7), &json!(NOVA)));
+    assert_eq!(out["usage"]["prompt_tokens"], 433 + 2752);
+    assert_eq!(out["usage"]["total_tokens"], 3201);
+    assert_eq!(out["usage"]["prompt_tokens_details"]["cached_tokens"], 2752);
+    let usage = usage.expect("counted");
+    assert_eq!(
+        (usage.input, usage.cached_input, usage.output),
+        (3185, 2752, 16)
+    );
+}
+
+#[test]
+fn stop_reasons() {
+    for (reason, finish) in [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("tool_use", "tool_calls"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("guardrail_intervened", "content_filter"),
+        ("content_filtered", "content_filter"),
+        ("malformed_model_output", "stop"),
+        ("malformed_tool_use", "stop"),
+        ("brand_new", "stop"),
+    ] {
+        let (out, _) =
+            answer(&json!({"output": {"message": {"content": []}}, "stopReason": reason}));
+        assert_eq!(out["choices"][0]["finish_reason"], finish, "{reason}");
+        assert_eq!(out["choices"][0]["message"]["content"], "");
+        assert!(out.get("usage").is_none());
+    }
+}
+
+#[test]
+fn cache_writes_by_their_time() {
+    let (_, usage) = answer(&json!({"output": {"message": {"content": []}}, "usage": {
+        "inputTokens": 1, "outputTokens": 2, "cacheWriteInputTokens": 30,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 10}, {"ttl": "1h", "inputTokens": 20}]}}));
+    let usage = usage.expect("counted");
+    assert_eq!(
+        (usage.input, usage.cache_write, usage.cache_write_1h),
+        (31, 10, 20)
+    );
+}
+
+#[test]
+fn nonsense_is_no_answer() {
+    for body in [
+        "",
+        "[]",
+        "{}",
+        "<html>",
+        r#"{"output":null}"#,
+        r#"{"message":"x"}"#,
+    ] {
+        let error = response::answer(&asked(), body.as_bytes()).expect_err(body);
+        assert_eq!(error.class(), Some(Class::Transient), "{body}");
+    }
+}

@@ -1,0 +1,107 @@
+use super::*;
+
+#[test]
+fn a_conversation_with_everything_in_it() {
+    let body = json!({"model": "m",
+        "tools": [{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "g"}}],
+        "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}},
+        "messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief.", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}]},
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": [
+            {"type": "text", "text": " "},
+            {"type": "text", "text": "Look"},
+            {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,QUJD"}, "cache_control": {"type": "ephemeral"}},
+            {"type": "file", "file": {"filename": "my_notes  v2.pdf", "file_data": "data:application/pdf;base64,UERG"}},
+            {"type": "file", "file": {"filename": "a.csv", "file_data": "QUJD"}},
+            {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}]},
+        {"role": "user", "content": "please"},
+        {"role": "assistant", "content": "Well", "reasoning_details": [
+            {"type": "thinking", "thinking": "hm", "signature": "sig"},
+            {"type": "redacted_thinking", "data": "b3BhcXVl"}, {"type": "other"}],
+         "tool_calls": [{"id": "call 1", "type": "function", "function": {"name": "f", "arguments": "{\"z\":1,\"a\":2}"}},
+                        {"id": "x".repeat(80), "type": "custom", "custom": {"name": "g", "input": "free"}}]},
+        {"role": "user", "content": "And?"},
+        {"role": "tool", "tool_call_id": "x".repeat(80), "content": [{"type": "text", "text": "2"}]},
+        {"role": "tool", "tool_call_id": "call 1", "content": ""}]});
+    let (out, notes) = noted(&body, CLAUDE).expect("translates");
+    assert!(notes.dropped().is_empty() && notes.mapped().is_empty());
+    assert_eq!(
+        out["system"],
+        json!([{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}, {"text": "Be kind."}])
+    );
+    assert_eq!(
+        out["messages"][0],
+        json!({"role": "user", "content": [
+            {"text": "Look"},
+            {"image": {"format": "jpeg", "source": {"bytes": "QUJD"}}},
+            {"cachePoint": {"type": "default"}},
+            {"document": {"format": "pdf", "name": "my notes v2", "source": {"bytes": "UERG"}}},
+            {"document": {"format": "csv", "name": "a", "source": {"bytes": "QUJD"}}},
+            {"audio": {"format": "wav", "source": {"bytes": "QUJD"}}},
+            {"text": "please"}]})
+    );
+    let spoken = &out["messages"][1]["content"];
+    assert_eq!(
+        spoken[0],
+        json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}})
+    );
+    assert_eq!(
+        spoken[1],
+        json!({"reasoningContent": {"redactedContent": "b3BhcXVl"}})
+    );
+    assert_eq!(spoken[2], json!({"text": "Well"}));
+    let ids: Vec<&str> = [3, 4]
+        .map(|at: usize| spoken[at]["toolUse"]["toolUseId"].as_str().expect("an id"))
+        .into();
+    for id in &ids {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+        assert!((1..=64).contains(&id.len()) && id.chars().all(fits), "{id}");
+    }
+    assert_eq!(spoken[3]["toolUse"]["input"], json!({"z": 1, "a": 2}));
+    assert_eq!(spoken[4]["toolUse"]["input"], json!({"input": "free"}));
+    let back = &out["messages"][2]["content"];
+    assert_eq!(
+        back[0],
+        json!({"toolResult": {"toolUseId": ids[1], "content": [{"text": "2"}]}})
+    );
+    assert_eq!(
+        back[1],
+        json!({"toolResult": {"toolUseId": ids[0], "content": [{"text": "(no output)"}]}})
+    );
+    assert_eq!(back[2], json!({"text": "And?"}));
+    assert_eq!(out["toolConfig"]["tools"].as_array().map(Vec::len), Some(1));
+    assert_eq!(out["toolConfig"]["toolChoice"], json!({"any": {}}));
+}
+
+#[test]
+fn a_conversation_with_calls_keeps_its_tools() {
+    let history = json!([
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "1"}]);
+    let tools = json!([{"type": "function", "function": {"name": "f", "description": "d"}}]);
+    let mut body = json!({"model": "m", "messages": history});
+    let out = sent(&body, CLAUDE);
+    assert_eq!(out["toolConfig"]["tools"][0]["toolSpec"]["name"], "f");
+    assert_eq!(
+        out["additionalModelRequestFields"]["tool_choice"]["type"],
+        "none"
+    );
+    assert_eq!(
+        sent(&body, NOVA)["toolConfig"]["tools"][0]["toolSpec"]["name"],
+        "f"
+    );
+    body["tools"] = tools;
+    body["tool_choice"] = "none".into();
+    let out = sent(&body, CLAUDE);
+    assert_eq!(
+        out["toolConfig"]["tools"][0]["toolSpec"]["description"],
+        "d"
+    );
+    assert_eq!(
+        out["additionalModelRequestFields"]["tool_choice"]["type"],
+        "none"
+    );
+    assert_eq!(refused(&body, NOVA).0, "tool_choice");
+}

@@ -1,0 +1,52 @@
+use super::*;
+
+#[test]
+fn refusals() {
+    let long = "The model returned the following errors: Input is too long for requested model.";
+    for (status, code, message, class) in [
+        (
+            400,
+            "ValidationException:http://internal/",
+            "bad",
+            Class::Caller,
+        ),
+        (400, "ValidationException", long, Class::ContextLength),
+        (
+            400,
+            "ValidationException",
+            "The provided model identifier is invalid.",
+            Class::ModelGone,
+        ),
+        (400, "ServiceQuotaExceededException", "x", Class::Quota),
+        (403, "AccessDeniedException", "x", Class::Credential),
+        (403, "UnrecognizedClientException", "x", Class::Credential),
+        (403, "InvalidSignatureException", "x", Class::Credential),
+        (403, "ExpiredTokenException", "x", Class::Credential),
+        (404, "ResourceNotFoundException", "x", Class::ModelGone),
+        (408, "ModelTimeoutException", "x", Class::Transient),
+        (424, "ModelErrorException", "x", Class::Transient),
+        (429, "ThrottlingException", "x", Class::RateLimit),
+        (429, "ModelNotReadyException", "x", Class::Overload),
+        (500, "InternalServerException", "x", Class::Transient),
+        (503, "ServiceUnavailableException", "x", Class::Overload),
+        (418, "", "x", Class::Caller),
+    ] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let body = json!({"message": message}).to_string();
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_str(code).expect("text");
+        headers.insert("x-amzn-errortype", kind);
+        let by_header = error::read(status, &headers, body.as_bytes());
+        assert_eq!(by_header.class(), Some(class), "{code}");
+        let body =
+            json!({"message": message, "__type": format!("com.amazon.coral.service#{code}")});
+        let by_body = error::read(status, &HeaderMap::new(), body.to_string().as_bytes());
+        assert_eq!(by_body.class(), Some(class), "{code} in the body");
+    }
+    let status = StatusCode::BAD_REQUEST;
+    let error = error::read(status, &HeaderMap::new(), br#"{"message":"no such tool"}"#);
+    assert_eq!(
+        (error.message(), error.kind()),
+        ("no such tool", crate::error::Kind::Format)
+    );
+}

@@ -1,0 +1,205 @@
+use super::*;
+
+fn everything() -> Bytes {
+    frames(&[
+        ("messageStart", json!({"role": "assistant"})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "h\u{e9}"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "m"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "sig"}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 0})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 1, "delta": {"reasoningContent": {"redactedContent": "b3A="}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 1})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 2, "delta": {"text": "Hi \""}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 2, "delta": {"text": ""}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 2, "delta": {"citation": {"title": "x"}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 2})),
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": 3, "start": {"toolUse": {"toolUseId": "t1", "name": "f"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 3, "delta": {"toolUse": {"input": ""}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 3, "delta": {"toolUse": {"input": "{\"a\":"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 3, "delta": {"toolUse": {"input": "1}"}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 3})),
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": 4, "start": {"toolUse": {"toolUseId": "t2", "name": "g"}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 4})),
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": 5, "start": {"toolResult": {"toolUseId": "s"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 5, "delta": {"toolUse": {"input": "foreign"}}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 5})),
+        ("brandNew", json!({})),
+        ("messageStop", json!({"stopReason": "tool_use"})),
+        (
+            "metadata",
+            json!({"usage": {"inputTokens": 4, "outputTokens": 3, "cacheReadInputTokens": 8}, "metrics": {"latencyMs": 1}}),
+        ),
+    ])
+}
+
+#[test]
+fn a_stream_with_everything_in_it() {
+    let (text, ended, usage) = run(&[everything()]);
+    ended.expect("whole");
+    assert!(text.ends_with("data: [DONE]\n\n"));
+    let deltas: Vec<Value> = chunks(&text)
+        .into_iter()
+        .map(|chunk| {
+            chunk["choices"]
+                .get(0)
+                .map_or(Value::Null, |it| it["delta"].clone())
+        })
+        .collect();
+    let call = |index: u8, name: &str, id: &str| json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]});
+    let piece = |index: u8, text: &str| json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]});
+    assert_eq!(
+        deltas,
+        [
+            json!({"role": "assistant", "content": ""}),
+            json!({"reasoning_content": "h\u{e9}"}),
+            json!({"reasoning_content": "m"}),
+            json!({"reasoning_details": [{"type": "thinking", "thinking": "h\u{e9}m", "signature": "sig"}]}),
+            json!({"reasoning_details": [{"type": "redacted_thinking", "data": "b3A="}]}),
+            json!({"content": "Hi \""}),
+            call(0, "f", "t1"),
+            piece(0, "{\"a\":"),
+            piece(0, "1}"),
+            call(1, "g", "t2"),
+            piece(1, "{}"),
+            json!({}),
+            Value::Null,
+        ]
+    );
+    let all = chunks(&text);
+    let last = all.last().expect("some");
+    assert_eq!(last["choices"], json!([]));
+    assert_eq!(last["usage"]["prompt_tokens"], 12);
+    assert_eq!(
+        all[all.len() - 2]["choices"][0]["finish_reason"],
+        "tool_calls"
+    );
+    let same = |chunk: &Value| {
+        chunk["id"] == all[0]["id"] && chunk["created"] == 7 && chunk["model"] == NOVA
+    };
+    assert!(all.iter().all(same));
+    assert_eq!(usage.map(|it| (it.input, it.output)), Some((12, 3)));
+}
+
+#[test]
+fn a_stream_however_it_is_cut() {
+    let input = everything();
+    let id = |text: &str| chunks(text)[0]["id"].as_str().expect("an id").to_owned();
+    let plain = |pieces: &[Bytes]| {
+        let (text, ended, _) = run(pieces);
+        ended.expect("whole");
+        text.replace(&id(&text), "ID")
+    };
+    let whole = plain(std::slice::from_ref(&input));
+    let single: Vec<Bytes> = (0..input.len()).map(|at| input.slice(at..=at)).collect();
+    assert_eq!(plain(&single), whole);
+    for at in 0..input.len() {
+        assert_eq!(
+            plain(&[input.slice(..at), input.slice(at..)]),
+            whole,
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn exceptions_and_cuts() {
+    let start = ("messageStart", json!({"role": "assistant"}));
+    let text = (
+        "contentBlockDelta",
+        json!({"contentBlockIndex": 0, "delta": {"text": "x"}}),
+    );
+    let stop = ("messageStop", json!({"stopReason": "end_turn"}));
+    for (name, payload, class) in [
+        (
+            "throttlingException",
+            json!({"message": "slow"}),
+            Class::RateLimit,
+        ),
+        (
+            "internalServerException",
+            json!({"message": "x"}),
+            Class::Transient,
+        ),
+        (
+            "serviceUnavailableException",
+            json!({"message": "x"}),
+            Class::Overload,
+        ),
+        (
+            "validationException",
+            json!({"message": "Input is too long for requested model."}),
+            Class::ContextLength,
+        ),
+        (
+            "modelStreamErrorException",
+            json!({"message": "x", "originalStatusCode": 429, "originalMessage": "y"}),
+            Class::RateLimit,
+        ),
+        (
+            "modelStreamErrorException",
+            json!({"message": "x"}),
+            Class::Transient,
+        ),
+    ] {
+        let (out, ended, _) = run(&[frames(&[start.clone(), text.clone(), (name, payload)])]);
+        assert_eq!(
+            ended.expect_err("an exception").class(),
+            Some(class),
+            "{name}"
+        );
+        assert!(!out.contains("[DONE]"));
+    }
+    let mut out = BytesMut::new();
+    write_message(&mut out, Kind::Error, "500", b"sorry");
+    assert!(run(&[out.freeze()]).1.is_err());
+
+    assert!(
+        run(&[frames(&[start.clone(), text.clone()])]).1.is_err(),
+        "cut"
+    );
+    assert!(run(&[Bytes::new()]).1.is_err(), "empty");
+    let (out, ended, usage) = run(&[frames(&[start, text, stop])]);
+    assert!(ended.is_ok() && usage.is_none() && out.ends_with("data: [DONE]\n\n"));
+}

@@ -1,0 +1,66 @@
+use super::*;
+
+#[test]
+fn a_whole_answer() {
+    let body = json!({"candidates": [
+        {"index": 0, "finishReason": "MAX_TOKENS", "content": {"parts": [
+            {"text": "th", "thought": true}, {"text": "Hi "}, {"text": "you"},
+            {"executableCode": {"code": "1"}},
+            {"inlineData": {"mimeType": "image/png", "data": "AA=="}}]},
+         "logprobsResult": {"chosenCandidates": [{"token": "Hi", "tokenId": 1, "logProbability": -0.5}],
+            "topCandidates": [{"candidates": [{"token": "Ho", "logProbability": -1.5}]}]}},
+        {"index": 1, "finishReason": "STOP", "content": {"parts": [{"functionCall": {"name": "f", "args": {"z": 1, "a": 2}}}]}}],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 5, "thoughtsTokenCount": 2, "totalTokenCount": 6},
+        "responseId": "r"});
+    let answer = response::answer(format!("{body:#}").as_bytes(), &asked()).expect("reads");
+    let usage = answer.usage.expect("counted");
+    assert_eq!(
+        (usage.input, usage.output, usage.reasoning),
+        (1, 5, 2),
+        "thoughts are among them"
+    );
+    let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(
+        (&out["model"], &out["created"], &out["id"]),
+        (&json!("gemini-2.5-flash"), &json!(7), &json!("r"))
+    );
+    let said = &out["choices"][0];
+    assert_eq!(said["message"]["content"], "Hi you");
+    assert_eq!(said["message"]["reasoning_content"], "th");
+    assert_eq!(
+        said["message"]["images"][0]["image_url"]["url"],
+        "data:image/png;base64,AA=="
+    );
+    assert_eq!(said["finish_reason"], "length");
+    assert_eq!(
+        said["logprobs"]["content"][0],
+        json!({"token": "Hi", "logprob": -0.5, "bytes": [72, 105],
+        "top_logprobs": [{"token": "Ho", "logprob": -1.5, "bytes": [72, 111]}]})
+    );
+    let called = &out["choices"][1];
+    assert_eq!(called["finish_reason"], "tool_calls");
+    assert_eq!(called["message"]["content"], Value::Null);
+    let call = &called["message"]["tool_calls"][0];
+    assert_eq!(call["function"]["arguments"], r#"{"a":2,"z":1}"#);
+    assert_eq!(call["id"], "call_r_1_0");
+}
+
+/// What was answered, sent back as the next turn, is what the provider had said.
+#[test]
+fn an_answer_survives_the_round_trip() {
+    let parts = json!([
+        {"text": "So: "},
+        {"text": "", "thoughtSignature": "s0"},
+        {"functionCall": {"id": "own", "name": "f", "args": {"a": [1, 2.50]}}, "thoughtSignature": "s1"},
+        {"functionCall": {"id": "two", "name": "g", "args": {}}}]);
+    let body = json!({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "responseId": "r"});
+    let answer = response::answer(body.to_string().as_bytes(), &asked()).expect("reads");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let back = with("messages", json!([answer["choices"][0]["message"]]));
+    let (out, notes) = translate(&back, "gemini-3-pro");
+    assert_eq!(
+        out.expect("translates")["contents"],
+        json!([{"role": "model", "parts": parts}])
+    );
+    assert!(notes.dropped().is_empty(), "{notes:?}");
+}

@@ -1,0 +1,86 @@
+use super::*;
+
+#[test]
+fn a_conversation_with_tools() {
+    let body = json!({"model": "m", "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
+        {"role": "user", "content": [
+            {"type": "text", "text": "Hi"}, {"type": "text", "text": ""},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+            {"type": "image_url", "image_url": {"url": "https://host/a.jpg?x"}},
+            {"type": "input_audio", "input_audio": {"data": "BBBB", "format": "wav"}},
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,CCCC"}}]},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "call_a", "type": "function", "function": {"name": "f", "arguments": ""},
+             "extra_content": {"google": {"thought_signature": "sig"}}},
+            {"id": "own", "type": "function", "function": {"name": "g", "arguments": "{\"z\":1,\"a\":1.0}"}}]},
+        {"role": "tool", "tool_call_id": "own", "content": "2"},
+        {"role": "user", "content": "And?"},
+        {"role": "tool", "tool_call_id": "call_a", "content": "1"}]});
+    let out = translated(&body, "gemini-3-pro");
+    assert_eq!(
+        out["systemInstruction"],
+        json!({"parts": [{"text": "Be brief."}, {"text": "Be kind."}]})
+    );
+    assert_eq!(
+        out["contents"],
+        json!([
+            {"role": "user", "parts": [{"text": "Hi"},
+                {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+                {"fileData": {"fileUri": "https://host/a.jpg?x", "mimeType": "image/jpeg"}},
+                {"inlineData": {"mimeType": "audio/wav", "data": "BBBB"}},
+                {"inlineData": {"mimeType": "application/pdf", "data": "CCCC"}}]},
+            {"role": "model", "parts": [
+                {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "sig"},
+                {"functionCall": {"id": "own", "name": "g", "args": {"z": 1, "a": 1.0}}}]},
+            {"role": "user", "parts": [
+                {"functionResponse": {"name": "f", "response": {"output": "1"}}},
+                {"functionResponse": {"id": "own", "name": "g", "response": {"output": "2"}}},
+                {"text": "And?"}]}
+        ])
+    );
+}
+
+#[test]
+fn a_result_answers_a_call() {
+    let body = with(
+        "messages",
+        json!([{"role": "tool", "tool_call_id": "x", "content": "1"}]),
+    );
+    let error = translate(&body, "gemini-2.5-pro")
+        .0
+        .expect_err("no such call");
+    assert_eq!(error.param(), Some("messages[0].tool_call_id"));
+}
+
+#[test]
+fn signatures_come_back_from_either_place_and_calls_of_others_get_none() {
+    let call =
+        json!({"id": "call_a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let said = |details: Value| {
+        with(
+            "messages",
+            json!([{"role": "assistant", "content": "x", "tool_calls": [call, call], "reasoning_details": details}]),
+        )
+    };
+    let parts = |body: &Value, model: &str| translated(body, model)["contents"][0]["parts"].clone();
+    let own = said(json!([
+        {"type": "thought_signature", "signature": "text"},
+        {"type": "thought_signature", "id": "call_a", "signature": "call"},
+        {"type": "thinking", "thinking": "another's"}]));
+    let kept = parts(&own, "gemini-3-flash");
+    assert_eq!(kept[1], json!({"text": "", "thoughtSignature": "text"}));
+    assert_eq!(kept[2]["thoughtSignature"], "call");
+    let foreign = said(json!([]));
+    let kept = parts(&foreign, "gemini-3-flash");
+    assert_eq!(
+        kept[1]["thoughtSignature"],
+        "skip_thought_signature_validator"
+    );
+    assert_eq!(kept[2]["thoughtSignature"], Value::Null);
+    assert_eq!(
+        parts(&foreign, "gemini-2.5-pro")[1]["thoughtSignature"],
+        Value::Null
+    );
+}

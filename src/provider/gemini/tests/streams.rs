@@ -1,0 +1,131 @@
+use super::*;
+
+/// What a thinking model streams: thoughts, text, two calls, a grounded end.
+fn events() -> Vec<Value> {
+    vec![
+        json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "hm", "thought": true}]}, "index": 0}],
+            "usageMetadata": {"promptTokenCount": 5, "totalTokenCount": 5}, "modelVersion": "gemini-x", "responseId": "r\u{e9}1"}),
+        json!({"candidates": [{"content": {"parts": [{"text": "H\u{e9} \"[{\\\"\n"}]}}],
+            "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 9, "thoughtsTokenCount": 4, "totalTokenCount": 18}}),
+        json!({"candidates": [{"content": {"parts": [
+            {"functionCall": {"name": "f", "args": {"z": 1, "a": "x y"}}, "thoughtSignature": "s1"},
+            {"functionCall": {"id": "own", "name": "g"}}]}}]}),
+        json!({"candidates": [{"content": {"parts": [{"text": "", "thoughtSignature": "s2"}]}, "finishReason": "STOP",
+            "groundingMetadata": {"webSearchQueries": ["q"], "groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}]}}],
+            "usageMetadata": {"promptTokenCount": 5, "cachedContentTokenCount": 2, "toolUsePromptTokenCount": 1,
+                "candidatesTokenCount": 3, "thoughtsTokenCount": 4, "totalTokenCount": 13,
+                "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 4}, {"modality": "AUDIO", "tokenCount": 1}]}}),
+    ]
+}
+
+fn as_events(events: &[Value]) -> String {
+    events
+        .iter()
+        .map(|event| format!("data: {event}\r\n\r\n"))
+        .collect()
+}
+
+fn as_array(events: &[Value]) -> String {
+    let parts: Vec<String> = events.iter().map(|event| format!("{event:#}")).collect();
+    format!("[{}\n]\n", parts.join("\n,\r\n"))
+}
+
+#[test]
+fn a_stream_however_it_is_framed_and_cut() {
+    let (end, expected, stream) = run(Streaming::Events, &[as_events(&events()).as_bytes()]);
+    end.expect("whole");
+    for words in [
+        r#""reasoning_content":"hm""#,
+        r#""content":"Hé \"[{\\\"\n""#,
+        r#"{"index":0,"id":"call_ré1_0_0","type":"function","function":{"name":"f","arguments":"{\"a\":\"x y\",\"z\":1}"},"extra_content":{"google":{"thought_signature":"s1"}}}"#,
+        r#"{"index":1,"id":"own","type":"function","function":{"name":"g","arguments":"{}"}}"#,
+        r#""reasoning_details":[{"type":"thought_signature","id":"call_ré1_0_0","signature":"s1"}]"#,
+        r#""reasoning_details":[{"type":"thought_signature","signature":"s2"}]"#,
+        r#""url_citation":{"url":"https://a","title":"A","start_index":0,"end_index":9}"#,
+        r#""finish_reason":"tool_calls""#,
+        r#""usage":{"prompt_tokens":6,"completion_tokens":7,"total_tokens":13"#,
+        "data: [DONE]\n\n",
+    ] {
+        assert_eq!(expected.matches(words).count(), 1, "{words} in {expected}");
+    }
+    for event in expected.split_terminator("\n\n") {
+        let data = event.strip_prefix("data: ").expect("one line each");
+        assert!(
+            data == "[DONE]" || serde_json::from_str::<Value>(data).is_ok(),
+            "{data}"
+        );
+    }
+    let usage = stream.usage().expect("counted");
+    assert_eq!(
+        (
+            usage.input,
+            usage.cached_input,
+            usage.output,
+            usage.reasoning,
+            usage.audio_input,
+            usage.web_searches
+        ),
+        (6, 2, 7, 4, 1, 1)
+    );
+    for (streaming, text) in [
+        (Streaming::Events, as_events(&events())),
+        (Streaming::Array, as_array(&events())),
+    ] {
+        let bytes = text.as_bytes();
+        for at in 0..bytes.len() {
+            let (end, said, _) = run(streaming, &[&bytes[..at], &bytes[at..]]);
+            assert!(end.is_ok(), "{streaming:?} split at {at}");
+            assert_eq!(said, expected, "{streaming:?} split at {at}");
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(run(streaming, &single).1, expected, "{streaming:?}");
+    }
+}
+
+#[test]
+fn a_stream_without_a_reason_is_cut() {
+    let all = events();
+    for n in 0..all.len() {
+        let (end, text, _) = run(Streaming::Events, &[as_events(&all[..n]).as_bytes()]);
+        assert_eq!(end.expect_err("cut").class(), Some(Class::Transient), "{n}");
+        assert!(!text.contains("[DONE]") && !text.contains("\"stop\""));
+    }
+}
+
+#[test]
+fn what_was_blocked_is_told() {
+    let body = json!({"promptFeedback": {"blockReason": "SAFETY", "blockReasonMessage": "no"}, "usageMetadata": {"promptTokenCount": 3}});
+    let answer = response::answer(body.to_string().as_bytes(), &asked()).expect("reads");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(answer["choices"][0]["finish_reason"], "content_filter");
+    assert_eq!(answer["choices"][0]["message"]["content"], "");
+    assert_eq!(answer["choices"][0]["message"]["refusal"], "no");
+    for body in [body, json!({"promptFeedback": {"blockReason": "OTHER"}})] {
+        let (end, text, _) = run(Streaming::Events, &[as_events(&[body]).as_bytes()]);
+        end.expect("whole");
+        assert_eq!(
+            text.matches(r#""finish_reason":"content_filter""#).count(),
+            1,
+            "{text}"
+        );
+        assert_eq!(text.matches(r#""role":"assistant""#).count(), 1, "{text}");
+    }
+    for reason in ["SAFETY", "RECITATION", "OTHER", "MODEL_ARMOR"] {
+        let body = json!({"candidates": [{"finishReason": reason}]});
+        let answer = response::answer(body.to_string().as_bytes(), &asked()).expect("reads");
+        assert!(
+            answer.body.windows(14).any(|it| it == b"content_filter"),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_call_is_an_error() {
+    let body =
+        json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "x"}]});
+    let error = response::answer(body.to_string().as_bytes(), &asked()).expect_err("broken");
+    assert_eq!(error.class(), Some(Class::Transient));
+    let (end, _, _) = run(Streaming::Events, &[as_events(&[body]).as_bytes()]);
+    assert_eq!(end.expect_err("broken").class(), Some(Class::Transient));
+}
