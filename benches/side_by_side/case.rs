@@ -1,6 +1,6 @@
 //! What is sent and what comes back.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A kind of request; its name is the model that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,21 +17,29 @@ pub(crate) enum Kind {
     Dribble,
     /// A stream that stays open after its first event.
     Idle,
+    /// A stream that begins [`THINKING`] after the request was read, and whose first content is the
+    /// moment at which it was written.
+    Timed,
 }
 
 /// Events with content in a stream.
 pub(crate) const EVENTS: usize = 100;
 /// Between two events of a dribbled stream.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+/// Before a timed stream begins: long enough that whoever forwards it has nothing else left to do.
+pub(crate) const THINKING: Duration = Duration::from_millis(3);
+/// What stands before the moment in a timed stream's content: microseconds since 1970 follow.
+pub(crate) const WRITTEN: &str = "written at ";
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Small,
         Self::LargeRequest,
         Self::LargeAnswer,
         Self::Burst,
         Self::Dribble,
         Self::Idle,
+        Self::Timed,
     ];
 
     pub(crate) const fn model(self) -> &'static str {
@@ -42,11 +50,12 @@ impl Kind {
             Self::Burst => "burst",
             Self::Dribble => "dribble",
             Self::Idle => "idle",
+            Self::Timed => "timed",
         }
     }
 
     pub(crate) const fn streams(self) -> bool {
-        matches!(self, Self::Burst | Self::Dribble | Self::Idle)
+        matches!(self, Self::Burst | Self::Dribble | Self::Idle | Self::Timed)
     }
 
     /// The bytes of the whole HTTP/1.1 request.
@@ -101,7 +110,15 @@ impl Kind {
             events.push(chunk(r#"{"content":" token"}"#, "null"));
             return events;
         }
-        for number in 0..EVENTS {
+        if self == Self::Timed {
+            let written = since_1970().as_micros();
+            events.push(chunk(
+                &format!("{{\"content\":\"{WRITTEN}{written}.\"}}"),
+                "null",
+            ));
+        }
+        let rest = if self == Self::Timed { 0 } else { EVENTS };
+        for number in 0..rest {
             events.push(chunk(
                 &format!("{{\"content\":\" token{number}\"}}"),
                 "null",
@@ -115,4 +132,10 @@ impl Kind {
         events.push("data: [DONE]\n\n".to_owned());
         events
     }
+}
+
+/// The time of day, the same in every process of the machine.
+pub(crate) fn since_1970() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.expect("after 1970")
 }

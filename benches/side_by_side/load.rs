@@ -2,19 +2,18 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::{Mutex, mpsc},
 };
 
-use crate::case::Kind;
+use crate::case::{Kind, WRITTEN, since_1970};
 
 /// What a run of load has seen, times in microseconds and sorted.
 #[derive(Clone, Debug, Default)]
@@ -83,11 +82,23 @@ impl Asker {
         Ok(())
     }
 
-    /// One request: when its content began, and when it was whole.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> std::io::Result<(Duration, Duration)> {
+    /// One request: when its content began, or how old that was if it is timed, and when it was whole.
+    pub(crate) async fn ask(
+        &mut self,
+        kind: Kind,
+        request: &[u8],
+    ) -> std::io::Result<(Duration, Duration)> {
         let begun = Instant::now();
         let head = self.begin(request).await?;
-        let first = begun.elapsed();
+        let first = match kind {
+            Kind::Timed => loop {
+                if let Some(ago) = self.since_written() {
+                    break ago;
+                }
+                self.more().await?;
+            },
+            _ => begun.elapsed(),
+        };
         let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
         let length = text
             .split("content-length: ")
@@ -103,6 +114,14 @@ impl Asker {
             }
             self.more().await?;
         }
+    }
+
+    /// How long ago what was just read was written, as it says itself, where it does.
+    fn since_written(&self) -> Option<Duration> {
+        let text = std::str::from_utf8(&self.buffer).ok()?;
+        let digits = text.split(WRITTEN).nth(1)?.split('.').next()?;
+        let written = Duration::from_micros(digits.parse().ok()?);
+        since_1970().checked_sub(written)
     }
 
     /// Opens a stream and leaves it after its first event.
@@ -121,6 +140,25 @@ pub(crate) enum Pace {
     Open(f64),
 }
 
+/// The moments at which requests are due, each told when it has come. On a thread of its own that
+/// sleeps in between: who waits awake takes the time of those who are measured.
+fn clock(rate: f64, begun: Instant, end: Instant) -> mpsc::UnboundedReceiver<Instant> {
+    let (tell, due) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        for number in 0_u32.. {
+            let next = begun + Duration::from_secs_f64(f64::from(number) / rate);
+            if next >= end {
+                break;
+            }
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            if tell.send(next).is_err() {
+                break;
+            }
+        }
+    });
+    due
+}
+
 pub(crate) async fn run(
     addr: SocketAddr,
     kind: Kind,
@@ -131,10 +169,13 @@ pub(crate) async fn run(
     let request: Arc<[u8]> = kind.request().into();
     let begun = Instant::now();
     let end = begun + Duration::from_secs_f64(seconds);
-    let ticket = Arc::new(AtomicUsize::new(0));
+    let due = Arc::new(Mutex::new(match pace {
+        Pace::Closed => None,
+        Pace::Open(rate) => Some(clock(rate, begun, end)),
+    }));
     let mut tasks = Vec::new();
     for _ in 0..connections {
-        let (request, ticket) = (Arc::clone(&request), Arc::clone(&ticket));
+        let (request, due) = (Arc::clone(&request), Arc::clone(&due));
         tasks.push(tokio::spawn(async move {
             let mut seen = Seen::default();
             let Ok(mut asker) = Asker::connect(addr).await else {
@@ -143,27 +184,16 @@ pub(crate) async fn run(
             };
             loop {
                 let mut late = Duration::ZERO;
-                if let Pace::Open(rate) = pace {
-                    let number = ticket.fetch_add(1, Ordering::Relaxed);
-                    let due = begun + Duration::from_secs_f64(number as f64 / rate);
-                    if due >= end {
+                if let Some(due) = &mut *due.lock().await {
+                    let Some(due) = due.recv().await else {
                         break;
-                    }
-                    // The timer's granularity is a millisecond; the rest is spent waiting awake.
-                    if let Some(wait) = due.checked_duration_since(Instant::now()) {
-                        if wait > Duration::from_millis(2) {
-                            tokio::time::sleep(wait - Duration::from_millis(1)).await;
-                        }
-                        while Instant::now() < due {
-                            tokio::task::yield_now().await;
-                        }
-                    }
+                    };
                     late = due.elapsed();
                 }
                 if Instant::now() >= end {
                     break;
                 }
-                match asker.ask(&request).await {
+                match asker.ask(kind, &request).await {
                     Ok((first, whole)) => {
                         seen.first.push((first + late).as_micros() as u32);
                         seen.whole.push((whole + late).as_micros() as u32);

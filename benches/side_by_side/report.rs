@@ -38,7 +38,12 @@ impl Row {
     }
 }
 
-pub(crate) fn markdown(rows: &[Row], memory: &[(usize, [f64; 2])], events: f64) -> String {
+pub(crate) fn markdown(
+    rows: &[Row],
+    first: Option<[f64; 2]>,
+    memory: &[(usize, [f64; 2])],
+    events: f64,
+) -> String {
     let mut out = String::from(
         "| case | floor CPU µs/request | gateway | ratio | added p50 µs | added p99 µs | added to first byte µs | floor requests/s | gateway |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
@@ -51,6 +56,13 @@ pub(crate) fn markdown(rows: &[Row], memory: &[(usize, [f64; 2])], events: f64) 
             "\nCPU an event of a dribbled stream: floor {:.2} µs, gateway {:.2} µs.",
             row.cpu[0] / events,
             row.cpu[1] / events
+        );
+    }
+    if let Some([floor, gateway]) = first {
+        let _ = writeln!(
+            out,
+            "\nThe first event of a stream, from written upstream to read by the client: floor {floor:.0} µs, gateway {gateway:.0} µs, {:+.0}.",
+            gateway - floor
         );
     }
     if !memory.is_empty() {

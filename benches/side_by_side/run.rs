@@ -221,6 +221,16 @@ pub(crate) async fn run(plan: &Plan) {
             .await,
         );
     }
+    let mut first = None;
+    let name = "first event";
+    if wanted(name) {
+        let row = compare(name, &parts, plan, Kind::Timed, 1, Pace::Closed).await;
+        println!(
+            "first event, from written upstream to read by the client: floor {:.0} µs, gateway {:.0} µs",
+            row.first[0], row.first[1]
+        );
+        first = Some(row.first);
+    }
     let mut memory = Vec::new();
     // A proxy holds two sockets a stream: 10,000 of them need a limit above 20,000 open files.
     let many = env::var("STREAMS").ok().and_then(|n| n.parse().ok());
@@ -239,7 +249,7 @@ pub(crate) async fn run(plan: &Plan) {
     let events = (EVENTS + 4) as f64;
     fs::write(
         plan.out.join("results.md"),
-        report::markdown(&rows, &memory, events),
+        report::markdown(&rows, first, &memory, events),
     )
     .expect("written");
     fs::write(plan.out.join("plot.svg"), report::svg(&rows)).expect("written");

@@ -16,7 +16,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, time::Sleep};
 
-use crate::case::{Kind, PAUSE};
+use crate::case::{Kind, PAUSE, THINKING};
 
 struct Prepared {
     kind: Kind,
@@ -27,7 +27,7 @@ struct Prepared {
 
 fn prepare(kind: Kind) -> Prepared {
     let frames: Vec<Bytes> = match kind {
-        Kind::Burst => vec![kind.events().concat().into()],
+        Kind::Burst | Kind::Timed => vec![kind.events().concat().into()],
         _ if kind.streams() => kind.events().into_iter().map(Bytes::from).collect(),
         _ => vec![kind.answer().into()],
     };
@@ -76,8 +76,14 @@ async fn answer(
         .find(|one| head.contains(&one.mark))
         .unwrap_or(&prepared[0]);
     let kind = found.kind;
+    let frames = if kind == Kind::Timed {
+        tokio::time::sleep(THINKING).await;
+        prepare(kind).frames
+    } else {
+        Arc::clone(&found.frames)
+    };
     let body = Frames {
-        frames: Arc::clone(&found.frames),
+        frames,
         at: 0,
         pause: (kind == Kind::Dribble).then_some(PAUSE),
         open: kind == Kind::Idle,
