@@ -9,6 +9,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a program, not a library")]
 
 mod app;
+mod awake;
 mod capability;
 mod config;
 mod ledger;

@@ -9,18 +9,49 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::{body::Incoming, service::Service};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
 use tower::Layer;
 use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 
+use crate::awake::Awake;
+
 /// How long a client may take for the head of a request, its first or the next on the connection.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// What a client says first that speaks HTTP/2 without having asked.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether it says that, without taking it out of the socket: put back in front of what follows, it
+/// would double the buffer that each connection reads into.
+async fn speaks_http2(socket: &TcpStream) -> std::io::Result<bool> {
+    let mut said = [0; PREFACE.len()];
+    loop {
+        let length = socket.peek(&mut said).await?;
+        if length == 0 || !PREFACE.starts_with(&said[..length]) {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        // Nobody wakes who has seen a part of it already.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 /// Serves until `stop` ends, then lets open requests end for at most `grace`; what is left of that.
 pub async fn serve<S>(
@@ -36,13 +67,10 @@ where
         + 'static,
     S::Future: Send,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD);
-    builder
-        .http2()
+    let mut http1 = http1::Builder::new();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
@@ -56,6 +84,8 @@ where
         }));
     let service = TowerToHyperService::new(service);
     let graceful = GracefulShutdown::new();
+    // Closed when it stops: whoever has not said a word is not waited for.
+    let (serving, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
@@ -74,20 +104,34 @@ where
         };
         // Without it the kernel holds back the end of every short stream for 40 ms.
         let _ = socket.set_nodelay(true);
-        let connection = builder.serve_connection(TokioIo::new(socket), service.clone());
-        let connection = graceful.watch(connection.into_owned());
+        let (http1, http2) = (http1.clone(), http2.clone());
+        let (service, watcher) = (service.clone(), graceful.watcher());
+        let mut stopping = stopping.clone();
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            let speaks = tokio::select! {
+                speaks = timeout(HEAD, speaks_http2(&socket)) => speaks,
+                _ = stopping.changed() => return,
+            };
+            let ended = match speaks {
+                Ok(Ok(true)) => {
+                    let connection = http2.serve_connection(TokioIo::new(socket), service);
+                    // In a box: it is large, and few connections are one.
+                    Box::pin(watcher.watch(connection)).await
+                }
+                Ok(Ok(false)) => {
+                    let connection = http1.serve_connection(TokioIo::new(socket), service);
+                    Awake::new(watcher.watch(connection)).await
+                }
+                Ok(Err(_)) | Err(_) => return,
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
     }
-    drop(listener);
+    drop((listener, serving));
     let stopped = Instant::now();
-    if tokio::time::timeout(grace, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests still open after the grace period are dropped");
     }
     // Dropped here and waited for, so that every hold is settled when this returns.

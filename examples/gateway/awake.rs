@@ -1,0 +1,168 @@
+//! A connection that is polled again at once when it has woken itself.
+//!
+//! hyper hands the body of a request to the service through a channel, both ends of which belong to
+//! one task here, for the gateway reads the whole body before it asks anybody. Each piece so wakes the
+//! task that is running. To tokio that is a task that yields: it goes behind all others, and another
+//! worker is woken to take it, which costs more than to read the body.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use futures_util::task::AtomicWaker;
+use pin_project_lite::pin_project;
+
+/// How often a connection may go on before others have their turn.
+const TURNS: usize = 8;
+
+const RESTING: u8 = 0;
+const POLLED: u8 = 1;
+/// Woken while it was polled.
+const WOKEN: u8 = 2;
+
+#[derive(Default)]
+struct State {
+    phase: AtomicU8,
+    task: AtomicWaker,
+}
+
+impl Wake for State {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let seen = self
+            .phase
+            .compare_exchange(POLLED, WOKEN, Ordering::AcqRel, Ordering::Acquire);
+        if seen == Err(RESTING) {
+            self.task.wake();
+        }
+    }
+}
+
+pin_project! {
+    /// See the [module](self).
+    pub struct Awake<F> {
+        #[pin]
+        inner: F,
+        state: Arc<State>,
+        waker: Waker,
+    }
+}
+
+impl<F> Awake<F> {
+    pub fn new(inner: F) -> Self {
+        let state = Arc::new(State::default());
+        let waker = Waker::from(Arc::clone(&state));
+        Self {
+            inner,
+            state,
+            waker,
+        }
+    }
+}
+
+impl<F: Future> Future for Awake<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        this.state.task.register(cx.waker());
+        let mut own = Context::from_waker(this.waker);
+        for _ in 0..TURNS {
+            this.state.phase.store(POLLED, Ordering::Release);
+            if let Poll::Ready(output) = this.inner.as_mut().poll(&mut own) {
+                return Poll::Ready(output);
+            }
+            let rests = this.state.phase.compare_exchange(
+                POLLED,
+                RESTING,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            if rests.is_ok() {
+                return Poll::Pending;
+            }
+        }
+        this.state.phase.store(RESTING, Ordering::Release);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::atomic::AtomicUsize};
+
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn polled<F: Future + Unpin>(future: &mut Awake<F>) -> (Poll<F::Output>, usize) {
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let poll = Pin::new(future).poll(&mut Context::from_waker(&waker));
+        (poll, count.0.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn who_wakes_itself_goes_on() {
+        let mut left = 3;
+        let mut future = Awake::new(poll_fn(move |cx| {
+            left -= 1;
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        assert_eq!(polled(&mut future), (Poll::Ready(()), 0));
+    }
+
+    #[test]
+    fn but_not_for_ever() {
+        let mut future = Awake::new(poll_fn(|cx| -> Poll<()> {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        assert_eq!(polled(&mut future), (Poll::Pending, 1));
+    }
+
+    #[test]
+    fn who_is_woken_at_rest_wakes_the_task() {
+        let kept = Arc::new(std::sync::Mutex::new(None::<Waker>));
+        let keep = Arc::clone(&kept);
+        let mut future = Awake::new(poll_fn(move |cx| -> Poll<()> {
+            *keep.lock().expect("unpoisoned") = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        for polls in 0..3 {
+            assert!(
+                Pin::new(&mut future)
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+            let inner = kept.lock().expect("unpoisoned").clone().expect("kept");
+            inner.wake_by_ref();
+            inner.wake();
+            assert_eq!(count.0.load(Ordering::Relaxed), polls + 1);
+        }
+    }
+}
