@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{process::Command, time::Instant};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    time::Instant,
+};
 
 use http::Method;
 use http_body_util::BodyExt;
@@ -651,6 +656,42 @@ async fn sigterm_lets_open_requests_end_and_exits_with_0() {
     assert_eq!(gateway.wait(), Some(0));
 }
 
+#[test]
+fn a_connection_that_says_nothing_keeps_nothing_open() {
+    let mut gateway = Gateway::start(&config("openai"));
+    let silent = TcpStream::connect(&*gateway.addr).expect("connected");
+    let mut begun = TcpStream::connect(&*gateway.addr).expect("connected");
+    begun.write_all(b"PRI * HT").expect("sent");
+    // Both have been accepted, for what comes later is served.
+    let mut later = TcpStream::connect(&*gateway.addr).expect("connected");
+    later
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = String::new();
+    later.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let asked = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    assert!(asked.elapsed().as_secs() < 5, "{:?}", asked.elapsed());
+    drop((silent, begun));
+}
+
+#[test]
+fn http2_is_spoken_with_who_begins_with_it_whatever_the_pieces() {
+    let gateway = Gateway::start(&config("openai"));
+    let mut socket = TcpStream::connect(&*gateway.addr).expect("connected");
+    socket.set_nodelay(true).expect("set");
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".iter().chain(&settings) {
+        socket.write_all(&[*byte]).expect("sent");
+        std::thread::yield_now();
+    }
+    let mut frame = [0; 9];
+    socket.read_exact(&mut frame).expect("a frame");
+    assert_eq!(frame[3], 4, "the server's settings come first: {frame:?}");
+}
+
 #[tokio::test]
 async fn the_page_and_the_health() {
     let gateway = Gateway::start(&config("openai"));
@@ -664,7 +705,6 @@ async fn the_page_and_the_health() {
 
 #[test]
 fn a_bad_config_is_told_whole_and_never_starts() {
-    use std::io::Write as _;
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(
         b"listen = \"nowhere\"\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\
