@@ -146,16 +146,19 @@ impl Receipt {
 /// The receipt of a stream, which is there when it has been settled. In the extensions of the
 /// response; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Bill(Arc<OnceLock<Receipt>>);
+pub struct Bill(
+    // In a box of its own: as long as the stream is open there is none.
+    Arc<OnceLock<Box<Receipt>>>,
+);
 
 impl Bill {
     /// The receipt; `None` while the stream runs, or when nothing was charged.
     #[must_use]
     pub fn receipt(&self) -> Option<&Receipt> {
-        self.0.get()
+        self.0.get().map(|receipt| &**receipt)
     }
 
     pub(super) fn settle(&self, receipt: Receipt) {
-        let _ = self.0.set(receipt);
+        let _ = self.0.set(Box::new(receipt));
     }
 }
