@@ -40,17 +40,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// would double the buffer that each connection reads into.
 async fn speaks_http2(socket: &TcpStream) -> std::io::Result<bool> {
     let mut said = [0; PREFACE.len()];
-    loop {
+    for look in 0.. {
         let length = socket.peek(&mut said).await?;
         if length == 0 || !PREFACE.starts_with(&said[..length]) {
-            return Ok(false);
+            break;
         }
         if length == PREFACE.len() {
             return Ok(true);
         }
         // Nobody wakes who has seen a part of it already.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(pause(look)).await;
     }
+    Ok(false)
+}
+
+/// Before the next look: short at first, and so long in the end that thousands who never say more
+/// cost nothing.
+fn pause(look: u32) -> Duration {
+    Duration::from_millis(1 << look.min(8))
 }
 
 /// Serves until `stop` ends, then lets open requests end for at most `grace`; what is left of that.
@@ -137,4 +144,16 @@ where
     // Dropped here and waited for, so that every hold is settled when this returns.
     connections.shutdown().await;
     grace.saturating_sub(stopped.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_says_more_is_looked_at_seldom() {
+        let waited = |looks: u32| (0..looks).map(pause).sum::<Duration>();
+        assert!(waited(5) < Duration::from_millis(50));
+        assert!(waited(130) > HEAD);
+    }
 }
