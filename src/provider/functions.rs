@@ -10,7 +10,11 @@ use bytes::{BufMut, BytesMut};
 use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
-use super::{Notes, members::Members};
+use super::{
+    Notes,
+    edits::{Edits, name},
+    members::Members,
+};
 use crate::{
     body::BoxError,
     error::{Error, Kind},
@@ -103,8 +107,7 @@ fn messages(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
     let mut reader = Reader {
         cursor: Cursor::within(&text, place.start, usize::MAX),
         open: Vec::new(),
-        edits: Vec::new(),
-        cuts: Vec::new(),
+        edits: Edits::default(),
     };
     reader
         .messages()
@@ -112,12 +115,7 @@ fn messages(chat: &mut Chat, notes: &mut Notes) -> Result<(), Error> {
     if !reader.edits.is_empty() {
         notes.changed("messages");
     }
-    for (range, with) in reader.edits {
-        chat.edit(range, with);
-    }
-    for (within, at) in reader.cuts {
-        chat.cut(within, at);
-    }
+    reader.edits.apply(chat);
     Ok(())
 }
 
@@ -145,9 +143,7 @@ struct Reader<'a> {
     cursor: Cursor<'a>,
     /// The ids of calls, and the names of what was called, that have no result yet.
     open: Vec<(String, Cow<'a, str>)>,
-    edits: Vec<(Range<usize>, String)>,
-    /// Members that go: where their message begins, and they themselves.
-    cuts: Vec<(usize, usize)>,
+    edits: Edits,
 }
 
 /// What of a message has to do with functions, by its places.
@@ -181,11 +177,12 @@ impl<'a> Reader<'a> {
         if let Some((key, value, name)) = spoken.call {
             let opening = format!("[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":{{");
             self.open.push((id, name));
-            self.edits.push((key.range(), "tool_calls".to_owned()));
-            self.edits.push((value.start..value.start + 1, opening));
-            self.edits
-                .push((value.end - 1..value.end, "}}]".to_owned()));
-            self.cuts.extend(spoken.tool_calls.map(|at| (start, at)));
+            self.edits.replace(key.range(), "tool_calls");
+            self.edits.replace(value.start..value.start + 1, opening);
+            self.edits.replace(value.end - 1..value.end, "}}]");
+            if let Some(at) = spoken.tool_calls {
+                self.edits.cut(start, at);
+            }
             return Ok(());
         }
         let Some(role) = spoken.role.filter(|role| *role == *"function") else {
@@ -199,10 +196,11 @@ impl<'a> Reader<'a> {
         };
         let range = role.range();
         let with = format!("tool\",\"tool_call_id\":\"{id}");
-        self.edits.push((range, with));
+        self.edits.replace(range, with);
         let gone = [spoken.name.map(|(at, _)| at), spoken.tool_call_id];
-        self.cuts
-            .extend(gone.into_iter().flatten().map(|at| (start, at)));
+        for at in gone.into_iter().flatten() {
+            self.edits.cut(start, at);
+        }
         Ok(())
     }
 
@@ -218,7 +216,7 @@ impl<'a> Reader<'a> {
                 }
                 ("function_call", Type::Object) => {
                     let from = self.cursor.at();
-                    let name = self.called()?;
+                    let name = name(&mut self.cursor)?;
                     spoken.call = Some((key, from..self.cursor.at(), name));
                 }
                 (name, _) => {
@@ -232,20 +230,6 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(spoken)
-    }
-
-    /// What a call calls.
-    fn called(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let mut name = Cow::Borrowed("");
-        self.cursor.object()?;
-        while let Some(key) = self.cursor.key()? {
-            if key == *"name" && self.cursor.peek()? == Type::String {
-                name = self.cursor.string()?.cow();
-            } else {
-                self.cursor.skip()?;
-            }
-        }
-        Ok(name)
     }
 }
 

@@ -39,6 +39,7 @@ mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
 mod cut;
+mod edits;
 mod functions;
 mod future;
 pub mod gemini;

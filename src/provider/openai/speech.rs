@@ -1,13 +1,11 @@
 //! The conversation brought into what a vendor reads: changed where it must be, else left as it is.
 
-use std::{borrow::Cow, ops::Range};
-
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::Error,
     parse::Chat,
-    provider::{Notes, said::Left},
+    provider::{Notes, edits::Edits, said::Left},
     wire::json::{Cursor, Fault, Str, Type},
 };
 
@@ -44,8 +42,7 @@ fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error>
         cursor: Cursor::within(&text, place.start, usize::MAX),
         speech,
         done: chat.touched(),
-        edits: Vec::new(),
-        cuts: Vec::new(),
+        edits: Edits::default(),
         others: Vec::new(),
         dropped: Vec::new(),
     };
@@ -63,12 +60,7 @@ fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error>
     for name in reader.dropped {
         notes.without(format!("messages[].{}", name.cow()))?;
     }
-    for (range, with) in reader.edits {
-        chat.edit(range, with);
-    }
-    for (within, at) in reader.cuts {
-        chat.cut(within, at);
-    }
+    reader.edits.apply(chat);
     Ok(())
 }
 
@@ -77,10 +69,7 @@ struct Reader<'a> {
     speech: Speech,
     /// Where others have edited, or left something out: that is not looked at again.
     done: Vec<usize>,
-    /// Texts that take the place of others.
-    edits: Vec<(Range<usize>, Cow<'static, str>)>,
-    /// Members and parts to leave out: where what they stand in begins, and they themselves.
-    cuts: Vec<(usize, usize)>,
+    edits: Edits,
     /// The parts that are not taken, of each message that has any.
     others: Vec<Others>,
     /// Members that are left out though they say something, each once.
@@ -129,7 +118,7 @@ impl<'a> Reader<'a> {
                 if kind != Type::Null && !self.dropped.contains(&key) {
                     self.dropped.push(key);
                 }
-                self.cuts.push((start, key.start() - 1));
+                self.edits.cut(start, key.start() - 1);
                 self.cursor.skip()?;
                 continue;
             }
@@ -137,7 +126,7 @@ impl<'a> Reader<'a> {
                 ("role", Type::String) => {
                     let role = self.cursor.string()?;
                     if self.speech.no_developer && role == *"developer" {
-                        self.edits.push((role.range(), "system".into()));
+                        self.edits.replace(role.range(), "system");
                     }
                 }
                 ("content", Type::Array) => match self.speech.parts {
@@ -176,7 +165,7 @@ impl<'a> Reader<'a> {
             }
             if !known {
                 parts.push(count);
-                self.cuts.push((list, start));
+                self.edits.cut(list, start);
             }
             count += 1;
         }
@@ -205,7 +194,7 @@ impl<'a> Reader<'a> {
         let id = self.cursor.string()?;
         let bytes = id.bytes();
         if bytes.len() != 9 || !bytes.iter().all(u8::is_ascii_alphanumeric) {
-            self.edits.push((id.range(), short(&id.cow()).into()));
+            self.edits.replace(id.range(), short(&id.cow()));
         }
         Ok(())
     }

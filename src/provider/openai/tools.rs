@@ -3,12 +3,15 @@
 //! A tool that takes free text becomes a function of a single string, a call of one a call of that
 //! function; of a choice among some tools the others are left out.
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use crate::{
     error::Error,
     parse::Chat,
-    provider::Notes,
+    provider::{
+        Notes,
+        edits::{Edits, name},
+    },
     wire::{
         chat::{AllowedMode, ToolChoice},
         json::{Cursor, Fault, Str, Type},
@@ -92,7 +95,7 @@ fn offered(chat: &mut Chat, allowed: Option<&Allowed>, notes: &mut Notes) -> Res
             notes.unsupported(format!("tools[{at}].custom.format"))?;
         }
     }
-    reader.apply(chat);
+    reader.edits.apply(chat);
     let Some(allowed) = allowed.filter(|_| !left) else {
         return Ok(true);
     };
@@ -113,18 +116,14 @@ fn called(chat: &mut Chat) -> Result<(), Error> {
     }
     let mut reader = Reader::at(&text, place.start);
     if reader.messages().is_ok() {
-        reader.apply(chat);
+        reader.edits.apply(chat);
     }
     Ok(())
 }
 
-type Edit = (Range<usize>, Cow<'static, str>);
-
 struct Reader<'a> {
     cursor: Cursor<'a>,
-    edits: Vec<Edit>,
-    /// Members that go: where what they stand in begins, and they themselves.
-    cuts: Vec<(usize, usize)>,
+    edits: Edits,
 }
 
 struct Tool<'a> {
@@ -138,18 +137,7 @@ impl<'a> Reader<'a> {
     fn at(text: &'a [u8], at: usize) -> Self {
         Self {
             cursor: Cursor::within(text, at, usize::MAX),
-            edits: Vec::new(),
-            cuts: Vec::new(),
-        }
-    }
-
-    /// Makes the changes.
-    fn apply(self, chat: &mut Chat) {
-        for (range, with) in self.edits {
-            chat.edit(range, with);
-        }
-        for (within, at) in self.cuts {
-            chat.cut(within, at);
+            edits: Edits::default(),
         }
     }
 
@@ -164,7 +152,7 @@ impl<'a> Reader<'a> {
                 if key == *"custom" {
                     custom = Some(reader.custom(edits)?);
                 } else {
-                    function = Some(reader.name()?);
+                    function = Some(name(&mut reader.cursor)?);
                 }
                 Ok(())
             })?;
@@ -209,9 +197,9 @@ impl<'a> Reader<'a> {
     /// `function` or `custom` is the caller's.
     fn either(
         &mut self,
-        mut payload: impl FnMut(&mut Self, Str<'a>, &mut Vec<Edit>) -> Result<(), Fault>,
+        mut payload: impl FnMut(&mut Self, Str<'a>, &mut Edits) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
-        let (mut edits, mut other) = (Vec::new(), None);
+        let (mut edits, mut other) = (Edits::default(), None);
         let mut is_custom = false;
         self.cursor.peek()?;
         let start = self.cursor.at();
@@ -224,10 +212,10 @@ impl<'a> Reader<'a> {
             if key == *"type" && kind == Type::String {
                 let word = self.cursor.string()?;
                 is_custom = word == *"custom";
-                edits.push((word.range(), "function".into()));
+                edits.replace(word.range(), "function");
             } else if kind == Type::Object && (key == *"custom" || key == *"function") {
                 if key == *"custom" {
-                    edits.push((key.range(), "function".into()));
+                    edits.replace(key.range(), "function");
                 }
                 payload(self, key, &mut edits)?;
             } else {
@@ -235,28 +223,17 @@ impl<'a> Reader<'a> {
             }
         }
         if is_custom {
-            self.edits.append(&mut edits);
             // It makes room for the one that comes of it.
-            self.cuts.extend(other);
+            if let Some((start, at)) = other {
+                edits.cut(start, at);
+            }
+            self.edits.append(edits);
         }
         Ok(is_custom)
     }
 
-    fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let mut name = Cow::default();
-        self.cursor.object()?;
-        while let Some(key) = self.cursor.key()? {
-            if key == *"name" && self.cursor.peek()? == Type::String {
-                name = self.cursor.string()?.cow();
-            } else {
-                self.cursor.skip()?;
-            }
-        }
-        Ok(name)
-    }
-
     /// A tool of free text: its name, and whether that has to follow a grammar.
-    fn custom(&mut self, edits: &mut Vec<Edit>) -> Result<(Cow<'a, str>, bool), Fault> {
+    fn custom(&mut self, edits: &mut Edits) -> Result<(Cow<'a, str>, bool), Fault> {
         let mut name = None;
         let (mut formed, mut constrained) = (false, false);
         self.cursor.object()?;
@@ -271,15 +248,15 @@ impl<'a> Reader<'a> {
                         self.cursor.skip()?;
                     }
                     formed = true;
-                    edits.push((key.range(), "parameters".into()));
-                    edits.push((start..self.cursor.at(), FREE.into()));
+                    edits.replace(key.range(), "parameters");
+                    edits.replace(start..self.cursor.at(), FREE);
                 }
                 _ => self.cursor.skip().map(drop)?,
             }
         }
         if let Some(name) = name.filter(|_| !formed) {
             let quote = name.range().end..name.range().end + 1;
-            edits.push((quote, format!("\",\"parameters\":{FREE}").into()));
+            edits.replace(quote, format!("\",\"parameters\":{FREE}"));
         }
         Ok((name.map(|name| name.cow()).unwrap_or_default(), constrained))
     }
@@ -298,15 +275,15 @@ impl<'a> Reader<'a> {
     }
 
     /// A call of free text, which becomes the text of an object.
-    fn input(&mut self, edits: &mut Vec<Edit>) -> Result<(), Fault> {
+    fn input(&mut self, edits: &mut Edits) -> Result<(), Fault> {
         self.cursor.object()?;
         while let Some(key) = self.cursor.key()? {
             if key == *"input" && self.cursor.peek()? == Type::String {
                 let input = self.cursor.string()?;
                 let object = format!("{{\"input\":\"{}\"}}", input.raw());
                 let quoted = input.range().start - 1..input.range().end + 1;
-                edits.push((key.range(), "arguments".into()));
-                edits.push((quoted, serde_json::Value::from(object).to_string().into()));
+                edits.replace(key.range(), "arguments");
+                edits.replace(quoted, serde_json::Value::from(object).to_string());
             } else {
                 self.cursor.skip()?;
             }
