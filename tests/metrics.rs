@@ -78,6 +78,15 @@ async fn requests_tokens_and_cost_are_counted() {
     let text = metrics(&gateway).await;
     assert_eq!(value(&text, "tower_completions_streams "), 0, "{text}");
     assert!(text.contains("gen_ai_server_time_to_first_token_count 1"));
+    // Times of several nodes can be added up.
+    for series in [
+        r#"gen_ai_server_time_to_first_token_bucket{le="10"}"#,
+        r#"gen_ai_server_time_per_output_token_bucket{model="mock/echo",le="2.5"}"#,
+    ] {
+        assert_eq!(value(&text, series), 1, "{text}");
+    }
+    let series = r#"gen_ai_client_operation_duration_bucket{model="mock/echo",le="81.92"}"#;
+    assert_eq!(value(&text, series), 2, "{text}");
     let attempts = r#"tower_completions_attempts{provider="mock",outcome="ok"}"#;
     assert_eq!(value(&text, attempts), 2, "{text}");
     // Only completions are.

@@ -287,10 +287,15 @@ fn the_dashboard_shows_every_metric_and_no_other() {
         let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|w| w.starts_with("tower_completions") || w.starts_with("gen_ai"))
         {
+            let name = word.strip_suffix("_bucket").unwrap_or(word);
             assert!(
-                exported.iter().any(|name| name == word),
+                exported.iter().any(|known| known == name),
                 "{word} is no metric"
             );
+            let is_histogram = names::BUCKETS
+                .iter()
+                .any(|(known, _)| known.replace('.', "_") == name);
+            assert_eq!(is_histogram, name != word, "{word} is of another kind");
         }
     }
 }

@@ -3,15 +3,23 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tower_completions::{
     observe::{Event, Observe, Watch},
-    telemetry::{Meter, TelemetryLayer, Trace},
+    telemetry::{Meter, TelemetryLayer, Trace, names},
 };
 
 /// Counts from now on; once a process. To be called on the runtime.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
+    // Without bounds times would be summed up as quantiles, which costs more and cannot be added up
+    // over several nodes.
+    let builder =
+        names::BUCKETS
+            .iter()
+            .try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+                builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
+            })?;
+    let handle = builder.install_recorder()?;
     let kept = handle.clone();
     tokio::spawn(async move {
         // Every observation is kept until somebody asks, or this sums it up.

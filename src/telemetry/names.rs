@@ -82,6 +82,30 @@ pub const METRICS: &[&str] = &[
     PER_TOKEN,
 ];
 
+/// The histograms, each with the upper bounds of its buckets in seconds, as the conventions advise: for
+/// recorders that have to be told them.
+pub const BUCKETS: &[(&str, &[f64])] = &[
+    (
+        DURATION,
+        &[
+            0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+        ],
+    ),
+    (
+        FIRST_EVENT,
+        &[
+            0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
+            10.0,
+        ],
+    ),
+    (
+        PER_TOKEN,
+        &[
+            0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
+        ],
+    ),
+];
+
 /// The label of an error: one of few, whatever the upstream calls it.
 #[must_use]
 pub fn error_type(kind: crate::error::Kind) -> String {
