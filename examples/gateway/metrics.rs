@@ -22,11 +22,13 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = builder.install_recorder()?;
     let kept = handle.clone();
     tokio::spawn(async move {
-        // Every observation is kept until somebody asks, or this sums it up.
-        let mut tick = tokio::time::interval(Duration::from_secs(5));
+        // Every observation is kept until somebody asks, or this sums it up: beside the workers, of
+        // which none should stand still for it.
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
-            kept.run_upkeep();
+            let kept = kept.clone();
+            let _ = tokio::task::spawn_blocking(move || kept.run_upkeep()).await;
         }
     });
     Ok(handle)
