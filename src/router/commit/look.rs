@@ -3,6 +3,7 @@ use serde_json::Value;
 use crate::{
     error::{Class, Error, Kind, upstream},
     sse::Event,
+    wire::json::{Cursor, Type},
 };
 
 /// What an event says of the stream that it begins.
@@ -22,6 +23,104 @@ pub(crate) fn look(event: &Event) -> Look {
     if data.starts_with(b"[DONE]") {
         return Look::Content;
     }
+    if event.name() != Some("error") {
+        let text = std::str::from_utf8(data).ok();
+        match text.and_then(glance) {
+            Some(true) => return Look::Content,
+            Some(false) => return Look::Lifecycle,
+            None => {}
+        }
+    }
+    look_closely(event)
+}
+
+/// Whether a chunk has something to read, found in one pass that keeps nothing. `None` where a
+/// closer look decides: it is no JSON, tells of an error, or has a name twice or in other spelling.
+fn glance(text: &str) -> Option<bool> {
+    let c = &mut Cursor::new(text);
+    let mut begun = None;
+    c.object().ok()?;
+    while let Some(key) = c.key().ok()? {
+        match key.bytes() {
+            _ if key.is_escaped() => return None,
+            b"error" => c.null().ok()?,
+            b"choices" if begun.is_some() => return None,
+            b"choices" => begun = Some(choices(text, c)?),
+            _ => drop(c.skip().ok()?),
+        }
+    }
+    c.end().ok()?;
+    Some(begun.unwrap_or(false))
+}
+
+fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
+    let mut begun = false;
+    if c.peek().ok()? != Type::Array {
+        c.skip().ok()?;
+        return Some(false);
+    }
+    c.array().ok()?;
+    while c.element().ok()? {
+        if c.peek().ok()? != Type::Object {
+            c.skip().ok()?;
+            continue;
+        }
+        let (mut finish, mut delta) = (false, false);
+        c.object().ok()?;
+        while let Some(key) = c.key().ok()? {
+            match key.bytes() {
+                _ if key.is_escaped() => return None,
+                b"finish_reason" if !finish => {
+                    finish = true;
+                    begun |= says_here(text, c)?;
+                }
+                b"delta" if !delta => {
+                    delta = true;
+                    begun |= speaks_here(text, c)?;
+                }
+                b"finish_reason" | b"delta" => return None,
+                _ => drop(c.skip().ok()?),
+            }
+        }
+    }
+    Some(begun)
+}
+
+fn says_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
+    let kind = c.peek().ok()?;
+    let value = &text[c.skip().ok()?];
+    Some(match kind {
+        Type::Null => false,
+        Type::String => value.len() > 2,
+        Type::Array | Type::Object => !value[1..value.len() - 1].trim_ascii().is_empty(),
+        Type::Bool | Type::Number => true,
+    })
+}
+
+fn speaks_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
+    if c.peek().ok()? != Type::Object {
+        c.skip().ok()?;
+        return Some(false);
+    }
+    let mut speaks = false;
+    let mut names = [&b""[..]; 12];
+    let mut known = 0;
+    c.object().ok()?;
+    while let Some(key) = c.key().ok()? {
+        let name = key.bytes();
+        if key.is_escaped() || names[..known].contains(&name) {
+            return None;
+        }
+        *names.get_mut(known)? = name;
+        known += 1;
+        speaks |= says_here(text, c)? && name != b"role";
+    }
+    Some(speaks)
+}
+
+/// The same in full.
+fn look_closely(event: &Event) -> Look {
+    let data = event.data();
     let Ok(value) = serde_json::from_slice::<Value>(data) else {
         let error = Error::new(Kind::BadUpstream, "the upstream sent what is no JSON");
         return Look::Broken(error.with_class(Class::Transient));
@@ -63,6 +162,12 @@ mod tests {
     use super::*;
     use crate::sse::Decoder;
 
+    fn event(data: &str) -> Event {
+        let mut decoder = Decoder::new();
+        decoder.push(format!("data: {data}\n\n").into());
+        decoder.next().expect("whole").expect("sound")
+    }
+
     #[test]
     fn tells_content_from_what_precedes_it() {
         for (data, want) in [
@@ -96,14 +201,44 @@ mod tests {
             ),
             (r#"{"error":"text"}"#, "Transient"),
         ] {
-            let mut decoder = Decoder::new();
-            decoder.push(format!("data: {data}\n\n").into());
-            let event = decoder.next().expect("whole").expect("sound");
-            let seen = match look(&event) {
+            let seen = match look(&event(data)) {
                 Look::Broken(error) => format!("{:?}", error.class().expect("given")),
                 other => format!("{other:?}"),
             };
             assert_eq!(seen, want, "{data}");
         }
+    }
+    #[test]
+    fn a_glance_sees_what_a_close_look_sees() {
+        let chunks = [
+            r#"{"id":"a","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"error":null}"#,
+            r#"{"choices":[{"delta":{"content":null,"tool_calls":[ ],"x":{}},"finish_reason":""},{"delta":{"a":0}}]}"#,
+            r#"{"choices":[{"delta":{"role":"r"},"delta":{"content":"b"}}],"choices":[],"error":{"code":1}}"#,
+            r#"{"choices":[1,{"delta":[1]},{"delta":{"content":"a","content":"","rol\u0065":"x"}}]} "#,
+        ];
+        let others = [
+            "", "\"", "{", "}", "[", "]", ",", ":", "null", "1", "\\", "\"a\":1,", " ",
+        ];
+        let (mut seen, mut told) = (0, 0);
+        for chunk in chunks {
+            for at in 0..chunk.len() {
+                for other in others {
+                    for taken in 0..3.min(chunk.len() - at) {
+                        let text = format!("{}{other}{}", &chunk[..at], &chunk[at + taken..]);
+                        seen += 1;
+                        let Some(begun) = glance(&text) else {
+                            continue;
+                        };
+                        told += 1;
+                        match look_closely(&event(&text)) {
+                            Look::Content => assert!(begun, "{text}"),
+                            Look::Lifecycle => assert!(!begun, "{text}"),
+                            Look::Broken(error) => panic!("{text}: {error}"),
+                        }
+                    }
+                }
+            }
+        }
+        assert!(told > 1000 && seen > 2 * told, "{told} of {seen}");
     }
 }
