@@ -152,7 +152,12 @@ impl Tally {
     /// Counts an event of a stream that carried `content_bytes` of generated text, arguments and
     /// reasoning. What an interrupted stream is charged by when no usage came.
     pub fn relayed(&self, content_bytes: u64) {
-        self.0.events.fetch_add(1, Ordering::Relaxed);
+        self.relayed_all(1, content_bytes);
+    }
+
+    /// Counts so many events at once, and what they carried together.
+    pub(crate) fn relayed_all(&self, events: u64, content_bytes: u64) {
+        self.0.events.fetch_add(events, Ordering::Relaxed);
         self.0
             .content_bytes
             .fetch_add(content_bytes, Ordering::Relaxed);

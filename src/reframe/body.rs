@@ -150,6 +150,9 @@ where
 {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut this = self.project();
+        if let Some(frame) = this.machine.more() {
+            return Poll::Ready(Some(frame));
+        }
         for _ in 0..READS {
             let Some(upstream) = this.upstream.as_mut().as_pin_mut() else {
                 return Poll::Ready(None);
@@ -180,7 +183,7 @@ where
                     return Poll::Ready(last);
                 }
             };
-            let over = this.machine.is_over();
+            let over = this.machine.has_ended();
             if over {
                 this.upstream.set(None);
             } else if this.machine.events() != events {

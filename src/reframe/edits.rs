@@ -99,9 +99,9 @@ impl Edits {
         }
     }
 
-    /// The edits that lie in a part of the text, by their places in it; `None` when one crosses its
-    /// ends. The edits must be in order.
-    pub(super) fn within(&self, part: &Range<usize>) -> Option<Self> {
+    /// The edits that lie in a part of the text, by their places in it when it stands behind so many
+    /// bytes; `None` when one crosses its ends. The edits must be in order.
+    pub(super) fn within(&self, part: &Range<usize>, behind: usize) -> Option<Self> {
         let mut within = Vec::new();
         for Edit { at, with } in &self.0 {
             if at.end < part.start || at.start > part.end {
@@ -110,7 +110,8 @@ impl Edits {
             if at.start < part.start || at.end > part.end {
                 return None;
             }
-            let at = at.start - part.start..at.end - part.start;
+            let place = |at: usize| behind + at - part.start;
+            let at = place(at.start)..place(at.end);
             let with = with.clone();
             within.push(Edit { at, with });
         }

@@ -140,14 +140,14 @@ impl Folder {
 
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         let frame = self.machine.push(chunk);
-        self.take(frame)
+        self.take_all(frame)
     }
 
     /// The stream has ended: the answer.
     pub(super) fn finish(&mut self) -> Result<Bytes, Error> {
         if !self.machine.is_over() {
             let frame = self.machine.end();
-            self.take(frame)?;
+            self.take_all(frame)?;
         }
         if let Some(Outcome::Failed(error)) = self.tally.outcome() {
             return Err(error);
@@ -176,8 +176,15 @@ impl Folder {
         Ok(Value::Object(answer).to_string().into())
     }
 
-    fn take(&mut self, frame: Option<Bytes>) -> Result<(), Error> {
-        let Some(frame) = frame else { return Ok(()) };
+    fn take_all(&mut self, mut frame: Option<Bytes>) -> Result<(), Error> {
+        while let Some(one) = frame {
+            self.take(one)?;
+            frame = self.machine.more();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, frame: Bytes) -> Result<(), Error> {
         if let Some(Outcome::Failed(error)) = self.tally.outcome() {
             return Err(error);
         }

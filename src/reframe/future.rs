@@ -285,8 +285,13 @@ impl Gather {
             }
             Self::Unfold(mut pieces, mut machine) => {
                 let stream = fold::unfold(&pieces.take())?;
-                // It ends with `[DONE]`, so everything goes out in one frame.
-                Ok(machine.push(stream).unwrap_or_default())
+                // It ends with `[DONE]`, so that all of it is there.
+                let mut all = Pieces::default();
+                all.push(machine.push(stream).unwrap_or_default());
+                while let Some(more) = machine.more() {
+                    all.push(more);
+                }
+                Ok(all.take())
             }
             Self::Fold(mut folder) => folder.finish(),
         }

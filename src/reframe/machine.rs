@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     config::Config,
     fault,
+    outgoing::Outgoing,
     pass::{Form, Seen},
     pattern::Pattern,
     read::Reader,
@@ -15,12 +16,15 @@ use super::{
 use crate::{
     error::{Class, Error, Kind, upstream},
     meter::{Outcome, Tally},
-    sse::{AtEnd, Decoder, Found, Limits, Place},
+    sse::{Ahead, AtEnd, Decoder, Found, Limits, Place},
 };
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
+/// What an event is longer than its data.
+const FRAME: usize = b"data: \n\n".len();
 
-/// Re-frames one stream. Each call gives at most one frame, never an empty one.
+/// Re-frames one stream. Each call gives at most one frame, never an empty one; what else the same
+/// read has completed, which is seldom, waits to be asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     decoder: Decoder,
@@ -34,10 +38,7 @@ pub(super) struct Machine {
 /// What goes out next.
 #[derive(Clone, Debug, Default)]
 struct Sink {
-    /// Events in the chunk, side by side, that go out as they came, behind `out`.
-    run: Range<usize>,
-    /// Events that were changed or copied.
-    out: Vec<u8>,
+    outgoing: Outgoing,
     /// Events from the finish on that wait for the usage.
     tail: Vec<u8>,
     holding: bool,
@@ -64,7 +65,18 @@ impl Machine {
 
     /// Whether the last frame has been given.
     pub(super) fn is_over(&self) -> bool {
+        self.over && self.sink.outgoing.is_empty()
+    }
+
+    /// Whether nothing more is wanted of the upstream.
+    pub(super) fn has_ended(&self) -> bool {
         self.over
+    }
+
+    /// What else goes out, of what has been read.
+    #[inline]
+    pub(super) fn more(&mut self) -> Option<Bytes> {
+        self.sink.outgoing.next()
     }
 
     /// How many events have been read, comments not counted.
@@ -72,7 +84,8 @@ impl Machine {
         self.sink.events
     }
 
-    /// Takes the next bytes of the upstream: all that they complete, in one frame.
+    /// Takes the next bytes of the upstream: what they complete, in one frame unless much of it
+    /// passes beside what does not. When no [`more`](Self::more) is left.
     pub(super) fn push(&mut self, chunk: Bytes) -> Option<Bytes> {
         if self.over {
             return None;
@@ -120,6 +133,7 @@ impl Machine {
 
     fn drain(&mut self) {
         while !self.over {
+            self.sink.relay_run(&mut self.decoder, &self.reader);
             match self.decoder.advance() {
                 None => return,
                 Some(Ok(found)) => {
@@ -155,11 +169,8 @@ impl Machine {
         let named = !found.name.is_empty();
         let chunk = self.decoder.chunk();
         let last = self.decoder.is_drained();
-        if !named
-            && self
-                .sink
-                .relay_like(&self.reader, chunk, data, whole.as_ref(), last)
-        {
+        // What is plain has been tried where it lies, unless it lies in two chunks.
+        if !named && whole.is_none() && self.sink.relay_like(&self.reader, chunk, data, last) {
             return Ok(());
         }
         let text = std::str::from_utf8(data).map_err(|_| {
@@ -211,21 +222,22 @@ impl Machine {
                 reader.usage_text = whole::spell(&usage).into_bytes();
             }
         }
-        sink.copy_run(self.decoder.chunk());
-        sink.out.append(&mut sink.tail);
-        if reader.config.include_usage {
-            if sink.usage_event.is_empty() {
-                let head = reader.head("chat.completion.chunk");
-                sink.out.extend_from_slice(b"data: {");
-                sink.out.extend_from_slice(head.as_bytes());
-                sink.out.extend_from_slice(br#","choices":[],"usage":"#);
-                sink.out.extend_from_slice(&reader.usage_text);
-                sink.out.extend_from_slice(b"}\n\n");
-            } else {
-                sink.out.append(&mut sink.usage_event);
-            }
+        if reader.config.include_usage && sink.usage_event.is_empty() {
+            let head = reader.head("chat.completion.chunk");
+            let event = &mut sink.usage_event;
+            event.extend_from_slice(b"data: {");
+            event.extend_from_slice(head.as_bytes());
+            event.extend_from_slice(br#","choices":[],"usage":"#);
+            event.extend_from_slice(&reader.usage_text);
+            event.extend_from_slice(b"}\n\n");
         }
-        sink.out.extend_from_slice(DONE);
+        let length = sink.tail.len() + sink.usage_event.len() + DONE.len();
+        let out = sink.outgoing.room(self.decoder.chunk(), length, true);
+        out.append(&mut sink.tail);
+        if reader.config.include_usage {
+            out.append(&mut sink.usage_event);
+        }
+        out.extend_from_slice(DONE);
         reader.tally.end(Outcome::Complete);
         self.over = true;
     }
@@ -233,11 +245,11 @@ impl Machine {
     #[cold]
     fn fail_with(&mut self, error: Error) {
         let Self { reader, sink, .. } = self;
-        sink.copy_run(self.decoder.chunk());
-        sink.out.append(&mut sink.tail);
-        sink.out.extend_from_slice(&error.event());
+        let out = sink.outgoing.behind(self.decoder.chunk());
+        out.append(&mut sink.tail);
+        out.extend_from_slice(&error.event());
         if reader.config.done_after_error {
-            sink.out.extend_from_slice(DONE);
+            out.extend_from_slice(DONE);
         }
         reader.tally.end(Outcome::Failed(error));
         self.early = None;
@@ -247,18 +259,13 @@ impl Machine {
     /// All that is ready.
     #[inline]
     fn frame(&mut self) -> Option<Bytes> {
-        let sink = &mut self.sink;
-        let frame = if !sink.out.is_empty() {
-            sink.copy_run(self.decoder.chunk());
-            Some(mem::take(&mut sink.out).into())
-        } else if !sink.run.is_empty() {
-            Some(self.decoder.take(mem::take(&mut sink.run)))
-        } else {
-            None
-        };
+        let frame = self.sink.outgoing.first(&mut self.decoder);
         self.decoder.release();
         if self.over {
-            self.sink = Sink::default();
+            self.sink = Sink {
+                outgoing: mem::take(&mut self.sink.outgoing),
+                ..Sink::default()
+            };
         }
         frame
     }
@@ -271,7 +278,7 @@ impl Sink {
     fn relay(
         &mut self,
         reader: &mut Reader,
-        chunk: &[u8],
+        chunk: &Bytes,
         text: &str,
         whole: Option<Range<usize>>,
         last: bool,
@@ -307,51 +314,78 @@ impl Sink {
         }
         self.release(chunk);
         match whole {
-            Some(range) if reader.edits.is_empty() => self.pass(chunk, range),
+            Some(range) if reader.edits.is_empty() => self.outgoing.pass(chunk, range),
             _ => {
-                self.make_room(
-                    chunk,
-                    reader.edits.length(text.as_bytes(), &reader.pinned),
-                    last,
-                );
-                write(&mut self.out, reader, text);
+                let length = reader.edits.length(text.as_bytes(), &reader.pinned);
+                let out = self.outgoing.room(chunk, length + FRAME, last);
+                write(out, reader, text);
             }
         }
         Ok(())
     }
 
-    /// Passes one chunk on that differs from the last in its text alone. False: it does not.
+    /// Passes on all that comes next in the chunk and differs from the last event in its text alone.
     #[inline]
-    fn relay_like(
-        &mut self,
-        reader: &Reader,
-        chunk: &[u8],
-        data: &[u8],
-        whole: Option<&Range<usize>>,
-        last: bool,
-    ) -> bool {
+    fn relay_run(&mut self, decoder: &mut Decoder, reader: &Reader) {
+        let (Some(pattern), Some(ahead)) = (&self.pattern, decoder.ahead()) else {
+            return;
+        };
+        let Ahead { chunk, at, longest } = ahead;
+        let (mut end, mut events, mut content) = (at, 0, 0);
+        if pattern.is_same() {
+            while let Some(fit) = pattern.fit(&chunk[end..]) {
+                if fit.read() > longest {
+                    break;
+                }
+                end += fit.read();
+                events += 1;
+                content += fit.content();
+            }
+            if events > 0 {
+                self.outgoing.pass(chunk, at..end);
+            }
+        } else {
+            while let Some(fit) = pattern.fit(&chunk[end..]) {
+                if fit.read() > longest {
+                    break;
+                }
+                end += fit.read();
+                events += 1;
+                content += fit.content();
+                let (length, last) = (pattern.length(&fit), end == chunk.len());
+                pattern.write(
+                    &fit,
+                    &reader.pinned,
+                    self.outgoing.room(chunk, length, last),
+                );
+            }
+        }
+        if events > 0 {
+            decoder.pass(end);
+            reader.tally.relayed_all(events, content);
+            self.events += events;
+            self.misses = 0;
+        }
+    }
+
+    /// Passes one chunk on that differs from the last in its text alone, where it was framed in
+    /// another way or spans chunks. False: it does not.
+    fn relay_like(&mut self, reader: &Reader, chunk: &Bytes, data: &[u8], last: bool) -> bool {
         let Some(pattern) = &self.pattern else {
             return false;
         };
-        let Some(fit) = pattern.fit(data) else {
+        let Some(fit) = pattern.fit_data(data) else {
             return false;
         };
         reader.tally.relayed(fit.content());
         self.events += 1;
         self.misses = 0;
-        match whole {
-            Some(range) if pattern.is_same() => self.pass(chunk, range.clone()),
-            _ => {
-                let length = pattern.length(&fit, &reader.pinned);
-                self.make_room(chunk, length, last);
-                let Some(pattern) = &self.pattern else {
-                    return true;
-                };
-                self.out.extend_from_slice(b"data: ");
-                pattern.write(&fit, &reader.pinned, &mut self.out);
-                self.out.extend_from_slice(b"\n\n");
-            }
-        }
+        let length = pattern.length(&fit);
+        pattern.write(
+            &fit,
+            &reader.pinned,
+            self.outgoing.room(chunk, length, last),
+        );
         true
     }
 
@@ -374,51 +408,15 @@ impl Sink {
         };
         reader.edits.sort();
         let filler = seen.filler.clone();
-        self.pattern = Pattern::new(text, word, filler, &reader.edits);
-    }
-
-    /// An event goes out as it came.
-    #[inline]
-    fn pass(&mut self, chunk: &[u8], range: Range<usize>) {
-        if self.run.is_empty() {
-            self.run = range;
-        } else if self.run.end == range.start {
-            self.run.end = range.end;
-        } else {
-            self.copy_run(chunk);
-            self.run = range;
-        }
-    }
-
-    /// An event with this much data is about to be written; whether it is the last of this read.
-    #[inline]
-    fn make_room(&mut self, chunk: &[u8], length: usize, last: bool) {
-        if self.out.is_empty() {
-            // A buffer that is just full becomes the frame with no further allocation; for more
-            // events there is room at once for all of this read.
-            let event = self.run.len() + b"data: \n\n".len() + length;
-            self.out.reserve_exact(if last {
-                event
-            } else {
-                event.max(chunk.len() + chunk.len() / 4 + 128)
-            });
-        }
-        self.copy_run(chunk);
+        self.pattern = Pattern::new(text, word, filler, &reader.edits, &reader.pinned);
     }
 
     /// What waited goes out.
     #[inline]
-    fn release(&mut self, chunk: &[u8]) {
+    fn release(&mut self, chunk: &Bytes) {
         if self.holding {
             self.holding = false;
-            self.copy_run(chunk);
-            self.out.append(&mut self.tail);
-        }
-    }
-
-    fn copy_run(&mut self, chunk: &[u8]) {
-        if !self.run.is_empty() {
-            self.out.extend_from_slice(&chunk[mem::take(&mut self.run)]);
+            self.outgoing.behind(chunk).append(&mut self.tail);
         }
     }
 }

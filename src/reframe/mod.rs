@@ -64,6 +64,7 @@ mod fold;
 mod future;
 mod layer;
 mod machine;
+mod outgoing;
 mod pass;
 mod pattern;
 mod read;

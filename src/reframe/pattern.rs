@@ -7,18 +7,25 @@
 use std::ops::Range;
 
 use super::edits::{Edits, Pinned};
-use crate::wire::json::plain_until;
+use crate::wire::json::{Cursor, plain_until};
 
 /// Longest pattern kept, in bytes, so that an idle stream stays small.
 const LONGEST: usize = 400;
 
-/// The fixed bytes around one or two strings, and what they are to become.
+/// How every event begins here.
+const NAME: &[u8] = b"data: ";
+/// How every event ends here.
+const END: &[u8] = b"\n\n";
+
+/// The fixed bytes around one or two strings, of the whole event, and what they are to become.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     before: Fixed,
     /// Between the two strings; `None` when there is one.
     between: Option<Fixed>,
     after: Fixed,
+    /// How many bytes all of it is when it is written.
+    written: u32,
     same: bool,
 }
 
@@ -29,37 +36,62 @@ struct Fixed {
     edits: Edits,
 }
 
+impl Fixed {
+    #[inline]
+    fn write(&self, pinned: &Pinned, out: &mut Vec<u8>) {
+        if self.edits.is_empty() {
+            out.extend_from_slice(&self.read);
+        } else {
+            self.edits.write(&self.read, pinned, out);
+        }
+    }
+}
+
 /// The strings of an event that fits, as they are spelled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fit<'a> {
     text: &'a [u8],
     filler: &'a [u8],
+    /// How many bytes it takes.
+    read: usize,
 }
 
 impl Fit<'_> {
+    /// How many bytes were read.
+    #[inline]
+    pub(super) fn read(&self) -> usize {
+        self.read
+    }
+
     /// Bytes of generated text.
+    #[inline]
     pub(super) fn content(&self) -> u64 {
         self.text.len() as u64
     }
 }
 
 impl Pattern {
-    /// The pattern of a text whose strings, without their quotes, lie here.
+    /// The pattern of a text whose strings, without their quotes, lie here. The edits must be in
+    /// order, and what they put in is what it will be for good.
     pub(super) fn new(
         text: &str,
         word: Range<usize>,
         filler: Option<Range<usize>>,
         edits: &Edits,
+        pinned: &Pinned,
     ) -> Option<Self> {
         // Line ends are written as blanks, which a copy would not do.
         if text.len() > LONGEST + word.len() || text.contains(['\n', '\r']) {
             return None;
         }
-        let mut made = 0;
+        let (mut made, mut written) = (0, 0);
         let mut fixed = |at: Range<usize>| {
-            let edits = edits.within(&at)?;
+            let (first, last) = (at.start == 0, at.end == text.len());
+            let frame = [if first { NAME } else { b"" }, if last { END } else { b"" }];
+            let edits = edits.within(&at, frame[0].len())?;
+            let read: Box<[u8]> = [frame[0], &text.as_bytes()[at], frame[1]].concat().into();
             made += edits.len();
-            let read = text.as_bytes()[at].into();
+            written += edits.length(&read, pinned);
             Some(Fixed { read, edits })
         };
         let (between, after) = match filler {
@@ -76,6 +108,7 @@ impl Pattern {
             before,
             between,
             after,
+            written: u32::try_from(written).unwrap_or(u32::MAX),
             same: edits.is_empty(),
         })
     }
@@ -95,9 +128,10 @@ impl Pattern {
             Some(_) => return false,
             None => (None, word.end),
         };
-        text[..word.start] == *self.before.read
+        let (first, last) = self.unframed();
+        text[..word.start] == *first
             && between == self.between.as_ref().map(|fixed| &*fixed.read)
-            && text[after..] == *self.after.read
+            && text[after..] == *last
     }
 
     /// Whether what fits goes out as it came.
@@ -105,43 +139,85 @@ impl Pattern {
         self.same
     }
 
-    /// The strings of this text, when it fits.
+    /// The event that comes next, when it fits. It is one `data` line and a blank one that end in LF,
+    /// for neither the pattern nor a string has a line end.
     #[inline]
     pub(super) fn fit<'a>(&self, text: &'a [u8]) -> Option<Fit<'a>> {
-        let (word, rest) = string(text.strip_prefix(&*self.before.read)?)?;
-        let (filler, rest) = match &self.between {
-            None => (&b""[..], rest),
-            Some(between) => string(rest.strip_prefix(&*between.read)?)?,
+        self.fit_within(&self.before.read, &self.after.read, text)
+    }
+
+    /// The data of an event that was framed in another way, when they fit.
+    pub(super) fn fit_data<'a>(&self, data: &'a [u8]) -> Option<Fit<'a>> {
+        let (first, last) = self.unframed();
+        let fit = self.fit_within(first, last, data)?;
+        (fit.read == data.len()).then_some(fit)
+    }
+
+    #[inline(always)]
+    fn fit_within<'a>(&self, first: &[u8], last: &[u8], text: &'a [u8]) -> Option<Fit<'a>> {
+        let behind = |at: usize, fixed: &[u8]| {
+            let starts = text.get(at..)?.starts_with(fixed);
+            starts.then_some(at + fixed.len())
         };
-        (*rest == *self.after.read).then_some(Fit { text: word, filler })
+        let word = behind(0, first)?;
+        let mut end = string(text, word)?;
+        let mut fit = Fit {
+            text: &text[word..end],
+            filler: b"",
+            read: 0,
+        };
+        if let Some(between) = &self.between {
+            let filler = behind(end, &between.read)?;
+            end = string(text, filler)?;
+            fit.filler = &text[filler..end];
+        }
+        fit.read = behind(end, last)?;
+        Some(fit)
+    }
+
+    /// The first and the last part without the event's frame.
+    fn unframed(&self) -> (&[u8], &[u8]) {
+        let (first, last) = (&self.before.read, &self.after.read);
+        (&first[NAME.len()..], &last[..last.len() - END.len()])
     }
 
     /// How long an event that fits is when it is written.
-    pub(super) fn length(&self, fit: &Fit<'_>, pinned: &Pinned) -> usize {
-        let length = |fixed: &Fixed| fixed.edits.length(&fixed.read, pinned);
-        let between = self.between.as_ref().map_or(0, length);
-        let fixed = length(&self.before) + between + length(&self.after);
-        fixed + fit.text.len() + fit.filler.len()
+    #[inline]
+    pub(super) fn length(&self, fit: &Fit<'_>) -> usize {
+        self.written as usize + fit.text.len() + fit.filler.len()
     }
 
     /// Writes an event that fits.
+    #[inline]
     pub(super) fn write(&self, fit: &Fit<'_>, pinned: &Pinned, out: &mut Vec<u8>) {
-        self.before.edits.write(&self.before.read, pinned, out);
+        self.before.write(pinned, out);
         out.extend_from_slice(fit.text);
         if let Some(between) = &self.between {
-            between.edits.write(&between.read, pinned, out);
+            between.write(pinned, out);
             out.extend_from_slice(fit.filler);
         }
-        self.after.edits.write(&self.after.read, pinned, out);
+        self.after.write(pinned, out);
     }
 }
 
-/// A plain string up to its quote, and the rest from the quote on. What has escapes, control
-/// characters or is not UTF-8 is for the full reading.
-#[inline]
-fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = plain_until(text, 0);
-    let (word, rest) = text.split_at(end);
-    let text = word.is_ascii() || std::str::from_utf8(word).is_ok();
-    (rest.first() == Some(&b'"') && text).then_some((word, rest))
+/// Where the string ends that begins here, behind its quote. What is malformed or not UTF-8 is for
+/// the full reading, which says so.
+#[inline(always)]
+fn string(text: &[u8], at: usize) -> Option<usize> {
+    let mut end = plain_until(text, at);
+    match text.get(end) {
+        Some(b'"') => {}
+        Some(b'\\') => end = escaped(text, at)?,
+        _ => return None,
+    }
+    let word = &text[at..end];
+    (word.is_ascii() || std::str::from_utf8(word).is_ok()).then_some(end)
+}
+
+/// The same of one with escapes.
+#[inline(never)]
+fn escaped(text: &[u8], at: usize) -> Option<usize> {
+    let mut cursor = Cursor::within(text, at.checked_sub(1)?, usize::MAX);
+    let string = cursor.string_here().ok()??;
+    Some(string.range().end)
 }

@@ -87,6 +87,14 @@ pub(crate) struct Found {
     pub(crate) plain: bool,
 }
 
+/// What a decoder will read next, where nothing is half read.
+pub(crate) struct Ahead<'a> {
+    pub(crate) chunk: &'a Bytes,
+    pub(crate) at: usize,
+    /// How many bytes an event may have that comes as exactly `data: …`, LF, LF.
+    pub(crate) longest: usize,
+}
+
 /// What stands at the beginning of an event.
 enum Begins {
     /// All of it, from `data: ` to its blank line, here in the chunk.
@@ -319,6 +327,33 @@ impl Decoder {
     /// The chunk that events in [`Place::Chunk`] lie in.
     pub(crate) fn chunk(&self) -> &Bytes {
         &self.input.chunk
+    }
+
+    /// What lies ahead in the chunk, where an event begins with it: for a reader that knows its
+    /// like, and passes it with [`pass`](Self::pass).
+    #[inline]
+    pub(crate) fn ahead(&mut self) -> Option<Ahead<'_>> {
+        if self.given {
+            self.forget();
+        }
+        let between = self.start == self.at && self.line == 0 && self.carry.is_empty();
+        if !between || self.after_cr || self.first {
+            return None;
+        }
+        let line = (self.limits.line as usize).saturating_add(2);
+        let event = (self.limits.event as usize).saturating_add(1);
+        Some(Ahead {
+            chunk: &self.input.chunk,
+            at: self.at,
+            longest: line.min(event),
+        })
+    }
+
+    /// Passes events that lie ahead and are whole, up to this place in the chunk.
+    #[inline]
+    pub(crate) fn pass(&mut self, to: usize) {
+        self.at = to.min(self.input.chunk.len());
+        self.start = self.at;
     }
 
     /// Reads on to the end of the next event.

@@ -37,9 +37,9 @@ pub mod json_array;
 mod limits;
 pub mod ndjson;
 
-pub use decoder::{AtEnd, Decoder};
 #[allow(unused_imports)]
-pub(crate) use decoder::{Found, Place};
+pub(crate) use decoder::{Ahead, Found, Place};
+pub use decoder::{AtEnd, Decoder};
 pub use encoder::{Encoder, write_comment, write_event};
 pub use event::Event;
 pub use limits::{Error, Limits};
