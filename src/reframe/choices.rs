@@ -158,6 +158,15 @@ impl Choices {
         Ok(())
     }
 
+    /// One choice, the first, which is finished, is all there is.
+    pub(super) fn begin_first(&mut self) {
+        self.list.push(Choice {
+            index: 0,
+            finished: true,
+            calls: Calls::default(),
+        });
+    }
+
     /// The state of a choice, and whether it is new.
     fn at_choice(&mut self, index: u64) -> Result<(usize, bool), Bad> {
         match self.list.iter().position(|choice| choice.index == index) {

@@ -69,6 +69,7 @@ mod pass;
 mod pattern;
 mod read;
 mod service;
+mod usual;
 mod whole;
 
 pub use body::ResponseBody;

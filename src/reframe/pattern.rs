@@ -204,14 +204,20 @@ impl Pattern {
 /// the full reading, which says so.
 #[inline(always)]
 fn string(text: &[u8], at: usize) -> Option<usize> {
-    let mut end = plain_until(text, at);
-    match text.get(end) {
-        Some(b'"') => {}
-        Some(b'\\') => end = escaped(text, at)?,
-        _ => return None,
-    }
+    let end = string_end(text, at)?;
     let word = &text[at..end];
     (word.is_ascii() || std::str::from_utf8(word).is_ok()).then_some(end)
+}
+
+/// The same where all of the text is UTF-8.
+#[inline(always)]
+pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
+    let end = plain_until(text, at);
+    match text.get(end)? {
+        b'"' => Some(end),
+        b'\\' => escaped(text, at),
+        _ => None,
+    }
 }
 
 /// The same of one with escapes.

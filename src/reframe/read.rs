@@ -1,6 +1,6 @@
 //! Reading one chunk of a stream, or one whole answer, and gathering what must change in it.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     choices::Choices,
@@ -218,10 +218,10 @@ impl Reader {
                     model = true;
                     let at = c.next_value()?;
                     let spelled = &text[at.clone()];
-                    if !self.model_told && kind == Type::String && spelled.len() > 2 {
+                    let named = kind == Type::String && spelled != "\"\"";
+                    if !self.model_told && named {
                         self.tell_model(spelled);
                     }
-                    let named = kind == Type::String && spelled != "\"\"";
                     if self.pinned.model.is_none() && !named {
                         made_up = true;
                         self.edits.replace(at, With::Model);
@@ -326,6 +326,16 @@ impl Reader {
         }
     }
 
+    /// The model that one whole answer names.
+    pub(super) fn model_of_answer(&mut self, spelled: &str, at: Range<usize>) {
+        if !self.model_told {
+            self.tell_model(spelled);
+        }
+        if !same(&mut self.pinned.model, spelled, Form::Whole) {
+            self.edits.replace(at, With::Model);
+        }
+    }
+
     /// The first model that the upstream names is the one that answered.
     #[cold]
     fn tell_model(&mut self, spelled: &str) {
@@ -337,7 +347,7 @@ impl Reader {
 
     /// The tier that the answer names is the one that is priced, whatever was asked for.
     #[cold]
-    fn tell_tier(&mut self, name: &str) {
+    pub(super) fn tell_tier(&mut self, name: &str) {
         self.tier_told = true;
         if let Some(tier) = ServiceTier::named(name) {
             self.tally.record_service_tier(tier);
@@ -351,25 +361,28 @@ impl Reader {
         }
         let at = c.at();
         if let Some(usage) = Usage::read(c, self.config.counting)? {
-            seen.usage = true;
-            // What a provider has counted itself says more than what it tells in our terms.
-            if self.counts {
-                self.tally.record_usage(usage);
-            } else {
-                self.counts = self.tally.record_first_usage(usage);
-            }
-            if self.config.include_usage {
-                self.usage_text.clear();
-                self.usage_text
-                    .extend_from_slice(&text.as_bytes()[at..c.at()]);
-            }
+            self.note_usage(usage, &text[at..c.at()], seen);
         }
         Ok(())
+    }
+
+    pub(super) fn note_usage(&mut self, usage: Usage, spelled: &str, seen: &mut Seen) {
+        seen.usage = true;
+        // What a provider has counted itself says more than what it tells in our terms.
+        if self.counts {
+            self.tally.record_usage(usage);
+        } else {
+            self.counts = self.tally.record_first_usage(usage);
+        }
+        if self.config.include_usage {
+            self.usage_text.clear();
+            self.usage_text.extend_from_slice(spelled.as_bytes());
+        }
     }
 }
 
 /// Whether it is a number of seconds as OpenAI writes one.
-fn is_time(spelled: &str) -> bool {
+pub(super) fn is_time(spelled: &str) -> bool {
     spelled.len() <= 19
         && !spelled.starts_with('0')
         && spelled.bytes().all(|byte| byte.is_ascii_digit())

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{fault::nonsense, pass::Form, read::Reader};
+use super::{fault::nonsense, pass::Form, read::Reader, usual::Usual};
 use crate::{
     error::{Error, upstream},
     meter::Outcome,
@@ -26,7 +26,10 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     let body = body.slice(blank.count()..);
     let text = std::str::from_utf8(&body)
         .map_err(|_| nonsense("The provider sent an answer that is not UTF-8."))?;
-    let seen = reader.read(text, Form::Whole)?;
+    let seen = match Usual::read(text, &reader.config) {
+        Some(usual) => usual.tell(reader, text),
+        None => reader.read(text, Form::Whole)?,
+    };
     if seen.failed {
         return Err(upstream::in_stream(text));
     }
