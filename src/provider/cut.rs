@@ -14,9 +14,22 @@ const SHORTEST: usize = 4;
 /// What stands in the key's place.
 const CUT: &str = "[…]";
 
+/// Letters and digits, those first that are seldom in answers.
+const SELDOM: &[u8] = b"QZXJYWKVGUHBFPDMNRLSOTCIEAqzjxwvk9876543210ybfgpumhdlrcinoaste";
+
+/// How many bytes of a key are looked for by themselves.
+const PROBES: usize = 12;
+
 /// A key as it may be spelled in an answer.
 #[derive(Clone, Default)]
-pub(super) struct Spellings(Arc<[Finder<'static>]>);
+pub(super) struct Spellings(Arc<Spelled>);
+
+#[derive(Default)]
+struct Spelled {
+    finders: Box<[Finder<'static>]>,
+    /// Bytes that stand in every spelling: a text without one of them has none.
+    probes: Box<[u8]>,
+}
 
 impl Spellings {
     /// As it is, and as those encoders of JSON write it that escape more than they must.
@@ -35,12 +48,17 @@ impl Spellings {
         }
         all.retain(|text| text.len() >= SHORTEST);
         let finders = all.iter().map(|text| Finder::new(text).into_owned());
-        Self(finders.collect())
+        // Only what is neither a letter nor a digit is ever escaped.
+        let probes = SELDOM.iter().filter(|byte| key.as_bytes().contains(byte));
+        Self(Arc::new(Spelled {
+            finders: finders.collect(),
+            probes: probes.take(PROBES).copied().collect(),
+        }))
     }
 
     /// A whole text without it; one that does not have it stays as it is.
     pub(super) fn cut(&self, mut text: Bytes) -> Bytes {
-        for finder in &*self.0 {
+        for finder in &self.0.finders {
             let Some(mut at) = finder.find(&text) else {
                 continue;
             };
@@ -63,7 +81,10 @@ impl Spellings {
 
     /// Whether it stands in a text.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|finder| finder.find(text).is_some())
+        self.0
+            .finders
+            .iter()
+            .any(|finder| finder.find(text).is_some())
     }
 
     /// Where a text ends in the beginning of it.
@@ -73,7 +94,11 @@ impl Spellings {
             let mut starts = memchr::memchr_iter(key[0], &text[from..]);
             starts.find_map(|at| key.starts_with(&text[from + at..]).then_some(from + at))
         };
-        let each = self.0.iter().filter_map(|finder| begun(finder.needle()));
+        let each = self
+            .0
+            .finders
+            .iter()
+            .filter_map(|finder| begun(finder.needle()));
         each.min().unwrap_or(text.len())
     }
 }
@@ -83,6 +108,9 @@ impl Spellings {
 pub(super) struct Cutting {
     key: Spellings,
     held: Bytes,
+    /// Which of the key's bytes is looked for first. Events of one stream are much alike: once there
+    /// is a byte that they do not have, one look for it is all that most of them need.
+    probe: usize,
 }
 
 impl Cutting {
@@ -90,10 +118,29 @@ impl Cutting {
         Self {
             key,
             held: Bytes::new(),
+            probe: 0,
         }
     }
 
     pub(super) fn push(&mut self, piece: Bytes) -> Bytes {
+        if self.held.is_empty() && piece.ends_with(b"\n") && self.is_clear(&piece) {
+            return piece;
+        }
+        self.cut(piece)
+    }
+
+    /// Whether a piece lacks a byte that the key has in every spelling. False: it may not.
+    #[inline]
+    fn is_clear(&mut self, piece: &[u8]) -> bool {
+        let Some(byte) = self.key.0.probes.get(self.probe) else {
+            return self.key.0.finders.is_empty();
+        };
+        let clear = memchr::memchr(*byte, piece).is_none();
+        self.probe += usize::from(!clear);
+        clear
+    }
+
+    fn cut(&mut self, piece: Bytes) -> Bytes {
         let mut text = if self.held.is_empty() {
             piece
         } else {
@@ -162,6 +209,22 @@ mod tests {
             for at in 0..bytes.len() {
                 let split = [&bytes[..at], &bytes[at..]];
                 assert_eq!(pieces(&mut cutting(), &split), wanted, "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_is_cut_whatever_was_looked_for_before() {
+        let event = |text: &str| format!("data: {{\"content\":\"{text}\"}}\n\n");
+        for key in ["sk-Qabc/Z", "----", "+/=+/=", "9a", "sk-aaaa"] {
+            let mut cutting = Cutting::new(Spellings::of(&Secret::new(key)));
+            // Before each of them some of its bytes have been seen.
+            for seen in 0..=key.len() {
+                let before = event(&key[..seen.min(key.len() - 1)]);
+                assert_eq!(cutting.push(before.clone().into()), before);
+                let passed = cutting.push(event(key).into());
+                let long = key.len() >= SHORTEST;
+                assert_eq!(passed, event(if long { CUT } else { key }), "{key} {seen}");
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
     fault,
     outgoing::Outgoing,
     pass::{Form, Seen},
-    pattern::Pattern,
+    pattern::{Pattern, Run},
     read::Reader,
     whole,
 };
@@ -90,7 +90,20 @@ impl Machine {
         if self.over {
             return None;
         }
+        let run = self.sink.run(&mut self.decoder, &chunk);
+        if run.events > 0 {
+            self.sink.note(run, &self.reader.tally);
+            if run.end == chunk.len() {
+                self.decoder.pass_chunk(chunk.len());
+                return Some(chunk);
+            }
+        }
         self.decoder.push(chunk);
+        if run.events > 0 {
+            self.decoder.pass(run.end);
+            let chunk = self.decoder.chunk();
+            self.sink.outgoing.pass(chunk, 0..run.end);
+        }
         self.drain();
         self.frame()
     }
@@ -331,41 +344,50 @@ impl Sink {
             return;
         };
         let Ahead { chunk, at, longest } = ahead;
-        let (mut end, mut events, mut content) = (at, 0, 0);
-        if pattern.is_same() {
-            while let Some(fit) = pattern.fit(&chunk[end..]) {
-                if fit.read() > longest {
-                    break;
-                }
-                end += fit.read();
-                events += 1;
-                content += fit.content();
+        let run = if pattern.is_same() {
+            let run = pattern.run(chunk, at, longest);
+            if run.events > 0 {
+                self.outgoing.pass(chunk, at..run.end);
             }
-            if events > 0 {
-                self.outgoing.pass(chunk, at..end);
-            }
+            run
         } else {
-            while let Some(fit) = pattern.fit(&chunk[end..]) {
+            let mut run = Run::at(at);
+            while let Some(fit) = pattern.fit(&chunk[run.end..]) {
                 if fit.read() > longest {
                     break;
                 }
-                end += fit.read();
-                events += 1;
-                content += fit.content();
-                let (length, last) = (pattern.length(&fit), end == chunk.len());
-                pattern.write(
-                    &fit,
-                    &reader.pinned,
-                    self.outgoing.room(chunk, length, last),
-                );
+                run.add(&fit);
+                let (length, last) = (pattern.length(&fit), run.end == chunk.len());
+                let out = self.outgoing.room(chunk, length, last);
+                pattern.write(&fit, &reader.pinned, out);
             }
+            run
+        };
+        if run.events > 0 {
+            decoder.pass(run.end);
+            self.note(run, &reader.tally);
         }
-        if events > 0 {
-            decoder.pass(end);
-            reader.tally.relayed_all(events, content);
-            self.events += events;
-            self.misses = 0;
+    }
+
+    /// The events that a chunk begins with and that go out as they came, found before the decoder
+    /// has it.
+    #[inline]
+    fn run(&self, decoder: &mut Decoder, chunk: &[u8]) -> Run {
+        match &self.pattern {
+            Some(pattern) if pattern.is_same() && self.outgoing.is_empty() => {
+                let longest = decoder.before(chunk.len());
+                longest.map_or(Run::at(0), |longest| pattern.run(chunk, 0, longest))
+            }
+            _ => Run::at(0),
         }
+    }
+
+    /// Counts events that were passed on.
+    #[inline]
+    fn note(&mut self, run: Run, tally: &Tally) {
+        tally.relayed_all(run.events, run.content);
+        self.events += run.events;
+        self.misses = 0;
     }
 
     /// Passes one chunk on that differs from the last in its text alone, where it was framed in
@@ -377,15 +399,11 @@ impl Sink {
         let Some(fit) = pattern.fit_data(data) else {
             return false;
         };
-        reader.tally.relayed(fit.content());
-        self.events += 1;
-        self.misses = 0;
-        let length = pattern.length(&fit);
-        pattern.write(
-            &fit,
-            &reader.pinned,
-            self.outgoing.room(chunk, length, last),
-        );
+        let mut run = Run::at(0);
+        run.add(&fit);
+        let out = self.outgoing.room(chunk, pattern.length(&fit), last);
+        pattern.write(&fit, &reader.pinned, out);
+        self.note(run, &reader.tally);
         true
     }
 

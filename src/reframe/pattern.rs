@@ -56,17 +56,41 @@ pub(super) struct Fit<'a> {
     read: usize,
 }
 
+/// Events side by side that fit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Where they end.
+    pub(super) end: usize,
+    pub(super) events: u64,
+    /// Bytes of generated text.
+    pub(super) content: u64,
+}
+
+impl Run {
+    /// None yet, from here on.
+    #[inline]
+    pub(super) fn at(from: usize) -> Self {
+        Self {
+            end: from,
+            events: 0,
+            content: 0,
+        }
+    }
+
+    /// One more.
+    #[inline]
+    pub(super) fn add(&mut self, fit: &Fit<'_>) {
+        self.end += fit.read;
+        self.events += 1;
+        self.content += fit.text.len() as u64;
+    }
+}
+
 impl Fit<'_> {
     /// How many bytes were read.
     #[inline]
     pub(super) fn read(&self) -> usize {
         self.read
-    }
-
-    /// Bytes of generated text.
-    #[inline]
-    pub(super) fn content(&self) -> u64 {
-        self.text.len() as u64
     }
 }
 
@@ -144,6 +168,19 @@ impl Pattern {
     #[inline]
     pub(super) fn fit<'a>(&self, text: &'a [u8]) -> Option<Fit<'a>> {
         self.fit_within(&self.before.read, &self.after.read, text)
+    }
+
+    /// All that fits from a place on, of events no longer than this.
+    #[inline]
+    pub(super) fn run(&self, text: &[u8], from: usize, longest: usize) -> Run {
+        let mut run = Run::at(from);
+        while let Some(fit) = self.fit(&text[run.end..]) {
+            if fit.read > longest {
+                break;
+            }
+            run.add(&fit);
+        }
+        run
     }
 
     /// The data of an event that was framed in another way, when they fit.

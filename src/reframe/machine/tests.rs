@@ -670,7 +670,19 @@ fn what_passes_unread_is_what_reading_would_have_let_pass() {
                 assert_eq!(cut, whole, "{round}");
             }
             let bytes: Vec<&[u8]> = text.chunks(1).collect();
-            assert_eq!(outcome(config, limits, &bytes, false), whole, "{round}");
+            let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+            let each = text
+                .windows(2)
+                .enumerate()
+                .filter(|(_, end)| end == b"\n\n");
+            let mut from = 0;
+            let mut events: Vec<&[u8]> = each
+                .map(|(at, _)| &text[std::mem::replace(&mut from, at + 2).min(at)..at + 2])
+                .collect();
+            events.push(&text[from..]);
+            for pieces in [bytes, lines, events] {
+                assert_eq!(outcome(config, limits, &pieces, false), whole, "{round}");
+            }
         }
     }
 }
