@@ -150,21 +150,19 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         let kind = &mut self.get_mut().kind;
-        let frame = match kind {
-            Which::Inner(body) => return body.as_mut().poll_frame(cx),
-            Which::Own(body) => {
-                return Pin::new(body)
-                    .poll_frame(cx)
-                    .map_err(|never| match never {});
-            }
-            Which::Stream(stream) => ready!(stream.as_mut().poll(cx)),
-        };
-        match frame {
-            Polled::Frame(frame) => Poll::Ready(frame),
-            Polled::End(events) => {
-                // Dropping the stream settles it and cancels the upstream.
-                *kind = Which::Own(Full::default());
-                Poll::Ready(Some(Ok(Frame::data(events))))
+        match kind {
+            Which::Inner(body) => body.as_mut().poll_frame(cx),
+            Which::Own(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
+            Which::Stream(stream) => {
+                let mut over = false;
+                let polled = stream.as_mut().poll(&mut over, cx);
+                if over {
+                    // Dropping the stream settles it and cancels the upstream.
+                    *kind = Which::Own(Full::default());
+                }
+                polled
             }
         }
     }
@@ -189,36 +187,35 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
     }
 }
 
-/// What a stream gives.
-enum Polled<E> {
-    Frame(Option<Result<Frame<Bytes>, E>>),
-    /// Its last events: what is held ran out.
-    End(Bytes),
-}
-
 impl<R: Body<Data = Bytes>, L: Ledger> Stream<R, L> {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled<R::Error>> {
+    /// The next frame. It is over with its last events when what is held ran out.
+    fn poll(
+        self: Pin<&mut Self>,
+        over: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         let mut this = self.project();
         loop {
             if let Some(refill) = this.refill {
                 let once = this.body.as_mut().once_mut();
                 if let Some(end) = ready!(refill.as_mut().poll(once, cx)) {
-                    return Poll::Ready(Polled::End(match this.writer {
+                    *over = true;
+                    return Poll::Ready(Some(Ok(Frame::data(match this.writer {
                         Some(writer) => writer.end(end),
                         None => end,
-                    }));
+                    }))));
                 }
             }
-            let frame = ready!(this.body.as_mut().poll_frame(cx));
-            if let (Some(refill), Some(Ok(frame))) = (&mut *this.refill, &frame) {
+            let polled = this.body.as_mut().poll_frame(cx);
+            if let (Some(refill), Poll::Ready(Some(Ok(frame)))) = (&mut *this.refill, &polled) {
                 if let Some(events) = frame.data_ref() {
                     refill.as_mut().relay(events);
                 }
             }
             let Some(writer) = this.writer else {
-                return Poll::Ready(Polled::Frame(frame));
+                return polled;
             };
-            let frame = match frame {
+            let frame = match ready!(polled) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(events) => match writer.take(events) {
                         Some(events) => Some(Ok(Frame::data(events))),
@@ -229,7 +226,7 @@ impl<R: Body<Data = Bytes>, L: Ledger> Stream<R, L> {
                 None if !writer.held.is_empty() => Some(Ok(Frame::data(writer.release()))),
                 other => other,
             };
-            return Poll::Ready(Polled::Frame(frame));
+            return Poll::Ready(frame);
         }
     }
 }

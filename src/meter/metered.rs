@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -171,22 +171,25 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
-        if let (Some(scanner), Some(Ok(frame))) = (this.scanner.as_mut(), &frame) {
-            if let Some(data) = frame.data_ref() {
-                scanner.push(data.clone());
+        // Looked at where it lies: a frame is large, and moved by each body around this one.
+        let polled = this.body.as_mut().poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(scanner), Some(data)) = (this.scanner.as_mut(), frame.data_ref()) {
+                    scanner.push(data.clone());
+                }
+                if this.body.is_end_stream() {
+                    complete(this.once, this.scanner);
+                }
             }
-        }
-        match &frame {
-            None => complete(this.once, this.scanner),
-            Some(Err(_)) => {
+            Poll::Ready(None) => complete(this.once, this.scanner),
+            Poll::Ready(Some(Err(_))) => {
                 *this.scanner = None;
                 this.once.end(Ending::Failed(None));
             }
-            Some(Ok(_)) if this.body.is_end_stream() => complete(this.once, this.scanner),
-            Some(Ok(_)) => {}
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,7 +3,7 @@ mod machine;
 mod tests;
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -56,24 +56,28 @@ fn through<B: HttpBody<Data = Bytes>>(
         let Some(inner) = body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let Some(frame) = ready!(inner.poll_frame(cx)).transpose()? else {
+        let mut polled = inner.poll_frame(cx);
+        let Poll::Ready(Some(Ok(frame))) = &mut polled else {
+            if !matches!(polled, Poll::Ready(None)) {
+                return polled;
+            }
             body.set(None);
             return Poll::Ready(cutting.rest().map(|rest| Ok(Frame::data(rest))));
         };
-        match frame.into_data() {
-            Ok(chunk) => {
-                let chunk = cutting.push(chunk);
-                if !chunk.is_empty() {
-                    return Poll::Ready(Some(Ok(Frame::data(chunk))));
-                }
+        if let Some(chunk) = frame.data_mut() {
+            // Changed where it lies: a frame is large, and most need no change.
+            if !cutting.passes(chunk) {
+                *chunk = cutting.push(mem::take(chunk));
             }
-            Err(trailers) => {
-                let Some(rest) = cutting.rest() else {
-                    return Poll::Ready(Some(Ok(trailers)));
-                };
-                *last = Some(Box::new(trailers));
-                return Poll::Ready(Some(Ok(Frame::data(rest))));
+            if !chunk.is_empty() {
+                return polled;
             }
+        } else if let Some(rest) = cutting.rest() {
+            let trailers = mem::replace(frame, Frame::data(rest));
+            *last = Some(Box::new(trailers));
+            return polled;
+        } else {
+            return polled;
         }
     }
 }

@@ -108,8 +108,8 @@ impl Spellings {
 pub(super) struct Cutting {
     key: Spellings,
     held: Bytes,
-    /// Which of the key's bytes is looked for first. Events of one stream are much alike: once there
-    /// is a byte that they do not have, one look for it is all that most of them need.
+    /// Which of the key's bytes is looked for before the key. Events of one stream are much alike:
+    /// once there is a byte that they do not have, a look for it is all that most of them need.
     probe: usize,
 }
 
@@ -122,25 +122,27 @@ impl Cutting {
         }
     }
 
-    pub(super) fn push(&mut self, piece: Bytes) -> Bytes {
-        if self.held.is_empty() && piece.ends_with(b"\n") && self.is_clear(&piece) {
-            return piece;
-        }
-        self.cut(piece)
-    }
-
-    /// Whether a piece lacks a byte that the key has in every spelling. False: it may not.
+    /// Whether a piece goes out as it is and nothing waits, as is so of nearly all: whole lines without
+    /// the key.
     #[inline]
-    fn is_clear(&mut self, piece: &[u8]) -> bool {
-        let Some(byte) = self.key.0.probes.get(self.probe) else {
-            return self.key.0.finders.is_empty();
-        };
-        let clear = memchr::memchr(*byte, piece).is_none();
-        self.probe += usize::from(!clear);
-        clear
+    pub(super) fn passes(&mut self, piece: &[u8]) -> bool {
+        let lines = self.held.is_empty() && piece.ends_with(b"\n");
+        lines && (self.lacks(piece) || !self.key.is_in(piece))
     }
 
-    fn cut(&mut self, piece: Bytes) -> Bytes {
+    /// Whether a piece has not even one byte that the key has in every spelling.
+    #[inline]
+    fn lacks(&mut self, piece: &[u8]) -> bool {
+        let Some(byte) = self.key.0.probes.get(self.probe) else {
+            return false;
+        };
+        let lacks = memchr::memchr(*byte, piece).is_none();
+        self.probe += usize::from(!lacks);
+        lacks
+    }
+
+    /// What may go out now that this piece has come.
+    pub(super) fn push(&mut self, piece: Bytes) -> Bytes {
         let mut text = if self.held.is_empty() {
             piece
         } else {
@@ -186,7 +188,11 @@ mod tests {
     fn pieces(cutting: &mut Cutting, pieces: &[&[u8]]) -> String {
         let mut all = Vec::new();
         for piece in pieces {
-            all.extend_from_slice(&cutting.push(Bytes::copy_from_slice(piece)));
+            if cutting.passes(piece) {
+                all.extend_from_slice(piece);
+            } else {
+                all.extend_from_slice(&cutting.push(Bytes::copy_from_slice(piece)));
+            }
         }
         all.extend(cutting.rest().into_iter().flatten());
         String::from_utf8(all).expect("UTF-8")
@@ -221,8 +227,8 @@ mod tests {
             // Before each of them some of its bytes have been seen.
             for seen in 0..=key.len() {
                 let before = event(&key[..seen.min(key.len() - 1)]);
-                assert_eq!(cutting.push(before.clone().into()), before);
-                let passed = cutting.push(event(key).into());
+                assert_eq!(pieces(&mut cutting, &[before.as_bytes()]), before);
+                let passed = pieces(&mut cutting, &[event(key).as_bytes()]);
                 let long = key.len() >= SHORTEST;
                 assert_eq!(passed, event(if long { CUT } else { key }), "{key} {seen}");
             }

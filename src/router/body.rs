@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -98,9 +98,9 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
-        if let Some(lesson) = this.lesson.as_mut() {
-            let ended = match &frame {
+        let polled = this.body.as_mut().poll_frame(cx);
+        if let (Some(lesson), Poll::Ready(frame)) = (this.lesson.as_mut(), &polled) {
+            let ended = match frame {
                 None => lesson.ended.or(Some(true)),
                 Some(Err(_)) => Some(false),
                 Some(Ok(_)) if this.body.is_end_stream() => Some(true),
@@ -113,7 +113,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                 }
             }
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -48,19 +48,21 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.watch.within(|| this.inner.as_mut().poll_frame(cx)));
-        if let (Some(Ok(frame)), Some(guard)) = (&frame, this.once.guard_mut()) {
-            if let Some(bytes) = frame.data_ref() {
-                guard.bytes(bytes);
+        let polled = this.watch.within(|| this.inner.as_mut().poll_frame(cx));
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(bytes), Some(guard)) = (frame.data_ref(), this.once.guard_mut()) {
+                    guard.bytes(bytes);
+                }
+                if this.inner.is_end_stream() {
+                    this.once.end(Ending::Complete);
+                }
             }
+            Poll::Ready(None) => this.once.end(Ending::Complete),
+            Poll::Ready(Some(Err(_))) => this.once.end(Ending::Failed(None)),
         }
-        match &frame {
-            None => this.once.end(Ending::Complete),
-            Some(Err(_)) => this.once.end(Ending::Failed(None)),
-            Some(Ok(_)) if this.inner.is_end_stream() => this.once.end(Ending::Complete),
-            Some(Ok(_)) => {}
-        }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
