@@ -64,6 +64,10 @@ impl Reader {
             let mut found = [false; 3];
             while let Some(key) = cursor.key()? {
                 let kind = cursor.peek()?;
+                if key.bytes() == b"choices" && text[cursor.at()..].starts_with("[{") {
+                    // Whatever else it has.
+                    return Ok([true, false, false]);
+                }
                 let long = cursor.skip()?.len() > 2;
                 match key.bytes() {
                     b"choices" => found[0] = long,
@@ -339,7 +343,12 @@ impl Reader {
     /// The first model that the upstream names is the one that answered.
     #[cold]
     fn tell_model(&mut self, spelled: &str) {
-        if let Ok(model) = Cursor::new(spelled).string() {
+        // Nearly always it means what it spells.
+        let plain = spelled.get(1..spelled.len().saturating_sub(1));
+        if let Some(model) = plain.filter(|model| !model.contains('\\')) {
+            self.model_told = true;
+            self.tally.record_first_model(model);
+        } else if let Ok(model) = Cursor::new(spelled).string() {
             self.model_told = true;
             self.tally.record_first_model(&model.cow());
         }

@@ -43,30 +43,45 @@ impl Usual {
             at: 0,
         };
         let mut seen = Seen::default();
-        t.pass(b"{")?;
-        t.pass(b"\"id\":")?;
+        t.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
         t.name()?;
-        t.pass(b",")?;
-        t.pass(b"\"object\":")?;
-        t.pass(b"\"chat.completion\"")?;
-        t.pass(b",")?;
-        t.pass(b"\"created\":")?;
+        t.pass_all(
+            br#","object":"chat.completion","created":"#,
+            [
+                b",",
+                br#""object":"#,
+                br#""chat.completion""#,
+                b",",
+                br#""created":"#,
+            ],
+        )?;
         let created = t.digits();
         if created.is_empty() || !is_time(&text[created]) {
             return None;
         }
-        t.pass(b",")?;
-        t.pass(b"\"model\":")?;
+        t.pass_all(br#","model":"#, [b",", br#""model":"#])?;
         let model = t.name()?;
-        t.pass(b",")?;
-        t.pass(b"\"choices\":")?;
-        t.pass(b"[")?;
+        t.pass_all(
+            br#","choices":[{"index":0,"message":{"role":"#,
+            [
+                b",",
+                br#""choices":"#,
+                b"[",
+                b"{",
+                br#""index":"#,
+                b"0",
+                b",",
+                br#""message":"#,
+                b"{",
+                br#""role":"#,
+            ],
+        )?;
         choice(t, &mut seen)?;
         t.pass(b"]")?;
         let (mut tier, mut usage) = (None, None);
         while t.pass(b"}").is_none() {
             t.pass(b",")?;
-            if t.pass(b"\"usage\":").is_some() {
+            if t.pass(br#""usage":"#).is_some() {
                 let at = t.value_at();
                 let mut cursor = Cursor::within(text.as_bytes(), at, usize::MAX);
                 let read = Usage::read(&mut cursor, config.counting).ok()?;
@@ -76,13 +91,13 @@ impl Usual {
                 if brackets > BRACKETS || usage.replace((at..t.at, read)).is_some() {
                     return None;
                 }
-            } else if t.pass(b"\"service_tier\":").is_some() {
+            } else if t.pass(br#""service_tier":"#).is_some() {
                 if t.pass(b"null").is_none() && tier.replace(t.string()?).is_some() {
                     return None;
                 }
             } else {
-                t.pass(b"\"system_fingerprint\":")
-                    .or_else(|| t.pass(b"\"prompt_logprobs\":"))?;
+                t.pass(br#""system_fingerprint":"#)
+                    .or_else(|| t.pass(br#""prompt_logprobs":"#))?;
                 t.text_or_null()?;
             }
         }
@@ -120,33 +135,25 @@ impl Usual {
     }
 }
 
-/// The one choice, all of it.
+/// The one choice, from its message's role on.
 fn choice(t: &mut Tokens<'_>, seen: &mut Seen) -> Option<()> {
-    t.pass(b"{")?;
-    t.pass(b"\"index\":")?;
-    t.pass(b"0")?;
-    t.pass(b",")?;
-    t.pass(b"\"message\":")?;
-    t.pass(b"{")?;
-    t.pass(b"\"role\":")?;
     t.string()?;
     while t.pass(b"}").is_none() {
         t.pass(b",")?;
-        if t.pass(b"\"content\":").is_some()
-            || t.pass(b"\"refusal\":").is_some()
-            || t.pass(b"\"reasoning_content\":").is_some()
+        if t.pass(br#""content":"#).is_some()
+            || t.pass(br#""refusal":"#).is_some()
+            || t.pass(br#""reasoning_content":"#).is_some()
         {
             if let Some(at) = t.text_or_null()? {
                 seen.text(at.start + 1..at.end - 1);
             }
-        } else if t.pass(b"\"annotations\":").is_some() || t.pass(b"\"tool_calls\":").is_some() {
+        } else if t.pass(br#""annotations":"#).is_some() || t.pass(br#""tool_calls":"#).is_some() {
             if t.pass(b"null").is_none() {
-                t.pass(b"[")?;
-                t.pass(b"]")?;
+                t.pass_all(b"[]", [b"[", b"]"])?;
             }
         } else {
-            t.pass(b"\"function_call\":")
-                .or_else(|| t.pass(b"\"audio\":"))?;
+            t.pass(br#""function_call":"#)
+                .or_else(|| t.pass(br#""audio":"#))?;
             t.pass(b"null")?;
         }
     }
@@ -154,16 +161,16 @@ fn choice(t: &mut Tokens<'_>, seen: &mut Seen) -> Option<()> {
     seen.changed = true;
     while t.pass(b"}").is_none() {
         t.pass(b",")?;
-        if t.pass(b"\"logprobs\":").is_some() {
+        if t.pass(br#""logprobs":"#).is_some() {
             t.pass(b"null")?;
-        } else if t.pass(b"\"finish_reason\":").is_some() {
+        } else if t.pass(br#""finish_reason":"#).is_some() {
             if seen.finish {
                 return None;
             }
-            t.pass(b"\"stop\"").or_else(|| t.pass(b"\"length\""))?;
+            t.pass(br#""stop""#).or_else(|| t.pass(br#""length""#))?;
             seen.finish = true;
         } else {
-            t.pass(b"\"stop_reason\":")?;
+            t.pass(br#""stop_reason":"#)?;
             t.text_or_null()?;
         }
     }
@@ -195,6 +202,16 @@ impl Tokens<'_> {
         }
         self.at = at + token.len();
         Some(())
+    }
+
+    /// Passes all of these, mostly side by side as they stand in the first.
+    #[inline(always)]
+    fn pass_all<const SIZE: usize>(&mut self, joined: &[u8], tokens: [&[u8]; SIZE]) -> Option<()> {
+        if self.text.get(self.at..)?.starts_with(joined) {
+            self.at += joined.len();
+            return Some(());
+        }
+        tokens.into_iter().try_for_each(|token| self.pass(token))
     }
 
     /// Passes a string; where, with its quotes.

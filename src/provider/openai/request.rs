@@ -47,10 +47,10 @@ pub(in crate::provider) fn request(
 
 /// The client's own stream options, and the usage asked for.
 fn with_usage(chat: &Chat) -> String {
-    let member = chat.request().member(Name::StreamOptions);
-    let own = member.and_then(|member| {
-        serde_json::from_slice::<Map<String, Value>>(&chat.original()[member.value]).ok()
-    });
+    let Some(member) = chat.request().member(Name::StreamOptions) else {
+        return r#"{"include_usage":true}"#.to_owned();
+    };
+    let own = serde_json::from_slice::<Map<String, Value>>(&chat.original()[member.value]);
     let mut options = own.unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
     Value::Object(options).to_string()
