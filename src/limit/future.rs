@@ -61,14 +61,20 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, St, Q, A, C> {
-        Asking {
-            #[pin]
-            take: A,
-            waiting: Option<(S, Request<Q>)>,
-            limiter: Limiter<St>,
-        },
+        // In a box: a store in memory has decided before, and the future is moved by each layer around.
+        Asking { asking: Pin<Box<Asking<S, St, Q, A>>> },
         Calling { #[pin] call: C },
         Refused { response: Option<Box<Response<Full>>> },
+    }
+}
+
+pin_project! {
+    /// A store that is waited for.
+    struct Asking<S, St, Q, A> {
+        #[pin]
+        take: A,
+        waiting: Option<(S, Request<Q>)>,
+        limiter: Limiter<St>,
     }
 }
 
@@ -94,11 +100,12 @@ where
                 let take = limiter.store().take(ask);
                 // The clone takes the place of the ready one, which goes into the future.
                 let clone = inner.clone();
-                let state = State::Asking {
+                let asking = Box::pin(Asking {
                     take,
                     waiting: Some((mem::replace(inner, clone), request)),
                     limiter: limiter.clone(),
-                };
+                });
+                let state = State::Asking { asking };
                 return Self { state, held };
             };
             if let Err(refusal) = held.decided::<St>(decision, limiter.counts()) {
@@ -150,14 +157,13 @@ where
                     let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map(Reply::own)));
                 }
-                StateProj::Asking {
-                    take,
-                    waiting,
-                    limiter,
-                } => {
-                    let decision = ready!(take.poll(cx));
-                    let (mut inner, request) = waiting.take().expect("polled after completion");
-                    if let Err(refusal) = this.held.decided::<St>(decision, limiter.counts()) {
+                StateProj::Asking { asking } => {
+                    let asking = asking.as_mut().project();
+                    let decision = ready!(asking.take.poll(cx));
+                    let waiting = asking.waiting.take();
+                    let (mut inner, request) = waiting.expect("polled after completion");
+                    let counts = asking.limiter.counts();
+                    if let Err(refusal) = this.held.decided::<St>(decision, counts) {
                         return Poll::Ready(Ok(refusal.map(Reply::own)));
                     }
                     call::<St, G, _, _>(&mut inner, request)
