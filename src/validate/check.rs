@@ -1,7 +1,7 @@
 //! The order in which a request is judged.
 
 use super::{
-    contract::Contract,
+    contract::{Contract, Known},
     mistakes::{Findings, Refusal},
     operator,
     policy::Policy,
@@ -26,18 +26,20 @@ pub(super) struct Taken {
 }
 
 /// Judges a request, and changes what the contract of its model and the dialect ask for.
-pub(super) fn check(
+///
+/// Without models nothing is known of any: none is looked up.
+pub(super) fn judge(
     chat: &mut Chat,
     dialect: &Dialect,
     policy: &Policy,
-    models: &dyn Models,
+    models: Option<&dyn Models>,
     caller: Option<&Principal>,
 ) -> Result<Taken, Refusal> {
     let mut findings = Findings::new(policy.report);
     findings.faults(chat.request(), chat.original())?;
     operator::allowed(chat, policy, &mut findings)?;
     let contract = match known(chat, models, caller) {
-        Ok(id) => Some(Contract::new(models, id)),
+        Ok(known) => Some(Contract::new(known)),
         // Of a request without a model that was told above.
         Err(_) if chat.request().model().is_none() => None,
         Err(error) => {
@@ -46,7 +48,6 @@ pub(super) fn check(
         }
     };
     if let Some(contract) = &contract {
-        contract.fits(chat, &mut findings)?;
         contract.judge(chat, &mut findings)?;
     }
     findings.done()?;
@@ -59,28 +60,42 @@ pub(super) fn check(
     Ok(taken)
 }
 
-/// The id of the model, if there is such a model and the caller may use it.
-fn known(
-    chat: &Chat,
+/// The same by models that are given.
+#[cfg(test)]
+pub(super) fn check(
+    chat: &mut Chat,
+    dialect: &Dialect,
+    policy: &Policy,
     models: &dyn Models,
     caller: Option<&Principal>,
-) -> Result<std::sync::Arc<str>, Error> {
-    let id = models.id(chat.model());
+) -> Result<Taken, Refusal> {
+    judge(chat, dialect, policy, Some(models), caller)
+}
+
+/// What is known of the model, if there is such a model and the caller may use it.
+fn known<'a>(
+    chat: &Chat,
+    models: Option<&'a dyn Models>,
+    caller: Option<&Principal>,
+) -> Result<Option<Known<'a>>, Error> {
+    let name = chat.model();
+    let known = models.map(|models| Known::new(models, name));
+    let id = known.as_ref().map(|known| &*known.id);
     if let Some(caller) = caller {
-        if !caller.may_use(&id) && !caller.may_use(chat.model()) {
-            let message = format!("The key may not use the model `{}`.", shown(chat.model()));
+        if !id.is_some_and(|id| caller.may_use(id)) && !caller.may_use(name) {
+            let message = format!("The key may not use the model `{}`.", shown(name));
             return Err(Error::new(Kind::Permission, message)
                 .with_param("model")
                 .with_code("model_not_allowed"));
         }
     }
-    if !models.knows(&id) {
-        let message = format!("The model `{}` does not exist.", shown(chat.model()));
+    if known.as_ref().is_some_and(|known| !known.exists()) {
+        let message = format!("The model `{}` does not exist.", shown(name));
         return Err(Error::new(Kind::NotFound, message)
             .with_param("model")
             .with_code("model_not_found"));
     }
-    Ok(id)
+    Ok(known)
 }
 
 fn shown(model: &str) -> String {

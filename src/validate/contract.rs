@@ -15,26 +15,104 @@ use crate::{
     wire::{json::Cursor, request::Name},
 };
 
-/// What is known of the model that a request asks for.
-pub(super) struct Contract<'a> {
+/// A model, and who knows of it.
+pub(super) struct Known<'a> {
     models: &'a dyn Models,
-    id: Arc<str>,
+    pub(super) id: Arc<str>,
 }
 
-impl<'a> Contract<'a> {
-    pub(super) const fn new(models: &'a dyn Models, id: Arc<str>) -> Self {
+impl<'a> Known<'a> {
+    pub(super) fn new(models: &'a dyn Models, name: &str) -> Self {
+        let id = models.id(name);
         Self { models, id }
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.models.knows(&self.id)
     }
 
     fn support(&self, name: Name, chat: &Chat) -> Support {
         self.models.support(&self.id, name, chat)
     }
+}
 
+/// What is known of the model that a request asks for. Nothing may be: then it takes everything.
+pub(super) struct Contract<'a> {
+    known: Option<Known<'a>>,
+}
+
+impl<'a> Contract<'a> {
+    pub(super) const fn new(known: Option<Known<'a>>) -> Self {
+        Self { known }
+    }
+
+    fn support(&self, name: Name, chat: &Chat) -> Support {
+        let known = self.known.as_ref();
+        known.map_or(Support::Yes, |known| known.support(name, chat))
+    }
+
+    /// Whether the model takes what it is asked, and has room for it.
+    pub(super) fn judge(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
+        match &self.known {
+            None => Ok(()),
+            Some(known) => {
+                known.fits(chat, findings)?;
+                known.judge(chat, findings)
+            }
+        }
+    }
+
+    /// Drops and maps what the model does not take as it is.
+    pub(super) fn apply(&self, chat: &mut Chat, taken: &mut Taken) {
+        if let Some(known) = &self.known {
+            known.apply(chat, taken);
+        }
+    }
+
+    /// Puts in what the client left open: the dialect's defaults, where the model is known to take
+    /// them, and the operator's limit of the answer.
+    pub(super) fn fill(&self, chat: &mut Chat, dialect: &Dialect, policy: &Policy) {
+        for (name, default) in [
+            (Name::Temperature, dialect.temperature),
+            (Name::TopP, dialect.top_p),
+        ] {
+            let Some(default) = default.filter(|_| !chat.request().has(name)) else {
+                continue;
+            };
+            let fits = match self.support(name, chat) {
+                Support::Yes => true,
+                Support::Clamp { min, max } => clamped(default, min, max).is_none(),
+                _ => false,
+            };
+            if fits {
+                chat.set(name.as_str(), default);
+            }
+        }
+        let Some(tokens) = policy.default_output_tokens else {
+            return;
+        };
+        if chat.max_output_tokens().is_some() {
+            return;
+        }
+        let known = self.known.as_ref();
+        let most = known.and_then(|known| known.models.max_output_tokens(&known.id));
+        let tokens = tokens.min(most.unwrap_or(u64::MAX));
+        // Under the newer name, unless the model does not take it.
+        for name in [Name::MaxCompletionTokens, Name::MaxTokens] {
+            if matches!(self.support(name, chat), Support::Yes | Support::Perhaps) {
+                chat.set(name.as_str(), tokens.to_string());
+                return;
+            }
+        }
+    }
+}
+
+impl Known<'_> {
     /// Whether prompt and answer have room.
     ///
     /// The estimate of the prompt is good to some tens of percent, so a fifth of it is forgiven: what
     /// may fit is left to the model, which refuses it at no cost.
-    pub(super) fn fits(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
+    fn fits(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
         let request = chat.request();
         if let Some(limit) = self.models.max_output_tokens(&self.id) {
             for (param, asked) in [
@@ -75,7 +153,7 @@ impl<'a> Contract<'a> {
     }
 
     /// Whether the model refuses one of the parameters, or a kind of content.
-    pub(super) fn judge(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
+    fn judge(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
         let counts = chat.request().counts();
         for input in Input::ALL {
             let given = match input {
@@ -106,7 +184,7 @@ impl<'a> Contract<'a> {
     }
 
     /// Drops and maps what the model does not take as it is.
-    pub(super) fn apply(&self, chat: &mut Chat, taken: &mut Taken) {
+    fn apply(&self, chat: &mut Chat, taken: &mut Taken) {
         // Judged as it came, whatever one change does to the others.
         let given: Vec<_> = given(chat)
             .map(|name| (name, self.support(name, chat)))
@@ -154,42 +232,6 @@ impl<'a> Contract<'a> {
             };
             if mapped {
                 taken.mapped.push(Cow::Borrowed(text));
-            }
-        }
-    }
-
-    /// Puts in what the client left open: the dialect's defaults, where the model is known to take
-    /// them, and the operator's limit of the answer.
-    pub(super) fn fill(&self, chat: &mut Chat, dialect: &Dialect, policy: &Policy) {
-        for (name, default) in [
-            (Name::Temperature, dialect.temperature),
-            (Name::TopP, dialect.top_p),
-        ] {
-            let Some(default) = default.filter(|_| !chat.request().has(name)) else {
-                continue;
-            };
-            let fits = match self.support(name, chat) {
-                Support::Yes => true,
-                Support::Clamp { min, max } => clamped(default, min, max).is_none(),
-                _ => false,
-            };
-            if fits {
-                chat.set(name.as_str(), default);
-            }
-        }
-        let Some(tokens) = policy.default_output_tokens else {
-            return;
-        };
-        if chat.max_output_tokens().is_some() {
-            return;
-        }
-        let most = self.models.max_output_tokens(&self.id);
-        let tokens = tokens.min(most.unwrap_or(u64::MAX));
-        // Under the newer name, unless the model does not take it.
-        for name in [Name::MaxCompletionTokens, Name::MaxTokens] {
-            if matches!(self.support(name, chat), Support::Yes | Support::Perhaps) {
-                chat.set(name.as_str(), tokens.to_string());
-                return;
             }
         }
     }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Models, Policy, Validate, model::AnyModel};
+use super::{Models, Policy, Validate};
 use crate::{dialect::Dialect, parse::Parse};
 
 /// Puts [`Validate`] around a service.
@@ -16,7 +16,8 @@ pub struct ValidateLayer {
 pub(super) struct Config {
     pub(super) dialect: Dialect,
     pub(super) policy: Policy,
-    pub(super) models: Arc<dyn Models>,
+    /// Who knows of them; without any nothing is known.
+    pub(super) models: Option<Arc<dyn Models>>,
 }
 
 impl ValidateLayer {
@@ -25,7 +26,7 @@ impl ValidateLayer {
         let config = Config {
             dialect,
             policy: Policy::default(),
-            models: Arc::new(AnyModel),
+            models: None,
         };
         Self {
             config: Arc::new(config),
@@ -40,7 +41,7 @@ impl ValidateLayer {
 
     /// What is known of the models. Default: nothing; every parameter is taken.
     pub fn models(mut self, models: impl Models + 'static) -> Self {
-        Arc::make_mut(&mut self.config).models = Arc::new(models);
+        Arc::make_mut(&mut self.config).models = Some(Arc::new(models));
         self
     }
 }

@@ -101,9 +101,11 @@ impl Input {
 }
 
 /// Nothing is known.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnyModel;
 
+#[cfg(test)]
 impl Models for AnyModel {}
 
 /// What one model takes. Whatever is not said is not known, and so allowed.

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ResponseFuture, check::check, layer::Config};
+use super::{ResponseFuture, check::judge, layer::Config};
 use crate::{
     body::Reply,
     ext::Principal,
@@ -59,7 +59,7 @@ where
         } = &*self.config;
         let caller = request.extensions().get::<Principal>().cloned();
         let chat = request.body_mut().chat_mut();
-        match check(chat, dialect, policy, &**models, caller.as_ref()) {
+        match judge(chat, dialect, policy, models.as_deref(), caller.as_ref()) {
             Err(refusal) => ResponseFuture::refused(refusal, dialect.clone()),
             Ok(taken) => {
                 let chat: Chat = chat.clone();

@@ -10,7 +10,7 @@ use crate::{
     parse::Chat,
     validate::{
         Capabilities, Models, Policy, Support,
-        check::{Taken, check},
+        check::{Taken, check, judge},
         model::AnyModel,
     },
     wire::request::Name,
@@ -255,4 +255,48 @@ fn defaults_are_those_of_the_dialect() {
         with(r#""temperature":0.7,"top_p":1"#)
     );
     assert_eq!(filled(&with(""), &Dialect::openai()), with(""));
+}
+
+/// Without models a request is judged, and changed, as by models that know nothing.
+#[test]
+fn no_models_are_models_that_know_nothing() {
+    let caller = Principal::new("c").with_models(["m"]);
+    let policies = [
+        Policy::default(),
+        super::policy(|policy| policy.default_output_tokens = Some(9)),
+        super::policy(|policy| policy.max_output_tokens = Some(4)),
+    ];
+    let members = [
+        "",
+        r#""temperature":0.5,"top_p":null"#,
+        r#""temperature":3,"n":0"#,
+        r#""max_tokens":5"#,
+        r#""max_completion_tokens":3,"seed":1,"stop":["a"]"#,
+        r#""x":1,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#,
+    ];
+    let whole = members.map(with);
+    let texts = whole.iter().flat_map(|text| {
+        let other = text.replace(r#""model":"m""#, r#""model":"o""#);
+        let none = text.replace(r#""model":"m","#, "");
+        let cuts = (1..text.len()).map(|at| [&text[..at - 1], &text[at..]].concat());
+        cuts.chain([text.clone(), other, none])
+    });
+    for text in texts {
+        let Ok(chat) = Chat::parse(text.clone().into()) else {
+            continue;
+        };
+        for dialect in [Dialect::openai(), Dialect::onysoft()] {
+            for policy in &policies {
+                for caller in [None, Some(&caller)] {
+                    let ask = |models: Option<&dyn Models>| {
+                        let mut chat = chat.clone();
+                        let taken = judge(&mut chat, &dialect, policy, models, caller);
+                        let taken = taken.map_err(|refusal| refusal.error.to_string());
+                        format!("{:?} {taken:?}", chat.bytes())
+                    };
+                    assert_eq!(ask(None), ask(Some(&AnyModel)), "{text}");
+                }
+            }
+        }
+    }
 }
