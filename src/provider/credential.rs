@@ -36,11 +36,38 @@ impl fmt::Debug for Secret {
 /// # Errors
 /// A key that no header can carry.
 pub fn bearer(request: &mut Request<Full>, key: &str) -> Result<(), Error> {
+    insert(request, header::AUTHORIZATION, bearing(key))
+}
+
+fn bearing(key: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     let mut value = Vec::with_capacity(7 + key.len());
     value.extend_from_slice(b"Bearer ");
     value.extend_from_slice(key.as_bytes());
-    let value = HeaderValue::from_maybe_shared(Bytes::from(value));
-    insert(request, header::AUTHORIZATION, value)
+    HeaderValue::from_maybe_shared(Bytes::from(value))
+}
+
+/// The header of [`bearer`], made once: a copy of it shares the text.
+#[derive(Clone)]
+pub(super) struct Bearer(HeaderValue);
+
+impl Bearer {
+    /// `None` for a key that no header can carry.
+    pub(super) fn of(key: &Secret) -> Option<Self> {
+        let mut value = bearing(key.expose()).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+
+    pub(super) fn put(&self, request: &mut Request<Full>) {
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, self.0.clone());
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(..)")
+    }
 }
 
 /// Puts a credential into a header of its own, marked as sensitive.

@@ -10,8 +10,8 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use super::{
-    Body, Contract, Notes, ResponseFuture, Secret, Translate, cut::Spellings, functions,
-    translate::Asked,
+    Body, Contract, Notes, ResponseFuture, Secret, Translate, credential::Bearer, cut::Spellings,
+    functions, translate::Asked,
 };
 use crate::{
     body::{BoxError, Full},
@@ -36,9 +36,27 @@ pub struct Provider<C, T> {
 pub(super) struct Config<T> {
     pub(super) name: Arc<str>,
     pub(super) translate: T,
-    keys: Vec<(Secret, Spellings)>,
+    keys: Vec<Key>,
     pub(super) max_bytes: usize,
     pub(super) contract: Contract,
+}
+
+#[derive(Clone)]
+struct Key {
+    secret: Secret,
+    /// How it may be spelled in an answer.
+    spellings: Spellings,
+    bearer: Option<Bearer>,
+}
+
+impl Key {
+    fn new(secret: Secret) -> Self {
+        Self {
+            spellings: Spellings::of(&secret),
+            bearer: Bearer::of(&secret),
+            secret,
+        }
+    }
 }
 
 impl<C, T> Provider<C, T> {
@@ -66,8 +84,7 @@ impl<C, T> Provider<C, T> {
         T: Clone,
     {
         let keys = keys.into_iter().map(Secret::new);
-        Arc::make_mut(&mut self.config).keys =
-            keys.map(|key| (key.clone(), Spellings::of(&key))).collect();
+        Arc::make_mut(&mut self.config).keys = keys.map(Key::new).collect();
         self
     }
 
@@ -161,7 +178,7 @@ where
             self.config.outgoing(chat, &target, &mut notes)
         };
         let key = self.config.key(&target);
-        let key = key.map(|(_, spellings)| spellings.clone());
+        let key = key.map(|key| key.spellings.clone());
         let config = Arc::clone(&self.config);
         ResponseFuture::new(client, outgoing, notes, asked, key, config)
     }
@@ -175,14 +192,21 @@ impl<T: Translate> Config<T> {
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
         let mut request = self.translate.request(chat, target, notes)?;
-        if let Some((key, _)) = self.key(target) {
-            self.translate.authorize(&mut request, key.expose())?;
+        let Some(key) = self.key(target) else {
+            return Ok(request);
+        };
+        match &key.bearer {
+            Some(bearer) if self.translate.is_bearer() => bearer.put(&mut request),
+            // What cannot be sent is told by who would send it.
+            _ => self
+                .translate
+                .authorize(&mut request, key.secret.expose())?,
         }
         Ok(request)
     }
 
-    /// The key that a target names, and how it may be spelled.
-    fn key(&self, target: &Target) -> Option<&(Secret, Spellings)> {
+    /// The key that a target names.
+    fn key(&self, target: &Target) -> Option<&Key> {
         let at = target.key.checked_rem(self.keys.len())?;
         self.keys.get(at)
     }

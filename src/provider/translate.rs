@@ -120,6 +120,12 @@ pub trait Translate: Clone + Send + Sync + 'static {
         super::credential::bearer(request, key)
     }
 
+    /// Whether [`authorize`](Self::authorize) is the default one, whatever the request: then the header
+    /// of each key is made once, and `authorize` is not asked. Default: no.
+    fn is_bearer(&self) -> bool {
+        false
+    }
+
     /// Reads a whole answer of status 200.
     ///
     /// # Errors

@@ -99,6 +99,10 @@ impl Translate for OpenAi {
         Ok(request::request(self.uri.clone(), chat, target, usage))
     }
 
+    fn is_bearer(&self) -> bool {
+        true
+    }
+
     fn knows_functions(&self) -> bool {
         self.vendor.row().functions
     }

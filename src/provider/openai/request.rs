@@ -1,21 +1,22 @@
-use std::sync::LazyLock;
-
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use serde_json::{Map, Value};
 
 use super::vendor::Usage;
 use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
 
-/// What every request says of itself, with room for a credential: a map that grows is made anew.
-static HEAD: LazyLock<HeaderMap> = LazyLock::new(|| {
-    let json = HeaderValue::from_static("application/json");
-    let agent = HeaderValue::from_static(crate::provider::AGENT);
+/// What every request says of itself, with room for a credential: a map that grows is made anew, and
+/// so is one that is cloned and then added to.
+fn head(accept: HeaderValue) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(6);
-    head.insert(header::CONTENT_TYPE, json.clone());
-    head.insert(header::ACCEPT, json);
-    head.insert(header::USER_AGENT, agent);
+    head.insert(header::CONTENT_TYPE, JSON);
+    head.insert(header::ACCEPT, accept);
+    head.insert(header::USER_AGENT, AGENT);
     head
-});
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const AGENT: HeaderValue = HeaderValue::from_static(crate::provider::AGENT);
 
 pub(in crate::provider) fn request(
     uri: Uri,
@@ -37,11 +38,7 @@ pub(in crate::provider) fn request(
     let mut request = Request::new(Full::new(chat.bytes()));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
-    *request.headers_mut() = HEAD.clone();
-    if chat.stream() {
-        let events = HeaderValue::from_static("text/event-stream");
-        request.headers_mut().insert(header::ACCEPT, events);
-    }
+    *request.headers_mut() = head(if chat.stream() { EVENTS } else { JSON });
     request
 }
 
