@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use http_body::Body;
-use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
@@ -34,27 +33,29 @@ use crate::{
 };
 
 /// The future of [`Router`](super::Router). Dropping it cancels the attempts under way.
-pub struct ResponseFuture<S, Q, R, T>(Pin<Box<Way<S, Q, R, T>>>)
+pub struct ResponseFuture<S, Q, R, T>(Box<Way<S, Q, R, T>>)
 where
     S: Service<Request<Q>>,
     T: Timer;
 
-pin_project! {
-    /// One request on its way; in a box, so that what is around it moves a pointer.
-    struct Way<S, Q, R, T>
-    where
-        S: Service<Request<Q>>,
-        T: Timer,
-    {
-        run: Run<S, Q, R, T>,
-        course: Result<Course, Error>,
-        #[pin]
-        attempt: Option<Attempt<S, Q, S::Future, T::Sleep>>,
-        // The second one, when the first is late.
-        rival: Option<Pin<Box<Attempt<S, Q, S::Future, T::Sleep>>>>,
-        sleep: Sleep<T::Sleep>,
-    }
+/// One request on its way; in a box, so that what is around it moves a pointer.
+///
+/// The attempts have boxes of their own: both are small enough for an allocator to have one at hand.
+struct Way<S, Q, R, T>
+where
+    S: Service<Request<Q>>,
+    T: Timer,
+{
+    run: Run<S, Q, R, T>,
+    course: Result<Course, Error>,
+    attempt: Option<Asked<S, Q, T>>,
+    /// The second one, when the first is late.
+    rival: Option<Asked<S, Q, T>>,
+    sleep: Sleep<T::Sleep>,
 }
+
+type Asked<S, Q, T> =
+    Pin<Box<Attempt<S, Q, <S as Service<Request<Q>>>::Future, <T as Timer>::Sleep>>>;
 
 struct Run<S, Q, R, T> {
     shared: Arc<Shared<S, R, T>>,
@@ -124,7 +125,7 @@ where
             watch,
             shared,
         };
-        Self(Box::pin(Way {
+        Self(Box::new(Way {
             run,
             course,
             attempt: None,
@@ -155,21 +156,26 @@ where
     type Output = Result<Response<ResponseBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut way = self.0.as_mut().project();
-        let run = way.run;
-        let course = match way.course {
+        let Way {
+            run,
+            course,
+            attempt,
+            rival,
+            sleep,
+        } = &mut *self.0;
+        let course = match course {
             Ok(course) => course,
             Err(error) => return Poll::Ready(Ok(refusal(error.clone(), 0, Vec::new()))),
         };
         loop {
             let mut ended = None;
-            if let Some(attempt) = way.attempt.as_mut().as_pin_mut() {
-                if let Poll::Ready(result) = attempt.poll(&run.shared.timer, cx) {
+            if let Some(attempt) = attempt {
+                if let Poll::Ready(result) = attempt.as_mut().poll(&run.shared.timer, cx) {
                     ended = Some((Which::First, result));
                 }
             }
             if ended.is_none() {
-                if let Some(rival) = way.rival.as_mut() {
+                if let Some(rival) = rival {
                     if let Poll::Ready(result) = rival.as_mut().poll(&run.shared.timer, cx) {
                         ended = Some((Which::Rival, result));
                     }
@@ -177,52 +183,48 @@ where
             }
             if let Some((which, result)) = ended {
                 let end = match which {
-                    Which::First => way.attempt.as_mut().as_pin_mut().map(Attempt::end),
-                    Which::Rival => way.rival.as_mut().map(|rival| rival.as_mut().end()),
+                    Which::First => attempt.take(),
+                    Which::Rival => rival.take(),
                 };
-                let end = end.expect("it has just ended");
+                let end = end.expect("it has just ended").as_mut().end();
                 run.tell(&end, result.as_ref().err());
                 match result {
                     Ok(response) => {
                         let loser = match which {
-                            Which::First => way.rival.as_mut().map(|rival| rival.as_mut().end()),
-                            Which::Rival => way.attempt.as_mut().as_pin_mut().map(Attempt::end),
+                            Which::First => rival,
+                            Which::Rival => attempt,
                         };
                         if let Some(loser) = loser {
-                            run.lost(loser);
+                            run.lost(loser.as_mut().end());
                         }
                         return Poll::Ready(Ok(run.served(response, course, end)));
                     }
                     Err(error) => run.fail(course, end, error),
                 }
-                match which {
-                    Which::First => way.attempt.set(None),
-                    Which::Rival => *way.rival = None,
-                }
                 continue;
             }
-            let busy = way.attempt.is_some() || way.rival.is_some();
-            match way.sleep {
-                Sleep::Pause(sleep) => {
-                    ready!(sleep.as_mut().poll(cx));
-                    *way.sleep = Sleep::None;
+            let busy = attempt.is_some() || rival.is_some();
+            match sleep {
+                Sleep::Pause(until) => {
+                    ready!(until.as_mut().poll(cx));
+                    *sleep = Sleep::None;
                     continue;
                 }
-                Sleep::Late(sleep) if busy => {
-                    if sleep.as_mut().poll(cx).is_ready() {
-                        *way.sleep = Sleep::None;
+                Sleep::Late(until) if busy => {
+                    if until.as_mut().poll(cx).is_ready() {
+                        *sleep = Sleep::None;
                         let shared = &run.shared;
                         let time = shared.timer.now();
                         let now = shared.millis(time);
                         let keys = |name: &str| shared.keys(name);
                         let beside = course.beside(&shared.rules, now, shared.random(), keys);
                         if let Some(place) = beside {
-                            *way.rival = Some(Box::pin(run.attempt(course, place, time, cx)));
+                            *rival = Some(run.attempt(course, place, time, cx));
                             continue;
                         }
                     }
                 }
-                Sleep::Late(_) => *way.sleep = Sleep::None,
+                Sleep::Late(_) => *sleep = Sleep::None,
                 Sleep::None => {}
             }
             if busy {
@@ -241,19 +243,18 @@ where
                 }
                 Step::WaitUntil(until) => {
                     let at = after(shared.started, Duration::from_millis(until));
-                    let sleep = shared.timer.sleep_until(at.min(run.deadline));
-                    *way.sleep = Sleep::Pause(Box::pin(sleep));
+                    let pause = shared.timer.sleep_until(at.min(run.deadline));
+                    *sleep = Sleep::Pause(Box::pin(pause));
                 }
                 Step::Try(place) => {
                     let delay = shared
                         .hedge
                         .and_then(|hedge| hedge.delay(&place.candidate().state));
                     if let Some(delay) = delay {
-                        let sleep = shared.timer.sleep(delay);
-                        *way.sleep = Sleep::Late(Box::pin(sleep));
+                        let late = shared.timer.sleep(delay);
+                        *sleep = Sleep::Late(Box::pin(late));
                     }
-                    let attempt = run.attempt(course, place, time, cx);
-                    way.attempt.set(Some(attempt));
+                    *attempt = Some(run.attempt(course, place, time, cx));
                 }
             }
         }
@@ -337,7 +338,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         place: Place,
         since: Instant,
         cx: &mut Context<'_>,
-    ) -> Attempt<S, Q, S::Future, T::Sleep>
+    ) -> Asked<S, Q, T>
     where
         S: Service<Request<Q>> + Clone,
         S::Error: Into<BoxError>,
@@ -363,14 +364,16 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        let given = &self.parts.headers;
-        for name in given.keys().filter(|name| shared.forward.contains(name)) {
-            if let Some(value) = given.get(name) {
-                request.headers_mut().insert(name, value.clone());
-            }
+        let given = self.parts.headers.iter();
+        for (name, value) in given.filter(|(name, _)| shared.forward.contains(name)) {
+            // The first of several.
+            request
+                .headers_mut()
+                .entry(name)
+                .or_insert_with(|| value.clone());
         }
         let provider = &shared.providers[&target.provider];
-        Attempt {
+        Box::pin(Attempt {
             call: Call::begin(provider.service.clone(), request, cx),
             timer: None,
             until: after(since, shared.attempt_timeout).min(self.deadline),
@@ -379,7 +382,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             target,
             number,
             heard,
-        }
+        })
     }
 
     fn give_up<B>(&mut self, course: &Course, error: Error) -> Response<ResponseBody<B>> {
