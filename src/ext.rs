@@ -309,9 +309,10 @@ impl Attempt {
     }
 }
 
+pub(crate) const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
+
 /// Whether the client asks for the estimate only, by `x-dry-run: 1`: such a request uses nothing.
 pub(crate) fn is_dry_run(headers: &HeaderMap) -> bool {
-    const DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
     let value = headers.get(DRY_RUN).map(HeaderValue::as_bytes);
     value.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"true"))
 }

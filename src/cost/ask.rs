@@ -6,11 +6,19 @@ use super::{Amount, Currency, quote::Quote};
 use crate::{
     body::Full,
     error::{Error, Kind},
+    ext::DRY_RUN,
     meter::{Outcome, Tally},
     wire::Usage,
 };
 
 const MAX_COST: HeaderName = HeaderName::from_static("x-max-cost");
+
+/// Whether the client asks for anything at all here. Most do not, and comparing the names of few
+/// headers is less than a hash of each that is looked for.
+pub(super) fn any(headers: &HeaderMap) -> bool {
+    let (max, dry) = (MAX_COST, DRY_RUN);
+    headers.keys().any(|name| *name == max || *name == dry)
+}
 
 /// The most that the client will pay for the request, from `x-max-cost`.
 pub(super) fn max_cost(headers: &HeaderMap) -> Result<Option<Amount>, Error> {

@@ -133,7 +133,8 @@ impl<L: Ledger> Config<L> {
         let chat = request.body().chat();
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
-        let dry = is_dry_run(request.headers());
+        let asks = ask::any(request.headers());
+        let dry = asks && is_dry_run(request.headers());
         let refuse = |error: Error| Box::new(error.response(&Dialect::openai()));
         let extent = self.extent(caller, chat);
         let foreign = |price: &Price| price.currency() != self.currency;
@@ -179,7 +180,10 @@ impl<L: Ledger> Config<L> {
             let quote = known.then_some((&quote, dearest));
             return Err(Box::new(ask::estimate(chat.model(), quote)));
         }
-        let max = ask::max_cost(request.headers()).map_err(refuse)?;
+        let max = match asks {
+            true => ask::max_cost(request.headers()).map_err(refuse)?,
+            false => None,
+        };
         if let Some(max) = max.filter(|max| dearest > *max) {
             return Err(refuse(ask::too_dear(dearest, max, self.currency)));
         }

@@ -1,24 +1,53 @@
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use super::{Decode, ReadLimits, content::Encoding};
 use crate::error::{Error, Kind};
 
 /// What the head alone says against reading the body; how that is encoded.
 pub(super) fn check(parts: &Parts, limits: &ReadLimits) -> Result<Encoding, Error> {
-    if let Some(length) = parts.headers.get(header::CONTENT_LENGTH) {
-        let length = length
-            .to_str()
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok());
-        if length.is_some_and(|length| length > limits.max_bytes as u64) {
-            return Err(too_large(limits.max_bytes));
-        }
+    let head = Head::of(&parts.headers);
+    let length = head.length.and_then(|length| length.to_str().ok());
+    let length = length.and_then(|text| text.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limits.max_bytes as u64) {
+        return Err(too_large(limits.max_bytes));
     }
-    if !is_json(&parts.headers) {
+    if !head.is_json() {
         let message = "The content type must be application/json.";
         return Err(Error::new(Kind::MediaType, message));
     }
-    encoding(&parts.headers, limits.decode)
+    if head.encoded {
+        encoding(&parts.headers, limits.decode)
+    } else {
+        Ok(Encoding::Identity)
+    }
+}
+
+/// The headers that speak of the body, found in one pass: there are few, and a look-up of each takes
+/// longer.
+#[derive(Default)]
+struct Head<'a> {
+    length: Option<&'a HeaderValue>,
+    kind: Option<&'a HeaderValue>,
+    /// There is more than one type.
+    kinds: bool,
+    encoded: bool,
+}
+
+impl<'a> Head<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut head = Self::default();
+        for (name, value) in headers {
+            if *name == header::CONTENT_TYPE {
+                head.kinds = head.kind.is_some();
+                head.kind = head.kind.or(Some(value));
+            } else if *name == header::CONTENT_LENGTH {
+                head.length = head.length.or(Some(value));
+            } else if *name == header::CONTENT_ENCODING {
+                head.encoded = true;
+            }
+        }
+        head
+    }
 }
 
 /// The one encoding of the body; several on top of one another are not undone.
@@ -46,17 +75,19 @@ fn encoding(headers: &HeaderMap, decode: Decode) -> Result<Encoding, Error> {
     Err(Error::new(Kind::MediaType, refused))
 }
 
-/// A missing content type is taken as JSON; two of them are none that can be trusted.
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let Some(value) = values.next() else {
-        return true;
-    };
-    if value.as_bytes() == b"application/json" {
+impl Head<'_> {
+    /// A missing content type is taken as JSON; two of them are none that can be trusted.
+    fn is_json(&self) -> bool {
+        let Some(value) = self.kind else {
+            return true;
+        };
         // As nearly every client says it.
-        return values.next().is_none();
+        !self.kinds && (value.as_bytes() == b"application/json" || is_json(value))
     }
-    let Some(text) = value.to_str().ok().filter(|_| values.next().is_none()) else {
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else {
         return false;
     };
     let mut parts = text.split(';').map(str::trim);
@@ -106,7 +137,7 @@ mod tests {
             for value in values {
                 headers.append(header::CONTENT_TYPE, value.parse().expect("a value"));
             }
-            assert_eq!(is_json(&headers), fits, "{values:?}");
+            assert_eq!(Head::of(&headers).is_json(), fits, "{values:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    any::Any,
+    any::{Any, TypeId},
     mem,
     task::{Context, Poll},
 };
@@ -69,11 +69,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut request = Some(request);
-        if let Some(parsed) =
-            (&mut request as &mut dyn Any).downcast_mut::<Option<Request<ChatBody>>>()
-        {
-            let mut parsed = parsed.take().expect("just put in");
+        // Asked first, for what is looked at as anything has to be moved there.
+        if TypeId::of::<B>() == TypeId::of::<ChatBody>() {
+            let mut request = Some(request);
+            let parsed = (&mut request as &mut dyn Any).downcast_mut::<Option<Request<ChatBody>>>();
+            let parsed = parsed.and_then(Option::take);
+            let mut parsed = parsed.expect("its body is of this type");
             // A change made further out must be seen by those who look at the extension.
             let chat = parsed.body().chat();
             let known = parsed.extensions().get::<Chat>();
@@ -83,7 +84,7 @@ where
             }
             return ResponseFuture::calling(self.inner.call(parsed));
         }
-        let (mut parts, body) = request.expect("not taken").into_parts();
+        let (mut parts, body) = request.into_parts();
         let encoding = match head::check(&parts, &self.limits) {
             Ok(encoding) => encoding,
             Err(error) => return ResponseFuture::refused(error),

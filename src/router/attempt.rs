@@ -68,12 +68,10 @@ where
     ) -> Poll<Result<Response<B>, Error>> {
         let mut this = self.project();
         let polled = match this.call.as_mut().poll(cx) {
-            Poll::Ready(Ok(response)) => {
-                let (mut parts, body) = response.into_parts();
-                let error = fault::of_response(&mut parts);
-                return Poll::Ready(match error {
+            Poll::Ready(Ok(mut response)) => {
+                return Poll::Ready(match fault::of_response(&mut response) {
                     Some(error) => Err(error),
-                    None => Ok(Response::from_parts(parts, body)),
+                    None => Ok(response),
                 });
             }
             Poll::Ready(Err(error)) => Err(error),

@@ -1,4 +1,4 @@
-use http::{HeaderMap, StatusCode, response::Parts};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::{
     error::{Class, Error, Kind},
@@ -9,14 +9,14 @@ use crate::{
 ///
 /// A service that understands its upstream has left an [`Error`] in the response's extensions.
 /// Without one the status alone decides.
-pub(crate) fn of_response(parts: &mut Parts) -> Option<Error> {
-    if let Some(error) = parts.extensions.remove::<Error>() {
+pub(crate) fn of_response<B>(response: &mut Response<B>) -> Option<Error> {
+    if let Some(error) = response.extensions_mut().remove::<Error>() {
         return Some(error);
     }
-    if parts.status.is_success() {
+    if response.status().is_success() {
         return None;
     }
-    Some(of_status(parts.status, &parts.headers))
+    Some(of_status(response.status(), response.headers()))
 }
 
 /// The class of an error, read from its kind when nobody said it.

@@ -62,7 +62,8 @@ struct Run<S, Q, R, T> {
     watch: Option<Watch>,
     parts: Parts,
     body: Q,
-    deadline: Instant,
+    /// Of all attempts; there when the first begins.
+    deadline: Option<Instant>,
     failed: Failed,
     tried: Vec<Tried>,
 }
@@ -115,7 +116,7 @@ where
         let run = Run {
             parts,
             body,
-            deadline: after(shared.timer.now(), shared.total_timeout),
+            deadline: None,
             failed: Failed {
                 places: Vec::new(),
                 rules: Arc::clone(&shared.rules),
@@ -233,17 +234,19 @@ where
             let shared = &run.shared;
             let time = shared.timer.now();
             let now = shared.millis(time);
+            let total = shared.total_timeout;
+            let deadline = *run.deadline.get_or_insert_with(|| after(time, total));
             let keys = |name: &str| shared.keys(name);
             let step = course.next(&shared.rules, now, shared.random(), keys);
             match step {
                 Step::Stop(error) => return Poll::Ready(Ok(run.give_up(course, error))),
-                _ if time >= run.deadline => {
+                _ if time >= deadline => {
                     let error = Error::timed_out(TimeOut::Total);
                     return Poll::Ready(Ok(run.give_up(course, error)));
                 }
                 Step::WaitUntil(until) => {
                     let at = after(shared.started, Duration::from_millis(until));
-                    let pause = shared.timer.sleep_until(at.min(run.deadline));
+                    let pause = shared.timer.sleep_until(at.min(deadline));
                     *sleep = Sleep::Pause(Box::pin(pause));
                 }
                 Step::Try(place) => {
@@ -332,6 +335,12 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         }
     }
 
+    /// How long an attempt that begins now may take.
+    fn until(&self, since: Instant) -> Instant {
+        let until = after(since, self.shared.attempt_timeout);
+        self.deadline.map_or(until, |deadline| until.min(deadline))
+    }
+
     fn attempt(
         &self,
         course: &Course,
@@ -364,19 +373,17 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        let given = self.parts.headers.iter();
-        for (name, value) in given.filter(|(name, _)| shared.forward.contains(name)) {
-            // The first of several.
-            request
-                .headers_mut()
-                .entry(name)
-                .or_insert_with(|| value.clone());
+        let given = &self.parts.headers;
+        for name in given.keys().filter(|name| shared.forward.contains(name)) {
+            if let Some(value) = given.get(name) {
+                request.headers_mut().insert(name, value.clone());
+            }
         }
         let provider = &shared.providers[&target.provider];
         Box::pin(Attempt {
             call: Call::begin(provider.service.clone(), request, cx),
             timer: None,
-            until: after(since, shared.attempt_timeout).min(self.deadline),
+            until: self.until(since),
             since,
             place: Some(place),
             target,

@@ -155,7 +155,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
         let call = provider.service.clone().oneshot(request);
         let good = match within(call, shared.timer.sleep_until(until)).await {
             None | Some(Err(_)) => Some(false),
-            Some(Ok(response)) => match fault::of_response(&mut response.into_parts().0) {
+            Some(Ok(mut response)) => match fault::of_response(&mut response) {
                 None => Some(true),
                 Some(error) => {
                     let row = shared.rules.policy.row(fault::class(&error));

@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderName, Request, Response, header::Entry};
@@ -76,11 +76,14 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = ready!(self.project().inner.poll(cx))?;
-        // Looked for and put in at one go.
-        if let Entry::Vacant(place) = response.headers_mut().entry(NAME) {
-            place.insert(id::request_value());
+        // Changed where it is: moving an answer costs more than what is put into it.
+        let mut polled = self.project().inner.poll(cx);
+        if let Poll::Ready(Ok(response)) = &mut polled {
+            // Looked for and put in at one go.
+            if let Entry::Vacant(place) = response.headers_mut().entry(NAME) {
+                place.insert(id::request_value());
+            }
         }
-        Poll::Ready(Ok(response))
+        polled
     }
 }

@@ -5,7 +5,7 @@ use super::vendor::Usage;
 use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
 
 /// What every request says of itself, with room for a credential: a map that grows is made anew, and
-/// so is one that is cloned and then added to.
+/// a clone of one has no more room than entries.
 fn head(accept: HeaderValue) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(6);
     head.insert(header::CONTENT_TYPE, JSON);
