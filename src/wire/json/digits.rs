@@ -50,201 +50,269 @@ pub(super) fn short_decimal(text: &[u8], start: usize) -> Option<(f64, usize)> {
     None
 }
 
-/// Passes a number that a double can hold. Nearly all are of a few digits and nothing else.
+/// What a byte is to a number that has come so far: its end, or one of these.
+const NEXT: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut digit = b'0';
+    while digit <= b'9' {
+        table[digit as usize] = DIGIT;
+        digit += 1;
+    }
+    table[b'.' as usize] = POINT;
+    table[b'e' as usize] = LETTER;
+    table[b'E' as usize] = LETTER;
+    table
+};
+const DIGIT: u8 = 1;
+const POINT: u8 = 2;
+const LETTER: u8 = 3;
+
+#[inline(always)]
+fn next(text: &[u8], at: usize) -> u8 {
+    NEXT[usize::from(byte(text, at))]
+}
+
+#[inline(always)]
+fn byte(text: &[u8], at: usize) -> u8 {
+    text.get(at).copied().unwrap_or(0)
+}
+
+/// Passes a number that a double can hold.
 #[inline(always)]
 pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
-    let mut at = start;
-    match text.get(at) {
-        Some(b'1'..=b'9') => {
-            at += 1;
-            for _ in 0..3 {
-                match text.get(at) {
-                    Some(b'0'..=b'9') => at += 1,
-                    Some(b'.' | b'e' | b'E') => return rest_of_number(text, start, at),
-                    _ => return Ok(at),
-                }
-            }
-        }
-        Some(b'0') => {
-            return match text.get(at + 1) {
-                Some(b'.' | b'e' | b'E') => rest_of_number(text, start, at + 1),
-                _ => Ok(at + 1),
-            };
-        }
-        _ => {}
-    }
-    any_number(text, start)
-}
-
-#[inline(never)]
-fn any_number(text: &[u8], start: usize) -> Result<usize, Stop> {
-    let whole = start + usize::from(text.get(start) == Some(&b'-'));
-    let at = match text.get(whole) {
-        Some(b'0') => whole + 1,
-        Some(b'1'..=b'9') => match text.get(whole + 1) {
-            Some(b'.' | b'e' | b'E') => whole + 1,
-            _ => digits(text, whole + 1),
-        },
-        _ => return Err(unexpected(text, whole)),
-    };
-    match text.get(at) {
-        Some(b'.' | b'e' | b'E') => rest_of_number(text, whole, at),
-        // Below 10³⁰⁸ nothing overflows.
-        _ if at - whole <= 308 => Ok(at),
-        _ => in_range(text, whole, at, at, (at - whole) as i64, at),
+    let whole = start + usize::from(byte(text, start) == b'-');
+    match byte(text, whole) {
+        first @ b'0'..=b'9' => unsigned(text, whole, first),
+        _ => Err(fault(text, whole)),
     }
 }
 
-/// A number that has a point or an exponent at a place. Each step ends in the call of the next, so
-/// that none has anything to keep.
+/// The same from behind its sign, where its first digit is known. What is of one digit or two needs no
+/// call, and what needs one is given to where it goes on: a text may be made of nothing but short numbers.
 #[inline(always)]
-fn rest_of_number(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
-    if text.get(point) == Some(&b'.') {
-        fraction(text, whole, point)
-    } else {
-        exponent(text, whole, point, point)
-    }
-}
-
-#[inline(never)]
-fn fraction(text: &[u8], whole: usize, point: usize) -> Result<usize, Stop> {
-    let end = few_digits(text, point + 1);
-    if end == point + 1 {
-        return Err(unexpected(text, end));
-    }
-    if let Some(b'e' | b'E') = text.get(end) {
-        return exponent(text, whole, point, end);
-    }
-    if point - whole <= 308 {
-        return Ok(end);
-    }
-    in_range(text, whole, point, end, (point - whole) as i64, end)
-}
-
-/// The exponent of a number whose digits begin, have their point and end at these places.
-#[inline(never)]
-fn exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
-    const ONES: u32 = u32::MAX / 0xFF;
-    let sign = text.get(end + 1);
-    let minus = sign == Some(&b'-');
-    let from = end + 1 + usize::from(minus || sign == Some(&b'+'));
-    let Some(word) = text.get(from..).and_then(<[u8]>::first_chunk::<4>) else {
-        return rest_of_exponent(text, whole, point, end);
-    };
-    let digits = u32::from_le_bytes(*word) ^ (ONES * 0x30);
-    // The high bit of each byte above nine; a carry disturbs only what follows such a one.
-    let others = (digits.wrapping_add(ONES * 0x76) | digits) & (ONES * 0x80);
-    let bits = others.trailing_zeros() & !7;
-    if bits == 0 || bits == 32 {
-        return rest_of_exponent(text, whole, point, end);
-    }
-    // Hundreds, tens and ones in the upper three bytes.
-    let digits = digits << (32 - bits);
-    let value = (digits >> 8 & 0xFF) * 100 + (digits >> 16 & 0xFF) * 10 + (digits >> 24);
-    let at = from + (bits / 8) as usize;
-    let value = i64::from(value);
-    let power = if minus { -value } else { value } + (point - whole) as i64;
-    // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
-    if power <= 308 || (power == 309 && end - whole == 1 && text[whole] == b'1') {
+pub(super) fn unsigned(text: &[u8], whole: usize, first: u8) -> Result<usize, Stop> {
+    let mut at = whole + 1;
+    let mut kind = next(text, at);
+    if kind == 0 {
         return Ok(at);
     }
-    in_range(text, whole, point, end, power, at)
+    if kind == DIGIT {
+        // Nothing but a point or an exponent follows a zero.
+        if first == b'0' {
+            return Ok(at);
+        }
+        at += 1;
+        kind = next(text, at);
+        if kind == 0 {
+            return Ok(at);
+        }
+    }
+    let end = match kind {
+        LETTER => exponent(text, whole, at, at),
+        POINT => fraction(text, whole, at),
+        _ => more_digits(text, whole, at),
+    };
+    if end == 0 {
+        return Err(fault(text, whole));
+    }
+    Ok(end)
 }
 
-/// An exponent of many digits, or none.
+/// The end of a number whose third digit stands at a place; 0 where there is none, or none that a double
+/// can hold. Each of these functions ends in the call of the next, so that none has anything to keep.
 #[inline(never)]
-fn rest_of_exponent(text: &[u8], whole: usize, point: usize, end: usize) -> Result<usize, Stop> {
-    let sign = text.get(end + 1);
-    let minus = sign == Some(&b'-');
-    let from = end + 1 + usize::from(minus || sign == Some(&b'+'));
-    let mut at = from;
-    let mut exponent = 0i64;
-    while let Some(digit @ b'0'..=b'9') = text.get(at) {
+fn more_digits(text: &[u8], whole: usize, mut at: usize) -> usize {
+    for _ in 0..6 {
+        at += 1;
+        match next(text, at) {
+            DIGIT => {}
+            LETTER => return exponent(text, whole, at, at),
+            POINT => return fraction(text, whole, at),
+            _ => return at,
+        }
+    }
+    many_digits(text, whole, at)
+}
+
+#[inline(never)]
+fn many_digits(text: &[u8], whole: usize, at: usize) -> usize {
+    let at = digits(text, at);
+    match next(text, at) {
+        LETTER => exponent(text, whole, at, at),
+        POINT => fraction(text, whole, at),
+        // Below 10³⁰⁸ nothing overflows.
+        _ => below(text, whole, at, at - whole, at),
+    }
+}
+
+/// The same where the point stands at a place.
+#[inline(never)]
+fn fraction(text: &[u8], whole: usize, point: usize) -> usize {
+    let mut end = point + 1;
+    if next(text, end) != DIGIT {
+        return 0;
+    }
+    loop {
+        end += 1;
+        match next(text, end) {
+            DIGIT if end - point < 9 => {}
+            DIGIT => return long_fraction(text, whole, point, end),
+            LETTER => return exponent(text, whole, point, end),
+            _ => return below(text, whole, end, point - whole, end),
+        }
+    }
+}
+
+#[inline(never)]
+fn long_fraction(text: &[u8], whole: usize, point: usize, at: usize) -> usize {
+    let end = digits(text, at);
+    match next(text, end) {
+        LETTER => exponent(text, whole, point, end),
+        _ => below(text, whole, end, point - whole, end),
+    }
+}
+
+/// The same where the digits have their point there and end with the letter there.
+#[inline(never)]
+fn exponent(text: &[u8], whole: usize, point: usize, letter: usize) -> usize {
+    let digit = |at: usize| usize::from(byte(text, at).wrapping_sub(b'0'));
+    let mut at = letter + 1;
+    let mut value = digit(at);
+    if value > 9 {
+        return signed_exponent(text, whole, point, letter);
+    }
+    at += 1;
+    for _ in 0..2 {
+        let next = digit(at);
+        if next > 9 {
+            return below(text, whole, letter, point - whole + value, at);
+        }
+        value = value * 10 + next;
+        at += 1;
+    }
+    (value, at) = more_of_exponent(text, value, at);
+    below(text, whole, letter, point - whole + value, at)
+}
+
+#[inline(never)]
+fn signed_exponent(text: &[u8], whole: usize, point: usize, letter: usize) -> usize {
+    let sign = byte(text, letter + 1);
+    let at = letter + 2;
+    let first = byte(text, at);
+    if !matches!(sign, b'-' | b'+') || !first.is_ascii_digit() {
+        return 0;
+    }
+    let (value, at) = more_of_exponent(text, usize::from(first - b'0'), at + 1);
+    let power = point - whole;
+    let power = match sign {
+        b'-' => power.saturating_sub(value),
+        _ => power + value,
+    };
+    below(text, whole, letter, power, at)
+}
+
+#[inline(always)]
+fn more_of_exponent(text: &[u8], mut value: usize, mut at: usize) -> (usize, usize) {
+    loop {
+        let digit = byte(text, at).wrapping_sub(b'0');
+        if digit > 9 {
+            return (value, at);
+        }
         // What is larger than the longest text could make up for need not be exact.
-        if exponent < 1 << 40 {
-            exponent = exponent * 10 + i64::from(digit - b'0');
+        if value < 1 << 40 {
+            value = value * 10 + usize::from(digit);
         }
         at += 1;
     }
-    if at == from {
-        return Err(unexpected(text, at));
-    }
-    let exponent = if minus { -exponent } else { exponent };
-    let power = exponent + (point - whole) as i64;
-    if power <= 308 {
-        return Ok(at);
-    }
-    in_range(text, whole, point, end, power, at)
 }
 
-/// Passes a number, which ends at `at`, if a double holds it: its digits begin, have their point and
-/// end at these places, and it is below ten to this power.
-#[inline(never)]
-fn in_range(
-    text: &[u8],
-    whole: usize,
-    point: usize,
-    end: usize,
-    power: i64,
-    at: usize,
-) -> Result<usize, Stop> {
-    let digits = point - whole;
-    if fits(&text[whole..end], digits, power - digits as i64) {
-        return Ok(at);
+/// The end of a number, which is `at`, or 0 where no double holds it: its digits begin and end at these
+/// places, and it is below ten to this power.
+#[inline(always)]
+fn below(text: &[u8], whole: usize, end: usize, power: usize, at: usize) -> usize {
+    // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
+    if power <= 308 || (power == 309 && end - whole == 1 && byte(text, whole) == b'1') {
+        return at;
     }
-    let signed = whole > 0 && text[whole - 1] == b'-';
-    Err(stop(whole - usize::from(signed), FaultKind::Range))
+    in_range(text, whole, end, power, at)
 }
 
-/// Whether a double can hold it, decided by its digits alone. The mantissa has so many digits
-/// before its point.
+/// The same where the power alone does not tell.
 #[inline(never)]
-fn fits(mantissa: &[u8], whole: usize, exponent: i64) -> bool {
-    let mut first = 0;
-    while let Some(b'0' | b'.') = mantissa.get(first) {
-        first += 1;
+fn in_range(text: &[u8], whole: usize, end: usize, mut power: usize, at: usize) -> usize {
+    let mut digits = text.get(whole..end).unwrap_or_default();
+    while let [zero @ (b'0' | b'.'), behind @ ..] = digits {
+        power = power.saturating_sub(usize::from(*zero == b'0'));
+        digits = behind;
     }
-    if first == mantissa.len() {
-        return true;
+    if power <= 308 || digits.is_empty() {
+        return at;
     }
-    // The power of ten of the first digit that is not zero.
-    let before = first - usize::from(first > whole);
-    let power = exponent + whole as i64 - 1 - before as i64;
-    if power != 308 {
-        return power < 308;
+    if power > 309 {
+        return 0;
     }
-    let mut limit = TOO_LARGE.iter();
-    for digit in mantissa[first..].iter().filter(|byte| **byte != b'.') {
-        match limit.next() {
-            Some(most) if digit == most => {}
-            Some(most) => return digit < most,
-            None => return false,
+    // As many digits as the limit has.
+    let mut limit = 0;
+    for digit in digits {
+        if *digit == b'.' {
+            continue;
+        }
+        match TOO_LARGE.get(limit) {
+            Some(most) if digit == most => limit += 1,
+            Some(most) if digit < most => return at,
+            _ => return 0,
         }
     }
     // What the limit still has is more than the zeros that follow here.
-    limit.next().is_some()
+    if limit < TOO_LARGE.len() { at } else { 0 }
+}
+
+/// What is wrong with a number that is due at a place, behind its sign if it has one.
+#[cold]
+#[inline(never)]
+fn fault(text: &[u8], whole: usize) -> Stop {
+    let mut at = whole;
+    let first = byte(text, at);
+    if !first.is_ascii_digit() {
+        return unexpected(text, at);
+    }
+    at = match first {
+        b'0' => at + 1,
+        _ => digits(text, at),
+    };
+    if byte(text, at) == b'.' {
+        let end = digits(text, at + 1);
+        if end == at + 1 {
+            return unexpected(text, end);
+        }
+        at = end;
+    }
+    if let b'e' | b'E' = byte(text, at) {
+        at += 1;
+        at += usize::from(matches!(byte(text, at), b'-' | b'+'));
+        if !byte(text, at).is_ascii_digit() {
+            return unexpected(text, at);
+        }
+    }
+    let signed = whole > 0 && text[whole - 1] == b'-';
+    stop(whole - usize::from(signed), FaultKind::Range)
 }
 
 /// 2¹⁰²⁴ − 2⁹⁷⁰: half way from the largest double to the next power of two, from where on a number
 /// is rounded to infinity.
 const TOO_LARGE: &[u8; 309] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
-/// The place behind the decimal digits that begin here, of which there are mostly one or two.
+/// The place behind the decimal digits that begin here: one by one while they are few, then word by
+/// word while there are words.
 #[inline(always)]
-fn few_digits(text: &[u8], mut at: usize) -> usize {
-    for _ in 0..3 {
-        let Some(b'0'..=b'9') = text.get(at) else {
-            return at;
-        };
-        at += 1;
-    }
-    digits(text, at)
-}
-
-/// The place behind the decimal digits that begin here, word by word while there are words.
-#[inline(never)]
 fn digits(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 0xFF;
+    for _ in 0..3 {
+        if !byte(text, at).is_ascii_digit() {
+            return at;
+        }
+        at += 1;
+    }
     while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*word) ^ (ONES * 0x30);
         // The high bit of each byte above nine; a carry disturbs only what follows such a one.
@@ -254,7 +322,7 @@ fn digits(text: &[u8], mut at: usize) -> usize {
         }
         at += 8;
     }
-    while let Some(b'0'..=b'9') = text.get(at) {
+    while byte(text, at).is_ascii_digit() {
         at += 1;
     }
     at

@@ -63,82 +63,130 @@ impl<'a> Cursor<'a> {
             Some(b'{' | b'[') => self.pass_nested::<CLEAN>(start),
             Some(b'"') => Ok(scan::string::<CLEAN>(self.text, start + 1)? + 1),
             Some(b'-' | b'0'..=b'9') => digits::number(self.text, start),
-            Some(b't') => scan::word(self.text, start, b"true"),
-            Some(b'f') => scan::word(self.text, start, b"false"),
-            Some(b'n') => scan::word(self.text, start, b"null"),
-            _ => Err(unexpected(self.text, start)),
+            here => literal(self.text, start, here.copied().unwrap_or(0)),
         }
     }
 
-    /// Passes the object or array at a place; where it ends. One loop over all levels, one bit for
-    /// each, set for an object.
+    /// Passes the object or array at a place; where it ends.
     fn pass_nested<const CLEAN: bool>(&mut self, start: usize) -> Result<usize, Stop> {
+        let room = usize::from(MAX_DEPTH - self.depth);
+        if room == 0 {
+            return Err(stop(start, FaultKind::TooDeep));
+        }
+        let at = scan::space(self.text, start + 1);
+        let here = self.text.get(start).copied().unwrap_or(0);
+        // In ASCII the closing bracket is two behind the opening one.
+        let close = here + 2;
+        if self.text.get(at) == Some(&close) {
+            return Ok(at + 1);
+        }
+        let budget = spend(self.budget, at)?;
+        let at = match close {
+            b'}' => key::<CLEAN>(self.text, at)?,
+            _ => at,
+        };
+        self.pass_levels::<CLEAN>(at, close, room, budget)
+    }
+
+    /// The same from the first value in it, of which it is known what closes it. One loop over all levels.
+    /// What stands in it may be made of nothing but the smallest values, so that each step counts: what is
+    /// likely is asked first.
+    #[inline(always)]
+    fn pass_levels<const CLEAN: bool>(
+        &mut self,
+        mut at: usize,
+        mut close: u8,
+        room: usize,
+        mut budget: usize,
+    ) -> Result<usize, Stop> {
         let text = self.text;
-        let room = MAX_DEPTH - self.depth;
-        let mut budget = self.budget;
-        let mut at = start;
-        let mut objects = 0u128;
-        let mut levels = 0u8;
-        let mut here = text.get(at).copied().unwrap_or(0);
-        'value: loop {
-            // A value begins here.
-            match here {
-                b'"' => at = scan::string::<CLEAN>(text, at + 1)? + 1,
-                b'{' | b'[' => {
-                    if levels == room {
-                        return Err(stop(at, FaultKind::TooDeep));
-                    }
-                    let open = here;
-                    (at, here) = scan::visible(text, at + 1);
-                    // In ASCII the closing bracket is two behind the opening one.
-                    if here != open + 2 {
-                        let object = open == b'{';
-                        levels += 1;
-                        objects = objects << 1 | u128::from(object);
-                        budget = spend(budget, at)?;
-                        if object {
-                            at = key::<CLEAN>(text, at)?;
-                            (at, here) = scan::visible(text, at);
-                        }
-                        continue 'value;
-                    }
-                    at += 1;
-                }
-                b'-' | b'0'..=b'9' => at = digits::number(text, at)?,
-                b't' => at = scan::word(text, at, b"true")?,
-                b'f' => at = scan::word(text, at, b"false")?,
-                b'n' => at = scan::word(text, at, b"null")?,
-                _ => return Err(unexpected(text, at)),
-            }
-            // A value has ended here.
-            while levels > 0 {
-                (at, here) = scan::visible(text, at);
-                let object = objects & 1 == 1;
-                match here {
-                    b',' => {
-                        budget = spend(budget, at + 1)?;
-                        (at, here) = scan::visible(text, at + 1);
-                        if object {
-                            at = key::<CLEAN>(text, at)?;
-                            (at, here) = scan::visible(text, at);
-                        }
-                        continue 'value;
-                    }
-                    b'}' if object => {}
-                    b']' if !object => {}
-                    _ => return Err(unexpected(text, at)),
+        // What closes each of the levels outside of the innermost.
+        let mut outer = [0; MAX_DEPTH as usize];
+        let mut levels = 1;
+        loop {
+            // A value is due here.
+            let Some(&here) = text.get(at) else {
+                return Err(unexpected(text, at));
+            };
+            if here == b'"' {
+                at = scan::string::<CLEAN>(text, at + 1)? + 1;
+            } else if here.is_ascii_digit() {
+                at = digits::unsigned(text, at, here)?;
+            } else if let b'[' | b'{' = here {
+                if levels == room {
+                    return Err(stop(at, FaultKind::TooDeep));
                 }
                 at += 1;
-                objects >>= 1;
-                levels -= 1;
+                if let Some(&next @ 0..=b' ') = text.get(at) {
+                    at = scan::blanks(text, at, next);
+                }
+                if text.get(at) != Some(&(here + 2)) {
+                    budget = spend(budget, at)?;
+                    outer[levels % outer.len()] = close;
+                    levels += 1;
+                    close = here + 2;
+                    if here == b'{' {
+                        at = key::<CLEAN>(text, at)?;
+                    }
+                    continue;
+                }
+                at += 1;
+            } else if here == b'-' {
+                at = digits::number(text, at)?;
+            } else if here <= b' ' {
+                let behind = scan::blanks(text, at, here);
+                if behind == at {
+                    return Err(unexpected(text, at));
+                }
+                at = behind;
+                continue;
+            } else {
+                at = literal(text, at, here)?;
             }
-            self.budget = budget;
-            return Ok(at);
+            // A value has ended here.
+            loop {
+                match text.get(at) {
+                    Some(b',') => break,
+                    Some(&here) if here == close => {
+                        at += 1;
+                        levels -= 1;
+                        if levels == 0 {
+                            self.budget = budget;
+                            return Ok(at);
+                        }
+                        close = outer[levels % outer.len()];
+                    }
+                    Some(&here @ 0..=b' ') => {
+                        let behind = scan::blanks(text, at, here);
+                        if behind == at {
+                            return Err(unexpected(text, at));
+                        }
+                        at = behind;
+                    }
+                    _ => return Err(unexpected(text, at)),
+                }
+            }
+            at += 1;
+            budget = spend(budget, at)?;
+            if close == b'}' {
+                at = key::<CLEAN>(text, at)?;
+            }
         }
     }
 }
 
-/// Passes the key at a place and its colon.
+/// Passes a word whose first letter may be there.
+#[inline(always)]
+fn literal(text: &[u8], at: usize, here: u8) -> Result<usize, Stop> {
+    match here {
+        b't' => scan::word(text, at, b"true"),
+        b'f' => scan::word(text, at, b"false"),
+        b'n' => scan::word(text, at, b"null"),
+        _ => Err(unexpected(text, at)),
+    }
+}
+
+/// Passes the key that is due at a place, and its colon.
 #[inline(always)]
 fn key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
     // Nearly all are short, plain, and right before their colon.
@@ -153,6 +201,7 @@ fn key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
 
 #[inline(never)]
 fn any_key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let at = scan::space(text, at);
     if text.get(at) != Some(&b'"') {
         return Err(unexpected(text, at));
     }

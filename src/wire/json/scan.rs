@@ -65,38 +65,45 @@ pub(super) fn space(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// The same, and that byte; at the end NUL, which stands nowhere.
+/// The same where there is a blank or a control character, for a loop that meets many; mostly there is
+/// one.
 #[inline(always)]
-pub(super) fn visible(text: &[u8], at: usize) -> (usize, u8) {
-    let byte = |at| text.get(at).copied().unwrap_or(0);
-    match byte(at) {
-        0..=b' ' => {
-            let at = more_space(text, at);
-            (at, byte(at))
-        }
-        here => (at, here),
+pub(super) fn blanks(text: &[u8], at: usize, here: u8) -> usize {
+    match text.get(at + 1) {
+        Some(b'!'..) if is_blank(here) => at + 1,
+        _ => more_space(text, at),
     }
+}
+
+#[inline(always)]
+fn is_blank(byte: u8) -> bool {
+    const BLANKS: u64 = 1 << b' ' | 1 << b'\n' | 1 << b'\r' | 1 << b'\t';
+    byte <= b' ' && BLANKS >> byte & 1 == 1
 }
 
 #[inline(never)]
 fn more_space(text: &[u8], mut at: usize) -> usize {
-    loop {
-        // Mostly there is one.
-        for _ in 0..2 {
-            match text.get(at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
-                _ => return at,
-            }
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let mut marks = [0; BLOCK];
+        for at in 0..BLOCK {
+            // The least difference to a blank, which is none for a blank.
+            let blanks = [b' ', b'\n', b'\r', b'\t'];
+            let differences = blanks.map(|blank| block[at] ^ blank);
+            marks[at] = differences.into_iter().fold(0xFF, u8::min);
         }
-        // Long runs, as of an indented or a padded text, go by blocks.
-        while let Some(block) = text[at..].first_chunk::<16>() {
-            let blank = |byte: u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-            if !block.iter().fold(true, |all, byte| all & blank(*byte)) {
-                break;
-            }
-            at += block.len();
+        let (low, high) = halves(marks);
+        if low != 0 {
+            return at + first(low);
         }
+        if high != 0 {
+            return at + 8 + first(high);
+        }
+        at += BLOCK;
     }
+    while text.get(at).is_some_and(|byte| is_blank(*byte)) {
+        at += 1;
+    }
+    at
 }
 
 /// Passes a string, from behind its opening quote: the place of the closing one. In a clean text
@@ -104,10 +111,12 @@ fn more_space(text: &[u8], mut at: usize) -> usize {
 #[inline(always)]
 pub(super) fn string<const CLEAN: bool>(text: &[u8], start: usize) -> Result<usize, Stop> {
     let at = plain::<CLEAN>(text, start);
-    if text.get(at) == Some(&b'"') {
-        return Ok(at);
+    match text.get(at..) {
+        Some([b'"', ..]) => Ok(at),
+        // Many have one escape, and that at their end.
+        Some([b'\\', escape, b'"', ..]) if ESCAPES[usize::from(*escape)] == 2 => Ok(at + 2),
+        _ => rest_of_string::<CLEAN>(text, at),
     }
-    rest_of_string::<CLEAN>(text, at)
 }
 
 /// How long the escape is that this byte follows the backslash of; 0 for none.
@@ -431,6 +440,11 @@ fn special<const CLEAN: bool>(block: &[u8; BLOCK]) -> (u64, u64) {
         let special = (byte == b'"') | (byte == b'\\') | (!CLEAN & (byte < 0x20));
         marks[at] = if special { 0xFF } else { 0 };
     }
+    halves(marks)
+}
+
+#[inline(always)]
+fn halves(marks: [u8; BLOCK]) -> (u64, u64) {
     let marks = std::hint::black_box(marks);
     let (low, high) = marks.split_at(8);
     let half = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().unwrap_or(&[0; 8]));
