@@ -311,18 +311,32 @@ pub(super) fn short_escaped(text: &[u8], start: usize) -> Option<(usize, Word)> 
     Some((text.len() - rest.len(), word))
 }
 
+/// What an escape of two bytes means by its second; zero for none.
+const MEANINGS: [u8; 256] = {
+    let mut meanings = [0; 256];
+    let mut at = 0;
+    while at < 8 {
+        meanings[b"\"\\/bfnrt"[at] as usize] = b"\"\\/\x08\x0C\n\r\t"[at];
+        at += 1;
+    }
+    meanings
+};
+
 /// What an escape of two bytes means.
 #[inline(always)]
 pub(super) fn plain_escape(escape: u8) -> Option<u8> {
-    Some(match escape {
-        b'"' | b'\\' | b'/' => escape,
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        _ => return None,
-    })
+    let meaning = MEANINGS[usize::from(escape)];
+    (meaning != 0).then_some(meaning)
+}
+
+/// The number that the four digits are with which these bytes begin; zero where there are none.
+#[inline(always)]
+pub(super) fn unit(digits: &[u8]) -> u16 {
+    let Some(digits) = digits.first_chunk::<4>() else {
+        return 0;
+    };
+    let [a, b, c, d] = digits.map(|digit| u16::from(DIGITS[usize::from(digit)] & 0xF));
+    a << 12 | b << 8 | c << 4 | d
 }
 
 /// The same; in a clean text control characters are not looked for. Keys are short: what stands in

@@ -62,11 +62,13 @@ impl<'a> Str<'a> {
     /// Its meaning: borrowed unless it has escapes.
     #[must_use]
     pub fn cow(&self) -> Cow<'a, str> {
-        if self.is_escaped() {
-            Cow::Owned(self.chars().collect())
-        } else {
-            Cow::Borrowed(self.raw())
+        if !self.is_escaped() {
+            return Cow::Borrowed(self.raw());
         }
+        let mut bytes = Vec::with_capacity(self.raw.len());
+        self.each_byte(|byte| bytes.push(byte));
+        // Cut out of UTF-8, with whole characters in place of escapes.
+        Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
     }
 
     /// Its meaning, to keep.
@@ -94,39 +96,79 @@ impl<'a> Str<'a> {
         }
     }
 
+    /// Gives each byte that it means. Each costs about the same, however it is spelled: that is for texts
+    /// that are made of nothing but escapes.
+    #[inline(always)]
+    pub(crate) fn each_byte(self, mut take: impl FnMut(u8)) {
+        let mut rest = self.raw;
+        while let [first, behind @ ..] = rest {
+            rest = behind;
+            if *first != b'\\' {
+                take(*first);
+                continue;
+            }
+            // The cursor has seen to it that each is whole, and so is each pair.
+            let [escape, behind @ ..] = rest else { return };
+            rest = behind;
+            if let Some(byte) = scan::plain_escape(*escape) {
+                take(byte);
+                continue;
+            }
+            let code = scan::unit(rest);
+            rest = rest.get(4..).unwrap_or_default();
+            if code < 0x80 {
+                take(code as u8);
+                continue;
+            }
+            let mut code = u32::from(code);
+            if (0xD800..0xDC00).contains(&code) {
+                let low = u32::from(scan::unit(rest.get(2..).unwrap_or_default()));
+                code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
+                rest = rest.get(6..).unwrap_or_default();
+            }
+            let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            for byte in char.encode_utf8(&mut [0; 4]).bytes() {
+                take(byte);
+            }
+        }
+    }
+
+    /// How many characters it means.
+    pub(crate) fn count(self) -> usize {
+        // One byte of each character is none that continues another.
+        let begins = |byte: u8| usize::from(byte & 0xC0 != 0x80);
+        if !self.is_escaped() {
+            return self.raw.iter().map(|byte| begins(*byte)).sum();
+        }
+        let mut count = 0;
+        self.each_byte(|byte| count += begins(byte));
+        count
+    }
+
+    /// Whether all bytes that it means are such.
+    #[inline(always)]
+    pub(crate) fn all(self, such: impl Fn(u8) -> bool) -> bool {
+        if !self.is_escaped() {
+            return self.raw.iter().all(|byte| such(*byte));
+        }
+        let mut all = true;
+        self.each_byte(|byte| all &= such(byte));
+        all
+    }
+
     /// The bytes that it means, unless they are more than the buffer holds.
     pub(crate) fn resolve<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let mut length = 0;
-        let mut rest = self.raw;
-        while let [first, after @ ..] = rest {
-            let byte = match (first, after) {
-                (b'\\', [b'u', digits @ ..]) => {
-                    // The cursor has seen to it that it is whole, and so is its pair.
-                    let unit = |digits| scan::hex(digits, 0, 0).map_or(0, u32::from);
-                    let mut code = unit(digits);
-                    rest = digits.get(4..)?;
-                    if (0xD800..0xDC00).contains(&code) {
-                        let low = unit(rest.get(2..)?);
-                        code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
-                        rest = rest.get(6..)?;
-                    }
-                    let char = char::from_u32(code)?;
-                    let utf8 = buffer.get_mut(length..length + char.len_utf8())?;
-                    length += char.encode_utf8(utf8).len();
-                    continue;
-                }
-                (b'\\', [escape, after @ ..]) => {
-                    rest = after;
-                    scan::plain_escape(*escape)?
-                }
-                _ => {
-                    rest = after;
-                    *first
-                }
-            };
-            *buffer.get_mut(length)? = byte;
-            length += 1;
+        // No escape is of more than six bytes for each that it means.
+        if self.raw.len() > 6 * buffer.len() {
+            return None;
         }
+        let mut length = 0;
+        self.each_byte(|byte| {
+            if let Some(place) = buffer.get_mut(length) {
+                *place = byte;
+            }
+            length += 1;
+        });
         buffer.get(..length)
     }
 

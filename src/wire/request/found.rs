@@ -14,6 +14,8 @@ use super::{
 pub(super) struct Found {
     pub(super) faults: Vec<Fault>,
     pub(super) fault_count: u32,
+    /// As many faults as are kept, and one of shape among them: no other is kept from now on.
+    enough: bool,
     pub(super) unknown: Vec<Unknown>,
     pub(super) unknown_left_out: bool,
     pub(super) sums: Sums,
@@ -23,16 +25,24 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Whether a further fault is only to be counted.
+    #[inline(always)]
+    pub(super) fn has_enough(&self) -> bool {
+        self.enough
+    }
+
     #[cold]
     pub(super) fn push_fault(&mut self, fault: Fault) {
         self.fault_count += 1;
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(fault);
-        } else if fault.is_of_shape() && !self.faults.iter().any(Fault::is_of_shape) {
+        if self.faults.len() == MAX_FAULTS {
+            if self.enough || !fault.is_of_shape() {
+                return;
+            }
             // However many values are wrong, a wrong shape is the graver mistake.
             self.faults.pop();
-            self.faults.push(fault);
         }
+        self.faults.push(fault);
+        self.enough = self.faults.len() == MAX_FAULTS && self.faults.iter().any(Fault::is_of_shape);
     }
 
     #[inline]

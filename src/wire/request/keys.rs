@@ -68,7 +68,7 @@ impl Distinct {
             return Ok(());
         }
         if keys.len() > PLACES / 2 || self.round == u32::MAX {
-            return sorted(keys, text);
+            return placed(keys, text);
         }
         self.table.resize(PLACES, (0, 0));
         self.round += 1;
@@ -114,42 +114,49 @@ fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
     if !key.is_escaped() {
         return mixed(key.bytes(), seed);
     }
-    if let Some(meaning) = key.resolve(&mut [0; 64]) {
-        return mixed(meaning, seed);
-    }
-    let mut bytes = Vec::new();
-    for c in key.chars() {
-        bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-    mixed(&bytes, seed)
+    // The same, byte by byte.
+    let (mut sum, mut word, mut bytes) = (seed, 0, 0u64);
+    key.each_byte(|byte| {
+        word |= u64::from(byte) << (bytes % 8 * 8);
+        bytes += 1;
+        if bytes % 8 == 0 {
+            sum = fold(sum ^ word, STEP);
+            word = 0;
+        }
+    });
+    sum = fold(sum ^ word, STEP);
+    (fold(sum ^ bytes, seed.rotate_left(32) | 1) >> 32) as u32
 }
 
 #[inline(never)]
 fn mixed(bytes: &[u8], seed: u64) -> u32 {
-    let word = |bytes: &[u8]| {
-        let bytes = bytes.iter();
-        bytes.rfold(0, |all, byte| all << 8 | u64::from(*byte))
-    };
-    let mut words = bytes.chunks_exact(8);
+    let (words, rest) = bytes.as_chunks();
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let sum = words
-        .by_ref()
+        .iter()
         .fold(seed, |sum, bytes| fold(sum ^ word(bytes), STEP));
-    let sum = fold(sum ^ word(words.remainder()), STEP);
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let sum = fold(sum ^ word(&last), STEP);
     (fold(sum ^ bytes.len() as u64, seed.rotate_left(32) | 1) >> 32) as u32
 }
 
-/// Many keys, by their order.
+/// Many keys, by a table of their own.
 #[inline(never)]
-fn sorted(keys: &[u64], text: &[u8]) -> Read {
-    let mut keys = keys.to_vec();
-    keys.sort_unstable();
-    let mut rest = &keys[..];
-    while let [first, others @ ..] = rest {
-        let alike = others.iter().take_while(|it| *it >> 32 == first >> 32);
-        for other in alike {
-            differ(*first, *other, text)?;
+fn placed(keys: &[u64], text: &[u8]) -> Read {
+    let places = (2 * keys.len()).next_power_of_two();
+    // Of each key its number, counted from one.
+    let mut table = vec![0u32; places];
+    for (at, key) in keys.iter().enumerate() {
+        let mut place = (key >> 32) as usize % places;
+        while table[place] != 0 {
+            let earlier = keys[table[place] as usize - 1];
+            if earlier >> 32 == key >> 32 {
+                differ(earlier, *key, text)?;
+            }
+            place = (place + 1) % places;
         }
-        rest = others;
+        table[place] = at as u32 + 1;
     }
     Ok(())
 }

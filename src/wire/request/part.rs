@@ -140,13 +140,14 @@ impl<'a> Reader<'a, '_> {
     fn judge_image(&mut self, url: Str<'a>) {
         let at = url.range().start - 1;
         let url = url.beginning(6);
+        let mut buffer = [0; 12 * 6];
+        let meaning = match url.is_escaped() {
+            true => url.resolve(&mut buffer).unwrap_or_default(),
+            false => url.bytes(),
+        };
         let is = |scheme: &str| {
-            if !url.is_escaped() {
-                let start = url.bytes().get(..scheme.len());
-                return start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()));
-            }
-            let start = url.chars().take(scheme.len());
-            start.map(|c| c.to_ascii_lowercase()).eq(scheme.chars())
+            let start = meaning.get(..scheme.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
         };
         // Within an object, so not at the very beginning.
         let at = NonZeroU32::new(at as u32);

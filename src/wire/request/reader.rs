@@ -86,8 +86,14 @@ impl<'a, 'r> Reader<'a, 'r> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn fault(&mut self, at: usize, kind: FaultKind) {
-        self.request.found.push_fault(Fault { at, kind });
+        let found = &mut self.request.found;
+        if found.has_enough() {
+            found.fault_count += 1;
+        } else {
+            found.push_fault(Fault { at, kind });
+        }
     }
 
     /// Whether a value of this type comes next. A null is passed where it may stand for absence,
@@ -449,7 +455,7 @@ pub(super) enum Null {
 pub(super) fn is_longer(text: Str<'_>, max: usize) -> bool {
     // No character takes more than the twelve bytes of two escapes.
     let bytes = text.bytes().len();
-    bytes > max && (bytes > 12 * max || text.chars().nth(max).is_some())
+    bytes > max && (bytes > 12 * max || text.count() > max)
 }
 
 /// FNV-1a over the meaning of a string: only ever compared with digests of the same request, and
@@ -460,8 +466,7 @@ pub(super) fn digest(text: Str<'_>) -> u64 {
     if !text.is_escaped() {
         return text.bytes().iter().copied().fold(start, step);
     }
-    let mut buffer = [0; 4];
-    text.chars().fold(start, |sum, c| {
-        c.encode_utf8(&mut buffer).bytes().fold(sum, step)
-    })
+    let mut sum = start;
+    text.each_byte(|byte| sum = step(sum, byte));
+    sum
 }

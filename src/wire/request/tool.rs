@@ -354,10 +354,8 @@ impl Reader<'_, '_> {
 }
 
 fn is_name(name: Str<'_>) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let mut count = 0;
-    name.chars().all(|c| {
-        count += 1;
-        count <= 64 && allowed(c)
-    }) && count > 0
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    // Of those that are allowed each is one byte, and none takes more than the six of an escape.
+    let bytes = name.bytes().len();
+    (1..=6 * 64).contains(&bytes) && name.all(allowed) && (bytes <= 64 || name.count() <= 64)
 }

@@ -247,7 +247,7 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         self.entries(MAX_BIASES, EXPECTED, |reader, key| {
-            if key.bytes().is_empty() || !key.chars().all(|c| c.is_ascii_digit()) {
+            if key.bytes().is_empty() || !key.all(|byte| byte.is_ascii_digit()) {
                 let expected = "a token id in decimal digits";
                 reader.fault(key.range().start - 1, FaultKind::Value(expected));
             }
