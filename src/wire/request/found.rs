@@ -9,7 +9,7 @@ use super::{
     reader::{MAX_FAULTS, MAX_UNKNOWN},
 };
 
-/// What was found in a part of the request: kept apart while it is not known whether that counts.
+/// What was found in the request, or since something that is [set apart](Self::set_apart) in it began.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     pub(super) faults: Vec<Fault>,
@@ -22,6 +22,23 @@ pub(super) struct Found {
     /// Where the first image of each kind of address stands.
     pub(super) http_image: Option<NonZeroU32>,
     pub(super) other_image: Option<NonZeroU32>,
+    /// How many of those that are kept were found before.
+    faults_before: usize,
+    unknown_before: usize,
+}
+
+/// What had been found when something was set apart.
+pub(super) struct Before {
+    fault_count: u32,
+    enough: bool,
+    unknown_left_out: bool,
+    sums: Sums,
+    http_image: Option<NonZeroU32>,
+    other_image: Option<NonZeroU32>,
+    faults_before: usize,
+    unknown_before: usize,
+    faults: usize,
+    unknown: usize,
 }
 
 impl Found {
@@ -34,41 +51,161 @@ impl Found {
     #[cold]
     pub(super) fn push_fault(&mut self, fault: Fault) {
         self.fault_count += 1;
-        if self.faults.len() == MAX_FAULTS {
-            if self.enough || !fault.is_of_shape() {
+        if self.enough {
+            return;
+        }
+        let is_full = |found: &Self| found.faults.len() - found.faults_before == MAX_FAULTS;
+        if is_full(self) {
+            if !fault.is_of_shape() {
                 return;
             }
             // However many values are wrong, a wrong shape is the graver mistake.
             self.faults.pop();
         }
         self.faults.push(fault);
-        self.enough = self.faults.len() == MAX_FAULTS && self.faults.iter().any(Fault::is_of_shape);
+        let kept = &self.faults[self.faults_before..];
+        self.enough = is_full(self) && kept.iter().any(Fault::is_of_shape);
     }
 
     #[inline]
     pub(super) fn push_unknown(&mut self, unknown: Unknown) {
-        if self.unknown.len() < MAX_UNKNOWN {
+        if self.unknown.len() - self.unknown_before < MAX_UNKNOWN {
             self.unknown.push(unknown);
         } else {
             self.unknown_left_out = true;
         }
     }
 
-    /// Takes what was found elsewhere as if it had been found here.
-    pub(super) fn add(&mut self, other: Self) {
-        if other.fault_count > 0 {
-            self.fault_count += other.fault_count - other.faults.len() as u32;
-            for fault in other.faults {
-                self.push_fault(fault);
+    /// What is found from now on is apart from what was found before, until it is
+    /// [put back](Self::put_back).
+    #[inline(always)]
+    pub(super) fn set_apart(&mut self) -> Before {
+        let before = Before {
+            fault_count: std::mem::take(&mut self.fault_count),
+            // Where no more is kept outside, it need not be kept here.
+            enough: self.enough,
+            unknown_left_out: std::mem::take(&mut self.unknown_left_out),
+            sums: std::mem::take(&mut self.sums),
+            http_image: self.http_image.take(),
+            other_image: self.other_image.take(),
+            faults_before: self.faults_before,
+            unknown_before: self.unknown_before,
+            faults: self.faults.len(),
+            unknown: self.unknown.len(),
+        };
+        self.faults_before = before.faults;
+        if before.unknown - before.unknown_before < MAX_UNKNOWN {
+            self.unknown_before = before.unknown;
+        }
+        before
+    }
+
+    /// Back to what was found before: what was found since is held for these kinds of its object, or
+    /// forgotten.
+    #[inline(always)]
+    pub(super) fn put_back(&mut self, before: Before, held: Option<(&mut Held, Kinds)>) {
+        if let Some((held, kinds)) = held {
+            held.members.push(Member {
+                kinds,
+                unknown_left_out: self.unknown_left_out,
+                fault_count: self.fault_count,
+                sums: self.sums,
+                http_image: self.http_image,
+                other_image: self.other_image,
+                faults: held.faults.len(),
+                unknown: held.unknown.len(),
+            });
+            if self.faults.len() + self.unknown.len() > before.faults + before.unknown {
+                held.faults.extend_from_slice(&self.faults[before.faults..]);
+                let unknown = &self.unknown[before.unknown..];
+                held.unknown.extend_from_slice(unknown);
             }
         }
-        for unknown in other.unknown {
-            self.push_unknown(unknown);
+        self.faults.truncate(before.faults);
+        self.unknown.truncate(before.unknown);
+        self.fault_count = before.fault_count;
+        self.enough = before.enough;
+        self.unknown_left_out = before.unknown_left_out;
+        self.sums = before.sums;
+        self.http_image = before.http_image;
+        self.other_image = before.other_image;
+        self.faults_before = before.faults_before;
+        self.unknown_before = before.unknown_before;
+    }
+}
+
+/// What was found in the members of the objects that are being read, the innermost last, before it is
+/// known whether they count.
+#[derive(Default)]
+pub(super) struct Held {
+    members: Vec<Member>,
+    faults: Vec<Fault>,
+    unknown: Vec<Unknown>,
+}
+
+struct Member {
+    kinds: Kinds,
+    unknown_left_out: bool,
+    fault_count: u32,
+    sums: Sums,
+    http_image: Option<NonZeroU32>,
+    other_image: Option<NonZeroU32>,
+    /// Where its own begin among those that are held.
+    faults: usize,
+    unknown: usize,
+}
+
+/// Where the members of an object begin among those that are held.
+#[derive(Clone, Copy)]
+pub(super) struct Early(usize);
+
+impl Held {
+    #[inline(always)]
+    pub(super) fn begin(&self) -> Early {
+        Early(self.members.len())
+    }
+
+    /// Adds what counts for this kind to what was found outside.
+    #[inline(always)]
+    pub(super) fn settle(&mut self, early: Early, kind: u8, outside: &mut Found) {
+        if self.members.len() > early.0 {
+            self.settle_some(early, kind, outside);
         }
-        self.unknown_left_out |= other.unknown_left_out;
-        self.sums.add(&other.sums);
-        self.http_image = self.http_image.or(other.http_image);
-        self.other_image = self.other_image.or(other.other_image);
+    }
+
+    #[inline(never)]
+    fn settle_some(&mut self, early: Early, kind: u8, outside: &mut Found) {
+        for (at, member) in self.members.iter().enumerate().skip(early.0) {
+            if member.kinds >> kind & 1 == 0 {
+                continue;
+            }
+            let next = self.members.get(at + 1);
+            let faults = next.map_or(self.faults.len(), |next| next.faults);
+            let unknown = next.map_or(self.unknown.len(), |next| next.unknown);
+            let faults = &self.faults[member.faults..faults];
+            outside.fault_count += member.fault_count - faults.len() as u32;
+            for fault in faults {
+                outside.push_fault(*fault);
+            }
+            for unknown in &self.unknown[member.unknown..unknown] {
+                outside.push_unknown(*unknown);
+            }
+            outside.unknown_left_out |= member.unknown_left_out;
+            outside.sums.add(&member.sums);
+            outside.http_image = outside.http_image.or(member.http_image);
+            outside.other_image = outside.other_image.or(member.other_image);
+        }
+        self.forget(early);
+    }
+
+    /// Nothing of the object counts any more.
+    #[inline(always)]
+    pub(super) fn forget(&mut self, early: Early) {
+        if let Some(first) = self.members.get(early.0) {
+            self.faults.truncate(first.faults);
+            self.unknown.truncate(first.unknown);
+            self.members.truncate(early.0);
+        }
     }
 }
 
@@ -85,40 +222,3 @@ pub(super) enum Tag {
 
 /// A set of kinds, one bit for each.
 pub(super) type Kinds = u8;
-
-/// What was found in the members of an object that came before the one that says whether they count.
-#[derive(Default)]
-pub(super) struct Early {
-    /// Nearly always there is one such member at most.
-    first: Option<(Kinds, Found)>,
-    more: Vec<(Kinds, Found)>,
-}
-
-impl Early {
-    #[inline(always)]
-    pub(super) fn push(&mut self, kinds: Kinds, found: Found) {
-        if self.first.is_none() {
-            self.first = Some((kinds, found));
-        } else {
-            self.more.push((kinds, found));
-        }
-    }
-
-    /// Gives what counts for this kind to what was found outside.
-    #[inline(always)]
-    pub(super) fn settle(&mut self, kind: u8, outside: &mut Found) {
-        let Some((kinds, found)) = self.first.take() else {
-            return;
-        };
-        if kinds >> kind & 1 == 1 {
-            outside.add(found);
-        }
-        if !self.more.is_empty() {
-            for (kinds, found) in std::mem::take(&mut self.more) {
-                if kinds >> kind & 1 == 1 {
-                    outside.add(found);
-                }
-            }
-        }
-    }
-}

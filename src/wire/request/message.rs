@@ -2,7 +2,7 @@
 
 use super::{
     fault::FaultKind,
-    found::{Early, Tag},
+    found::Tag,
     known::{keys, words},
     part::{IMAGE, Parts, REFUSAL, TEXT},
     reader::{Null, Object, Read, Reader, Seen, digest},
@@ -81,7 +81,7 @@ impl Turn {
 
 impl<'a> Reader<'a, '_> {
     pub(super) fn message(&mut self) -> Read {
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT)? {
             return Ok(());
         }
         let mut object = self.object()?;
@@ -146,7 +146,7 @@ impl<'a> Reader<'a, '_> {
         let Some(role) = role else {
             // One that is unknown is noted already.
             self.require(seen, Message::Role);
-            return Ok(());
+            return self.pass_wrong_items(Type::Object, 1);
         };
         self.judge(seen, role, content, told);
         match role {
@@ -283,10 +283,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn tool_call(&mut self) -> Read {
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT)? {
             return Ok(());
         }
-        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let (mut tag, early) = (Tag::Open, self.held.begin());
         let seen = self.members(|reader, key| {
             match key {
                 ToolCall::Id => {
@@ -296,22 +296,21 @@ impl<'a> Reader<'a, '_> {
                         }
                     }
                 }
-                ToolCall::Type => {
-                    tag = reader.tag(words!("function", "custom"), CALL, &mut early)?
+                ToolCall::Type => tag = reader.tag(words!("function", "custom"), CALL, early)?,
+                ToolCall::Function => {
+                    reader.only_in(1, tag, |reader| reader.function_call(Null::Refused))?
                 }
-                ToolCall::Function => reader.only_in(1, tag, &mut early, |reader| {
-                    reader.function_call(Null::Refused)
-                })?,
-                ToolCall::Custom => reader.only_in(2, tag, &mut early, Self::custom_call)?,
+                ToolCall::Custom => reader.only_in(2, tag, Self::custom_call)?,
             }
             Ok(())
         })?;
+        self.held.forget(early);
         self.require(seen, ToolCall::Id);
         self.require(seen, ToolCall::Type);
         match tag {
             Tag::Is(0) => self.require(seen, ToolCall::Function),
             Tag::Is(_) => self.require(seen, ToolCall::Custom),
-            _ => {}
+            _ => return self.pass_wrong_items(Type::Object, 2),
         }
         Ok(())
     }

@@ -79,6 +79,9 @@ impl Reader<'_, '_> {
         const EXPECTED: &str = "one of `text`, `audio`";
         if self.want(Type::Array, Null::Absent, "an array of strings")? {
             self.items(0..=usize::MAX, "", |reader| {
+                if !reader.want_item(Type::String, EXPECTED)? {
+                    return Ok(());
+                }
                 let found = reader.word(words!("text", "audio"), Null::Refused, EXPECTED)?;
                 reader.request.audio_asked |= found == Some(1);
                 Ok(())

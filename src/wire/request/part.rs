@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{
-    found::{Early, Tag},
+    found::Tag,
     known::{Words, keys, words},
     reader::{Null, Read, Reader},
 };
@@ -59,16 +59,16 @@ impl<'a> Reader<'a, '_> {
     /// A part, whose kind and place are noted.
     pub(super) fn part(&mut self) -> Read {
         const EXPECTED: &str = "one of `text`, `image_url`, `input_audio`, `file`, `refusal`";
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT)? {
             return Ok(());
         }
-        let (mut tag, mut early, mut type_at) = (Tag::Open, Early::default(), 0);
+        let (mut tag, early, mut type_at) = (Tag::Open, self.held.begin(), 0);
         let seen = self.members(|reader, key| {
             let (kinds, read): (_, fn(&mut Self) -> Read) = match key {
                 Part::Type => {
                     reader.cursor.peek()?;
                     type_at = reader.cursor.at();
-                    tag = reader.tag(KINDS, EXPECTED, &mut early)?;
+                    tag = reader.tag(KINDS, EXPECTED, early)?;
                     return Ok(());
                 }
                 Part::Text => (1 << TEXT, Self::part_text),
@@ -78,11 +78,12 @@ impl<'a> Reader<'a, '_> {
                 Part::Refusal => (1 << REFUSAL, Self::part_text),
                 Part::CacheBreakpoint => (!(1 << REFUSAL), Self::cache_breakpoint),
             };
-            reader.only_in(kinds, tag, &mut early, read)
+            reader.only_in(kinds, tag, read)
         })?;
+        self.held.forget(early);
         let Tag::Is(kind) = tag else {
             self.require(seen, Part::Type);
-            return Ok(());
+            return self.pass_wrong_items(Type::Object, 1);
         };
         let kind = usize::from(kind);
         let payload = [

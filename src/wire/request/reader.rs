@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     fault::{Fault, FaultKind, Unreadable},
-    found::{Early, Kinds, Tag},
+    found::{Early, Held, Kinds, Tag},
     index::{Request, Unknown},
     keys::Distinct,
     known::{Known, Words, find, is_stranger},
@@ -49,6 +49,9 @@ pub(super) struct Reader<'a, 'r> {
     pub(super) calls: Vec<u64>,
     pub(super) distinct: Distinct,
     pub(super) parts: Parts,
+    pub(super) held: Held,
+    /// How many elements of the array that is being read were passed together.
+    passed: usize,
 }
 
 /// Boxed, so that a result is one word, or two, and travels in registers.
@@ -83,6 +86,8 @@ impl<'a, 'r> Reader<'a, 'r> {
             calls: Vec::new(),
             distinct: Distinct::default(),
             parts: Parts::default(),
+            held: Held::default(),
+            passed: 0,
         }
     }
 
@@ -116,6 +121,43 @@ impl<'a, 'r> Reader<'a, 'r> {
             self.fault(self.cursor.at(), FaultKind::Type(expected));
         }
         self.cursor.pass()?;
+        Ok(())
+    }
+
+    /// [`want`](Self::want) for an element.
+    #[inline(always)]
+    pub(super) fn want_item(&mut self, kind: Type, expected: &'static str) -> Read<bool> {
+        let found = self.cursor.peek()?;
+        if found == kind {
+            return Ok(true);
+        }
+        self.mismatch(found, Null::Refused, expected)?;
+        self.pass_wrong_items(kind, 1)?;
+        Ok(false)
+    }
+
+    /// Passes what follows a wrong element and is as wrong, where its faults are only to be counted: each
+    /// of another type has one, and each object without a member so many.
+    #[inline(never)]
+    pub(super) fn pass_wrong_items(&mut self, kind: Type, in_empty: u32) -> Read {
+        if !self.request.found.has_enough() {
+            return Ok(());
+        }
+        // Mostly an object follows that is to be read.
+        if let Some([b',', b'{', next, ..]) = self.text.get(self.cursor.at()..) {
+            if kind == Type::Object && *next != b'}' {
+                return Ok(());
+            }
+        }
+        let first = match kind {
+            Type::Object => b'{',
+            _ => b'"',
+        };
+        let (items, empty) = self.cursor.pass_items_but(first)?;
+        self.passed += items;
+        // Of strings an object is as wrong as anything else.
+        let in_empty = if first == b'{' { in_empty } else { 1 };
+        self.request.found.fault_count += (items - empty) as u32 + empty as u32 * in_empty;
         Ok(())
     }
 
@@ -275,6 +317,7 @@ impl<'a, 'r> Reader<'a, 'r> {
     ) -> Read<usize> {
         let at = self.cursor.at();
         self.cursor.enter_here()?;
+        let outside = std::mem::take(&mut self.passed);
         let mut found = 0;
         let mut more = self.cursor.opening_element()?;
         while more {
@@ -282,6 +325,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             found += 1;
             more = self.cursor.later_element()?;
         }
+        found += std::mem::replace(&mut self.passed, outside);
         if !count.contains(&found) {
             self.fault(at, FaultKind::Value(expected));
         }
@@ -401,14 +445,14 @@ impl<'a, 'r> Reader<'a, 'r> {
         Ok(())
     }
 
-    /// Reads a member that counts only in objects of some kinds. What is found in it is kept apart
-    /// while the kind is not known, and forgotten when it is another: nothing is read twice. A key
-    /// that stands in it twice ends everything in any case.
+    /// Reads a member that counts only in objects of some kinds. What is found in it is held while the
+    /// kind is not known, and forgotten when it is another: nothing is read twice. A key that stands in it
+    /// twice ends everything in any case.
+    #[inline]
     pub(super) fn only_in(
         &mut self,
         kinds: Kinds,
         tag: Tag,
-        early: &mut Early,
         read: impl FnOnce(&mut Self) -> Read,
     ) -> Read {
         if let Tag::Is(kind) = tag {
@@ -416,13 +460,10 @@ impl<'a, 'r> Reader<'a, 'r> {
                 return read(self);
             }
         }
-        let outside = std::mem::take(&mut self.request.found);
-        let done = read(self);
-        let found = std::mem::replace(&mut self.request.found, outside);
-        done?;
-        if tag == Tag::Open {
-            early.push(kinds, found);
-        }
+        let before = self.request.found.set_apart();
+        read(self)?;
+        let held = (tag == Tag::Open).then_some((&mut self.held, kinds));
+        self.request.found.put_back(before, held);
         Ok(())
     }
 
@@ -432,12 +473,12 @@ impl<'a, 'r> Reader<'a, 'r> {
         &mut self,
         words: &'static Words,
         expected: &'static str,
-        early: &mut Early,
+        early: Early,
     ) -> Read<Tag> {
         let Some(kind) = self.word(words, Null::Refused, expected)? else {
             return Ok(Tag::Wrong);
         };
-        early.settle(kind, &mut self.request.found);
+        self.held.settle(early, kind, &mut self.request.found);
         Ok(Tag::Is(kind))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     fault::FaultKind,
-    found::{Early, Tag},
+    found::Tag,
     index::ToolChoice,
     known::{Words, keys, words},
     reader::{Null, Read, Reader, Seen},
@@ -88,23 +88,24 @@ impl Reader<'_, '_> {
     }
 
     fn tool(&mut self) -> Read {
-        if !self.want(Type::Object, Null::Refused, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT)? {
             return Ok(());
         }
-        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let (mut tag, early) = (Tag::Open, self.held.begin());
         let seen = self.members(|reader, key| {
             match key {
-                Tool::Type => tag = reader.tag(words!("function", "custom"), TOOL, &mut early)?,
-                Tool::Function => reader.only_in(1, tag, &mut early, Self::function)?,
-                Tool::Custom => reader.only_in(2, tag, &mut early, Self::custom)?,
+                Tool::Type => tag = reader.tag(words!("function", "custom"), TOOL, early)?,
+                Tool::Function => reader.only_in(1, tag, Self::function)?,
+                Tool::Custom => reader.only_in(2, tag, Self::custom)?,
             }
             Ok(())
         })?;
+        self.held.forget(early);
         self.require(seen, Tool::Type);
         match tag {
             Tag::Is(0) => self.require(seen, Tool::Function),
             Tag::Is(_) => self.require(seen, Tool::Custom),
-            _ => {}
+            _ => return self.pass_wrong_items(Type::Object, 1),
         }
         Ok(())
     }
@@ -140,17 +141,18 @@ impl Reader<'_, '_> {
         if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
-        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let (mut tag, early) = (Tag::Open, self.held.begin());
         let seen = self.members(|reader, key| {
             match key {
                 Format::Type => {
                     let expected = "one of `text`, `grammar`";
-                    tag = reader.tag(words!("text", "grammar"), expected, &mut early)?;
+                    tag = reader.tag(words!("text", "grammar"), expected, early)?;
                 }
-                Format::Grammar => reader.only_in(2, tag, &mut early, Self::grammar)?,
+                Format::Grammar => reader.only_in(2, tag, Self::grammar)?,
             }
             Ok(())
         })?;
+        self.held.forget(early);
         self.require(seen, Format::Type);
         if tag == Tag::Is(1) {
             self.require(seen, Format::Grammar);
@@ -200,16 +202,17 @@ impl Reader<'_, '_> {
     fn tool_choice_object(&mut self) -> Read<Option<ToolChoice>> {
         const TYPES: &Words = words!("function", "custom", "allowed_tools");
         const EXPECTED: &str = "one of `function`, `custom`, `allowed_tools`";
-        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let (mut tag, early) = (Tag::Open, self.held.begin());
         let seen = self.members(|reader, key| {
             match key {
-                Choice::Type => tag = reader.tag(TYPES, EXPECTED, &mut early)?,
-                Choice::Function => reader.only_in(1, tag, &mut early, Self::named)?,
-                Choice::Custom => reader.only_in(2, tag, &mut early, Self::named)?,
-                Choice::AllowedTools => reader.only_in(4, tag, &mut early, Self::allowed_tools)?,
+                Choice::Type => tag = reader.tag(TYPES, EXPECTED, early)?,
+                Choice::Function => reader.only_in(1, tag, Self::named)?,
+                Choice::Custom => reader.only_in(2, tag, Self::named)?,
+                Choice::AllowedTools => reader.only_in(4, tag, Self::allowed_tools)?,
             }
             Ok(())
         })?;
+        self.held.forget(early);
         self.require(seen, Choice::Type);
         Ok(match tag {
             Tag::Is(0) => self.chosen(seen, Choice::Function, ToolChoice::Named),
@@ -239,8 +242,7 @@ impl Reader<'_, '_> {
                     reader.items(0..=usize::MAX, "", |reader| {
                         if reader.want(Type::Object, Null::Refused, OBJECT)? {
                             // The API does not look into it; which tool it names must be clear.
-                            let nothing = &mut Early::default();
-                            reader.only_in(0, Tag::Wrong, nothing, Self::tool_by_name)?;
+                            reader.only_in(0, Tag::Wrong, Self::tool_by_name)?;
                         }
                         Ok(())
                     })?;
@@ -303,16 +305,17 @@ impl Reader<'_, '_> {
         }
         let start = self.cursor.at();
         const WORDS: &Words = words!("text", "json_object", "json_schema");
-        let (mut tag, mut early) = (Tag::Open, Early::default());
+        let (mut tag, early) = (Tag::Open, self.held.begin());
         let seen = self.members(|reader, key| {
             match key {
-                ResponseFormat::Type => tag = reader.tag(WORDS, EXPECTED, &mut early)?,
+                ResponseFormat::Type => tag = reader.tag(WORDS, EXPECTED, early)?,
                 ResponseFormat::JsonSchema => {
-                    reader.only_in(4, tag, &mut early, Self::json_schema)?;
+                    reader.only_in(4, tag, Self::json_schema)?;
                 }
             }
             Ok(())
         })?;
+        self.held.forget(early);
         self.require(seen, ResponseFormat::Type);
         if tag == Tag::Is(2) {
             self.require(seen, ResponseFormat::JsonSchema);

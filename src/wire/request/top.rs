@@ -234,7 +234,12 @@ impl Reader<'_, '_> {
         match self.cursor.peek()? {
             Type::String => drop(self.cursor.string()?),
             Type::Array => {
-                self.items(1..=4, EXPECTED, |reader| reader.any_text(Null::Refused))?;
+                self.items(1..=4, EXPECTED, |reader| {
+                    if reader.want_item(Type::String, "a string")? {
+                        reader.any_text(Null::Refused)?;
+                    }
+                    Ok(())
+                })?;
             }
             found => self.mismatch(found, Null::Absent, EXPECTED)?,
         }
