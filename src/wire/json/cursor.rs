@@ -225,9 +225,13 @@ impl<'a> Cursor<'a> {
             let string = Str::new(&self.text[at + 1..end], at + 1, true);
             return Ok(Key { string, word });
         }
+        let has_none = end.is_some_and(|(_, word)| word.is_none());
         let end = self.key_end(at)?;
         let string = Str::new(&self.text[at + 1..end >> 1], at + 1, end & 1 == 1);
-        let word = Word::meant_by(string);
+        let word = match has_none {
+            true => Word::NONE,
+            false => Word::meant_by(string),
+        };
         Ok(Key { string, word })
     }
 

@@ -23,7 +23,7 @@ impl<'a> Cursor<'a> {
         let start = scan::space(self.text, self.at);
         self.at = match self.text.get(start) {
             // What is short is not worth a call.
-            Some(b'1'..=b'9') => digits::number(self.text, start)?,
+            Some(&first @ b'0'..=b'9') => digits::unsigned(self.text, start, first)?,
             _ => self.pass_at(start)?,
         };
         Ok(())
@@ -39,7 +39,7 @@ impl<'a> Cursor<'a> {
         let text = self.text;
         let mut at = scan::space(text, self.at);
         at = match text.get(at) {
-            Some(b'1'..=b'9') => digits::number(text, at)?,
+            Some(&first @ b'0'..=b'9') => digits::unsigned(text, at, first)?,
             _ => self.pass_at(at)?,
         };
         at = scan::space(text, at);

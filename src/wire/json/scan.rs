@@ -261,7 +261,8 @@ pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Wor
 }
 
 /// A string that has an escape near its opening quote, and means up to 15 bytes, none of them NUL: the
-/// place of its closing quote, and what it says. It is checked and resolved at one look.
+/// place of its closing quote, and what it says. It is checked and resolved at one look. Of one that means
+/// more, or a NUL, it is only known that it has no word, and no place is given.
 #[inline(never)]
 pub(super) fn short_escaped(text: &[u8], start: usize) -> Option<(usize, Word)> {
     let near = text.get(start..)?.first_chunk::<BLOCK>()?;
@@ -292,8 +293,8 @@ pub(super) fn short_escaped(text: &[u8], start: usize) -> Option<(usize, Word)> 
             [byte @ 0x20..=0xFF, after @ ..] => (*byte, after),
             _ => return None,
         };
-        if byte == 0 {
-            return None;
+        if byte == 0 || length == 15 {
+            return Some((text.len(), Word::NONE));
         }
         *bytes.get_mut(length)? = byte;
         length += 1;
@@ -327,6 +328,33 @@ const MEANINGS: [u8; 256] = {
 pub(super) fn plain_escape(escape: u8) -> Option<u8> {
     let meaning = MEANINGS[usize::from(escape)];
     (meaning != 0).then_some(meaning)
+}
+
+/// What an escape means whose digits come next: so many bytes, the first lowest; and what follows. It has
+/// been seen that it is whole, and so is its pair.
+#[inline(always)]
+pub(super) fn number_meant(text: &[u8]) -> (u64, u32, &[u8]) {
+    let code = unit(text);
+    if code < 0x80 {
+        return (code.into(), 1, text.get(4..).unwrap_or_default());
+    }
+    let (word, count, length) = wide_meaning(text);
+    (word, count, text.get(length..).unwrap_or_default())
+}
+
+#[inline(never)]
+fn wide_meaning(text: &[u8]) -> (u64, u32, usize) {
+    let mut code = u32::from(unit(text));
+    let mut length = 4;
+    if (0xD800..0xDC00).contains(&code) {
+        let low = u32::from(unit(text.get(6..).unwrap_or_default()));
+        code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
+        length = 10;
+    }
+    let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let mut bytes = [0; 8];
+    let count = char.encode_utf8(&mut bytes).len();
+    (u64::from_le_bytes(bytes), count as u32, length)
 }
 
 /// The number that the four digits are with which these bytes begin; zero where there are none.

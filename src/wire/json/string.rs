@@ -66,7 +66,11 @@ impl<'a> Str<'a> {
             return Cow::Borrowed(self.raw());
         }
         let mut bytes = Vec::with_capacity(self.raw.len());
-        self.each_byte(|byte| bytes.push(byte));
+        self.each_word(|word, count| match count {
+            1 => bytes.push(word as u8),
+            8 => bytes.extend_from_slice(&word.to_le_bytes()),
+            _ => bytes.extend(word.to_le_bytes().iter().take(count as usize)),
+        });
         // Cut out of UTF-8, with whole characters in place of escapes.
         Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
     }
@@ -114,22 +118,48 @@ impl<'a> Str<'a> {
                 take(byte);
                 continue;
             }
-            let code = scan::unit(rest);
-            rest = rest.get(4..).unwrap_or_default();
-            if code < 0x80 {
-                take(code as u8);
+            let (mut word, count, behind) = scan::number_meant(rest);
+            rest = behind;
+            take(word as u8);
+            for _ in 1..count {
+                word >>= 8;
+                take(word as u8);
+            }
+        }
+    }
+
+    /// Gives the bytes that it means in words of one to eight, the first byte lowest.
+    #[inline(always)]
+    pub(crate) fn each_word(self, mut take: impl FnMut(u64, u32)) {
+        const ONES: u64 = u64::MAX / 0xFF;
+        let mut rest = self.raw;
+        while let [first, behind @ ..] = rest {
+            if *first == b'\\' {
+                let [escape, behind @ ..] = behind else {
+                    return;
+                };
+                rest = behind;
+                if let Some(byte) = scan::plain_escape(*escape) {
+                    take(u64::from(byte), 1);
+                    continue;
+                }
+                let (word, count, behind) = scan::number_meant(rest);
+                rest = behind;
+                take(word, count);
                 continue;
             }
-            let mut code = u32::from(code);
-            if (0xD800..0xDC00).contains(&code) {
-                let low = u32::from(scan::unit(rest.get(2..).unwrap_or_default()));
-                code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
-                rest = rest.get(6..).unwrap_or_default();
+            if let Some((word, behind)) = rest.split_first_chunk::<8>() {
+                let word = u64::from_le_bytes(*word);
+                // A byte that is a backslash is zero here.
+                let others = word ^ (ONES * u64::from(b'\\'));
+                if others.wrapping_sub(ONES) & !others & (ONES * 0x80) == 0 {
+                    take(word, 8);
+                    rest = behind;
+                    continue;
+                }
             }
-            let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-            for byte in char.encode_utf8(&mut [0; 4]).bytes() {
-                take(byte);
-            }
+            take(u64::from(*first), 1);
+            rest = behind;
         }
     }
 

@@ -105,6 +105,7 @@ impl Found {
     #[inline(always)]
     pub(super) fn put_back(&mut self, before: Before, held: Option<(&mut Held, Kinds)>) {
         if let Some((held, kinds)) = held {
+            let held = held.0.get_or_insert_default();
             held.members.push(Member {
                 kinds,
                 unknown_left_out: self.unknown_left_out,
@@ -135,9 +136,12 @@ impl Found {
 }
 
 /// What was found in the members of the objects that are being read, the innermost last, before it is
-/// known whether they count.
+/// known whether they count. Most requests have none such, and no room for them.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct Held(Option<Box<Members>>);
+
+#[derive(Default)]
+struct Members {
     members: Vec<Member>,
     faults: Vec<Fault>,
     unknown: Vec<Unknown>,
@@ -162,19 +166,29 @@ pub(super) struct Early(usize);
 impl Held {
     #[inline(always)]
     pub(super) fn begin(&self) -> Early {
-        Early(self.members.len())
+        Early(self.0.as_ref().map_or(0, |held| held.members.len()))
     }
 
     /// Adds what counts for this kind to what was found outside.
     #[inline(always)]
     pub(super) fn settle(&mut self, early: Early, kind: u8, outside: &mut Found) {
-        if self.members.len() > early.0 {
-            self.settle_some(early, kind, outside);
+        if let Some(held) = &mut self.0 {
+            held.settle(early, kind, outside);
         }
     }
 
+    /// Nothing of the object counts any more.
+    #[inline(always)]
+    pub(super) fn forget(&mut self, early: Early) {
+        if let Some(held) = &mut self.0 {
+            held.forget(early);
+        }
+    }
+}
+
+impl Members {
     #[inline(never)]
-    fn settle_some(&mut self, early: Early, kind: u8, outside: &mut Found) {
+    fn settle(&mut self, early: Early, kind: u8, outside: &mut Found) {
         for (at, member) in self.members.iter().enumerate().skip(early.0) {
             if member.kinds >> kind & 1 == 0 {
                 continue;
@@ -198,9 +212,8 @@ impl Held {
         self.forget(early);
     }
 
-    /// Nothing of the object counts any more.
     #[inline(always)]
-    pub(super) fn forget(&mut self, early: Early) {
+    fn forget(&mut self, early: Early) {
         if let Some(first) = self.members.get(early.0) {
             self.faults.truncate(first.faults);
             self.unknown.truncate(first.unknown);

@@ -114,14 +114,15 @@ fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
     if !key.is_escaped() {
         return mixed(key.bytes(), seed);
     }
-    // The same, byte by byte.
+    // The same of words that are put together from pieces.
     let (mut sum, mut word, mut bytes) = (seed, 0, 0u64);
-    key.each_byte(|byte| {
-        word |= u64::from(byte) << (bytes % 8 * 8);
-        bytes += 1;
-        if bytes % 8 == 0 {
+    key.each_word(|piece, count| {
+        let at = bytes % 8 * 8;
+        word |= piece << at;
+        bytes += u64::from(count);
+        if at + 8 * u64::from(count) >= 64 {
             sum = fold(sum ^ word, STEP);
-            word = 0;
+            word = piece.checked_shr(64 - at as u32).unwrap_or(0);
         }
     });
     sum = fold(sum ^ word, STEP);

@@ -5,7 +5,8 @@ use crate::wire::json::{Key, Str, Word};
 /// The members that one kind of object may have. At most 64.
 pub(crate) trait Known: Copy + 'static {
     const NAMES: &'static [&'static str];
-    fn find(key: &[u8]) -> Option<Self>;
+    /// By its spelling, where it is too long to have a word.
+    fn find_long(key: &[u8]) -> Option<Self>;
     /// The same by its word; none of those that are too long to have one.
     fn find_word(word: Word) -> Option<Self>;
     fn index(self) -> u32;
@@ -22,8 +23,13 @@ macro_rules! keys {
         impl $crate::wire::request::known::Known for $name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
 
-            fn find(key: &[u8]) -> Option<Self> {
-                $(if key == $text.as_bytes() { return Some(Self::$variant); })*
+            #[inline(always)]
+            fn find_long(key: &[u8]) -> Option<Self> {
+                $(
+                    if const { $text.len() > 15 } && key == $text.as_bytes() {
+                        return Some(Self::$variant);
+                    }
+                )*
                 None
             }
 
@@ -56,11 +62,26 @@ pub(super) fn find<K: Known>(key: Key<'_>) -> Option<K> {
 
 #[inline(never)]
 fn find_long<K: Known>(key: Str<'_>) -> Option<K> {
-    if key.is_escaped() {
-        // No name is longer.
-        return K::find(key.resolve(&mut [0; 64])?);
+    const { assert!(longest::<K>() <= 32) };
+    if longest::<K>() <= 15 {
+        return None;
     }
-    K::find(key.bytes())
+    if key.is_escaped() {
+        return K::find_long(key.resolve(&mut [0; 32])?);
+    }
+    K::find_long(key.bytes())
+}
+
+/// How long the longest name is.
+const fn longest<K: Known>() -> usize {
+    let (mut longest, mut at) = (0, 0);
+    while at < K::NAMES.len() {
+        if K::NAMES[at].len() > longest {
+            longest = K::NAMES[at].len();
+        }
+        at += 1;
+    }
+    longest
 }
 
 /// Whether a key is none, and short.

@@ -27,15 +27,21 @@ macro_rules! names {
             /// The member of this name.
             #[must_use]
             pub fn find(name: &str) -> Option<Self> {
-                <Self as super::known::Known>::find(name.as_bytes())
+                let known = Self::ALL.iter().find(|known| known.as_str() == name);
+                known.copied()
             }
         }
 
         impl super::known::Known for Name {
             const NAMES: &'static [&'static str] = &[$($text,)*];
 
-            fn find(key: &[u8]) -> Option<Self> {
-                $(if key == $text.as_bytes() { return Some(Self::$variant); })*
+            #[inline(always)]
+            fn find_long(key: &[u8]) -> Option<Self> {
+                $(
+                    if const { $text.len() > 15 } && key == $text.as_bytes() {
+                        return Some(Self::$variant);
+                    }
+                )*
                 None
             }
 
