@@ -9,8 +9,8 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -23,13 +23,38 @@ const TURNS: usize = 8;
 
 const RESTING: u8 = 0;
 const POLLED: u8 = 1;
-/// Woken while it was polled.
+/// Woken, and not polled since.
 const WOKEN: u8 = 2;
 
 #[derive(Default)]
 struct State {
     phase: AtomicU8,
-    task: AtomicWaker,
+    /// Of the task that it is polled in, which hardly ever is another one later.
+    first: OnceLock<Waker>,
+    /// Of the task that it is polled in now, if it is another one.
+    other: AtomicWaker,
+    moved: AtomicBool,
+}
+
+impl State {
+    fn task(&self, waker: &Waker) {
+        if self.first.get_or_init(|| waker.clone()).will_wake(waker) {
+            if self.moved.load(Ordering::Acquire) {
+                self.other.register(waker);
+            }
+            return;
+        }
+        self.other.register(waker);
+        self.moved.store(true, Ordering::Release);
+    }
+
+    fn wake_task(&self) {
+        if self.moved.load(Ordering::Acquire) {
+            self.other.wake();
+        } else if let Some(waker) = self.first.get() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 impl Wake for State {
@@ -38,11 +63,8 @@ impl Wake for State {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let seen = self
-            .phase
-            .compare_exchange(POLLED, WOKEN, Ordering::AcqRel, Ordering::Acquire);
-        if seen == Err(RESTING) {
-            self.task.wake();
+        if self.phase.swap(WOKEN, Ordering::AcqRel) == RESTING {
+            self.wake_task();
         }
     }
 }
@@ -74,7 +96,7 @@ impl<F: Future> Future for Awake<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        this.state.task.register(cx.waker());
+        this.state.task(cx.waker());
         let mut own = Context::from_waker(this.waker);
         for _ in 0..TURNS {
             this.state.phase.store(POLLED, Ordering::Release);
@@ -91,7 +113,7 @@ impl<F: Future> Future for Awake<F> {
                 return Poll::Pending;
             }
         }
-        this.state.phase.store(RESTING, Ordering::Release);
+        this.state.phase.store(WOKEN, Ordering::Release);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -163,6 +185,26 @@ mod tests {
             inner.wake_by_ref();
             inner.wake();
             assert_eq!(count.0.load(Ordering::Relaxed), polls + 1);
+        }
+    }
+
+    #[test]
+    fn who_is_polled_in_another_task_wakes_that_one() {
+        let kept = Arc::new(std::sync::Mutex::new(None::<Waker>));
+        let keep = Arc::clone(&kept);
+        let mut future = Awake::new(poll_fn(move |cx| -> Poll<()> {
+            *keep.lock().expect("unpoisoned") = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        let wakers = counts.clone().map(Waker::from);
+        for (at, woken) in [(0, [1, 0]), (1, [1, 1]), (0, [2, 1]), (1, [2, 2])] {
+            let mut cx = Context::from_waker(&wakers[at]);
+            assert!(Pin::new(&mut future).poll(&mut cx).is_pending());
+            let inner = kept.lock().expect("unpoisoned").clone().expect("kept");
+            inner.wake();
+            let seen = counts.each_ref().map(|one| one.0.load(Ordering::Relaxed));
+            assert_eq!(seen, woken);
         }
     }
 }

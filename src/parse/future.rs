@@ -64,12 +64,15 @@ impl<T: Timer> Reading<T> {
         }
     }
 
-    /// Nothing is there: whether the wait has lasted too long. Arms the timer at the first wait.
+    /// Nothing is there: whether the wait has lasted too long. A server that reads the body when it is
+    /// first asked for has it at the next look, so the timer is armed at the second.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (begun, last) = *self.times.get_or_insert_with(|| {
+        let Some((begun, last)) = self.times else {
             let now = self.timer.now();
-            (now, now)
-        });
+            self.times = Some((now, now));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
         let deadline = after(begun, self.limits.timeout).min(after(last, self.limits.idle_timeout));
         let sleep = self
             .sleep
@@ -196,6 +199,10 @@ fn poll_read<B: Body<Data = Bytes>, T: Timer>(
                     if last - begun >= reading.limits.timeout {
                         return Poll::Ready(Err(too_slow()));
                     }
+                }
+                // Without a look at what is known to be nothing.
+                if body.is_end_stream() {
+                    return Poll::Ready(reading.content.take());
                 }
             }
             Poll::Pending => {

@@ -7,8 +7,9 @@
 use std::{
     error::Error as StdError,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -54,8 +55,9 @@ impl Default for ClientConfig {
 }
 
 /// A pooled HTTP/1.1 and HTTP/2 client. Clones share the pool.
+// Each request clones it at least twice, and hyper-util's counts a dozen references each time.
 #[derive(Clone)]
-pub struct Client(legacy::Client<Connect<Sockets>, Full>);
+pub struct Client(Arc<legacy::Client<Connect<Sockets>, Full>>);
 
 impl Client {
     /// A client of its own pool.
@@ -68,10 +70,10 @@ impl Client {
             .pool_idle_timeout(config.pool_idle)
             .retry_canceled_requests(false)
             .http2_keep_alive_interval(Duration::from_secs(20));
-        Self(builder.build(Connect {
-            sockets: connector(sockets(config)),
+        Self(Arc::new(builder.build(Connect {
+            sockets: Arc::new(connector(sockets(config))),
             longest: config.connect_timeout,
-        }))
+        })))
     }
 }
 
@@ -119,29 +121,42 @@ fn connector(http: HttpConnector) -> Sockets {
 }
 
 /// Makes connections within a time, all that belongs to it together.
-#[derive(Clone)]
 struct Connect<C> {
-    sockets: C,
+    sockets: Arc<C>,
     longest: Duration,
+}
+
+impl<C> Clone for Connect<C> {
+    fn clone(&self) -> Self {
+        Self {
+            sockets: Arc::clone(&self.sockets),
+            longest: self.longest,
+        }
+    }
 }
 
 impl<C> Service<Uri> for Connect<C>
 where
-    C: Service<Uri, Future: Send + 'static>,
+    C: Service<Uri, Future: Send + 'static> + Clone + Send + Sync + 'static,
     C::Error: Into<BoxError>,
 {
     type Response = C::Response;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.sockets.poll_ready(cx).map_err(Into::into)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // One's own is asked when a connection is made, which few requests want.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let made = tokio::time::timeout(self.longest, self.sockets.call(to));
+        let (mut sockets, longest) = (C::clone(&self.sockets), self.longest);
+        let made = async move {
+            poll_fn(|cx| sockets.poll_ready(cx)).await?;
+            sockets.call(to).await
+        };
         Box::pin(async move {
-            match made.await {
+            match tokio::time::timeout(longest, made).await {
                 Ok(made) => made.map_err(Into::into),
                 Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
             }

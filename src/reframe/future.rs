@@ -259,6 +259,10 @@ where
         if gather.push(chunk)? {
             sleeping.clock.event(sleeping.timer.now());
         }
+        // Without a look at what is known to be nothing.
+        if body.is_end_stream() {
+            return Poll::Ready(Ok(()));
+        }
     }
 }
 

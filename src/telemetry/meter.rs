@@ -1,9 +1,12 @@
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use dashmap::DashMap;
+use arc_swap::ArcSwap;
 use http::request::Parts;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
@@ -51,10 +54,12 @@ struct Series {
     cost: OnceLock<Counter>,
     overrun: OnceLock<Counter>,
     first_event: OnceLock<Histogram>,
-    /// Attempts that succeeded, by provider.
-    attempts: DashMap<Arc<str>, Counter>,
+    /// Attempts that succeeded, by provider. As in the other, series are added seldom and looked up
+    /// with each request, so it is a table anew for each one that is added: who looks up counts no
+    /// reference and takes no lock.
+    attempts: ArcSwap<HashMap<Arc<str>, Counter>>,
     /// By provider and configured model.
-    served: DashMap<(Arc<str>, Arc<str>), Arc<Answered>>,
+    served: ArcSwap<HashMap<Arc<str>, HashMap<Arc<str>, Arc<Answered>>>>,
 }
 
 impl Series {
@@ -66,25 +71,47 @@ impl Series {
         self.streams.get_or_init(|| gauge!(names::STREAMS))
     }
 
-    fn served(&self, served: &Served) -> Arc<Answered> {
-        let key = (Arc::clone(&served.provider), Arc::clone(&served.id));
-        if let Some(found) = self.served.get(&key) {
-            return Arc::clone(&found);
-        }
-        let found = Arc::new(Answered::new(&key.0, &key.1));
-        self.served.insert(key, Arc::clone(&found));
-        found
-    }
-
     fn finished(&self, end: &Finished<'_>) {
-        let series = match end.served {
-            Some(served) => self.served(served),
-            None => Arc::new(Answered::new(&Arc::from(""), &Arc::from(""))),
-        };
         if let Some(error) = end.error {
             counter!(names::ERRORS, "kind" => names::error_type(error.kind())).increment(1);
         }
-        series.finished(end);
+        let Some(served) = end.served else {
+            return Answered::new(&Arc::from(""), &Arc::from("")).finished(end);
+        };
+        let known = self.served.load();
+        let of = known.get(&served.provider);
+        match of.and_then(|models| models.get(&served.id)) {
+            Some(series) => series.finished(end),
+            None => self.add(served).finished(end),
+        }
+    }
+
+    /// The series of a model, which is not there yet.
+    fn add(&self, served: &Served) -> Arc<Answered> {
+        let series = Arc::new(Answered::new(&served.provider, &served.id));
+        self.served.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            let models = known.entry(Arc::clone(&served.provider)).or_default();
+            models
+                .entry(Arc::clone(&served.id))
+                .or_insert_with(|| Arc::clone(&series));
+            known
+        });
+        series
+    }
+
+    fn attempt(&self, provider: &Arc<str>) {
+        if let Some(counter) = self.attempts.load().get(provider) {
+            return counter.increment(1);
+        }
+        let counter =
+            counter!(names::ATTEMPTS, "provider" => Arc::clone(provider), "outcome" => "ok");
+        counter.increment(1);
+        self.attempts.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(Arc::clone(provider), counter.clone());
+            known
+        });
     }
 }
 
@@ -177,13 +204,13 @@ fn take(held: &AtomicBool, gauge: &Gauge) {
 
 impl One {
     fn give_hold(&self) {
-        if self.hold.swap(false, Ordering::AcqRel) {
+        if self.hold.load(Ordering::Relaxed) && self.hold.swap(false, Ordering::AcqRel) {
             self.series.holds().decrement(1.0);
         }
     }
 
     fn give_stream(&self) {
-        if self.stream.swap(false, Ordering::AcqRel) {
+        if self.stream.load(Ordering::Relaxed) && self.stream.swap(false, Ordering::AcqRel) {
             self.series.streams().decrement(1.0);
         }
     }
@@ -206,17 +233,7 @@ impl Watcher for One {
                 target,
                 error: None,
                 ..
-            } => {
-                let attempts = &self.series.attempts;
-                if let Some(counter) = attempts.get(&target.provider) {
-                    counter.increment(1);
-                    return;
-                }
-                let provider = Arc::clone(&target.provider);
-                let counter = counter!(names::ATTEMPTS, "provider" => Arc::clone(&provider), "outcome" => "ok");
-                counter.increment(1);
-                attempts.insert(provider, counter);
-            }
+            } => self.series.attempt(&target.provider),
             Event::Attempt {
                 target,
                 error: Some(error),
