@@ -16,6 +16,7 @@ mod ledger;
 mod metrics;
 mod money;
 mod panics;
+mod patience;
 mod read;
 mod routes;
 mod routing;

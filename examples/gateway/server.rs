@@ -28,7 +28,7 @@ use tokio::{
 use tower::Layer;
 use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 
-use crate::awake::Awake;
+use crate::{awake::Awake, patience::Patience};
 
 /// How long a client may take for the head of a request, its first or the next on the connection.
 const HEAD: Duration = Duration::from_secs(30);
@@ -75,7 +75,7 @@ where
     S::Future: Send,
 {
     let mut http1 = http1::Builder::new();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    http1.header_read_timeout(HEAD);
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     http2
         .timer(TokioTimer::new())
@@ -111,7 +111,8 @@ where
         };
         // Without it the kernel holds back the end of every short stream for 40 ms.
         let _ = socket.set_nodelay(true);
-        let (http1, http2) = (http1.clone(), http2.clone());
+        let (mut http1, http2) = (http1.clone(), http2.clone());
+        http1.timer(Patience::default());
         let (service, watcher) = (service.clone(), graceful.watcher());
         let mut stopping = stopping.clone();
         connections.spawn(async move {
