@@ -38,7 +38,15 @@ struct Set {
 
 impl Set {
     fn key(&self) -> &str {
-        let quoted = || serde_json::Value::from(&*self.name).to_string().into();
+        let quoted = || {
+            // Nearly all are spelled as they are.
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if self.name.bytes().all(plain) {
+                ["\"", &self.name, "\""].concat().into()
+            } else {
+                serde_json::Value::from(&*self.name).to_string().into()
+            }
+        };
         self.key.get_or_init(quoted)
     }
 }
@@ -177,6 +185,7 @@ impl Changes {
         let mut first = !cut.kept_any();
         for (set, _) in self.members.iter().zip(&done).filter(|(_, done)| !**done) {
             let Some(json) = &set.json else { continue };
+            added.reserve(set.key().len() + json.len() + 2);
             if !std::mem::take(&mut first) {
                 added.push(',');
             }

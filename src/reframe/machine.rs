@@ -74,7 +74,7 @@ impl Machine {
     }
 
     /// What else goes out, of what has been read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn more(&mut self) -> Option<Bytes> {
         self.sink.outgoing.next()
     }

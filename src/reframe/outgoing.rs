@@ -108,8 +108,14 @@ impl Outgoing {
     }
 
     /// The next frame that is ready.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Option<Bytes> {
+        // Nearly always there is none.
+        self.queue.is_some().then(|| self.unqueue()).flatten()
+    }
+
+    #[cold]
+    fn unqueue(&mut self) -> Option<Bytes> {
         let queue = self.queue.as_mut()?;
         let frame = queue.pop_front();
         if queue.is_empty() {

@@ -105,7 +105,8 @@ impl Pattern {
         pinned: &Pinned,
     ) -> Option<Self> {
         // Line ends are written as blanks, which a copy would not do.
-        if text.len() > LONGEST + word.len() || text.contains(['\n', '\r']) {
+        let line_end = || memchr::memchr2(b'\n', b'\r', text.as_bytes());
+        if text.len() > LONGEST + word.len() || line_end().is_some() {
             return None;
         }
         let (mut made, mut written) = (0, 0);
@@ -174,11 +175,11 @@ impl Pattern {
     #[inline]
     pub(super) fn run(&self, text: &[u8], from: usize, longest: usize) -> Run {
         let mut run = Run::at(from);
-        while let Some(fit) = self.fit(&text[run.end..]) {
-            if fit.read > longest {
-                break;
+        while run.end < text.len() {
+            match self.fit(&text[run.end..]) {
+                Some(fit) if fit.read <= longest => run.add(&fit),
+                _ => break,
             }
-            run.add(&fit);
         }
         run
     }
