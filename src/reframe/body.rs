@@ -229,14 +229,16 @@ impl<T: Timer> Sleeping<'_, T> {
     /// switches every time-out off.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
         loop {
-            let Some(at) = self.clock.next() else {
-                return Poll::Pending;
-            };
             // A sleep that ends sooner stays: what it was armed for has only moved away since, and
             // to arm it for every event would cost more than to look again once.
-            if self.wakes.is_none_or(|wakes| wakes > at) {
-                self.sleep.set(Some(self.timer.sleep_until(at)));
-                *self.wakes = Some(at);
+            if self.clock.comes_sooner() || self.wakes.is_none() {
+                let Some(at) = self.clock.next() else {
+                    return Poll::Pending;
+                };
+                if self.wakes.is_none_or(|wakes| wakes > at) {
+                    self.sleep.set(Some(self.timer.sleep_until(at)));
+                    *self.wakes = Some(at);
+                }
             }
             if let Some(sleep) = self.sleep.as_mut().as_pin_mut() {
                 ready!(sleep.poll(cx));

@@ -52,6 +52,8 @@ pub(super) struct Clock {
     event: Option<Instant>,
     /// When something last went out.
     sent: Option<Instant>,
+    /// Something may be due sooner than before. Otherwise all that is due only moves away.
+    sooner: bool,
 }
 
 impl Clock {
@@ -62,6 +64,7 @@ impl Clock {
             began: Some(now),
             event: None,
             sent: None,
+            sooner: true,
         }
     }
 
@@ -78,6 +81,7 @@ impl Clock {
             began: None,
             event: None,
             sent: None,
+            sooner: true,
         }
     }
 
@@ -89,12 +93,19 @@ impl Clock {
 
     /// An event came.
     pub(super) fn event(&mut self, now: Instant) {
+        self.sooner |= self.event.is_none();
         self.event = Some(now);
     }
 
     /// Something goes out.
     pub(super) fn sent(&mut self, now: Instant) {
+        self.sooner |= self.sent.is_none();
         self.sent = Some(now);
+    }
+
+    /// Whether something may be due sooner than when this was asked before.
+    pub(super) fn comes_sooner(&mut self) -> bool {
+        std::mem::take(&mut self.sooner)
     }
 
     /// When the whole must be over, when an event must have come, when something must go out.
