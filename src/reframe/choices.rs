@@ -158,13 +158,28 @@ impl Choices {
         Ok(())
     }
 
-    /// One choice, the first, which is finished, is all there is.
-    pub(super) fn begin_first(&mut self) {
+    /// Whether nothing has been said of a choice before.
+    pub(super) fn is_new(&self, index: u64) -> bool {
+        self.list.iter().all(|choice| choice.index != index)
+    }
+
+    /// Whether one more may begin.
+    pub(super) fn has_room(&self) -> bool {
+        self.list.len() < MAX_CHOICES
+    }
+
+    /// The first choice goes on, and may finish; whether it begins.
+    pub(super) fn first(&mut self, finished: bool) -> bool {
+        if let Some(choice) = self.list.iter_mut().find(|choice| choice.index == 0) {
+            choice.finished |= finished;
+            return false;
+        }
         self.list.push(Choice {
             index: 0,
-            finished: true,
+            finished,
             calls: Calls::default(),
         });
+        true
     }
 
     /// The state of a choice, and whether it is new.

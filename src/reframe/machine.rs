@@ -11,6 +11,7 @@ use super::{
     pass::{Form, Seen},
     pattern::{Pattern, Run},
     read::Reader,
+    usual::Chunk,
     whole,
 };
 use crate::{
@@ -297,7 +298,11 @@ impl Sink {
         last: bool,
     ) -> Result<(), Error> {
         self.events += 1;
-        let seen = match reader.read(text, Form::Chunk) {
+        let read = match Chunk::read(text, reader) {
+            Some(chunk) => Ok(chunk.tell(reader, text)),
+            None => reader.read(text, Form::Chunk),
+        };
+        let seen = match read {
             // Some put their error into an array.
             Err(_) if text.trim_start().starts_with("[{\"error\"") => {
                 return Err(upstream::in_stream(text));

@@ -340,6 +340,28 @@ impl Reader {
         }
     }
 
+    /// The id, time and model that one chunk names.
+    pub(super) fn names_of_chunk(&mut self, text: &str, names: [Range<usize>; 3]) {
+        let [id, created, model] = names;
+        self.edits.clear();
+        if !same(&mut self.pinned.id, &text[id.clone()], Form::Chunk) {
+            self.edits.replace(id, With::Id);
+        }
+        if !same(
+            &mut self.pinned.created,
+            &text[created.clone()],
+            Form::Chunk,
+        ) {
+            self.edits.replace(created, With::Created);
+        }
+        if !self.model_told {
+            self.tell_model(&text[model.clone()]);
+        }
+        if !same(&mut self.pinned.model, &text[model.clone()], Form::Chunk) {
+            self.edits.replace(model, With::Model);
+        }
+    }
+
     /// The first model that the upstream names is the one that answered.
     #[cold]
     fn tell_model(&mut self, spelled: &str) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{fault::nonsense, pass::Form, read::Reader, usual::Usual};
+use super::{fault::nonsense, pass::Form, read::Reader, usual::Answer};
 use crate::{
     error::{Error, upstream},
     meter::Outcome,
@@ -26,8 +26,8 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     let body = body.slice(blank.count()..);
     let text = std::str::from_utf8(&body)
         .map_err(|_| nonsense("The provider sent an answer that is not UTF-8."))?;
-    let seen = match Usual::read(text, &reader.config) {
-        Some(usual) => usual.tell(reader, text),
+    let seen = match Answer::read(text, &reader.config) {
+        Some(answer) => answer.tell(reader, text),
         None => reader.read(text, Form::Whole)?,
     };
     if seen.failed {

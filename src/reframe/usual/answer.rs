@@ -1,28 +1,23 @@
-//! A whole answer of the usual form, read in one pass.
-//!
-//! Nearly every answer has one choice and its members in the order that OpenAI has given them. What
-//! is written so, indented or not, and needs no change but another model's name, is recognised
-//! member by member. Anything else is for the full reading.
+//! A whole answer.
 
 use std::ops::Range;
 
 use super::{
-    config::Config,
-    pass::Seen,
-    pattern::string_end,
-    read::{Reader, is_time},
+    super::{
+        config::Config,
+        pass::Seen,
+        read::{Reader, is_time},
+    },
+    tokens::Tokens,
 };
 use crate::{
     dialect::IdFormat,
     wire::{Usage, json::Cursor},
 };
 
-/// Brackets that a usage may open: what nests deeper is not the usual form.
-const BRACKETS: usize = 32;
-
 /// What such an answer says.
 #[derive(Debug)]
-pub(super) struct Usual {
+pub(in crate::reframe) struct Answer {
     /// With its quotes.
     model: Range<usize>,
     /// With its quotes.
@@ -31,17 +26,14 @@ pub(super) struct Usual {
     seen: Seen,
 }
 
-impl Usual {
+impl Answer {
     /// Reads an answer; `None` when it has another form, or may not keep its id. Nothing has been
     /// noted then.
-    pub(super) fn read(text: &str, config: &Config) -> Option<Self> {
+    pub(in crate::reframe) fn read(text: &str, config: &Config) -> Option<Self> {
         if config.id != IdFormat::Upstream {
             return None;
         }
-        let t = &mut Tokens {
-            text: text.as_bytes(),
-            at: 0,
-        };
+        let t = &mut Tokens::new(text);
         let mut seen = Seen::default();
         t.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
         t.name()?;
@@ -82,13 +74,7 @@ impl Usual {
         while t.pass(b"}").is_none() {
             t.pass(b",")?;
             if t.pass(br#""usage":"#).is_some() {
-                let at = t.value_at();
-                let mut cursor = Cursor::within(text.as_bytes(), at, usize::MAX);
-                let read = Usage::read(&mut cursor, config.counting).ok()?;
-                t.at = cursor.at();
-                let open = |byte: &&u8| matches!(**byte, b'{' | b'[');
-                let brackets = t.text[at..t.at].iter().filter(open).count();
-                if brackets > BRACKETS || usage.replace((at..t.at, read)).is_some() {
+                if usage.replace(t.usage(config.counting)?).is_some() {
                     return None;
                 }
             } else if t.pass(br#""service_tier":"#).is_some() {
@@ -101,8 +87,7 @@ impl Usual {
                 t.text_or_null()?;
             }
         }
-        t.value_at();
-        (t.at == t.text.len()).then_some(Self {
+        t.is_end().then_some(Self {
             model,
             tier,
             usage,
@@ -111,7 +96,7 @@ impl Usual {
     }
 
     /// Notes what it says, as the full reading does.
-    pub(super) fn tell(self, reader: &mut Reader, text: &str) -> Seen {
+    pub(in crate::reframe) fn tell(self, reader: &mut Reader, text: &str) -> Seen {
         let Self {
             model,
             tier,
@@ -119,7 +104,7 @@ impl Usual {
             mut seen,
         } = self;
         reader.model_of_answer(&text[model.clone()], model);
-        reader.choices.begin_first();
+        seen.changed |= reader.choices.first(seen.finish);
         if let Some((at, usage)) = usage {
             if let Some(usage) = usage {
                 reader.note_usage(usage, &text[at.clone()], &mut seen);
@@ -158,7 +143,6 @@ fn choice(t: &mut Tokens<'_>, seen: &mut Seen) -> Option<()> {
         }
     }
     seen.choices = Some(1);
-    seen.changed = true;
     while t.pass(b"}").is_none() {
         t.pass(b",")?;
         if t.pass(br#""logprobs":"#).is_some() {
@@ -175,77 +159,6 @@ fn choice(t: &mut Tokens<'_>, seen: &mut Seen) -> Option<()> {
         }
     }
     seen.finish.then_some(())
-}
-
-/// A text that is read token by token, with blanks between them where there are any.
-struct Tokens<'t> {
-    text: &'t [u8],
-    at: usize,
-}
-
-impl Tokens<'_> {
-    /// Where the next token begins.
-    #[inline(always)]
-    fn value_at(&mut self) -> usize {
-        while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
-        }
-        self.at
-    }
-
-    /// Passes this, if it comes next.
-    #[inline(always)]
-    fn pass(&mut self, token: &[u8]) -> Option<()> {
-        let at = self.value_at();
-        if !self.text.get(at..)?.starts_with(token) {
-            return None;
-        }
-        self.at = at + token.len();
-        Some(())
-    }
-
-    /// Passes all of these, mostly side by side as they stand in the first.
-    #[inline(always)]
-    fn pass_all<const SIZE: usize>(&mut self, joined: &[u8], tokens: [&[u8]; SIZE]) -> Option<()> {
-        if self.text.get(self.at..)?.starts_with(joined) {
-            self.at += joined.len();
-            return Some(());
-        }
-        tokens.into_iter().try_for_each(|token| self.pass(token))
-    }
-
-    /// Passes a string; where, with its quotes.
-    #[inline]
-    fn string(&mut self) -> Option<Range<usize>> {
-        self.pass(b"\"")?;
-        let at = self.at;
-        self.at = string_end(self.text, at)? + 1;
-        Some(at - 1..self.at)
-    }
-
-    /// Passes a string that is not empty.
-    #[inline]
-    fn name(&mut self) -> Option<Range<usize>> {
-        self.string().filter(|name| name.len() > 2)
-    }
-
-    /// Passes a string or `null`; where the string is, if it is one.
-    #[inline]
-    fn text_or_null(&mut self) -> Option<Option<Range<usize>>> {
-        if self.pass(b"null").is_some() {
-            return Some(None);
-        }
-        self.string().map(Some)
-    }
-
-    /// Passes digits; where.
-    fn digits(&mut self) -> Range<usize> {
-        let at = self.value_at();
-        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        at..self.at
-    }
 }
 
 #[cfg(test)]
@@ -297,7 +210,7 @@ mod tests {
 
     /// Whether it has the usual form; then what is read is what the full reading reads.
     fn is_usual(text: &str) -> bool {
-        let Some(usual) = Usual::read(text, &reader().config) else {
+        let Some(usual) = Answer::read(text, &reader().config) else {
             return false;
         };
         let (mut quick, mut full) = (reader(), reader());
