@@ -85,6 +85,7 @@ pub mod router;
 pub mod sse;
 pub mod stack;
 pub mod telemetry;
+mod text;
 pub mod time;
 pub mod validate;
 pub mod wire;

@@ -19,6 +19,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("id", 1),
     ("observe", 1),
     ("retry", 1),
+    ("text", 1),
     ("time", 1),
     ("zone", 1),
     ("meter", 2),

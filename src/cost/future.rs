@@ -26,6 +26,7 @@ use crate::{
     meter::{Ending, Once, Outcome, Scanner, Tally},
     observe::{Event, Gate},
     parse::ChatBody,
+    text,
 };
 
 pin_project! {
@@ -378,7 +379,7 @@ impl Whole {
             let mut room = [0; 48];
             let amount = receipt.cost.digits(&mut room);
             // Digits and a point are always a header value.
-            if let Ok(cost) = HeaderValue::from_bytes(amount) {
+            if let Ok(cost) = HeaderValue::from_maybe_shared(text::copied(amount)) {
                 head.headers.insert(COST, cost);
             }
             head.headers.insert(CURRENCY, currency(receipt.currency));

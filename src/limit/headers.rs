@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Refusal, Report, Retry, Standing};
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    text,
+};
 
 /// A slot's holder ends when it ends: this is when to look again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -168,7 +171,7 @@ impl Fields {
         let limit = TOKENS.limit;
         let told = |_: &&Standing| tokens == Tokens::Own || !headers.keys().any(|it| *it == limit);
         let tokens = report.tokens.as_ref().filter(told);
-        // One allocation for the text of all values.
+        // The text of all values in one piece.
         let mut text = Text::new();
         let requests_at = report.requests.as_ref().map(|it| text.standing(it));
         let tokens_at = tokens.map(|it| text.standing(it));
@@ -177,7 +180,7 @@ impl Fields {
         }
         let count = usize::from(requests_at.is_some()) + usize::from(tokens_at.is_some());
         headers.reserve(3 * count);
-        let text = Bytes::from_owner(text);
+        let text = text::copied(text.as_ref());
         if let Some(places) = requests_at {
             insert(headers, REQUESTS, &text, places);
         }
@@ -211,7 +214,7 @@ pub(super) enum Tokens {
     Absent,
 }
 
-fn text(text: String) -> HeaderValue {
+fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and letters")
 }
 
@@ -228,8 +231,8 @@ fn ietf(headers: &mut HeaderMap, label: &str, standing: &Standing) {
         standing.limit,
         seconds(standing.window)
     );
-    headers.append(RATELIMIT, text(now));
-    headers.append(RATELIMIT_POLICY, text(policy));
+    headers.append(RATELIMIT, value(now));
+    headers.append(RATELIMIT_POLICY, value(policy));
 }
 
 /// Announces what would have been refused.
@@ -244,7 +247,7 @@ pub(super) fn announce(headers: &mut HeaderMap, refusal: &Refusal) {
         .map_or("concurrent requests", |unit| unit.name());
     headers.insert(
         SHADOW,
-        text(format!("refused; limit=\"{what}\"; retry=\"{wait}\"")),
+        value(format!("refused; limit=\"{what}\"; retry=\"{wait}\"")),
     );
 }
 
