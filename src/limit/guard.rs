@@ -14,7 +14,8 @@ pub(super) struct Refused;
 /// What `RateLimit` holds while a request runs: its place among the concurrent ones.
 #[derive(Debug)]
 pub struct RequestGuard<H: Hold> {
-    hold: Option<H>,
+    // In a box: the guard is moved by every layer around, from the call to the answer's body.
+    hold: Option<Box<H>>,
     /// Turned down by a limit further inside: then it does not count.
     refused: bool,
 }
@@ -33,7 +34,7 @@ impl<H: Hold> Carry<H> for RequestGuard<H> {
     const SCANS: bool = false;
 
     fn carry(&mut self, hold: H) {
-        self.hold = Some(hold);
+        self.hold = Some(Box::new(hold));
     }
 
     fn begin(&mut self) {}

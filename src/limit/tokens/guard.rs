@@ -22,13 +22,14 @@ enum Stage {
 
 /// What `TokenLimit` holds while a request runs: its reservation.
 pub struct TokenGuard<H: Hold> {
-    hold: Option<H>,
+    // In a box: the guard is moved by every layer around, from the call to the answer's body.
+    hold: Option<Box<H>>,
     stage: Stage,
     input: u64,
     cached: Cached,
     quote: Option<Quote>,
     /// Who has answered, where a quote wants to know.
-    served: Option<Served>,
+    served: Option<Box<Served>>,
 }
 
 impl<H: Hold> TokenGuard<H> {
@@ -76,7 +77,7 @@ impl<H: Hold> Carry<H> for TokenGuard<H> {
     const SCANS: bool = true;
 
     fn carry(&mut self, hold: H) {
-        self.hold = Some(hold);
+        self.hold = Some(Box::new(hold));
     }
 
     fn begin(&mut self) {
@@ -86,7 +87,7 @@ impl<H: Hold> Carry<H> for TokenGuard<H> {
     fn answered(&mut self, success: bool, extensions: &Extensions) {
         let refused = extensions.get::<Refused>().is_some();
         if self.quote.is_some() {
-            self.served = extensions.get::<Served>().cloned();
+            self.served = extensions.get::<Served>().cloned().map(Box::new);
         }
         self.stage = if success && !refused {
             Stage::Answered
@@ -116,7 +117,7 @@ impl<H: Hold> Settle for TokenGuard<H> {
                 .with(Unit::InputTokens, input)
                 .with(Unit::OutputTokens, usage.output);
             if let Some(quote) = &self.quote {
-                let served = self.served.as_ref();
+                let served = self.served.as_deref();
                 let cost = quote(&usage, Known { served, tally });
                 actual = actual.with(Unit::Money, cost);
             }
