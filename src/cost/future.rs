@@ -397,8 +397,10 @@ fn currency(of: Currency) -> HeaderValue {
 }
 
 fn is_stream(head: &Parts) -> bool {
-    let kind = head.headers.get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+    // Nearly always the first of few.
+    let mut all = head.headers.iter();
+    let kind = all.find(|(name, _)| **name == header::CONTENT_TYPE);
+    kind.is_some_and(|(_, kind)| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 pub(super) fn not_priced() -> Error {

@@ -96,24 +96,32 @@ where
         if !ask.demands.is_empty() {
             // What is not to be refused need not wait either.
             ask.wait = settings.mode == Mode::Enforce;
-            let Some(decision) = limiter.store().take_now(&ask) else {
-                let take = limiter.store().take(ask);
-                // The clone takes the place of the ready one, which goes into the future.
-                let clone = inner.clone();
-                let asking = Box::pin(Asking {
-                    take,
-                    waiting: Some((mem::replace(inner, clone), request)),
-                    limiter: limiter.clone(),
-                });
-                let state = State::Asking { asking };
-                return Self { state, held };
-            };
-            if let Err(refusal) = held.decided::<St>(decision, limiter.counts()) {
-                // What was made ready goes, with whatever it keeps free for a request.
-                *inner = inner.clone();
-                let response = Some(refusal);
-                let state = State::Refused { response };
-                return Self { state, held };
+            match limiter.store().take_now(&ask) {
+                // Taken apart here, not moved whole.
+                Some(Ok(Decision::Admitted(hold, report))) => {
+                    held.admitted(hold, report, limiter.counts());
+                }
+                Some(decision) => {
+                    if let Err(refusal) = held.decided::<St>(decision, limiter.counts()) {
+                        // What was made ready goes, with whatever it keeps free for a request.
+                        *inner = inner.clone();
+                        let response = Some(refusal);
+                        let state = State::Refused { response };
+                        return Self { state, held };
+                    }
+                }
+                None => {
+                    let take = limiter.store().take(ask);
+                    // The clone takes the place of the ready one, which goes into the future.
+                    let clone = inner.clone();
+                    let asking = Box::pin(Asking {
+                        take,
+                        waiting: Some((mem::replace(inner, clone), request)),
+                        limiter: limiter.clone(),
+                    });
+                    let state = State::Asking { asking };
+                    return Self { state, held };
+                }
             }
         }
         let call = call::<St, G, _, _>(inner, request);
@@ -198,6 +206,19 @@ impl<G: Settle> Held<G> {
         }
     }
 
+    /// The store has admitted the request.
+    #[inline]
+    fn admitted<H: Hold>(&mut self, hold: H, report: Report, counts: &Counts)
+    where
+        G: Carry<H>,
+    {
+        counts.admitted();
+        self.report = report;
+        if let Some(guard) = self.once.as_mut().and_then(Once::guard_mut) {
+            guard.carry(hold);
+        }
+    }
+
     /// What the store has said.
     ///
     /// # Errors
@@ -212,11 +233,7 @@ impl<G: Settle> Held<G> {
     {
         match decision {
             Ok(Decision::Admitted(hold, report)) => {
-                counts.admitted();
-                if let Some(guard) = self.once.as_mut().and_then(Once::guard_mut) {
-                    guard.carry(hold);
-                }
-                self.report = report;
+                self.admitted(hold, report, counts);
                 Ok(())
             }
             Ok(Decision::Refused(refusal)) if self.mode == Mode::Shadow => {
