@@ -212,20 +212,21 @@ where
                     if let Some(plan) = this.plan {
                         plan.asked();
                     }
-                    let response = ready!(call.poll(cx));
-                    let Some(plan) = this.plan else {
-                        return Poll::Ready(
-                            response.map(|response| response.map(ResponseBody::inner)),
-                        );
-                    };
-                    let response = match response {
-                        Ok(response) => response,
-                        Err(error) => {
-                            plan.once.end(Ending::Failed(None));
+                    // Taken apart at once: an answer that is moved whole is moved often.
+                    let (mut head, body) = match call.poll(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(response)) => response.into_parts(),
+                        Poll::Ready(Err(error)) => {
+                            if let Some(plan) = this.plan {
+                                plan.once.end(Ending::Failed(None));
+                            }
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let (mut head, body) = response.into_parts();
+                    let Some(plan) = this.plan else {
+                        let body = ResponseBody::inner(body);
+                        return Poll::Ready(Ok(Response::from_parts(head, body)));
+                    };
                     if head.extensions.get::<Cached>().is_some() {
                         // Nobody was asked for it: what was held is given back.
                         plan.once.end(Ending::Failed(None));
@@ -260,7 +261,8 @@ where
                         answer: Answer::default(),
                         scanner: scanner.map(Box::new),
                     });
-                    State::Collecting { body }
+                    this.state.set(State::Collecting { body });
+                    continue;
                 }
                 StateProj::Collecting { mut body } => {
                     let plan = this.plan.as_mut().expect("polled after completion");
