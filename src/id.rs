@@ -35,15 +35,25 @@ impl Digits {
     }
 }
 
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < all.len() {
+        all[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    all
+};
+
 /// Random hexadecimal digits.
 fn digits() -> [[u8; 2 * RAW]; ROUND] {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut raw = [0; RAW * ROUND];
     getrandom::fill(&mut raw).expect("the operating system gives random bytes");
     let mut text = [[0; 2 * RAW]; ROUND];
     for (pair, byte) in text.as_flattened_mut().chunks_exact_mut(2).zip(raw) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
+        pair.copy_from_slice(&HEX[usize::from(byte)]);
     }
     text
 }

@@ -73,16 +73,14 @@ impl Text {
 
     fn number(&mut self, mut number: u64) {
         let end = self.length + digits(number);
-        let mut at = end;
         // Two digits at a time, the last ones first.
-        while at - self.length >= 2 {
-            at -= 2;
-            let pair = usize::try_from(number % 100).unwrap_or(0);
-            self.bytes[at..at + 2].copy_from_slice(&PAIRS[pair]);
+        let mut places = self.bytes[self.length..end].rchunks_exact_mut(2);
+        for place in &mut places {
+            place.copy_from_slice(&PAIRS[(number % 100) as usize]);
             number /= 100;
         }
-        if at > self.length {
-            self.bytes[self.length] = digit(number);
+        if let [first] = places.into_remainder() {
+            *first = digit(number);
         }
         self.length = end;
     }

@@ -67,24 +67,25 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<B>, Error>> {
         let mut this = self.project();
-        let polled = match this.call.as_mut().poll(cx) {
-            Poll::Ready(Ok(mut response)) => {
-                return Poll::Ready(match fault::of_response(&mut response) {
-                    Some(error) => Err(error),
-                    None => Ok(response),
-                });
+        // Looked at where it is: most answers go on as they are.
+        let mut polled = this.call.as_mut().poll(cx);
+        match &mut polled {
+            Poll::Ready(Ok(response)) => {
+                if let Some(error) = fault::of_response(response) {
+                    return Poll::Ready(Err(error));
+                }
             }
-            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 if this.timer.is_none() {
                     this.timer.set(Some(timer.sleep_until(*this.until)));
                 }
                 let timer = this.timer.as_pin_mut().expect("just made");
                 ready!(timer.poll(cx));
-                Err(Error::timed_out(TimeOut::Attempt))
+                return Poll::Ready(Err(Error::timed_out(TimeOut::Attempt)));
             }
-        };
-        Poll::Ready(polled)
+        }
+        polled
     }
 }
 

@@ -169,20 +169,15 @@ where
             Err(error) => return Poll::Ready(Ok(refusal(error.clone(), 0, Vec::new()))),
         };
         loop {
-            let mut ended = None;
+            let (mut which, mut polled) = (Which::First, Poll::Pending);
             if let Some(attempt) = attempt {
-                if let Poll::Ready(result) = attempt.as_mut().poll(&run.shared.timer, cx) {
-                    ended = Some((Which::First, result));
-                }
+                polled = attempt.as_mut().poll(&run.shared.timer, cx);
             }
-            if ended.is_none() {
-                if let Some(rival) = rival {
-                    if let Poll::Ready(result) = rival.as_mut().poll(&run.shared.timer, cx) {
-                        ended = Some((Which::Rival, result));
-                    }
-                }
+            if let (Poll::Pending, Some(rival)) = (&polled, rival.as_mut()) {
+                which = Which::Rival;
+                polled = rival.as_mut().poll(&run.shared.timer, cx);
             }
-            if let Some((which, result)) = ended {
+            if let Poll::Ready(result) = polled {
                 let end = match which {
                     Which::First => attempt.take(),
                     Which::Rival => rival.take(),
