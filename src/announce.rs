@@ -18,10 +18,14 @@ const LONGEST: usize = 64;
 
 /// Adds names to a header in which an inner layer may have put its own, so that it stays one line:
 /// not every client reads a second one.
+#[inline]
 pub(crate) fn add(headers: &mut HeaderMap, header: HeaderName, names: &[Cow<'static, str>]) {
-    if names.is_empty() {
-        return;
+    if !names.is_empty() {
+        write(headers, header, names);
     }
+}
+
+fn write(headers: &mut HeaderMap, header: HeaderName, names: &[Cow<'static, str>]) {
     let mut text = String::new();
     for name in names.iter().take(NAMES) {
         if !text.is_empty() {

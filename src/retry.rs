@@ -53,6 +53,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 pub(crate) struct Fields<'a>(SmallVec<[(&'a str, &'a str); 8]>);
 
 impl<'a> Fields<'a> {
+    #[inline]
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let alike = |name: &str| {
             let name = name.as_bytes();

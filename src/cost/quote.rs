@@ -231,8 +231,10 @@ impl Quote {
 
     fn lost(&self, served: &Served) -> (Vec<Loser>, Amount) {
         let mut sum = Amount::ZERO;
-        let tried = served.tried.iter().flat_map(|tried| tried.iter());
-        let charged = tried.filter_map(|attempt| {
+        let Some(tried) = &served.tried else {
+            return (Vec::new(), sum);
+        };
+        let charged = tried.iter().filter_map(|attempt| {
             let mut usage = attempt.used?;
             usage.images = self.extent.images;
             let by = Served::new(&attempt.target, Arc::clone(&attempt.id));

@@ -202,7 +202,7 @@ where
                             let told = told.then(|| functions::deprecated(&answer.body));
                             let body = told.flatten().map_or(answer.body, Into::into);
                             let mut response = Response::new(Body::whole(body));
-                            *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
+                            response.headers_mut().reserve(HEADERS);
                             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
                             let tally = match answer.usage {
                                 Some(usage) => {
@@ -272,7 +272,7 @@ fn stream<B, S: super::TranslateStream>(
         asked.functions,
     ));
     *response.status_mut() = StatusCode::OK;
-    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    response.headers_mut().reserve(HEADERS);
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.extensions_mut().insert(tally);

@@ -109,6 +109,7 @@ where
     F: Future<Output = Result<S::Response, S::Error>>,
 {
     /// Asks, as soon as the service is ready.
+    #[inline]
     pub(super) fn begin(mut service: S, request: Request<Q>, cx: &mut Context<'_>) -> Self {
         match service.poll_ready(cx) {
             Poll::Ready(Ok(())) => Self::Called {

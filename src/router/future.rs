@@ -88,6 +88,9 @@ struct Failed {
 impl Failed {
     /// All are held against their targets, or only the first.
     fn settle(&mut self, most: usize) {
+        if self.places.is_empty() {
+            return;
+        }
         for mut place in self.places.drain(..).take(most) {
             learn(&mut place, false, &self.rules, self.watch.as_ref());
         }

@@ -6,12 +6,11 @@ use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
 
 /// What every request says of itself, with room for a credential: a map that grows is made anew, and
 /// a clone of one has no more room than entries.
-fn head(accept: HeaderValue) -> HeaderMap {
-    let mut head = HeaderMap::with_capacity(6);
+fn introduce(head: &mut HeaderMap, accept: HeaderValue) {
+    head.reserve(6);
     head.insert(header::CONTENT_TYPE, JSON);
     head.insert(header::ACCEPT, accept);
     head.insert(header::USER_AGENT, AGENT);
-    head
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -38,7 +37,8 @@ pub(in crate::provider) fn request(
     let mut request = Request::new(Full::new(chat.bytes()));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
-    *request.headers_mut() = head(if chat.stream() { EVENTS } else { JSON });
+    let accept = if chat.stream() { EVENTS } else { JSON };
+    introduce(request.headers_mut(), accept);
     request
 }
 
