@@ -242,12 +242,19 @@ impl<'a> Cursor<'a> {
         let ([b'"', within @ ..], (length, word)) = (block, scan::short(block)?) else {
             return None;
         };
-        if within.get(length + 1) != Some(&b':') {
-            return None;
-        }
-        self.at = at + length + 3;
+        self.at = match within.get(length + 1) {
+            Some(b':') => at + length + 3,
+            _ => self.colon_behind(at + length + 2)?,
+        };
         let string = Str::new(&within[..length], at + 1, false);
         Some(Key { string, word })
+    }
+
+    /// The place behind a colon that comes after blanks.
+    #[inline(never)]
+    fn colon_behind(&self, at: usize) -> Option<usize> {
+        let at = scan::space(self.text, at);
+        (self.text.get(at) == Some(&b':')).then_some(at + 1)
     }
 
     /// Passes any key and its colon: where the key ends, shifted by one to make room for whether it
@@ -383,7 +390,7 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// A whole number, if it begins right here and has few digits and no sign.
+    /// A whole number, if it begins right here and has few digits.
     #[inline(always)]
     pub(crate) fn integer_here(&mut self) -> Option<i64> {
         let (value, end) = digits::short_integer(self.text, self.at)?;

@@ -9,17 +9,20 @@ use super::{
 /// How many digits are few: a double holds all that have no more, times a power of ten.
 const FEW: usize = 15;
 
-/// A whole number that begins here, is not zero, and has few digits: its value and its end.
+/// A whole number that begins here and has few digits: its value and its end.
 #[inline(always)]
 pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
+    let minus = byte(text, start) == b'-';
+    let start = start + usize::from(minus);
     let rest = text.get(start..)?;
     let mut value = 0;
     for (at, byte) in rest.iter().enumerate().take(FEW + 1) {
         match byte {
-            b'1'..=b'9' => value = 10 * value + i64::from(byte - b'0'),
-            b'0' if at > 0 => value *= 10,
+            // Nothing follows a zero.
+            b'0'..=b'9' if at == 1 && value == 0 => return None,
+            b'0'..=b'9' => value = 10 * value + i64::from(byte - b'0'),
             b'.' | b'e' | b'E' => return None,
-            _ if at > 0 => return Some((value, start + at)),
+            _ if at > 0 => return Some((if minus { -value } else { value }, start + at)),
             _ => return None,
         }
     }

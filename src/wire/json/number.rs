@@ -66,7 +66,7 @@ impl<'a> Number<'a> {
     #[must_use]
     pub fn is_integer(&self) -> bool {
         let parts = self.parts();
-        parts.is_zero() || parts.scale().0 >= 0
+        parts.value == Some(0) || parts.power >= 0
     }
 
     fn integer(&self) -> Option<(bool, u64)> {
@@ -81,43 +81,57 @@ impl<'a> Number<'a> {
             return Some((negative, value));
         }
         let parts = self.parts();
-        if parts.is_zero() {
+        let value = parts.value?;
+        if value == 0 {
             return Some((negative, 0));
         }
-        let (zeros, keep) = parts.scale();
-        let zeros = u32::try_from(zeros).ok()?;
-        let mut value = 0u64;
-        let digits = parts.whole.bytes().chain(parts.fraction.bytes());
-        for digit in digits.take(keep) {
-            value = value
-                .checked_mul(10)?
-                .checked_add(u64::from(digit - b'0'))?;
-        }
-        value = value.checked_mul(10u64.checked_pow(zeros)?)?;
-        Some((negative, value))
+        let tens = 10u64.checked_pow(u32::try_from(parts.power).ok()?)?;
+        Some((negative, value.checked_mul(tens)?))
     }
 
-    fn parts(&self) -> Parts<'a> {
-        let text = self.text();
-        let text = text.strip_prefix('-').unwrap_or(text);
-        let (text, exponent) = match text.split_once(['e', 'E']) {
-            Some((text, exponent)) => {
-                // An exponent that does not fit belongs to zero or to something next to zero.
-                let huge = if exponent.starts_with('-') {
-                    i64::MIN / 4
-                } else {
-                    i64::MAX / 4
-                };
-                (text, exponent.parse().unwrap_or(huge))
+    /// In one pass, however long it is.
+    fn parts(&self) -> Parts {
+        let (mut digits, mut kept, mut point) = (0i64, 0i64, None);
+        let mut value = Some(0u64);
+        let mut rest = self.raw.iter();
+        let mut exponent = false;
+        for byte in rest.by_ref() {
+            match byte {
+                b'0' => digits += 1,
+                b'1'..=b'9' => {
+                    digits += 1;
+                    value = value.and_then(|value| {
+                        let tens = match value {
+                            0 => 1,
+                            _ => 10u64.checked_pow((digits - kept) as u32)?,
+                        };
+                        let digit = u64::from(byte - b'0');
+                        value.checked_mul(tens)?.checked_add(digit)
+                    });
+                    kept = digits;
+                }
+                b'.' => point = Some(digits),
+                b'-' => {}
+                _ => {
+                    exponent = true;
+                    break;
+                }
             }
-            None => (text, 0),
-        };
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        Parts {
-            whole,
-            fraction,
-            exponent,
         }
+        let mut power = digits - kept;
+        power -= digits - point.unwrap_or(digits);
+        if exponent {
+            let spelled = rest.as_slice();
+            let minus = spelled.first() == Some(&b'-');
+            let digits = spelled.iter().filter(|byte| byte.is_ascii_digit());
+            // What is larger than the longest text could make up for need not be exact.
+            let size = digits.fold(0i64, |size, digit| match size {
+                0..0x100_0000_0000 => size * 10 + i64::from(digit - b'0'),
+                _ => size,
+            });
+            power += if minus { -size } else { size };
+        }
+        Parts { value, power }
     }
 }
 
@@ -130,33 +144,9 @@ pub(super) fn quotient(digits: u64, places: usize) -> f64 {
     digits as f64 / TENS[places % TENS.len()]
 }
 
-struct Parts<'a> {
-    whole: &'a str,
-    fraction: &'a str,
-    exponent: i64,
-}
-
-impl Parts<'_> {
-    fn is_zero(&self) -> bool {
-        self.digits().all(|digit| digit == b'0')
-    }
-
-    fn digits(&self) -> impl DoubleEndedIterator<Item = u8> {
-        self.whole.bytes().chain(self.fraction.bytes())
-    }
-
-    /// The power of ten of the last digit that is not zero, and how many digits there are up to it.
-    fn scale(&self) -> (i64, usize) {
-        let length = self.whole.len() + self.fraction.len();
-        let zeros = self
-            .digits()
-            .rev()
-            .take_while(|digit| *digit == b'0')
-            .count();
-        let power = self
-            .exponent
-            .saturating_sub(self.fraction.len() as i64)
-            .saturating_add(zeros as i64);
-        (power, length - zeros)
-    }
+struct Parts {
+    /// Its digits up to the last that is not zero, as one number, if that fits.
+    value: Option<u64>,
+    /// The power of ten of the last of these.
+    power: i64,
 }

@@ -171,6 +171,10 @@ impl<'a, 'r> Reader<'a, 'r> {
 
     #[inline(never)]
     fn other_text(&mut self, null: Null, expected: &'static str) -> Read<Option<Str<'a>>> {
+        self.cursor.value_at();
+        if let Some(text) = self.cursor.string_here()? {
+            return Ok(Some(text));
+        }
         if self.want(Type::String, null, expected)? {
             return Ok(Some(self.cursor.next_string()?));
         }
@@ -223,7 +227,7 @@ impl<'a, 'r> Reader<'a, 'r> {
     #[inline(never)]
     fn other_number(&mut self, least: f64, most: f64, expected: &'static str) -> Read {
         if self.want(Type::Number, Null::Absent, expected)? {
-            let at = self.cursor.at();
+            let at = self.cursor.value_at();
             if !(least..=most).contains(&self.cursor.number()?.as_f64()) {
                 self.fault(at, FaultKind::Value(expected));
             }
@@ -281,6 +285,17 @@ impl<'a, 'r> Reader<'a, 'r> {
         let Some((at, word)) = self.cursor.word_here() else {
             return self.other_word(words, null, expected);
         };
+        self.judge_word(words, at, word, expected)
+    }
+
+    #[inline(always)]
+    fn judge_word(
+        &mut self,
+        words: &'static Words,
+        at: usize,
+        word: Word,
+        expected: &'static str,
+    ) -> Read<Option<u8>> {
         let found = words.iter().position(|known| *known == word);
         if found.is_none() {
             self.fault(at, FaultKind::Value(expected));
@@ -296,15 +311,16 @@ impl<'a, 'r> Reader<'a, 'r> {
         null: Null,
         expected: &'static str,
     ) -> Read<Option<u8>> {
-        let Some(text) = self.text(null, expected)? else {
-            return Ok(None);
+        // Behind blanks it may be as short and plain.
+        self.cursor.value_at();
+        let (at, word) = match self.cursor.word_here() {
+            Some(found) => found,
+            None => match self.text(null, expected)? {
+                Some(text) => (text.start() - 1, Word::meant_by(text)),
+                None => return Ok(None),
+            },
         };
-        let word = Word::meant_by(text);
-        let found = words.iter().position(|known| *known == word);
-        if found.is_none() {
-            self.fault(text.start() - 1, FaultKind::Value(expected));
-        }
-        Ok(found.map(|at| at as u8))
+        self.judge_word(words, at, word, expected)
     }
 
     /// The elements of an array that is known to come next; how many there were.
