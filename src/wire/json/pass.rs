@@ -1,7 +1,7 @@
 //! Passing values that nobody reads, checked as if they were.
 
 use super::{
-    Cursor, FaultKind, Key, MAX_DEPTH,
+    Cursor, FaultKind, MAX_DEPTH, Word,
     cursor::spend,
     digits,
     scan::{self, Stop, stop, unexpected},
@@ -16,7 +16,7 @@ const CLOSES: [u8; 256] = {
     closes
 };
 
-impl<'a> Cursor<'a> {
+impl Cursor<'_> {
     /// [`skip`](Self::skip) without the range.
     #[inline(always)]
     pub(crate) fn pass(&mut self) -> Result<(), Stop> {
@@ -29,13 +29,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes the value of a member and gives the next key, as [`pass`](Self::pass) and
-    /// [`later_key`](Self::later_key) do, if that key is wanted; else it is still to come.
+    /// Passes the value of a member and the next key, if that has a word that is wanted: its place and
+    /// what it says. Else the key is still to come.
     #[inline(always)]
     pub(crate) fn pass_to_key(
         &mut self,
-        wanted: impl FnOnce(Key<'a>) -> bool,
-    ) -> Result<Option<Key<'a>>, Stop> {
+        wanted: impl FnOnce(Word) -> bool,
+    ) -> Result<Option<(usize, Word)>, Stop> {
         let text = self.text;
         let mut at = scan::space(text, self.at);
         at = match text.get(at) {
@@ -48,13 +48,16 @@ impl<'a> Cursor<'a> {
             return Ok(None);
         }
         let budget = spend(self.budget, at + 1)?;
-        let key = self.key_at(scan::space(text, at + 1))?;
-        if wanted(key) {
-            self.budget = budget;
-            return Ok(Some(key));
+        let start = scan::space(text, at + 1);
+        let Some((end, word)) = short_key(text, start).or_else(|| escaped_key(text, start)) else {
+            return Ok(None);
+        };
+        if !wanted(word) {
+            return Ok(None);
         }
-        self.at = at;
-        Ok(None)
+        self.budget = budget;
+        self.at = end;
+        Ok(Some((start, word)))
     }
 
     /// Passes the elements that follow another as long as none of them begins with this byte, but for
@@ -232,6 +235,25 @@ impl<'a> Cursor<'a> {
             }
         }
     }
+}
+
+/// The end of a key that is short, plain, and right before its colon, and what it says.
+#[inline(always)]
+fn short_key(text: &[u8], at: usize) -> Option<(usize, Word)> {
+    let block = text.get(at..)?.first_chunk::<18>()?;
+    let (length, word) = scan::short(block)?;
+    let is_key = block[0] == b'"' && block.get(length + 2) == Some(&b':');
+    is_key.then_some((at + length + 3, word))
+}
+
+/// The same where it has escapes.
+#[inline(never)]
+fn escaped_key(text: &[u8], at: usize) -> Option<(usize, Word)> {
+    if text.get(at) != Some(&b'"') {
+        return None;
+    }
+    let (end, word) = scan::short_escaped(text, at + 1)?;
+    (text.get(end + 1) == Some(&b':')).then_some((end + 2, word))
 }
 
 /// Passes a word whose first letter may be there.

@@ -7,8 +7,8 @@ use crate::wire::json::{Cursor, Key, Str, Word};
 
 /// How many keys are compared each with each.
 const FEW: usize = 6;
-/// Places in the table; at most half of them are taken.
-const PLACES: usize = 512;
+/// Places in the table; at most a quarter of them are taken.
+const PLACES: usize = 1024;
 
 /// Tells the keys of an object apart that the API does not know; those that it knows take a bit each
 /// and have no place here.
@@ -20,9 +20,9 @@ pub(super) struct Distinct {
     seed: Option<u64>,
     /// The keys of the objects that are being read, the innermost last: digest and place.
     keys: Vec<u64>,
-    /// Places by digest, each with the round that filled it, so that no round has to empty it: made
-    /// when an object has more than a few keys that nobody knows.
-    table: Vec<(u32, u32)>,
+    /// Digests, each with the round that put it there, so that no round has to empty it: made when an
+    /// object has more than a few keys that nobody knows.
+    table: Vec<u64>,
     round: u32,
 }
 
@@ -32,15 +32,14 @@ impl Distinct {
         self.keys.len()
     }
 
-    /// Takes a key of the object whose keys begin there; `None` when it has too many.
+    /// Takes a key of the object whose keys begin there, with its place and its digest; whether it is not
+    /// one too many.
     #[inline(always)]
-    pub(super) fn push(&mut self, begin: usize, max: usize, key: Key<'_>) -> bool {
+    pub(super) fn push(&mut self, begin: usize, max: usize, place: usize, digest: u32) -> bool {
         if self.keys.len() - begin == max {
             return false;
         }
-        let place = key.string.start() as u64 - 1;
-        let digest = self.digest(key);
-        self.keys.push(u64::from(digest) << 32 | place);
+        self.keys.push(u64::from(digest) << 32 | place as u64);
         true
     }
 
@@ -67,37 +66,41 @@ impl Distinct {
             }
             return Ok(());
         }
-        if keys.len() > PLACES / 2 || self.round == u32::MAX {
-            return placed(keys, text);
+        if keys.len() > PLACES / 4 || self.round == u32::MAX {
+            return placed(
+                keys,
+                text,
+                &mut vec![0; (2 * keys.len()).next_power_of_two()],
+                1,
+            );
         }
-        self.table.resize(PLACES, (0, 0));
+        self.table.resize(PLACES, 0);
         self.round += 1;
-        for (at, key) in keys.iter().enumerate() {
-            let mut place = (key >> 32) as usize % PLACES;
-            while self.table[place].0 == self.round {
-                let earlier = keys[self.table[place].1 as usize];
-                if earlier >> 32 == key >> 32 {
-                    differ(earlier, *key, text)?;
-                }
-                place = (place + 1) % PLACES;
-            }
-            self.table[place] = (self.round, at as u32);
-        }
-        Ok(())
+        placed(keys, text, &mut self.table, self.round)
     }
 
     /// Digests what a key means.
     #[inline(always)]
-    fn digest(&mut self, key: Key<'_>) -> u32 {
-        let seed = match self.seed {
+    pub(super) fn digest(&mut self, key: Key<'_>) -> u32 {
+        if key.word.is_none() {
+            return mixed_meaning(key.string, self.seed());
+        }
+        self.digest_of(key.word)
+    }
+
+    /// The same where it has a word.
+    #[inline(always)]
+    pub(super) fn digest_of(&mut self, word: Word) -> u32 {
+        let seed = self.seed();
+        (fold(word.low ^ seed, word.high ^ seed.rotate_left(32)) >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn seed(&mut self) -> u64 {
+        match self.seed {
             Some(seed) => seed,
             None => self.sow(),
-        };
-        if key.word.is_none() {
-            return mixed_meaning(key.string, seed);
         }
-        let Word { low, high } = key.word;
-        (fold(low ^ seed, high ^ seed.rotate_left(32)) >> 32) as u32
     }
 
     #[cold]
@@ -142,24 +145,38 @@ fn mixed(bytes: &[u8], seed: u64) -> u32 {
     (fold(sum ^ bytes.len() as u64, seed.rotate_left(32) | 1) >> 32) as u32
 }
 
-/// Many keys, by a table of their own.
+/// Tells keys apart by their places in a table, which are a power of two. It has the digests, each with
+/// the round that put it there; those of earlier rounds are as good as none.
 #[inline(never)]
-fn placed(keys: &[u64], text: &[u8]) -> Read {
-    let places = (2 * keys.len()).next_power_of_two();
-    // Of each key its number, counted from one.
-    let mut table = vec![0u32; places];
+fn placed(keys: &[u64], text: &[u8], table: &mut [u64], round: u32) -> Read {
+    let last = table.len() - 1;
     for (at, key) in keys.iter().enumerate() {
-        let mut place = (key >> 32) as usize % places;
-        while table[place] != 0 {
-            let earlier = keys[table[place] as usize - 1];
-            if earlier >> 32 == key >> 32 {
-                differ(earlier, *key, text)?;
+        let digest = key >> 32;
+        let entry = u64::from(round) << 32 | digest;
+        let mut place = digest as usize & last;
+        while let Some(taken) = table.get(place) {
+            if taken >> 32 != u64::from(round) {
+                break;
             }
-            place = (place + 1) % places;
+            if *taken == entry {
+                alike(&keys[..at], *key, text)?;
+            }
+            place = (place + 1) & last;
         }
-        table[place] = at as u32 + 1;
+        if let Some(free) = table.get_mut(place) {
+            *free = entry;
+        }
     }
     Ok(())
+}
+
+/// A key of whose digest there was one before.
+#[cold]
+fn alike(before: &[u64], key: u64, text: &[u8]) -> Read {
+    let alike = before.iter().filter(|earlier| **earlier >> 32 == key >> 32);
+    alike
+        .copied()
+        .try_for_each(|earlier| differ(earlier, key, text))
 }
 
 /// Two keys of the same digest.

@@ -437,26 +437,31 @@ impl<'a, 'r> Reader<'a, 'r> {
         &mut self,
         object: usize,
         strangers: usize,
-        mut key: Key<'a>,
+        key: Key<'a>,
         is_stranger: fn(Word) -> bool,
     ) -> Read {
-        loop {
-            self.note_unknown(object, strangers, key)?;
-            match self.cursor.pass_to_key(|next| is_stranger(next.word))? {
-                Some(next) => key = next,
-                None => return Ok(()),
-            }
+        self.note_unknown(object, strangers, key)?;
+        while let Some((place, word)) = self.cursor.pass_to_key(is_stranger)? {
+            let digest = self.distinct.digest_of(word);
+            self.note_digest(object, strangers, place, digest)?;
         }
+        Ok(())
     }
 
     #[inline(always)]
     pub(super) fn note_unknown(&mut self, object: usize, strangers: usize, key: Key<'a>) -> Read {
-        if !self.distinct.push(strangers, MAX_MEMBERS, key) {
+        let digest = self.distinct.digest(key);
+        self.note_digest(object, strangers, key.string.start() - 1, digest)
+    }
+
+    #[inline(always)]
+    fn note_digest(&mut self, object: usize, strangers: usize, place: usize, digest: u32) -> Read {
+        if !self.distinct.push(strangers, MAX_MEMBERS, place, digest) {
             return Err(Box::new(Unreadable::TooManyMembers));
         }
         self.request.found.push_unknown(Unknown {
             object: object as u32,
-            key: (key.string.start() - 1) as u32,
+            key: place as u32,
         });
         Ok(())
     }

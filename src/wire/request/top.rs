@@ -290,7 +290,9 @@ impl Reader<'_, '_> {
         while let Some(key) = next {
             count += 1;
             // What is too much anyway is not kept.
-            self.distinct.push(keys, max, key);
+            let digest = self.distinct.digest(key);
+            let place = key.string.start() - 1;
+            self.distinct.push(keys, max, place, digest);
             each(self, key.string)?;
             next = self.cursor.later_key()?;
         }
