@@ -216,22 +216,16 @@ impl<'a> Cursor<'a> {
         if let Some(key) = self.short_key_at(at) {
             return Ok(key);
         }
-        let end = match self.text.get(at) {
-            Some(b'"') => scan::short_escaped(self.text, at + 1),
-            _ => None,
-        };
-        if let Some((end, word)) = end.filter(|(end, _)| self.text.get(end + 1) == Some(&b':')) {
-            self.at = end + 2;
-            let string = Str::new(&self.text[at + 1..end], at + 1, true);
+        let (end, low) = scan::brief_key(self.text, at);
+        if end > 0 {
+            self.at = end;
+            let string = Str::new(&self.text[at + 1..end - 2], at + 1, true);
+            let word = Word { low, high: 0 };
             return Ok(Key { string, word });
         }
-        let has_none = end.is_some_and(|(_, word)| word.is_none());
         let end = self.key_end(at)?;
         let string = Str::new(&self.text[at + 1..end >> 1], at + 1, end & 1 == 1);
-        let word = match has_none {
-            true => Word::NONE,
-            false => Word::meant_by(string),
-        };
+        let word = Word::meant_by(string);
         Ok(Key { string, word })
     }
 

@@ -1,6 +1,6 @@
 //! Keys, with what they say in one word.
 
-use super::Str;
+use super::{Str, scan};
 
 /// A key of an object.
 #[derive(Clone, Copy)]
@@ -45,13 +45,10 @@ impl Word {
     /// What a string means.
     #[inline(never)]
     pub(crate) fn meant_by(string: Str<'_>) -> Self {
-        let mut padded = [0; 16];
         if string.is_escaped() {
-            return match string.resolve(&mut padded) {
-                Some(meaning) => Self::of(meaning),
-                None => Self::NONE,
-            };
+            return Self::meant_by_escaped(string);
         }
+        let mut padded = [0; 16];
         let bytes = string.bytes();
         if bytes.len() > 15 {
             return Self::NONE;
@@ -62,6 +59,21 @@ impl Word {
             low: word as u64,
             high: (word >> 64) as u64,
         }
+    }
+
+    fn meant_by_escaped(string: Str<'_>) -> Self {
+        let mut bytes = [0; 24];
+        let mut length = 0;
+        let mut rest = string.bytes();
+        while length < 16 && !rest.is_empty() {
+            let (word, count, behind) = scan::meaning(rest);
+            rest = behind;
+            if let Some(places) = bytes.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
+                *places = word.to_le_bytes();
+            }
+            length += count as usize;
+        }
+        Self::of(&bytes[..length])
     }
 
     #[inline(always)]

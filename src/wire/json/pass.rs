@@ -37,21 +37,25 @@ impl Cursor<'_> {
         wanted: impl FnOnce(Word) -> bool,
     ) -> Result<Option<(usize, Word)>, Stop> {
         let text = self.text;
-        let mut at = scan::space(text, self.at);
-        at = match text.get(at) {
-            Some(&first @ b'0'..=b'9') => digits::unsigned(text, at, first)?,
-            _ => self.pass_at(at)?,
+        let mut at = match text.get(self.at) {
+            Some(&first @ b'0'..=b'9') => digits::unsigned(text, self.at, first)?,
+            _ => self.pass_at(scan::space(text, self.at))?,
         };
-        at = scan::space(text, at);
-        self.at = at;
         if text.get(at) != Some(&b',') {
-            return Ok(None);
+            at = scan::space(text, at);
+            if text.get(at) != Some(&b',') {
+                self.at = at;
+                return Ok(None);
+            }
         }
+        self.at = at;
         let budget = spend(self.budget, at + 1)?;
-        let start = scan::space(text, at + 1);
-        let Some((end, word)) = short_key(text, start).or_else(|| escaped_key(text, start)) else {
-            return Ok(None);
-        };
+        let mut start = at + 1;
+        let (mut end, mut word) = short_key(text, start).unwrap_or((0, Word::NONE));
+        if end == 0 {
+            start = scan::space(text, start);
+            (end, word.low) = scan::brief_key(text, start);
+        }
         if !wanted(word) {
             return Ok(None);
         }
@@ -244,16 +248,6 @@ fn short_key(text: &[u8], at: usize) -> Option<(usize, Word)> {
     let (length, word) = scan::short(block)?;
     let is_key = block[0] == b'"' && block.get(length + 2) == Some(&b':');
     is_key.then_some((at + length + 3, word))
-}
-
-/// The same where it has escapes.
-#[inline(never)]
-fn escaped_key(text: &[u8], at: usize) -> Option<(usize, Word)> {
-    if text.get(at) != Some(&b'"') {
-        return None;
-    }
-    let (end, word) = scan::short_escaped(text, at + 1)?;
-    (text.get(end + 1) == Some(&b':')).then_some((end + 2, word))
 }
 
 /// Passes a word whose first letter may be there.

@@ -260,56 +260,52 @@ pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Wor
     None
 }
 
-/// A string that has an escape near its opening quote, and means up to 15 bytes, none of them NUL: the
-/// place of its closing quote, and what it says. It is checked and resolved at one look. Of one that means
-/// more, or a NUL, it is only known that it has no word, and no place is given.
+/// A key that has an escape near its opening quote, stands right before its colon, and means up to eight
+/// bytes of ASCII, none of them NUL: where its value begins, and the lower half of its word. Else nothing.
+///
+/// It is for keys of one or two escapes, so it needs few registers and returns in two.
 #[inline(never)]
-pub(super) fn short_escaped(text: &[u8], start: usize) -> Option<(usize, Word)> {
-    let near = text.get(start..)?.first_chunk::<BLOCK>()?;
-    if !near.iter().fold(false, |any, byte| any | (*byte == b'\\')) {
-        return None;
-    }
-    let mut rest = &text[start..];
-    let mut bytes = [0; 16];
-    let mut length = 0;
-    loop {
-        let (byte, after) = match rest {
-            [b'"', ..] => break,
-            [b'\\', b'u', after @ ..] => {
-                let code = hex(text, text.len() - after.len(), 0).ok()?;
-                let after = after.get(4..)?;
-                if code < 0x80 {
-                    (code as u8, after)
-                } else {
-                    // Half a pair is none.
-                    let char = char::from_u32(code.into())?;
-                    let utf8 = bytes.get_mut(length..length + char.len_utf8())?;
-                    length += char.encode_utf8(utf8).len();
-                    rest = after;
-                    continue;
-                }
-            }
-            [b'\\', escape, after @ ..] => (plain_escape(*escape)?, after),
-            [byte @ 0x20..=0xFF, after @ ..] => (*byte, after),
-            _ => return None,
-        };
-        if byte == 0 || length == 15 {
-            return Some((text.len(), Word::NONE));
-        }
-        *bytes.get_mut(length)? = byte;
-        length += 1;
-        rest = after;
-    }
-    if length > 15 {
-        return None;
-    }
-    let (low, high) = bytes.split_at(8);
-    let half = |bytes: &[u8]| bytes.first_chunk().copied().map(u64::from_le_bytes);
-    let word = Word {
-        low: half(low)?,
-        high: half(high)?,
+pub(super) fn brief_key(text: &[u8], quote: usize) -> (usize, u64) {
+    let byte = |at: usize| text.get(at).copied().unwrap_or(0);
+    let Some([b'"', near @ ..]) = text.get(quote..).and_then(<[u8]>::first_chunk::<17>) else {
+        return (0, 0);
     };
-    Some((text.len() - rest.len(), word))
+    if !near.iter().fold(false, |any, byte| any | (*byte == b'\\')) {
+        return (0, 0);
+    }
+    let mut at = quote + 1;
+    let (mut word, mut shift) = (0, 0);
+    loop {
+        let mut here = byte(at);
+        if here == b'"' {
+            let whole = word != 0 && byte(at + 1) == b':';
+            return if whole { (at + 2, word) } else { (0, 0) };
+        }
+        at += 1;
+        if here == b'\\' {
+            here = byte(at);
+            at += 1;
+            if here == b'u' {
+                match hex(text, at, 0) {
+                    Ok(code @ 0..0x80) => here = code as u8,
+                    _ => return (0, 0),
+                }
+                at += 4;
+            } else {
+                here = MEANINGS[usize::from(here)];
+            }
+            if here == 0 {
+                return (0, 0);
+            }
+        } else if here < 0x20 {
+            return (0, 0);
+        }
+        if shift == 64 {
+            return (0, 0);
+        }
+        word |= u64::from(here) << shift;
+        shift += 8;
+    }
 }
 
 /// What an escape of two bytes means by its second; zero for none.
@@ -328,6 +324,18 @@ const MEANINGS: [u8; 256] = {
 pub(super) fn plain_escape(escape: u8) -> Option<u8> {
     let meaning = MEANINGS[usize::from(escape)];
     (meaning != 0).then_some(meaning)
+}
+
+/// What the first byte of a text, or the escape that it begins, means: so many bytes, the first lowest;
+/// and what follows. It has been seen that escapes are whole.
+#[inline(always)]
+pub(super) fn meaning(text: &[u8]) -> (u64, u32, &[u8]) {
+    match text {
+        [b'\\', b'u', rest @ ..] => number_meant(rest),
+        [b'\\', escape, rest @ ..] => (MEANINGS[usize::from(*escape)].into(), 1, rest),
+        [byte, rest @ ..] => ((*byte).into(), 1, rest),
+        [] => (0, 0, text),
+    }
 }
 
 /// What an escape means whose digits come next: so many bytes, the first lowest; and what follows. It has
