@@ -19,8 +19,19 @@ struct Padded([u8; 32]);
 
 impl<'a> Str<'a> {
     #[inline(always)]
-    pub(super) fn new(raw: &'a [u8], at: usize, escaped: bool) -> Self {
+    pub(crate) fn new(raw: &'a [u8], at: usize, escaped: bool) -> Self {
         let place = at << 1 | usize::from(escaped);
+        Self { raw, place }
+    }
+
+    /// All that it is made of, to be given on in registers.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (&'a [u8], usize) {
+        (self.raw, self.place)
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_parts(raw: &'a [u8], place: usize) -> Self {
         Self { raw, place }
     }
 

@@ -68,17 +68,21 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// All at once, so that the compiler adds several in one step.
+    #[inline(always)]
     pub(super) fn add(&mut self, other: &Self) {
-        self.parts += other.parts;
-        self.tool_calls += other.tool_calls;
-        self.tools += other.tools;
-        self.low_images += other.low_images;
-        self.images += other.images;
-        self.files += other.files;
-        self.text_bytes += other.text_bytes;
-        self.schema_bytes += other.schema_bytes;
-        self.audio_bytes += other.audio_bytes;
-        self.file_bytes += other.file_bytes;
+        *self = Self {
+            parts: self.parts + other.parts,
+            tool_calls: self.tool_calls + other.tool_calls,
+            tools: self.tools + other.tools,
+            low_images: self.low_images + other.low_images,
+            images: self.images + other.images,
+            files: self.files + other.files,
+            text_bytes: self.text_bytes + other.text_bytes,
+            schema_bytes: self.schema_bytes + other.schema_bytes,
+            audio_bytes: self.audio_bytes + other.audio_bytes,
+            file_bytes: self.file_bytes + other.file_bytes,
+        };
     }
 
     pub(super) fn counts(self, messages: usize, nodes: usize) -> Counts {

@@ -28,6 +28,7 @@ pub(super) struct Found {
 }
 
 /// What had been found when something was set apart.
+#[derive(Clone, Copy)]
 pub(super) struct Before {
     fault_count: u32,
     enough: bool,
@@ -106,8 +107,12 @@ impl Found {
     pub(super) fn put_back(&mut self, before: Before, held: Option<(&mut Held, Kinds)>) {
         if let Some((held, kinds)) = held {
             let held = held.0.get_or_insert_default();
+            let is_plain = self.fault_count == 0
+                && !self.unknown_left_out
+                && self.unknown.len() == before.unknown;
             held.members.push(Member {
                 kinds,
+                is_plain,
                 unknown_left_out: self.unknown_left_out,
                 fault_count: self.fault_count,
                 sums: self.sums,
@@ -116,7 +121,7 @@ impl Found {
                 faults: held.faults.len(),
                 unknown: held.unknown.len(),
             });
-            if self.faults.len() + self.unknown.len() > before.faults + before.unknown {
+            if !is_plain {
                 held.faults.extend_from_slice(&self.faults[before.faults..]);
                 let unknown = &self.unknown[before.unknown..];
                 held.unknown.extend_from_slice(unknown);
@@ -149,6 +154,8 @@ struct Members {
 
 struct Member {
     kinds: Kinds,
+    /// Without a fault, and without a member that the API does not know.
+    is_plain: bool,
     unknown_left_out: bool,
     fault_count: u32,
     sums: Sums,
@@ -186,9 +193,33 @@ impl Held {
     }
 }
 
+impl Member {
+    #[inline(always)]
+    fn add_plain(&self, outside: &mut Found) {
+        outside.sums.add(&self.sums);
+        outside.http_image = outside.http_image.or(self.http_image);
+        outside.other_image = outside.other_image.or(self.other_image);
+    }
+}
+
 impl Members {
+    /// Mostly there is one such member, and nothing wrong or unknown in it.
     #[inline(never)]
     fn settle(&mut self, early: Early, kind: u8, outside: &mut Found) {
+        match self.members.get(early.0..) {
+            None | Some([]) => {}
+            Some([only]) if only.is_plain => {
+                if only.kinds >> kind & 1 == 1 {
+                    only.add_plain(outside);
+                }
+                self.members.truncate(early.0);
+            }
+            Some(_) => self.settle_all(early, kind, outside),
+        }
+    }
+
+    #[inline(never)]
+    fn settle_all(&mut self, early: Early, kind: u8, outside: &mut Found) {
         for (at, member) in self.members.iter().enumerate().skip(early.0) {
             if member.kinds >> kind & 1 == 0 {
                 continue;
@@ -205,9 +236,7 @@ impl Members {
                 outside.push_unknown(*unknown);
             }
             outside.unknown_left_out |= member.unknown_left_out;
-            outside.sums.add(&member.sums);
-            outside.http_image = outside.http_image.or(member.http_image);
-            outside.other_image = outside.other_image.or(member.other_image);
+            member.add_plain(outside);
         }
         self.forget(early);
     }

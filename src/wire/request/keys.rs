@@ -134,14 +134,15 @@ fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
 
 #[inline(never)]
 fn mixed(bytes: &[u8], seed: u64) -> u32 {
-    let (words, rest) = bytes.as_chunks();
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let sum = words
-        .iter()
-        .fold(seed, |sum, bytes| fold(sum ^ word(bytes), STEP));
+    let word = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+    let (mut sum, mut rest) = (seed, bytes);
+    while let Some((bytes, behind)) = rest.split_first_chunk() {
+        sum = fold(sum ^ word(*bytes), STEP);
+        rest = behind;
+    }
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    let sum = fold(sum ^ word(&last), STEP);
+    let sum = fold(sum ^ word(last), STEP);
     (fold(sum ^ bytes.len() as u64, seed.rotate_left(32) | 1) >> 32) as u32
 }
 
@@ -188,7 +189,7 @@ fn differ(earlier: u64, later: u64, text: &[u8]) -> Read {
     };
     let later = key(later)?;
     if key(earlier)? == later {
-        return Err(duplicate(later));
+        return Err(duplicate(later.start()));
     }
     Ok(())
 }

@@ -55,21 +55,21 @@ pub(super) use keys;
 #[inline(always)]
 pub(super) fn find<K: Known>(key: Key<'_>) -> Option<K> {
     if key.word.is_none() {
-        return find_long(key.string);
+        return find_long(key.string.bytes(), key.string.is_escaped());
     }
     K::find_word(key.word)
 }
 
 #[inline(never)]
-fn find_long<K: Known>(key: Str<'_>) -> Option<K> {
+fn find_long<K: Known>(key: &[u8], escaped: bool) -> Option<K> {
     const { assert!(longest::<K>() <= 32) };
     if longest::<K>() <= 15 {
         return None;
     }
-    if key.is_escaped() {
-        return K::find_long(key.resolve(&mut [0; 32])?);
+    if escaped {
+        return K::find_long(Str::new(key, 0, true).resolve(&mut [0; 32])?);
     }
-    K::find_long(key.bytes())
+    K::find_long(key)
 }
 
 /// How long the longest name is.

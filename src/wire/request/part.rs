@@ -141,11 +141,17 @@ impl<'a> Reader<'a, '_> {
     fn judge_image(&mut self, url: Str<'a>) {
         let at = url.range().start - 1;
         let url = url.beginning(6);
-        let mut buffer = [0; 12 * 6];
-        let meaning = match url.is_escaped() {
-            true => url.resolve(&mut buffer).unwrap_or_default(),
-            false => url.bytes(),
-        };
+        if url.is_escaped() {
+            let mut buffer = [0; 12 * 6];
+            let meaning = url.resolve(&mut buffer).unwrap_or_default();
+            self.judge_address(at, meaning);
+        } else {
+            self.judge_address(at, url.bytes());
+        }
+    }
+
+    #[inline(always)]
+    fn judge_address(&mut self, at: usize, meaning: &[u8]) {
         let is = |scheme: &str| {
             let start = meaning.get(..scheme.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))

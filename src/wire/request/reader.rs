@@ -72,8 +72,8 @@ impl From<Stop> for Box<Unreadable> {
 }
 
 #[cold]
-pub(super) fn duplicate(key: Str<'_>) -> Box<Unreadable> {
-    Box::new(Unreadable::Duplicate(key.range().start))
+pub(super) fn duplicate(key: usize) -> Box<Unreadable> {
+    Box::new(Unreadable::Duplicate(key))
 }
 
 impl<'a, 'r> Reader<'a, 'r> {
@@ -388,12 +388,23 @@ impl<'a, 'r> Reader<'a, 'r> {
             if let Some(known) = find::<K>(key) {
                 let bit = 1 << known.index();
                 if object.bits & bit != 0 {
-                    return Err(duplicate(key.string));
+                    return Err(duplicate(key.string.start()));
                 }
                 object.bits |= bit;
                 return Ok(Some(known));
             }
-            self.unknown(object.at, object.strangers, key, is_stranger::<K>)?;
+            let Key { string, word } = key;
+            let (raw, place) = string.parts();
+            let stranger = is_stranger::<K>;
+            self.unknown(
+                object.at,
+                object.strangers,
+                raw,
+                place,
+                word.low,
+                word.high,
+                stranger,
+            )?;
         }
     }
 
@@ -432,15 +443,23 @@ impl<'a, 'r> Reader<'a, 'r> {
 
     /// Remembers a member that the API does not know, and those that follow it up to one that it does,
     /// and passes their values. Of those beyond the limit it is only known that there are some.
+    ///
+    /// The key comes in pieces: as a whole it would have to be in memory, wherever keys are read.
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "each in a register")]
     fn unknown(
         &mut self,
         object: usize,
         strangers: usize,
-        key: Key<'a>,
+        raw: &'a [u8],
+        place: usize,
+        low: u64,
+        high: u64,
         is_stranger: fn(Word) -> bool,
     ) -> Read {
-        self.note_unknown(object, strangers, key)?;
+        let string = Str::from_parts(raw, place);
+        let word = Word { low, high };
+        self.note_unknown(object, strangers, Key { string, word })?;
         while let Some((place, word)) = self.cursor.pass_to_key(is_stranger)? {
             let digest = self.distinct.digest_of(word);
             self.note_digest(object, strangers, place, digest)?;

@@ -51,7 +51,7 @@ impl Reader<'_, '_> {
                 Some(name) => {
                     let bit = 1 << name.index();
                     if seen & bit != 0 {
-                        return Err(duplicate(key.string));
+                        return Err(duplicate(key.string.start()));
                     }
                     seen |= bit;
                     self.member(name)?;
