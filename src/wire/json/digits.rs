@@ -94,26 +94,21 @@ pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
 /// call, and what needs one is given to where it goes on: a text may be made of nothing but short numbers.
 #[inline(always)]
 pub(super) fn unsigned(text: &[u8], whole: usize, first: u8) -> Result<usize, Stop> {
-    let mut at = whole + 1;
-    let mut kind = next(text, at);
+    let at = whole + 1;
+    let kind = next(text, at);
     if kind == 0 {
         return Ok(at);
-    }
-    if kind == DIGIT {
-        // Nothing but a point or an exponent follows a zero.
-        if first == b'0' {
-            return Ok(at);
-        }
-        at += 1;
-        kind = next(text, at);
-        if kind == 0 {
-            return Ok(at);
-        }
     }
     let end = match kind {
         LETTER => exponent(text, whole, at, at),
         POINT => fraction(text, whole, at),
-        _ => more_digits(text, whole, at),
+        // Nothing but these two follows a zero.
+        _ if first == b'0' => return Ok(at),
+        _ => match next(text, at + 1) {
+            0 => return Ok(at + 1),
+            LETTER => exponent(text, whole, at + 1, at + 1),
+            _ => more_digits(text, whole, at),
+        },
     };
     if end == 0 {
         return Err(fault(text, whole));
@@ -121,7 +116,7 @@ pub(super) fn unsigned(text: &[u8], whole: usize, first: u8) -> Result<usize, St
     Ok(end)
 }
 
-/// The end of a number whose third digit stands at a place; 0 where there is none, or none that a double
+/// The end of a number whose second digit stands at a place; 0 where there is none, or none that a double
 /// can hold. Each of these functions ends in the call of the next, so that none has anything to keep.
 #[inline(never)]
 fn more_digits(text: &[u8], whole: usize, mut at: usize) -> usize {
@@ -233,41 +228,58 @@ fn more_of_exponent(text: &[u8], mut value: usize, mut at: usize) -> (usize, usi
 /// places, and it is below ten to this power.
 #[inline(always)]
 fn below(text: &[u8], whole: usize, end: usize, power: usize, at: usize) -> usize {
-    // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
-    if power <= 308 || (power == 309 && end - whole == 1 && byte(text, whole) == b'1') {
+    if power <= 308 {
         return at;
     }
-    in_range(text, whole, end, power, at)
+    // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
+    match byte(text, whole) {
+        b'1' if power == 309 && end - whole == 1 => at,
+        b'1' if power == 309 => below_limit(text, whole, end, at),
+        b'0' => behind_zeros(text, whole, end, power, at),
+        _ => 0,
+    }
 }
 
-/// The same where the power alone does not tell.
+/// The same of a number that has as many digits as [`TOO_LARGE`], or would have if it were spelled out.
 #[inline(never)]
-fn in_range(text: &[u8], whole: usize, end: usize, mut power: usize, at: usize) -> usize {
-    let mut digits = text.get(whole..end).unwrap_or_default();
-    while let [zero @ (b'0' | b'.'), behind @ ..] = digits {
-        power = power.saturating_sub(usize::from(*zero == b'0'));
-        digits = behind;
-    }
-    if power <= 308 || digits.is_empty() {
+fn below_limit(text: &[u8], whole: usize, end: usize, at: usize) -> usize {
+    // Most are told from it by their second digit.
+    let second = whole + 1 + usize::from(byte(text, whole + 1) == b'.');
+    if second >= end || byte(text, second) < TOO_LARGE[1] {
         return at;
     }
-    if power > 309 {
-        return 0;
-    }
-    // As many digits as the limit has.
-    let mut limit = 0;
-    for digit in digits {
-        if *digit == b'.' {
-            continue;
+    let mut digits = text.get(whole..end).unwrap_or_default();
+    let mut limit = &TOO_LARGE[..];
+    loop {
+        let mut pairs = digits.iter().zip(limit);
+        let Some(same) = pairs.position(|(digit, most)| digit != most) else {
+            // What the limit still has is more than the zeros that follow here.
+            return if digits.len() < limit.len() { at } else { 0 };
+        };
+        if digits[same] != b'.' {
+            return if digits[same] < limit[same] { at } else { 0 };
         }
-        match TOO_LARGE.get(limit) {
-            Some(most) if digit == most => limit += 1,
-            Some(most) if digit < most => return at,
+        digits = &digits[same + 1..];
+        limit = &limit[same..];
+    }
+}
+
+/// The same of a number that begins with zeros.
+#[inline(never)]
+fn behind_zeros(text: &[u8], mut whole: usize, end: usize, mut power: usize, at: usize) -> usize {
+    while whole < end {
+        match byte(text, whole) {
+            b'0' => power -= 1,
+            b'.' => {}
+            b'1' if power == 309 => return below_limit(text, whole, end, at),
             _ => return 0,
         }
+        if power <= 308 {
+            return at;
+        }
+        whole += 1;
     }
-    // What the limit still has is more than the zeros that follow here.
-    if limit < TOO_LARGE.len() { at } else { 0 }
+    at
 }
 
 /// What is wrong with a number that is due at a place, behind its sign if it has one.

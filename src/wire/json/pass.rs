@@ -169,7 +169,7 @@ impl Cursor<'_> {
         // What closes each of the levels outside of the innermost.
         let mut outer = [0; MAX_DEPTH as usize];
         let mut levels = 1;
-        loop {
+        'value: loop {
             // A value is due here.
             let Some(&here) = text.get(at) else {
                 return Err(unexpected(text, at));
@@ -179,22 +179,29 @@ impl Cursor<'_> {
             } else if here.is_ascii_digit() {
                 at = digits::unsigned(text, at, here)?;
             } else if let b'[' | b'{' = here {
-                if levels == room {
-                    return Err(stop(at, FaultKind::TooDeep));
-                }
-                at += 1;
-                if let Some(&next @ 0..=b' ') = text.get(at) {
-                    at = scan::blanks(text, at, next);
-                }
-                if text.get(at) != Some(&(here + 2)) {
+                loop {
+                    if levels == room {
+                        return Err(stop(at, FaultKind::TooDeep));
+                    }
+                    at += 1;
+                    if let Some(&next @ 0..=b' ') = text.get(at) {
+                        at = scan::blanks(text, at, next);
+                    }
+                    let next = text.get(at);
+                    if next == Some(&(here + 2)) {
+                        break;
+                    }
                     budget = spend(budget, at)?;
                     outer[levels % outer.len()] = close;
                     levels += 1;
                     close = here + 2;
                     if here == b'{' {
                         at = key::<CLEAN>(text, at)?;
+                        continue 'value;
                     }
-                    continue;
+                    if next != Some(&b'[') {
+                        continue 'value;
+                    }
                 }
                 at += 1;
             } else if here == b'-' {
@@ -267,11 +274,28 @@ fn key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
     // Nearly all are short, plain, and right before their colon.
     if let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<18>) {
         let end = 1 + scan::plain_in::<CLEAN>(&block[1..]);
-        if let (b'"', Some([b'"', b':'])) = (block[0], block.get(end..end + 2)) {
-            return Ok(at + end + 2);
+        match (block[0], block.get(end..end + 2)) {
+            (b'"', Some([b'"', b':'])) => return Ok(at + end + 2),
+            (b'"', Some([b'"' | b'\\', _])) => return rest_of_key::<CLEAN>(text, at + end),
+            _ => {}
         }
     }
     any_key::<CLEAN>(text, at)
+}
+
+/// A key that has its closing quote or an escape at a place.
+#[inline(never)]
+fn rest_of_key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let end = match text.get(at..) {
+        Some([b'"', ..]) => at,
+        Some([b'\\', b'b' | b'f' | b'n' | b'r' | b't', b'"', ..]) => at + 2,
+        _ => scan::rest_of_string::<CLEAN>(text, at)?,
+    };
+    let at = scan::space(text, end + 1);
+    if text.get(at) != Some(&b':') {
+        return Err(unexpected(text, at));
+    }
+    Ok(at + 1)
 }
 
 #[inline(never)]
