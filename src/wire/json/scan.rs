@@ -286,10 +286,14 @@ pub(super) fn brief_key(text: &[u8], quote: usize) -> (usize, u64) {
             here = byte(at);
             at += 1;
             if here == b'u' {
-                match hex(text, at, 0) {
-                    Ok(code @ 0..0x80) => here = code as u8,
-                    _ => return (0, 0),
+                let Some([b'0', b'0', high @ b'0'..=b'7', low]) = text.get(at..at + 4) else {
+                    return (0, 0);
+                };
+                let low = DIGITS[usize::from(*low)];
+                if low > 0xF {
+                    return (0, 0);
                 }
+                here = (high & 7) << 4 | low;
                 at += 4;
             } else {
                 here = MEANINGS[usize::from(here)];

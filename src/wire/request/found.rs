@@ -127,8 +127,10 @@ impl Found {
                 held.unknown.extend_from_slice(unknown);
             }
         }
-        self.faults.truncate(before.faults);
-        self.unknown.truncate(before.unknown);
+        if self.faults.len() + self.unknown.len() > before.faults + before.unknown {
+            self.faults.truncate(before.faults);
+            self.unknown.truncate(before.unknown);
+        }
         self.fault_count = before.fault_count;
         self.enough = before.enough;
         self.unknown_left_out = before.unknown_left_out;

@@ -57,6 +57,16 @@ impl Distinct {
     fn compare(&mut self, begin: usize, text: &[u8]) -> Read {
         let keys = &self.keys[begin..];
         if keys.len() <= FEW {
+            // Mostly no two have as much as these bits in common.
+            let (mut seen, mut alike) = (0u64, 0);
+            for key in keys {
+                let bit = 1 << (key >> 58);
+                alike |= seen & bit;
+                seen |= bit;
+            }
+            if alike == 0 {
+                return Ok(());
+            }
             for (at, later) in keys.iter().enumerate() {
                 for earlier in &keys[..at] {
                     if later >> 32 == earlier >> 32 {
