@@ -107,6 +107,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether an object, an array or a string of this type begins right here.
+    #[inline(always)]
+    pub(crate) fn is_here(&self, kind: Type) -> bool {
+        let first = match kind {
+            Type::Object => b'{',
+            Type::Array => b'[',
+            Type::String => b'"',
+            _ => return false,
+        };
+        self.text.get(self.at) == Some(&first)
+    }
+
     /// Whether an object comes next; white space before it is passed.
     #[inline(always)]
     pub(crate) fn is_object(&mut self) -> bool {

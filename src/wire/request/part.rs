@@ -66,8 +66,7 @@ impl<'a> Reader<'a, '_> {
         let seen = self.members(|reader, key| {
             let (kinds, read): (_, fn(&mut Self) -> Read) = match key {
                 Part::Type => {
-                    reader.cursor.peek()?;
-                    type_at = reader.cursor.at();
+                    type_at = reader.cursor.value_at();
                     tag = reader.tag(KINDS, EXPECTED, early)?;
                     return Ok(());
                 }

@@ -105,6 +105,9 @@ impl<'a, 'r> Reader<'a, 'r> {
     /// anything else is noted and passed.
     #[inline(always)]
     pub(super) fn want(&mut self, kind: Type, null: Null, expected: &'static str) -> Read<bool> {
+        if self.cursor.is_here(kind) {
+            return Ok(true);
+        }
         let found = self.cursor.peek()?;
         if found == kind {
             return Ok(true);
@@ -127,11 +130,9 @@ impl<'a, 'r> Reader<'a, 'r> {
     /// [`want`](Self::want) for an element.
     #[inline(always)]
     pub(super) fn want_item(&mut self, kind: Type, expected: &'static str) -> Read<bool> {
-        let found = self.cursor.peek()?;
-        if found == kind {
+        if self.want(kind, Null::Refused, expected)? {
             return Ok(true);
         }
-        self.mismatch(found, Null::Refused, expected)?;
         self.pass_wrong_items(kind, 1)?;
         Ok(false)
     }
