@@ -73,7 +73,17 @@ impl Word {
             }
             length += count as usize;
         }
-        Self::of(&bytes[..length])
+        // Behind what has been written all is zero.
+        match bytes.first_chunk() {
+            Some(bytes) if length <= 15 && !bytes[..length].contains(&0) => {
+                let word = u128::from_le_bytes(*bytes);
+                Self {
+                    low: word as u64,
+                    high: (word >> 64) as u64,
+                }
+            }
+            _ => Self::NONE,
+        }
     }
 
     #[inline(always)]

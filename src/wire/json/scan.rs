@@ -261,7 +261,7 @@ pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Wor
 }
 
 /// A key that has an escape near its opening quote, stands right before its colon, and means up to eight
-/// bytes of ASCII, none of them NUL: where its value begins, and the lower half of its word. Else nothing.
+/// bytes, none of them NUL: where its value begins, and the lower half of its word. Else nothing.
 ///
 /// It is for keys of one or two escapes, so it needs few registers and returns in two.
 #[inline(never)]
@@ -276,27 +276,20 @@ pub(super) fn brief_key(text: &[u8], quote: usize) -> (usize, u64) {
     let mut at = quote + 1;
     let (mut word, mut shift) = (0, 0);
     loop {
-        let mut here = byte(at);
-        if here == b'"' {
+        let mut here = u64::from(byte(at));
+        let mut bits = 8;
+        if here == u64::from(b'"') {
             let whole = word != 0 && byte(at + 1) == b':';
             return if whole { (at + 2, word) } else { (0, 0) };
         }
         at += 1;
-        if here == b'\\' {
-            here = byte(at);
+        if here == u64::from(b'\\') {
+            let escape = byte(at);
             at += 1;
-            if here == b'u' {
-                let Some([b'0', b'0', high @ b'0'..=b'7', low]) = text.get(at..at + 4) else {
-                    return (0, 0);
-                };
-                let low = DIGITS[usize::from(*low)];
-                if low > 0xF {
-                    return (0, 0);
-                }
-                here = (high & 7) << 4 | low;
+            here = u64::from(MEANINGS[usize::from(escape)]);
+            if escape == b'u' {
+                (here, bits) = brief_number(text, at);
                 at += 4;
-            } else {
-                here = MEANINGS[usize::from(here)];
             }
             if here == 0 {
                 return (0, 0);
@@ -304,11 +297,34 @@ pub(super) fn brief_key(text: &[u8], quote: usize) -> (usize, u64) {
         } else if here < 0x20 {
             return (0, 0);
         }
-        if shift == 64 {
+        if shift + bits > 64 {
             return (0, 0);
         }
-        word |= u64::from(here) << shift;
-        shift += 8;
+        word |= here << shift;
+        shift += bits;
+    }
+}
+
+/// What the four digits mean that come next, and in how many bits; nothing for NUL, for half a pair, and
+/// where there are none.
+#[inline(always)]
+fn brief_number(text: &[u8], at: usize) -> (u64, u32) {
+    if let Some([b'0', b'0', high @ b'0'..=b'7', low]) = text.get(at..at + 4) {
+        let low = DIGITS[usize::from(*low)];
+        let byte = (high & 7) << 4 | low;
+        return (if low > 0xF { 0 } else { byte.into() }, 8);
+    }
+    match hex(text, at, 0) {
+        Ok(code @ 0x80..0x800) => {
+            let code = u64::from(code);
+            (0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8, 16)
+        }
+        Ok(code @ (0x800..0xD800 | 0xE000..)) => {
+            let code = u64::from(code);
+            let rest = (0x80 | code >> 6 & 0x3F) << 8 | (0x80 | code & 0x3F) << 16;
+            (0xE0 | code >> 12 | rest, 24)
+        }
+        _ => (0, 8),
     }
 }
 
