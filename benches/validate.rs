@@ -167,7 +167,60 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
     let images = vec![image; 100_000 / image.len()].join(",");
     let part = r#"{"text":"Tell me more about that.","x":[{},{},{}],"type":"text"}"#;
     let parts = vec![part; 100_000 / part.len()].join(",");
+    let list = |piece: &str, open: &str, close: &str| {
+        let pieces = vec![piece; 100_000 / piece.len()].join(",");
+        Bytes::from(format!(
+            r#"{{"model":"m","messages":[{open}{pieces}{close}"#
+        ))
+    };
+    let nest = format!("{}{},", "[".repeat(120), "]".repeat(120));
+    let long = r#"{"role":"user","content":"x","abcdefghijklmno\n":1,"abcdefghijklmno\t":2}"#;
+    let biases: Vec<String> = (0..4096).map(|at| format!(r#""{at}":1e1"#)).collect();
+    let zeros = "0".repeat(100_000);
+    let user = r#"{"role":"user","content":"x"}]"#;
     vec![
+        ("ones", fill("1,", "1").into()),
+        ("blanks", fill(" 1 ,", "1").into()),
+        ("nests", fill(&nest, "1").into()),
+        ("members", fill(r#"{"":0},"#, "1").into()),
+        ("limits", fill("17e307,", "1").into()),
+        ("accents", fill("\"\u{e9}\",", "1").into()),
+        ("no_tools", list("0", &format!(r#"{user},"tools":["#), "]}")),
+        ("no_messages", list("{}", "", "]}")),
+        ("no_roles", list(r#"{"":0}"#, "", "]}")),
+        (
+            "no_files",
+            list(
+                r#"{"file":0,"refusal":0}"#,
+                r#"{"role":"user","content":["#,
+                "]}]}",
+            ),
+        ),
+        (
+            "spaced",
+            list(r#"{ "role" : "user" , "content" : "x" }"#, "", "]}"),
+        ),
+        ("keys_long", list(long, "", "]}")),
+        (
+            "biases",
+            format!(
+                r#"{{"model":"m","messages":[{user},"logit_bias":{{{}}}}}"#,
+                biases.join(",")
+            )
+            .into(),
+        ),
+        (
+            "meaning",
+            format!(
+                r#"{{"messages":[{user},"model":"{}"}}"#,
+                r"\u0041\n".repeat(12_500)
+            )
+            .into(),
+        ),
+        (
+            "integer",
+            format!(r#"{{"model":"m","messages":[{user},"max_tokens":0.{zeros}1e100001}}"#).into(),
+        ),
         ("brackets", fill("[],", "1").into()),
         ("numbers", fill("1e308,", "1").into()),
         ("exponents", fill("-1e-308,", "1").into()),

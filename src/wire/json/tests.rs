@@ -339,6 +339,19 @@ fn integers_by_value_not_by_spelling() {
         ("0e999999999999999999999999", Some(0), Some(0)),
         ("1e-99999999999999999999999", None, None),
         ("1e300", None, None),
+        ("10e-1", Some(1), Some(1)),
+        ("0.10e1", Some(1), Some(1)),
+        ("-0e5", Some(0), Some(0)),
+        ("12.30e+1", Some(123), Some(123)),
+        (
+            "1e18",
+            Some(1_000_000_000_000_000_000),
+            Some(1_000_000_000_000_000_000),
+        ),
+        ("1e19", None, Some(10_000_000_000_000_000_000)),
+        ("1844674407370955161.5e1", None, Some(u64::MAX)),
+        ("1844674407370955161.6e1", None, None),
+        ("123.4e00000000000000000000000001", Some(1234), Some(1234)),
     ] {
         let number = Cursor::new(text).number().expect(text);
         assert_eq!(number.as_i64(), int, "{text}");
@@ -348,6 +361,7 @@ fn integers_by_value_not_by_spelling() {
             int.or(unsigned.map(|_| 0)).is_some()
                 || text.starts_with("-922")
                 || text.len() == 20
+                || text.ends_with(".6e1")
                 || text == "1e300",
             "{text}"
         );
@@ -397,6 +411,19 @@ fn the_range_of_a_double_is_told_from_the_digits() {
         "0.00000000000000000000000000000000000000001e348",
         "0.00000000000000000000000000000000000000001e349",
         "1.0e0308",
+        "11e307",
+        "17e307",
+        "18e307",
+        "1.7e308",
+        "1.79e308",
+        "1.798e308",
+        "179769313486231570000000e285",
+        "179769313486231590000000e285",
+        "0.1797e309",
+        "0.18e309",
+        "0.0e999",
+        "123e306",
+        "123e307",
         "1e+308",
         "1E308",
         "1.8E+308",
@@ -412,6 +439,23 @@ fn the_range_of_a_double_is_told_from_the_digits() {
         taken(&format!("{}e-1000", "9".repeat(1300)))
             && !taken(&format!("{}e-1000", "9".repeat(1309)))
     );
+}
+
+#[test]
+fn blanks_of_any_number_stand_between_tokens() {
+    let tokens = [
+        "{", "\"a\"", ":", "[", "1", ",", "-2.5e3", ",", "\"\\n\"", ",", "[", "]", "]", "}",
+    ];
+    for blank in [" ", "\n", "\r\t", "\u{b}", "\0", "\u{a0}"] {
+        for count in [0, 1, 2, 3, 15, 16, 17, 31, 33, 40] {
+            for at in 0..=tokens.len() {
+                let blanks = format!("{}{blank}", " ".repeat(count));
+                agrees(&[&tokens[..at], &[&blanks], &tokens[at..]].concat().concat());
+            }
+        }
+        agrees(&tokens.join(blank));
+        agrees(&tokens.join(&blank.repeat(20)));
+    }
 }
 
 #[test]

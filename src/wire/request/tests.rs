@@ -390,3 +390,189 @@ fn the_usual_members_of_a_message_count_in_any_order_and_spacing() {
         );
     }
 }
+
+/// Arrays of the request and what their elements are: what stands before and behind the elements.
+const ARRAYS: &[(&str, &str)] = &[
+    (r#"{"model":"m","messages":["#, "]}"),
+    (
+        r#"{"model":"m","messages":[{"role":"user","content":["#,
+        "]}]}",
+    ),
+    (
+        r#"{"model":"m","messages":[{"role":"assistant","tool_calls":["#,
+        "]}]}",
+    ),
+    (
+        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":["#,
+        "]}",
+    ),
+    (
+        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"type":"custom","custom":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":["#,
+        "]}}}",
+    ),
+    (
+        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stop":["#,
+        "]}",
+    ),
+    (
+        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"modalities":["#,
+        "]}",
+    ),
+];
+
+/// Elements, most of them wrong in most arrays.
+const ELEMENTS: &[&str] = &[
+    "0",
+    "-1.5e3",
+    " 7 ",
+    "\n12",
+    "null",
+    "true",
+    r#""""#,
+    r#""text""#,
+    r#""a\n""#,
+    "[]",
+    "[[],{}]",
+    "{}",
+    "{ }",
+    r#"{"":0}"#,
+    r#"{"a":{}}"#,
+    r#"{"type":"text","text":""}"#,
+    r#"{"text":0,"type":"text"}"#,
+    r#"{"role":"user","content":""}"#,
+];
+
+/// Faults, values and unknown members, by reading.
+fn tally(open: &str, elements: &[&str], close: &str) -> [usize; 3] {
+    let text = format!("{open}{}{close}", elements.join(","));
+    let request = Request::read(text.as_bytes()).expect(&text);
+    let unknown = request.unknown().len();
+    [request.fault_count(), request.counts().nodes, unknown]
+}
+
+#[test]
+fn many_wrong_elements_are_counted_as_one_is() {
+    for (open, close) in ARRAYS {
+        // Beyond so many a list of strings to stop at has a fault of its own.
+        let few = ["[]"; 5];
+        let before = tally(open, &few, close);
+        for element in ELEMENTS {
+            let one = tally(open, &[&few[..], &[element]].concat(), close);
+            for count in [26, 27, 28, 29, 60, 200] {
+                let all = [&few[..], &vec![*element; count]].concat();
+                for (at, found) in tally(open, &all, close).into_iter().enumerate() {
+                    let wanted = before[at] + count * (one[at] - before[at]);
+                    assert_eq!(found, wanted, "{count} times {element} behind {open}: {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_wrong_elements_end_where_one_does() {
+    let depth = "[".repeat(130);
+    for (open, close) in ARRAYS {
+        for count in [0, 3, 60] {
+            for (last, at) in [
+                ("0,", 2),
+                ("0,,0", 2),
+                ("0 0", 2),
+                ("[}", 1),
+                ("\"", 1),
+                ("\"\\x\"", 1),
+                ("nul", 3),
+                ("1.", 2),
+                ("1e999", 0),
+                ("\0", 0),
+                (",\0 ", 0),
+                ("0}", 1),
+                (&depth, 130),
+            ] {
+                let before = "0,".repeat(count);
+                let text = format!("{open}{before}{last}{close}");
+                let start = open.len() + before.len();
+                match Request::read(text.as_bytes()) {
+                    Err(Unreadable::Json(fault)) if last != depth && last != "\"" => {
+                        assert_eq!(fault.at - start, at, "{text}");
+                    }
+                    Err(Unreadable::Json(_)) => {}
+                    other => panic!("{text}: {other:?}"),
+                }
+            }
+            // However many values are allowed, no more are read.
+            let text = format!("{open}{}[{{}}]{close}", "0,".repeat(count));
+            let nodes = Request::read(text.as_bytes()).expect(&text).counts().nodes;
+            for allowed in 0..=nodes {
+                let read = Request::read_with(text.as_bytes(), allowed);
+                assert_eq!(read.is_ok(), allowed == nodes, "{allowed} of {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_before_the_type_counts_as_what_comes_behind_it() {
+    let tally = |part: &str, count: usize| {
+        let parts = vec![part; count].join(",");
+        let text = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{parts}]}}]}}"#);
+        let request = Request::read(text.as_bytes()).expect(&text);
+        let shape = request
+            .faults()
+            .iter()
+            .filter(|it| it.is_of_shape())
+            .count();
+        (
+            [request.fault_count(), request.faults().len(), shape],
+            (request.unknown().len(), request.has_more_unknown()),
+            *request.counts(),
+        )
+    };
+    let (kind, payload) = (r#""type":"image_url""#, r#""image_url":{"url":0,"x":1}"#);
+    let (other, good) = (
+        r#""file":{"file_data":0,"y":1}"#,
+        r#""image_url":{"url":""}"#,
+    );
+    for count in [1, 2, 31, 32, 33, 40, 1023, 1025, 1100] {
+        for members in [
+            &[payload][..],
+            &[good],
+            &[good, other],
+            &[payload, other],
+            &[other, payload, r#""text":0"#],
+            &[good, r#""z":1"#],
+        ] {
+            let behind = format!("{{{kind},{}}}", members.join(","));
+            let before = format!("{{{},{kind}}}", members.join(","));
+            assert_eq!(tally(&before, count), tally(&behind, count), "{before}");
+        }
+    }
+}
+
+#[test]
+fn long_keys_are_told_apart_wherever_they_have_an_escape() {
+    let alphabet: String = ('a'..='z').cycle().take(120).collect();
+    let is_twice = |one: &str, other: &str| {
+        let text = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","{one}":1,"b":2,"{other}":3,"content":""}}]}}"#
+        );
+        matches!(
+            Request::read(text.as_bytes()),
+            Err(Unreadable::Duplicate(_))
+        )
+    };
+    for length in [1, 7, 8, 9, 14, 15, 16, 17, 23, 24, 25, 63, 64, 65, 120] {
+        let plain = &alphabet[alphabet.len() - length..];
+        for at in 0..length {
+            let (before, behind) = (&plain[..at], &plain[at + 1..]);
+            let escape = format!("\\u{:04x}", plain.as_bytes()[at]);
+            let same = format!("{before}{escape}{behind}");
+            assert!(is_twice(plain, &same) && is_twice(&same, plain), "{same}");
+            for other in ["\\n", "\\u00e4", "\\ud834\\udd1e", "\\u0000", "A"] {
+                let other = format!("{before}{other}{behind}");
+                assert!(!is_twice(plain, &other), "{other}");
+                assert!(is_twice(&other, &other), "{other}");
+            }
+        }
+    }
+}
