@@ -29,6 +29,15 @@ impl Cursor<'_> {
         Ok(())
     }
 
+    /// Passes an object without a member, if one stands right here.
+    #[inline(always)]
+    pub(crate) fn pass_empty_object(&mut self) -> bool {
+        let is_here = matches!(self.text.get(self.at..), Some([b'{', b'}', ..]));
+        let passed = is_here && self.depth < MAX_DEPTH;
+        self.at += if passed { 2 } else { 0 };
+        passed
+    }
+
     /// Passes the value of a member and the next key, if that has a word that is wanted: its place and
     /// what it says. Else the key is still to come.
     #[inline(always)]

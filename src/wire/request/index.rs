@@ -11,6 +11,7 @@ use super::{
     known::Known as _,
     name::Name,
     reader::Reader,
+    utf8::is_utf8,
     view::Messages,
 };
 use crate::wire::json::Cursor;
@@ -113,7 +114,7 @@ impl Request {
         // One pass over the bytes spares two others: the search for broken UTF-8 in plain ASCII, and
         // for control characters within each string.
         let (ascii, clean) = survey(text);
-        if !ascii {
+        if !ascii && !is_utf8(text) {
             if let Err(error) = std::str::from_utf8(text) {
                 return Err(Unreadable::Encoding(error.valid_up_to()));
             }

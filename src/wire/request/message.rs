@@ -81,7 +81,7 @@ impl Turn {
 
 impl<'a> Reader<'a, '_> {
     pub(super) fn message(&mut self) -> Read {
-        if !self.want_item(Type::Object, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT, 1)? {
             return Ok(());
         }
         let mut object = self.object()?;
@@ -283,7 +283,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn tool_call(&mut self) -> Read {
-        if !self.want_item(Type::Object, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT, 2)? {
             return Ok(());
         }
         let (mut tag, early) = (Tag::Open, self.held.begin());

@@ -34,6 +34,7 @@ mod path;
 mod reader;
 mod tool;
 mod top;
+mod utf8;
 mod view;
 
 pub use counts::Counts;

@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
         const EXPECTED: &str = "one of `text`, `audio`";
         if self.want(Type::Array, Null::Absent, "an array of strings")? {
             self.items(0..=usize::MAX, "", |reader| {
-                if !reader.want_item(Type::String, EXPECTED)? {
+                if !reader.want_item(Type::String, EXPECTED, 1)? {
                     return Ok(());
                 }
                 let found = reader.word(words!("text", "audio"), Null::Refused, EXPECTED)?;

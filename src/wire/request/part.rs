@@ -59,7 +59,7 @@ impl<'a> Reader<'a, '_> {
     /// A part, whose kind and place are noted.
     pub(super) fn part(&mut self) -> Read {
         const EXPECTED: &str = "one of `text`, `image_url`, `input_audio`, `file`, `refusal`";
-        if !self.want_item(Type::Object, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT, 1)? {
             return Ok(());
         }
         let (mut tag, early, mut type_at) = (Tag::Open, self.held.begin(), 0);

@@ -127,13 +127,18 @@ impl<'a, 'r> Reader<'a, 'r> {
         Ok(())
     }
 
-    /// [`want`](Self::want) for an element.
+    /// [`want`](Self::want) for an element. An object without a member would have so many faults.
     #[inline(always)]
-    pub(super) fn want_item(&mut self, kind: Type, expected: &'static str) -> Read<bool> {
+    pub(super) fn want_item(
+        &mut self,
+        kind: Type,
+        expected: &'static str,
+        in_empty: u32,
+    ) -> Read<bool> {
         if self.want(kind, Null::Refused, expected)? {
             return Ok(true);
         }
-        self.pass_wrong_items(kind, 1)?;
+        self.pass_wrong_items(kind, in_empty)?;
         Ok(false)
     }
 
@@ -156,8 +161,6 @@ impl<'a, 'r> Reader<'a, 'r> {
         };
         let (items, empty) = self.cursor.pass_items_but(first)?;
         self.passed += items;
-        // Of strings an object is as wrong as anything else.
-        let in_empty = if first == b'{' { in_empty } else { 1 };
         self.request.found.fault_count += (items - empty) as u32 + empty as u32 * in_empty;
         Ok(())
     }

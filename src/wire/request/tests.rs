@@ -470,6 +470,29 @@ fn many_wrong_elements_are_counted_as_one_is() {
 }
 
 #[test]
+fn elements_are_counted_alike_whatever_stands_among_them() {
+    for (open, close) in ARRAYS {
+        let few = ["[]"; 5];
+        let before = tally(open, &few, close);
+        let ones = ELEMENTS
+            .iter()
+            .map(|element| tally(open, &[&few[..], &[element]].concat(), close));
+        let ones: Vec<[usize; 3]> = ones.collect();
+        for first in 0..ELEMENTS.len() {
+            for second in 0..ELEMENTS.len() {
+                let two = [ELEMENTS[first], ELEMENTS[second]];
+                let all = [&few[..], &[ELEMENTS[0]; 30], &two, &two].concat();
+                for (at, found) in tally(open, &all, close).into_iter().enumerate() {
+                    let more = |of: usize| ones[of][at] - before[at];
+                    let wanted = before[at] + 30 * more(0) + 2 * (more(first) + more(second));
+                    assert_eq!(found, wanted, "{two:?} behind {open}: {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn many_wrong_elements_end_where_one_does() {
     let depth = "[".repeat(130);
     for (open, close) in ARRAYS {

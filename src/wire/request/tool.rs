@@ -88,7 +88,7 @@ impl Reader<'_, '_> {
     }
 
     fn tool(&mut self) -> Read {
-        if !self.want_item(Type::Object, OBJECT)? {
+        if !self.want_item(Type::Object, OBJECT, 1)? {
             return Ok(());
         }
         let (mut tag, early) = (Tag::Open, self.held.begin());
@@ -240,6 +240,9 @@ impl Reader<'_, '_> {
             Allowed::Tools => {
                 if reader.want(Type::Array, Null::Refused, "an array of tools")? {
                     reader.items(0..=usize::MAX, "", |reader| {
+                        if reader.cursor.pass_empty_object() {
+                            return Ok(());
+                        }
                         if reader.want(Type::Object, Null::Refused, OBJECT)? {
                             // The API does not look into it; which tool it names must be clear.
                             reader.only_in(0, Tag::Wrong, Self::tool_by_name)?;

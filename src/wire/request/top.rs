@@ -235,7 +235,7 @@ impl Reader<'_, '_> {
             Type::String => drop(self.cursor.string()?),
             Type::Array => {
                 self.items(1..=4, EXPECTED, |reader| {
-                    if reader.want_item(Type::String, "a string")? {
+                    if reader.want_item(Type::String, "a string", 1)? {
                         reader.any_text(Null::Refused)?;
                     }
                     Ok(())
