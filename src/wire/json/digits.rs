@@ -243,10 +243,17 @@ fn below(text: &[u8], whole: usize, end: usize, power: usize, at: usize) -> usiz
 /// The same of a number that has as many digits as [`TOO_LARGE`], or would have if it were spelled out.
 #[inline(never)]
 fn below_limit(text: &[u8], whole: usize, end: usize, at: usize) -> usize {
-    // Most are told from it by their second digit.
-    let second = whole + 1 + usize::from(byte(text, whole + 1) == b'.');
-    if second >= end || byte(text, second) < TOO_LARGE[1] {
-        return at;
+    // Most are told from it by their second digit or their third.
+    let mut place = whole + 1;
+    for most in &TOO_LARGE[1..3] {
+        place += usize::from(byte(text, place) == b'.');
+        if place >= end || byte(text, place) < *most {
+            return at;
+        }
+        if byte(text, place) > *most {
+            return 0;
+        }
+        place += 1;
     }
     let mut digits = text.get(whole..end).unwrap_or_default();
     let mut limit = &TOO_LARGE[..];

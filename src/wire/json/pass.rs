@@ -193,11 +193,12 @@ impl Cursor<'_> {
                         return Err(stop(at, FaultKind::TooDeep));
                     }
                     at += 1;
-                    if let Some(&next @ 0..=b' ') = text.get(at) {
+                    let mut next = text.get(at).copied().unwrap_or(0);
+                    if next <= b' ' {
                         at = scan::blanks(text, at, next);
+                        next = text.get(at).copied().unwrap_or(0);
                     }
-                    let next = text.get(at);
-                    if next == Some(&(here + 2)) {
+                    if next == here + 2 {
                         break;
                     }
                     budget = spend(budget, at)?;
@@ -208,7 +209,7 @@ impl Cursor<'_> {
                         at = key::<CLEAN>(text, at)?;
                         continue 'value;
                     }
-                    if next != Some(&b'[') {
+                    if next != b'[' {
                         continue 'value;
                     }
                 }
