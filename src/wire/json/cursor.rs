@@ -228,11 +228,11 @@ impl<'a> Cursor<'a> {
         if let Some(key) = self.short_key_at(at) {
             return Ok(key);
         }
-        let (end, low) = scan::brief_key(self.text, at);
+        let mut word = Word::NONE;
+        let end = scan::escaped_key(self.text, at, &mut word);
         if end > 0 {
             self.at = end;
             let string = Str::new(&self.text[at + 1..end - 2], at + 1, true);
-            let word = Word { low, high: 0 };
             return Ok(Key { string, word });
         }
         let end = self.key_end(at)?;

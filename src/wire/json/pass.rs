@@ -63,9 +63,11 @@ impl Cursor<'_> {
         let (mut end, mut word) = short_key(text, start).unwrap_or((0, Word::NONE));
         if end == 0 {
             start = scan::space(text, start);
-            (end, word.low) = scan::brief_key(text, start);
+            let mut escaped = Word::NONE;
+            end = scan::escaped_key(text, start, &mut escaped);
+            word = escaped;
         }
-        if !wanted(word) {
+        if end == 0 || !wanted(word) {
             return Ok(None);
         }
         self.budget = budget;

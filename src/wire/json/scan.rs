@@ -260,27 +260,71 @@ pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Wor
     None
 }
 
-/// A key that has an escape near its opening quote, stands right before its colon, and means up to eight
-/// bytes, none of them NUL: where its value begins, and the lower half of its word. Else nothing.
+/// A key that has an escape near its opening quote and stands right before its colon: where its value
+/// begins; zero for any other. It is checked and resolved at one look, however long it is.
 ///
-/// It is for keys of one or two escapes, so it needs few registers and returns in two.
+/// Mostly it means few bytes, and then needs few registers.
 #[inline(never)]
-pub(super) fn brief_key(text: &[u8], quote: usize) -> (usize, u64) {
+pub(super) fn escaped_key(text: &[u8], quote: usize, word: &mut Word) -> usize {
     let byte = |at: usize| text.get(at).copied().unwrap_or(0);
     let Some([b'"', near @ ..]) = text.get(quote..).and_then(<[u8]>::first_chunk::<17>) else {
-        return (0, 0);
+        return 0;
     };
     if !near.iter().fold(false, |any, byte| any | (*byte == b'\\')) {
-        return (0, 0);
+        return 0;
     }
     let mut at = quote + 1;
-    let (mut word, mut shift) = (0, 0);
+    let (mut low, mut shift) = (0, 0);
+    loop {
+        let here = byte(at);
+        let mut meant = here;
+        let mut length = 1;
+        match here {
+            b'"' if byte(at + 1) == b':' => {
+                *word = Word { low, high: 0 };
+                return at + 2;
+            }
+            b'\\' => {
+                let escape = byte(at + 1);
+                meant = MEANINGS[usize::from(escape)];
+                length = 2;
+                if escape == b'u' {
+                    meant = ascii_number(text, at + 2);
+                    length = 6;
+                }
+                if meant == 0 {
+                    return long_escaped_key(text, at, low, shift, word);
+                }
+            }
+            b'"' | 0..0x20 => return 0,
+            _ => {}
+        }
+        if shift == 64 {
+            return long_escaped_key(text, at, low, shift, word);
+        }
+        at += length;
+        low |= u64::from(meant) << shift;
+        shift += 8;
+    }
+}
+
+/// The same from a place within it, of which the part before means so many bits.
+#[inline(never)]
+fn long_escaped_key(
+    text: &[u8],
+    mut at: usize,
+    mut low: u64,
+    mut shift: u64,
+    word: &mut Word,
+) -> usize {
+    let byte = |at: usize| text.get(at).copied().unwrap_or(0);
+    let mut high = 0;
+    let mut has_nul = false;
     loop {
         let mut here = u64::from(byte(at));
         let mut bits = 8;
         if here == u64::from(b'"') {
-            let whole = word != 0 && byte(at + 1) == b':';
-            return if whole { (at + 2, word) } else { (0, 0) };
+            break;
         }
         at += 1;
         if here == u64::from(b'\\') {
@@ -288,43 +332,85 @@ pub(super) fn brief_key(text: &[u8], quote: usize) -> (usize, u64) {
             at += 1;
             here = u64::from(MEANINGS[usize::from(escape)]);
             if escape == b'u' {
-                (here, bits) = brief_number(text, at);
-                at += 4;
+                (here, bits) = match ascii_number(text, at) {
+                    0 => wide_number(text, at),
+                    ascii => (ascii.into(), 8),
+                };
+                at += if bits == 32 { 10 } else { 4 };
+                has_nul |= here == 0;
+            } else if here == 0 {
+                return 0;
             }
-            if here == 0 {
-                return (0, 0);
+            if bits == 0 {
+                return 0;
             }
         } else if here < 0x20 {
-            return (0, 0);
+            return 0;
+        } else if shift >= 128 {
+            // Nothing more is kept.
+            at = plain::<false>(text, at);
+            continue;
         }
-        if shift + bits > 64 {
-            return (0, 0);
+        if shift < 64 {
+            low |= here << shift;
+            if shift + bits > 64 {
+                high = here >> (64 - shift);
+            }
+        } else if shift < 128 {
+            high |= here << (shift - 64);
         }
-        word |= here << shift;
         shift += bits;
     }
+    if byte(at + 1) != b':' {
+        return 0;
+    }
+    if shift <= 120 && !has_nul {
+        *word = Word { low, high };
+    }
+    at + 2
 }
 
-/// What the four digits mean that come next, and in how many bits; nothing for NUL, for half a pair, and
-/// where there are none.
+/// What the four digits mean that come next; zero where that is more than seven bits, or nothing.
 #[inline(always)]
-fn brief_number(text: &[u8], at: usize) -> (u64, u32) {
-    if let Some([b'0', b'0', high @ b'0'..=b'7', low]) = text.get(at..at + 4) {
-        let low = DIGITS[usize::from(*low)];
-        let byte = (high & 7) << 4 | low;
-        return (if low > 0xF { 0 } else { byte.into() }, 8);
-    }
-    match hex(text, at, 0) {
-        Ok(code @ 0x80..0x800) => {
-            let code = u64::from(code);
-            (0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8, 16)
+fn ascii_number(text: &[u8], at: usize) -> u8 {
+    let Some([b'0', b'0', high @ b'0'..=b'7', low]) = text.get(at..at + 4) else {
+        return 0;
+    };
+    let low = DIGITS[usize::from(*low)];
+    if low > 0xF { 0 } else { (high & 7) << 4 | low }
+}
+
+/// What they mean, of a pair together with those that follow, and in how many bits; none for half a pair,
+/// and where there are no four.
+#[inline(never)]
+fn wide_number(text: &[u8], at: usize) -> (u64, u64) {
+    let Ok(code) = hex(text, at, 0) else {
+        return (0, 0);
+    };
+    let code = u64::from(code);
+    match code {
+        0..0x80 => (code, 8),
+        0x80..0x800 => (0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8, 16),
+        0xD800..0xDC00 => {
+            let low = match text.get(at + 4..at + 6) {
+                Some(b"\\u") => hex(text, at + 6, 0).unwrap_or(0),
+                _ => 0,
+            };
+            if !(0xDC00..0xE000).contains(&low) {
+                return (0, 0);
+            }
+            let code = 0x1_0000 + ((code - 0xD800) << 10) + u64::from(low & 0x3FF);
+            let rest = (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24;
+            (
+                0xF0 | code >> 18 | (0x80 | code >> 12 & 0x3F) << 8 | rest,
+                32,
+            )
         }
-        Ok(code @ (0x800..0xD800 | 0xE000..)) => {
-            let code = u64::from(code);
+        0xDC00..0xE000 => (0, 0),
+        _ => {
             let rest = (0x80 | code >> 6 & 0x3F) << 8 | (0x80 | code & 0x3F) << 16;
             (0xE0 | code >> 12 | rest, 24)
         }
-        _ => (0, 8),
     }
 }
 

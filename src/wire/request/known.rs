@@ -84,9 +84,12 @@ const fn longest<K: Known>() -> usize {
     longest
 }
 
-/// Whether a key is none, and short.
+/// Whether a key is certainly none.
 pub(super) fn is_stranger<K: Known>(word: Word) -> bool {
-    !word.is_none() && K::find_word(word).is_none()
+    match word.is_none() {
+        true => longest::<K>() <= 15,
+        false => K::find_word(word).is_none(),
+    }
 }
 
 /// Some words that a member may have.

@@ -465,7 +465,15 @@ impl<'a, 'r> Reader<'a, 'r> {
         let word = Word { low, high };
         self.note_unknown(object, strangers, Key { string, word })?;
         while let Some((place, word)) = self.cursor.pass_to_key(is_stranger)? {
-            let digest = self.distinct.digest_of(word);
+            let digest = match word.is_none() {
+                false => self.distinct.digest_of(word),
+                // Only keys with escapes are passed to that have none.
+                true => {
+                    let raw = &self.text[place + 1..self.cursor.at() - 2];
+                    let string = Str::new(raw, place + 1, true);
+                    self.distinct.digest(Key { string, word })
+                }
+            };
             self.note_digest(object, strangers, place, digest)?;
         }
         Ok(())
