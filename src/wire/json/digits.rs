@@ -2,8 +2,8 @@
 
 use super::{
     FaultKind,
+    fault::{Stop, stop, unexpected},
     number::quotient,
-    scan::{Stop, stop, unexpected},
 };
 
 /// How many digits are few: a double holds all that have no more, times a power of ten.

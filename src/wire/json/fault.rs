@@ -53,3 +53,55 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// A [`Fault`] in one word, so that a result of these functions travels in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop(usize);
+
+impl From<Stop> for Fault {
+    #[cold]
+    fn from(stop: Stop) -> Self {
+        let kind = match stop.0 & 0xF {
+            0 => FaultKind::Syntax,
+            1 => FaultKind::End,
+            2 => FaultKind::Trailing,
+            3 => FaultKind::TooDeep,
+            4 => FaultKind::TooMany,
+            5 => FaultKind::Control,
+            6 => FaultKind::Escape,
+            7 => FaultKind::Surrogate,
+            _ => FaultKind::Range,
+        };
+        Self {
+            at: stop.0 >> 4,
+            kind,
+        }
+    }
+}
+
+#[cold]
+pub(super) fn stop(at: usize, kind: FaultKind) -> Stop {
+    let kind = match kind {
+        FaultKind::Syntax => 0,
+        FaultKind::End => 1,
+        FaultKind::Trailing => 2,
+        FaultKind::TooDeep => 3,
+        FaultKind::TooMany => 4,
+        FaultKind::Control => 5,
+        FaultKind::Escape => 6,
+        FaultKind::Surrogate => 7,
+        FaultKind::Range => 8,
+    };
+    // No text is so long that its places need the upper four bits.
+    Stop(at << 4 | kind)
+}
+
+/// What stands here is not what is wanted.
+#[cold]
+pub(super) fn unexpected(text: &[u8], at: usize) -> Stop {
+    if at < text.len() {
+        stop(at, FaultKind::Syntax)
+    } else {
+        stop(text.len(), FaultKind::End)
+    }
+}

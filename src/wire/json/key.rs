@@ -1,6 +1,6 @@
 //! Keys, with what they say in one word.
 
-use super::{Str, scan};
+use super::{Str, escape};
 
 /// A key of an object.
 #[derive(Clone, Copy)]
@@ -66,7 +66,7 @@ impl Word {
         let mut length = 0;
         let mut rest = string.bytes();
         while length < 16 && !rest.is_empty() {
-            let (word, count, behind) = scan::meaning(rest);
+            let (word, count, behind) = escape::meaning(rest);
             rest = behind;
             if let Some(places) = bytes.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
                 *places = word.to_le_bytes();

@@ -29,18 +29,21 @@
 
 mod cursor;
 mod digits;
+mod escape;
 mod fault;
 mod key;
+mod members;
 mod number;
 mod pass;
 mod scan;
 mod string;
 
 pub use cursor::{Cursor, MAX_DEPTH, Type};
+pub(crate) use fault::Stop;
 pub use fault::{Fault, FaultKind};
 pub(crate) use key::{Key, Word};
 pub use number::Number;
-pub(crate) use scan::{Stop, plain_until};
+pub(crate) use scan::plain_until;
 pub use string::Str;
 
 #[cfg(test)]

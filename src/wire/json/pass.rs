@@ -3,8 +3,9 @@
 use super::{
     Cursor, FaultKind, MAX_DEPTH, Word,
     cursor::spend,
-    digits,
-    scan::{self, Stop, stop, unexpected},
+    digits, escape,
+    fault::{Stop, stop, unexpected},
+    scan,
 };
 
 /// What closes the value that this byte opens; for all others a byte that stands in no UTF-8.
@@ -64,7 +65,7 @@ impl Cursor<'_> {
         if end == 0 {
             start = scan::space(text, start);
             let mut escaped = Word::NONE;
-            end = scan::escaped_key(text, start, &mut escaped);
+            end = escape::escaped_key(text, start, &mut escaped);
             word = escaped;
         }
         if end == 0 || !wanted(word) {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range, str::Chars};
 
-use super::scan;
+use super::escape;
 
 /// A string within the text, its escapes already checked but not yet resolved.
 #[derive(Clone, Copy)]
@@ -125,11 +125,11 @@ impl<'a> Str<'a> {
             // The cursor has seen to it that each is whole, and so is each pair.
             let [escape, behind @ ..] = rest else { return };
             rest = behind;
-            if let Some(byte) = scan::plain_escape(*escape) {
+            if let Some(byte) = escape::plain_escape(*escape) {
                 take(byte);
                 continue;
             }
-            let (mut word, count, behind) = scan::number_meant(rest);
+            let (mut word, count, behind) = escape::number_meant(rest);
             rest = behind;
             take(word as u8);
             for _ in 1..count {
@@ -150,11 +150,11 @@ impl<'a> Str<'a> {
                     return;
                 };
                 rest = behind;
-                if let Some(byte) = scan::plain_escape(*escape) {
+                if let Some(byte) = escape::plain_escape(*escape) {
                     take(u64::from(byte), 1);
                     continue;
                 }
-                let (word, count, behind) = scan::number_meant(rest);
+                let (word, count, behind) = escape::number_meant(rest);
                 rest = behind;
                 take(word, count);
                 continue;
