@@ -3,7 +3,7 @@
 use std::{convert::Infallible, error::Error as _, fmt::Write as _};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, ServiceExt};
@@ -11,10 +11,10 @@ use tower_completions::{
     Error, Target,
     body::Full,
     meter::{Outcome, Tally},
-    parse::ParseLayer,
+    parse::{Chat, ParseLayer},
     provider::{
-        Provider, Translate, anthropic::Anthropic, azure, cohere::Cohere, gemini::Gemini,
-        ollama::Ollama, openai::OpenAi,
+        self, Notes, Provider, Translate, anthropic::Anthropic, azure, cohere::Cohere,
+        gemini::Gemini, ollama::Ollama, openai::OpenAi,
     },
 };
 
@@ -109,4 +109,86 @@ async fn our_key_is_cut_out_of_every_message() {
     check(Cohere::new("http://host").expect("a URL"), own, true).await;
     let own = r#"{"error":"WORDS"}"#;
     check(Ollama::new("http://host").expect("a URL"), own, false).await;
+}
+
+/// OpenAI's API, asked for the credential of each request.
+#[derive(Clone)]
+struct Asked(OpenAi);
+
+impl Translate for Asked {
+    type Stream = <OpenAi as Translate>::Stream;
+
+    fn request(
+        &self,
+        chat: &Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error> {
+        self.0.request(chat, target, notes)
+    }
+
+    fn answer(&self, asked: &provider::Asked, body: Bytes) -> Result<provider::Answer, Error> {
+        self.0.answer(asked, body)
+    }
+
+    fn stream(&self, asked: &provider::Asked) -> Option<Self::Stream> {
+        self.0.stream(asked)
+    }
+
+    fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        self.0.error(status, headers, body)
+    }
+}
+
+/// The head that goes up, and what is answered.
+async fn sent<T: Translate>(translate: T, key: &str) -> String {
+    let client = tower::service_fn(|request: Request<Full>| {
+        let headers = request.headers();
+        let hidden = headers
+            .values()
+            .filter(|value| value.is_sensitive())
+            .count();
+        let bytes: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name} {:?}", value.as_bytes()))
+            .collect();
+        let head = format!("{bytes:?} {hidden}").replace('"', "'");
+        let answer = format!(r#"{{"choices":[],"x":"{}"}}"#, head.replace('\\', "/"));
+        async move { Ok::<_, Infallible>(Response::new(Full::new(answer))) }
+    });
+    let provider = Provider::new("p", client, translate).with_keys([key]);
+    let request = Request::post("/").body(Full::new(
+        r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#,
+    ));
+    let layered = ParseLayer::new().layer(provider);
+    let response = layered.oneshot(request.expect("a request")).await;
+    let response = response.expect("infallible");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("whole");
+    format!("{status} {:?}", body.to_bytes())
+}
+
+#[tokio::test]
+async fn a_credential_made_once_is_the_one_that_is_asked_for() {
+    let openai = || OpenAi::new("http://upstream/v1").expect("a URL");
+    for key in [
+        "sk-a",
+        "",
+        " ",
+        "a b",
+        "\t",
+        "k\u{e9}y",
+        "a\nb",
+        "\0",
+        "x-long-key-of-many-letters",
+    ] {
+        let known = sent(openai(), key).await;
+        assert_eq!(known, sent(Asked(openai()), key).await, "{key:?}");
+        let sendable = !key.contains(['\n', '\0']);
+        assert_eq!(
+            known.contains("authorization"),
+            sendable,
+            "{key:?}: {known}"
+        );
+    }
 }

@@ -120,6 +120,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_pass_finds_what_looking_up_finds() {
+        let names = [
+            header::CONTENT_TYPE,
+            header::CONTENT_LENGTH,
+            header::CONTENT_ENCODING,
+            header::ACCEPT,
+        ];
+        // Every row of up to five of them, in every order.
+        for row in 0..5_usize.pow(5) {
+            let mut headers = HeaderMap::new();
+            for place in 0..5 {
+                if let Some(name) = names.get(row / 5_usize.pow(place) % 5) {
+                    headers.append(name, HeaderValue::from(place));
+                }
+            }
+            let head = Head::of(&headers);
+            let kinds = headers.get_all(header::CONTENT_TYPE).iter().count();
+            assert_eq!(head.kind, headers.get(header::CONTENT_TYPE));
+            assert_eq!(head.kinds, kinds > 1);
+            assert_eq!(head.length, headers.get(header::CONTENT_LENGTH));
+            let encoded = headers.contains_key(header::CONTENT_ENCODING);
+            assert_eq!(head.encoded, encoded);
+        }
+    }
+
+    #[test]
     fn content_types() {
         for (values, fits) in [
             (&[][..], true),

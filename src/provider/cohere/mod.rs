@@ -63,6 +63,10 @@ impl Translate for Cohere {
         Ok(post(self.uri.clone(), body))
     }
 
+    fn is_bearer(&self) -> bool {
+        true
+    }
+
     fn answer(&self, asked: &Asked, body: Bytes) -> Result<Answer, Error> {
         response::answer(asked, &body)
     }

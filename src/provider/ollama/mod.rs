@@ -62,6 +62,10 @@ impl Translate for Ollama {
         Ok(post(self.uri.clone(), body))
     }
 
+    fn is_bearer(&self) -> bool {
+        true
+    }
+
     fn answer(&self, asked: &Asked, body: Bytes) -> Result<Answer, Error> {
         response::answer(asked, &body)
     }
