@@ -53,7 +53,6 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 pub(crate) struct Fields<'a>(SmallVec<[(&'a str, &'a str); 8]>);
 
 impl<'a> Fields<'a> {
-    #[inline]
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let alike = |name: &str| {
             let name = name.as_bytes();
@@ -61,15 +60,16 @@ impl<'a> Fields<'a> {
                 && (name.starts_with(b"retry-after")
                     || name.windows(5).any(|part| part == b"limit"))
         };
-        let mut found = SmallVec::new();
+        // Filled where it is returned.
+        let mut found = Self(SmallVec::new());
         for (name, value) in headers {
             if alike(name.as_str()) {
                 if let Ok(text) = value.to_str() {
-                    found.push((name.as_str(), text.trim()));
+                    found.0.push((name.as_str(), text.trim()));
                 }
             }
         }
-        Self(found)
+        found
     }
 
     pub(crate) fn is_empty(&self) -> bool {
