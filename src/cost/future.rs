@@ -42,7 +42,6 @@ pin_project! {
         plan: Option<Plan<L>>,
         // While a ledger is waited for. In a box: most have decided before.
         waiting: Option<Box<(S, Request<ChatBody>)>>,
-        whole: Option<Whole>,
     }
 }
 
@@ -52,7 +51,7 @@ pin_project! {
         Answered { response: Option<Box<Response<Full>>> },
         Holding { #[pin] hold: H },
         Calling { #[pin] call: F },
-        Collecting { #[pin] body: R },
+        Collecting { #[pin] body: R, whole: Option<Whole> },
     }
 }
 
@@ -137,7 +136,6 @@ impl<S: Service<Request<ChatBody>>, R, L: Ledger> ResponseFuture<S, R, L> {
             state,
             plan,
             waiting: None,
-            whole: None,
         }
     }
 
@@ -256,17 +254,20 @@ where
                         let body = stream(&mut head, body, scanner, plan);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
-                    *this.whole = Some(Whole {
+                    let whole = Some(Whole {
                         head,
                         answer: Answer::default(),
                         scanner: scanner.map(Box::new),
                     });
-                    this.state.set(State::Collecting { body });
+                    this.state.set(State::Collecting { body, whole });
                     continue;
                 }
-                StateProj::Collecting { mut body } => {
+                StateProj::Collecting {
+                    mut body,
+                    whole: collected,
+                } => {
                     let plan = this.plan.as_mut().expect("polled after completion");
-                    let whole = this.whole.as_mut().expect("polled after completion");
+                    let whole = collected.as_mut().expect("polled after completion");
                     let max = plan.once.guard_mut();
                     let max = max.map_or(0, |guard| guard.config.max_bytes);
                     let failed = loop {
@@ -285,7 +286,7 @@ where
                             }
                         }
                     };
-                    let whole = this.whole.take().expect("looked at above");
+                    let whole = collected.take().expect("looked at above");
                     if let Some(message) = failed {
                         plan.once.end(Ending::Failed(None));
                         let error =
