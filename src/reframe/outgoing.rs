@@ -14,7 +14,11 @@ const APART: usize = 4096;
 /// written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outgoing {
-    /// Frames that are ready and go first. In a box: there are few, and seldom any.
+    /// Frames that are ready and go first.
+    #[expect(
+        clippy::box_collection,
+        reason = "there is seldom any, and an idle stream is to hold little"
+    )]
     queue: Option<Box<VecDeque<Bytes>>>,
     /// Events that were changed or copied.
     out: Vec<u8>,

@@ -180,6 +180,27 @@ async fn a_stream_has_the_right_head_and_one_frame_a_read() {
 }
 
 #[tokio::test]
+async fn much_that_passes_is_a_frame_of_its_own_and_the_end_the_next() {
+    let word = FIRST.replace(r#""role":"assistant","#, "");
+    let (finish, done) = LAST.split_at(LAST.len() - "data: [DONE]\n\n".len());
+    let passing = [FIRST, &word.repeat(40), finish].concat();
+    let steps = vec![step(&[&passing, done].concat()), Step::Hang];
+    let (answer, dropped) = answer(&layer(), STREAM, SSE, steps).await;
+    let tally = answer.extensions().get::<Tally>().expect("a tally").clone();
+    let mut body = std::pin::pin!(answer.into_body());
+    let mut next = async || body.frame().await.expect("a frame").expect("sound");
+    assert_eq!(next().await.into_data().ok(), Some(passing.into()));
+    // Whoever leaves now has been given the whole answer.
+    assert!(matches!(tally.outcome(), Some(Outcome::Complete)));
+    assert!(dropped.load(Ordering::SeqCst));
+    assert_eq!(
+        next().await.into_data().ok().as_deref(),
+        Some(done.as_bytes())
+    );
+    assert!(body.is_end_stream() && body.frame().await.is_none());
+}
+
+#[tokio::test]
 async fn a_pause_trailers_or_a_break_may_come_anywhere() {
     let text = [FIRST, FIRST, LAST].concat();
     let whole = frames(answer(&layer(), STREAM, SSE, vec![step(&text)]).await.0)

@@ -220,7 +220,7 @@ mod tests {
         let first = delta(r#""role":"assistant","content":"","refusal":null"#, "null");
         let word = delta(r#""content":"Pa\\nris ü""#, "null");
         let thought = delta(r#""reasoning_content":"so","content":null"#, "null");
-        let last = delta("", "\"stop\"").replace("\"index\"", r#""index""#);
+        let last = delta("", "\"stop\"");
         let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
         vec![
             chunk(&format!(r#""service_tier":"default",{first},"usage":null"#)),

@@ -46,7 +46,9 @@ fn glance(text: &str) -> Option<bool> {
             b"error" => c.null().ok()?,
             b"choices" if begun.is_some() => return None,
             b"choices" => begun = Some(choices(text, c)?),
-            _ => drop(c.skip().ok()?),
+            _ => {
+                c.skip().ok()?;
+            }
         }
     }
     c.end().ok()?;
@@ -79,7 +81,9 @@ fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
                     begun |= speaks_here(text, c)?;
                 }
                 b"finish_reason" | b"delta" => return None,
-                _ => drop(c.skip().ok()?),
+                _ => {
+                    c.skip().ok()?;
+                }
             }
         }
     }
