@@ -474,19 +474,20 @@ fn elements_are_counted_alike_whatever_stands_among_them() {
     for (open, close) in ARRAYS {
         let few = ["[]"; 5];
         let before = tally(open, &few, close);
-        let ones = ELEMENTS
-            .iter()
-            .map(|element| tally(open, &[&few[..], &[element]].concat(), close));
-        let ones: Vec<[usize; 3]> = ones.collect();
-        for first in 0..ELEMENTS.len() {
-            for second in 0..ELEMENTS.len() {
-                let two = [ELEMENTS[first], ELEMENTS[second]];
+        let one = |element: &'static str| {
+            let found = tally(open, &[&few[..], &[element]].concat(), close);
+            (element, [0, 1, 2].map(|at| found[at] - before[at]))
+        };
+        let ones: Vec<_> = ELEMENTS.iter().copied().map(one).collect();
+        for (first, first_more) in &ones {
+            for (second, second_more) in &ones {
+                let two = [*first, *second];
                 let all = [&few[..], &[ELEMENTS[0]; 30], &two, &two].concat();
-                for (at, found) in tally(open, &all, close).into_iter().enumerate() {
-                    let more = |of: usize| ones[of][at] - before[at];
-                    let wanted = before[at] + 30 * more(0) + 2 * (more(first) + more(second));
-                    assert_eq!(found, wanted, "{two:?} behind {open}: {at}");
-                }
+                let found = tally(open, &all, close);
+                let wanted = [0, 1, 2].map(|at| {
+                    before[at] + 30 * ones[0].1[at] + 2 * (first_more[at] + second_more[at])
+                });
+                assert_eq!(found, wanted, "{two:?} behind {open}");
             }
         }
     }
