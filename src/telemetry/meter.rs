@@ -59,8 +59,10 @@ struct Series {
     /// reference and takes no lock.
     attempts: ArcSwap<HashMap<Arc<str>, Counter>>,
     /// By provider and configured model.
-    served: ArcSwap<HashMap<Arc<str>, HashMap<Arc<str>, Arc<Answered>>>>,
+    served: ArcSwap<HashMap<Arc<str>, Models>>,
 }
+
+type Models = HashMap<Arc<str>, Arc<Answered>>;
 
 impl Series {
     fn holds(&self) -> &Gauge {
