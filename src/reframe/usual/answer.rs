@@ -164,7 +164,11 @@ fn choice(t: &mut Tokens<'_>, seen: &mut Seen) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dialect::Dialect, meter::Tally, reframe::pass::Form};
+    use crate::{
+        dialect::Dialect,
+        meter::Tally,
+        reframe::{pass::Form, usual::PIECES},
+    };
 
     fn reader() -> Reader {
         let config = Config {
@@ -235,37 +239,10 @@ mod tests {
 
     #[test]
     fn what_is_read_is_what_the_full_reading_reads() {
-        let pieces = [
-            "",
-            "\"",
-            "\\",
-            "{",
-            "}",
-            "[",
-            "]",
-            ",",
-            ":",
-            "null",
-            "0",
-            "1",
-            " ",
-            "\n",
-            "\t",
-            "\u{1}",
-            "a",
-            "\\n",
-            "\\ud800",
-            "ü",
-            "\"id\":\"x\",",
-            "\"usage\":{},",
-            "\"content\":\"b\",",
-            "\"error\":1,",
-            "\"index\":2,",
-        ];
         let mut usual = 0;
         for text in [COMPACT.to_owned(), OTHER.to_owned(), indented(OTHER)] {
             for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
-                for piece in pieces {
+                for piece in PIECES {
                     for taken in 0..4 {
                         let to = at + taken;
                         if text.is_char_boundary(to) {

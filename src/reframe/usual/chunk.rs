@@ -203,7 +203,7 @@ mod tests {
     use crate::{
         dialect::Dialect,
         meter::Tally,
-        reframe::{config::Config, pass::Form},
+        reframe::{config::Config, pass::Form, usual::PIECES},
     };
 
     fn chunk(rest: &str) -> String {
@@ -293,39 +293,12 @@ mod tests {
 
     #[test]
     fn what_is_read_is_what_the_full_reading_reads() {
-        let pieces = [
-            "",
-            "\"",
-            "\\",
-            "{",
-            "}",
-            "[",
-            "]",
-            ",",
-            ":",
-            "null",
-            "0",
-            "1",
-            " ",
-            "\n",
-            "\u{1}",
-            "a",
-            "\\n",
-            "\\ud800",
-            "ü",
-            "\"id\":\"x\",",
-            "\"usage\":{},",
-            "\"content\":\"b\",",
-            "\"error\":1,",
-            "\"index\":2,",
-            "\"role\":\"user\",",
-        ];
         let stream = stream();
         let [config, served, _] = configs();
         let mut found = 0;
         for (one, text) in stream.iter().enumerate() {
             for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
-                for (number, piece) in pieces.iter().enumerate() {
+                for (number, piece) in PIECES.iter().enumerate() {
                     let to = at + (at + number) % 4;
                     if text.is_char_boundary(to) {
                         let mut texts = stream.clone();
