@@ -3,7 +3,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::Deserialize;
 
 use crate::{
-    parse::ChatBody,
+    parse::{Chat, ChatBody},
     wire::request::{Name, Role},
 };
 
@@ -162,36 +162,9 @@ impl Ask for ChatBody {
         }
     }
 
+    #[inline]
     fn affinity(&self, sticky: Sticky) -> Option<u64> {
-        if sticky == Sticky::Key {
-            return None;
-        }
-        let chat = self.chat();
-        let mut hasher = DefaultHasher::new();
-        if sticky == Sticky::Conversation {
-            if let Some(key) = chat.member("prompt_cache_key").filter(|key| *key != "null") {
-                key.hash(&mut hasher);
-                return Some(hasher.finish());
-            }
-        }
-        let text = chat.original();
-        let mut seen = 0;
-        if let Some(tools) = chat.request().member(Name::Tools) {
-            text[tools.value].hash(&mut hasher);
-            seen += 1;
-        }
-        for message in chat.messages() {
-            let users = message.role == Some(Role::User);
-            if users && sticky == Sticky::Prompt && seen > 0 {
-                break;
-            }
-            text[message.range].hash(&mut hasher);
-            seen += 1;
-            if users {
-                break;
-            }
-        }
-        Some(hasher.finish())
+        (sticky != Sticky::Key).then(|| affinity(self.chat(), sticky))
     }
 
     fn take_wishes(&mut self) -> Wishes {
@@ -210,10 +183,38 @@ impl Ask for ChatBody {
     }
 }
 
+/// What a request begins with, as a number.
+fn affinity(chat: &Chat, sticky: Sticky) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if sticky == Sticky::Conversation {
+        if let Some(key) = chat.member("prompt_cache_key").filter(|key| *key != "null") {
+            key.hash(&mut hasher);
+            return hasher.finish();
+        }
+    }
+    let text = chat.original();
+    let mut seen = 0;
+    if let Some(tools) = chat.request().member(Name::Tools) {
+        text[tools.value].hash(&mut hasher);
+        seen += 1;
+    }
+    for message in chat.messages() {
+        let users = message.role == Some(Role::User);
+        if users && sticky == Sticky::Prompt && seen > 0 {
+            break;
+        }
+        text[message.range].hash(&mut hasher);
+        seen += 1;
+        if users {
+            break;
+        }
+    }
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Chat;
 
     fn body(text: &str) -> ChatBody {
         ChatBody::new(Chat::parse(text.to_owned().into()).expect("readable"))

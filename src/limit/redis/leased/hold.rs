@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use super::{super::RedisHold, slices::Slices, taking::Entries};
 use crate::limit::{Demand, Hold, Weights, nothing};
 
-/// What one request has taken from a [`Leased`].
+/// What one request has taken from a [`Leased`](super::Leased).
 pub struct LeasedHold(pub(super) Held);
 
 pub(super) enum Held {
