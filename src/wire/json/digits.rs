@@ -216,8 +216,9 @@ fn more_of_exponent(text: &[u8], mut value: usize, mut at: usize) -> (usize, usi
         if digit > 9 {
             return (value, at);
         }
-        // What is larger than the longest text could make up for need not be exact.
-        if value < 1 << 40 {
+        // What is larger than the longest text could make up for need not be exact; ten times as much, and
+        // that text's length, is still a number.
+        if value < usize::MAX / 32 {
             value = value * 10 + usize::from(digit);
         }
         at += 1;
