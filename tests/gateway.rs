@@ -707,7 +707,7 @@ async fn the_page_and_the_health() {
 fn a_bad_config_is_told_whole_and_never_starts() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(
-        b"listen = \"nowhere\"\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\
+        b"listen = \"nowhere\"\nthreads = 0\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\
           [[models]]\nid = \"m\"\ntargets = [{ provider = \"q\", model = \"m\" }]\nprice = { input = \"cheap\" }\n\
           [[keys]]\nname = \"k\"\nsecret = \"sk-very-secret\"\nrequests_per_minute = 0\n",
     )
@@ -723,6 +723,7 @@ fn a_bad_config_is_told_whole_and_never_starts() {
         let said = String::from_utf8_lossy(&output.stderr);
         for key in [
             "listen",
+            "threads",
             "typo",
             "providers[0].kind",
             "providers[0].api_keys[0]",

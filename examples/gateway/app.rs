@@ -29,7 +29,7 @@ use tower_completions::{
         anthropic::Anthropic,
         azure::{Api, Azure},
         bedrock::{AccessKey, Bedrock, Environment, SignLayer},
-        client::Client,
+        client::{Client, ClientConfig},
         cohere::Cohere,
         gemini::Gemini,
         ollama::Ollama,
@@ -437,7 +437,10 @@ fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
 }
 
 fn router(config: &Config, prices: &Prices) -> Result<Router<Upstream, Table>, Error> {
-    let client = Client::default();
+    let mut settings = ClientConfig::default();
+    // Each thread has a runtime of its own.
+    settings.pool_per_thread = true;
+    let client = Client::new(settings);
     // The head of a stream waits for its first content: until then another target may answer.
     let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
     // Several answers of those that give one at a time.

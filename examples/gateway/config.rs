@@ -1,7 +1,13 @@
 //! The configuration file: what it may say, and every mistake in it.
 
 use std::{
-    collections::HashSet, fmt, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration,
+    collections::HashSet,
+    fmt,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::Path,
+    thread,
+    time::Duration,
 };
 
 use tower_completions::{
@@ -23,6 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// How many serve connections.
+    pub threads: NonZeroUsize,
     pub dialect: Dialect,
     pub model_name: ModelName,
     pub body: Body,
@@ -225,6 +233,8 @@ impl Config {
                 })
             },
         );
+        let threads = root.integer("threads", 1..=1024, mistakes);
+        let threads = threads.and_then(|n| NonZeroUsize::new(usize::try_from(n).ok()?));
         let dialect = one_of(
             root,
             "dialect",
@@ -284,6 +294,10 @@ impl Config {
 
         Self {
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            // One for each core.
+            threads: threads
+                .or_else(|| thread::available_parallelism().ok())
+                .unwrap_or(NonZeroUsize::MIN),
             dialect: dialect
                 .and_then(|name| Dialect::named(&name))
                 .unwrap_or_default(),

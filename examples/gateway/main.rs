@@ -12,6 +12,7 @@ mod app;
 mod awake;
 mod capability;
 mod config;
+mod connection;
 mod ledger;
 mod metrics;
 mod money;
@@ -30,7 +31,7 @@ use tokio::{net::TcpListener, signal::unix};
 
 use tower_completions::cost::Prices;
 
-use crate::{app::App, config::Config};
+use crate::{app::App, config::Config, server::Workers};
 
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -127,6 +128,7 @@ async fn run(
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let listen = args.listen.unwrap_or(config.listen);
     let app = App::new(&config, prices).await?;
+    let workers = Workers::start(config.threads.get(), || app.service())?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
@@ -146,8 +148,8 @@ async fn run(
             _ = interrupt.recv() => {}
         }
     };
-    let grace = server::serve(listener, app.service(), stop, GRACE).await;
-    app.end_drains(grace).await;
+    let stopped = server::serve(listener, workers, stop, GRACE).await;
+    app.end_drains(stopped.grace).await;
     match tokio::time::timeout(FLUSH, app.flush()).await {
         Ok(flushed) => Ok(flushed?),
         Err(_) => Err("the ledger did not take the last charges".into()),

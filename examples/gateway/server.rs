@@ -1,160 +1,163 @@
-//! A hyper server with timers, TCP_NODELAY and a graceful stop.
+//! A server with a runtime on each core.
+//!
+//! What belongs to a connection stays on the core that it was given to: its requests, the upstream's
+//! connections, their timers. A runtime of several threads hands them around, and every count that a
+//! request touches goes from one core's cache to the other's: a third of the CPU of a small request.
+//! The price is that a core which is busy for long holds up its other connections, and that all
+//! streams of one HTTP/2 connection share a core.
 
 use std::{
     convert::Infallible,
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::Service,
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, service::Service};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-    time::timeout,
+    net::TcpListener,
+    runtime,
+    sync::{mpsc, oneshot},
 };
-use tower::Layer;
-use tower_completions::{body::BoxBody, stack::RequestIdLayer};
+use tower_completions::body::BoxBody;
 
-use crate::{awake::Awake, patience::Patience};
+use crate::connection::{self, Accepted, Counted};
 
-/// How long a client may take for the head of a request, its first or the next on the connection.
-const HEAD: Duration = Duration::from_secs(30);
+/// Threads that serve connections.
+pub struct Workers(Vec<Worker>);
 
-/// What a client says first that speaks HTTP/2 without having asked.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+struct Worker {
+    sockets: mpsc::UnboundedSender<Accepted>,
+    /// How many connections it has.
+    open: Arc<AtomicUsize>,
+    stop: oneshot::Sender<Duration>,
+    stopped: oneshot::Receiver<()>,
+    runtime: Runtime,
+}
 
-/// Whether it says that, without taking it out of the socket: put back in front of what follows, it
-/// would double the buffer that each connection reads into.
-async fn speaks_http2(socket: &TcpStream) -> std::io::Result<bool> {
-    let mut said = [0; PREFACE.len()];
-    for look in 0.. {
-        let length = socket.peek(&mut said).await?;
-        if length == 0 || !PREFACE.starts_with(&said[..length]) {
-            break;
-        }
-        if length == PREFACE.len() {
-            return Ok(true);
-        }
-        // Nobody wakes who has seen a part of it already.
-        tokio::time::sleep(pause(look)).await;
+/// A worker's, which ends when this is dropped.
+struct Runtime(#[expect(dead_code, reason = "dropped with it")] oneshot::Sender<()>);
+
+impl Worker {
+    fn start<S>(service: S) -> std::io::Result<Self>
+    where
+        S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (sockets, accepted) = mpsc::unbounded_channel();
+        let (stop, told) = oneshot::channel();
+        let (ended, stopped) = oneshot::channel();
+        let (running, end) = oneshot::channel::<()>();
+        thread::Builder::new()
+            .name("worker".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    connection::serve(accepted, service, told).await;
+                    let _ = ended.send(());
+                    let _ = end.await;
+                });
+                // A name may still be looked up for nobody.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            sockets,
+            open: Arc::default(),
+            stop,
+            stopped,
+            runtime: Runtime(running),
+        })
     }
-    Ok(false)
 }
 
-/// Before the next look: short at first, and so long in the end that thousands who never say more
-/// cost nothing.
-fn pause(look: u32) -> Duration {
-    Duration::from_millis(1 << look.min(8))
+impl Workers {
+    /// So many threads, each with a service of its own.
+    pub fn start<S>(threads: usize, service: impl Fn() -> S) -> std::io::Result<Self>
+    where
+        S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        let workers = (0..threads).map(|_| Worker::start(service()));
+        workers.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Hands a connection to the worker that has the fewest.
+    fn hand(&self, socket: std::net::TcpStream) {
+        let least = |worker: &&Worker| worker.open.load(Ordering::Relaxed);
+        if let Some(worker) = self.0.iter().min_by_key(least) {
+            let _ = worker.sockets.send((socket, Counted::one_of(&worker.open)));
+        }
+    }
+
+    /// All at once: open requests may end for at most so long.
+    async fn stop(self, grace: Duration) -> Vec<Runtime> {
+        let told = self.0.into_iter().map(|worker| {
+            let _ = worker.stop.send(grace);
+            (worker.stopped, worker.runtime)
+        });
+        let mut runtimes = Vec::new();
+        for (stopped, runtime) in told.collect::<Vec<_>>() {
+            let _ = stopped.await;
+            runtimes.push(runtime);
+        }
+        runtimes
+    }
 }
 
-/// Serves until `stop` ends, then lets open requests end for at most `grace`; what is left of that.
-pub async fn serve<S>(
+/// What is left of a server that has stopped.
+pub struct Stopped {
+    /// Of the time that requests had to end.
+    pub grace: Duration,
+    /// For what outlives its connection.
+    _runtimes: Vec<Runtime>,
+}
+
+/// Serves until `stop` ends, then lets open requests end for at most `grace`.
+pub async fn serve(
     listener: TcpListener,
-    service: S,
+    workers: Workers,
     stop: impl Future<Output = ()>,
     grace: Duration,
-) -> Duration
-where
-    S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send,
-{
-    let mut http1 = http1::Builder::new();
-    http1.header_read_timeout(HEAD);
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
-    http2
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .max_concurrent_streams(256);
-    // One for all: it is cloned for each request, and a whole stack is much to clone.
-    let service = Arc::new(service);
-    // Every answer gets an id, those of our own routes too.
-    let service =
-        RequestIdLayer::new().layer(tower::service_fn(move |request: Request<Incoming>| {
-            service.call(request)
-        }));
-    let service = TowerToHyperService::new(service);
-    let graceful = GracefulShutdown::new();
-    // Closed when it stops: whoever has not said a word is not waited for.
-    let (serving, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
+) -> Stopped {
     let mut stop = pin!(stop);
     loop {
-        let socket = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
-                Err(error) => {
-                    // Out of file descriptors, most likely: others must end first.
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        // Without it the kernel holds back the end of every short stream for 40 ms.
-        let _ = socket.set_nodelay(true);
-        let (mut http1, http2) = (http1.clone(), http2.clone());
-        http1.timer(Patience::default());
-        let (service, watcher) = (service.clone(), graceful.watcher());
-        let mut stopping = stopping.clone();
-        connections.spawn(async move {
-            let speaks = tokio::select! {
-                speaks = timeout(HEAD, speaks_http2(&socket)) => speaks,
-                _ = stopping.changed() => return,
-            };
-            let ended = match speaks {
-                Ok(Ok(true)) => {
-                    let connection = http2.serve_connection(TokioIo::new(socket), service);
-                    // In a box: it is large, and few connections are one.
-                    Box::pin(watcher.watch(connection)).await
-                }
-                Ok(Ok(false)) => {
-                    let connection = http1.serve_connection(TokioIo::new(socket), service);
-                    Awake::new(watcher.watch(connection)).await
-                }
-                Ok(Err(_)) | Err(_) => return,
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            }
+        let socket = accepted.and_then(|(socket, _)| {
+            // Without it the kernel holds back the end of every short stream for 40 ms.
+            let _ = socket.set_nodelay(true);
+            socket.into_std()
         });
+        match socket {
+            Ok(socket) => workers.hand(socket),
+            Err(error) => {
+                // Out of file descriptors, most likely: others must end first.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
     }
-    drop((listener, serving));
+    drop(listener);
     let stopped = Instant::now();
-    if timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests still open after the grace period are dropped");
-    }
-    // Dropped here and waited for, so that every hold is settled when this returns.
-    connections.shutdown().await;
-    grace.saturating_sub(stopped.elapsed())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_never_says_more_is_looked_at_seldom() {
-        let waited = |looks: u32| (0..looks).map(pause).sum::<Duration>();
-        assert!(waited(5) < Duration::from_millis(50));
-        assert!(waited(130) > HEAD);
+    let runtimes = workers.stop(grace).await;
+    Stopped {
+        grace: grace.saturating_sub(stopped.elapsed()),
+        _runtimes: runtimes,
     }
 }

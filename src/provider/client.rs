@@ -20,6 +20,7 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use thread_local::ThreadLocal;
 use tower_service::Service;
 
 use crate::{
@@ -43,6 +44,10 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// How long an unused connection is kept. Default: 30 s, less than most servers keep theirs.
     pub pool_idle: Duration,
+    /// Whether each thread that asks has a pool of its own. Default: no. For a server with a runtime on
+    /// each of its threads: a connection is driven by the runtime that made it, and a request that takes
+    /// one of another thread goes from one core to the other and back.
+    pub pool_per_thread: bool,
 }
 
 impl Default for ClientConfig {
@@ -50,30 +55,59 @@ impl Default for ClientConfig {
         Self {
             connect_timeout: Duration::from_secs(5),
             pool_idle: Duration::from_secs(30),
+            pool_per_thread: false,
         }
     }
 }
 
-/// A pooled HTTP/1.1 and HTTP/2 client. Clones share the pool.
+/// A pooled HTTP/1.1 and HTTP/2 client. Clones share the pool, or the pools of the threads
+/// ([`pool_per_thread`](ClientConfig::pool_per_thread)).
 // Each request clones it at least twice, and hyper-util's counts a dozen references each time.
 #[derive(Clone)]
-pub struct Client(Arc<legacy::Client<Connect<Sockets>, Full>>);
+pub struct Client(Pools);
+
+#[derive(Clone)]
+enum Pools {
+    One(Arc<Pool>),
+    PerThread(Arc<(ThreadLocal<Pool>, Maker)>),
+}
+
+type Pool = legacy::Client<Connect<Sockets>, Full>;
+
+/// What makes a pool.
+struct Maker {
+    connect: Connect<Sockets>,
+    idle: Duration,
+}
+
+impl Maker {
+    fn make(&self) -> Pool {
+        legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(self.idle)
+            .retry_canceled_requests(false)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .build(self.connect.clone())
+    }
+}
 
 impl Client {
     /// A client of its own pool.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(config.pool_idle)
-            .retry_canceled_requests(false)
-            .http2_keep_alive_interval(Duration::from_secs(20));
-        Self(Arc::new(builder.build(Connect {
-            sockets: Arc::new(connector(sockets(config))),
-            longest: config.connect_timeout,
-        })))
+        let maker = Maker {
+            connect: Connect {
+                sockets: Arc::new(connector(sockets(config))),
+                longest: config.connect_timeout,
+            },
+            idle: config.pool_idle,
+        };
+        Self(if config.pool_per_thread {
+            Pools::PerThread(Arc::new((ThreadLocal::new(), maker)))
+        } else {
+            Pools::One(Arc::new(maker.make()))
+        })
     }
 }
 
@@ -240,7 +274,11 @@ impl Service<Request<Full>> for Client {
     }
 
     fn call(&mut self, request: Request<Full>) -> ClientFuture {
-        ClientFuture(self.0.request(request))
+        let pool = match &self.0 {
+            Pools::One(pool) => pool,
+            Pools::PerThread(pools) => pools.0.get_or(|| pools.1.make()),
+        };
+        ClientFuture(pool.request(request))
     }
 }
 
@@ -256,6 +294,75 @@ mod tests {
         let socket = http.call(uri.parse().expect("a URI")).await;
         let socket = socket.expect("connected").into_inner();
         assert!(socket.nodelay().expect("told"));
+    }
+
+    #[test]
+    fn each_thread_may_have_a_pool_of_its_own() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let uri = format!("http://{}", listener.local_addr().expect("bound"));
+        let accepted = std::thread::spawn(move || {
+            let mut accepted = Vec::new();
+            for _ in 0..2 {
+                let (mut socket, _) = listener.accept().expect("a connection");
+                accepted.push(std::thread::spawn(move || answer_all(&mut socket)));
+            }
+            accepted
+                .into_iter()
+                .map(|one| one.join().expect("served"))
+                .collect::<Vec<_>>()
+        });
+        let client = Client::new(ClientConfig {
+            pool_per_thread: true,
+            ..ClientConfig::default()
+        });
+        // Both at once, lest one has ended before the other begins and its pool is taken over.
+        let both = Arc::new(std::sync::Barrier::new(2));
+        let threads = [3, 5].map(|requests| {
+            let (mut client, uri, both) = (client.clone(), uri.clone(), Arc::clone(&both));
+            std::thread::spawn(move || {
+                both.wait();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                runtime.expect("a runtime").block_on(async {
+                    for _ in 0..requests {
+                        let request = Request::post(&uri)
+                            .body(Full::default())
+                            .expect("a request");
+                        let mut answer = client.call(request).await.expect("answered").into_body();
+                        while poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut answer), cx))
+                            .await
+                            .is_some()
+                        {}
+                        tokio::task::yield_now().await;
+                    }
+                });
+                both.wait();
+            })
+        });
+        threads.map(|thread| thread.join().expect("answered"));
+        drop(client);
+        let mut answered = accepted.join().expect("served");
+        answered.sort_unstable();
+        assert_eq!(answered, [3, 5]);
+    }
+
+    /// How many requests there were until the connection closed.
+    fn answer_all(socket: &mut std::net::TcpStream) -> usize {
+        use std::io::{Read, Write};
+        let (mut said, mut requests) = (Vec::new(), 0);
+        let mut read = [0; 1024];
+        while let Ok(length @ 1..) = socket.read(&mut read) {
+            said.extend_from_slice(&read[..length]);
+            while let Some(end) = said.windows(4).position(|four| four == b"\r\n\r\n") {
+                said.drain(..end + 4);
+                requests += 1;
+                socket
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                    .expect("sent");
+            }
+        }
+        requests
     }
 
     #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]

@@ -1,0 +1,172 @@
+//! The connections of one worker: HTTP/1.1 or HTTP/2, timers, a graceful stop.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tower::Layer;
+use tower_completions::{body::BoxBody, stack::RequestIdLayer};
+
+use crate::{awake::Awake, patience::Patience};
+
+/// How long a client may take for the head of a request, its first or the next on the connection.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// What a client says first that speaks HTTP/2 without having asked.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether it says that, without taking it out of the socket: put back in front of what follows, it
+/// would double the buffer that each connection reads into.
+async fn speaks_http2(socket: &TcpStream) -> std::io::Result<bool> {
+    let mut said = [0; PREFACE.len()];
+    for look in 0.. {
+        let length = socket.peek(&mut said).await?;
+        if length == 0 || !PREFACE.starts_with(&said[..length]) {
+            break;
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        // Nobody wakes who has seen a part of it already.
+        tokio::time::sleep(pause(look)).await;
+    }
+    Ok(false)
+}
+
+/// Before the next look: short at first, and so long in the end that thousands who never say more
+/// cost nothing.
+fn pause(look: u32) -> Duration {
+    Duration::from_millis(1 << look.min(8))
+}
+
+/// A client's connection, and what counts it as open until it ends.
+pub type Accepted = (std::net::TcpStream, Counted);
+
+/// One of the connections that a worker has open.
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub fn one_of(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves the connections that come until it is told to stop; then open requests may end for as long as
+/// it is told.
+pub async fn serve<S>(
+    mut sockets: mpsc::UnboundedReceiver<Accepted>,
+    service: S,
+    mut stop: oneshot::Receiver<Duration>,
+) where
+    S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let mut http1 = http1::Builder::new();
+    http1.header_read_timeout(HEAD);
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256);
+    // One for all: it is cloned for each request, and a whole stack is much to clone.
+    let service = Arc::new(service);
+    // Every answer gets an id, those of our own routes too.
+    let service =
+        RequestIdLayer::new().layer(tower::service_fn(move |request: Request<Incoming>| {
+            service.call(request)
+        }));
+    let service = TowerToHyperService::new(service);
+    let graceful = GracefulShutdown::new();
+    // Closed when it stops: whoever has not said a word is not waited for.
+    let (serving, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let grace = loop {
+        let (socket, counted) = tokio::select! {
+            // Whoever came before it stopped is served.
+            biased;
+            Some(accepted) = sockets.recv() => accepted,
+            grace = &mut stop => break grace.unwrap_or_default(),
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok(socket) = TcpStream::from_std(socket) else {
+            continue;
+        };
+        let (mut http1, http2) = (http1.clone(), http2.clone());
+        http1.timer(Patience::default());
+        let (service, watcher) = (service.clone(), graceful.watcher());
+        let mut stopping = stopping.clone();
+        connections.spawn(async move {
+            let _counted = counted;
+            let speaks = tokio::select! {
+                speaks = timeout(HEAD, speaks_http2(&socket)) => speaks,
+                _ = stopping.changed() => return,
+            };
+            let ended = match speaks {
+                Ok(Ok(true)) => {
+                    let connection = http2.serve_connection(TokioIo::new(socket), service);
+                    // In a box: it is large, and few connections are one.
+                    Box::pin(watcher.watch(connection)).await
+                }
+                Ok(Ok(false)) => {
+                    let connection = http1.serve_connection(TokioIo::new(socket), service);
+                    Awake::new(watcher.watch(connection)).await
+                }
+                Ok(Err(_)) | Err(_) => return,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    };
+    drop(serving);
+    if timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests still open after the grace period are dropped");
+    }
+    // Dropped here and waited for, so that every hold is settled when this returns.
+    connections.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_says_more_is_looked_at_seldom() {
+        let waited = |looks: u32| (0..looks).map(pause).sum::<Duration>();
+        assert!(waited(5) < Duration::from_millis(50));
+        assert!(waited(130) > HEAD);
+    }
+}
