@@ -49,7 +49,7 @@ use crate::{
     metrics,
     money::Drains,
     panics,
-    routes::{Completions, Routes},
+    routes::{Completions, Own, Routes},
     routing,
 };
 
@@ -165,7 +165,8 @@ pub struct App {
     /// Ends with the application.
     #[expect(dead_code, reason = "dropped with it")]
     prober: Option<Arc<routing::Prober>>,
-    routes: Routes,
+    completions: Completions,
+    own: Own,
     counts: Counts,
     ledger: Books,
     drains: Drains,
@@ -259,21 +260,22 @@ impl App {
         Ok(Self {
             counts,
             prober: routing::prober(config, &router).map(Arc::new),
-            routes: Routes::new(
-                completions,
+            completions,
+            own: Own {
                 keys,
-                ledger.clone(),
+                ledger: ledger.clone(),
                 limiter,
-                metrics::install()?,
+                metrics: metrics::install()?,
                 router,
-            ),
+            },
             ledger,
             drains,
         })
     }
 
+    /// For one worker.
     pub fn service(&self) -> Routes {
-        self.routes.clone()
+        Routes::new(self.completions.clone(), self.own.clone())
     }
 
     /// Ends when no answer is read for nobody any more.

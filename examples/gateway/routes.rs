@@ -1,12 +1,19 @@
 //! The gateway's own routes beside the completions endpoint.
 
-use std::{convert::Infallible, future::Future, pin::Pin, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::{body::Incoming, service::Service};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::{Service as _, ServiceExt, util::BoxCloneSyncService};
 use tower_completions::{
     Dialect, Error, Principal,
     auth::{Keys, credential},
@@ -25,37 +32,27 @@ use crate::{
 
 pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
 
+type Answering = Pin<Box<dyn Future<Output = Result<Response<BoxBody>, Infallible>> + Send>>;
+
 const PAGE: &str = include_str!("page.html");
 
-#[derive(Clone)]
 pub struct Routes {
-    completions: Completions,
-    keys: Keys,
-    ledger: Books,
-    limiter: Limiter<Counts>,
-    metrics: PrometheusHandle,
-    router: Router<Upstream, Table>,
+    /// Called where it is: to clone a whole stack for each request is much.
+    completions: Mutex<Completions>,
+    own: Own,
 }
 
-impl Routes {
-    pub fn new(
-        completions: Completions,
-        keys: Keys,
-        ledger: Books,
-        limiter: Limiter<Counts>,
-        metrics: PrometheusHandle,
-        router: Router<Upstream, Table>,
-    ) -> Self {
-        Self {
-            completions,
-            keys,
-            ledger,
-            limiter,
-            metrics,
-            router,
-        }
-    }
+/// What the routes beside the endpoint are answered from.
+#[derive(Clone)]
+pub struct Own {
+    pub keys: Keys,
+    pub ledger: Books,
+    pub limiter: Limiter<Counts>,
+    pub metrics: PrometheusHandle,
+    pub router: Router<Upstream, Table>,
+}
 
+impl Own {
     /// `GET /v1/key`: what the calling key has, and what is left of it.
     async fn key(&self, headers: &HeaderMap) -> Response<BoxBody> {
         let caller = credential(headers).and_then(|key| self.keys.find(key));
@@ -82,6 +79,29 @@ impl Routes {
             "application/json",
             describe(&caller, self.ledger.currency(), &statement, &report).to_string(),
         )
+    }
+}
+
+impl Routes {
+    pub fn new(completions: Completions, own: Own) -> Self {
+        Self {
+            completions: Mutex::new(completions),
+            own,
+        }
+    }
+
+    /// The gateway's own answer to a completion's request.
+    fn complete(&self, request: Request<Incoming>) -> Answering {
+        // Held for no longer than the call; a panic in it has left nothing half done.
+        let mut completions = self
+            .completions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match completions.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => completions.call(request),
+            // Another waits for it, for this one is polled by all.
+            _ => Box::pin(completions.clone().oneshot(request)),
+        }
     }
 }
 
@@ -124,7 +144,7 @@ fn window(standing: Option<Standing>) -> Value {
 impl Service<Request<Incoming>> for Routes {
     type Response = Response<BoxBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let own = match request.uri().path() {
@@ -133,7 +153,7 @@ impl Service<Request<Incoming>> for Routes {
             })),
             "/healthz" => Some(only(&request, &[Method::GET, Method::HEAD], || {
                 if request.uri().query() == Some("verbose") {
-                    let health = routing::health(&self.router).to_string();
+                    let health = routing::health(&self.own.router).to_string();
                     return answer("application/json", health);
                 }
                 answer("text/plain; charset=utf-8", "ok")
@@ -141,12 +161,12 @@ impl Service<Request<Incoming>> for Routes {
             "/metrics" => Some(only(&request, &[Method::GET, Method::HEAD], || {
                 answer(
                     "text/plain; version=0.0.4; charset=utf-8",
-                    self.metrics.render(),
+                    self.own.metrics.render(),
                 )
             })),
             "/v1/key" if request.method() == Method::GET => {
-                let this = self.clone();
-                return Box::pin(async move { Ok(this.key(request.headers()).await) });
+                let own = self.own.clone();
+                return Box::pin(async move { Ok(own.key(request.headers()).await) });
             }
             "/v1/key" => Some(refuse(Error::new(
                 Kind::Method,
@@ -156,7 +176,7 @@ impl Service<Request<Incoming>> for Routes {
         };
         match own {
             Some(response) => Box::pin(std::future::ready(Ok(response))),
-            None => Box::pin(self.completions.clone().oneshot(request)),
+            None => self.complete(request),
         }
     }
 }
