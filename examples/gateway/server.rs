@@ -95,10 +95,11 @@ impl Workers {
         workers.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Hands a connection to the worker that has the fewest.
+    /// Hands a connection to the worker that has the fewest, of those that still work.
     fn hand(&self, socket: std::net::TcpStream) {
+        let working = |worker: &&Worker| !worker.sockets.is_closed();
         let least = |worker: &&Worker| worker.open.load(Ordering::Relaxed);
-        if let Some(worker) = self.0.iter().min_by_key(least) {
+        if let Some(worker) = self.0.iter().filter(working).min_by_key(least) {
             let _ = worker.sockets.send((socket, Counted::one_of(&worker.open)));
         }
     }
