@@ -1,8 +1,11 @@
-use std::{mem, ops::Range, sync::Arc};
+mod fields;
+
+use std::{mem, ops::Range};
 
 use bytes::Bytes;
 use memchr::memchr2;
 
+use self::fields::{Data, Fields};
 use super::{
     Input,
     event::{Event, Span},
@@ -41,8 +44,6 @@ pub struct Decoder {
     at: usize,
     /// The beginning of an event that spans chunks.
     carry: Vec<u8>,
-    /// Several data lines, joined.
-    joined: Vec<u8>,
     /// Where the current line begins within its event.
     line: usize,
     fields: Fields,
@@ -55,23 +56,6 @@ pub struct Decoder {
     /// The event last given lies in `carry` or `joined`, which are to be cleared.
     given: bool,
     over: bool,
-    retry: Option<u32>,
-    id: Option<Arc<str>>,
-}
-
-/// What the lines of the event so far have said.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fields {
-    data: Data,
-    name: Span,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum Data {
-    #[default]
-    None,
-    One(Span),
-    Joined,
 }
 
 /// An event where it lies, for readers that need no owned one.
@@ -142,7 +126,6 @@ impl Decoder {
             start: 0,
             at: 0,
             carry: Vec::new(),
-            joined: Vec::new(),
             line: 0,
             fields: Fields::default(),
             lf: true,
@@ -150,8 +133,6 @@ impl Decoder {
             after_cr: false,
             given: false,
             over: false,
-            retry: None,
-            id: None,
         }
     }
 
@@ -226,8 +207,8 @@ impl Decoder {
             raw,
             data,
             name,
-            retry: self.retry,
-            id: self.id.clone(),
+            retry: self.fields.retry,
+            id: self.fields.id.clone(),
         }))
     }
 
@@ -286,7 +267,7 @@ impl Decoder {
 
     #[cold]
     fn take_joined(&mut self, found: &Found) -> (Bytes, Span, Span) {
-        let mut raw = mem::take(&mut self.joined);
+        let mut raw = mem::take(&mut self.fields.joined);
         let data = found.data;
         let start = place(raw.len());
         raw.extend_from_slice(self.name(found));
@@ -308,7 +289,7 @@ impl Decoder {
     #[inline]
     pub(crate) fn data(&self, found: &Found) -> &[u8] {
         match &found.place {
-            Place::Joined(_) => &self.joined,
+            Place::Joined(_) => &self.fields.joined,
             _ => &self.raw(found)[found.data.range()],
         }
     }
@@ -505,7 +486,7 @@ impl Decoder {
             }
             if self.first {
                 self.first = false;
-                if self.base()[line.clone()].starts_with(b"\xef\xbb\xbf") {
+                if self.event().0[line.clone()].starts_with(b"\xef\xbb\xbf") {
                     line.start += 3;
                 }
             }
@@ -516,8 +497,9 @@ impl Decoder {
                 }
             }
             self.line = line.end + 1;
-            self.field(line);
-            if matches!(self.fields.data, Data::None) && self.fields.name.is_empty() {
+            let (event, fields) = self.event();
+            fields.line(event, line);
+            if fields.is_empty() {
                 // Comments and fields that leave nothing need not be kept for the event.
                 self.begin();
             } else if self.line > self.limits.event as usize {
@@ -526,14 +508,15 @@ impl Decoder {
         }
     }
 
-    /// The bytes of the event being read, as far as its lines are whole.
+    /// The bytes of the event being read, as far as its lines are whole, and what they said.
     #[inline]
-    fn base(&self) -> &[u8] {
-        if self.carry.is_empty() {
+    fn event(&mut self) -> (&[u8], &mut Fields) {
+        let event = if self.carry.is_empty() {
             &self.input.chunk[self.start..]
         } else {
             &self.carry
-        }
+        };
+        (event, &mut self.fields)
     }
 
     /// The LF of a CRLF, which ends no line of its own.
@@ -552,7 +535,7 @@ impl Decoder {
         self.start = self.at;
         self.line = 0;
         self.lf = true;
-        self.fields = Fields::default();
+        self.fields.end();
         if !self.carry.is_empty() {
             self.carry.clear();
         }
@@ -563,13 +546,10 @@ impl Decoder {
     fn forget(&mut self) {
         self.given = false;
         self.carry.clear();
-        self.joined.clear();
         if self.carry.capacity() > KEPT {
             self.carry = Vec::new();
         }
-        if self.joined.capacity() > KEPT {
-            self.joined = Vec::new();
-        }
+        self.fields.forget();
     }
 
     /// The chunk is read; what it holds of an unfinished event is kept.
@@ -609,7 +589,7 @@ impl Decoder {
     /// A blank line: the event, when it has data.
     #[inline]
     fn dispatch(&mut self) -> Option<Found> {
-        let Fields { data, name } = mem::take(&mut self.fields);
+        let (data, name) = self.fields.end();
         let end = self.carry.len() + self.at - self.start;
         let carried = !self.carry.is_empty();
         let range = self.start..self.at;
@@ -632,7 +612,7 @@ impl Decoder {
             Data::Joined => {
                 let data = Span {
                     start: 0,
-                    end: place(self.joined.len()),
+                    end: place(self.fields.joined.len()),
                 };
                 let range = if carried { 0..0 } else { range };
                 (data, Place::Joined(range), false)
@@ -648,84 +628,6 @@ impl Decoder {
             name,
             plain,
         })
-    }
-
-    /// Takes in one line that is not blank.
-    #[inline]
-    fn field(&mut self, line: Range<usize>) {
-        let text = &self.base()[line.clone()];
-        if text.starts_with(b"data: ") {
-            self.add_data(line.start + 6..line.end);
-            return;
-        }
-        let colon = memchr::memchr(b':', text);
-        let name = &text[..colon.unwrap_or(text.len())];
-        let mut value = line.start + colon.map_or(text.len(), |colon| colon + 1)..line.end;
-        if colon.is_some_and(|colon| text.get(colon + 1) == Some(&b' ')) {
-            value.start += 1;
-        }
-        match name {
-            b"data" => self.add_data(value),
-            b"event" => {
-                self.fields.name = Span {
-                    start: place(value.start),
-                    end: place(value.end),
-                };
-            }
-            b"id" => self.set_id(value),
-            b"retry" => self.set_retry(value),
-            _ => {}
-        }
-    }
-
-    #[inline]
-    fn add_data(&mut self, value: Range<usize>) {
-        let span = Span {
-            start: place(value.start),
-            end: place(value.end),
-        };
-        match self.fields.data {
-            Data::None => self.fields.data = Data::One(span),
-            Data::One(first) => {
-                let mut joined = mem::take(&mut self.joined);
-                joined.clear();
-                joined.extend_from_slice(&self.base()[first.range()]);
-                self.fields.data = Data::Joined;
-                self.join(joined, value);
-            }
-            Data::Joined => {
-                let joined = mem::take(&mut self.joined);
-                self.join(joined, value);
-            }
-        }
-    }
-
-    #[cold]
-    fn join(&mut self, mut joined: Vec<u8>, value: Range<usize>) {
-        joined.push(b'\n');
-        joined.extend_from_slice(&self.base()[value]);
-        self.joined = joined;
-    }
-
-    #[cold]
-    fn set_id(&mut self, value: Range<usize>) {
-        let value = &self.base()[value];
-        if !value.contains(&0) {
-            let id = String::from_utf8_lossy(value);
-            self.id = Some(id).filter(|id| !id.is_empty()).map(Arc::from);
-        }
-    }
-
-    #[cold]
-    fn set_retry(&mut self, value: Range<usize>) {
-        let value = &self.base()[value];
-        if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
-            let ms = value.iter().fold(0_u32, |ms, digit| {
-                ms.saturating_mul(10)
-                    .saturating_add(u32::from(digit - b'0'))
-            });
-            self.retry = Some(ms);
-        }
     }
 }
 
