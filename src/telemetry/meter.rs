@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use http::request::Parts;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
@@ -57,12 +58,12 @@ struct Series {
     /// Attempts that succeeded, by provider. As in the other, series are added seldom and looked up
     /// with each request, so it is a table anew for each one that is added: who looks up counts no
     /// reference and takes no lock.
-    attempts: ArcSwap<HashMap<Arc<str>, Counter>>,
+    attempts: ArcSwap<HashMap<Arc<str>, Counter, RandomState>>,
     /// By provider and configured model.
-    served: ArcSwap<HashMap<Arc<str>, Models>>,
+    served: ArcSwap<HashMap<Arc<str>, Models, RandomState>>,
 }
 
-type Models = HashMap<Arc<str>, Arc<Answered>>;
+type Models = HashMap<Arc<str>, Arc<Answered>, RandomState>;
 
 impl Series {
     fn holds(&self) -> &Gauge {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{
     check::Taken,
     mistakes::{Findings, Refusal},
-    model::{Input, Models, Support},
+    model::{Capabilities, Input, Models, Support},
     policy::Policy,
 };
 use crate::{
@@ -19,20 +19,58 @@ use crate::{
 pub(super) struct Known<'a> {
     models: &'a dyn Models,
     pub(super) id: Arc<str>,
+    /// Asked instead of the others, where it is there.
+    capabilities: Option<&'a Capabilities>,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn new(models: &'a dyn Models, name: &str) -> Self {
         let id = models.id(name);
-        Self { models, id }
+        let capabilities = models.capabilities(&id);
+        Self {
+            models,
+            id,
+            capabilities,
+        }
     }
 
     pub(super) fn exists(&self) -> bool {
-        self.models.knows(&self.id)
+        self.capabilities.is_some() || self.models.knows(&self.id)
     }
 
     fn support(&self, name: Name, chat: &Chat) -> Support {
-        self.models.support(&self.id, name, chat)
+        match self.capabilities {
+            Some(known) => known.support(name, chat),
+            None => self.models.support(&self.id, name, chat),
+        }
+    }
+
+    fn lacks(&self, input: Input) -> bool {
+        match self.capabilities {
+            Some(known) => known.lacks.contains(&input),
+            None => self.models.lacks(&self.id, input),
+        }
+    }
+
+    fn context_window(&self) -> Option<u64> {
+        match self.capabilities {
+            Some(known) => known.context_window,
+            None => self.models.context_window(&self.id),
+        }
+    }
+
+    fn max_input_tokens(&self) -> Option<u64> {
+        match self.capabilities {
+            Some(known) => known.max_input_tokens,
+            None => self.models.max_input_tokens(&self.id),
+        }
+    }
+
+    fn max_output_tokens(&self) -> Option<u64> {
+        match self.capabilities {
+            Some(known) => known.max_output_tokens,
+            None => self.models.max_output_tokens(&self.id),
+        }
     }
 }
 
@@ -95,7 +133,7 @@ impl<'a> Contract<'a> {
             return;
         }
         let known = self.known.as_ref();
-        let most = known.and_then(|known| known.models.max_output_tokens(&known.id));
+        let most = known.and_then(Known::max_output_tokens);
         let tokens = tokens.min(most.unwrap_or(u64::MAX));
         // Under the newer name, unless the model does not take it.
         for name in [Name::MaxCompletionTokens, Name::MaxTokens] {
@@ -114,7 +152,7 @@ impl Known<'_> {
     /// may fit is left to the model, which refuses it at no cost.
     fn fits(&self, chat: &Chat, findings: &mut Findings) -> Result<(), Refusal> {
         let request = chat.request();
-        if let Some(limit) = self.models.max_output_tokens(&self.id) {
+        if let Some(limit) = self.max_output_tokens() {
             for (param, asked) in [
                 ("max_tokens", request.max_tokens()),
                 ("max_completion_tokens", request.max_completion_tokens()),
@@ -127,7 +165,7 @@ impl Known<'_> {
             }
         }
         let input = chat.input_estimate();
-        if let Some(limit) = self.models.max_input_tokens(&self.id) {
+        if let Some(limit) = self.max_input_tokens() {
             if input - input / 5 > limit {
                 let message = format!(
                     "The messages are about {input} tokens, more than the {limit} that the model's context window has for them."
@@ -135,7 +173,7 @@ impl Known<'_> {
                 return findings.note(too_long(message));
             }
         }
-        let Some(window) = self.models.context_window(&self.id) else {
+        let Some(window) = self.context_window() else {
             return Ok(());
         };
         let output = chat.max_output_tokens();
@@ -161,7 +199,7 @@ impl Known<'_> {
                 Input::Audio => counts.audio_bytes > 0,
                 Input::File => counts.files > 0,
             };
-            if given && self.models.lacks(&self.id, input) {
+            if given && self.lacks(input) {
                 let message = format!("The model does not take {}.", input.as_str());
                 findings.note(
                     Error::new(Kind::Format, message)

@@ -41,6 +41,12 @@ pub trait Models: Send + Sync {
         Arc::from(name)
     }
 
+    /// All that is known of a model, where it is kept as that: then it is configured, and none of the
+    /// following is asked. Saves a request a look-up for each of its parameters. Default: `None`.
+    fn capabilities(&self, _model: &str) -> Option<&Capabilities> {
+        None
+    }
+
     /// Whether a model is configured at all; one that is not is a 404. Default: every one is.
     fn knows(&self, _model: &str) -> bool {
         true
@@ -112,11 +118,11 @@ impl Models for AnyModel {}
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Capabilities {
-    context_window: Option<u64>,
-    max_input_tokens: Option<u64>,
-    max_output_tokens: Option<u64>,
+    pub(super) context_window: Option<u64>,
+    pub(super) max_input_tokens: Option<u64>,
+    pub(super) max_output_tokens: Option<u64>,
     /// What is known not to be taken.
-    lacks: Vec<Input>,
+    pub(super) lacks: Vec<Input>,
     parameters: Vec<(Name, Support)>,
     samples_without_reasoning: bool,
 }
@@ -261,7 +267,7 @@ impl Capabilities {
         self
     }
 
-    fn support(&self, parameter: Name, request: &Chat) -> Support {
+    pub(super) fn support(&self, parameter: Name, request: &Chat) -> Support {
         let mut said = self.parameters.iter();
         if let Some((_, support)) = said.find(|(name, _)| *name == parameter) {
             return support.clone();
@@ -307,7 +313,6 @@ impl Capabilities {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Catalog {
-    // Asked for each parameter of each request.
     ids: HashMap<Box<str>, Arc<str>, RandomState>,
     models: HashMap<Arc<str>, Capabilities, RandomState>,
 }
@@ -342,14 +347,17 @@ impl Models for Catalog {
             .map_or_else(|| Arc::from(name), Arc::clone)
     }
 
+    fn capabilities(&self, model: &str) -> Option<&Capabilities> {
+        self.models.get(model)
+    }
+
     fn knows(&self, model: &str) -> bool {
         self.models.contains_key(model)
     }
 
     fn support(&self, model: &str, parameter: Name, request: &Chat) -> Support {
-        self.models
-            .get(model)
-            .map_or(Support::Yes, |model| model.support(parameter, request))
+        let known = self.models.get(model);
+        known.map_or(Support::Yes, |model| model.support(parameter, request))
     }
 
     fn context_window(&self, model: &str) -> Option<u64> {
