@@ -340,7 +340,9 @@ mod tests {
                 both.wait();
             })
         });
-        threads.map(|thread| thread.join().expect("answered"));
+        for thread in threads {
+            thread.join().expect("answered");
+        }
         drop(client);
         let mut answered = accepted.join().expect("served");
         answered.sort_unstable();

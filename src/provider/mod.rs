@@ -56,6 +56,8 @@ mod said;
 mod service;
 mod structured;
 mod support;
+#[cfg(test)]
+mod testing;
 mod translate;
 pub mod vertex;
 

@@ -1,26 +1,23 @@
-use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::{Stream, error, request, response};
 use crate::{
     error::Class,
-    ext::Target,
     parse::Chat,
-    provider::{Asked, Notes, TranslateStream},
+    provider::{
+        Asked, Notes, TranslateStream,
+        testing::{self, chat, chunks},
+    },
     sse,
 };
 
 fn asked() -> Asked {
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
-    let chat = Chat::parse(body.into()).expect("a request");
-    let mut asked = Asked::new(&chat, &Target::new("anthropic", "m"));
-    asked.created = 7;
-    asked
+    testing::asked("anthropic", "m")
 }
 
 fn translated(body: &Value, model: &str) -> Value {
     let body = request::body(
-        &Chat::parse(body.to_string().into()).expect("a request"),
+        &chat(body),
         model,
         request::Door::Own,
         &mut Notes::default(),
@@ -99,7 +96,7 @@ fn what_has_no_counterpart_is_refused() {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
         body[member] = value;
         let error = request::body(
-            &Chat::parse(body.to_string().into()).expect("a request"),
+            &chat(&body),
             "claude-sonnet-4-5",
             request::Door::Own,
             &mut Notes::default(),
@@ -125,21 +122,9 @@ data: {\"type\":\"news\"}\n\n\
 data: {\"type\":\"message_stop\"}\n\n";
 
 fn run(pieces: &[&[u8]]) -> (Result<(), crate::error::Error>, String, Stream) {
-    let mut decoder = sse::Decoder::new();
     let mut stream = Stream::new(&asked());
-    let mut out = BytesMut::new();
-    for piece in pieces {
-        decoder.push(Bytes::copy_from_slice(piece));
-        while let Some(event) = decoder.next() {
-            let event = event.expect("whole");
-            if let Err(error) = stream.event(event.name(), event.data(), &mut out) {
-                return (Err(error), String::new(), stream);
-            }
-        }
-    }
-    let end = stream.finish(&mut out);
-    let text = String::from_utf8(out.to_vec()).expect("UTF-8");
-    (end, text, stream)
+    let (text, ended) = testing::run(&mut sse::Decoder::new(), &mut stream, pieces);
+    (ended, text, stream)
 }
 
 #[test]
@@ -236,7 +221,7 @@ fn with(member: &str, value: Value) -> Value {
 
 fn refused(body: &Value, model: &str) -> (Option<String>, Option<String>) {
     let error = request::body(
-        &Chat::parse(body.to_string().into()).expect("a request"),
+        &chat(body),
         model,
         request::Door::Own,
         &mut Notes::default(),
@@ -534,11 +519,7 @@ fn the_arguments_of_that_tool_are_the_answer() {
         .collect();
     let (read, out, _) = run(&[text.as_bytes()]);
     read.expect("whole");
-    let chunks: Vec<Value> = out
-        .split_terminator("\n\n")
-        .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
-        .collect();
-    let said: String = chunks
+    let said: String = chunks(&out)
         .iter()
         .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
         .collect();

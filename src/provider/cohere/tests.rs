@@ -1,40 +1,23 @@
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Stream, error, request, response};
 use crate::{
     error::{Class, Error},
-    ext::Target,
-    parse::Chat,
-    provider::{Asked, Notes, TranslateStream},
+    provider::{
+        Asked, Notes,
+        testing::{self, call, chat, chunks, deltas, piece, with},
+    },
     sse::Decoder,
 };
 
 fn asked() -> Asked {
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
-    let chat = Chat::parse(body.into()).expect("a request");
-    let mut asked = Asked::new(&chat, &Target::new("cohere", "command-a"));
-    asked.created = 7;
-    asked
-}
-
-fn with(members: Value) -> Value {
-    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
-    let Value::Object(members) = members else {
-        panic!("members are an object");
-    };
-    body.as_object_mut().expect("an object").extend(members);
-    body
+    testing::asked("cohere", "command-a")
 }
 
 fn noted(body: &Value) -> Result<(Value, Notes), Error> {
     let mut notes = Notes::default();
-    let out = request::body(
-        &Chat::parse(body.to_string().into()).expect("a request"),
-        "command-a",
-        &mut notes,
-    )?;
+    let out = request::body(&chat(body), "command-a", &mut notes)?;
     Ok((serde_json::from_slice(&out).expect("JSON"), notes))
 }
 
@@ -304,21 +287,7 @@ fn everything() -> String {
 }
 
 fn run(pieces: &[&[u8]]) -> (String, Result<(), Error>) {
-    let mut stream = Stream::new(&asked());
-    let mut decoder = Decoder::new();
-    let mut out = BytesMut::new();
-    let mut feed = || -> Result<(), Error> {
-        for piece in pieces {
-            decoder.push(Bytes::copy_from_slice(piece));
-            while let Some(event) = decoder.next() {
-                let event = event.expect("readable");
-                stream.event(event.name(), event.data(), &mut out)?;
-            }
-        }
-        stream.finish(&mut out)
-    };
-    let ended = feed();
-    (String::from_utf8(out.to_vec()).expect("UTF-8"), ended)
+    testing::run(&mut Decoder::new(), &mut Stream::new(&asked()), pieces)
 }
 
 #[test]
@@ -326,22 +295,9 @@ fn a_stream_however_it_is_cut() {
     let input = everything();
     let (whole, ended) = run(&[input.as_bytes()]);
     ended.expect("whole");
-    let chunks: Vec<Value> = whole
-        .split("\n\n")
-        .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
-        .collect();
-    let deltas: Vec<Value> = chunks
-        .iter()
-        .map(|chunk| {
-            chunk["choices"]
-                .get(0)
-                .map_or(Value::Null, |it| it["delta"].clone())
-        })
-        .collect();
-    let call = |index: u8, id: &str, name: &str| json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]});
-    let piece = |index: u8, text: &str| json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]});
+    let chunks = chunks(&whole);
     assert_eq!(
-        deltas,
+        deltas(&chunks),
         [
             json!({"role": "assistant", "content": ""}),
             json!({"reasoning_content": "h\u{e9}"}),

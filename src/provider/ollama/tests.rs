@@ -1,39 +1,22 @@
-use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::{Ollama, Stream, request, response};
 use crate::{
     error::{Class, Error},
-    ext::Target,
-    parse::Chat,
-    provider::{Asked, Notes, Translate, TranslateStream},
+    provider::{
+        Asked, Notes, Translate,
+        testing::{self, call, chat, chunks, deltas, piece, with},
+    },
     sse::ndjson::Decoder,
 };
 
 fn asked() -> Asked {
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
-    let chat = Chat::parse(body.into()).expect("a request");
-    let mut asked = Asked::new(&chat, &Target::new("local", "llama3.2"));
-    asked.created = 7;
-    asked
-}
-
-fn with(members: Value) -> Value {
-    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
-    let Value::Object(members) = members else {
-        panic!("members are an object");
-    };
-    body.as_object_mut().expect("an object").extend(members);
-    body
+    testing::asked("local", "llama3.2")
 }
 
 fn noted(body: &Value, model: &str) -> Result<(Value, Notes), Error> {
     let mut notes = Notes::default();
-    let out = request::body(
-        &Chat::parse(body.to_string().into()).expect("a request"),
-        model,
-        &mut notes,
-    )?;
+    let out = request::body(&chat(body), model, &mut notes)?;
     Ok((serde_json::from_slice(&out).expect("JSON"), notes))
 }
 
@@ -250,23 +233,7 @@ fn a_whole_answer() {
 
 fn run(pieces: &[&[u8]]) -> (String, Result<(), Error>) {
     let asked = asked();
-    let mut stream = Stream::new(&asked);
-    let mut decoder = Decoder::new();
-    let mut out = BytesMut::new();
-    let mut feed = || -> Result<(), Error> {
-        for piece in pieces {
-            decoder.push(Bytes::copy_from_slice(piece));
-            while let Some(event) = decoder.next() {
-                stream.event(None, event.expect("readable").data(), &mut out)?;
-            }
-        }
-        while let Some(event) = decoder.finish() {
-            stream.event(None, event.expect("readable").data(), &mut out)?;
-        }
-        stream.finish(&mut out)
-    };
-    let ended = feed();
-    let text = String::from_utf8(out.to_vec()).expect("UTF-8");
+    let (text, ended) = testing::run(&mut Decoder::new(), &mut Stream::new(&asked), pieces);
     let id = asked.id().trim_start_matches("chatcmpl-");
     (text.replace(id, "ID"), ended)
 }
@@ -287,22 +254,9 @@ const LINES: &str = concat!(
 fn a_stream_however_it_is_cut() {
     let (whole, ended) = run(&[LINES.as_bytes()]);
     ended.expect("whole");
-    let chunks: Vec<Value> = whole
-        .split("\n\n")
-        .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
-        .collect();
-    let deltas: Vec<Value> = chunks
-        .iter()
-        .map(|chunk| {
-            chunk["choices"]
-                .get(0)
-                .map_or(Value::Null, |it| it["delta"].clone())
-        })
-        .collect();
-    let call = |index: u8, id: &str, name: &str| json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]});
-    let piece = |index: u8, text: &str| json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]});
+    let chunks = chunks(&whole);
     assert_eq!(
-        deltas,
+        deltas(&chunks),
         [
             json!({"role": "assistant", "content": ""}),
             json!({"reasoning_content": "hm"}),

@@ -9,7 +9,10 @@ use crate::{
     error::{Class, Error},
     ext::Target,
     parse::Chat,
-    provider::{Asked, Contract, Notes, Translate, TranslateStream, Unsupported},
+    provider::{
+        Asked, Contract, Notes, Translate, TranslateStream, Unsupported,
+        testing::{self, chat, chunks, with},
+    },
     sse::aws::{Decoder, Kind, write_message},
 };
 
@@ -24,30 +27,12 @@ const CLAUDE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const NOVA: &str = "amazon.nova-pro-v1:0";
 
 fn asked() -> Asked {
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
-    let chat = Chat::parse(body.into()).expect("a request");
-    let mut asked = Asked::new(&chat, &Target::new("aws", NOVA));
-    asked.created = 7;
-    asked
-}
-
-/// A request of one message, with these members.
-fn with(members: Value) -> Value {
-    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
-    let Value::Object(members) = members else {
-        panic!("members are an object");
-    };
-    body.as_object_mut().expect("an object").extend(members);
-    body
+    testing::asked("aws", NOVA)
 }
 
 fn noted(body: &Value, model: &str) -> Result<(Value, Notes), Error> {
     let mut notes = Notes::default();
-    let out = request::body(
-        &Chat::parse(body.to_string().into()).expect("a request"),
-        model,
-        &mut notes,
-    )?;
+    let out = request::body(&chat(body), model, &mut notes)?;
     Ok((serde_json::from_slice(&out).expect("JSON"), notes))
 }
 
@@ -86,28 +71,6 @@ fn frames(events: &[(&str, Value)]) -> Bytes {
 /// What a stream becomes, its pieces cut so.
 fn run(pieces: &[Bytes]) -> (String, Result<(), Error>, Option<crate::wire::Usage>) {
     let mut stream = Stream::new(&asked());
-    let mut decoder = Decoder::new();
-    let mut out = BytesMut::new();
-    let mut feed = || -> Result<(), Error> {
-        for piece in pieces {
-            decoder.push(piece.clone());
-            while let Some(event) = decoder.next() {
-                let event = event.expect("intact");
-                stream.event(event.name(), event.data(), &mut out)?;
-            }
-        }
-        assert!(decoder.finish().is_none());
-        stream.finish(&mut out)
-    };
-    let ended = feed();
-    let text = String::from_utf8(out.to_vec()).expect("UTF-8");
+    let (text, ended) = testing::run(&mut Decoder::new(), &mut stream, pieces);
     (text, ended, stream.usage())
-}
-
-fn chunks(text: &str) -> Vec<Value> {
-    let data = text.split("\n\n").filter(|event| !event.is_empty());
-    data.map(|event| event.strip_prefix("data: ").expect("data"))
-        .filter(|data| *data != "[DONE]")
-        .map(|data| serde_json::from_str(data).expect("JSON"))
-        .collect()
 }

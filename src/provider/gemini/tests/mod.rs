@@ -1,15 +1,15 @@
 //! One file for each table that is checked.
 
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Stream, Streaming, error, request, request::Door, response};
 use crate::{
     error::{Class, Error},
-    ext::Target,
-    parse::Chat,
-    provider::{Asked, Notes, TranslateStream},
+    provider::{
+        Asked, Notes, TranslateStream,
+        testing::{self, chat},
+    },
     sse::{self, Decode},
 };
 
@@ -20,21 +20,12 @@ mod members;
 mod streams;
 
 fn asked() -> Asked {
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
-    let chat = Chat::parse(body.into()).expect("a request");
-    let mut asked = Asked::new(&chat, &Target::new("gemini", "gemini-2.5-flash"));
-    asked.created = 7;
-    asked
+    testing::asked("gemini", "gemini-2.5-flash")
 }
 
 fn translate(body: &Value, model: &str) -> (Result<Value, Error>, Notes) {
     let mut notes = Notes::default();
-    let out = request::body(
-        &Chat::parse(body.to_string().into()).expect("a request"),
-        model,
-        Door::Api,
-        &mut notes,
-    );
+    let out = request::body(&chat(body), model, Door::Api, &mut notes);
     (
         out.map(|out| serde_json::from_slice(&out.body).expect("JSON")),
         notes,
@@ -57,17 +48,6 @@ fn run(streaming: Streaming, pieces: &[&[u8]]) -> (Result<(), Error>, String, St
         Streaming::Array => Box::new(sse::json_array::Decoder::new()),
     };
     let mut stream = Stream::new(&asked(), streaming);
-    let mut out = BytesMut::new();
-    for piece in pieces {
-        decoder.push(Bytes::copy_from_slice(piece));
-        while let Some(event) = decoder.next() {
-            let event = event.expect("whole");
-            if let Err(error) = stream.event(event.name(), event.data(), &mut out) {
-                return (Err(error), String::new(), stream);
-            }
-        }
-    }
-    let end = stream.finish(&mut out);
-    let text = String::from_utf8(out.to_vec()).expect("UTF-8");
-    (end, text, stream)
+    let (text, ended) = testing::run(&mut *decoder, &mut stream, pieces);
+    (ended, text, stream)
 }

@@ -1,0 +1,81 @@
+//! What the tests of all translators begin with.
+
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+
+use super::{Asked, TranslateStream};
+use crate::{error::Error, ext::Target, parse::Chat, sse::Decode};
+
+/// What is asked of a model at a provider, dated 7 seconds after 1970.
+pub(super) fn asked(provider: &str, model: &str) -> Asked {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
+    let chat = Chat::parse(body.into()).expect("a request");
+    let mut asked = Asked::new(&chat, &Target::new(provider, model));
+    asked.created = 7;
+    asked
+}
+
+pub(super) fn chat(body: &Value) -> Chat {
+    Chat::parse(body.to_string().into()).expect("a request")
+}
+
+/// A request of one message, with these members.
+pub(super) fn with(members: Value) -> Value {
+    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    let Value::Object(members) = members else {
+        panic!("members are an object");
+    };
+    body.as_object_mut().expect("an object").extend(members);
+    body
+}
+
+/// What a stream becomes, its pieces cut so, and how it ends.
+pub(super) fn run(
+    decoder: &mut dyn Decode,
+    stream: &mut impl TranslateStream,
+    pieces: impl IntoIterator<Item: AsRef<[u8]>>,
+) -> (String, Result<(), Error>) {
+    let mut out = BytesMut::new();
+    let feed = || -> Result<(), Error> {
+        for piece in pieces {
+            decoder.push(Bytes::copy_from_slice(piece.as_ref()));
+            while let Some(event) = decoder.next() {
+                let event = event.expect("readable");
+                stream.event(event.name(), event.data(), &mut out)?;
+            }
+        }
+        while let Some(event) = decoder.finish() {
+            let event = event.expect("readable");
+            stream.event(event.name(), event.data(), &mut out)?;
+        }
+        stream.finish(&mut out)
+    };
+    let ended = feed();
+    (String::from_utf8(out.to_vec()).expect("UTF-8"), ended)
+}
+
+/// The chunks of a stream that was written as `data: …` events and nothing else.
+pub(super) fn chunks(text: &str) -> Vec<Value> {
+    let data = text.split("\n\n").filter(|event| !event.is_empty());
+    data.map(|event| event.strip_prefix("data: ").expect("data"))
+        .filter(|data| *data != "[DONE]")
+        .map(|data| serde_json::from_str(data).expect("JSON"))
+        .collect()
+}
+
+/// The first delta of each chunk, null where it has none.
+pub(super) fn deltas(chunks: &[Value]) -> Vec<Value> {
+    let delta = |chunk: &Value| chunk.pointer("/choices/0/delta").cloned();
+    let deltas = chunks.iter().map(delta);
+    deltas.map(Option::unwrap_or_default).collect()
+}
+
+/// The delta that a call begins with.
+pub(super) fn call(index: u8, id: &str, name: &str) -> Value {
+    json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]})
+}
+
+/// A delta with a piece of a call's arguments.
+pub(super) fn piece(index: u8, text: &str) -> Value {
+    json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
+}
