@@ -41,6 +41,7 @@ mod plan;
 mod policy;
 mod service;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -52,7 +53,8 @@ pub use commit::{Commit, CommitLayer};
 pub use future::ResponseFuture;
 pub use health::{Health, Probe};
 pub use hedge::{Hedge, LoserCharge};
-pub use plan::{Balance, Candidate, Live, Model, Plan, Route, Table, TableError};
+pub use plan::{Balance, Candidate, Model, Plan, Route};
 pub use policy::{Blame, Next, Policy};
 pub use service::Router;
 pub use state::Adaptive;
+pub use table::{Live, Table, TableError};

@@ -1,0 +1,273 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::BuildHasherDefault,
+    sync::{Arc, OnceLock},
+};
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use smallvec::SmallVec;
+
+use super::{
+    plan::{Fnv, Model, Plan, Route},
+    state::State,
+};
+use crate::{
+    error::{Error, Kind},
+    ext::{Principal, Target},
+};
+
+/// A mistake in a table of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TableError {
+    /// Two models answer to this name.
+    Duplicate(Box<str>),
+    /// A fallback names no model of the table, or a pattern.
+    UnknownFallback(Box<str>),
+    /// This model has no target.
+    NoTarget(Box<str>),
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate(name) => write!(f, "two models answer to `{name}`"),
+            Self::UnknownFallback(name) => write!(f, "the fallback `{name}` is no model"),
+            Self::NoTarget(id) => write!(f, "the model `{id}` has no target"),
+        }
+    }
+}
+
+impl std::error::Error for TableError {}
+
+/// Models by id, alias or pattern. An exact name is found first, then the longest pattern.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    chains: Vec<Arc<[Arc<Model>]>>,
+    names: HashMap<Box<str>, usize, BuildHasherDefault<Fnv>>,
+    patterns: Vec<usize>,
+}
+
+impl Table {
+    /// A table of these models. Targets of one provider and model share what is known of them.
+    ///
+    /// # Errors
+    /// The first mistake found: see [`TableError`].
+    pub fn new(models: impl IntoIterator<Item = Model>) -> Result<Self, TableError> {
+        Self::build(models, &mut HashMap::new())
+    }
+
+    fn build(
+        models: impl IntoIterator<Item = Model>,
+        known: &mut HashMap<Target, Arc<State>>,
+    ) -> Result<Self, TableError> {
+        let mut table = Self::default();
+        let mut built = Vec::new();
+        for (at, mut model) in models.into_iter().enumerate() {
+            if model.candidates.is_empty() {
+                return Err(TableError::NoTarget((*model.id).into()));
+            }
+            model.tiers = OnceLock::new();
+            for candidate in &mut model.candidates {
+                let state = known.entry(candidate.target.clone());
+                candidate.state = Arc::clone(state.or_insert_with(|| Arc::clone(&candidate.state)));
+            }
+            if model.id.contains('*') {
+                table.patterns.push(at);
+            }
+            for name in model.aliases.iter().map(|name| &**name).chain([&*model.id]) {
+                if table.names.insert(name.into(), at).is_some() {
+                    return Err(TableError::Duplicate(name.into()));
+                }
+            }
+            // Now, and not by the first request.
+            model.tiers();
+            built.push(Arc::new(model));
+        }
+        let longest_first = |at: &usize| std::cmp::Reverse(built[*at].id.len());
+        table.patterns.sort_by_key(longest_first);
+        for model in &built {
+            let mut chain = vec![Arc::clone(model)];
+            for name in &model.fallbacks {
+                let Some(at) = table.names.get(name) else {
+                    return Err(TableError::UnknownFallback(name.clone()));
+                };
+                chain.push(Arc::clone(&built[*at]));
+            }
+            table.chains.push(chain.into());
+        }
+        Ok(table)
+    }
+}
+
+impl Route for Table {
+    fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error> {
+        let exact = self.names.get(model).map(|at| (*at, None));
+        let found = exact.or_else(|| {
+            self.patterns.iter().find_map(|at| {
+                let star = captured(&self.chains[*at][0].id, model)?;
+                Some((*at, Some(Arc::from(star))))
+            })
+        });
+        let Some((at, captured)) = found else {
+            return Err(Error::new(
+                Kind::NotFound,
+                format!("The model `{model}` does not exist"),
+            )
+            .with_param("model")
+            .with_code("model_not_found"));
+        };
+        let groups = &self.chains[at];
+        let allowed = parts.extensions.get::<Principal>().is_none_or(|caller| {
+            caller.may_use(model) || captured.is_none() && caller.may_use(&groups[0].id)
+        });
+        if !allowed {
+            let message = format!("This key may not use the model `{model}`");
+            return Err(Error::new(Kind::Permission, message)
+                .with_param("model")
+                .with_code("model_not_allowed"));
+        }
+        let mut plan = Plan {
+            groups: Arc::clone(groups),
+            captured: SmallVec::new(),
+        };
+        if let Some(star) = captured {
+            plan.captured.push((0, star));
+        }
+        Ok(plan)
+    }
+
+    fn models(&self) -> Vec<Arc<Model>> {
+        self.chains
+            .iter()
+            .map(|chain| Arc::clone(&chain[0]))
+            .collect()
+    }
+}
+
+fn captured<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
+    let (head, tail) = pattern.split_once('*')?;
+    name.strip_prefix(head)?.strip_suffix(tail)
+}
+
+/// A table that may be replaced while requests run. What is known of targets that stay is kept.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<ArcSwap<Table>>);
+
+impl Live {
+    /// Starts with a table.
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(table)))
+    }
+
+    /// Replaces the models. Requests under way go on with the old ones.
+    ///
+    /// # Errors
+    /// The first mistake found; nothing is replaced then.
+    pub fn replace(&self, models: impl IntoIterator<Item = Model>) -> Result<(), TableError> {
+        let old = self.0.load();
+        let mut known = HashMap::new();
+        for candidate in old.chains.iter().flat_map(|chain| &chain[0].candidates) {
+            known.insert(candidate.target.clone(), Arc::clone(&candidate.state));
+        }
+        self.0.store(Arc::new(Table::build(models, &mut known)?));
+        Ok(())
+    }
+}
+
+impl Route for Live {
+    fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error> {
+        self.0.load().plan(model, parts)
+    }
+
+    fn models(&self) -> Vec<Arc<Model>> {
+        self.0.load().models()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::plan::Candidate;
+
+    fn parts() -> Parts {
+        http::Request::new(()).into_parts().0
+    }
+
+    fn model(id: &str) -> Model {
+        Model::new(id).target(Candidate::new("p", "*"))
+    }
+
+    #[test]
+    fn finds_by_name_then_by_the_longest_pattern() {
+        let table = Table::new([
+            model("*"),
+            model("openai/*"),
+            model("openai/gpt").alias("gpt").fallback("b"),
+            model("b"),
+        ])
+        .expect("sound");
+        for (asked, ids, star) in [
+            ("gpt", "openai/gpt b", None),
+            ("openai/gpt", "openai/gpt b", None),
+            ("openai/x/y", "openai/*", Some("x/y")),
+            ("z", "*", Some("z")),
+        ] {
+            let plan = table.plan(asked, &parts()).expect("found");
+            let found: Vec<_> = plan.groups.iter().map(|model| &*model.id).collect();
+            assert_eq!(
+                (found.join(" ").as_str(), plan.star(0).map(|star| &**star)),
+                (ids, star)
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_mistakes() {
+        let name = || Box::from("a");
+        let error = |models: Vec<Model>| Table::new(models).expect_err("a mistake");
+        assert_eq!(
+            error(vec![model("a"), model("a")]),
+            TableError::Duplicate(name())
+        );
+        assert_eq!(error(vec![Model::new("a")]), TableError::NoTarget(name()));
+        assert_eq!(
+            error(vec![model("b").fallback("a")]),
+            TableError::UnknownFallback(name())
+        );
+    }
+
+    #[test]
+    fn says_who_may_use_what() {
+        let table = Table::new([model("a").alias("b"), model("c")]).expect("sound");
+        let code = |asked, caller: &[&str]| {
+            let mut parts = parts();
+            let caller = Principal::new("k").with_models(caller.iter().copied());
+            parts.extensions.insert(caller);
+            table
+                .plan(asked, &parts)
+                .err()
+                .and_then(|error| error.code().map(str::to_owned))
+        };
+        assert_eq!(code("a", &["a"]), None);
+        assert_eq!(code("b", &["a"]), None);
+        assert_eq!(code("c", &["a"]).as_deref(), Some("model_not_allowed"));
+        assert_eq!(code("d", &["a"]).as_deref(), Some("model_not_found"));
+    }
+
+    #[test]
+    fn a_replaced_table_keeps_what_is_known() {
+        let live = Live::new(Table::new([model("a")]).expect("sound"));
+        let state = |asked| {
+            let plan = live.plan(asked, &parts()).expect("found");
+            Arc::clone(&plan.groups[0].candidates[0].state)
+        };
+        let before = state("a");
+        live.replace([model("b")]).expect("sound");
+        assert!(Arc::ptr_eq(&before, &state("b")));
+        assert!(live.plan("a", &parts()).is_err());
+    }
+}
