@@ -273,6 +273,36 @@ async fn nesting_is_accepted_to_128_levels() {
     }
 }
 
+#[tokio::test]
+async fn a_request_of_too_many_mistakes_is_refused_by_the_first_and_passes_where_that_is_raised() {
+    let text = |count: usize| {
+        let messages = vec![r#"{"role":"critic","content":"x"}"#; count].join(",");
+        format!(r#"{{"model":"m","messages":[{messages}]}}"#)
+    };
+    let ask = async |limits: ReadLimits, count| {
+        let service = ParseLayer::new().limits(limits).layer(service_fn(end));
+        let request = Request::new(Full::new(text(count)));
+        service.oneshot(request).await.expect("infallible")
+    };
+    let limits = ReadLimits::default();
+    for (limits, most) in [
+        (limits, 256),
+        (limits.max_faults(2), 2),
+        (limits.max_faults(1000), 1000),
+    ] {
+        assert_eq!(ask(limits, most).await.status(), 200, "{most}");
+        let refused = ask(limits, most + 1).await;
+        assert_eq!(refused.status(), 400, "{most}");
+        let error = refused.extensions().get::<Error>().expect("a refusal");
+        assert_eq!(
+            (error.param(), error.code()),
+            (Some("messages[0].role"), Some("invalid_value"))
+        );
+    }
+    let limits = limits.max_faults(usize::MAX);
+    assert_eq!(ask(limits, 5000).await.status(), 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_longest_duration_means_never() {
     let limits = ReadLimits::default()

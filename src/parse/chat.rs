@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     wire::{
         json::Cursor,
-        request::{Member, Messages, Name, Request, UnknownMember},
+        request::{MAX_COUNTED, Member, Messages, Name, Request, UnknownMember},
     },
 };
 
@@ -51,14 +51,15 @@ impl Chat {
     /// # Errors
     /// [`Kind::Format`](crate::error::Kind::Format) when it is not a JSON object, nested deeper
     /// than 128 levels, or has a key twice in an object that decides anything. All else that may be
-    /// wrong with it is in [`Request::faults`], for a validator to judge.
+    /// wrong with it is in [`Request::faults`], for a validator to judge, unless that is more than
+    /// [`MAX_COUNTED`] faults: then it is the error of the first of them.
     pub fn parse(bytes: Bytes) -> Result<Self, Error> {
-        Self::read(bytes, usize::MAX)
+        Self::read(bytes, usize::MAX, MAX_COUNTED)
     }
 
-    /// Parses a body of at most so many members and elements.
-    pub(super) fn read(bytes: Bytes, nodes: usize) -> Result<Self, Error> {
-        match Request::read_with(&bytes, nodes) {
+    /// Parses a body of at most so many members and elements, and of at most so many faults.
+    pub(super) fn read(bytes: Bytes, nodes: usize, faults: usize) -> Result<Self, Error> {
+        match Request::read_with(&bytes, nodes, faults) {
             Ok(request) => Ok(Self {
                 parsed: Arc::new(Parsed { bytes, request }),
                 changes: None,

@@ -2,7 +2,7 @@ use crate::{
     error::{Error, Kind},
     wire::{
         json::FaultKind,
-        request::{Unreadable, path_at},
+        request::{self, Fault, Unreadable, path_at},
     },
 };
 
@@ -48,9 +48,26 @@ pub(super) fn unreadable(text: &[u8], why: Unreadable) -> Error {
             )
             .with_param(path)
         }
+        Unreadable::TooManyFaults(first) => refused(&first, text),
         other => error(
             format!("The request cannot be read: {other}."),
             "invalid_value",
         ),
+    }
+}
+
+/// The refusal of one fault.
+pub(crate) fn refused(fault: &Fault, text: &[u8]) -> Error {
+    let (kind, code) = match fault.kind {
+        request::FaultKind::Missing(_) => (Kind::Format, "missing_required_parameter"),
+        request::FaultKind::Type(_) => (Kind::Format, "invalid_type"),
+        _ => (Kind::Value, "invalid_value"),
+    };
+    let path = fault.path(text);
+    let error = Error::new(kind, fault.message_at(&path, text)).with_code(code);
+    if path.is_empty() {
+        error
+    } else {
+        error.with_param(path)
     }
 }

@@ -157,7 +157,7 @@ where
                     Ok(bytes) => {
                         let (mut inner, mut parts) =
                             waiting.take().expect("polled after completion");
-                        match parsed(&mut parts, bytes, reading.limits.max_values) {
+                        match parsed(&mut parts, bytes, &reading.limits) {
                             Err(error) => State::Refused { error: Some(error) },
                             Ok(chat) => {
                                 let body = ChatBody::new(chat);
@@ -214,13 +214,13 @@ fn poll_read<B: Body<Data = Bytes>, T: Timer>(
 }
 
 /// The parse of these bytes: the one in the extensions when it is of the very same, else a new one.
-fn parsed(parts: &mut Parts, bytes: Bytes, max_values: usize) -> Result<Chat, Error> {
+fn parsed(parts: &mut Parts, bytes: Bytes, limits: &ReadLimits) -> Result<Chat, Error> {
     if let Some(chat) = parts.extensions.get::<Chat>() {
         if chat.is_of(&bytes) {
             return Ok(chat.clone());
         }
     }
-    let chat = Chat::read(bytes, max_values)?;
+    let chat = Chat::read(bytes, limits.max_values, limits.max_faults)?;
     parts.extensions.insert(chat.clone());
     Ok(chat)
 }

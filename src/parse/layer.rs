@@ -3,7 +3,10 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 use super::Parse;
-use crate::time::{DefaultTimer, Timer};
+use crate::{
+    time::{DefaultTimer, Timer},
+    wire::request::MAX_COUNTED,
+};
 
 /// How much of a body is read, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,13 @@ pub struct ReadLimits {
     pub timeout: Duration,
     /// The most members and elements, at all levels together; more are a 400. Default: 250 000.
     pub max_values: usize,
+    /// The most mistakes in shape and values, as [`Request::faults`] has them; a request with more is
+    /// refused by the first, of shape before value, and read no further. What has fewer is a validator's
+    /// to judge: raise this where there is none, and long requests of another shape are to go on.
+    /// Default: 256.
+    ///
+    /// [`Request::faults`]: crate::wire::request::Request::faults
+    pub max_faults: usize,
     /// Which content encoding is undone; any other is a 415. The limit in bytes holds for what comes
     /// and for what it becomes. Default: none.
     pub decode: Decode,
@@ -42,6 +52,7 @@ impl Default for ReadLimits {
             idle_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
             max_values: 250_000,
+            max_faults: MAX_COUNTED,
             decode: Decode::Nothing,
         }
     }
@@ -63,6 +74,12 @@ impl ReadLimits {
     /// The most members and elements, at all levels together.
     pub const fn max_values(mut self, values: usize) -> Self {
         self.max_values = values;
+        self
+    }
+
+    /// The most mistakes in shape and values.
+    pub const fn max_faults(mut self, faults: usize) -> Self {
+        self.max_faults = faults;
         self
     }
 

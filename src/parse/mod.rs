@@ -42,6 +42,7 @@ mod typed;
 
 pub use body::ChatBody;
 pub use chat::Chat;
+pub(crate) use fault::refused;
 pub use future::ResponseFuture;
 pub use layer::{Decode, ParseLayer, ReadLimits};
 pub use service::Parse;

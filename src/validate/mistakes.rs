@@ -1,10 +1,7 @@
 use std::sync::Arc;
 
 use super::Report;
-use crate::{
-    error::{Error, Kind},
-    wire::request::{Fault, FaultKind, Request},
-};
+use crate::{error::Error, parse::refused, wire::request::Request};
 
 /// The most mistakes that are kept, and told in one message.
 const TOLD: usize = 16;
@@ -105,21 +102,5 @@ impl Findings {
             error,
             mistakes: Some(Mistakes(self.found.into())),
         })
-    }
-}
-
-/// The refusal of one fault.
-pub(super) fn refused(fault: &Fault, text: &[u8]) -> Error {
-    let (kind, code) = match fault.kind {
-        FaultKind::Missing(_) => (Kind::Format, "missing_required_parameter"),
-        FaultKind::Type(_) => (Kind::Format, "invalid_type"),
-        _ => (Kind::Value, "invalid_value"),
-    };
-    let path = fault.path(text);
-    let error = Error::new(kind, fault.message_at(&path, text)).with_code(code);
-    if path.is_empty() {
-        error
-    } else {
-        error.with_param(path)
     }
 }

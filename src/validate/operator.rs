@@ -2,12 +2,12 @@
 
 use super::{
     check::Names,
-    mistakes::{Findings, Refusal, refused},
+    mistakes::{Findings, Refusal},
     policy::{Images, Policy, UnknownMembers},
 };
 use crate::{
     error::{Error, Kind},
-    parse::Chat,
+    parse::{Chat, refused},
     wire::request::{Fault, FaultKind, path_at},
 };
 

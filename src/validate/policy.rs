@@ -77,6 +77,8 @@ pub enum Report {
     /// The first.
     First,
     /// All that were found, in one message; each by itself is in the response's extension
-    /// [`Mistakes`](super::Mistakes). Kind, code and field are the first's.
+    /// [`Mistakes`](super::Mistakes). Kind, code and field are the first's. A request with more than
+    /// [`ReadLimits::max_faults`](crate::parse::ReadLimits::max_faults) is not read to its end, and of
+    /// that one the first alone is told.
     All,
 }

@@ -268,10 +268,7 @@ fn a_missing_model_is_not_also_an_unknown_one() {
 #[test]
 fn of_very_many_mistakes_some_are_told_and_the_rest_counted() {
     // The one of format comes last and is told first.
-    let many = (0..500)
-        .map(|_| r#"{"role":"x","content":"y"}"#)
-        .collect::<Vec<_>>()
-        .join(",");
+    let many = vec![r#"{"role":"x","content":"y"}"#; 200].join(",");
     let text = format!(r#"{{"model":"m","messages":[{many}],"n":"x"}}"#);
     let error = judge(&text, &Policy::default()).expect_err("mistakes");
     assert_eq!(error.param(), Some("n"));
@@ -281,8 +278,22 @@ fn of_very_many_mistakes_some_are_told_and_the_rest_counted() {
     };
     let error = judge(&text, &policy).expect_err("mistakes");
     assert!(error.message().starts_with("`n` must be"), "{error}");
-    assert!(error.message().ends_with("; and 485 more"), "{error}");
+    assert!(error.message().ends_with("; and 185 more"), "{error}");
     assert!(error.message().len() < 4000);
+}
+
+#[test]
+fn of_more_mistakes_than_are_read_the_first_is_told_under_any_policy() {
+    let wrong = r#"{"role":"x","content":"y"}"#;
+    for (last, param) in [("0", "messages[200]"), (wrong, "messages[0].role")] {
+        let many = [&vec![wrong; 200][..], &[last], &vec![wrong; 200]].concat();
+        let text = messages(&many.join(","));
+        for report in [Report::First, Report::All] {
+            let policy = policy(|policy| policy.report = report);
+            let error = judge(&text, &policy).expect_err("mistakes");
+            assert_eq!(error.param(), Some(param), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -8,15 +8,6 @@ use super::{
     scan,
 };
 
-/// What closes the value that this byte opens; for all others a byte that stands in no UTF-8.
-const CLOSES: [u8; 256] = {
-    let mut closes = [0xFF; 256];
-    closes[b'"' as usize] = b'"';
-    closes[b'[' as usize] = b']';
-    closes[b'{' as usize] = b'}';
-    closes
-};
-
 impl Cursor<'_> {
     /// [`skip`](Self::skip) without the range.
     #[inline(always)]
@@ -74,56 +65,6 @@ impl Cursor<'_> {
         self.budget = budget;
         self.at = end;
         Ok(Some((start, word)))
-    }
-
-    /// Passes the elements that follow another as long as none of them begins with this byte, but for
-    /// objects without a member: how many elements, and how many such objects among them.
-    #[inline(never)]
-    pub(crate) fn pass_items_but(&mut self, first: u8) -> Result<(usize, usize), Stop> {
-        let text = self.text;
-        let (mut items, mut empty) = (0, 0);
-        let mut budget = self.budget;
-        let mut at = self.at;
-        loop {
-            match text.get(at) {
-                Some(b',') => {}
-                Some(&blank @ 0..=b' ') => {
-                    let behind = scan::blanks(text, at, blank);
-                    if behind > at {
-                        at = behind;
-                        continue;
-                    }
-                    break;
-                }
-                _ => break,
-            }
-            let start = scan::space(text, at + 1);
-            let Some(&here) = text.get(start) else { break };
-            if here.is_ascii_digit() {
-                budget = spend(budget, at + 1)?;
-                at = digits::unsigned(text, start, here)?;
-                items += 1;
-                continue;
-            }
-            let bare = text.get(start + 1) == Some(&CLOSES[usize::from(here)]);
-            let bare = bare && self.depth < MAX_DEPTH;
-            if here == first && !(bare && first == b'{') {
-                break;
-            }
-            budget = spend(budget, at + 1)?;
-            items += 1;
-            if bare {
-                at = start + 2;
-                empty += usize::from(here == b'{');
-                continue;
-            }
-            self.budget = budget;
-            at = self.pass_at(start)?;
-            budget = self.budget;
-        }
-        self.at = at;
-        self.budget = budget;
-        Ok((items, empty))
     }
 
     #[inline(never)]

@@ -122,6 +122,9 @@ pub enum Unreadable {
     Duplicate(usize),
     /// More members than [`MAX_MEMBERS`](super::MAX_MEMBERS) at the top level.
     TooManyMembers,
+    /// More faults than are borne, where nothing further was read: the first of those of shape, or
+    /// of all when none is of shape.
+    TooManyFaults(Fault),
     /// Longer than 4 GiB.
     TooLong,
 }
@@ -140,6 +143,9 @@ impl std::fmt::Display for Unreadable {
             Self::NotAnObject => f.write_str("not an object"),
             Self::Duplicate(at) => write!(f, "duplicate key at byte {at}"),
             Self::TooManyMembers => f.write_str("too many members"),
+            Self::TooManyFaults(first) => {
+                write!(f, "too many faults, the first at byte {}", first.at)
+            }
             Self::TooLong => f.write_str("longer than 4 GiB"),
         }
     }

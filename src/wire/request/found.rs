@@ -14,6 +14,8 @@ use super::{
 pub(super) struct Found {
     pub(super) faults: Vec<Fault>,
     pub(super) fault_count: u32,
+    /// How many are borne.
+    most: u32,
     /// As many faults as are kept, and one of shape among them: no other is kept from now on.
     enough: bool,
     pub(super) unknown: Vec<Unknown>,
@@ -31,6 +33,7 @@ pub(super) struct Found {
 #[derive(Clone, Copy)]
 pub(super) struct Before {
     fault_count: u32,
+    most: u32,
     enough: bool,
     unknown_left_out: bool,
     sums: Sums,
@@ -43,10 +46,25 @@ pub(super) struct Before {
 }
 
 impl Found {
-    /// Whether a further fault is only to be counted.
+    /// So many faults are borne.
+    pub(super) fn bear(&mut self, most: usize) {
+        // No text that is read has room for more than fit.
+        self.most = u32::try_from(most).unwrap_or(u32::MAX);
+    }
+
+    /// The fault to tell where there are more than are borne: the first of shape, else the first.
     #[inline(always)]
-    pub(super) fn has_enough(&self) -> bool {
-        self.enough
+    pub(super) fn unbearable(&self) -> Option<Fault> {
+        if self.fault_count <= self.most {
+            return None;
+        }
+        self.foremost()
+    }
+
+    #[cold]
+    fn foremost(&self) -> Option<Fault> {
+        let of_shape = self.faults.iter().find(|fault| fault.is_of_shape());
+        of_shape.or(self.faults.first()).copied()
     }
 
     #[cold]
@@ -83,6 +101,8 @@ impl Found {
     pub(super) fn set_apart(&mut self) -> Before {
         let before = Before {
             fault_count: std::mem::take(&mut self.fault_count),
+            // It may all turn out not to count.
+            most: std::mem::replace(&mut self.most, u32::MAX),
             // Where no more is kept outside, it need not be kept here.
             enough: self.enough,
             unknown_left_out: std::mem::take(&mut self.unknown_left_out),
@@ -132,6 +152,7 @@ impl Found {
             self.unknown.truncate(before.unknown);
         }
         self.fault_count = before.fault_count;
+        self.most = before.most;
         self.enough = before.enough;
         self.unknown_left_out = before.unknown_left_out;
         self.sums = before.sums;
@@ -178,12 +199,14 @@ impl Held {
         Early(self.0.as_ref().map_or(0, |held| held.members.len()))
     }
 
-    /// Adds what counts for this kind to what was found outside.
+    /// Adds what counts for this kind to what was found outside; whether there may have been something.
     #[inline(always)]
-    pub(super) fn settle(&mut self, early: Early, kind: u8, outside: &mut Found) {
-        if let Some(held) = &mut self.0 {
-            held.settle(early, kind, outside);
-        }
+    pub(super) fn settle(&mut self, early: Early, kind: u8, outside: &mut Found) -> bool {
+        let Some(held) = &mut self.0 else {
+            return false;
+        };
+        held.settle(early, kind, outside);
+        true
     }
 
     /// Nothing of the object counts any more.

@@ -10,7 +10,7 @@ use super::{
     found::Found,
     known::Known as _,
     name::Name,
-    reader::Reader,
+    reader::{MAX_COUNTED, Reader},
     utf8::is_utf8,
     view::Messages,
 };
@@ -98,16 +98,18 @@ impl Request {
     ///
     /// # Errors
     /// When it is not a JSON object, nested too deep, or has a key twice in an object that decides
-    /// anything. What is wrong beyond that is in [`faults`](Self::faults).
+    /// anything. What is wrong beyond that is in [`faults`](Self::faults), up to [`MAX_COUNTED`] of
+    /// them: at one more it is an error too, and what follows is not read.
     pub fn read(text: &[u8]) -> Result<Self, Unreadable> {
-        Self::read_with(text, usize::MAX)
+        Self::read_with(text, usize::MAX, MAX_COUNTED)
     }
 
-    /// Reads the text of a request that has at most so many members and elements in all.
+    /// Reads the text of a request that has at most so many members and elements in all, and at most
+    /// so many faults.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and when there are more.
-    pub fn read_with(text: &[u8], nodes: usize) -> Result<Self, Unreadable> {
+    /// As [`read`](Self::read), and when there are more of either.
+    pub fn read_with(text: &[u8], nodes: usize, faults: usize) -> Result<Self, Unreadable> {
         if u32::try_from(text.len()).is_err() {
             return Err(Unreadable::TooLong);
         }
@@ -124,6 +126,7 @@ impl Request {
         // The index is large: it is filled where it is returned.
         let mut read = Ok(Self::default());
         if let Ok(request) = &mut read {
+            request.found.bear(faults);
             if let Err(why) = Reader::new(text, cursor, request).all(nodes) {
                 read = Err(*why);
             }

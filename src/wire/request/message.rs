@@ -81,7 +81,7 @@ impl Turn {
 
 impl<'a> Reader<'a, '_> {
     pub(super) fn message(&mut self) -> Read {
-        if !self.want_item(Type::Object, OBJECT, 1)? {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
         let mut object = self.object()?;
@@ -145,41 +145,36 @@ impl<'a> Reader<'a, '_> {
         let seen = self.seen(&object)?;
         let Some(role) = role else {
             // One that is unknown is noted already.
-            self.require(seen, Message::Role);
-            return self.pass_wrong_items(Type::Object, 1);
+            return self.require(seen, Message::Role);
         };
-        self.judge(seen, role, content, told);
+        self.judge(seen, role, content, told)?;
         match role {
             Role::Tool => {
-                self.require(seen, Message::ToolCallId);
-                if let Some(id) = answers {
-                    self.judge_answer(id);
+                self.require(seen, Message::ToolCallId)?;
+                match answers {
+                    Some(id) => self.judge_answer(id),
+                    None => Ok(()),
                 }
             }
             Role::Function => self.require(seen, Message::Name),
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether a role may have such a content.
-    fn judge(&mut self, seen: Seen, role: Role, content: Content, told: bool) {
+    fn judge(&mut self, seen: Seen, role: Role, content: Content, told: bool) -> Read {
         match (role, content) {
             (_, Content::Wrong)
             | (Role::Assistant | Role::Function, Content::Null(_))
             | (_, Content::Text) => {}
-            (Role::Assistant, Content::Absent) => {
-                if !told {
-                    self.require(seen, Message::Content);
-                }
-            }
-            (_, Content::Absent) => self.require(seen, Message::Content),
+            (Role::Assistant, Content::Absent) if told => {}
+            (_, Content::Absent) => self.require(seen, Message::Content)?,
             (_, Content::Null(at)) => {
                 let expected = "a string or an array of content parts";
-                self.fault(at, FaultKind::Type(expected));
+                self.fault(at, FaultKind::Type(expected))?;
             }
             (Role::Function, Content::Parts(at)) => {
-                self.fault(at, FaultKind::Type("a string"));
+                self.fault(at, FaultKind::Type("a string"))?;
             }
             (_, Content::Parts(at)) => {
                 let Parts { kinds, count } = self.parts;
@@ -194,23 +189,25 @@ impl<'a> Reader<'a, '_> {
                 };
                 for (kind, first) in kinds.iter().enumerate() {
                     if let Some(first) = first.filter(|_| !allowed.contains(&kind)) {
-                        self.fault(first as usize, FaultKind::Value(expected));
+                        self.fault(first as usize, FaultKind::Value(expected))?;
                     }
                 }
                 if role == Role::Assistant && kinds[REFUSAL].is_some() && count > 1 {
                     let rule = "must be any number of `text` parts or exactly one `refusal`";
-                    self.fault(at, FaultKind::Rule(rule));
+                    self.fault(at, FaultKind::Rule(rule))?;
                 }
             }
         }
+        Ok(())
     }
 
-    fn judge_answer(&mut self, id: Str<'a>) {
+    fn judge_answer(&mut self, id: Str<'a>) -> Read {
         if self.calls.len() < MAX_CALLS && self.calls.binary_search(&digest(id)).is_err() {
             let rule =
                 "must be the id of a call in the `tool_calls` of an earlier assistant message";
-            self.fault(id.range().start - 1, FaultKind::Rule(rule));
+            self.fault(id.range().start - 1, FaultKind::Rule(rule))?;
         }
+        Ok(())
     }
 
     #[inline(always)]
@@ -261,12 +258,12 @@ impl<'a> Reader<'a, '_> {
     pub(super) fn text_or_text_parts(&mut self) -> Read {
         match self.content()? {
             Content::Null(at) => {
-                self.fault(at, FaultKind::Type("a string or an array of text parts"));
+                self.fault(at, FaultKind::Type("a string or an array of text parts"))?;
             }
             Content::Parts(_) => {
                 let kinds = self.parts.kinds;
                 for first in kinds[1..].iter().flatten() {
-                    self.fault(*first as usize, FaultKind::Value("`text`"));
+                    self.fault(*first as usize, FaultKind::Value("`text`"))?;
                 }
             }
             _ => {}
@@ -283,7 +280,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn tool_call(&mut self) -> Read {
-        if !self.want_item(Type::Object, OBJECT, 2)? {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
         let (mut tag, early) = (Tag::Open, self.held.begin());
@@ -305,14 +302,13 @@ impl<'a> Reader<'a, '_> {
             Ok(())
         })?;
         self.held.forget(early);
-        self.require(seen, ToolCall::Id);
-        self.require(seen, ToolCall::Type);
+        self.require(seen, ToolCall::Id)?;
+        self.require(seen, ToolCall::Type)?;
         match tag {
             Tag::Is(0) => self.require(seen, ToolCall::Function),
             Tag::Is(_) => self.require(seen, ToolCall::Custom),
-            _ => return self.pass_wrong_items(Type::Object, 2),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn function_call(&mut self, null: Null) -> Read {
@@ -320,9 +316,8 @@ impl<'a> Reader<'a, '_> {
             return Ok(());
         }
         let seen = self.members(|reader, _: FunctionCall| reader.counted_text(Null::Refused))?;
-        self.require(seen, FunctionCall::Name);
-        self.require(seen, FunctionCall::Arguments);
-        Ok(())
+        self.require(seen, FunctionCall::Name)?;
+        self.require(seen, FunctionCall::Arguments)
     }
 
     fn custom_call(&mut self) -> Read {
@@ -330,15 +325,14 @@ impl<'a> Reader<'a, '_> {
             return Ok(());
         }
         let seen = self.members(|reader, _: CustomCall| reader.counted_text(Null::Refused))?;
-        self.require(seen, CustomCall::Name);
-        self.require(seen, CustomCall::Input);
-        Ok(())
+        self.require(seen, CustomCall::Name)?;
+        self.require(seen, CustomCall::Input)
     }
 
     fn earlier_audio(&mut self) -> Read {
         if self.want(Type::Object, Null::Absent, OBJECT)? {
             let seen = self.members(|reader, _: Id| reader.any_text(Null::Refused))?;
-            self.require(seen, Id::Id);
+            self.require(seen, Id::Id)?;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
         const EXPECTED: &str = "one of `text`, `audio`";
         if self.want(Type::Array, Null::Absent, "an array of strings")? {
             self.items(0..=usize::MAX, "", |reader| {
-                if !reader.want_item(Type::String, EXPECTED, 1)? {
+                if !reader.want(Type::String, Null::Refused, EXPECTED)? {
                     return Ok(());
                 }
                 let found = reader.word(words!("text", "audio"), Null::Refused, EXPECTED)?;
@@ -99,8 +99,7 @@ impl Reader<'_, '_> {
                 Type::String => reader.any_text(Null::Refused),
                 Type::Object => {
                     let seen = reader.members(|reader, _: Id| reader.any_text(Null::Refused))?;
-                    reader.require(seen, Id::Id);
-                    Ok(())
+                    reader.require(seen, Id::Id)
                 }
                 found => {
                     reader.mismatch(found, Null::Refused, "a string or an object with an `id`")
@@ -114,9 +113,8 @@ impl Reader<'_, '_> {
                 )
                 .map(drop),
         })?;
-        self.require(seen, Audio::Voice);
-        self.require(seen, Audio::Format);
-        Ok(())
+        self.require(seen, Audio::Voice)?;
+        self.require(seen, Audio::Format)
     }
 
     pub(super) fn prediction(&mut self) -> Read {
@@ -129,9 +127,8 @@ impl Reader<'_, '_> {
                 .map(drop),
             Prediction::Content => reader.text_or_text_parts(),
         })?;
-        self.require(seen, Prediction::Type);
-        self.require(seen, Prediction::Content);
-        Ok(())
+        self.require(seen, Prediction::Type)?;
+        self.require(seen, Prediction::Content)
     }
 
     pub(super) fn web_search_options(&mut self) -> Read {
@@ -164,9 +161,8 @@ impl Reader<'_, '_> {
                 Ok(())
             }
         })?;
-        self.require(seen, UserLocation::Type);
-        self.require(seen, UserLocation::Approximate);
-        Ok(())
+        self.require(seen, UserLocation::Type)?;
+        self.require(seen, UserLocation::Approximate)
     }
 
     pub(super) fn prompt_cache_options(&mut self) -> Read {
@@ -197,8 +193,7 @@ impl Reader<'_, '_> {
                 Ok(())
             }
         })?;
-        self.require(seen, Moderation::Model);
-        Ok(())
+        self.require(seen, Moderation::Model)
     }
 
     fn moderation_mode(&mut self) -> Read {
@@ -209,13 +204,13 @@ impl Reader<'_, '_> {
                     .word(words!("score", "block"), Null::Refused, expected)
                     .map(drop)
             })?;
-            self.require(seen, Mode::Mode);
+            self.require(seen, Mode::Mode)?;
         }
         Ok(())
     }
 
     /// What several members ask of one another, once all are known.
-    pub(super) fn rules(&mut self) {
+    pub(super) fn rules(&mut self) -> Read {
         const fn bits(names: &[Name]) -> u64 {
             match names {
                 [first, rest @ ..] => 1 << *first as u32 | bits(rest),
@@ -231,7 +226,7 @@ impl Reader<'_, '_> {
         const LIMITS: u64 = bits(&[Name::MaxTokens, Name::MaxCompletionTokens]);
         let request = &self.request;
         if request.present & ASKING == 0 && request.present & LIMITS != LIMITS {
-            return;
+            return Ok(());
         }
         let mut broken = Vec::new();
         let mut rule = |name: Name, holds: bool, rule: &'static str| {
@@ -275,7 +270,8 @@ impl Reader<'_, '_> {
             "asks for audio, which needs `audio` to be given",
         );
         for (at, kind) in broken {
-            self.fault(at, kind);
+            self.fault(at, kind)?;
         }
+        Ok(())
     }
 }

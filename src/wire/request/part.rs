@@ -59,7 +59,7 @@ impl<'a> Reader<'a, '_> {
     /// A part, whose kind and place are noted.
     pub(super) fn part(&mut self) -> Read {
         const EXPECTED: &str = "one of `text`, `image_url`, `input_audio`, `file`, `refusal`";
-        if !self.want_item(Type::Object, OBJECT, 1)? {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
         let (mut tag, early, mut type_at) = (Tag::Open, self.held.begin(), 0);
@@ -81,8 +81,7 @@ impl<'a> Reader<'a, '_> {
         })?;
         self.held.forget(early);
         let Tag::Is(kind) = tag else {
-            self.require(seen, Part::Type);
-            return self.pass_wrong_items(Type::Object, 1);
+            return self.require(seen, Part::Type);
         };
         let kind = usize::from(kind);
         let payload = [
@@ -92,7 +91,7 @@ impl<'a> Reader<'a, '_> {
             Part::File,
             Part::Refusal,
         ];
-        self.require(seen, payload[kind]);
+        self.require(seen, payload[kind])?;
         self.parts.kinds[kind].get_or_insert(type_at as u32);
         Ok(())
     }
@@ -128,7 +127,7 @@ impl<'a> Reader<'a, '_> {
             }
             Ok(())
         })?;
-        self.require(seen, ImageUrl::Url);
+        self.require(seen, ImageUrl::Url)?;
         if low {
             self.request.found.sums.low_images += 1;
         } else {
@@ -182,9 +181,8 @@ impl<'a> Reader<'a, '_> {
             }
             Ok(())
         })?;
-        self.require(seen, InputAudio::Data);
-        self.require(seen, InputAudio::Format);
-        Ok(())
+        self.require(seen, InputAudio::Data)?;
+        self.require(seen, InputAudio::Format)
     }
 
     fn file(&mut self) -> Read {
@@ -217,7 +215,6 @@ impl<'a> Reader<'a, '_> {
                     .map(drop)
             }
         })?;
-        self.require(seen, Breakpoint::Mode);
-        Ok(())
+        self.require(seen, Breakpoint::Mode)
     }
 }

@@ -15,6 +15,9 @@ use crate::wire::json::{self, Cursor, Key, Stop, Str, Type, Word};
 
 /// How many faults are kept with their place; the rest are counted.
 pub const MAX_FAULTS: usize = 32;
+/// How many faults are counted, unless more are asked for: of a request with one more nothing further
+/// is read.
+pub const MAX_COUNTED: usize = 256;
 /// How many members that the API does not know are remembered, at all levels together.
 pub const MAX_UNKNOWN: usize = 1024;
 
@@ -50,8 +53,6 @@ pub(super) struct Reader<'a, 'r> {
     pub(super) distinct: Distinct,
     pub(super) parts: Parts,
     pub(super) held: Held,
-    /// How many elements of the array that is being read were passed together.
-    passed: usize,
 }
 
 /// Boxed, so that a result is one word, or two, and travels in registers.
@@ -87,17 +88,23 @@ impl<'a, 'r> Reader<'a, 'r> {
             distinct: Distinct::default(),
             parts: Parts::default(),
             held: Held::default(),
-            passed: 0,
         }
     }
 
+    /// Notes a mistake. One too many ends everything.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fault(&mut self, at: usize, kind: FaultKind) -> Read {
+        self.request.found.push_fault(Fault { at, kind });
+        self.bear_faults()
+    }
+
+    /// Goes on unless there are more faults than are borne.
     #[inline(always)]
-    pub(super) fn fault(&mut self, at: usize, kind: FaultKind) {
-        let found = &mut self.request.found;
-        if found.has_enough() {
-            found.fault_count += 1;
-        } else {
-            found.push_fault(Fault { at, kind });
+    fn bear_faults(&self) -> Read {
+        match self.request.found.unbearable() {
+            Some(first) => Err(Box::new(Unreadable::TooManyFaults(first))),
+            None => Ok(()),
         }
     }
 
@@ -121,47 +128,9 @@ impl<'a, 'r> Reader<'a, 'r> {
     #[inline(never)]
     pub(super) fn mismatch(&mut self, found: Type, null: Null, expected: &'static str) -> Read {
         if found != Type::Null || null == Null::Refused {
-            self.fault(self.cursor.at(), FaultKind::Type(expected));
+            self.fault(self.cursor.at(), FaultKind::Type(expected))?;
         }
         self.cursor.pass()?;
-        Ok(())
-    }
-
-    /// [`want`](Self::want) for an element. An object without a member would have so many faults.
-    #[inline(always)]
-    pub(super) fn want_item(
-        &mut self,
-        kind: Type,
-        expected: &'static str,
-        in_empty: u32,
-    ) -> Read<bool> {
-        if self.want(kind, Null::Refused, expected)? {
-            return Ok(true);
-        }
-        self.pass_wrong_items(kind, in_empty)?;
-        Ok(false)
-    }
-
-    /// Passes what follows a wrong element and is as wrong, where its faults are only to be counted: each
-    /// of another type has one, and each object without a member so many.
-    #[inline(never)]
-    pub(super) fn pass_wrong_items(&mut self, kind: Type, in_empty: u32) -> Read {
-        if !self.request.found.has_enough() {
-            return Ok(());
-        }
-        // Mostly an object follows that is to be read.
-        if let Some([b',', b'{', next, ..]) = self.text.get(self.cursor.at()..) {
-            if kind == Type::Object && *next != b'}' {
-                return Ok(());
-            }
-        }
-        let first = match kind {
-            Type::Object => b'{',
-            _ => b'"',
-        };
-        let (items, empty) = self.cursor.pass_items_but(first)?;
-        self.passed += items;
-        self.request.found.fault_count += (items - empty) as u32 + empty as u32 * in_empty;
         Ok(())
     }
 
@@ -195,7 +164,7 @@ impl<'a, 'r> Reader<'a, 'r> {
     pub(super) fn short_text(&mut self, max: usize, null: Null, expected: &'static str) -> Read {
         if let Some(text) = self.text(null, expected)? {
             if is_longer(text, max) {
-                self.fault(text.range().start - 1, FaultKind::Value(expected));
+                self.fault(text.range().start - 1, FaultKind::Value(expected))?;
             }
         }
         Ok(())
@@ -222,7 +191,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         let at = self.cursor.at();
         match self.cursor.decimal_here() {
             Some(value) if (least..=most).contains(&value) => {}
-            Some(_) => self.fault(at, FaultKind::Value(expected)),
+            Some(_) => return self.fault(at, FaultKind::Value(expected)),
             None => return self.other_number(least, most, expected),
         }
         Ok(())
@@ -233,7 +202,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         if self.want(Type::Number, Null::Absent, expected)? {
             let at = self.cursor.value_at();
             if !(least..=most).contains(&self.cursor.number()?.as_f64()) {
-                self.fault(at, FaultKind::Value(expected));
+                self.fault(at, FaultKind::Value(expected))?;
             }
         }
         Ok(())
@@ -252,7 +221,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             if range.contains(&value) {
                 return Ok(Some(value));
             }
-            self.fault(at, FaultKind::Value(expected));
+            self.fault(at, FaultKind::Value(expected))?;
             return Ok(None);
         }
         self.other_integer(range, null, expected)
@@ -272,8 +241,8 @@ impl<'a, 'r> Reader<'a, 'r> {
         let number = self.cursor.number()?;
         match number.as_i64() {
             Some(value) if range.contains(&value) => return Ok(Some(value)),
-            None if !number.is_integer() => self.fault(at, FaultKind::Type(expected)),
-            _ => self.fault(at, FaultKind::Value(expected)),
+            None if !number.is_integer() => self.fault(at, FaultKind::Type(expected))?,
+            _ => self.fault(at, FaultKind::Value(expected))?,
         }
         Ok(None)
     }
@@ -302,7 +271,7 @@ impl<'a, 'r> Reader<'a, 'r> {
     ) -> Read<Option<u8>> {
         let found = words.iter().position(|known| *known == word);
         if found.is_none() {
-            self.fault(at, FaultKind::Value(expected));
+            self.fault(at, FaultKind::Value(expected))?;
         }
         // No list is nearly so long.
         Ok(found.map(|at| at as u8))
@@ -337,7 +306,6 @@ impl<'a, 'r> Reader<'a, 'r> {
     ) -> Read<usize> {
         let at = self.cursor.at();
         self.cursor.enter_here()?;
-        let outside = std::mem::take(&mut self.passed);
         let mut found = 0;
         let mut more = self.cursor.opening_element()?;
         while more {
@@ -345,9 +313,8 @@ impl<'a, 'r> Reader<'a, 'r> {
             found += 1;
             more = self.cursor.later_element()?;
         }
-        found += std::mem::replace(&mut self.passed, outside);
         if !count.contains(&found) {
-            self.fault(at, FaultKind::Value(expected));
+            self.fault(at, FaultKind::Value(expected))?;
         }
         Ok(found)
     }
@@ -438,11 +405,12 @@ impl<'a, 'r> Reader<'a, 'r> {
         })
     }
 
-    pub(super) fn require<K: Known>(&mut self, seen: Seen, key: K) {
-        if !seen.has(key) {
-            let name = K::NAMES[key.index() as usize];
-            self.fault(seen.at, FaultKind::Missing(name));
+    #[inline(always)]
+    pub(super) fn require<K: Known>(&mut self, seen: Seen, key: K) -> Read {
+        if seen.has(key) {
+            return Ok(());
         }
+        self.fault(seen.at, FaultKind::Missing(K::NAMES[key.index() as usize]))
     }
 
     /// Remembers a member that the API does not know, and those that follow it up to one that it does,
@@ -530,7 +498,9 @@ impl<'a, 'r> Reader<'a, 'r> {
         let Some(kind) = self.word(words, Null::Refused, expected)? else {
             return Ok(Tag::Wrong);
         };
-        self.held.settle(early, kind, &mut self.request.found);
+        if self.held.settle(early, kind, &mut self.request.found) {
+            self.bear_faults()?;
+        }
         Ok(Tag::Is(kind))
     }
 }

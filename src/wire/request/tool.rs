@@ -5,7 +5,7 @@ use super::{
     found::Tag,
     index::ToolChoice,
     known::{Words, keys, words},
-    reader::{Null, Read, Reader, Seen},
+    reader::{Null, Read, Reader},
 };
 use crate::wire::json::{Str, Type};
 
@@ -88,7 +88,7 @@ impl Reader<'_, '_> {
     }
 
     fn tool(&mut self) -> Read {
-        if !self.want_item(Type::Object, OBJECT, 1)? {
+        if !self.want(Type::Object, Null::Refused, OBJECT)? {
             return Ok(());
         }
         let (mut tag, early) = (Tag::Open, self.held.begin());
@@ -101,13 +101,12 @@ impl Reader<'_, '_> {
             Ok(())
         })?;
         self.held.forget(early);
-        self.require(seen, Tool::Type);
+        self.require(seen, Tool::Type)?;
         match tag {
             Tag::Is(0) => self.require(seen, Tool::Function),
             Tag::Is(_) => self.require(seen, Tool::Custom),
-            _ => return self.pass_wrong_items(Type::Object, 1),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn function(&mut self) -> Read {
@@ -120,8 +119,7 @@ impl Reader<'_, '_> {
             Function::Parameters => reader.any_object(),
             Function::Strict => reader.bool(Null::Absent).map(drop),
         })?;
-        self.require(seen, Function::Name);
-        Ok(())
+        self.require(seen, Function::Name)
     }
 
     fn custom(&mut self) -> Read {
@@ -133,8 +131,7 @@ impl Reader<'_, '_> {
             Custom::Description => reader.any_text(Null::Refused),
             Custom::Format => reader.custom_format(),
         })?;
-        self.require(seen, Custom::Name);
-        Ok(())
+        self.require(seen, Custom::Name)
     }
 
     fn custom_format(&mut self) -> Read {
@@ -153,9 +150,9 @@ impl Reader<'_, '_> {
             Ok(())
         })?;
         self.held.forget(early);
-        self.require(seen, Format::Type);
+        self.require(seen, Format::Type)?;
         if tag == Tag::Is(1) {
-            self.require(seen, Format::Grammar);
+            self.require(seen, Format::Grammar)?;
         }
         Ok(())
     }
@@ -172,9 +169,8 @@ impl Reader<'_, '_> {
                 reader.word(words, Null::Refused, expected).map(drop)
             }
         })?;
-        self.require(seen, Grammar::Definition);
-        self.require(seen, Grammar::Syntax);
-        Ok(())
+        self.require(seen, Grammar::Definition)?;
+        self.require(seen, Grammar::Syntax)
     }
 
     pub(super) fn tool_choice(&mut self) -> Read {
@@ -213,18 +209,15 @@ impl Reader<'_, '_> {
             Ok(())
         })?;
         self.held.forget(early);
-        self.require(seen, Choice::Type);
-        Ok(match tag {
-            Tag::Is(0) => self.chosen(seen, Choice::Function, ToolChoice::Named),
-            Tag::Is(1) => self.chosen(seen, Choice::Custom, ToolChoice::Named),
-            Tag::Is(_) => self.chosen(seen, Choice::AllowedTools, ToolChoice::Allowed),
-            Tag::Open | Tag::Wrong => None,
-        })
-    }
-
-    fn chosen(&mut self, seen: Seen, key: Choice, choice: ToolChoice) -> Option<ToolChoice> {
-        self.require(seen, key);
-        Some(choice)
+        self.require(seen, Choice::Type)?;
+        let (key, choice) = match tag {
+            Tag::Is(0) => (Choice::Function, ToolChoice::Named),
+            Tag::Is(1) => (Choice::Custom, ToolChoice::Named),
+            Tag::Is(_) => (Choice::AllowedTools, ToolChoice::Allowed),
+            Tag::Open | Tag::Wrong => return Ok(None),
+        };
+        self.require(seen, key)?;
+        Ok(Some(choice))
     }
 
     fn allowed_tools(&mut self) -> Read {
@@ -253,9 +246,8 @@ impl Reader<'_, '_> {
                 Ok(())
             }
         })?;
-        self.require(seen, Allowed::Mode);
-        self.require(seen, Allowed::Tools);
-        Ok(())
+        self.require(seen, Allowed::Mode)?;
+        self.require(seen, Allowed::Tools)
     }
 
     /// What may name a tool.
@@ -275,7 +267,7 @@ impl Reader<'_, '_> {
     fn named(&mut self) -> Read {
         if self.want(Type::Object, Null::Refused, OBJECT)? {
             let seen = self.members(|reader, _: Named| reader.any_text(Null::Refused))?;
-            self.require(seen, Named::Name);
+            self.require(seen, Named::Name)?;
         }
         Ok(())
     }
@@ -319,9 +311,9 @@ impl Reader<'_, '_> {
             Ok(())
         })?;
         self.held.forget(early);
-        self.require(seen, ResponseFormat::Type);
+        self.require(seen, ResponseFormat::Type)?;
         if tag == Tag::Is(2) {
-            self.require(seen, ResponseFormat::JsonSchema);
+            self.require(seen, ResponseFormat::JsonSchema)?;
             self.request.found.sums.schema_bytes += (self.cursor.at() - start) as u32;
         }
         Ok(())
@@ -337,14 +329,13 @@ impl Reader<'_, '_> {
             JsonSchema::Schema => reader.any_object(),
             JsonSchema::Strict => reader.bool(Null::Absent).map(drop),
         })?;
-        self.require(seen, JsonSchema::Name);
-        Ok(())
+        self.require(seen, JsonSchema::Name)
     }
 
     fn name(&mut self) -> Read {
         if let Some(name) = self.text(Null::Refused, NAME)? {
             if !is_name(name) {
-                self.fault(name.range().start - 1, FaultKind::Value(NAME));
+                self.fault(name.range().start - 1, FaultKind::Value(NAME))?;
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ impl Reader<'_, '_> {
     pub(super) fn all(&mut self, nodes: usize) -> Read {
         self.top()?;
         self.cursor.end()?;
-        self.rules();
+        self.rules()?;
         let nodes = nodes - self.cursor.budget();
         let request = &mut *self.request;
         request.counts = request.found.sums.counts(request.counts.messages, nodes);
@@ -81,7 +81,7 @@ impl Reader<'_, '_> {
         self.request.object = at as u32..self.cursor.at() as u32;
         for name in [Name::Model, Name::Messages] {
             if seen & 1 << name.index() == 0 {
-                self.fault(at, FaultKind::Missing(name.as_str()));
+                self.fault(at, FaultKind::Missing(name.as_str()))?;
             }
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Reader<'_, '_> {
             Type::String => drop(self.cursor.string()?),
             Type::Array => {
                 self.items(1..=4, EXPECTED, |reader| {
-                    if reader.want_item(Type::String, "a string", 1)? {
+                    if reader.want(Type::String, Null::Refused, "a string")? {
                         reader.any_text(Null::Refused)?;
                     }
                     Ok(())
@@ -254,7 +254,7 @@ impl Reader<'_, '_> {
         self.entries(MAX_BIASES, EXPECTED, |reader, key| {
             if key.bytes().is_empty() || !key.all(|byte| byte.is_ascii_digit()) {
                 let expected = "a token id in decimal digits";
-                reader.fault(key.range().start - 1, FaultKind::Value(expected));
+                reader.fault(key.range().start - 1, FaultKind::Value(expected))?;
             }
             reader.integer(-100..=100, Null::Refused, "an integer between -100 and 100")?;
             Ok(())
@@ -269,7 +269,7 @@ impl Reader<'_, '_> {
         self.entries(16, EXPECTED, |reader, key| {
             if is_longer(key, 64) {
                 let rule = "must have a key of at most 64 characters";
-                reader.fault(key.range().start - 1, FaultKind::Rule(rule));
+                reader.fault(key.range().start - 1, FaultKind::Rule(rule))?;
             }
             reader.short_text(512, Null::Refused, "a string of at most 512 characters")
         })
@@ -297,7 +297,7 @@ impl Reader<'_, '_> {
             next = self.cursor.later_key()?;
         }
         if count > max {
-            self.fault(at, FaultKind::Value(expected));
+            self.fault(at, FaultKind::Value(expected))?;
         }
         self.distinct.judge(keys, self.text)
     }
