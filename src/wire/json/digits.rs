@@ -21,12 +21,31 @@ pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
             // Nothing follows a zero.
             b'0'..=b'9' if at == 1 && value == 0 => return None,
             b'0'..=b'9' => value = 10 * value + i64::from(byte - b'0'),
+            b'e' | b'E' if at > 0 => {
+                let (value, end) = short_power(text, value, start + at)?;
+                return Some((if minus { -value } else { value }, end));
+            }
             b'.' | b'e' | b'E' => return None,
             _ if at > 0 => return Some((if minus { -value } else { value }, start + at)),
             _ => return None,
         }
     }
     None
+}
+
+/// The same where the digits are followed by an exponent: a digit below four, or nothing that is read here.
+#[inline(never)]
+fn short_power(text: &[u8], value: i64, letter: usize) -> Option<(i64, usize)> {
+    let tens = match byte(text, letter + 1) {
+        b'0' => 1,
+        b'1' => 10,
+        b'2' => 100,
+        b'3' => 1000,
+        _ => return None,
+    };
+    let end = letter + 2;
+    // Eighteen digits at most.
+    (!byte(text, end).is_ascii_digit()).then_some((value * tens, end))
 }
 
 /// A number that begins here, has one digit before its point if it has a point at all, few behind it,
@@ -216,11 +235,16 @@ fn more_of_exponent(text: &[u8], mut value: usize, mut at: usize) -> (usize, usi
         if digit > 9 {
             return (value, at);
         }
+        if value == 0 && digit == 0 {
+            at = behind_zeros_at(text, at);
+            continue;
+        }
         // What is larger than the longest text could make up for need not be exact; ten times as much, and
         // that text's length, is still a number.
-        if value < usize::MAX / 32 {
-            value = value * 10 + usize::from(digit);
+        if value >= usize::MAX / 32 {
+            return (value, digits(text, at));
         }
+        value = value * 10 + usize::from(digit);
         at += 1;
     }
 }
@@ -276,18 +300,36 @@ fn below_limit(text: &[u8], whole: usize, end: usize, at: usize) -> usize {
 #[inline(never)]
 fn behind_zeros(text: &[u8], mut whole: usize, end: usize, mut power: usize, at: usize) -> usize {
     while whole < end {
+        let zeros = behind_zeros_at(text, whole) - whole;
+        if zeros > 0 {
+            // No more than are there: what they leave of the power is below it in any case.
+            power = power.saturating_sub(zeros);
+            if power <= 308 {
+                return at;
+            }
+            whole += zeros;
+            continue;
+        }
         match byte(text, whole) {
-            b'0' => power -= 1,
             b'.' => {}
             b'1' if power == 309 => return below_limit(text, whole, end, at),
             _ => return 0,
         }
-        if power <= 308 {
-            return at;
-        }
         whole += 1;
     }
     at
+}
+
+/// The place behind the zeros that begin here.
+pub(super) fn behind_zeros_at(text: &[u8], start: usize) -> usize {
+    let mut rest = text.get(start..).unwrap_or_default();
+    while let Some((b"00000000", behind)) = rest.split_first_chunk() {
+        rest = behind;
+    }
+    while let [b'0', behind @ ..] = rest {
+        rest = behind;
+    }
+    start.max(text.len() - rest.len())
 }
 
 /// What is wrong with a number that is due at a place, behind its sign if it has one.
@@ -328,7 +370,7 @@ const TOO_LARGE: &[u8; 309] = b"179769313486231580793728971405303415079934132710
 /// The place behind the decimal digits that begin here: one by one while they are few, then word by
 /// word while there are words.
 #[inline(always)]
-fn digits(text: &[u8], mut at: usize) -> usize {
+pub(super) fn digits(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 0xFF;
     for _ in 0..3 {
         if !byte(text, at).is_ascii_digit() {

@@ -1,5 +1,7 @@
 //! Numbers by their spelling.
 
+use super::digits;
+
 /// A number as it is spelled, its grammar already checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'a> {
@@ -19,7 +21,20 @@ impl<'a> Number<'a> {
     pub fn as_f64(&self) -> f64 {
         // The cursor has refused what would overflow; what is too small is zero.
         let plain = self.plain_f64();
-        plain.unwrap_or_else(|| self.text().parse().unwrap_or(f64::MAX))
+        plain.unwrap_or_else(|| self.any_f64().unwrap_or(f64::MAX))
+    }
+
+    fn any_f64(&self) -> Option<f64> {
+        let text = self.text();
+        let Some(letter) = text.find(['e', 'E']) else {
+            return text.parse().ok();
+        };
+        if text.len() - letter <= LONG {
+            return text.parse().ok();
+        }
+        // The digits of a long exponent are read here in fewer steps.
+        let power = exponent(&self.raw[letter..]);
+        format!("{}e{power}", &text[..letter]).parse().ok()
     }
 
     /// The same for few digits without an exponent: a quotient of two integers that a double holds
@@ -89,50 +104,69 @@ impl<'a> Number<'a> {
         Some((negative, value.checked_mul(tens)?))
     }
 
-    /// In one pass, however long it is.
+    /// Of what has many digits, or many zeros, only those are read one by one that a `u64` has room for.
     fn parts(&self) -> Parts {
-        let (mut digits, mut kept, mut point) = (0i64, 0i64, None);
-        let mut value = Some(0u64);
-        let mut rest = self.raw.iter();
-        let mut exponent = false;
-        for byte in rest.by_ref() {
-            match byte {
-                b'0' => digits += 1,
-                b'1'..=b'9' => {
-                    digits += 1;
-                    value = value.and_then(|value| {
-                        let tens = match value {
-                            0 => 1,
-                            _ => 10u64.checked_pow((digits - kept) as u32)?,
-                        };
-                        let digit = u64::from(byte - b'0');
-                        value.checked_mul(tens)?.checked_add(digit)
-                    });
-                    kept = digits;
-                }
-                b'.' => point = Some(digits),
-                b'-' => {}
-                _ => {
-                    exponent = true;
-                    break;
-                }
-            }
+        let text = self.raw;
+        let start = usize::from(text.first() == Some(&b'-'));
+        let whole = digits::digits(text, start);
+        let (point, end) = match text.get(whole) {
+            Some(b'.') => (whole + 1, digits::digits(text, whole + 1)),
+            _ => (whole, whole),
+        };
+        let power = text.get(end..).map_or(0, exponent);
+        // Zeros at both ends do not count; where the fraction has nothing else, the point does not either.
+        let mut last = before_zeros(text, point, end);
+        let mut behind = point as i64 - last as i64;
+        if last == point {
+            last = before_zeros(text, start, whole);
+            behind = whole as i64 - last as i64;
         }
-        let mut power = digits - kept;
-        power -= digits - point.unwrap_or(digits);
-        if exponent {
-            let spelled = rest.as_slice();
-            let minus = spelled.first() == Some(&b'-');
-            let digits = spelled.iter().filter(|byte| byte.is_ascii_digit());
-            // What is larger than the longest text could make up for need not be exact.
-            let size = digits.fold(0i64, |size, digit| match size {
-                0..0x100_0000_0000 => size * 10 + i64::from(digit - b'0'),
-                _ => size,
-            });
-            power += if minus { -size } else { size };
+        let mut first = digits::behind_zeros_at(text, start);
+        if first == whole {
+            first = digits::behind_zeros_at(text, point);
         }
-        Parts { value, power }
+        let digits = text.get(first..last).unwrap_or_default();
+        let value = match digits.len() {
+            0..=MOST => digits.iter().try_fold(0u64, |value, byte| match byte {
+                b'.' => Some(value),
+                digit => value.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+            }),
+            _ => None,
+        };
+        Parts {
+            value,
+            power: power + behind,
+        }
     }
+}
+
+/// More characters than these, from its letter on, make an exponent long.
+const LONG: usize = 24;
+
+/// More digits than these, a point among them, are more than a `u64` has room for.
+const MOST: usize = 21;
+
+/// Where the zeros begin that end with the digits before a place.
+fn before_zeros(text: &[u8], start: usize, end: usize) -> usize {
+    let mut rest = text.get(start..end).unwrap_or_default();
+    while let Some((before, b"00000000")) = rest.split_last_chunk() {
+        rest = before;
+    }
+    while let [before @ .., b'0'] = rest {
+        rest = before;
+    }
+    start + rest.len()
+}
+
+/// What the letter and what follows it add to the power.
+fn exponent(spelled: &[u8]) -> i64 {
+    let minus = spelled.get(1) == Some(&b'-');
+    let start = 1 + usize::from(minus || spelled.get(1) == Some(&b'+'));
+    let digits = spelled.get(digits::behind_zeros_at(spelled, start)..);
+    // What is larger than the longest text could make up for need not be exact.
+    let digits = digits.unwrap_or_default().iter().take(13);
+    let size = digits.fold(0, |size, digit| size * 10 + i64::from(digit - b'0'));
+    if minus { -size } else { size }
 }
 
 /// Digits with so many of them behind the point; at most 15 are.
@@ -149,4 +183,55 @@ struct Parts {
     value: Option<u64>,
     /// The power of ten of the last of these.
     power: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::wire::json::Cursor;
+
+    #[test]
+    fn an_integer_is_one_however_long_it_is_spelled() {
+        let zeros = "0".repeat(1000);
+        for (spelled, value) in [
+            (format!("1{zeros}e-1000"), Some(1)),
+            (format!("-12{zeros}e-999"), Some(-120)),
+            (format!("0.{zeros}3e1001"), Some(3)),
+            (format!("0.{zeros}"), Some(0)),
+            (format!("-0.{zeros}e{zeros}"), Some(0)),
+            (format!("7.{zeros}"), Some(7)),
+            (format!("7.{zeros}1"), None),
+            (format!("1e{zeros}2"), Some(100)),
+            (format!("100e-{zeros}2"), Some(1)),
+            (format!("10e-{zeros}2"), None),
+            (format!("1e-{}", "9".repeat(1000)), None),
+            ("9223372036854775807.0".to_owned(), Some(i64::MAX)),
+            ("-9223372036854775808e0".to_owned(), Some(i64::MIN)),
+            ("9223372036854775808.0".to_owned(), None),
+            ("0.00009223372036854775807e23".to_owned(), Some(i64::MAX)),
+            ("18446744073709551616.0".to_owned(), None),
+            ("1234.5".to_owned(), None),
+            ("1234.5e1".to_owned(), Some(12345)),
+        ] {
+            let number = Cursor::new(&spelled).number().expect(&spelled);
+            assert_eq!(number.as_i64(), value, "{spelled}");
+            let double: f64 = spelled.parse().expect("a number");
+            assert_eq!(number.as_f64(), double, "{spelled}");
+            assert!(number.is_integer() || value.is_none(), "{spelled}");
+        }
+        for exponent in ["0", "1", "2", "3", "4", "00", "01", "+1", "-1", "12"] {
+            let spelled = format!("123e{exponent} ");
+            let power: i32 = exponent.parse().expect("a power");
+            let value = (power >= 0).then(|| 123 * 10i64.pow(power as u32));
+            let mut cursor = Cursor::new(&spelled);
+            let short = cursor.integer_here();
+            assert_eq!(
+                short,
+                value.filter(|_| exponent.len() == 1 && power < 4),
+                "{spelled}"
+            );
+            assert_eq!(cursor.at(), if short.is_some() { 5 } else { 0 });
+            let number = Cursor::new(&spelled).number().expect("a number");
+            assert_eq!(number.as_i64(), value, "{spelled}");
+        }
+    }
 }
