@@ -1,74 +1,55 @@
 //! Whether bytes are UTF-8: the same number of steps for each, whatever they are.
 
-/// Where the next byte leads from each state, at the bits that the state is the number of. So the state
-/// is what the row of a byte is shifted by, and the next one is what that leaves: there is nothing else to
-/// wait for, nor to guess, however the characters are mixed.
-const ROWS: [u64; 256] = {
-    let mut rows = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut state = 0;
-        while state < STATES.len() {
-            let next = next(STATES[state], byte as u8);
-            rows[byte] |= next << STATES[state];
-            state += 1;
-        }
-        byte += 1;
-    }
-    rows
-};
-
-/// Between characters.
-const START: u64 = 0;
-const BROKEN: u64 = 6;
-/// So many more bytes of the character.
-const ONE: u64 = 12;
-const TWO: u64 = 18;
-const THREE: u64 = 24;
-/// Behind a first byte that does not take every second one: too long a spelling, a surrogate, beyond
-/// U+10FFFF.
-const BEHIND_E0: u64 = 30;
-const BEHIND_ED: u64 = 36;
-const BEHIND_F0: u64 = 42;
-const BEHIND_F4: u64 = 48;
-const STATES: [u64; 9] = [
-    START, BROKEN, ONE, TWO, THREE, BEHIND_E0, BEHIND_ED, BEHIND_F0, BEHIND_F4,
-];
-
-const fn next(state: u64, byte: u8) -> u64 {
-    match (state, byte) {
-        (START, 0..0x80) => START,
-        (START, 0xC2..0xE0) => ONE,
-        (START, 0xE0) => BEHIND_E0,
-        (START, 0xED) => BEHIND_ED,
-        (START, 0xE1..0xF0) => TWO,
-        (START, 0xF0) => BEHIND_F0,
-        (START, 0xF1..0xF4) => THREE,
-        (START, 0xF4) => BEHIND_F4,
-        (ONE, 0x80..0xC0) => START,
-        (TWO, 0x80..0xC0) | (BEHIND_E0, 0xA0..0xC0) | (BEHIND_ED, 0x80..0xA0) => ONE,
-        (THREE, 0x80..0xC0) | (BEHIND_F0, 0x90..0xC0) | (BEHIND_F4, 0x80..0x90) => TWO,
-        _ => BROKEN,
-    }
-}
+const HIGH: u64 = 0x8080_8080_8080_8080;
+const BLOCK: usize = 16;
+/// A character has at most so many bytes before its last.
+const BEFORE: usize = 3;
 
 /// Whether it is UTF-8 as the standard library has it.
+///
+/// Each byte is judged by itself and by the three before it: there is nothing to wait for, nor to guess,
+/// however the characters are mixed, and the compiler judges sixteen at a time.
 pub(super) fn is_utf8(text: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let step = |state: u64, byte: u8| ROWS[usize::from(byte)] >> (state & 63);
-    let mut state = START;
-    let mut rest = text;
-    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
-        rest = behind;
-        let (low, high) = block.split_at(8);
-        let half = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
-        if state & 63 == START && (half(low) | half(high)) & HIGH == 0 {
-            continue;
+    let mut wrong = [0; BLOCK];
+    let mut near = [0; BEFORE + BLOCK];
+    // Nothing stands before the first.
+    let first = text.len().min(BLOCK);
+    near[BEFORE..BEFORE + first].copy_from_slice(&text[..first]);
+    judge(&near, &mut wrong);
+    let mut rest = text.get(BLOCK - BEFORE..).unwrap_or_default();
+    while let Some(block) = rest.first_chunk() {
+        // Asked in words, which overlap.
+        let word = |at: usize| block[at..].first_chunk().copied().map(u64::from_le_bytes);
+        let [low, high, last] = [word(0), word(8), word(BEFORE + 8)].map(Option::unwrap_or_default);
+        if (low | high | last) & HIGH != 0 {
+            judge(block, &mut wrong);
         }
-        state = block.iter().copied().fold(state, step);
+        rest = &rest[BLOCK..];
     }
-    state = rest.iter().copied().fold(state, step);
-    state & 63 == START
+    // Behind the last stands what goes on with no character.
+    near = [0; BEFORE + BLOCK];
+    near[..rest.len()].copy_from_slice(rest);
+    judge(&near, &mut wrong);
+    wrong == [0; BLOCK]
+}
+
+/// Notes what is wrong with each byte of a block, before which stand the three before it.
+#[inline(always)]
+fn judge(near: &[u8; BEFORE + BLOCK], wrong: &mut [u8; BLOCK]) {
+    // All bits of a byte, or none: so it stays in vectors.
+    let all = |is: bool| if is { 0xFF } else { 0 };
+    for at in 0..BLOCK {
+        let [third, second, first, here] = [near[at], near[at + 1], near[at + 2], near[at + 3]];
+        let continues = all(here & 0xC0 == 0x80);
+        let due = all(first >= 0xC0) | all(second >= 0xE0) | all(third >= 0xF0);
+        let never = all(here & 0xFE == 0xC0) | all(here >= 0xF5);
+        // Too long a spelling, a surrogate, beyond U+10FFFF.
+        let range = all(first == 0xE0) & all(here < 0xA0)
+            | all(first == 0xED) & all(here >= 0xA0)
+            | all(first == 0xF0) & all(here < 0x90)
+            | all(first == 0xF4) & all(here >= 0x90);
+        wrong[at] |= (continues ^ due) | never | range;
+    }
 }
 
 #[cfg(test)]
