@@ -230,14 +230,27 @@ fn signed_exponent(text: &[u8], whole: usize, point: usize, letter: usize) -> us
 
 #[inline(always)]
 fn more_of_exponent(text: &[u8], mut value: usize, mut at: usize) -> (usize, usize) {
-    loop {
+    // Together with the three that may have come before, these fit even into 32 bits.
+    for _ in 0..5 {
         let digit = byte(text, at).wrapping_sub(b'0');
         if digit > 9 {
             return (value, at);
         }
-        if value == 0 && digit == 0 {
-            at = behind_zeros_at(text, at);
-            continue;
+        value = value * 10 + usize::from(digit);
+        at += 1;
+    }
+    long_exponent(text, value, at)
+}
+
+#[inline(never)]
+fn long_exponent(text: &[u8], mut value: usize, mut at: usize) -> (usize, usize) {
+    if value == 0 {
+        at = behind_zeros_at(text, at);
+    }
+    loop {
+        let digit = byte(text, at).wrapping_sub(b'0');
+        if digit > 9 {
+            return (value, at);
         }
         // What is larger than the longest text could make up for need not be exact; ten times as much, and
         // that text's length, is still a number.

@@ -104,8 +104,45 @@ impl<'a> Number<'a> {
         Some((negative, value.checked_mul(tens)?))
     }
 
-    /// Of what has many digits, or many zeros, only those are read one by one that a `u64` has room for.
     fn parts(&self) -> Parts {
+        match self.raw.len() {
+            ..=LONG => self.few_parts(),
+            _ => self.many_parts(),
+        }
+    }
+
+    /// In one pass.
+    fn few_parts(&self) -> Parts {
+        let (mut digits, mut kept, mut point) = (0u32, 0, None);
+        let mut value = Some(0u64);
+        let mut rest = self.raw;
+        while let [byte @ (b'0'..=b'9' | b'.' | b'-'), behind @ ..] = rest {
+            rest = behind;
+            match byte {
+                b'0' => digits += 1,
+                b'.' => point = Some(digits),
+                b'-' => {}
+                _ => {
+                    digits += 1;
+                    value = value.and_then(|value| {
+                        let tens = match value {
+                            0 => 1,
+                            _ => 10u64.checked_pow(digits - kept)?,
+                        };
+                        let digit = u64::from(byte - b'0');
+                        value.checked_mul(tens)?.checked_add(digit)
+                    });
+                    kept = digits;
+                }
+            }
+        }
+        let power = exponent(rest) + i64::from(point.unwrap_or(digits)) - i64::from(kept);
+        Parts { value, power }
+    }
+
+    /// Of what has many digits, or many zeros, only those are read one by one that a `u64` has room for.
+    #[inline(never)]
+    fn many_parts(&self) -> Parts {
         let text = self.raw;
         let start = usize::from(text.first() == Some(&b'-'));
         let whole = digits::digits(text, start);
@@ -140,7 +177,7 @@ impl<'a> Number<'a> {
     }
 }
 
-/// More characters than these, from its letter on, make an exponent long.
+/// More characters than these make a number long, or what an exponent is spelled with.
 const LONG: usize = 24;
 
 /// More digits than these, a point among them, are more than a `u64` has room for.
@@ -158,7 +195,7 @@ fn before_zeros(text: &[u8], start: usize, end: usize) -> usize {
     start + rest.len()
 }
 
-/// What the letter and what follows it add to the power.
+/// What the letter and what follows it add to the power; nothing where there is none.
 fn exponent(spelled: &[u8]) -> i64 {
     let minus = spelled.get(1) == Some(&b'-');
     let start = 1 + usize::from(minus || spelled.get(1) == Some(&b'+'));
