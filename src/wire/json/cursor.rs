@@ -193,6 +193,22 @@ impl<'a> Cursor<'a> {
         Some((at, word))
     }
 
+    /// Passes what is spelled just so, if it begins right here.
+    #[inline(always)]
+    pub(crate) fn pass_here<const SIZE: usize>(&mut self, spelled: &[u8; SIZE]) -> bool {
+        let here = self.text.get(self.at..).and_then(<[u8]>::first_chunk);
+        let is_here = here == Some(spelled);
+        self.at += if is_here { SIZE } else { 0 };
+        is_here
+    }
+
+    /// Back to where a value stands that was passed just now, to read it again.
+    #[inline(always)]
+    pub(crate) fn back_to(&mut self, at: usize) {
+        debug_assert!(at <= self.at);
+        self.at = at;
+    }
+
     /// A Boolean, if it begins right here.
     #[inline(always)]
     pub(crate) fn bool_here(&mut self) -> Option<bool> {
@@ -341,6 +357,13 @@ impl<'a> Cursor<'a> {
             self.leave(self.at);
         }
         left
+    }
+
+    /// The same behind blanks.
+    #[inline(always)]
+    pub(crate) fn is_left_behind_blanks(&mut self) -> bool {
+        self.at = scan::near_space(self.text, self.at);
+        self.is_left()
     }
 
     /// Passes a closing bracket.

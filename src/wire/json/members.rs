@@ -157,6 +157,36 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
+    /// The same with blanks wherever they may stand: a key spelled just so, in its quotes.
+    #[inline(always)]
+    pub(crate) fn spaced_key_here<const SIZE: usize>(
+        &mut self,
+        spelled: &[u8; SIZE],
+        is_first: bool,
+    ) -> Result<bool, Stop> {
+        let text = self.text;
+        let mut at = scan::near_space(text, self.at);
+        let mut place = at;
+        if !is_first {
+            if text.get(at) != Some(&b',') {
+                return Ok(false);
+            }
+            place = at + 1;
+            at = scan::near_space(text, place);
+        }
+        if text.get(at..).and_then(<[u8]>::first_chunk) != Some(spelled) {
+            return Ok(false);
+        }
+        let colon = scan::near_space(text, at + SIZE);
+        if text.get(colon) != Some(&b':') {
+            return Ok(false);
+        }
+        self.budget = spend(self.budget, place)?;
+        self.at = scan::near_space(text, colon + 1);
+        self.first = false;
+        Ok(true)
+    }
+
     /// Whether the array entered last has one more element; if not, it has been left.
     ///
     /// # Errors

@@ -67,6 +67,44 @@ impl Cursor<'_> {
         Ok(Some((start, word)))
     }
 
+    /// Passes the elements that follow another, but for objects with members: how many are no objects.
+    #[inline(never)]
+    pub(crate) fn pass_all_but_objects(&mut self) -> Result<usize, Stop> {
+        let text = self.text;
+        let mut items = 0;
+        let mut budget = self.budget;
+        let mut at = self.at;
+        loop {
+            at = scan::space(text, at);
+            if text.get(at) != Some(&b',') {
+                break;
+            }
+            let start = scan::space(text, at + 1);
+            let here = text.get(start..).unwrap_or_default();
+            let bare = matches!(here, [b'{', b'}', ..] | [b'[', b']', ..]);
+            let bare = bare && self.depth < MAX_DEPTH;
+            if !bare && matches!(here, [] | [b'{', ..]) {
+                break;
+            }
+            budget = spend(budget, at + 1)?;
+            items += usize::from(here[0] != b'{');
+            at = match here {
+                _ if bare => start + 2,
+                [b'"', b'"', ..] => start + 2,
+                [first @ b'0'..=b'9', ..] => digits::unsigned(text, start, *first)?,
+                _ => {
+                    self.budget = budget;
+                    let end = self.pass_at(start)?;
+                    budget = self.budget;
+                    end
+                }
+            };
+        }
+        self.at = at;
+        self.budget = budget;
+        Ok(items)
+    }
+
     #[inline(never)]
     pub(super) fn pass_at(&mut self, start: usize) -> Result<usize, Stop> {
         if self.clean {
@@ -161,11 +199,7 @@ impl Cursor<'_> {
             } else if here == b'-' {
                 at = digits::number(text, at)?;
             } else if here <= b' ' {
-                let behind = scan::blanks(text, at, here);
-                if behind == at {
-                    return Err(unexpected(text, at));
-                }
-                at = behind;
+                at = behind_blanks(text, at, here)?;
                 continue;
             } else {
                 at = literal(text, at, here)?;
@@ -184,11 +218,7 @@ impl Cursor<'_> {
                         close = outer[levels % outer.len()];
                     }
                     Some(&here @ 0..=b' ') => {
-                        let behind = scan::blanks(text, at, here);
-                        if behind == at {
-                            return Err(unexpected(text, at));
-                        }
-                        at = behind;
+                        at = behind_blanks(text, at, here)?;
                     }
                     _ => return Err(unexpected(text, at)),
                 }
@@ -199,6 +229,18 @@ impl Cursor<'_> {
                 at = key::<CLEAN>(text, at)?;
             }
         }
+    }
+}
+
+/// The place behind the blanks that are due here. Mostly there is one.
+#[inline(always)]
+fn behind_blanks(text: &[u8], at: usize, here: u8) -> Result<usize, Stop> {
+    match text.get(at + 1) {
+        Some(b'!'..) if scan::is_blank(here) => Ok(at + 1),
+        _ => match scan::space(text, at) {
+            behind if behind == at => Err(unexpected(text, at)),
+            behind => Ok(behind),
+        },
     }
 }
 

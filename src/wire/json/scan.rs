@@ -17,6 +17,15 @@ pub(super) fn space(text: &[u8], at: usize) -> usize {
     }
 }
 
+/// The same where there mostly is a blank.
+#[inline(always)]
+pub(super) fn near_space(text: &[u8], at: usize) -> usize {
+    match text.get(at) {
+        Some(&here @ 0..=b' ') => blanks(text, at, here),
+        _ => at,
+    }
+}
+
 /// The same where there is a blank or a control character, for a loop that meets many; mostly there is
 /// one.
 #[inline(always)]
@@ -28,13 +37,17 @@ pub(super) fn blanks(text: &[u8], at: usize, here: u8) -> usize {
 }
 
 #[inline(always)]
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     const BLANKS: u64 = 1 << b' ' | 1 << b'\n' | 1 << b'\r' | 1 << b'\t';
     byte <= b' ' && BLANKS >> byte & 1 == 1
 }
 
 #[inline(never)]
 fn more_space(text: &[u8], mut at: usize) -> usize {
+    // Mostly there is one.
+    if let Some([here, b'!'..=0xFF, ..]) = text.get(at..) {
+        return at + usize::from(is_blank(*here));
+    }
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
         let mut marks = [0; BLOCK];
         for at in 0..BLOCK {

@@ -52,6 +52,11 @@ impl Found {
         self.most = u32::try_from(most).unwrap_or(u32::MAX);
     }
 
+    /// Whether a further fault is only to be counted, however many there are.
+    pub(super) fn only_counts(&self) -> bool {
+        self.enough && self.most == u32::MAX
+    }
+
     /// The fault to tell where there are more than are borne: the first of shape, else the first.
     #[inline(always)]
     pub(super) fn unbearable(&self) -> Option<Fault> {

@@ -108,7 +108,20 @@ impl<'a> Reader<'a, '_> {
     }
 
     #[inline(never)]
-    fn rest_of_message(&mut self, mut object: Object, turn: Turn) -> Read {
+    fn rest_of_message(&mut self, mut object: Object, mut turn: Turn) -> Read {
+        // With blanks among them, the two are as likely.
+        if self.is_next_spaced(&mut object, Message::Role, b"\"role\"")? {
+            turn.role = self.role()?;
+        }
+        if self.is_next_spaced(&mut object, Message::Content, b"\"content\"")? {
+            turn.content = self.content()?;
+            if self.is_next_spaced(&mut object, Message::Role, b"\"role\"")? {
+                turn.role = self.role()?;
+            }
+        }
+        if turn.is_plain() && self.cursor.is_left_behind_blanks() {
+            return Ok(());
+        }
         let Turn {
             mut role,
             mut content,
@@ -212,6 +225,13 @@ impl<'a> Reader<'a, '_> {
 
     #[inline(always)]
     fn role(&mut self) -> Read<Option<Role>> {
+        // Most of a conversation is said by these two.
+        if self.cursor.pass_here(b"\"user\"") {
+            return Ok(Some(Role::User));
+        }
+        if self.cursor.pass_here(b"\"assistant\"") {
+            return Ok(Some(Role::Assistant));
+        }
         let word = self.word(Role::WORDS, Null::Refused, ROLES)?;
         Ok(word.map(|at| Role::ALL[usize::from(at)]))
     }

@@ -134,6 +134,18 @@ impl<'a, 'r> Reader<'a, 'r> {
         Ok(())
     }
 
+    /// Passes the elements behind one that is no object and are none either, where their faults are only
+    /// to be counted: so many may stand in a member that does not count.
+    #[inline(never)]
+    pub(super) fn pass_as_wrong(&mut self) -> Read {
+        if !self.request.found.only_counts() {
+            return Ok(());
+        }
+        let items = self.cursor.pass_all_but_objects()?;
+        self.request.found.fault_count += items as u32;
+        Ok(())
+    }
+
     #[inline(always)]
     pub(super) fn text(&mut self, null: Null, expected: &'static str) -> Read<Option<Str<'a>>> {
         match self.cursor.string_here()? {
@@ -189,12 +201,13 @@ impl<'a, 'r> Reader<'a, 'r> {
     #[inline(never)]
     pub(super) fn number(&mut self, least: f64, most: f64, expected: &'static str) -> Read {
         let at = self.cursor.at();
-        match self.cursor.decimal_here() {
-            Some(value) if (least..=most).contains(&value) => {}
-            Some(_) => return self.fault(at, FaultKind::Value(expected)),
-            None => return self.other_number(least, most, expected),
+        if let Some(value) = self.cursor.decimal_here() {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            self.cursor.back_to(at);
         }
-        Ok(())
+        self.other_number(least, most, expected)
     }
 
     #[inline(never)]
@@ -221,8 +234,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             if range.contains(&value) {
                 return Ok(Some(value));
             }
-            self.fault(at, FaultKind::Value(expected))?;
-            return Ok(None);
+            self.cursor.back_to(at);
         }
         self.other_integer(range, null, expected)
     }
@@ -255,26 +267,14 @@ impl<'a, 'r> Reader<'a, 'r> {
         null: Null,
         expected: &'static str,
     ) -> Read<Option<u8>> {
-        let Some((at, word)) = self.cursor.word_here() else {
-            return self.other_word(words, null, expected);
-        };
-        self.judge_word(words, at, word, expected)
-    }
-
-    #[inline(always)]
-    fn judge_word(
-        &mut self,
-        words: &'static Words,
-        at: usize,
-        word: Word,
-        expected: &'static str,
-    ) -> Read<Option<u8>> {
-        let found = words.iter().position(|known| *known == word);
-        if found.is_none() {
-            self.fault(at, FaultKind::Value(expected))?;
+        if let Some((at, word)) = self.cursor.word_here() {
+            if let Some(found) = place(words, word) {
+                return Ok(Some(found));
+            }
+            // What is wrong is noted elsewhere.
+            self.cursor.back_to(at);
         }
-        // No list is nearly so long.
-        Ok(found.map(|at| at as u8))
+        self.other_word(words, null, expected)
     }
 
     #[inline(never)]
@@ -293,7 +293,11 @@ impl<'a, 'r> Reader<'a, 'r> {
                 None => return Ok(None),
             },
         };
-        self.judge_word(words, at, word, expected)
+        let found = place(words, word);
+        if found.is_none() {
+            self.fault(at, FaultKind::Value(expected))?;
+        }
+        Ok(found)
     }
 
     /// The elements of an array that is known to come next; how many there were.
@@ -392,6 +396,23 @@ impl<'a, 'r> Reader<'a, 'r> {
         }
         object.begun = true;
         object.bits |= 1 << key.index();
+        Ok(true)
+    }
+
+    /// The same with blanks wherever they may stand; the key comes without its colon and the comma.
+    #[inline(always)]
+    pub(super) fn is_next_spaced<K: Known, const SIZE: usize>(
+        &mut self,
+        object: &mut Object,
+        key: K,
+        spelled: &[u8; SIZE],
+    ) -> Read<bool> {
+        let bit = 1 << key.index();
+        if object.bits & bit != 0 || !self.cursor.spaced_key_here(spelled, !object.begun)? {
+            return Ok(false);
+        }
+        object.begun = true;
+        object.bits |= bit;
         Ok(true)
     }
 
@@ -503,6 +524,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         }
         Ok(Tag::Is(kind))
     }
+}
+
+/// Which of some words it is; no list of them is nearly so long as fits.
+#[inline(always)]
+fn place(words: &Words, word: Word) -> Option<u8> {
+    let place = words.iter().position(|known| *known == word);
+    place.map(|place| place as u8)
 }
 
 /// What a null means.

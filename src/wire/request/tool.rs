@@ -238,9 +238,10 @@ impl Reader<'_, '_> {
                         }
                         if reader.want(Type::Object, Null::Refused, OBJECT)? {
                             // The API does not look into it; which tool it names must be clear.
-                            reader.only_in(0, Tag::Wrong, Self::tool_by_name)?;
+                            reader.only_in(0, Tag::Wrong, Self::tool_by_name)
+                        } else {
+                            reader.pass_as_wrong()
                         }
-                        Ok(())
                     })?;
                 }
                 Ok(())
@@ -350,6 +351,7 @@ impl Reader<'_, '_> {
     }
 }
 
+#[inline(always)]
 fn is_name(name: Str<'_>) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     // Of those that are allowed each is one byte, and none takes more than the six of an escape.

@@ -8,7 +8,7 @@ use super::{
     name::Name,
     reader::{Null, Read, Reader, duplicate, is_longer},
 };
-use crate::wire::json::{Str, Type};
+use crate::wire::json::{Key, Type};
 
 /// How many members a request may have at the top level, and how many that the API does not know any
 /// object in it.
@@ -18,6 +18,27 @@ pub const MAX_MEMBERS: usize = 256;
 const MAX_BIASES: usize = 4096;
 
 const COUNT: &str = "an integer of at least 1";
+
+/// Whether it is a number of decimal digits.
+#[inline(always)]
+fn is_token(key: Key<'_>) -> bool {
+    let Key { string, word } = key;
+    if word.is_none() {
+        return !string.bytes().is_empty() && string.all(|byte| byte.is_ascii_digit());
+    }
+    are_digits(word.low) && (word.high == 0 || are_digits(word.high))
+}
+
+/// The same of bytes in a word, behind which it is zero.
+#[inline(always)]
+fn are_digits(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xFF;
+    // Where there is none, it is as if there were a zero.
+    let used = 64 - word.leading_zeros() / 8 * 8;
+    let word = word ^ (ONES * 0x30) & 1u64.checked_shl(used).map_or(u64::MAX, |end| end - 1);
+    // The high bit of each byte above nine, carries aside.
+    (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80) == 0
+}
 
 impl Reader<'_, '_> {
     /// Reads the whole text, of which so many members and elements were allowed.
@@ -252,9 +273,9 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         self.entries(MAX_BIASES, EXPECTED, |reader, key| {
-            if key.bytes().is_empty() || !key.all(|byte| byte.is_ascii_digit()) {
+            if !is_token(key) {
                 let expected = "a token id in decimal digits";
-                reader.fault(key.range().start - 1, FaultKind::Value(expected))?;
+                reader.fault(key.string.start() - 1, FaultKind::Value(expected))?;
             }
             reader.integer(-100..=100, Null::Refused, "an integer between -100 and 100")?;
             Ok(())
@@ -267,9 +288,9 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         self.entries(16, EXPECTED, |reader, key| {
-            if is_longer(key, 64) {
+            if is_longer(key.string, 64) {
                 let rule = "must have a key of at most 64 characters";
-                reader.fault(key.range().start - 1, FaultKind::Rule(rule))?;
+                reader.fault(key.string.start() - 1, FaultKind::Rule(rule))?;
             }
             reader.short_text(512, Null::Refused, "a string of at most 512 characters")
         })
@@ -280,7 +301,7 @@ impl Reader<'_, '_> {
         &mut self,
         max: usize,
         expected: &'static str,
-        mut each: impl FnMut(&mut Self, Str<'_>) -> Read,
+        mut each: impl FnMut(&mut Self, Key<'_>) -> Read,
     ) -> Read {
         let at = self.cursor.at();
         self.cursor.enter_here()?;
@@ -293,7 +314,7 @@ impl Reader<'_, '_> {
             let digest = self.distinct.digest(key);
             let place = key.string.start() - 1;
             self.distinct.push(keys, max, place, digest);
-            each(self, key.string)?;
+            each(self, key)?;
             next = self.cursor.later_key()?;
         }
         if count > max {
