@@ -3,7 +3,7 @@
 use super::{
     FaultKind, Word,
     fault::{Stop, stop},
-    scan::plain,
+    scan::{plain, run},
 };
 
 /// How long the escape is that this byte follows the backslash of; 0 for none.
@@ -75,100 +75,68 @@ pub(super) fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
 
 /// A key that has an escape near its opening quote and stands right before its colon: where its value
 /// begins; zero for any other. It is checked and resolved at one look, however long it is.
-///
-/// Mostly it means few bytes, and then needs few registers.
 #[inline(never)]
 pub(super) fn escaped_key(text: &[u8], quote: usize, word: &mut Word) -> usize {
     let byte = |at: usize| text.get(at).copied().unwrap_or(0);
     let Some([b'"', near @ ..]) = text.get(quote..).and_then(<[u8]>::first_chunk::<17>) else {
         return 0;
     };
-    if !near.iter().fold(false, |any, byte| any | (*byte == b'\\')) {
+    let (length, Word { mut low, mut high }) = match near {
+        [b'\\', ..] => (0, Word::NONE),
+        _ => run(near),
+    };
+    if near.get(length) != Some(&b'\\') {
         return 0;
     }
-    let mut at = quote + 1;
-    let (mut low, mut shift) = (0, 0);
-    loop {
-        let here = byte(at);
-        let mut meant = here;
-        let mut length = 1;
-        match here {
-            b'"' if byte(at + 1) == b':' => {
-                *word = Word { low, high: 0 };
-                return at + 2;
-            }
-            b'\\' => {
-                let escape = byte(at + 1);
-                meant = MEANINGS[usize::from(escape)];
-                length = 2;
-                if escape == b'u' {
-                    meant = ascii_number(text, at + 2);
-                    length = 6;
-                }
-                if meant == 0 {
-                    return long_escaped_key(text, at, low, shift, word);
-                }
-            }
-            b'"' | 0..0x20 => return 0,
-            _ => {}
-        }
-        if shift == 64 {
-            return long_escaped_key(text, at, low, shift, word);
-        }
-        at += length;
-        low |= u64::from(meant) << shift;
-        shift += 8;
-    }
-}
-
-/// The same from a place within it, of which the part before means so many bits.
-#[inline(never)]
-fn long_escaped_key(
-    text: &[u8],
-    mut at: usize,
-    mut low: u64,
-    mut shift: u64,
-    word: &mut Word,
-) -> usize {
-    let byte = |at: usize| text.get(at).copied().unwrap_or(0);
-    let mut high = 0;
+    let mut at = quote + 1 + length;
+    let mut shift = 8 * length as u64;
     let mut has_nul = false;
     loop {
         let mut here = u64::from(byte(at));
         let mut bits = 8;
-        if here == u64::from(b'"') {
-            break;
-        }
-        at += 1;
-        if here == u64::from(b'\\') {
-            let escape = byte(at);
-            at += 1;
-            here = u64::from(MEANINGS[usize::from(escape)]);
-            if escape == b'u' {
-                (here, bits) = match ascii_number(text, at) {
-                    0 => wide_number(text, at),
-                    ascii => (ascii.into(), 8),
-                };
-                at += if bits == 32 { 10 } else { 4 };
-                has_nul |= here == 0;
-            } else if here == 0 {
-                return 0;
+        match byte(at) {
+            b'"' => break,
+            b'\\' => {
+                let escape = byte(at + 1);
+                at += 2;
+                here = u64::from(MEANINGS[usize::from(escape)]);
+                if escape == b'u' {
+                    (here, bits) = match ascii_number(text, at) {
+                        0 => wide_number(text, at),
+                        ascii => (ascii.into(), 8),
+                    };
+                    at += if bits == 32 { 10 } else { 4 };
+                    has_nul |= here == 0;
+                } else if here == 0 {
+                    return 0;
+                }
+                if bits == 0 {
+                    return 0;
+                }
             }
-            if bits == 0 {
-                return 0;
-            }
-        } else if here < 0x20 {
-            return 0;
-        } else if shift >= 128 {
+            0..0x20 => return 0,
             // Nothing more is kept.
-            at = plain::<false>(text, at);
-            continue;
+            _ if shift >= 128 => {
+                at = plain::<false>(text, at);
+                continue;
+            }
+            // Between two escapes there mostly are few.
+            _ if shift < 64 || matches!(byte(at + 1), b'"' | b'\\') => at += 1,
+            _ => match text.get(at..).and_then(<[u8]>::first_chunk) {
+                None => at += 1,
+                Some(block) => {
+                    let (length, run) = run(block);
+                    high |= run.low << (shift - 64);
+                    at += length;
+                    shift += 8 * length as u64;
+                    continue;
+                }
+            },
         }
         if shift < 64 {
             low |= here << shift;
-            if shift + bits > 64 {
-                high = here >> (64 - shift);
-            }
+            // In two steps, for it may be all of them that go there.
+            high |= here >> 1 >> (63 - shift);
         } else if shift < 128 {
             high |= here << (shift - 64);
         }

@@ -158,6 +158,23 @@ pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Wor
     None
 }
 
+/// How many bytes come before the first quote, backslash or control character of a block, and these bytes.
+#[inline(always)]
+pub(super) fn run(block: &[u8; BLOCK]) -> (usize, Word) {
+    let (low_marks, high_marks) = special::<false>(block);
+    let half = |at: usize| block[at..].first_chunk().copied().map(u64::from_le_bytes);
+    // All bytes before the first mark; all there are without one.
+    let before = |marks: u64| (marks & marks.wrapping_neg()).wrapping_sub(1);
+    let (low, high) = (half(0).unwrap_or(0), half(8).unwrap_or(0));
+    if low_marks != 0 {
+        let low = low & before(low_marks);
+        return (first(low_marks), Word { low, high: 0 });
+    }
+    let length = 8 + first(high_marks);
+    let high = high & before(high_marks);
+    (length, Word { low, high })
+}
+
 /// The same; in a clean text control characters are not looked for. Keys are short: what stands in
 /// the first block needs no call.
 #[inline(always)]

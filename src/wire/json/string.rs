@@ -159,18 +159,19 @@ impl<'a> Str<'a> {
                 take(word, count);
                 continue;
             }
-            if let Some((word, behind)) = rest.split_first_chunk::<8>() {
-                let word = u64::from_le_bytes(*word);
-                // A byte that is a backslash is zero here.
-                let others = word ^ (ONES * u64::from(b'\\'));
-                if others.wrapping_sub(ONES) & !others & (ONES * 0x80) == 0 {
-                    take(word, 8);
-                    rest = behind;
-                    continue;
-                }
-            }
-            take(u64::from(*first), 1);
-            rest = behind;
+            let word = match (rest.first_chunk(), self.raw.last_chunk()) {
+                (Some(word), _) => u64::from_le_bytes(*word),
+                (None, Some(last)) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+                (None, None) => rest
+                    .iter()
+                    .rfold(0, |word, byte| word << 8 | u64::from(*byte)),
+            };
+            // A byte that is a backslash is zero here; what is marked lowest is one.
+            let others = word ^ (ONES * u64::from(b'\\'));
+            let marks = others.wrapping_sub(ONES) & !others & (ONES * 0x80);
+            let count = (marks.trailing_zeros() / 8).min(rest.len() as u32);
+            take(word & u64::MAX >> (64 - 8 * count), count);
+            rest = &rest[count as usize..];
         }
     }
 
