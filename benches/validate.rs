@@ -175,7 +175,13 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
     };
     let nest = format!("{}{},", "[".repeat(120), "]".repeat(120));
     let long = r#"{"role":"user","content":"x","abcdefghijklmno\n":1,"abcdefghijklmno\t":2}"#;
-    let biases: Vec<String> = (0..4096).map(|at| format!(r#""{at}":1e1"#)).collect();
+    let biases = |value: &str| {
+        let biases: Vec<String> = (0..4096).map(|at| format!(r#""{at}":{value}"#)).collect();
+        Bytes::from(format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"logit_bias":{{{}}}}}"#,
+            biases.join(",")
+        ))
+    };
     let zeros = "0".repeat(100_000);
     let user = r#"{"role":"user","content":"x"}]"#;
     vec![
@@ -201,11 +207,25 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
             list(r#"{ "role" : "user" , "content" : "x" }"#, "", "]}"),
         ),
         ("keys_long", list(long, "", "]}")),
+        ("biases", biases("1e1")),
+        ("biases_pointed", biases("1.0")),
+        ("blanks_wide", fill("  1  ,", "1").into()),
+        ("empty", fill(r#""","#, "1").into()),
         (
-            "biases",
+            "allowed",
+            list(
+                r#"{"":0}"#,
+                &format!(
+                    r#"{user},"tools":[{{"type":"function","function":{{"name":"f"}}}}],"tool_choice":{{"type":"function","function":{{"name":"f"}},"allowed_tools":{{"mode":"auto","tools":["#
+                ),
+                "]}}}",
+            ),
+        ),
+        (
+            "meaning_accents",
             format!(
-                r#"{{"model":"m","messages":[{user},"logit_bias":{{{}}}}}"#,
-                biases.join(",")
+                r#"{{"messages":[{user},"model":"{}"}}"#,
+                r"éa".repeat(14_000)
             )
             .into(),
         ),
