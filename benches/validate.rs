@@ -225,7 +225,7 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
             "meaning_accents",
             format!(
                 r#"{{"messages":[{user},"model":"{}"}}"#,
-                r"éa".repeat(14_000)
+                r"\u00e9a".repeat(14_000)
             )
             .into(),
         ),
