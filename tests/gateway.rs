@@ -451,6 +451,15 @@ async fn strict_tells_values_from_format() {
         (json!({ "messages": null }), 400),
         (json!({ "messages": [] }), 422),
         (json!({ "n": 0 }), 422),
+        // So many mistakes that they are not read to their end.
+        (
+            json!({ "messages": vec![json!({ "role": "x" }); 300] }),
+            400,
+        ),
+        (
+            json!({ "messages": vec![json!({ "role": "x", "content": "y" }); 300] }),
+            422,
+        ),
     ] {
         let answer = gateway.post("sk-demo", &ask(fields.clone())).await;
         assert_eq!(answer.status, status, "{fields}: {}", answer.body);

@@ -261,6 +261,21 @@ async fn defaults_are_filled_in_where_the_dialect_says_so() {
     assert_eq!(sent(Dialect::onysoft()).await, expected);
 }
 
+#[tokio::test]
+async fn very_many_mistakes_are_refused_as_one_is() {
+    for count in [1, 300] {
+        let biases: serde_json::Map<_, _> =
+            (0..count).map(|at| (format!("{at}"), json!(101))).collect();
+        let first = Some("logit_bias.0".to_owned());
+        let expected = (400, 422, Some(VALUE.to_owned()), first);
+        assert_eq!(verdict(&json!({ "logit_bias": biases })).await, expected);
+        let wrong = vec![json!(5); count];
+        let first = Some("messages[0]".to_owned());
+        let expected = (400, 400, Some(TYPE.to_owned()), first);
+        assert_eq!(verdict(&json!({ "messages": wrong })).await, expected);
+    }
+}
+
 #[derive(Clone)]
 struct Known;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -41,7 +41,7 @@ pin_project! {
     enum State<S, B, T: Timer, F> {
         Reading { #[pin] body: B, reading: Reading<T>, waiting: Option<(S, Parts)> },
         Calling { #[pin] call: F },
-        Refused { error: Option<Error> },
+        Refused { error: Option<Error>, value_status: StatusCode },
     }
 }
 
@@ -90,7 +90,10 @@ impl<S: Service<Request<ChatBody>>, B, T: Timer> ResponseFuture<S, B, T> {
 
     pub(super) fn refused(error: Error) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
+            state: State::Refused {
+                error: Some(error),
+                value_status: StatusCode::BAD_REQUEST,
+            },
         }
     }
 
@@ -144,21 +147,34 @@ where
                 StateProj::Calling { call } => {
                     return call.poll(cx).map_ok(|response| response.map(Reply::inner));
                 }
-                StateProj::Refused { error } => {
+                StateProj::Refused {
+                    error,
+                    value_status,
+                } => {
                     let error = error.take().expect("polled after completion");
-                    return Poll::Ready(Ok(error.response(&Dialect::openai()).map(Reply::own)));
+                    let dialect = Dialect {
+                        value_status: *value_status,
+                        ..Dialect::openai()
+                    };
+                    return Poll::Ready(Ok(error.response(&dialect).map(Reply::own)));
                 }
                 StateProj::Reading {
                     body,
                     reading,
                     waiting,
                 } => match ready!(poll_read(body, reading, cx)) {
-                    Err(error) => State::Refused { error: Some(error) },
+                    Err(error) => State::Refused {
+                        error: Some(error),
+                        value_status: reading.limits.value_status,
+                    },
                     Ok(bytes) => {
                         let (mut inner, mut parts) =
                             waiting.take().expect("polled after completion");
                         match parsed(&mut parts, bytes, &reading.limits) {
-                            Err(error) => State::Refused { error: Some(error) },
+                            Err(error) => State::Refused {
+                                error: Some(error),
+                                value_status: reading.limits.value_status,
+                            },
                             Ok(chat) => {
                                 let body = ChatBody::new(chat);
                                 let call = inner.call(Request::from_parts(parts, body));

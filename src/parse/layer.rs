@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::StatusCode;
 use tower_layer::Layer;
 
 use super::Parse;
@@ -28,6 +29,11 @@ pub struct ReadLimits {
     ///
     /// [`Request::faults`]: crate::wire::request::Request::faults
     pub max_faults: usize,
+    /// The status of that refusal when its mistake is one of value: 400 or 422, as
+    /// [`Dialect::value_status`] has it. `ValidateLayer` and `Gateway` set it by their dialect. Default: 400.
+    ///
+    /// [`Dialect::value_status`]: crate::Dialect::value_status
+    pub value_status: StatusCode,
     /// Which content encoding is undone; any other is a 415. The limit in bytes holds for what comes
     /// and for what it becomes. Default: none.
     pub decode: Decode,
@@ -53,6 +59,7 @@ impl Default for ReadLimits {
             timeout: Duration::from_secs(60),
             max_values: 250_000,
             max_faults: MAX_COUNTED,
+            value_status: StatusCode::BAD_REQUEST,
             decode: Decode::Nothing,
         }
     }
@@ -80,6 +87,12 @@ impl ReadLimits {
     /// The most mistakes in shape and values.
     pub const fn max_faults(mut self, faults: usize) -> Self {
         self.max_faults = faults;
+        self
+    }
+
+    /// The status of the refusal for more mistakes than that, when it is one of value.
+    pub const fn value_status(mut self, status: StatusCode) -> Self {
+        self.value_status = status;
         self
     }
 

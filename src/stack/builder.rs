@@ -162,7 +162,8 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let stack = tokens.layer(Boxed::new(stack)).into_inner();
         let stack = self.idempotency.layer(stack).into_inner();
         let stack = validate.layer(stack).into_inner();
-        let stack = ParseLayer::new().limits(self.read).layer(stack);
+        let limits = self.read.value_status(dialect.value_status);
+        let stack = ParseLayer::new().limits(limits).layer(stack);
         let stack = RateLimitLayer::new(self.limiter).with_tokens().layer(stack);
         let auth = AuthLayer::new(self.authenticate);
         let (completions, models) = (auth.layer(stack), auth.layer(self.models));

@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{Models, Policy, Validate};
-use crate::{dialect::Dialect, parse::Parse};
+use crate::{
+    dialect::Dialect,
+    parse::{Parse, ParseLayer, ReadLimits},
+};
 
 /// Puts [`Validate`] around a service.
 #[derive(Clone)]
@@ -59,6 +62,8 @@ impl<S> Layer<S> for ValidateLayer {
     type Service = Parse<Validate<S>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Parse::new(Validate::new(inner, Arc::clone(&self.config)))
+        let limits = ReadLimits::default().value_status(self.config.dialect.value_status);
+        let parse = ParseLayer::new().limits(limits);
+        parse.layer(Validate::new(inner, Arc::clone(&self.config)))
     }
 }
