@@ -2,8 +2,9 @@
 //!
 //! hyper hands the body of a request to the service through a channel, both ends of which belong to
 //! one task here, for the gateway reads the whole body before it asks anybody. Each piece so wakes the
-//! task that is running. To tokio that is a task that yields: it goes behind all others, and another
-//! worker is woken to take it, which costs more than to read the body.
+//! task that is running. To tokio that is a task that yields: it goes behind all others, where it could
+//! go on at once. (In a runtime of several threads another worker is woken to take it besides, which
+//! costs more than to read the body.)
 
 use std::{
     future::Future,
