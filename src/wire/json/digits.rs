@@ -21,11 +21,10 @@ pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
             // Nothing follows a zero.
             b'0'..=b'9' if at == 1 && value == 0 => return None,
             b'0'..=b'9' => value = 10 * value + i64::from(byte - b'0'),
-            b'e' | b'E' if at > 0 => {
+            b'.' | b'e' | b'E' if at > 0 => {
                 let (value, end) = short_power(text, value, start + at)?;
                 return Some((if minus { -value } else { value }, end));
             }
-            b'.' | b'e' | b'E' => return None,
             _ if at > 0 => return Some((if minus { -value } else { value }, start + at)),
             _ => return None,
         }
@@ -33,19 +32,48 @@ pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
     None
 }
 
-/// The same where the digits are followed by an exponent: a digit below four, or nothing that is read here.
+/// The same where the digits are followed by a point or an exponent: few places and small powers, and
+/// nothing else is read here.
 #[inline(never)]
-fn short_power(text: &[u8], value: i64, letter: usize) -> Option<(i64, usize)> {
-    let tens = match byte(text, letter + 1) {
-        b'0' => 1,
-        b'1' => 10,
-        b'2' => 100,
-        b'3' => 1000,
-        _ => return None,
+fn short_power(text: &[u8], mut value: i64, mut at: usize) -> Option<(i64, usize)> {
+    let digit = |at: usize| i64::from(byte(text, at).wrapping_sub(b'0'));
+    // As many zeros behind the point as there are: of what is a whole number these alone are read here.
+    if byte(text, at) == b'.' {
+        let point = at;
+        at += 1;
+        while byte(text, at) == b'0' {
+            at += 1;
+        }
+        if at == point + 1 || digit(at) <= 9 {
+            return None;
+        }
+    }
+    let end = match byte(text, at) {
+        b'e' | b'E' => at + 1,
+        _ => return Some((value, at)),
     };
-    let end = letter + 2;
-    // Eighteen digits at most.
-    (!byte(text, end).is_ascii_digit()).then_some((value * tens, end))
+    let sign = byte(text, end);
+    at = end + usize::from(matches!(sign, b'-' | b'+'));
+    let power = digit(at);
+    if power > 9 || digit(at + 1) <= 9 {
+        return None;
+    }
+    at += 1;
+    if value == 0 {
+        return Some((0, at));
+    }
+    // No more than eighteen digits.
+    if power > 3 {
+        return None;
+    }
+    for _ in 0..power {
+        match sign {
+            b'-' if value % 10 != 0 => return None,
+            b'-' => value /= 10,
+            _ => value *= 10,
+        }
+    }
+    Some((value, at))
 }
 
 /// A number that begins here, has one digit before its point if it has a point at all, few behind it,

@@ -255,20 +255,38 @@ mod tests {
             assert_eq!(number.as_f64(), double, "{spelled}");
             assert!(number.is_integer() || value.is_none(), "{spelled}");
         }
-        for exponent in ["0", "1", "2", "3", "4", "00", "01", "+1", "-1", "12"] {
-            let spelled = format!("123e{exponent} ");
-            let power: i32 = exponent.parse().expect("a power");
-            let value = (power >= 0).then(|| 123 * 10i64.pow(power as u32));
-            let mut cursor = Cursor::new(&spelled);
-            let short = cursor.integer_here();
-            assert_eq!(
-                short,
-                value.filter(|_| exponent.len() == 1 && power < 4),
-                "{spelled}"
-            );
-            assert_eq!(cursor.at(), if short.is_some() { 5 } else { 0 });
-            let number = Cursor::new(&spelled).number().expect("a number");
-            assert_eq!(number.as_i64(), value, "{spelled}");
+        let digits = ["0", "7", "123", "100", "-1200", "123456789012345"];
+        let points = ["", ".0", ".000", ".5", ".05"];
+        let exponents = [
+            "", "e0", "e1", "E2", "e3", "e4", "e9", "e00", "e01", "e12", "e+1", "e+3", "e-0",
+            "e-1", "e-2", "E-3", "e-4", "e-12",
+        ];
+        let point = |digits: &str| points.map(|point| format!("{digits}{point}"));
+        for plain in digits.into_iter().flat_map(point) {
+            for exponent in exponents {
+                let spelled = format!("{plain}{exponent} ");
+                let number = Cursor::new(&spelled).number().expect("a number");
+                let mut cursor = Cursor::new(&spelled);
+                match cursor.integer_here() {
+                    Some(value) => {
+                        assert_eq!(number.as_i64(), Some(value), "{spelled}");
+                        assert_eq!(cursor.at(), spelled.len() - 1, "{spelled}");
+                    }
+                    None => assert_eq!(cursor.at(), 0, "{spelled}"),
+                }
+                let double: f64 = spelled.trim().parse().expect("a number");
+                if double.fract() != 0.0 || double.abs() > 1e19 {
+                    assert_eq!(number.as_i64(), None, "{spelled}");
+                }
+            }
+        }
+        for spelled in [
+            "1.0", "0e9", "1e1", "1.0e1", "-1e+1", "100e-1", "10.00", "1e-0",
+        ] {
+            assert!(Cursor::new(spelled).integer_here().is_some(), "{spelled}");
+        }
+        for spelled in ["1.", "1.e1", "1e", "1e+", "-", "-.0", ".0", "1.5"] {
+            assert!(Cursor::new(spelled).integer_here().is_none(), "{spelled}");
         }
     }
 }
