@@ -74,9 +74,19 @@ pub(super) fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
 }
 
 /// A key that has an escape near its opening quote and stands right before its colon: where its value
-/// begins; zero for any other. It is checked and resolved at one look, however long it is.
-#[inline(never)]
+/// begins; zero for any other.
+#[inline(always)]
 pub(super) fn escaped_key(text: &[u8], quote: usize, word: &mut Word) -> usize {
+    match escaped_word(text, quote, word) {
+        end if text.get(end) == Some(&b':') && end > 0 => end + 1,
+        _ => 0,
+    }
+}
+
+/// A string that has an escape near its opening quote: the place behind it; zero for any other. It is
+/// checked and resolved at one look, however long it is.
+#[inline(never)]
+pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize {
     let byte = |at: usize| text.get(at).copied().unwrap_or(0);
     let Some([b'"', near @ ..]) = text.get(quote..).and_then(<[u8]>::first_chunk::<17>) else {
         return 0;
@@ -142,13 +152,10 @@ pub(super) fn escaped_key(text: &[u8], quote: usize, word: &mut Word) -> usize {
         }
         shift += bits;
     }
-    if byte(at + 1) != b':' {
-        return 0;
-    }
     if shift <= 120 && !has_nul {
         *word = Word { low, high };
     }
-    at + 2
+    at + 1
 }
 
 /// What the four digits mean that come next; zero where that is more than seven bits, or nothing.
@@ -239,6 +246,15 @@ pub(super) fn number_meant(text: &[u8]) -> (u64, u32, &[u8]) {
 
 #[inline(never)]
 fn wide_meaning(text: &[u8]) -> (u64, u32, usize) {
+    let (char, length) = character(text);
+    let mut bytes = [0; 8];
+    let count = char.encode_utf8(&mut bytes).len();
+    (u64::from_le_bytes(bytes), count as u32, length)
+}
+
+/// The character that an escape means whose digits come next, and how many bytes these are.
+#[inline(always)]
+pub(super) fn character(text: &[u8]) -> (char, usize) {
     let mut code = u32::from(unit(text));
     let mut length = 4;
     if (0xD800..0xDC00).contains(&code) {
@@ -247,9 +263,7 @@ fn wide_meaning(text: &[u8]) -> (u64, u32, usize) {
         length = 10;
     }
     let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    let mut bytes = [0; 8];
-    let count = char.encode_utf8(&mut bytes).len();
-    (u64::from_le_bytes(bytes), count as u32, length)
+    (char, length)
 }
 
 /// The number that the four digits are with which these bytes begin; zero where there are none.

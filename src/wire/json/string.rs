@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range, str::Chars};
 
-use super::escape;
+use super::{escape, scan};
 
 /// A string within the text, its escapes already checked but not yet resolved.
 #[derive(Clone, Copy)]
@@ -12,6 +12,9 @@ pub struct Str<'a> {
     /// would cost a word of copying wherever a string goes.
     place: usize,
 }
+
+/// How many bytes between two escapes are few.
+const FEW: usize = 3;
 
 /// Bytes that begin where words do.
 #[repr(align(8))]
@@ -76,14 +79,39 @@ impl<'a> Str<'a> {
         if !self.is_escaped() {
             return Cow::Borrowed(self.raw());
         }
-        let mut bytes = Vec::with_capacity(self.raw.len());
-        self.each_word(|word, count| match count {
-            1 => bytes.push(word as u8),
-            8 => bytes.extend_from_slice(&word.to_le_bytes()),
-            _ => bytes.extend(word.to_le_bytes().iter().take(count as usize)),
-        });
-        // Cut out of UTF-8, with whole characters in place of escapes.
-        Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
+        let (text, bytes) = (self.raw(), self.raw);
+        let mut meaning = String::with_capacity(bytes.len());
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = scan::plain_until(bytes, at);
+            meaning.push_str(text.get(at..end).unwrap_or_default());
+            at = end;
+            // Between two escapes there mostly is little, which is not worth a call.
+            let mut few = 0;
+            while let Some(&byte @ 0..0x80) = bytes.get(at) {
+                if byte != b'\\' {
+                    if few == FEW {
+                        break;
+                    }
+                    few += 1;
+                    at += 1;
+                    meaning.push(char::from(byte));
+                    continue;
+                }
+                few = 0;
+                let escape = bytes.get(at + 1).copied().unwrap_or(0);
+                at += 2;
+                if let Some(byte) = escape::plain_escape(escape) {
+                    meaning.push(char::from(byte));
+                    continue;
+                }
+                let digits = bytes.get(at..).unwrap_or_default();
+                let (char, length) = escape::character(digits);
+                at += length;
+                meaning.push(char);
+            }
+        }
+        Cow::Owned(meaning)
     }
 
     /// Its meaning, to keep.
