@@ -1,6 +1,6 @@
 //! Keys, with what they say in one word.
 
-use super::{Str, escape};
+use super::{Cursor, Str, digits, escape, scan};
 
 /// A key of an object.
 #[derive(Clone, Copy)]
@@ -91,6 +91,97 @@ impl Word {
         // A string has no NUL, and so no word begins with one.
         self.low == 0
     }
+}
+
+impl<'a> Cursor<'a> {
+    /// The next key of the object that is being read, its colon passed, if it is not the first one and of
+    /// nothing but decimal digits. Blanks are passed wherever they may stand.
+    #[inline(always)]
+    pub(crate) fn later_digits_key(&mut self) -> Option<Key<'a>> {
+        const ONES: u64 = u64::MAX / 0xFF;
+        let text = self.text;
+        let quote = behind_comma(text, self.at)?;
+        let block = text.get(quote..)?.first_chunk::<17>()?;
+        let [b'"', within @ ..] = block else {
+            return None;
+        };
+        let half = |at: usize| within[at..].first_chunk().copied().map(u64::from_le_bytes);
+        // The high bit of the first byte that is no digit, and of some behind it.
+        let others = |word: u64| {
+            let word = word ^ (ONES * 0x30);
+            (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80)
+        };
+        let before = |marks: u64| (marks & marks.wrapping_neg()).wrapping_sub(1) >> 7;
+        let (low, high) = (half(0)?, half(8)?);
+        let (low_others, high_others) = (others(low), others(high));
+        let (length, word) = if low_others != 0 {
+            let low = low & before(low_others);
+            (
+                (low_others.trailing_zeros() / 8) as usize,
+                Word { low, high: 0 },
+            )
+        } else if high_others != 0 {
+            let high = high & before(high_others);
+            let length = 8 + (high_others.trailing_zeros() / 8) as usize;
+            (length, Word { low, high })
+        } else {
+            (digits::digits(text, quote + 17) - quote - 1, Word::NONE)
+        };
+        let start = quote + 1;
+        let end = start + length;
+        if length == 0 || text.get(end) != Some(&b'"') {
+            return None;
+        }
+        let colon = scan::near_space(text, end + 1);
+        if text.get(colon) != Some(&b':') {
+            return None;
+        }
+        self.budget = self.budget.checked_sub(1)?;
+        self.at = scan::near_space(text, colon + 1);
+        let string = Str::new(&text[start..end], start, false);
+        Some(Key { string, word })
+    }
+
+    /// A word that is the next element of the array that is being read, but not the first one, and its
+    /// place. Blanks are passed wherever they may stand.
+    #[inline(always)]
+    pub(crate) fn later_word(&mut self) -> Option<(usize, Word)> {
+        let quote = behind_comma(self.text, self.at)?;
+        let budget = self.budget.checked_sub(1)?;
+        let block = self.text.get(quote..)?.first_chunk::<17>()?;
+        let (end, word) = match (block, scan::short(block)) {
+            ([b'"', ..], Some((length, word))) => (quote + length + 2, word),
+            _ => escaped_word(self.text, quote)?,
+        };
+        self.budget = budget;
+        self.at = end;
+        Some((quote, word))
+    }
+
+    /// The word that a string has, and its place, if it begins right here and has an escape.
+    #[inline(always)]
+    pub(crate) fn escaped_word_here(&mut self) -> Option<(usize, Word)> {
+        let quote = self.at;
+        let (end, word) = escaped_word(self.text, quote)?;
+        self.at = end;
+        Some((quote, word))
+    }
+}
+
+#[inline(always)]
+fn escaped_word(text: &[u8], quote: usize) -> Option<(usize, Word)> {
+    let mut word = Word::NONE;
+    match escape::escaped_word(text, quote, &mut word) {
+        0 => None,
+        end => Some((end, word)),
+    }
+}
+
+/// The place of what follows the comma that comes next.
+#[inline(always)]
+fn behind_comma(text: &[u8], at: usize) -> Option<usize> {
+    let comma = scan::near_space(text, at);
+    (text.get(comma) == Some(&b',')).then(|| scan::near_space(text, comma + 1))
 }
 
 #[cfg(test)]

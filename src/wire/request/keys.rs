@@ -77,12 +77,7 @@ impl Distinct {
             return Ok(());
         }
         if keys.len() > PLACES / 4 || self.round == u32::MAX {
-            return placed(
-                keys,
-                text,
-                &mut vec![0; (2 * keys.len()).next_power_of_two()],
-                1,
-            );
+            return placed_once(keys, text);
         }
         self.table.resize(PLACES, 0);
         self.round += 1;
@@ -169,6 +164,29 @@ fn placed(keys: &[u64], text: &[u8], table: &mut [u64], round: u32) -> Read {
             if taken >> 32 != u64::from(round) {
                 break;
             }
+            if *taken == entry {
+                alike(&keys[..at], *key, text)?;
+            }
+            place = (place + 1) & last;
+        }
+        if let Some(free) = table.get_mut(place) {
+            *free = entry;
+        }
+    }
+    Ok(())
+}
+
+/// The same in a table of its own, for many: smaller entries, and more places for each.
+#[inline(never)]
+fn placed_once(keys: &[u64], text: &[u8]) -> Read {
+    let mut table = vec![0u32; (2 * keys.len()).next_power_of_two()];
+    let last = table.len() - 1;
+    for (at, key) in keys.iter().enumerate() {
+        let digest = (key >> 32) as u32;
+        // Zero is no entry.
+        let entry = digest | 1;
+        let mut place = (digest >> 1) as usize & last;
+        while let Some(taken) = table.get(place).filter(|taken| **taken != 0) {
             if *taken == entry {
                 alike(&keys[..at], *key, text)?;
             }

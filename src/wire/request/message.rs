@@ -130,8 +130,14 @@ impl<'a> Reader<'a, '_> {
         let mut told = false;
         while let Some(key) = self.next_member(&mut object)? {
             match key {
-                Message::Role => role = self.role()?,
-                Message::Content => content = self.content()?,
+                Message::Role => {
+                    self.cursor.value_at();
+                    role = self.role()?;
+                }
+                Message::Content => {
+                    self.cursor.value_at();
+                    content = self.content()?;
+                }
                 Message::Name => self.any_text(Null::Refused)?,
                 Message::ToolCallId => answers = self.text(Null::Refused, "a string")?,
                 Message::ToolCalls => {

@@ -82,9 +82,13 @@ impl Reader<'_, '_> {
                 if !reader.want(Type::String, Null::Refused, EXPECTED)? {
                     return Ok(());
                 }
-                let found = reader.word(words!("text", "audio"), Null::Refused, EXPECTED)?;
-                reader.request.audio_asked |= found == Some(1);
-                Ok(())
+                let words = words!("text", "audio");
+                let note = |reader: &mut Self, found| {
+                    reader.request.audio_asked |= found == Some(1);
+                };
+                let found = reader.word(words, Null::Refused, EXPECTED)?;
+                note(reader, found);
+                reader.later_words(words, EXPECTED, note)
             })?;
         }
         Ok(())

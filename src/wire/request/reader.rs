@@ -286,7 +286,9 @@ impl<'a, 'r> Reader<'a, 'r> {
     ) -> Read<Option<u8>> {
         // Behind blanks it may be as short and plain.
         self.cursor.value_at();
-        let (at, word) = match self.cursor.word_here() {
+        let here = self.cursor.word_here();
+        let here = here.or_else(|| self.cursor.escaped_word_here());
+        let (at, word) = match here {
             Some(found) => found,
             None => match self.text(null, expected)? {
                 Some(text) => (text.start() - 1, Word::meant_by(text)),
@@ -298,6 +300,25 @@ impl<'a, 'r> Reader<'a, 'r> {
             self.fault(at, FaultKind::Value(expected))?;
         }
         Ok(found)
+    }
+
+    /// Elements of a list behind the first, as long as they are words: `each` is given which.
+    #[inline(always)]
+    pub(super) fn later_words(
+        &mut self,
+        words: &'static Words,
+        expected: &'static str,
+        mut each: impl FnMut(&mut Self, Option<u8>),
+    ) -> Read {
+        while let Some((at, word)) = self.cursor.later_word() {
+            let mut found = place(words, word);
+            if found.is_none() {
+                self.cursor.back_to(at);
+                found = self.other_word(words, Null::Refused, expected)?;
+            }
+            each(self, found);
+        }
+        Ok(())
     }
 
     /// The elements of an array that is known to come next; how many there were.

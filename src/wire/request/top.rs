@@ -272,14 +272,25 @@ impl Reader<'_, '_> {
         if !self.want(Type::Object, Null::Absent, "an object")? {
             return Ok(());
         }
-        self.entries(MAX_BIASES, EXPECTED, |reader, key| {
+        self.entries(MAX_BIASES, EXPECTED, |reader, key, entries| {
             if !is_token(key) {
                 let expected = "a token id in decimal digits";
                 reader.fault(key.string.start() - 1, FaultKind::Value(expected))?;
             }
-            reader.integer(-100..=100, Null::Refused, "an integer between -100 and 100")?;
+            reader.bias()?;
+            // Of these there may be thousands.
+            while let Some(key) = reader.cursor.later_digits_key() {
+                reader.note_entry(entries, key);
+                reader.bias()?;
+            }
             Ok(())
         })
+    }
+
+    #[inline(always)]
+    fn bias(&mut self) -> Read {
+        let expected = "an integer between -100 and 100";
+        self.integer(-100..=100, Null::Refused, expected).map(drop)
     }
 
     fn metadata(&mut self) -> Read {
@@ -287,7 +298,7 @@ impl Reader<'_, '_> {
         if !self.want(Type::Object, Null::Absent, "an object of strings")? {
             return Ok(());
         }
-        self.entries(16, EXPECTED, |reader, key| {
+        self.entries(16, EXPECTED, |reader, key, _| {
             if is_longer(key.string, 64) {
                 let rule = "must have a key of at most 64 characters";
                 reader.fault(key.string.start() - 1, FaultKind::Rule(rule))?;
@@ -301,25 +312,44 @@ impl Reader<'_, '_> {
         &mut self,
         max: usize,
         expected: &'static str,
-        mut each: impl FnMut(&mut Self, Key<'_>) -> Read,
+        mut each: impl FnMut(&mut Self, Key<'_>, &mut Entries) -> Read,
     ) -> Read {
         let at = self.cursor.at();
         self.cursor.enter_here()?;
         let keys = self.distinct.begin();
-        let mut count = 0;
+        let mut entries = Entries {
+            keys,
+            max,
+            count: 0,
+        };
         let mut next = self.cursor.opening_key()?;
         while let Some(key) = next {
-            count += 1;
-            // What is too much anyway is not kept.
-            let digest = self.distinct.digest(key);
-            let place = key.string.start() - 1;
-            self.distinct.push(keys, max, place, digest);
-            each(self, key)?;
+            self.note_entry(&mut entries, key);
+            each(self, key, &mut entries)?;
             next = self.cursor.later_key()?;
         }
-        if count > max {
+        if entries.count > max {
             self.fault(at, FaultKind::Value(expected))?;
         }
         self.distinct.judge(keys, self.text)
     }
+
+    #[inline(always)]
+    fn note_entry(&mut self, entries: &mut Entries, key: Key<'_>) {
+        entries.count += 1;
+        // What is too much anyway is not kept.
+        if entries.count <= entries.max {
+            let digest = self.distinct.digest(key);
+            let place = key.string.start() - 1;
+            self.distinct.push(entries.keys, entries.max, place, digest);
+        }
+    }
+}
+
+/// The members of such an object.
+struct Entries {
+    /// Where their keys begin among those that are kept.
+    keys: usize,
+    max: usize,
+    count: usize,
 }
