@@ -22,8 +22,9 @@ pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
             b'0'..=b'9' if at == 1 && value == 0 => return None,
             b'0'..=b'9' => value = 10 * value + i64::from(byte - b'0'),
             b'.' | b'e' | b'E' if at > 0 => {
-                let (value, end) = short_power(text, value, start + at)?;
-                return Some((if minus { -value } else { value }, end));
+                let (value, end) = short_power(text, value, start + at);
+                let value = if minus { -value } else { value };
+                return (end != 0).then_some((value, end));
             }
             _ if at > 0 => return Some((if minus { -value } else { value }, start + at)),
             _ => return None,
@@ -32,48 +33,64 @@ pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
     None
 }
 
-/// The same where the digits are followed by a point or an exponent: few places and small powers, and
-/// nothing else is read here.
+/// The same where the digits are followed by a point or an exponent: few places and small powers. The end
+/// is zero where there is something else.
 #[inline(never)]
-fn short_power(text: &[u8], mut value: i64, mut at: usize) -> Option<(i64, usize)> {
+fn short_power(text: &[u8], mut value: i64, mut at: usize) -> (i64, usize) {
+    const NONE: (i64, usize) = (0, 0);
     let digit = |at: usize| i64::from(byte(text, at).wrapping_sub(b'0'));
-    // As many zeros behind the point as there are: of what is a whole number these alone are read here.
+    // Behind the point of a whole number there are mostly zeros alone; nothing else is read here.
     if byte(text, at) == b'.' {
-        let point = at;
+        at += 1;
+        if byte(text, at) != b'0' {
+            return NONE;
+        }
         at += 1;
         while byte(text, at) == b'0' {
             at += 1;
         }
-        if at == point + 1 || digit(at) <= 9 {
-            return None;
+        if digit(at) <= 9 {
+            return NONE;
         }
     }
-    let end = match byte(text, at) {
-        b'e' | b'E' => at + 1,
-        _ => return Some((value, at)),
+    if !matches!(byte(text, at), b'e' | b'E') {
+        return (value, at);
+    }
+    at += 1;
+    // Where there is a sign is known by the way that was taken, and costs no waiting for it.
+    let minus = match byte(text, at) {
+        b'-' => {
+            at += 1;
+            true
+        }
+        b'+' => {
+            at += 1;
+            false
+        }
+        _ => false,
     };
-    let sign = byte(text, end);
-    at = end + usize::from(matches!(sign, b'-' | b'+'));
     let power = digit(at);
     if power > 9 || digit(at + 1) <= 9 {
-        return None;
+        return NONE;
     }
     at += 1;
     if value == 0 {
-        return Some((0, at));
+        return (0, at);
     }
     // No more than eighteen digits.
     if power > 3 {
-        return None;
+        return NONE;
+    }
+    if !minus {
+        return (value * [1, 10, 100, 1000][power as usize % 4], at);
     }
     for _ in 0..power {
-        match sign {
-            b'-' if value % 10 != 0 => return None,
-            b'-' => value /= 10,
-            _ => value *= 10,
+        if value % 10 != 0 {
+            return NONE;
         }
+        value /= 10;
     }
-    Some((value, at))
+    (value, at)
 }
 
 /// A number that begins here, has one digit before its point if it has a point at all, few behind it,

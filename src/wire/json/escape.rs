@@ -18,7 +18,8 @@ pub(super) const ESCAPES: [u8; 256] = {
     lengths
 };
 
-/// Passes the escape whose backslash stands at a place.
+/// Passes the escape whose backslash stands at a place, and what single byte stands between one by number
+/// and the next escape.
 #[inline(always)]
 pub(super) fn escape(text: &[u8], at: usize) -> Result<usize, Stop> {
     let Some(escape) = text.get(at + 1) else {
@@ -26,13 +27,28 @@ pub(super) fn escape(text: &[u8], at: usize) -> Result<usize, Stop> {
     };
     match ESCAPES[usize::from(*escape)] {
         2 => Ok(at + 2),
-        6 => unicode(text, at),
+        6 => number(text, at),
         _ => Err(stop(at, FaultKind::Escape)),
     }
 }
 
+#[inline(never)]
+fn number(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let digits = text.get(at + 2..).and_then(<[u8]>::first_chunk::<4>);
+    let digits = digits.map(|digits| digits.map(|digit| DIGITS[usize::from(digit)]));
+    match digits {
+        // What is no half of a pair.
+        Some([a, b, c, d]) if a != 0xD && (a | b | c | d) <= 0xF => {}
+        _ => return unicode(text, at),
+    }
+    match text.get(at + 6..) {
+        Some([b' ' | b'!' | b'#'..=b'[' | b']'..=0xFF, b'\\', ..]) => Ok(at + 7),
+        _ => Ok(at + 6),
+    }
+}
+
 /// Passes an escape by number, and its other half if it is one.
-#[inline]
+#[inline(never)]
 fn unicode(text: &[u8], at: usize) -> Result<usize, Stop> {
     match hex(text, at + 2, at)? {
         0xD800..=0xDBFF => {
@@ -93,7 +109,7 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
     };
     let (length, Word { mut low, mut high }) = match near {
         [b'\\', ..] => (0, Word::NONE),
-        _ => run(near),
+        _ => near_run(near),
     };
     if near.get(length) != Some(&b'\\') {
         return 0;
@@ -135,7 +151,7 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
             _ => match text.get(at..).and_then(<[u8]>::first_chunk) {
                 None => at += 1,
                 Some(block) => {
-                    let (length, run) = run(block);
+                    let (length, run) = long_run(block);
                     high |= run.low << (shift - 64);
                     at += length;
                     shift += 8 * length as u64;
@@ -156,6 +172,29 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
         *word = Word { low, high };
     }
     at + 1
+}
+
+/// As [`run`], for one that mostly is of less than eight bytes.
+#[inline(always)]
+fn near_run(near: &[u8; 16]) -> (usize, Word) {
+    const ONES: u64 = u64::MAX / 0xFF;
+    let low = near.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let controls = low.wrapping_sub(ONES * 0x20) & !low;
+    let specials = zeros(low ^ (ONES * 0x22)) | zeros(low ^ (ONES * 0x5C)) | controls;
+    // The lowest is one; behind it there may be false ones.
+    let marks = specials & (ONES * 0x80);
+    if marks == 0 {
+        return long_run(near);
+    }
+    let low = low & (marks & marks.wrapping_neg()).wrapping_sub(1) >> 7;
+    let length = (marks.trailing_zeros() / 8) as usize;
+    (length, Word { low, high: 0 })
+}
+
+#[inline(never)]
+fn long_run(near: &[u8; 16]) -> (usize, Word) {
+    run(near)
 }
 
 /// What the four digits mean that come next; zero where that is more than seven bits, or nothing.

@@ -86,11 +86,32 @@ impl Word {
         }
     }
 
+    /// Whether there is one, and it is made of decimal digits.
+    #[inline(always)]
+    pub(crate) const fn is_digits(self) -> bool {
+        are_digits(self.low) && (self.high == 0 || are_digits(self.high)) && !self.is_none()
+    }
+
     #[inline(always)]
     pub(crate) const fn is_none(self) -> bool {
         // A string has no NUL, and so no word begins with one.
         self.low == 0
     }
+}
+
+/// Whether bytes, behind which their word is zero, are decimal digits.
+#[inline(always)]
+const fn are_digits(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xFF;
+    // Where there is none, it is as if there were a zero.
+    let used = 64 - word.leading_zeros() / 8 * 8;
+    let bits = match 1u64.checked_shl(used) {
+        Some(end) => end - 1,
+        None => u64::MAX,
+    };
+    let word = word ^ (ONES * 0x30) & bits;
+    // The high bit of each byte above nine, carries aside.
+    (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80) == 0
 }
 
 impl<'a> Cursor<'a> {
@@ -114,7 +135,11 @@ impl<'a> Cursor<'a> {
         let before = |marks: u64| (marks & marks.wrapping_neg()).wrapping_sub(1) >> 7;
         let (low, high) = (half(0)?, half(8)?);
         let (low_others, high_others) = (others(low), others(high));
-        let (length, word) = if low_others != 0 {
+        let (length, word) = if low_others as u32 == 0 && within[4] == b'"' {
+            // The shortest of which there are thousands. What comes behind need not wait for the length.
+            let low = low & u64::from(u32::MAX);
+            (4, Word { low, high: 0 })
+        } else if low_others != 0 {
             let low = low & before(low_others);
             (
                 (low_others.trailing_zeros() / 8) as usize,
@@ -130,16 +155,32 @@ impl<'a> Cursor<'a> {
         let start = quote + 1;
         let end = start + length;
         if length == 0 || text.get(end) != Some(&b'"') {
-            return None;
+            let (end, word) = escaped_word(text, quote)?;
+            self.value_behind_key(word.is_digits().then_some(end)?)?;
+            let string = Str::new(&text[start..end - 1], start, true);
+            return Some(Key { string, word });
         }
-        let colon = scan::near_space(text, end + 1);
-        if text.get(colon) != Some(&b':') {
+        self.value_behind_key(end + 1)?;
+        let string = Str::new(&text[start..end], start, false);
+        Some(Key { string, word })
+    }
+
+    /// Passes the colon behind a key that ends at a place, if one comes next, and takes the member.
+    #[inline(always)]
+    fn value_behind_key(&mut self, at: usize) -> Option<()> {
+        let colon = scan::near_space(self.text, at);
+        if self.text.get(colon) != Some(&b':') {
             return None;
         }
         self.budget = self.budget.checked_sub(1)?;
-        self.at = scan::near_space(text, colon + 1);
-        let string = Str::new(&text[start..end], start, false);
-        Some(Key { string, word })
+        self.at = scan::near_space(self.text, colon + 1);
+        Some(())
+    }
+
+    /// Passes blanks before a value where there mostly is one.
+    #[inline(always)]
+    pub(crate) fn pass_near_space(&mut self) {
+        self.at = scan::near_space(self.text, self.at);
     }
 
     /// A word that is the next element of the array that is being read, but not the first one, and its

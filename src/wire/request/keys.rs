@@ -179,7 +179,7 @@ fn placed(keys: &[u64], text: &[u8], table: &mut [u64], round: u32) -> Read {
 /// The same in a table of its own, for many: smaller entries, and more places for each.
 #[inline(never)]
 fn placed_once(keys: &[u64], text: &[u8]) -> Read {
-    let mut table = vec![0u32; (2 * keys.len()).next_power_of_two()];
+    let mut table = vec![0u32; (4 * keys.len()).next_power_of_two()];
     let last = table.len() - 1;
     for (at, key) in keys.iter().enumerate() {
         let digest = (key >> 32) as u32;

@@ -110,6 +110,7 @@ impl<'a> Reader<'a, '_> {
     #[inline(never)]
     fn rest_of_message(&mut self, mut object: Object, mut turn: Turn) -> Read {
         // With blanks among them, the two are as likely.
+        self.cursor.pass_near_space();
         if self.is_next_spaced(&mut object, Message::Role, b"\"role\"")? {
             turn.role = self.role()?;
         }
@@ -131,11 +132,14 @@ impl<'a> Reader<'a, '_> {
         while let Some(key) = self.next_member(&mut object)? {
             match key {
                 Message::Role => {
-                    self.cursor.value_at();
+                    self.cursor.pass_near_space();
                     role = self.role()?;
+                    if self.is_next_spaced(&mut object, Message::Content, b"\"content\"")? {
+                        content = self.content()?;
+                    }
                 }
                 Message::Content => {
-                    self.cursor.value_at();
+                    self.cursor.pass_near_space();
                     content = self.content()?;
                 }
                 Message::Name => self.any_text(Null::Refused)?,

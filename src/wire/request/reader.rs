@@ -389,6 +389,7 @@ impl<'a, 'r> Reader<'a, 'r> {
                 object.bits |= bit;
                 return Ok(Some(known));
             }
+            self.cursor.pass_near_space();
             let Key { string, word } = key;
             let (raw, place) = string.parts();
             let stranger = is_stranger::<K>;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     fault::{FaultKind, Unreadable},
+    keys::Distinct,
     known::{Known as _, Words, find, words},
     name::Name,
     reader::{Null, Read, Reader, duplicate, is_longer},
@@ -26,18 +27,7 @@ fn is_token(key: Key<'_>) -> bool {
     if word.is_none() {
         return !string.bytes().is_empty() && string.all(|byte| byte.is_ascii_digit());
     }
-    are_digits(word.low) && (word.high == 0 || are_digits(word.high))
-}
-
-/// The same of bytes in a word, behind which it is zero.
-#[inline(always)]
-fn are_digits(word: u64) -> bool {
-    const ONES: u64 = u64::MAX / 0xFF;
-    // Where there is none, it is as if there were a zero.
-    let used = 64 - word.leading_zeros() / 8 * 8;
-    let word = word ^ (ONES * 0x30) & 1u64.checked_shl(used).map_or(u64::MAX, |end| end - 1);
-    // The high bit of each byte above nine, carries aside.
-    (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80) == 0
+    word.is_digits()
 }
 
 impl Reader<'_, '_> {
@@ -278,19 +268,35 @@ impl Reader<'_, '_> {
                 reader.fault(key.string.start() - 1, FaultKind::Value(expected))?;
             }
             reader.bias()?;
-            // Of these there may be thousands.
-            while let Some(key) = reader.cursor.later_digits_key() {
-                reader.note_entry(entries, key);
-                reader.bias()?;
-            }
-            Ok(())
+            reader.later_biases(entries)
         })
     }
 
-    #[inline(always)]
     fn bias(&mut self) -> Read {
         let expected = "an integer between -100 and 100";
         self.integer(-100..=100, Null::Refused, expected).map(drop)
+    }
+
+    /// Those behind the first, as long as their keys are of digits. There may be thousands, so that their
+    /// place is kept in a cursor that nobody else sees.
+    #[inline(never)]
+    fn later_biases(&mut self, entries: &mut Entries) -> Read {
+        let mut cursor = self.cursor.clone();
+        let mut distinct = std::mem::take(&mut self.distinct);
+        while let Some(key) = cursor.later_digits_key() {
+            entries.note(&mut distinct, key);
+            let at = cursor.at();
+            if matches!(cursor.integer_here(), Some(-100..=100)) {
+                continue;
+            }
+            cursor.back_to(at);
+            self.cursor = cursor;
+            self.bias()?;
+            cursor = self.cursor.clone();
+        }
+        self.cursor = cursor;
+        self.distinct = distinct;
+        Ok(())
     }
 
     fn metadata(&mut self) -> Read {
@@ -324,7 +330,7 @@ impl Reader<'_, '_> {
         };
         let mut next = self.cursor.opening_key()?;
         while let Some(key) = next {
-            self.note_entry(&mut entries, key);
+            entries.note(&mut self.distinct, key);
             each(self, key, &mut entries)?;
             next = self.cursor.later_key()?;
         }
@@ -332,17 +338,6 @@ impl Reader<'_, '_> {
             self.fault(at, FaultKind::Value(expected))?;
         }
         self.distinct.judge(keys, self.text)
-    }
-
-    #[inline(always)]
-    fn note_entry(&mut self, entries: &mut Entries, key: Key<'_>) {
-        entries.count += 1;
-        // What is too much anyway is not kept.
-        if entries.count <= entries.max {
-            let digest = self.distinct.digest(key);
-            let place = key.string.start() - 1;
-            self.distinct.push(entries.keys, entries.max, place, digest);
-        }
     }
 }
 
@@ -352,4 +347,17 @@ struct Entries {
     keys: usize,
     max: usize,
     count: usize,
+}
+
+impl Entries {
+    #[inline(always)]
+    fn note(&mut self, distinct: &mut Distinct, key: Key<'_>) {
+        self.count += 1;
+        // What is too much anyway is not kept.
+        if self.count <= self.max {
+            let digest = distinct.digest(key);
+            let place = key.string.start() - 1;
+            distinct.push(self.keys, self.max, place, digest);
+        }
+    }
 }
