@@ -146,13 +146,17 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
                 at = plain::<false>(text, at);
                 continue;
             }
-            // Between two escapes there mostly are few.
-            _ if shift < 64 || matches!(byte(at + 1), b'"' | b'\\') => at += 1,
+            _ if matches!(byte(at + 1), b'"' | b'\\') => at += 1,
             _ => match text.get(at..).and_then(<[u8]>::first_chunk) {
                 None => at += 1,
                 Some(block) => {
-                    let (length, run) = long_run(block);
-                    high |= run.low << (shift - 64);
+                    let (length, run) = word_run(*block);
+                    if shift < 64 {
+                        low |= run << shift;
+                        high |= run >> 1 >> (63 - shift);
+                    } else {
+                        high |= run << (shift - 64);
+                    }
                     at += length;
                     shift += 8 * length as u64;
                     continue;
@@ -177,19 +181,27 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
 /// As [`run`], for one that mostly is of less than eight bytes.
 #[inline(always)]
 fn near_run(near: &[u8; 16]) -> (usize, Word) {
+    match near.first_chunk().copied().map(word_run) {
+        Some((length @ 0..8, low)) => (length, Word { low, high: 0 }),
+        _ => long_run(near),
+    }
+}
+
+/// How many bytes come before the first quote, backslash or control character of a word, and these bytes.
+#[inline(always)]
+fn word_run(bytes: [u8; 8]) -> (usize, u64) {
     const ONES: u64 = u64::MAX / 0xFF;
-    let low = near.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let word = u64::from_le_bytes(bytes);
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    let controls = low.wrapping_sub(ONES * 0x20) & !low;
-    let specials = zeros(low ^ (ONES * 0x22)) | zeros(low ^ (ONES * 0x5C)) | controls;
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    let specials = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5C)) | controls;
     // The lowest is one; behind it there may be false ones.
     let marks = specials & (ONES * 0x80);
     if marks == 0 {
-        return long_run(near);
+        return (8, word);
     }
-    let low = low & (marks & marks.wrapping_neg()).wrapping_sub(1) >> 7;
-    let length = (marks.trailing_zeros() / 8) as usize;
-    (length, Word { low, high: 0 })
+    let before = (marks & marks.wrapping_neg()).wrapping_sub(1) >> 7;
+    ((marks.trailing_zeros() / 8) as usize, word & before)
 }
 
 #[inline(never)]
