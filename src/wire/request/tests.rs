@@ -602,3 +602,53 @@ fn long_keys_are_told_apart_wherever_they_have_an_escape() {
         }
     }
 }
+
+#[test]
+fn many_biases_are_told_apart_however_they_are_spelled() {
+    let text = |biases: &[String]| {
+        let biases = biases.join(",");
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"logit_bias":{{{biases}}}}}"#
+        )
+    };
+    let values = ["1", "1.0", "-1e1", "0e9", "100e-1", "-10.00e+0", " 1 "];
+    let key = |at: usize| match at % 7 {
+        0 => format!(r#" "{at}" "#),
+        1 => format!(r#""\u0030{at}""#),
+        2 => format!(r#""{at:016}""#),
+        _ => format!(r#""{at}""#),
+    };
+    let bias = |at: usize| format!("{}:{}", key(at), values[at % values.len()]);
+    let biases: Vec<String> = (0..1000).map(bias).collect();
+    let request = Request::read(text(&biases).as_bytes()).expect("readable");
+    assert_eq!(request.fault_count(), 0);
+    for (at, spelled) in [
+        (3, "3"),
+        (500, "\\u0035\\u0030\\u0030"),
+        (7 * 100, "70\\u0030"),
+        (7 * 100 + 1, "0701"),
+        (7 * 100 + 2, "\\u0030000000000000702"),
+    ] {
+        let mut biases = biases.clone();
+        biases.push(format!(r#""{spelled}":1"#));
+        let text = text(&biases);
+        let found = Request::read(text.as_bytes()).expect_err(spelled);
+        let place = text.rfind(spelled).expect("the key");
+        assert!(
+            matches!(found, Unreadable::Duplicate(key) if key == place),
+            "{at}: {found:?}"
+        );
+    }
+    for (wrong, faults) in [
+        (r#""x":1"#, 1),
+        (r#""7000":1.5"#, 1),
+        (r#""7000":101"#, 1),
+        (r#""7000":1e3"#, 1),
+        (r#""":"1""#, 2),
+    ] {
+        let mut biases = biases.clone();
+        biases.insert(500, wrong.to_owned());
+        let request = Request::read(text(&biases).as_bytes()).expect("readable");
+        assert_eq!(request.fault_count(), faults, "{wrong}");
+    }
+}
