@@ -46,7 +46,11 @@ fn short_power(text: &[u8], mut value: i64, mut at: usize) -> (i64, usize) {
             return NONE;
         }
         at += 1;
-        while byte(text, at) == b'0' {
+        // Of more than are few it is told elsewhere, in fewer steps for each.
+        for _ in 0..FEW {
+            if byte(text, at) != b'0' {
+                break;
+            }
             at += 1;
         }
         if digit(at) <= 9 {
