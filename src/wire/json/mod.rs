@@ -31,6 +31,7 @@ mod cursor;
 mod digits;
 mod escape;
 mod fault;
+mod flat;
 mod key;
 mod members;
 mod number;

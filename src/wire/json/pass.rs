@@ -5,7 +5,7 @@ use super::{
     cursor::spend,
     digits, escape,
     fault::{Stop, stop, unexpected},
-    scan,
+    flat, scan,
 };
 
 impl Cursor<'_> {
@@ -154,9 +154,12 @@ impl Cursor<'_> {
         mut at: usize,
         mut close: u8,
         room: usize,
-        mut budget: usize,
+        budget: usize,
     ) -> Result<usize, Stop> {
         let text = self.text;
+        // The budget is spent by portions: where one is at its end, the next elements may be passed together.
+        let mut portion = budget.min(FIRST);
+        let mut rest = budget - portion;
         // What closes each of the levels outside of the innermost.
         let mut outer = [0; MAX_DEPTH as usize];
         let mut levels = 1;
@@ -183,7 +186,11 @@ impl Cursor<'_> {
                     if next == here + 2 {
                         break;
                     }
-                    budget = spend(budget, at)?;
+                    if portion == 0 {
+                        portion = next_portion(rest, at)?;
+                        rest -= portion;
+                    }
+                    portion -= 1;
                     outer[levels % outer.len()] = close;
                     levels += 1;
                     close = here + 2;
@@ -212,7 +219,7 @@ impl Cursor<'_> {
                         at += 1;
                         levels -= 1;
                         if levels == 0 {
-                            self.budget = budget;
+                            self.budget = rest + portion;
                             return Ok(at);
                         }
                         close = outer[levels % outer.len()];
@@ -224,7 +231,14 @@ impl Cursor<'_> {
                 }
             }
             at += 1;
-            budget = spend(budget, at)?;
+            if portion == 0 {
+                portion = next_portion(rest, at)?;
+                rest -= portion;
+                if close == b']' && matches!(text.get(at), Some(b'"' | b'0'..=b'9' | ..=b' ')) {
+                    (at, portion, rest) = flat::pass::<CLEAN>(text, at, portion + rest);
+                }
+            }
+            portion -= 1;
             if close == b'}' {
                 at = key::<CLEAN>(text, at)?;
             }
@@ -232,11 +246,24 @@ impl Cursor<'_> {
     }
 }
 
+/// What honest texts have in an array is hardly more.
+const FIRST: usize = 16;
+
+/// How much of the budget that is left is spent until elements that follow one another may be passed
+/// together.
+#[cold]
+#[inline(never)]
+fn next_portion(rest: usize, at: usize) -> Result<usize, Stop> {
+    spend(rest, at)?;
+    Ok(rest.min(flat::MANY))
+}
+
 /// The place behind the blanks that are due here. Mostly there is one.
 #[inline(always)]
 fn behind_blanks(text: &[u8], at: usize, here: u8) -> Result<usize, Stop> {
     match text.get(at + 1) {
         Some(b'!'..) if scan::is_blank(here) => Ok(at + 1),
+        Some(b' ') if scan::is_blank(here) && text.get(at + 2) > Some(&b' ') => Ok(at + 2),
         _ => match scan::space(text, at) {
             behind if behind == at => Err(unexpected(text, at)),
             behind => Ok(behind),

@@ -294,7 +294,7 @@ fn special<const CLEAN: bool>(block: &[u8; BLOCK]) -> (u64, u64) {
 }
 
 #[inline(always)]
-fn halves(marks: [u8; BLOCK]) -> (u64, u64) {
+pub(super) fn halves(marks: [u8; BLOCK]) -> (u64, u64) {
     let marks = std::hint::black_box(marks);
     let (low, high) = marks.split_at(8);
     let half = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().unwrap_or(&[0; 8]));
