@@ -21,13 +21,28 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    /// Passes an object without a member, if one stands right here.
+    /// Passes an object that is empty of what could count, if one stands right here: it has no member, or one
+    /// that holds nothing itself.
     #[inline(always)]
     pub(crate) fn pass_empty_object(&mut self) -> bool {
         let is_here = matches!(self.text.get(self.at..), Some([b'{', b'}', ..]));
         let passed = is_here && self.depth < MAX_DEPTH;
         self.at += if passed { 2 } else { 0 };
-        passed
+        passed || self.pass_object_of_one()
+    }
+
+    /// No two keys can be the same where there is one.
+    #[inline(never)]
+    fn pass_object_of_one(&mut self) -> bool {
+        let end = match self.depth + 1 < MAX_DEPTH && self.budget > 0 {
+            true => object_of_one(self.text, self.at),
+            false => 0,
+        };
+        if end > 0 {
+            self.at = end;
+            self.budget -= 1;
+        }
+        end > 0
     }
 
     /// Passes the value of a member and the next key, if that has a word that is wanted: its place and
@@ -256,6 +271,33 @@ const FIRST: usize = 16;
 fn next_portion(rest: usize, at: usize) -> Result<usize, Stop> {
     spend(rest, at)?;
     Ok(rest.min(flat::MANY))
+}
+
+/// The end of an object that has one member, whose value holds none; 0 where another stands, or none.
+#[inline(always)]
+fn object_of_one(text: &[u8], at: usize) -> usize {
+    let byte = |at: usize| text.get(at).copied().unwrap_or(0);
+    if byte(at) != b'{' {
+        return 0;
+    }
+    let at = scan::near_space(text, at + 1);
+    // The key may be as short as it can be.
+    let behind = match text.get(at..) {
+        Some([b'"', b'"', b':', ..]) => Ok(at + 3),
+        _ => key::<false>(text, at),
+    };
+    let Ok(behind) = behind else { return 0 };
+    let at = scan::near_space(text, behind);
+    let behind = match text.get(at..) {
+        Some([b'{', b'}', ..] | [b'[', b']', ..]) => Ok(at + 2),
+        Some([b'"', ..]) => scan::string::<false>(text, at + 1).map(|end| end + 1),
+        Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, at, *first),
+        Some([b'-', ..]) => digits::number(text, at),
+        _ => literal(text, at, byte(at)),
+    };
+    let Ok(behind) = behind else { return 0 };
+    let at = scan::near_space(text, behind);
+    if byte(at) == b'}' { at + 1 } else { 0 }
 }
 
 /// The place behind the blanks that are due here. Mostly there is one.

@@ -688,3 +688,51 @@ fn escapes_are_found_wherever_they_stand() {
         }
     }
 }
+
+#[test]
+fn objects_that_are_empty_of_what_counts_are_passed_whole() {
+    let small = [
+        ("{}", 0),
+        (r#"{"":0}"#, 1),
+        (r#"{ "a" : "b" }"#, 1),
+        (r#"{"\u0061":null}"#, 1),
+        (r#"{"a long key, and no short one":-1.5e3}"#, 1),
+        (r#"{"a":{}}"#, 1),
+        (r#"{"a":[]}"#, 1),
+    ];
+    for (text, members) in small {
+        let padded = format!("{text}                    ");
+        let mut cursor = Cursor::with_budget(&padded, members);
+        assert!(cursor.pass_empty_object(), "{text}");
+        assert_eq!((cursor.at(), cursor.budget()), (text.len(), 0), "{text}");
+        if let Some(fewer) = members.checked_sub(1) {
+            let mut cursor = Cursor::with_budget(&padded, fewer);
+            assert!(!cursor.pass_empty_object(), "{text}");
+            assert_eq!((cursor.at(), cursor.budget()), (0, fewer), "{text}");
+        }
+    }
+    let others = [
+        "",
+        "{",
+        " {}",
+        "[]",
+        r#"{"a":[1]}"#,
+        r#"{"a":{"b":1}}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1,"\u0061":2}"#,
+        r#"{"a":1,"b":2}"#,
+        r#"{"a":01}"#,
+        r#"{"a":1e999}"#,
+        r#"{"a":"\x"}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":1"#,
+        r#"{"a"}"#,
+        r#"{a:1}"#,
+    ];
+    for text in others {
+        let padded = format!("{text}                    ");
+        let mut cursor = Cursor::new(&padded);
+        assert!(!cursor.pass_empty_object(), "{text}");
+        assert_eq!(cursor.at(), 0, "{text}");
+    }
+}
