@@ -13,7 +13,7 @@ const ENOUGH: usize = 40;
 /// more.
 const FEW: usize = 4;
 /// So many where that did not help, as less than so many bytes were passed.
-pub(super) const MANY: usize = 32;
+pub(super) const MANY: usize = 128;
 const LONG: usize = 128;
 
 /// Where an element is due in an array and can be paid for, passes those that are strings without escapes or
