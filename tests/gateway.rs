@@ -452,10 +452,7 @@ async fn strict_tells_values_from_format() {
         (json!({ "messages": [] }), 422),
         (json!({ "n": 0 }), 422),
         // So many mistakes that they are not read to their end.
-        (
-            json!({ "messages": vec![json!({ "role": 5 }); 300] }),
-            400,
-        ),
+        (json!({ "messages": vec![json!({ "role": 5 }); 300] }), 400),
         (
             json!({ "messages": vec![json!({ "role": "x", "content": "y" }); 300] }),
             422,

@@ -24,7 +24,7 @@ impl Cursor<'_> {
     /// Passes an object that is empty of what could count, if one stands right here: it has no member, or one
     /// that holds nothing itself.
     #[inline(always)]
-    pub(crate) fn pass_empty_object(&mut self) -> bool {
+    pub(crate) fn pass_bare_object(&mut self) -> bool {
         let is_here = matches!(self.text.get(self.at..), Some([b'{', b'}', ..]));
         let passed = is_here && self.depth < MAX_DEPTH;
         self.at += if passed { 2 } else { 0 };

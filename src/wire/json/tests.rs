@@ -703,11 +703,11 @@ fn objects_that_are_empty_of_what_counts_are_passed_whole() {
     for (text, members) in small {
         let padded = format!("{text}                    ");
         let mut cursor = Cursor::with_budget(&padded, members);
-        assert!(cursor.pass_empty_object(), "{text}");
+        assert!(cursor.pass_bare_object(), "{text}");
         assert_eq!((cursor.at(), cursor.budget()), (text.len(), 0), "{text}");
         if let Some(fewer) = members.checked_sub(1) {
             let mut cursor = Cursor::with_budget(&padded, fewer);
-            assert!(!cursor.pass_empty_object(), "{text}");
+            assert!(!cursor.pass_bare_object(), "{text}");
             assert_eq!((cursor.at(), cursor.budget()), (0, fewer), "{text}");
         }
     }
@@ -732,7 +732,7 @@ fn objects_that_are_empty_of_what_counts_are_passed_whole() {
     for text in others {
         let padded = format!("{text}                    ");
         let mut cursor = Cursor::new(&padded);
-        assert!(!cursor.pass_empty_object(), "{text}");
+        assert!(!cursor.pass_bare_object(), "{text}");
         assert_eq!(cursor.at(), 0, "{text}");
     }
 }

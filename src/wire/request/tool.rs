@@ -233,7 +233,7 @@ impl Reader<'_, '_> {
             Allowed::Tools => {
                 if reader.want(Type::Array, Null::Refused, "an array of tools")? {
                     reader.items(0..=usize::MAX, "", |reader| {
-                        if reader.cursor.pass_empty_object() {
+                        if reader.cursor.pass_bare_object() {
                             return Ok(());
                         }
                         if reader.want(Type::Object, Null::Refused, OBJECT)? {
