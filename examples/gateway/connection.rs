@@ -121,6 +121,8 @@ pub async fn serve<S>(
             grace = &mut stop => break grace.unwrap_or_default(),
             Some(_) = connections.join_next() => continue,
         };
+        // Where they come faster than it waits for one that ends.
+        while connections.try_join_next().is_some() {}
         let Ok(socket) = TcpStream::from_std(socket) else {
             continue;
         };

@@ -47,6 +47,7 @@ pub struct ClientConfig {
     /// Whether each thread that asks has a pool of its own. Default: no. For a server with a runtime on
     /// each of its threads: a connection is driven by the runtime that made it, and a request that takes
     /// one of another thread goes from one core to the other and back.
+    /// The pools last as long as the client, whatever becomes of the threads.
     pub pool_per_thread: bool,
 }
 
