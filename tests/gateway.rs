@@ -709,56 +709,6 @@ async fn the_page_and_the_health() {
     assert_eq!((health.status.as_u16(), health.body.trim()), (200, "ok"));
 }
 
-#[test]
-fn a_bad_config_is_told_whole_and_never_starts() {
-    let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(
-        b"listen = \"nowhere\"\nthreads = 0\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\
-          [[models]]\nid = \"m\"\ntargets = [{ provider = \"q\", model = \"m\" }]\nprice = { input = \"cheap\" }\n\
-          [[keys]]\nname = \"k\"\nsecret = \"sk-very-secret\"\nrequests_per_minute = 0\n",
-    )
-    .expect("written");
-    for extra in [&["--check"][..], &[]] {
-        let output = Command::new(binary())
-            .arg("--config")
-            .arg(file.path())
-            .args(extra)
-            .output()
-            .expect("run");
-        assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8_lossy(&output.stderr);
-        for key in [
-            "listen",
-            "threads",
-            "typo",
-            "providers[0].kind",
-            "providers[0].api_keys[0]",
-            "models[0].targets[0].provider",
-            "models[0].price.input",
-            "keys[0].requests_per_minute",
-        ] {
-            assert!(said.contains(key), "{key} is not in:\n{said}");
-        }
-        assert!(!said.contains("sk-very-secret"));
-        assert!(output.stdout.is_empty());
-    }
-    file.as_file().set_len(0).expect("cut");
-    let good = config("openai");
-    std::fs::write(file.path(), good).expect("written");
-    let output = Command::new(binary())
-        .arg("--config")
-        .arg(file.path())
-        .arg("--check")
-        .output()
-        .expect("run");
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 #[tokio::test]
 async fn a_model_without_a_price_has_that_of_the_tables() {
     use tower_completions::mock::{Script, Server, Upstream};

@@ -1,11 +1,11 @@
 //! From the configuration to the running gateway, out of the crate's public parts.
 
-use std::{collections::HashMap, convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::{
-    Layer, Service, ServiceExt,
+    Layer, Service,
     util::{BoxCloneSyncService, MapResponse},
 };
 use tower_completions::{
@@ -13,31 +13,16 @@ use tower_completions::{
     auth::Keys,
     body::{BoxBody, BoxError},
     cache::CacheLayer,
-    cost::{
-        Budgets, CostLayer, NotAnAmount, Price, PriceBook, PriceList, Prices, StoreError, Terms,
-        Zone,
-    },
+    cost::{Budgets, CostLayer, NotAnAmount, Prices, StoreError, Terms, Zone},
     limit::{
         Either, Limiter, Limits, Memory,
         redis::{InvalidUrl, Leased, Outage, Redis},
     },
     mock,
     models::Card,
-    parse::{ChatBody, ReadLimits},
-    provider::{
-        Contract, ParallelLayer, Provider,
-        anthropic::Anthropic,
-        azure::{Api, Azure},
-        bedrock::{AccessKey, Bedrock, Environment, SignLayer},
-        client::{Client, ClientConfig},
-        cohere::Cohere,
-        gemini::Gemini,
-        ollama::Ollama,
-        openai::{OpenAi, Vendor},
-        vertex::{ServiceAccount, TokenLayer, Vertex},
-    },
+    parse::ReadLimits,
     reframe::{self, ReframeLayer},
-    router::{CommitLayer, Router, Table},
+    router::{Router, Table},
     stack::Gateway,
     telemetry::ResponseBody,
     validate::{Catalog, ValidateLayer},
@@ -51,10 +36,10 @@ use crate::{
     panics,
     routes::{Completions, Own, Routes},
     routing,
+    upstreams::{Upstream, boxed},
 };
 
 type Error = Box<dyn std::error::Error>;
-pub type Upstream = BoxCloneSyncService<http::Request<ChatBody>, Response<BoxBody>, Infallible>;
 
 /// What runs when there is no file: the mock with all that it can act out, and the key sk-demo.
 pub fn built_in() -> String {
@@ -70,66 +55,6 @@ pub fn built_in() -> String {
         ));
     }
     text
-}
-
-/// The kinds of providers that there are.
-const KINDS: &[&str] = &[
-    "openai",
-    "azure",
-    "anthropic",
-    "gemini",
-    "vertex",
-    "bedrock",
-    "cohere",
-    "ollama",
-    "mock",
-];
-
-/// What the file asks for and this gateway does not have, each by its name.
-pub fn unsupported(config: &Config) -> Result<(), Vec<String>> {
-    let mut missing = Vec::new();
-    for (at, provider) in config.providers.iter().enumerate() {
-        if !KINDS.contains(&provider.kind.as_str()) {
-            missing.push(format!(
-                "providers[{at}].kind: {:?} is not supported yet, only {} are",
-                provider.kind,
-                KINDS.join(", ")
-            ));
-        }
-    }
-    if config.limits.store != "memory" && Redis::open(&config.limits.store).is_err() {
-        missing.push("limits.store: expected redis://HOST:PORT".to_owned());
-    }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(missing)
-    }
-}
-
-/// Models that could only be refused: something may answer for them whose price is in another currency
-/// than the accounts, as all prices of the built-in table are that in US dollars.
-pub fn foreign(config: &Config, prices: &Prices) -> Result<(), Vec<String>> {
-    let mut foreign = Vec::new();
-    for (at, model) in config.models.iter().enumerate() {
-        let mut of = None;
-        prices.candidates(&model.id, &mut |price| {
-            let currency = price.map(Price::currency);
-            of = of.or(currency.filter(|it| *it != config.currency));
-        });
-        if let Some(of) = of {
-            foreign.push(format!(
-                "models[{at}].price: {:?} would be charged at a price found in {of}, the accounts are \
-                 in {}; state a price for it and for what it falls back to",
-                model.id, config.currency
-            ));
-        }
-    }
-    if foreign.is_empty() {
-        Ok(())
-    } else {
-        Err(foreign)
-    }
 }
 
 /// Where limits are counted.
@@ -173,7 +98,11 @@ pub struct App {
 }
 
 impl App {
-    pub async fn new(config: &Config, prices: Prices) -> Result<Self, Error> {
+    pub async fn new(
+        config: &Config,
+        prices: Prices,
+        router: Router<Upstream, Table>,
+    ) -> Result<Self, Error> {
         let keys = Keys::new();
         let mut callers = HashMap::new();
         let ledger = Books::open(&config.ledger, config.currency).await?;
@@ -212,7 +141,6 @@ impl App {
 
         let counts = counts(&config.limits)?;
         let limiter = Limiter::with_store(counts.clone());
-        let router = router(config, &prices)?;
         let upstream = match config.routing.options.cache_ttl {
             // Inside of what counts money, so that a kept answer is free of charge, and inside of
             // what makes answers canonical.
@@ -325,269 +253,6 @@ fn budgets(config: &Config) -> Result<Budgets, NotAnAmount> {
     config.budgets.iter().try_fold(none, |budgets, budget| {
         Ok(budgets.with(budget.scope.clone(), budget.amount.parse()?, budget.per))
     })
-}
-
-/// Prices under every name that a client may use. A model that has none in the file is looked for in
-/// the operator's price files and then in the built-in table, by who serves it. Reads the files.
-pub fn prices(config: &Config) -> Result<Prices, Vec<String>> {
-    let read = || -> Result<Prices, Error> {
-        let lists = lists(config)?;
-        named(config, lists)
-    };
-    read().map_err(|error| vec![error.to_string()])
-}
-
-fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Error> {
-    let mut prices = lists
-        .into_iter()
-        .chain([PriceList::builtin()])
-        .fold(Prices::new(), Prices::with_list);
-    for provider in &config.providers {
-        prices = prices.with_provider(&provider.name, listed_as(provider));
-    }
-    for model in &config.models {
-        for name in std::iter::once(&model.id).chain(&model.aliases) {
-            if let Some(classes) = &model.price {
-                prices = prices.with(name, price(classes)?.in_currency(config.currency));
-            }
-            let targets = model.targets.iter();
-            let targets = targets.map(|it| (it.provider.as_str(), it.model.as_str()));
-            prices = prices.with_targets(name, targets);
-            prices = prices.with_fallbacks(name, model.fallbacks.iter().map(String::as_str));
-        }
-    }
-    Ok(prices)
-}
-
-/// The operator's price files.
-fn lists(config: &Config) -> Result<Vec<PriceList>, Error> {
-    let files = &config.prices;
-    let read =
-        |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
-    let mut lists = Vec::new();
-    if let Some(path) = &files.file {
-        let text = read(path)?;
-        let list = toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
-        lists.push(list);
-    }
-    if let Some(path) = &files.litellm {
-        let list = PriceList::litellm(&read(path)?, path);
-        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
-    }
-    if let Some(path) = &files.genai_prices {
-        let list = PriceList::genai_prices(&read(path)?, path);
-        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
-    }
-    for name in lists.iter().flat_map(PriceList::skipped) {
-        tracing::warn!(name, "a price that is none: left out");
-    }
-    Ok(lists)
-}
-
-/// Under which name price files have a provider: its vendor's, told from the host when it is not
-/// configured.
-fn listed_as(provider: &crate::config::Provider) -> &str {
-    const HOSTS: &[(&str, &str)] = &[
-        ("api.openai.com", "openai"),
-        ("api.x.ai", "x-ai"),
-        ("api.groq.com", "groq"),
-        ("api.deepseek.com", "deepseek"),
-        ("api.mistral.ai", "mistral"),
-        ("openrouter.ai", "openrouter"),
-        ("api.together", "together"),
-        ("api.fireworks.ai", "fireworks"),
-        ("api.perplexity.ai", "perplexity"),
-        ("api.cerebras.ai", "cerebras"),
-        ("api.moonshot", "moonshotai"),
-    ];
-    if let Some(vendor) = &provider.vendor {
-        return vendor;
-    }
-    let host = provider
-        .base_url
-        .as_deref()
-        .and_then(|url| url.split('/').nth(2));
-    let known = host.and_then(|host| HOSTS.iter().find(|(part, _)| host.contains(part)));
-    known.map_or(&provider.kind, |(_, name)| name)
-}
-
-fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
-    let find = |wanted: &str| {
-        classes
-            .iter()
-            .find(|(class, _)| *class == wanted)
-            .map(|(_, usd)| usd.as_str())
-    };
-    let mut price = Price::new(find("input").unwrap_or("0"), find("output").unwrap_or("0"))?;
-    for (class, usd) in classes {
-        price = match *class {
-            "cached_input" => price.cached_input(usd)?,
-            "cache_write" => price.cache_write(usd)?,
-            "cache_write_1h" => price.cache_write_1h(usd)?,
-            "reasoning" => price.reasoning(usd)?,
-            "audio_input" => price.audio_input(usd)?,
-            "audio_output" => price.audio_output(usd)?,
-            "image_input" => price.image_input(usd)?,
-            "image_output" => price.image_output(usd)?,
-            "request" => price.request(usd)?,
-            "image" => price.image(usd)?,
-            "web_search" => price.web_search(usd)?,
-            _ => price,
-        };
-    }
-    Ok(price)
-}
-
-fn router(config: &Config, prices: &Prices) -> Result<Router<Upstream, Table>, Error> {
-    let mut settings = ClientConfig::default();
-    // Each thread has a runtime of its own.
-    settings.pool_per_thread = true;
-    let client = Client::new(settings);
-    // The head of a stream waits for its first content: until then another target may answer.
-    let commit = CommitLayer::new().first_event_timeout(config.stream.first_event_timeout);
-    // Several answers of those that give one at a time.
-    let parallel = ParallelLayer::new();
-    let by_eights = parallel.per_call(NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN));
-    let mut router = routing::builder(config, prices)?;
-    for provider in &config.providers {
-        let keys = provider.api_keys.iter().map(String::as_str);
-        let name = provider.name.as_str();
-        let contract = Contract::new(provider.unsupported);
-        let base_url = |default| provider.base_url.as_deref().unwrap_or(default);
-        let service = match provider.kind.as_str() {
-            "mock" => {
-                let translate = OpenAi::new("http://mock/v1")?;
-                let provider = Provider::new(name, mock::Upstream::new(), translate)
-                    .with_contract(contract.clone());
-                boxed(commit.layer(provider.with_keys(keys)))
-            }
-            "azure" => {
-                let api = match provider.api.as_deref() {
-                    Some("deployments") => Api::Deployments,
-                    _ => Api::V1,
-                };
-                let version = provider.api_version.as_deref();
-                let translate = Azure::new(base_url(""), api, version)?;
-                let provider =
-                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
-                boxed(commit.layer(provider.with_keys(keys)))
-            }
-            "bedrock" => {
-                let region = provider.region.as_deref().unwrap_or("us-east-1");
-                let translate = match provider.base_url.as_deref() {
-                    Some(url) => Bedrock::new(url)?,
-                    None => Bedrock::region(region)?,
-                };
-                // Bearer keys, else the file's access key, else the environment's.
-                if !provider.api_keys.is_empty() {
-                    let provider = Provider::new(name, client.clone(), translate)
-                        .with_contract(contract.clone());
-                    boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
-                } else if let Some((id, secret)) = &provider.access_key {
-                    let mut key = AccessKey::new(id, secret);
-                    if let Some(token) = &provider.session_token {
-                        key = key.with_session_token(token);
-                    }
-                    let signed = SignLayer::bedrock(key, region).layer(client.clone());
-                    let provider =
-                        Provider::new(name, signed, translate).with_contract(contract.clone());
-                    boxed(commit.layer(parallel.layer(provider)))
-                } else {
-                    let signed = SignLayer::bedrock(Environment, region).layer(client.clone());
-                    let provider =
-                        Provider::new(name, signed, translate).with_contract(contract.clone());
-                    boxed(commit.layer(parallel.layer(provider)))
-                }
-            }
-            "cohere" => {
-                let translate = Cohere::new(base_url("https://api.cohere.com"))?;
-                let provider =
-                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
-                boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
-            }
-            "ollama" => {
-                let translate = Ollama::new(base_url("http://localhost:11434"))?;
-                let provider =
-                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
-                boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
-            }
-            "anthropic" => {
-                let translate = Anthropic::new(base_url("https://api.anthropic.com"))?;
-                let provider =
-                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
-                boxed(commit.layer(parallel.layer(provider.with_keys(keys))))
-            }
-            "gemini" => {
-                let default = "https://generativelanguage.googleapis.com";
-                let translate = Gemini::new(base_url(default))?;
-                let provider =
-                    Provider::new(name, client.clone(), translate).with_contract(contract.clone());
-                boxed(commit.layer(by_eights.layer(provider.with_keys(keys))))
-            }
-            "vertex" => {
-                let project = provider.project.as_deref().unwrap_or_default();
-                let location = provider.location.as_deref().unwrap_or_default();
-                let translate = match &provider.base_url {
-                    Some(base) => Vertex::at(base, project, location)?,
-                    None => Vertex::new(project, location)?,
-                };
-                // Gemini knows a small `n`; the models of others there do not.
-                let claudes = parallel.of_models(|model| model.contains("claude"));
-                let geminis = by_eights.of_models(|model| !model.contains("claude"));
-                match &provider.credentials {
-                    Some(path) => {
-                        let file = std::fs::read(path)
-                            .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
-                        let account = ServiceAccount::from_json(&file)
-                            .map_err(|error| format!("{name}: credentials {path:?}: {error}"))?;
-                        let client = TokenLayer::new(account).layer(client.clone());
-                        let provider =
-                            Provider::new(name, client, translate).with_contract(contract.clone());
-                        boxed(commit.layer(claudes.layer(geminis.layer(provider))))
-                    }
-                    None => {
-                        let provider = Provider::new(name, client.clone(), translate)
-                            .with_contract(contract.clone());
-                        let provider = geminis.layer(provider.with_keys(keys));
-                        boxed(commit.layer(claudes.layer(provider)))
-                    }
-                }
-            }
-            _ => {
-                let vendor = provider.vendor.as_deref().and_then(Vendor::named);
-                let own = vendor.and_then(Vendor::base_url);
-                let default = own.unwrap_or("https://api.openai.com/v1");
-                let mut translate = OpenAi::new(base_url(default))?;
-                if let Some(vendor) = vendor {
-                    translate = translate.with_vendor(vendor);
-                }
-                let one_by_one = !translate.vendor().knows_n();
-                let provider = Provider::new(name, client.clone(), translate)
-                    .with_contract(contract.clone())
-                    .with_keys(keys);
-                if one_by_one {
-                    boxed(commit.layer(parallel.layer(provider)))
-                } else {
-                    boxed(commit.layer(provider))
-                }
-            }
-        };
-        router = router.provider(name, service, provider.api_keys.len().max(1));
-    }
-    Ok(router.build())
-}
-
-fn boxed<S, B>(service: S) -> Upstream
-where
-    S: tower::Service<http::Request<ChatBody>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    BoxCloneSyncService::new(
-        service.map_response(|response: Response<B>| response.map(BoxBody::new)),
-    )
 }
 
 /// Which models there are, what they are also called, and what they take: what the file does not say

@@ -18,20 +18,25 @@ mod metrics;
 mod money;
 mod panics;
 mod patience;
+mod prices;
 mod read;
 mod routes;
 mod routing;
 mod server;
 mod telemetry;
+mod upstreams;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::{net::TcpListener, signal::unix};
 
-use tower_completions::cost::Prices;
+use tower_completions::{
+    cost::Prices,
+    router::{Router, Table},
+};
 
-use crate::{app::App, config::Config, server::Workers};
+use crate::{app::App, config::Config, server::Workers, upstreams::Upstream};
 
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -77,12 +82,12 @@ fn main() -> ExitCode {
         None => Config::parse(&app::built_in()),
     };
     let config = read.and_then(|config| {
-        app::unsupported(&config)?;
-        let prices = app::prices(&config)?;
-        app::foreign(&config, &prices)?;
-        Ok((config, prices))
+        let prices = prices::read(&config)?;
+        prices::foreign(&config, &prices)?;
+        let router = upstreams::router(&config, &prices)?;
+        Ok((config, prices, router))
     });
-    let (config, prices) = match config {
+    let (config, prices, router) = match config {
         Ok(read) => read,
         Err(mistakes) => {
             for mistake in mistakes {
@@ -104,7 +109,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(config, prices, &args)) {
+    match runtime.block_on(run(config, prices, router, &args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{error}");
@@ -122,12 +127,13 @@ fn main() -> ExitCode {
 async fn run(
     config: Config,
     prices: Prices,
+    router: Router<Upstream, Table>,
     args: &Args,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let listen = args.listen.unwrap_or(config.listen);
-    let app = App::new(&config, prices).await?;
+    let app = App::new(&config, prices, router).await?;
     let workers = Workers::start(config.threads.get(), || app.service())?;
     let listener = TcpListener::bind(listen)
         .await

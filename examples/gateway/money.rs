@@ -11,10 +11,7 @@ use std::{
 use tokio::task::JoinSet;
 use tower_completions::cost::{CostLayer, Currency, DrainLayer, Ledger, Recovery, RunOut};
 
-use crate::{
-    config::{one_of, place},
-    read::{Mistakes, Section},
-};
+use crate::read::{Mistakes, Section, one_of, place};
 
 /// The section `[ledger]`.
 #[derive(Debug)]

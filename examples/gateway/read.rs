@@ -4,9 +4,12 @@ use std::{
     collections::BTreeSet,
     fmt::{Display, Write as _},
     ops::RangeInclusive,
+    time::Duration,
 };
 
 use toml::{Table, Value};
+
+const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
@@ -215,6 +218,77 @@ impl Section {
             mistakes.add(&self.key(name), expected);
         }
     }
+}
+
+/// The entries of an array of tables.
+pub fn each<T>(
+    section: &mut Section,
+    name: &'static str,
+    mistakes: &mut Mistakes,
+    read: impl Fn(&mut Section, &mut Mistakes) -> T,
+) -> Vec<T> {
+    let mut found = Vec::new();
+    for mut section in section.sections(name, mistakes) {
+        found.push(read(&mut section, mistakes));
+        section.finish(mistakes);
+    }
+    found
+}
+
+/// A string that is one of some words.
+pub fn one_of(
+    section: &mut Section,
+    name: &'static str,
+    allowed: &[&str],
+    mistakes: &mut Mistakes,
+) -> Option<String> {
+    let text = section.string(name, mistakes)?;
+    if !allowed.contains(&text.as_str()) {
+        mistakes.add(
+            &section.key(name),
+            format!("expected one of {}, got {text:?}", allowed.join(", ")),
+        );
+    }
+    Some(text)
+}
+
+/// A time in milliseconds, at most a day.
+pub fn millis(
+    section: &mut Section,
+    name: &'static str,
+    default: u64,
+    mistakes: &mut Mistakes,
+) -> Duration {
+    Duration::from_millis(section.integer(name, MILLIS, mistakes).unwrap_or(default))
+}
+
+pub fn small(number: Option<u64>) -> Option<u32> {
+    number.and_then(|number| u32::try_from(number).ok())
+}
+
+/// Where a store is: `memory`, or what begins with one of some schemes.
+pub fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) -> String {
+    let store = section
+        .string("store", mistakes)
+        .unwrap_or_else(|| "memory".to_owned());
+    if store != "memory" && !prefixes.iter().any(|prefix| store.starts_with(prefix)) {
+        // What follows the scheme may hold a password.
+        let scheme = store
+            .split_once(':')
+            .map_or(store.as_str(), |(scheme, _)| scheme);
+        mistakes.add(
+            &section.key("store"),
+            format!("expected memory or {}…, got {scheme:?}", prefixes[0]),
+        );
+    }
+    store
+}
+
+/// A decimal without sign or exponent, of a size and precision that money can hold.
+pub fn is_price(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole) && digits(fraction) && whole.len() <= 12 && fraction.len() <= 12
 }
 
 fn kind(value: &Value) -> &'static str {

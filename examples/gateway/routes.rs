@@ -24,11 +24,7 @@ use tower_completions::{
     router::{Router, Table},
 };
 
-use crate::{
-    app::{Counts, Upstream},
-    ledger::Books,
-    routing,
-};
+use crate::{app::Counts, ledger::Books, routing, upstreams::Upstream};
 
 pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
 

@@ -19,9 +19,9 @@ use tower_completions::{
 };
 
 use crate::{
-    app::Upstream,
-    config::{self, Config, one_of},
-    read::{Mistakes, Section},
+    config::{self, Config},
+    read::{Mistakes, Section, is_price, one_of},
+    upstreams::Upstream,
 };
 
 /// The ways to choose among the targets of a model.
@@ -120,7 +120,7 @@ fn read_price(mut section: Section, mistakes: &mut Mistakes) -> Option<(Amount, 
         if text.is_empty() {
             return None;
         }
-        let amount = text.parse().ok().filter(|_| config::is_price(&text));
+        let amount = text.parse().ok().filter(|_| is_price(&text));
         if amount.is_none() {
             let expected = format!("expected a decimal such as \"0.15\", got {text:?}");
             mistakes.add(&section.key(name), expected);

@@ -1,0 +1,143 @@
+//! What each model costs: from the file, the operator's price files, and the built-in table.
+
+use tower_completions::cost::{NotAnAmount, Price, PriceBook, PriceList, Prices};
+
+use crate::config::{Config, Provider};
+
+type Error = Box<dyn std::error::Error>;
+
+/// Prices under every name that a client may use. A model that has none in the file is looked for in
+/// the operator's price files and then in the built-in table, by who serves it. Reads the files.
+pub fn read(config: &Config) -> Result<Prices, Vec<String>> {
+    let read = || -> Result<Prices, Error> {
+        let lists = lists(config)?;
+        named(config, lists)
+    };
+    read().map_err(|error| vec![error.to_string()])
+}
+
+/// Models that could only be refused: something may answer for them whose price is in another currency
+/// than the accounts, as all prices of the built-in table are that in US dollars.
+pub fn foreign(config: &Config, prices: &Prices) -> Result<(), Vec<String>> {
+    let mut foreign = Vec::new();
+    for (at, model) in config.models.iter().enumerate() {
+        let mut of = None;
+        prices.candidates(&model.id, &mut |price| {
+            let currency = price.map(Price::currency);
+            of = of.or(currency.filter(|it| *it != config.currency));
+        });
+        if let Some(of) = of {
+            foreign.push(format!(
+                "models[{at}].price: {:?} would be charged at a price found in {of}, the accounts are \
+                 in {}; state a price for it and for what it falls back to",
+                model.id, config.currency
+            ));
+        }
+    }
+    if foreign.is_empty() {
+        Ok(())
+    } else {
+        Err(foreign)
+    }
+}
+
+fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Error> {
+    let mut prices = lists
+        .into_iter()
+        .chain([PriceList::builtin()])
+        .fold(Prices::new(), Prices::with_list);
+    for provider in &config.providers {
+        prices = prices.with_provider(&provider.name, listed_as(provider));
+    }
+    for model in &config.models {
+        for name in std::iter::once(&model.id).chain(&model.aliases) {
+            if let Some(classes) = &model.price {
+                prices = prices.with(name, price(classes)?.in_currency(config.currency));
+            }
+            let targets = model.targets.iter();
+            let targets = targets.map(|it| (it.provider.as_str(), it.model.as_str()));
+            prices = prices.with_targets(name, targets);
+            prices = prices.with_fallbacks(name, model.fallbacks.iter().map(String::as_str));
+        }
+    }
+    Ok(prices)
+}
+
+/// The operator's price files.
+fn lists(config: &Config) -> Result<Vec<PriceList>, Error> {
+    let files = &config.prices;
+    let read =
+        |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+    let mut lists = Vec::new();
+    if let Some(path) = &files.file {
+        let text = read(path)?;
+        let list = toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
+        lists.push(list);
+    }
+    if let Some(path) = &files.litellm {
+        let list = PriceList::litellm(&read(path)?, path);
+        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
+    }
+    if let Some(path) = &files.genai_prices {
+        let list = PriceList::genai_prices(&read(path)?, path);
+        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
+    }
+    for name in lists.iter().flat_map(PriceList::skipped) {
+        tracing::warn!(name, "a price that is none: left out");
+    }
+    Ok(lists)
+}
+
+/// Under which name price files have a provider: its vendor's, told from the host when it is not
+/// configured.
+fn listed_as(provider: &Provider) -> &str {
+    const HOSTS: &[(&str, &str)] = &[
+        ("api.openai.com", "openai"),
+        ("api.x.ai", "x-ai"),
+        ("api.groq.com", "groq"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.mistral.ai", "mistral"),
+        ("openrouter.ai", "openrouter"),
+        ("api.together", "together"),
+        ("api.fireworks.ai", "fireworks"),
+        ("api.perplexity.ai", "perplexity"),
+        ("api.cerebras.ai", "cerebras"),
+        ("api.moonshot", "moonshotai"),
+    ];
+    if let Some(vendor) = &provider.vendor {
+        return vendor;
+    }
+    let host = provider
+        .base_url
+        .as_deref()
+        .and_then(|url| url.split('/').nth(2));
+    let known = host.and_then(|host| HOSTS.iter().find(|(part, _)| host.contains(part)));
+    known.map_or(&provider.kind, |(_, name)| name)
+}
+
+fn price(classes: &[(&'static str, String)]) -> Result<Price, NotAnAmount> {
+    let find = |wanted: &str| {
+        classes
+            .iter()
+            .find(|(class, _)| *class == wanted)
+            .map(|(_, usd)| usd.as_str())
+    };
+    let mut price = Price::new(find("input").unwrap_or("0"), find("output").unwrap_or("0"))?;
+    for (class, usd) in classes {
+        price = match *class {
+            "cached_input" => price.cached_input(usd)?,
+            "cache_write" => price.cache_write(usd)?,
+            "cache_write_1h" => price.cache_write_1h(usd)?,
+            "reasoning" => price.reasoning(usd)?,
+            "audio_input" => price.audio_input(usd)?,
+            "audio_output" => price.audio_output(usd)?,
+            "image_input" => price.image_input(usd)?,
+            "image_output" => price.image_output(usd)?,
+            "request" => price.request(usd)?,
+            "image" => price.image(usd)?,
+            "web_search" => price.web_search(usd)?,
+            _ => price,
+        };
+    }
+    Ok(price)
+}

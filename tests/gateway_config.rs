@@ -1,0 +1,155 @@
+//! The example gateway's configuration: what is wrong with it is told, and it never starts.
+
+mod support;
+
+use std::process::{Command, Output};
+
+use support::binary;
+
+const GOOD: &str = r#"
+[[providers]]
+name = "p"
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+
+[[models]]
+id = "m"
+targets = [{ provider = "p", model = "m" }]
+
+[[keys]]
+name = "k"
+secret = "sk-very-secret"
+"#;
+
+/// How it ends with a configuration, and what it says of it, without the file's name.
+fn run(text: &str, arguments: &[&str]) -> (Output, String) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    let mut gateway = Command::new(binary());
+    gateway.arg("--config").arg(file.path()).args(arguments);
+    let output = gateway.output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.replace(&format!("{}: ", file.path().display()), "");
+    (output, said)
+}
+
+/// Refused before it starts, whether it is only checked or not; what it says of it.
+fn refused(text: &str) -> String {
+    let [checked, started] = [&["--check"][..], &[]].map(|arguments| {
+        let (output, said) = run(text, arguments);
+        assert_eq!(output.status.code(), Some(2), "{text}\n{said}");
+        assert!(output.stdout.is_empty(), "{text}");
+        assert!(!said.contains("sk-very-secret"), "{said}");
+        said
+    });
+    assert_eq!(checked, started);
+    checked
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let said = refused(
+        "listen = \"nowhere\"\nthreads = 0\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\
+         [[models]]\nid = \"m\"\ntargets = [{ provider = \"q\", model = \"m\" }]\nprice = { input = \"cheap\" }\n\
+         [[keys]]\nname = \"k\"\nsecret = \"sk-very-secret\"\nrequests_per_minute = 0\n",
+    );
+    for key in [
+        "listen",
+        "threads",
+        "typo",
+        "providers[0].kind",
+        "providers[0].api_keys[0]",
+        "models[0].targets[0].provider",
+        "models[0].price.input",
+        "keys[0].requests_per_minute",
+    ] {
+        assert!(said.contains(key), "{key} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_mistake_is_told_by_its_key() {
+    let (kind, url) = (r#"kind = "openai""#, "http://127.0.0.1:9/v1");
+    let lines = format!("{kind}\nbase_url = {url:?}");
+    let vertex = r#"kind = "vertex"
+project = "p"
+location = "us"
+credentials = "/no/such/file""#;
+    let wrong: &[(&str, &str, &str)] = &[
+        (
+            url,
+            "ftp://127.0.0.1/v1",
+            "providers[0].base_url: expected an http or https URL",
+        ),
+        (
+            url,
+            "http://h/v1?key=1",
+            "providers[0].base_url: expected an http or https URL without a query",
+        ),
+        (
+            kind,
+            vertex,
+            "providers[0].credentials: \"/no/such/file\": ",
+        ),
+        (
+            &lines,
+            r#"kind = "bedrock""#,
+            "providers[0].region: is missing",
+        ),
+        (
+            r#"model = "m" }]"#,
+            "model = \"m\" }]\nfallbacks = [\"n\"]",
+            "models[0].fallbacks[0]: \"n\" is not among the models",
+        ),
+        (
+            "[[keys]]",
+            "[limits]\nstore = \"redis://h:port\"\n[[keys]]",
+            "limits.store: not an address",
+        ),
+        (
+            "[[keys]]",
+            "[limits]\nstore = \"memcached\"\n[[keys]]",
+            "limits.store: expected memory or redis://",
+        ),
+        (
+            "[[keys]]",
+            "[prices]\nfile = \"/no/such/file\"\n[[keys]]",
+            "/no/such/file: ",
+        ),
+        (
+            "[[keys]]",
+            "[[keys]]\nname = \"k\"\nsecret = \"sk-other\"\n[[keys]]",
+            "keys[1].name: is there already",
+        ),
+        (
+            "[[keys]]",
+            "[stream]\nkeep_alive_ms = -1\n[[keys]]",
+            "stream.keep_alive_ms: expected an integer",
+        ),
+    ];
+    for (good, bad, expected) in wrong {
+        assert!(GOOD.contains(good), "{good}");
+        let said = refused(&GOOD.replacen(good, bad, 1));
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+}
+
+#[test]
+fn what_is_right_passes_the_check() {
+    for kind in [
+        "openai",
+        "anthropic",
+        "gemini",
+        "cohere",
+        "ollama",
+        "bedrock",
+        "azure",
+    ] {
+        let mut text = GOOD.replace(r#"kind = "openai""#, &format!("kind = {kind:?}"));
+        if kind != "openai" {
+            text = text.replace("/v1", "");
+        }
+        let (output, said) = run(&text, &["--check"]);
+        assert_eq!(output.status.code(), Some(0), "{kind}: {said}");
+    }
+}
