@@ -5,14 +5,13 @@ mod support;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::Command,
     time::Instant,
 };
 
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use support::{Gateway, binary};
+use support::Gateway;
 use tower_completions::cost::Amount;
 
 /// A mock behind every failure it can act out, and one key for every way to be refused.
@@ -415,6 +414,8 @@ async fn refusals() {
             "method_not_allowed",
         ),
         (Method::POST, "/v1/models", 405, "method_not_allowed"),
+        (Method::POST, "/v1/key", 405, "method_not_allowed"),
+        (Method::DELETE, "/healthz", 405, "method_not_allowed"),
         (Method::GET, "/v1/nowhere", 404, "not_found"),
         (
             Method::GET,
@@ -430,6 +431,11 @@ async fn refusals() {
         assert_eq!(
             (answer.status.as_u16(), answer.code().as_str()),
             (status, code),
+            "{method} {path}"
+        );
+        assert_eq!(
+            status == 405,
+            answer.headers.contains_key("allow"),
             "{method} {path}"
         );
     }
@@ -582,6 +588,8 @@ async fn models_and_key() {
     assert_eq!(before["requests"]["limit"], 60);
     assert_eq!(before["tokens"]["limit"], 100_000);
     assert_eq!(before["concurrent"], json!({ "limit": 2, "in_use": 0 }));
+    let unlimited = &gateway.get("sk-demo", "/v1/key").await.json()["data"]["concurrent"];
+    assert_eq!(unlimited, &json!({ "limit": null, "in_use": null }));
     let answer = gateway.post("sk-rich", &ask(json!({}))).await;
     assert_eq!(answer.header("x-ratelimit-limit-requests"), "60");
     assert_eq!(answer.header("x-ratelimit-remaining-requests"), "59");

@@ -84,7 +84,27 @@ credentials = "/no/such/file""#;
         (
             url,
             "http://h/v1?key=1",
-            "providers[0].base_url: expected an http or https URL without a query",
+            "providers[0].base_url: expected an http or https URL without user and query",
+        ),
+        (
+            url,
+            "http://h:99999/v1",
+            "providers[0].base_url: expected an http or https URL",
+        ),
+        (
+            url,
+            "http://user:sk-very-secret@h/v1",
+            "user and query, got \"h/v1\"",
+        ),
+        (
+            "[[keys]]",
+            "[ledger]\nstore = \"redb:\"\n[[keys]]",
+            "ledger.store: expected memory or redb:",
+        ),
+        (
+            "[[keys]]",
+            "price = {}\n[[keys]]",
+            "models[0].price.input: or another price is missing",
         ),
         (
             kind,
@@ -151,5 +171,36 @@ fn what_is_right_passes_the_check() {
         }
         let (output, said) = run(&text, &["--check"]);
         assert_eq!(output.status.code(), Some(0), "{kind}: {said}");
+    }
+}
+
+#[test]
+fn no_mistake_tells_a_secret() {
+    let secret = r#"secret = "sk-very-secret""#;
+    let path = std::env::var("PATH").expect("where programs are");
+    for broken in [
+        r#"secret = "sk-very-secret"#,
+        "secret = sk-very-secret",
+        r#"secret = "sk-very-secret\q""#,
+        "secret = \"sk-very-secret\"\nsecret = \"sk-very-secret\"",
+        r#"secret = "sk-very-secret" name = "k""#,
+        r#"secret = ["sk-very-secret" "b"]"#,
+        r#"secret = "sk-very-secret" = 1"#,
+    ] {
+        let said = refused(&GOOD.replace(secret, broken));
+        assert!(said.starts_with("line 1"), "{said}");
+    }
+    for (good, bad) in [
+        ("http://127.0.0.1:9/v1", "${PATH}"),
+        ("http://127.0.0.1:9/v1", "ftp://${PATH}"),
+        (r#"kind = "openai""#, r#"kind = "${PATH}""#),
+        (r#"provider = "p""#, r#"provider = "x${PATH}""#),
+        (
+            r#"kind = "openai""#,
+            "kind = \"openai\"\nvendor = \"${PATH}\"",
+        ),
+    ] {
+        let said = refused(&GOOD.replace(good, bad));
+        assert!(said.contains("${PATH}") && !said.contains(&path), "{said}");
     }
 }

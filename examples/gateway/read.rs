@@ -13,20 +13,42 @@ const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
-pub struct Mistakes(Vec<String>);
+pub struct Mistakes {
+    lines: Vec<String>,
+    /// What the environment had for the names in the file: it may be secret, and is not told.
+    expanded: Vec<(String, String)>,
+}
 
 impl Mistakes {
     pub fn add(&mut self, key: &str, expected: impl Display) {
-        self.0.push(format!("{key}: {expected}"));
+        self.lines.push(format!("{key}: {expected}"));
     }
 
+    /// With names where their values would be told.
     pub fn into_lines(self) -> Vec<String> {
-        self.0
+        let hide = |line: String| {
+            self.expanded.iter().fold(line, |line, (name, value)| {
+                let quoted = format!("{value:?}");
+                let name = format!("${{{name}}}");
+                line.replace(&quoted[1..quoted.len() - 1], &name)
+                    .replace(value, &name)
+            })
+        };
+        self.lines.into_iter().map(hide).collect()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty()
     }
+}
+
+/// What is wrong with a text that is no TOML, and where. The line itself may hold a secret.
+pub fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 /// One table of the file. Asking for a key marks it as known; [`Section::finish`] reports the rest.
@@ -271,7 +293,8 @@ pub fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) 
     let store = section
         .string("store", mistakes)
         .unwrap_or_else(|| "memory".to_owned());
-    if store != "memory" && !prefixes.iter().any(|prefix| store.starts_with(prefix)) {
+    let fits = |prefix: &&str| store.len() > prefix.len() && store.starts_with(prefix);
+    if store != "memory" && !prefixes.iter().any(fits) {
         // What follows the scheme may hold a password.
         let scheme = store
             .split_once(':')
@@ -314,7 +337,13 @@ fn expand(key: &str, text: &str, mistakes: &mut Mistakes) -> Option<String> {
         };
         out.push_str(before);
         match std::env::var(name) {
-            Ok(value) => out.push_str(&value),
+            Ok(value) => {
+                out.push_str(&value);
+                // Less is no secret, and stands in many a word.
+                if value.len() >= 4 {
+                    mistakes.expanded.push((name.to_owned(), value));
+                }
+            }
             Err(_) => {
                 mistakes.add(key, format!("the environment has no variable {name}"));
                 return None;

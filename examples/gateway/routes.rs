@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll, Waker},
@@ -53,10 +53,15 @@ impl Own {
     async fn key(&self, headers: &HeaderMap) -> Response<BoxBody> {
         let caller = credential(headers).and_then(|key| self.keys.find(key));
         let Some(caller) = caller else {
-            return refuse(Error::new(
+            let mut response = refuse(Error::new(
                 Kind::Authentication,
                 "Incorrect API key provided. Send it as `Authorization: Bearer <key>`.",
             ));
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+            return response;
         };
         let report = match self.limiter.standing(&caller).await {
             Ok(report) => report,
@@ -110,7 +115,8 @@ fn describe(
     let slots = report
         .concurrent
         .map(|slots| json!({ "limit": slots.limit, "in_use": slots.in_use }));
-    let unlimited = json!({ "limit": null, "in_use": 0 });
+    // Nobody counts where there is no limit.
+    let unlimited = json!({ "limit": null, "in_use": null });
     let concurrent = caller
         .get::<Limits>()
         .and_then(Limits::concurrent)
@@ -143,50 +149,38 @@ impl Service<Request<Incoming>> for Routes {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let own = match request.uri().path() {
-            "/" => Some(only(&request, &[Method::GET, Method::HEAD], || {
-                answer("text/html; charset=utf-8", PAGE)
-            })),
-            "/healthz" => Some(only(&request, &[Method::GET, Method::HEAD], || {
-                if request.uri().query() == Some("verbose") {
-                    let health = routing::health(&self.own.router).to_string();
-                    return answer("application/json", health);
-                }
-                answer("text/plain; charset=utf-8", "ok")
-            })),
-            "/metrics" => Some(only(&request, &[Method::GET, Method::HEAD], || {
-                answer(
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    self.own.metrics.render(),
-                )
-            })),
-            "/v1/key" if request.method() == Method::GET => {
+        let path = request.uri().path();
+        if !matches!(path, "/" | "/healthz" | "/metrics" | "/v1/key") {
+            return self.complete(request);
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Box::pin(ready(Ok(not_allowed())));
+        }
+        let response = match path {
+            "/" => answer("text/html; charset=utf-8", PAGE),
+            "/healthz" if request.uri().query() == Some("verbose") => {
+                let health = routing::health(&self.own.router).to_string();
+                answer("application/json", health)
+            }
+            "/healthz" => answer("text/plain; charset=utf-8", "ok"),
+            "/metrics" => answer(
+                "text/plain; version=0.0.4; charset=utf-8",
+                self.own.metrics.render(),
+            ),
+            _ => {
                 let own = self.own.clone();
                 return Box::pin(async move { Ok(own.key(request.headers()).await) });
             }
-            "/v1/key" => Some(refuse(Error::new(
-                Kind::Method,
-                "Only GET is answered here.",
-            ))),
-            _ => None,
         };
-        match own {
-            Some(response) => Box::pin(std::future::ready(Ok(response))),
-            None => self.complete(request),
-        }
+        Box::pin(ready(Ok(response)))
     }
 }
 
-fn only(
-    request: &Request<Incoming>,
-    methods: &[Method],
-    make: impl FnOnce() -> Response<BoxBody>,
-) -> Response<BoxBody> {
-    if methods.contains(request.method()) {
-        make()
-    } else {
-        refuse(Error::new(Kind::Method, "Only GET is answered here."))
-    }
+fn not_allowed() -> Response<BoxBody> {
+    let mut response = refuse(Error::new(Kind::Method, "Only GET is answered here."));
+    let allow = HeaderValue::from_static("GET, HEAD");
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
 }
 
 fn answer(kind: &'static str, body: impl Into<bytes::Bytes>) -> Response<BoxBody> {

@@ -13,7 +13,7 @@ use tower_completions::{Dialect, cost::Currency, parse::Decode};
 
 use crate::{
     money,
-    read::{Mistakes, Section, each, millis, one_of, small},
+    read::{Mistakes, Section, each, millis, not_toml, one_of, small},
     routing,
 };
 
@@ -95,9 +95,7 @@ impl Config {
     }
 
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let table = text.parse().map_err(|error: toml::de::Error| {
-            vec![error.to_string().trim_end().replace('\n', "\n  ")]
-        })?;
+        let table = text.parse().map_err(|error| vec![not_toml(text, &error)])?;
         let mut mistakes = Mistakes::default();
         let mut root = Section::new("", table);
         let config = Self::root(&mut root, &mut mistakes);

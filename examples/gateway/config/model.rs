@@ -78,6 +78,9 @@ impl Model {
                     found.push((*name, text));
                 }
             }
+            if found.is_empty() {
+                mistakes.add(&section.key("input"), "or another price is missing");
+            }
             section.finish(mistakes);
             found
         });

@@ -58,18 +58,13 @@ impl Provider {
             );
         }
         let base_url = section.string("base_url", mistakes);
-        if let Some(url) = &base_url {
-            let fits = url.parse::<http::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.host().is_some()
-                    && uri.query().is_none()
-            });
-            if !fits {
-                mistakes.add(
-                    &section.key("base_url"),
-                    format!("expected an http or https URL without a query, got {url:?}"),
-                );
-            }
+        if let Some(url) = base_url.as_deref().filter(|url| !is_base(url)) {
+            // A user's password may stand in it.
+            let url = url.rsplit_once('@').map_or(url, |(_, host)| host);
+            mistakes.add(
+                &section.key("base_url"),
+                format!("expected an http or https URL without user and query, got {url:?}"),
+            );
         }
         let mut only = |name: &'static str, kinds: &[&str]| {
             let value = section.string(name, mistakes);
@@ -171,4 +166,15 @@ impl Provider {
             max_concurrent_per_key: per_key.and_then(NonZeroU32::new),
         }
     }
+}
+
+/// Whether paths can be put behind a URL.
+fn is_base(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| {
+        let authority = uri.authority();
+        let is_plain = |it: &http::uri::Authority| it.as_str() == it.host() || it.port().is_some();
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && authority.is_some_and(|it| !it.as_str().contains('@') && is_plain(it))
+            && uri.query().is_none()
+    })
 }
