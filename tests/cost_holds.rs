@@ -12,10 +12,11 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
-    Dialect, Principal,
+    Dialect, Error, Principal,
     body::Full,
     cost::{Amount, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt},
-    meter::Tally,
+    error,
+    meter::{Outcome, Tally},
     observe::{Event, Watch},
     parse::ChatBody,
     wire::Usage,
@@ -287,4 +288,50 @@ async fn the_dearest_that_may_answer_is_held_for_each_answer_asked_for() {
         assert_eq!(*seen.lock().expect("alone"), usd(held), "{model} {fields}");
         books::settled(&ledger, "a");
     }
+}
+
+/// What an answer costs that a reader inside has told of so.
+async fn cost_of(status: u16, text: &'static str, tell: impl Fn(&Tally) + Clone + Send) -> Amount {
+    let ledger = MemoryLedger::new();
+    ledger.grant("a", usd("1"));
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let tally = Tally::new();
+        tell(&tally);
+        let mut response = Response::new(Full::new(text));
+        *response.status_mut() = status.try_into().expect("a status");
+        response.extensions_mut().insert(tally);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let text = r#"{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+    let mut request = Request::new(Full::new(text));
+    request.extensions_mut().insert(Principal::new("a"));
+    let response = layer(&ledger).layer(inner).oneshot(request).await;
+    let body = response.expect("infallible").into_body();
+    body.collect().await.expect("whole");
+    books::settled(&ledger, "a").spent
+}
+
+#[tokio::test]
+async fn what_never_reaches_the_client_is_free_though_it_was_counted() {
+    let failed = |tally: &Tally| {
+        tally.record_usage(Usage::new(1_000, 1_000));
+        tally.relayed(100);
+        let error = Error::new(error::Kind::BadUpstream, "no answer");
+        tally.end(Outcome::Failed(error));
+    };
+    assert_eq!(cost_of(502, "{}", failed).await, Amount::ZERO);
+    assert_eq!(cost_of(200, "{}", failed).await, Amount::ZERO);
+    let unsaid = |tally: &Tally| tally.record_usage(Usage::new(1_000, 1_000));
+    assert_eq!(cost_of(502, "{}", unsaid).await, Amount::ZERO);
+    assert_eq!(cost_of(200, "{}", unsaid).await, usd("0.003"));
+}
+
+#[tokio::test]
+async fn an_answer_without_content_is_not_charged_for_its_form() {
+    let text = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"content_filter"}]}"#;
+    // Ten tokens in, as estimated, and none out.
+    let empty = cost_of(200, text, |tally| tally.end(Outcome::Complete)).await;
+    let told = cost_of(200, text, |tally| tally.relayed(40)).await;
+    assert!(empty > Amount::ZERO && empty < usd("0.00002"), "{empty}");
+    assert_eq!(told, empty.plus(usd("0.00002")));
 }

@@ -244,8 +244,8 @@ where
                         guard.quote.served(served);
                     }
                     if !head.status.is_success() {
-                        let error = head.extensions.get::<Error>().cloned();
-                        plan.once.end(Ending::Failed(error));
+                        // Whatever an upstream has counted for it: the client gets nothing.
+                        plan.once.release();
                         let body = ResponseBody::inner(body);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
@@ -288,7 +288,7 @@ where
                     };
                     let whole = collected.take().expect("looked at above");
                     if let Some(message) = failed {
-                        plan.once.end(Ending::Failed(None));
+                        plan.once.release();
                         let error =
                             Error::new(Kind::BadUpstream, message).with_class(Class::Transient);
                         let response = error.response(&Dialect::openai());
@@ -351,19 +351,21 @@ impl Whole {
             scanner,
         } = self;
         let mut answer = answer.take();
+        let read_within = scanner.is_none();
         if let Some(mut scanner) = scanner {
             scanner.push(answer.clone());
             scanner.end();
         }
         let seen = plan.once.tally().map(Tally::seen);
         let seen = seen.as_ref();
-        if let Some(Outcome::Failed(error)) = seen.and_then(|seen| seen.outcome.clone()) {
-            plan.once.end(Ending::Failed(Some(error)));
+        if seen.is_some_and(|seen| matches!(seen.outcome, Some(Outcome::Failed(_)))) {
+            plan.once.release();
         }
         // It is settled here: nothing is left to do at the end.
         if let Some(mut guard) = plan.once.take() {
             let mut usage = guard.quote.usage(seen);
-            if usage.estimated && seen.is_none_or(|seen| seen.content_bytes == 0) {
+            let is_counted = seen.is_some_and(|seen| read_within || seen.content_bytes > 0);
+            if usage.estimated && !is_counted {
                 // Nobody counted: all of the answer is taken for text.
                 usage.output = (answer.len() as u64).div_ceil(4);
             }

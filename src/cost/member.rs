@@ -1,5 +1,7 @@
 //! Where the cost goes in JSON: pure functions over the bytes of an answer or of events.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use super::{Amount, Currency};
@@ -38,29 +40,57 @@ fn around(place: CostMember, currency: &Currency) -> (&'static str, [&str; 3]) {
 
 /// A whole answer with its cost; `None` when it has no place for it.
 pub(super) fn whole(answer: &[u8], place: CostMember, cost: Sum) -> Option<Vec<u8>> {
-    let end = match place {
+    let within = match place {
         CostMember::Absent => return None,
-        CostMember::TopLevel => memchr::memrchr(b'}', answer)?,
-        CostMember::InUsage => usage_end(answer)?,
+        CostMember::TopLevel => memchr::memchr(b'{', answer)?..memchr::memrchr(b'}', answer)?,
+        CostMember::InUsage => usage(answer)?,
     };
-    Some(insert(answer, end, place, cost))
+    Some(insert(answer, within, place, cost))
 }
 
-/// The offset of the brace that ends the usage.
-fn usage_end(answer: &[u8]) -> Option<usize> {
+/// Where the usage stands, without the brace that ends it.
+fn usage(answer: &[u8]) -> Option<Range<usize>> {
     let mut cursor = Cursor::new(std::str::from_utf8(answer).ok()?);
     cursor.object().ok()?;
     while let Some(key) = cursor.key().ok()? {
         let is_object = cursor.peek().ok()? == Type::Object;
         let value = cursor.skip().ok()?;
         if is_object && *key.cow() == *"usage" {
-            return Some(value.end - 1);
+            return Some(value.start..value.end - 1);
         }
     }
     None
 }
 
-fn insert(text: &[u8], end: usize, place: CostMember, cost: Sum) -> Vec<u8> {
+/// Where an upstream's own member of this name stands in an object, with one of the commas around it.
+fn older(object: &[u8]) -> Option<Range<usize>> {
+    memmem::find(object, b"\"cost\"")?;
+    let mut cursor = Cursor::new(std::str::from_utf8(object).ok()?);
+    cursor.object().ok()?;
+    let mut start = None;
+    loop {
+        let at = cursor.at();
+        let Some(key) = cursor.key().ok()? else {
+            // What follows the last one is the brace.
+            return start.map(|start| start..at);
+        };
+        if let Some(start) = start {
+            // At the beginning the comma behind goes instead.
+            let comma = usize::from(object.get(start) != Some(&b','));
+            return Some(start..at + comma);
+        }
+        if *key.cow() == *"cost" {
+            start = Some(at);
+        }
+        cursor.skip().ok()?;
+    }
+}
+
+/// Puts the cost at the end of an object, of which the closing brace is not part.
+fn insert(text: &[u8], within: Range<usize>, place: CostMember, cost: Sum) -> Vec<u8> {
+    let Range { start, end } = within;
+    let older = older(&text[start..=end]).unwrap_or(0..0);
+    let older = start + older.start..start + older.end;
     let (before, [a, b, c]) = around(place, &cost.currency);
     let mut room = [0; 48];
     let digits = cost.amount.digits(&mut room);
@@ -73,8 +103,9 @@ fn insert(text: &[u8], end: usize, place: CostMember, cost: Sum) -> Vec<u8> {
     ];
     let length = text.len() + 1 + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut out = Vec::with_capacity(length);
-    out.extend_from_slice(&text[..end]);
-    let empty = text[..end].trim_ascii_end().ends_with(b"{");
+    out.extend_from_slice(&text[..older.start]);
+    out.extend_from_slice(&text[older.end..end]);
+    let empty = out.trim_ascii_end().ends_with(b"{");
     if !empty {
         out.push(b',');
     }
@@ -85,8 +116,8 @@ fn insert(text: &[u8], end: usize, place: CostMember, cost: Sum) -> Vec<u8> {
     out
 }
 
-/// Where the last event stands that carries the cost, in whole events; its data's end.
-pub(super) fn carrier(events: &[u8], carrier: Carrier) -> Option<usize> {
+/// Where the object of the last event stands that carries the cost, without the brace that ends it.
+pub(super) fn carrier(events: &[u8], carrier: Carrier) -> Option<Range<usize>> {
     let (key, opens): (&[u8], u8) = match carrier {
         Carrier::Usage => (b"\"usage\"", b'{'),
         Carrier::Finish => (b"\"finish_reason\"", b'"'),
@@ -102,7 +133,9 @@ pub(super) fn carrier(events: &[u8], carrier: Carrier) -> Option<usize> {
     }
     let at = last?;
     let end = memmem::find(&events[at..], b"\n\n").map_or(events.len(), |end| at + end);
-    memchr::memrchr(b'}', &events[..end])
+    let end = memchr::memrchr(b'}', &events[..end])?;
+    let start = memmem::rfind(&events[..at], b"data:")?;
+    Some(start + memchr::memchr(b'{', &events[start..end])?..end)
 }
 
 /// Whole events with the cost in the one that carries it.
@@ -112,12 +145,12 @@ pub(super) fn events(
     place: CostMember,
     cost: Sum,
 ) -> Option<Vec<u8>> {
-    let mut end = carrier(events, which)?;
+    let mut within = carrier(events, which)?;
     if place == CostMember::InUsage {
-        let start = memmem::rfind(&events[..end], b"data:")? + 5;
-        end = start + usage_end(&events[start..=end])?;
+        let found = usage(&events[within.start..=within.end])?;
+        within = within.start + found.start..within.start + found.end;
     }
-    Some(insert(events, end, place, cost))
+    Some(insert(events, within, place, cost))
 }
 
 #[cfg(test)]
@@ -143,6 +176,37 @@ mod tests {
             with(CostMember::InUsage).as_deref(),
             Some(r#"{"id":"a","usage":{"x":{},"cost":0.000061}} "#)
         );
+    }
+
+    #[test]
+    fn an_upstreams_own_cost_is_replaced() {
+        for (answer, top, in_usage) in [
+            (
+                r#"{"cost":{"amount":9},"usage":{"t":1}}"#,
+                r#"{"usage":{"t":1},"cost":{"amount":0.000061,"currency":"USD"}}"#,
+                r#"{"cost":{"amount":9},"usage":{"t":1,"cost":0.000061}}"#,
+            ),
+            (
+                r#"{"a":"\"cost\"", "cost" : 1 , "usage":{ "cost" : 9 }}"#,
+                r#"{"a":"\"cost\"" , "usage":{ "cost" : 9 },"cost":{"amount":0.000061,"currency":"USD"}}"#,
+                r#"{"a":"\"cost\"", "cost" : 1 , "usage":{ "cost":0.000061}}"#,
+            ),
+            (
+                r#"{"usage":{"t":1,"cost":9,"u":2},"cost":1}"#,
+                r#"{"usage":{"t":1,"cost":9,"u":2},"cost":{"amount":0.000061,"currency":"USD"}}"#,
+                r#"{"usage":{"t":1,"u":2,"cost":0.000061},"cost":1}"#,
+            ),
+        ] {
+            for (place, expected) in [(CostMember::TopLevel, top), (CostMember::InUsage, in_usage)]
+            {
+                let out = whole(answer.as_bytes(), place, COST).expect("a place");
+                assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
+                let event = format!("data: {{}}\n\ndata: {answer}\n\ndata: [DONE]\n\n");
+                let out = events(event.as_bytes(), Carrier::Usage, place, COST).expect("found");
+                let event = event.replace(answer, expected);
+                assert_eq!(String::from_utf8(out).expect("UTF-8"), event);
+            }
+        }
     }
 
     #[test]

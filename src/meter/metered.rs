@@ -68,6 +68,11 @@ impl<G: Settle> Once<G> {
         self.guard.take()
     }
 
+    /// Drops the guard without settling: nothing came of it.
+    pub(crate) fn release(&mut self) {
+        self.guard = None;
+    }
+
     /// Settles, unless that has happened.
     pub fn end(&mut self, ending: Ending) {
         let Some(guard) = self.guard.take() else {
