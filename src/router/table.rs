@@ -103,28 +103,32 @@ impl Table {
 }
 
 impl Route for Table {
-    fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error> {
-        let exact = self.names.get(model).map(|at| (*at, None));
+    fn plan(&self, asked: &str, parts: &Parts) -> Result<Plan, Error> {
+        let exact = self.names.get(asked).map(|at| (*at, None));
         let found = exact.or_else(|| {
             self.patterns.iter().find_map(|at| {
-                let star = captured(&self.chains[*at][0].id, model)?;
+                let star = captured(&self.chains[*at][0].id, asked)?;
                 Some((*at, Some(Arc::from(star))))
             })
         });
         let Some((at, captured)) = found else {
             return Err(Error::new(
                 Kind::NotFound,
-                format!("The model `{model}` does not exist"),
+                format!("The model `{asked}` does not exist"),
             )
             .with_param("model")
             .with_code("model_not_found"));
         };
         let groups = &self.chains[at];
         let allowed = parts.extensions.get::<Principal>().is_none_or(|caller| {
-            caller.may_use(model) || captured.is_none() && caller.may_use(&groups[0].id)
+            let model = &groups[0];
+            let mut aliases = model.aliases.iter();
+            caller.may_use(asked)
+                || captured.is_none()
+                    && (caller.may_use(&model.id) || aliases.any(|name| caller.may_use(name)))
         });
         if !allowed {
-            let message = format!("This key may not use the model `{model}`");
+            let message = format!("This key may not use the model `{asked}`");
             return Err(Error::new(Kind::Permission, message)
                 .with_param("model")
                 .with_code("model_not_allowed"));
@@ -254,6 +258,8 @@ mod tests {
         };
         assert_eq!(code("a", &["a"]), None);
         assert_eq!(code("b", &["a"]), None);
+        // One of its names is enough, whichever is asked for.
+        assert_eq!(code("a", &["b"]), None);
         assert_eq!(code("c", &["a"]).as_deref(), Some("model_not_allowed"));
         assert_eq!(code("d", &["a"]).as_deref(), Some("model_not_found"));
     }

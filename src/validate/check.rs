@@ -80,20 +80,23 @@ fn known<'a>(
 ) -> Result<Option<Known<'a>>, Error> {
     let name = chat.model();
     let known = models.map(|models| Known::new(models, name));
-    let id = known.as_ref().map(|known| &*known.id);
-    if let Some(caller) = caller {
-        if !id.is_some_and(|id| caller.may_use(id)) && !caller.may_use(name) {
-            let message = format!("The key may not use the model `{}`.", shown(name));
-            return Err(Error::new(Kind::Permission, message)
-                .with_param("model")
-                .with_code("model_not_allowed"));
-        }
-    }
     if known.as_ref().is_some_and(|known| !known.exists()) {
         let message = format!("The model `{}` does not exist.", shown(name));
         return Err(Error::new(Kind::NotFound, message)
             .with_param("model")
             .with_code("model_not_found"));
+    }
+    if let Some(caller) = caller {
+        let may_use = caller.may_use(name)
+            || known
+                .as_ref()
+                .is_some_and(|known| known.is_named(&|name| caller.may_use(name)));
+        if !may_use {
+            let message = format!("The key may not use the model `{}`.", shown(name));
+            return Err(Error::new(Kind::Permission, message)
+                .with_param("model")
+                .with_code("model_not_allowed"));
+        }
     }
     Ok(known)
 }

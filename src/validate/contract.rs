@@ -38,6 +38,10 @@ impl<'a> Known<'a> {
         self.capabilities.is_some() || self.models.knows(&self.id)
     }
 
+    pub(super) fn is_named(&self, fits: &dyn Fn(&str) -> bool) -> bool {
+        self.models.is_named(&self.id, fits)
+    }
+
     fn support(&self, name: Name, chat: &Chat) -> Support {
         match self.capabilities {
             Some(known) => known.support(name, chat),

@@ -41,6 +41,12 @@ pub trait Models: Send + Sync {
         Arc::from(name)
     }
 
+    /// Whether a model has a name that fits, its id or one of its aliases: a key that may use one of them
+    /// may use the model by all. Asked where the name of the request itself does not fit. Default: its id.
+    fn is_named(&self, model: &str, fits: &dyn Fn(&str) -> bool) -> bool {
+        fits(model)
+    }
+
     /// All that is known of a model, where it is kept as that: then it is configured, and none of the
     /// following is asked. Saves a request a look-up for each of its parameters. Default: `None`.
     fn capabilities(&self, _model: &str) -> Option<&Capabilities> {
@@ -345,6 +351,11 @@ impl Models for Catalog {
         self.ids
             .get(name)
             .map_or_else(|| Arc::from(name), Arc::clone)
+    }
+
+    fn is_named(&self, model: &str, fits: &dyn Fn(&str) -> bool) -> bool {
+        let mut names = self.ids.iter();
+        fits(model) || names.any(|(name, id)| **id == *model && fits(name))
     }
 
     fn capabilities(&self, model: &str) -> Option<&Capabilities> {

@@ -234,7 +234,10 @@ fn the_model_is_known_and_allowed() {
     let caller = Principal::new("c").with_models(["m"]);
     assert_eq!(ask("alias", Some(&caller)), Ok(()));
     assert_eq!(ask("other", None), Err("model_not_found".into()));
-    assert_eq!(ask("other", Some(&caller)), Err("model_not_allowed".into()));
+    assert_eq!(ask("other", Some(&caller)), Err("model_not_found".into()));
+    // One of its names is enough, whichever is asked for.
+    let by_alias = Principal::new("c").with_models(["ali*"]);
+    assert_eq!(ask("m", Some(&by_alias)), Ok(()));
     assert_eq!(
         ask("m", Some(&Principal::new("d").with_models(["x"]))),
         Err("model_not_allowed".into())
