@@ -395,16 +395,19 @@ async fn a_reset_before_the_headers() {
 
 #[tokio::test(start_paused = true)]
 async fn no_response() {
-    for stream in [false, true] {
+    for (stream, time, seconds) in [
+        (false, TimeOut::Attempt, 60),
+        (true, TimeOut::FirstEvent, 30),
+    ] {
         let stage = Stage::pair();
         stage.a.queue(Script::silent());
         let start = tokio::time::Instant::now();
         let seen = stage.ask(stream).await;
         seen.is(200, "", 2).whole().charged(COST);
-        assert_eq!(start.elapsed().as_secs(), 60);
+        assert_eq!(start.elapsed().as_secs(), seconds);
         let tried = seen.extensions.get::<Attempts>().expect("one in vain");
         let error = tried[0].error.as_ref().expect("it failed");
-        assert_eq!(error.time_out(), Some(TimeOut::Attempt));
+        assert_eq!(error.time_out(), Some(time));
         assert_eq!(stage.closed(), [true, true]);
         for _ in 0..9 {
             stage.a.queue(Script::silent());

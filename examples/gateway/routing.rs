@@ -234,6 +234,8 @@ pub fn builder(
     let mut builder = Router::builder(table(config, book)?)
         .attempts(NonZeroU32::new(routing.attempts).unwrap_or(NonZeroU32::MIN))
         .attempt_timeout(routing.attempt_timeout)
+        // A stream has times of its own, which whoever waits for its content keeps.
+        .stream_attempt_timeout(routing.total_timeout)
         .total_timeout(routing.total_timeout)
         .client_wishes(routing.options.client_wishes);
     if routing.options.hedge {

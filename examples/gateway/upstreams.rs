@@ -79,7 +79,9 @@ impl Parts {
         let one_by_one = ParallelLayer::new();
         Self {
             client: Client::new(settings),
-            commit: CommitLayer::new().first_event_timeout(config.stream.first_event_timeout),
+            commit: CommitLayer::new()
+                .first_event_timeout(config.stream.first_event_timeout)
+                .idle_timeout(config.stream.idle_timeout),
             by_eights: one_by_one.per_call(NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN)),
             one_by_one,
         }

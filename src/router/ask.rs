@@ -16,6 +16,11 @@ pub trait Ask: Sized {
     #[must_use]
     fn again(&self) -> Self;
 
+    /// Whether the answer is to come as a stream. Default: no.
+    fn streams(&self) -> bool {
+        false
+    }
+
     /// What a target must be able to do. Default: nothing special.
     fn needs(&self) -> Needs {
         Needs::default()
@@ -148,6 +153,10 @@ impl Ask for ChatBody {
 
     fn again(&self) -> Self {
         Self::new(self.chat().clone())
+    }
+
+    fn streams(&self) -> bool {
+        self.chat().stream()
     }
 
     fn needs(&self) -> Needs {

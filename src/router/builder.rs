@@ -28,6 +28,7 @@ pub struct Builder<S, R, T = DefaultTimer> {
     key_limits: HashMap<Arc<str>, u32>,
     rules: Rules,
     attempt_timeout: Duration,
+    stream_attempt_timeout: Option<Duration>,
     total_timeout: Duration,
     hedge: Option<Hedge>,
     client_wishes: bool,
@@ -51,6 +52,7 @@ impl<S, R: Route> Router<S, R> {
             key_limits: HashMap::new(),
             rules: Rules::default(),
             attempt_timeout: Duration::from_secs(120),
+            stream_attempt_timeout: None,
             total_timeout: Duration::from_secs(600),
             hedge: None,
             client_wishes: false,
@@ -95,6 +97,13 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     /// How long one attempt may take to its answer's head. Default: 120 s.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
+        self
+    }
+
+    /// The same for a stream, whose head comes with its first content where a
+    /// [`CommitLayer`](super::CommitLayer) holds it back. Default: as for others.
+    pub fn stream_attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.stream_attempt_timeout = Some(timeout);
         self
     }
 
@@ -183,6 +192,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
             key_limits: self.key_limits,
             rules: self.rules,
             attempt_timeout: self.attempt_timeout,
+            stream_attempt_timeout: self.stream_attempt_timeout,
             total_timeout: self.total_timeout,
             hedge: self.hedge,
             client_wishes: self.client_wishes,
@@ -219,6 +229,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
                 started,
                 random: AtomicU64::new(seed()),
                 attempt_timeout: self.attempt_timeout,
+                stream_attempt_timeout: self.stream_attempt_timeout.unwrap_or(self.attempt_timeout),
                 total_timeout: self.total_timeout,
                 hedge: self.hedge,
                 client_wishes: self.client_wishes,

@@ -334,8 +334,16 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 
     /// How long an attempt that begins now may take.
-    fn until(&self, since: Instant) -> Instant {
-        let until = after(since, self.shared.attempt_timeout);
+    fn until(&self, since: Instant) -> Instant
+    where
+        Q: Ask,
+    {
+        let within = if self.body.streams() {
+            self.shared.stream_attempt_timeout
+        } else {
+            self.shared.attempt_timeout
+        };
+        let until = after(since, within);
         self.deadline.map_or(until, |deadline| until.min(deadline))
     }
 

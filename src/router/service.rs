@@ -48,6 +48,7 @@ pub(super) struct Shared<S, R, T> {
     pub(super) started: Instant,
     pub(super) random: AtomicU64,
     pub(super) attempt_timeout: Duration,
+    pub(super) stream_attempt_timeout: Duration,
     pub(super) total_timeout: Duration,
     pub(super) hedge: Option<Hedge>,
     pub(super) client_wishes: bool,

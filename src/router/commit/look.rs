@@ -9,7 +9,7 @@ use crate::{
 /// What an event says of the stream that it begins.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// Something for the client to read, or the regular end: the answer has begun.
+    /// Something for the client to read: the answer has begun.
     Content,
     /// A role, an id, an empty delta: nothing yet.
     Lifecycle,
@@ -21,9 +21,16 @@ pub(crate) enum Look {
 pub(crate) fn look(event: &Event) -> Look {
     let data = event.data();
     if data.starts_with(b"[DONE]") {
-        return Look::Content;
+        let error = Error::new(
+            Kind::BadUpstream,
+            "the upstream ended before its answer began",
+        );
+        return Look::Broken(error.with_class(Class::Transient));
     }
     if event.name() != Some("error") {
+        if data.trim_ascii().is_empty() {
+            return Look::Lifecycle;
+        }
         let text = std::str::from_utf8(data).ok();
         match text.and_then(glance) {
             Some(true) => return Look::Content,
@@ -194,7 +201,8 @@ mod tests {
                 r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
                 "Content",
             ),
-            ("[DONE]", "Content"),
+            ("[DONE]", "Transient"),
+            ("", "Lifecycle"),
             ("nonsense", "Transient"),
             (r#"{"error":{"code":429}}"#, "RateLimit"),
             (r#"{"error":{"code":"429"}}"#, "RateLimit"),

@@ -34,7 +34,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use self::look::{Look, look};
-use super::hedge::Heard;
+use super::{Ask, hedge::Heard};
 use crate::{
     body::{BoxError, Full},
     dialect::Dialect,
@@ -50,6 +50,7 @@ struct Bounds {
     events: u32,
     bytes: usize,
     first_event: Duration,
+    idle: Duration,
     look_ahead: Duration,
 }
 
@@ -69,6 +70,7 @@ impl CommitLayer {
                 events: 64,
                 bytes: 65_536,
                 first_event: Duration::from_secs(30),
+                idle: Duration::from_secs(60),
                 look_ahead: Duration::from_secs(10),
             },
             timer: DefaultTimer::default(),
@@ -84,9 +86,18 @@ impl Default for CommitLayer {
 
 impl<T> CommitLayer<T> {
     /// How long a stream may take to its first event, comments not counted; then it has failed
-    /// with `upstream_timeout`. Default: 30 s.
+    /// with `upstream_timeout`. From when the request went out if that asks for a stream
+    /// ([`Ask::streams`]), else from the head of the answer. Default: 30 s.
     pub fn first_event_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.first_event = timeout;
+        self
+    }
+
+    /// How long the silence between two events may be while content is waited for; then the stream has
+    /// failed with `upstream_timeout`. Without meaning where it is longer than
+    /// [`look_ahead`](Self::look_ahead): whoever reads the answer then minds its silences. Default: 60 s.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.idle = timeout;
         self
     }
 
@@ -128,6 +139,7 @@ pub struct Commit<S, T = DefaultTimer> {
 impl<S, Q, B, T> Service<Request<Q>> for Commit<S, T>
 where
     S: Service<Request<Q>, Response = Response<B>>,
+    Q: Ask,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     T: Timer,
@@ -143,6 +155,7 @@ where
     fn call(&mut self, req: Request<Q>) -> Self::Future {
         ResponseFuture {
             heard: req.extensions().get::<Heard>().cloned(),
+            streams: req.body().streams(),
             call: self.inner.call(req),
             peek: None,
             bounds: self.bounds,
@@ -166,6 +179,7 @@ pin_project! {
         #[pin]
         call: F,
         heard: Option<Heard>,
+        streams: bool,
         // In a box: only streams are looked into.
         peek: Option<Pin<Box<Peek<B, T>>>>,
         bounds: Bounds,
@@ -174,12 +188,15 @@ pin_project! {
 }
 
 pin_project! {
-    /// A stream that is being looked into.
+    /// A stream that is waited for, then looked into.
     struct Peek<B, T: Timer> {
-        parts: Option<Parts>,
-        body: Option<Pin<Box<B>>>,
+        answer: Option<(Parts, Pin<Box<B>>)>,
+        // To the first event, then to the head whatever has come.
         #[pin]
         sleep: T::Sleep,
+        // Since the last event, made when there is a wait.
+        #[pin]
+        idle: Option<T::Sleep>,
         seen: Seen,
     }
 }
@@ -201,23 +218,42 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.peek.is_none() {
-            let (parts, body) = ready!(this.call.poll(cx))?.into_parts();
+        let is_begun = this.peek.as_ref().is_some_and(|peek| peek.answer.is_some());
+        if !is_begun {
+            let polled = this.call.poll(cx)?;
+            if polled.is_pending() && !*this.streams {
+                return Poll::Pending;
+            }
+            let within = this.bounds.first_event;
+            let make = || Box::pin(Peek::new(this.timer.sleep(within)));
+            let Poll::Ready(response) = polled else {
+                let peek = this.peek.get_or_insert_with(make).as_mut();
+                ready!(peek.project().sleep.poll(cx));
+                return Poll::Ready(Ok(failed(Error::timed_out(TimeOut::FirstEvent))));
+            };
+            let (parts, body) = response.into_parts();
             if !parts.status.is_success() || !is_stream(&parts) {
                 return Poll::Ready(Ok(Response::from_parts(parts, ResponseBody::passed(body))));
             }
             if let (Some(heard), Some(tally)) = (this.heard, parts.extensions.get::<Tally>()) {
                 heard.tell(tally);
             }
-            *this.peek = Some(Box::pin(Peek {
-                parts: Some(parts),
-                body: Some(Box::pin(body)),
-                sleep: this.timer.sleep(this.bounds.first_event),
-                seen: Seen::default(),
-            }));
+            let peek = this.peek.get_or_insert_with(make).as_mut();
+            *peek.project().answer = Some((parts, Box::pin(body)));
         }
         let peek = this.peek.as_mut().expect("just made");
         peek.as_mut().poll(this.bounds, this.timer, cx).map(Ok)
+    }
+}
+
+impl<B, T: Timer> Peek<B, T> {
+    fn new(sleep: T::Sleep) -> Self {
+        Self {
+            answer: None,
+            sleep,
+            idle: None,
+            seen: Seen::default(),
+        }
     }
 }
 
@@ -235,41 +271,54 @@ where
     ) -> Poll<Response<ResponseBody<B>>> {
         let mut this = self.project();
         let verdict = loop {
-            let body = this.body.as_mut().expect("polled after completion");
+            let (_, body) = this.answer.as_mut().expect("polled after completion");
+            let before = this.seen.events;
             let frame = match body.as_mut().poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
+                    if before > 0 && bounds.idle <= bounds.look_ahead {
+                        if this.idle.is_none() {
+                            this.idle.set(Some(timer.sleep(bounds.idle)));
+                        }
+                        let idle = this.idle.as_mut().as_pin_mut().expect("just made");
+                        if idle.poll(cx).is_ready() {
+                            break Some(Error::timed_out(TimeOut::Idle));
+                        }
+                    }
                     ready!(this.sleep.as_mut().poll(cx));
-                    break (this.seen.events == 0).then(|| Error::timed_out(TimeOut::FirstEvent));
+                    break (before == 0).then(|| Error::timed_out(TimeOut::FirstEvent));
                 }
             };
-            let none_before = this.seen.events == 0;
             match this.seen.take(frame.map(|frame| frame.map_err(Into::into))) {
                 Some(Look::Content) => break None,
                 Some(Look::Broken(error)) => break Some(error),
                 _ if this.seen.events >= bounds.events || this.seen.bytes >= bounds.bytes => {
                     break None;
                 }
-                _ if none_before && this.seen.events > 0 => {
-                    this.sleep.set(timer.sleep(bounds.look_ahead));
+                _ if this.seen.events > before => {
+                    this.idle.set(None);
+                    if before == 0 {
+                        this.sleep.set(timer.sleep(bounds.look_ahead));
+                    }
                 }
                 _ => {}
             }
         };
-        let parts = this.parts.take().expect("polled after completion");
-        let rest = this.body.take().expect("polled after completion");
+        let (parts, rest) = this.answer.take().expect("polled after completion");
         Poll::Ready(match verdict {
             None => {
                 let frames = std::mem::take(&mut this.seen.frames);
                 Response::from_parts(parts, ResponseBody::read(frames, rest))
             }
-            Some(error) => {
-                let class = error.class().unwrap_or(Class::Transient);
-                let response = error.with_class(class).response(&Dialect::openai());
-                response.map(ResponseBody::own)
-            }
+            Some(error) => failed(error),
         })
     }
+}
+
+fn failed<B>(error: Error) -> Response<ResponseBody<B>> {
+    let class = error.class().unwrap_or(Class::Transient);
+    let response = error.with_class(class).response(&Dialect::openai());
+    response.map(ResponseBody::own)
 }
 
 impl Seen {

@@ -13,7 +13,24 @@ use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::CommitLayer;
-use crate::{body::BoxError, error::Error};
+use crate::{body::BoxError, error::Error, router::Ask};
+
+/// A request that asks for a stream.
+struct Streamed;
+
+impl Ask for Streamed {
+    fn model(&self) -> &str {
+        "m"
+    }
+
+    fn again(&self) -> Self {
+        Self
+    }
+
+    fn streams(&self) -> bool {
+        true
+    }
+}
 
 const ROLE: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n";
 const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
@@ -53,13 +70,16 @@ async fn run(acts: &[Act]) -> (u16, Option<String>, String) {
 
 async fn run_with(layer: CommitLayer, acts: &[Act]) -> (u16, Option<String>, String) {
     let acts: VecDeque<_> = acts.iter().copied().collect();
-    let service = service_fn(move |_: Request<()>| {
+    let service = service_fn(move |_: Request<Streamed>| {
         let body = Script(acts.clone());
         let response = Response::builder().header("content-type", "text/event-stream");
         std::future::ready(Ok::<_, Infallible>(response.body(body).expect("valid")))
     });
     let service = layer.layer(service);
-    let response = service.oneshot(Request::new(())).await.expect("infallible");
+    let response = service
+        .oneshot(Request::new(Streamed))
+        .await
+        .expect("infallible");
     let status = response.status().as_u16();
     let code = response
         .extensions()
@@ -81,6 +101,11 @@ async fn a_stream_without_content_never_was() {
         (&[][..], 502, "bad_upstream_response"),
         (&[Say(ROLE)], 502, "bad_upstream_response"),
         (&[Say(ROLE), Break], 502, "bad_upstream_response"),
+        (
+            &[Say(ROLE), Say("data: [DONE]\n\n")],
+            502,
+            "bad_upstream_response",
+        ),
         (&[Say("data: {oops\n\n")], 502, "bad_upstream_response"),
         (&[Silence], 504, "upstream_timeout"),
         (&[Say(": waiting\n\n"), Silence], 504, "upstream_timeout"),
@@ -111,7 +136,7 @@ async fn what_was_read_goes_out_untouched() {
             &format!(": hi\n\n{TEXT}"),
         ),
         (&[Say(ROLE), Silence], ROLE),
-        (&[Say("data: [DONE]\n\n")], "data: [DONE]\n\n"),
+        (&[Say("data:\n\n"), Say(TEXT)], &format!("data:\n\n{TEXT}")),
         (
             &[Say(TEXT), Say("data: {\"error\":{}}\n\n")],
             &format!("{TEXT}data: {{\"error\":{{}}}}\n\n"),
@@ -127,7 +152,11 @@ async fn what_was_read_goes_out_untouched() {
 async fn the_look_ahead_ends_with_events_bytes_or_time() {
     use Act::{Break, Say, Silence};
     let roles = |n: usize| vec![Say(ROLE); n];
-    let layer = || CommitLayer::new().look_ahead(Duration::from_secs(3_600));
+    let layer = || {
+        CommitLayer::new()
+            .look_ahead(Duration::from_secs(3_600))
+            .idle_timeout(Duration::MAX)
+    };
     let long = Box::leak(format!(": {}\n\n", "x".repeat(997)).into_boxed_str());
     for (name, layer, before, after, status, seconds) in [
         ("one event less", layer(), roles(63), Break, 502, 0),
@@ -186,4 +215,44 @@ async fn the_look_ahead_ends_with_events_bytes_or_time() {
             .saturating_sub(u64::from(seen == 200 && matches!(after, Silence)));
         assert_eq!((seen, took), (status, seconds), "{name}");
     }
+}
+
+/// A stream that has begun and stands still fails as one that has gone further would.
+#[tokio::test(start_paused = true)]
+async fn a_silence_between_two_events_fails_before_the_content_as_after_it() {
+    use Act::{Say, Silence};
+    let layer = || CommitLayer::new().idle_timeout(Duration::from_secs(2));
+    let begun = tokio::time::Instant::now();
+    let (status, code, _) = run_with(layer(), &[Say(ROLE), Say(ROLE), Silence]).await;
+    assert_eq!((status, code.as_deref()), (504, Some("upstream_timeout")));
+    assert_eq!(begun.elapsed().as_secs(), 2);
+    // What is longer than the look ahead is the business of whoever reads the answer.
+    let late = layer().look_ahead(Duration::from_secs(1));
+    assert_eq!(run_with(late, &[Say(ROLE), Silence]).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_event_of_a_stream_is_due_from_the_request_on() {
+    let silent = service_fn(|_: Request<Streamed>| async {
+        std::future::pending::<()>().await;
+        Ok::<_, Infallible>(Response::new(Script(VecDeque::new())))
+    });
+    let begun = tokio::time::Instant::now();
+    let service = CommitLayer::new().layer(silent);
+    let response = service.oneshot(Request::new(Streamed)).await;
+    assert_eq!(response.expect("infallible").status(), 504);
+    assert_eq!(begun.elapsed().as_secs(), 30);
+
+    // A head that comes late leaves less time for the rest.
+    let late = service_fn(|_: Request<Streamed>| async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let response = Response::builder().header("content-type", "text/event-stream");
+        let body = Script([Act::Silence].into());
+        Ok::<_, Infallible>(response.body(body).expect("valid"))
+    });
+    let begun = tokio::time::Instant::now();
+    let service = CommitLayer::new().layer(late);
+    let response = service.oneshot(Request::new(Streamed)).await;
+    assert_eq!(response.expect("infallible").status(), 504);
+    assert_eq!(begun.elapsed().as_secs(), 30);
 }
