@@ -411,7 +411,7 @@ fn anthropics_refusals() {
             409,
             "",
             said("conflict_error", "no"),
-            Class::Caller,
+            Class::Transient,
             502,
             BAD,
         ),

@@ -169,8 +169,8 @@ pub fn classify(
         429 => Class::RateLimit,
         503 | 529 => Class::Overload,
         498 if says(is_capacity) => Class::Overload,
-        408 => Class::Transient,
-        400..=499 => Class::Caller,
+        400 | 413 | 422 => Class::Caller,
+        // Nothing that the caller has done, or could do otherwise.
         _ => Class::Transient,
     }
 }

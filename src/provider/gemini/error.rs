@@ -120,8 +120,7 @@ fn classify(error: &Status, status: StatusCode) -> Class {
             404 => Class::ModelGone,
             429 => Class::RateLimit,
             503 => Class::Overload,
-            408 => Class::Transient,
-            400..=499 => Class::Caller,
+            400 | 413 | 422 => Class::Caller,
             _ => Class::Transient,
         },
     }

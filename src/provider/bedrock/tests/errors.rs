@@ -29,7 +29,7 @@ fn refusals() {
         (429, "ModelNotReadyException", "x", Class::Overload),
         (500, "InternalServerException", "x", Class::Transient),
         (503, "ServiceUnavailableException", "x", Class::Overload),
-        (418, "", "x", Class::Caller),
+        (418, "", "x", Class::Transient),
     ] {
         let status = StatusCode::from_u16(status).expect("a status");
         let body = json!({"message": message}).to_string();
