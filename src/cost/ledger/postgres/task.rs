@@ -10,7 +10,7 @@ use std::{
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::{
-    Pool,
+    pool::{Pool, client},
     queue::{End, Queue},
     sql,
 };
@@ -97,7 +97,7 @@ pub(super) async fn settled(
     let ids: Vec<String> = ends.iter().map(|end| sql::uuid(end.hold)).collect();
     let accounts: Vec<&str> = ends.iter().map(|end| &*end.account).collect();
     let charges: Vec<Option<String>> = ends.iter().map(|end| end.charge.map(sql::text)).collect();
-    let client = super::client(pool).await?;
+    let client = client(pool).await?;
     let written = async {
         let failed = |error| StoreError::new("settling", error);
         let statement = client.prepare_cached(sql::SETTLE).await.map_err(failed)?;

@@ -1,0 +1,126 @@
+//! How the ledger connects.
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
+use tokio_postgres::{Config, NoTls};
+
+use super::{PostgresLedger, ledger::Handle, pool::Pool, queue::Queue, sql, task};
+use crate::cost::{Amount, Currency, Recovered, StoreError};
+
+/// How a [`PostgresLedger`] connects.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PostgresOptions {
+    url: String,
+    connections: usize,
+    timeout: Duration,
+    settle_timeout: Duration,
+    max_open: usize,
+    currency: Currency,
+}
+
+impl PostgresOptions {
+    /// The database at this `postgres://` URL, or libpq's `key=value` text. Without TLS: for a
+    /// database on this machine, in a private network or behind a tunnel.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections: 16,
+            timeout: Duration::from_secs(3),
+            settle_timeout: Duration::from_secs(10),
+            max_open: 100_000,
+            currency: Currency::USD,
+        }
+    }
+
+    /// How many connections there are at most, beside one that proves this node alive. Default: 16.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How long a hold may wait for the database before it is denied. Default: 3 seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long one attempt to write charges may take before its connection is given up and they are
+    /// tried again: the hold's id keeps what was written all the same from counting twice. Default:
+    /// 10 seconds.
+    pub fn settle_timeout(mut self, timeout: Duration) -> Self {
+        self.settle_timeout = timeout;
+        self
+    }
+
+    /// How many holds of this node may be open at once; whoever comes beyond them is denied as
+    /// [`Unavailable`](crate::cost::Denied::Unavailable). Default: 100 000.
+    pub fn max_open(mut self, holds: usize) -> Self {
+        self.max_open = holds;
+        self
+    }
+
+    /// What its amounts are of. Tables that were made for another currency are refused. Default: US
+    /// dollars.
+    pub fn currency(mut self, currency: Currency) -> Self {
+        self.currency = currency;
+        self
+    }
+
+    /// Connects, makes or updates the tables, and releases what nodes that are gone have left open.
+    /// Call it on a tokio runtime that lives as long as the ledger.
+    ///
+    /// # Errors
+    /// The URL is none, the database cannot be reached, or its tables are of a later version or of another
+    /// currency.
+    pub async fn connect(self) -> Result<PostgresLedger, StoreError> {
+        let reaching = "reaching the ledger";
+        let mut config: Config = self
+            .url
+            .parse()
+            .map_err(|error| StoreError::new("reading the ledger's URL", error))?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(self.timeout);
+        }
+        let mut random = [0; 4];
+        getrandom::fill(&mut random)
+            .map_err(|_| StoreError::plain("finding a number at random"))?;
+        let node = i32::from_le_bytes(random);
+        let mut client = task::attend(&config, node).await?;
+        sql::migrate(&mut client, self.currency).await?;
+        let voided = task::sweep_all(&client, node).await?;
+        let recovered = voided.into_iter().map(|(hold, account, held)| Recovered {
+            hold,
+            account,
+            held,
+            charged: Amount::ZERO,
+        });
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let pool = Pool::builder(Manager::from_config(config.clone(), NoTls, recycling))
+            .max_size(self.connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(self.timeout))
+            .create_timeout(Some(self.timeout))
+            .build()
+            .map_err(|error| StoreError::new(reaching, error))?;
+        let queue = Arc::new(Queue::new(self.max_open));
+        tokio::spawn(task::write(
+            pool.clone(),
+            Arc::clone(&queue),
+            self.settle_timeout,
+        ));
+        tokio::spawn(task::watch(config, node, client, Arc::downgrade(&queue)));
+        Ok(PostgresLedger(Arc::new(Handle {
+            pool,
+            queue,
+            node,
+            timeout: self.timeout,
+            settle_timeout: self.settle_timeout,
+            currency: self.currency,
+            recovered: recovered.collect(),
+        })))
+    }
+}
