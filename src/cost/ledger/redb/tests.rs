@@ -6,12 +6,15 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
-use redb::{ReadableTable, StorageBackend};
+use redb::{Database, ReadableTable, StorageBackend};
 
-use super::*;
+use super::{Recovery, RedbHold, RedbLedger, RedbOptions, file};
 use crate::{
     body::Full,
-    cost::{CostLayer, Price, Prices},
+    cost::{
+        Amount, CostLayer, Currency, Denied, HoldId, Ledger as _, Mismatch, Price, Prices,
+        Recovered, Statement, StoreError, What,
+    },
     ext::Principal,
     meter::Tally,
     parse::ChatBody,
