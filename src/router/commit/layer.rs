@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use tower_layer::Layer;
+
+use super::Commit;
+use crate::time::DefaultTimer;
+
+/// How far a stream is read before its head goes out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) events: u32,
+    pub(super) bytes: usize,
+    pub(super) first_event: Duration,
+    pub(super) idle: Duration,
+    pub(super) look_ahead: Duration,
+}
+
+/// The layer of [`Commit`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct CommitLayer<T = DefaultTimer> {
+    bounds: Bounds,
+    timer: T,
+}
+
+impl CommitLayer {
+    /// With the default bounds, on the default timer.
+    pub fn new() -> Self {
+        Self {
+            bounds: Bounds {
+                events: 64,
+                bytes: 65_536,
+                first_event: Duration::from_secs(30),
+                idle: Duration::from_secs(60),
+                look_ahead: Duration::from_secs(10),
+            },
+            timer: DefaultTimer::default(),
+        }
+    }
+}
+
+impl Default for CommitLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> CommitLayer<T> {
+    /// How long a stream may take to its first event, comments not counted; then it has failed
+    /// with `upstream_timeout`. From when the request went out if that asks for a stream
+    /// ([`Ask::streams`](crate::router::Ask::streams)), else from the head of the answer. Default: 30 s.
+    pub fn first_event_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.first_event = timeout;
+        self
+    }
+
+    /// How long the silence between two events may be while content is waited for; then the stream has
+    /// failed with `upstream_timeout`. Without meaning where it is longer than
+    /// [`look_ahead`](Self::look_ahead): whoever reads the answer then minds its silences. Default: 60 s.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.idle = timeout;
+        self
+    }
+
+    /// How long after its first event content is waited for; then the head goes out without.
+    /// Default: 10 s.
+    pub fn look_ahead(mut self, time: Duration) -> Self {
+        self.bounds.look_ahead = time;
+        self
+    }
+
+    /// After how many events or bytes without content the head goes out. Default: 64 and 64 KiB.
+    pub fn at_most(mut self, events: u32, bytes: usize) -> Self {
+        self.bounds.events = events;
+        self.bounds.bytes = bytes;
+        self
+    }
+}
+
+impl<S, T: Clone> Layer<S> for CommitLayer<T> {
+    type Service = Commit<S, T>;
+
+    fn layer(&self, inner: S) -> Commit<S, T> {
+        Commit {
+            inner,
+            bounds: self.bounds,
+            timer: self.timer.clone(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    super::{Ask, hedge::Heard},
+    ResponseBody, ResponseFuture,
+    layer::Bounds,
+};
+use crate::{
+    body::BoxError,
+    time::{DefaultTimer, Timer},
+};
+
+/// Holds a stream's head back until its first content. Made by [`CommitLayer`](super::CommitLayer).
+#[derive(Clone, Debug)]
+pub struct Commit<S, T = DefaultTimer> {
+    pub(super) inner: S,
+    pub(super) bounds: Bounds,
+    pub(super) timer: T,
+}
+
+impl<S, Q, B, T> Service<Request<Q>> for Commit<S, T>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    Q: Ask,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    T: Timer,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, B, T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, req: Request<Q>) -> Self::Future {
+        ResponseFuture {
+            heard: req.extensions().get::<Heard>().cloned(),
+            streams: req.body().streams(),
+            call: self.inner.call(req),
+            peek: None,
+            bounds: self.bounds,
+            timer: self.timer.clone(),
+        }
+    }
+}
