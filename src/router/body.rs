@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{breaker::Change, course::Rules, place::Place};
+use super::{breaker::Change, place::Place, rules::Rules};
 use crate::{
     body::Reply,
     error::Error,

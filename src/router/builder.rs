@@ -10,11 +10,11 @@ use http::{HeaderName, header};
 
 use super::{
     breaker::Breaking,
-    course::Rules,
     hedge::Hedge,
     keys::Keys,
     plan::Route,
     policy::Policy,
+    rules::Rules,
     service::{Provider, Router, Shared},
     state::{Adaptive, millis},
 };

@@ -1,117 +1,33 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
+use self::{
+    fate::{Asked, Fate},
+    find::Found,
+};
 use super::{
-    ask::{Needs, Preferences, Sort},
-    breaker::Breaking,
-    budget::Budget,
-    choose::Choice,
-    fault,
+    ask::{Needs, Preferences},
     keys::Keys,
     place::Place,
-    plan::{Balance, Model, Plan},
-    policy::{Blame, Next, Policy},
-    state::{Adaptive, Can, Millis, millis},
+    plan::Plan,
+    policy::Next,
+    rules::Rules,
+    state::{Millis, millis},
 };
 use crate::{
     error::{Class, Error, Kind},
     ext::Target,
 };
 
-/// What all requests of a router share and a course decides by.
-pub(crate) struct Rules {
-    /// Of this router alone.
-    id: u64,
-    pub(crate) attempts: u32,
-    pub(crate) policy: Policy,
-    pub(crate) breaking: Breaking,
-    pub(crate) budget: Budget,
-    pub(crate) percent: u32,
-    pub(crate) longest_wait: Millis,
-    pub(crate) dead_for: Millis,
-    pub(crate) adaptive: Option<Adaptive>,
-    clock: Box<dyn Fn() -> Millis + Send + Sync>,
-}
-
-impl Rules {
-    pub(crate) fn with_clock(mut self, clock: impl Fn() -> Millis + Send + Sync + 'static) -> Self {
-        self.clock = Box::new(clock);
-        self
-    }
-
-    pub(crate) fn now(&self) -> Millis {
-        (self.clock)()
-    }
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        static ROUTERS: AtomicU64 = AtomicU64::new(0);
-        Self {
-            id: ROUTERS.fetch_add(1, Ordering::Relaxed),
-            attempts: 3,
-            policy: Policy::default(),
-            breaking: Breaking::default(),
-            budget: Budget::new(),
-            percent: 10,
-            longest_wait: 5_000,
-            dead_for: 600_000,
-            adaptive: None,
-            clock: Box::new(|| 0),
-        }
-    }
-}
-
-/// The longest that a key or target is believed to want to rest: ten minutes.
-const LONGEST_REST: Millis = 600_000;
+mod fate;
+mod find;
 
 #[derive(Debug)]
 pub(crate) enum Step {
     Try(Place),
     WaitUntil(Millis),
     Stop(Error),
-}
-
-/// One attempt of this request.
-#[derive(Debug)]
-struct Asked {
-    group: usize,
-    at: usize,
-    key: Option<usize>,
-    fate: Fate,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Running,
-    Failed {
-        passes: bool,
-        blamed: bool,
-    },
-    /// It failed, and its target's turn has come again: it still counts, and bars nothing.
-    Over {
-        blamed: bool,
-    },
-}
-
-/// Whom the plan still has.
-enum Found {
-    Place {
-        group: usize,
-        at: usize,
-        key: Option<usize>,
-        unwell: bool,
-    },
-    /// Nobody before then.
-    Resting(Millis),
-    Nobody,
 }
 
 /// The way of one request through its plan: a plain machine.
@@ -282,138 +198,6 @@ impl Course {
         });
     }
 
-    fn find<'k>(
-        &self,
-        rules: &Rules,
-        now: Millis,
-        random: u64,
-        next: Option<Next>,
-        keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>,
-    ) -> Found {
-        let (mut soonest, mut unwell) = (None, None);
-        let last = self.asked.last();
-        for group in self.group..self.plan.groups.len() {
-            let model = &self.plan.groups[group];
-            let all = &model.candidates;
-            let look = |at: usize| self.look(rules, group, at, next, now, keys);
-            let place = |at, key| Found::Place {
-                group,
-                at,
-                key,
-                unwell: false,
-            };
-            // Another key of the target that has just failed comes before other targets, and so
-            // does the target itself where the policy says so.
-            let here = |last: &&Asked| {
-                let over = matches!(last.fate, Fate::Over { .. });
-                last.group == group && (!over || next == Some(Next::SameTarget))
-            };
-            if let Some(last) = last.filter(here) {
-                if let Some(Can::Yes(key)) = look(last.at) {
-                    return place(last.at, key);
-                }
-            }
-            for name in self.wants.iter().flat_map(|wants| &wants.order) {
-                let mut named = (0..all.len()).filter(|at| *all[*at].target.provider == **name);
-                let well = named.find_map(|at| match look(at) {
-                    Some(Can::Yes(key)) => Some((at, key)),
-                    _ => None,
-                });
-                if let Some((at, key)) = well {
-                    return place(at, key);
-                }
-            }
-            let choice = Choice {
-                balance: self.balance(model),
-                random,
-                now,
-                needs: self.needs,
-                affinity: self.affinity,
-                breaking: &rules.breaking,
-            };
-            for tier in model.tiers() {
-                if let Some((at, key)) = choice.choose(all, tier, look) {
-                    return place(at, key);
-                }
-                for at in tier.from..tier.until {
-                    match look(at) {
-                        Some(Can::Unwell(key)) => unwell = unwell.or(Some((group, at, key))),
-                        Some(Can::Resting(until)) => {
-                            soonest = Some(soonest.map_or(until, |s: Millis| s.min(until)));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        match (unwell, soonest) {
-            // Nobody is well. A request that has asked nobody yet may still ask one that is not:
-            // that every breaker is open need not mean that everybody is down.
-            (Some((group, at, key)), _) if self.asked.is_empty() => Found::Place {
-                group,
-                at,
-                key,
-                unwell: true,
-            },
-            (_, Some(until)) => Found::Resting(until),
-            _ => Found::Nobody,
-        }
-    }
-
-    /// Whether a candidate may be asked; `None` when this request has no business there.
-    fn look<'k>(
-        &self,
-        rules: &Rules,
-        group: usize,
-        at: usize,
-        next: Option<Next>,
-        now: Millis,
-        keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>,
-    ) -> Option<Can> {
-        let candidate = &self.plan.groups[group].candidates[at];
-        let provider = &candidate.target.provider;
-        if self.picky && !candidate.serves(&self.needs) {
-            return None;
-        }
-        if self
-            .wants
-            .as_ref()
-            .is_some_and(|wants| !wants.allows(provider))
-        {
-            return None;
-        }
-        let mut barred = 0_u64;
-        let mut tried = false;
-        for asked in &self.asked {
-            let over = matches!(asked.fate, Fate::Over { .. });
-            if !over && (asked.group, asked.at) == (group, at) {
-                tried = true;
-                barred |= asked.key.map_or(0, |key| 1 << key);
-            }
-        }
-        if tried {
-            let other_key = next == Some(Next::OtherKey)
-                && self
-                    .asked
-                    .last()
-                    .is_some_and(|last| (last.group, last.at) == (group, at) && last.key.is_some());
-            if !other_key {
-                return None;
-            }
-        }
-        let keys = candidate.pool(rules.id, keys)?;
-        Some(candidate.state.can(now, candidate.limit, keys, barred))
-    }
-
-    fn balance(&self, model: &Model) -> Balance {
-        match self.wants.as_ref().and_then(|wants| wants.sort) {
-            None => model.balance,
-            Some(Sort::Price) => Balance::Cheapest,
-            Some(Sort::Latency) => Balance::Fastest,
-            Some(Sort::Throughput) => Balance::LeastLoad,
-        }
-    }
-
     /// When a target that failed in a way that passes may be asked again: when the last one said,
     /// or after a pause that doubles, half of it at random.
     fn again(&self, now: Millis, random: u64) -> Option<Millis> {
@@ -470,61 +254,6 @@ impl Course {
                 .with_code("no_upstream")
                 .with_class(Class::Overload)
                 .with_retry_after(Duration::from_secs(1)),
-        })
-    }
-
-    /// Notes that an attempt failed.
-    pub(crate) fn failed(&mut self, rules: &Rules, place: &Place, error: Error, now: Millis) {
-        self.waited = false;
-        let class = fault::class(&error);
-        let row = rules.policy.row(class);
-        let state = &place.candidate().state;
-        let after = error.retry_after().map(millis);
-        match (row.blame, class) {
-            (Blame::Key, Class::RateLimit) => {
-                let rest = after.unwrap_or(0).min(LONGEST_REST);
-                state.rest(place.key, now + rest);
-            }
-            (Blame::Key, _) => {
-                place.keys().bury(place.key, now + rules.dead_for);
-            }
-            (Blame::Target, _) => {
-                place.failed(now);
-                if let Some(after) = after {
-                    state.rest_overloaded(place.key, now + after.min(LONGEST_REST));
-                }
-            }
-            (Blame::Nobody, _) => {}
-        }
-        if let (Some(adaptive), true) = (&rules.adaptive, row.passes) {
-            state.adapt(adaptive, false);
-        }
-        if row.next == Next::OtherModel {
-            self.group = self.group.max(place.group + 1);
-        }
-        let fate = Fate::Failed {
-            passes: row.passes,
-            blamed: row.blame == Blame::Target,
-        };
-        let running = |asked: &&mut Asked| {
-            asked.fate == Fate::Running && (asked.group, asked.at) == (place.group, place.at)
-        };
-        if let Some(asked) = self.asked.iter_mut().find(running) {
-            asked.fate = fate;
-        }
-        self.last = Some((error, class));
-    }
-
-    /// Whether an attempt's failure is held against its target. When no target could answer the
-    /// request itself may be to blame: then only the first is, so that one poisonous request cannot
-    /// open every breaker.
-    pub(crate) fn blames(&self, place: &Place) -> bool {
-        self.asked.iter().any(|asked| {
-            let blamed = matches!(
-                asked.fate,
-                Fate::Failed { blamed: true, .. } | Fate::Over { blamed: true }
-            );
-            blamed && (asked.group, asked.at) == (place.group, place.at)
         })
     }
 }

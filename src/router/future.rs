@@ -18,8 +18,9 @@ use super::{
     ask::Ask,
     attempt::{Attempt, Call, End},
     body::{Lesson, ResponseBody, learn},
-    course::{Course, Rules, Step},
+    course::{Course, Step},
     place::Place,
+    rules::Rules,
     service::Shared,
 };
 use crate::{

@@ -39,6 +39,7 @@ mod keys;
 mod place;
 mod plan;
 mod policy;
+mod rules;
 mod service;
 mod state;
 mod table;

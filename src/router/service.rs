@@ -20,11 +20,12 @@ use super::{
     ask::{Ask, Needs, Preferences, Sort, Sticky},
     body::ResponseBody,
     choose::mix,
-    course::{Course, Rules, Step},
+    course::{Course, Step},
     future::ResponseFuture,
     hedge::Hedge,
     keys::Keys,
     plan::{Balance, Fnv, Plan, Route},
+    rules::Rules,
     state::{Millis, millis},
 };
 use crate::{
