@@ -120,9 +120,9 @@ impl Edits {
     }
 
     /// Writes the text with all edits made.
-    pub(super) fn apply(&mut self, text: &str, pinned: &Pinned, out: &mut Vec<u8>) {
+    pub(super) fn apply(&mut self, text: &[u8], pinned: &Pinned, out: &mut Vec<u8>) {
         self.sort();
-        self.write(text.as_bytes(), pinned, out);
+        self.write(text, pinned, out);
         self.clear();
     }
 

@@ -448,7 +448,7 @@ fn write(out: &mut Vec<u8>, reader: &mut Reader, text: &str) {
     out.extend_from_slice(b"data: ");
     let from = out.len();
     let Reader { edits, pinned, .. } = reader;
-    edits.apply(text, pinned, out);
+    edits.apply(text.as_bytes(), pinned, out);
     // JSON over several data lines came joined by line feeds, which may not stand in one.
     if memchr::memchr2(b'\n', b'\r', &out[from..]).is_some() {
         for byte in &mut out[from..] {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::edits::{Edits, Pinned};
-use crate::wire::json::{Cursor, plain_until};
+use crate::wire::json::{Cursor, plain_until, sound_end};
 
 /// Longest pattern kept, in bytes, so that an idle stream stays small.
 const LONGEST: usize = 400;
@@ -191,6 +191,7 @@ impl Pattern {
         (fit.read == data.len()).then_some(fit)
     }
 
+    /// A word that is malformed or not UTF-8 is for the full reading, which says so.
     #[inline(always)]
     fn fit_within<'a>(&self, first: &[u8], last: &[u8], text: &'a [u8]) -> Option<Fit<'a>> {
         let behind = |at: usize, fixed: &[u8]| {
@@ -198,7 +199,7 @@ impl Pattern {
             starts.then_some(at + fixed.len())
         };
         let word = behind(0, first)?;
-        let mut end = string(text, word)?;
+        let mut end = sound_end(text, word)?;
         let mut fit = Fit {
             text: &text[word..end],
             filler: b"",
@@ -206,7 +207,7 @@ impl Pattern {
         };
         if let Some(between) = &self.between {
             let filler = behind(end, &between.read)?;
-            end = string(text, filler)?;
+            end = sound_end(text, filler)?;
             fit.filler = &text[filler..end];
         }
         fit.read = behind(end, last)?;
@@ -238,16 +239,7 @@ impl Pattern {
     }
 }
 
-/// Where the string ends that begins here, behind its quote. What is malformed or not UTF-8 is for
-/// the full reading, which says so.
-#[inline(always)]
-fn string(text: &[u8], at: usize) -> Option<usize> {
-    let end = string_end(text, at)?;
-    let word = &text[at..end];
-    (word.is_ascii() || std::str::from_utf8(word).is_ok()).then_some(end)
-}
-
-/// The same where all of the text is UTF-8.
+/// Where the string ends that begins here, behind its quote, in a text that is UTF-8.
 #[inline(always)]
 pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let end = plain_until(text, at);

@@ -106,7 +106,7 @@ impl Reader {
                 (b"created", _) if self.pinned.created.is_none() => {
                     let at = cursor.at();
                     let spelled = &text[at..cursor.skip()?.end];
-                    if is_time(spelled) {
+                    if is_time(spelled.as_bytes()) {
                         self.pinned.created = Some(spelled.into());
                     }
                 }
@@ -211,7 +211,7 @@ impl Reader {
                     created = true;
                     let at = c.next_value()?;
                     let spelled = &text[at.clone()];
-                    if self.pinned.created.is_none() && !is_time(spelled) {
+                    if self.pinned.created.is_none() && !is_time(spelled.as_bytes()) {
                         made_up = true;
                         self.edits.replace(at, With::Created);
                     } else if !same(&mut self.pinned.created, spelled, form) {
@@ -392,12 +392,12 @@ impl Reader {
         }
         let at = c.at();
         if let Some(usage) = Usage::read(c, self.config.counting)? {
-            self.note_usage(usage, &text[at..c.at()], seen);
+            self.note_usage(usage, &text.as_bytes()[at..c.at()], seen);
         }
         Ok(())
     }
 
-    pub(super) fn note_usage(&mut self, usage: Usage, spelled: &str, seen: &mut Seen) {
+    pub(super) fn note_usage(&mut self, usage: Usage, spelled: &[u8], seen: &mut Seen) {
         seen.usage = true;
         // What a provider has counted itself says more than what it tells in our terms.
         if self.counts {
@@ -407,16 +407,14 @@ impl Reader {
         }
         if self.config.include_usage {
             self.usage_text.clear();
-            self.usage_text.extend_from_slice(spelled.as_bytes());
+            self.usage_text.extend_from_slice(spelled);
         }
     }
 }
 
 /// Whether it is a number of seconds as OpenAI writes one.
-pub(super) fn is_time(spelled: &str) -> bool {
-    spelled.len() <= 19
-        && !spelled.starts_with('0')
-        && spelled.bytes().all(|byte| byte.is_ascii_digit())
+pub(super) fn is_time(spelled: &[u8]) -> bool {
+    spelled.len() <= 19 && !spelled.starts_with(b"0") && spelled.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether a name is the pinned one. In a stream the first is pinned; one answer has no second.

@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{fault::nonsense, pass::Form, read::Reader, usual::Answer};
+use super::{
+    fault::nonsense,
+    pass::{Form, Seen},
+    read::Reader,
+    usual::Answer,
+};
 use crate::{
     error::{Error, upstream},
     meter::Outcome,
@@ -24,15 +29,10 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     // Some send blank lines while a request is queued.
     let blank = body.iter().take_while(|byte| byte.is_ascii_whitespace());
     let body = body.slice(blank.count()..);
-    let text = std::str::from_utf8(&body)
-        .map_err(|_| nonsense("The provider sent an answer that is not UTF-8."))?;
-    let seen = match Answer::read(text, &reader.config) {
-        Some(answer) => answer.tell(reader, text),
-        None => reader.read(text, Form::Whole)?,
+    let seen = match Answer::read(&body, &reader.config) {
+        Some(answer) => answer.tell(reader, &body),
+        None => read(reader, &body)?,
     };
-    if seen.failed {
-        return Err(upstream::in_stream(text));
-    }
     if !reader.choices.has_begun() {
         return Err(nonsense("The provider sent an answer without choices."));
     }
@@ -49,10 +49,21 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     if reader.edits.is_empty() {
         return Ok(body);
     }
-    let mut out = Vec::with_capacity(text.len() + 64);
+    let mut out = Vec::with_capacity(body.len() + 64);
     let Reader { edits, pinned, .. } = reader;
-    edits.apply(text, pinned, &mut out);
+    edits.apply(&body, pinned, &mut out);
     Ok(out.into())
+}
+
+/// Reads what has not the usual form.
+fn read(reader: &mut Reader, body: &[u8]) -> Result<Seen, Error> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| nonsense("The provider sent an answer that is not UTF-8."))?;
+    let seen = reader.read(text, Form::Whole)?;
+    if seen.failed {
+        return Err(upstream::in_stream(text));
+    }
+    Ok(seen)
 }
 
 /// What the answer does not say: what the provider counted, or an estimate, which is noted.

@@ -27,13 +27,13 @@ pub(in crate::reframe) struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer; `None` when it has another form, or may not keep its id. Nothing has been
-    /// noted then.
-    pub(in crate::reframe) fn read(text: &str, config: &Config) -> Option<Self> {
+    /// Reads an answer; `None` when it has another form, is not UTF-8 or may not keep its id. Nothing
+    /// has been noted then.
+    pub(in crate::reframe) fn read(text: &[u8], config: &Config) -> Option<Self> {
         if config.id != IdFormat::Upstream {
             return None;
         }
-        let t = &mut Tokens::new(text);
+        let t = &mut Tokens::unchecked(text);
         let mut seen = Seen::default();
         t.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
         t.name()?;
@@ -96,14 +96,16 @@ impl Answer {
     }
 
     /// Notes what it says, as the full reading does.
-    pub(in crate::reframe) fn tell(self, reader: &mut Reader, text: &str) -> Seen {
+    pub(in crate::reframe) fn tell(self, reader: &mut Reader, text: &[u8]) -> Seen {
         let Self {
             model,
             tier,
             usage,
             mut seen,
         } = self;
-        reader.model_of_answer(&text[model.clone()], model);
+        let spelled =
+            |at: &Range<usize>| std::str::from_utf8(&text[at.clone()]).unwrap_or_default();
+        reader.model_of_answer(spelled(&model), model);
         seen.changed |= reader.choices.first(seen.finish);
         if let Some((at, usage)) = usage {
             if let Some(usage) = usage {
@@ -112,7 +114,7 @@ impl Answer {
             seen.usage_at = Some(at);
         }
         if let Some(tier) = tier {
-            if let Ok(tier) = Cursor::new(&text[tier]).string() {
+            if let Ok(tier) = Cursor::new(spelled(&tier)).string() {
                 reader.tell_tier(&tier.cow());
             }
         }
@@ -121,7 +123,7 @@ impl Answer {
 }
 
 /// The one choice, from its message's role on.
-fn choice(t: &mut Tokens<'_>, seen: &mut Seen) -> Option<()> {
+fn choice(t: &mut Tokens<'_, false>, seen: &mut Seen) -> Option<()> {
     t.string()?;
     while t.pass(b"}").is_none() {
         t.pass(b",")?;
@@ -214,11 +216,11 @@ mod tests {
 
     /// Whether it has the usual form; then what is read is what the full reading reads.
     fn is_usual(text: &str) -> bool {
-        let Some(usual) = Answer::read(text, &reader().config) else {
+        let Some(usual) = Answer::read(text.as_bytes(), &reader().config) else {
             return false;
         };
         let (mut quick, mut full) = (reader(), reader());
-        let seen = usual.tell(&mut quick, text);
+        let seen = usual.tell(&mut quick, text.as_bytes());
         let wanted = full.read(text, Form::Whole).expect("it is an answer");
         assert_eq!(format!("{seen:?}"), format!("{wanted:?}"), "{text}");
         assert_eq!(format!("{quick:?}"), format!("{full:?}"), "{text}");
@@ -235,6 +237,28 @@ mod tests {
         assert!(is_usual(&renamed));
         assert!(!is_usual(&COMPACT.replace("\"stop\"", "\"eos\"")));
         assert!(!is_usual(&COMPACT.replace(":0,", ":1,")));
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_not_the_usual_form_wherever_it_stands() {
+        let spelled = COMPACT.replace("\"cached_tokens\"", "\"a\":\"ü\",\"cached_tokens\"");
+        assert!(is_usual(&spelled));
+        for text in [spelled, indented(OTHER)] {
+            let mut usual = 0;
+            for at in 0..=text.len() {
+                for piece in [&b"\x80"[..], b"\xFF", b"\xE2\x82", b"\xC3", "ü".as_bytes()] {
+                    let (before, behind) = text.as_bytes().split_at(at);
+                    let text = [before, piece, behind].concat();
+                    let read = Answer::read(&text, &reader().config).is_some();
+                    usual += usize::from(read);
+                    assert!(
+                        !read || std::str::from_utf8(&text).is_ok(),
+                        "{at} {piece:?}"
+                    );
+                }
+            }
+            assert!(usual > 20, "{usual} of the usual form");
+        }
     }
 
     #[test]

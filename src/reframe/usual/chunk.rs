@@ -58,7 +58,7 @@ impl Chunk {
             ],
         )?;
         let created = t.digits();
-        if created.is_empty() || !is_time(&text[created.clone()]) {
+        if created.is_empty() || !is_time(&text.as_bytes()[created.clone()]) {
             return None;
         }
         t.pass_all(br#","model":"#, [b",", br#""model":"#])?;
@@ -124,7 +124,7 @@ impl Chunk {
         }) = usage
         {
             if let Some(usage) = usage {
-                reader.note_usage(usage, &text[value.clone()], &mut seen);
+                reader.note_usage(usage, &text.as_bytes()[value.clone()], &mut seen);
             }
             seen.usage_at = Some(value);
             reader.edits.replace(member, "");
@@ -139,7 +139,7 @@ impl Chunk {
 }
 
 /// One choice, the first, or none.
-fn choices(t: &mut Tokens<'_>, reader: &Reader, seen: &mut Seen) -> Option<()> {
+fn choices(t: &mut Tokens<'_, true>, reader: &Reader, seen: &mut Seen) -> Option<()> {
     t.pass(b"[")?;
     if t.pass(b"]").is_some() {
         seen.choices = Some(0);

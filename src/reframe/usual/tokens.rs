@@ -1,18 +1,23 @@
 use std::ops::Range;
 
 use super::super::pattern::string_end;
-use crate::wire::{Counting, Usage, json::Cursor};
+use crate::wire::{
+    Counting, Usage,
+    json::{Cursor, sound_end},
+};
 
 /// Brackets that a usage may open: what nests deeper is for the full reading to judge.
 const BRACKETS: usize = 32;
 
 /// A text that is read token by token, with blanks between them where there are any.
-pub(super) struct Tokens<'t> {
+///
+/// One that is not `UTF_8` yet is seen to be as it is read: up to where a token has been passed.
+pub(super) struct Tokens<'t, const UTF_8: bool> {
     pub(super) text: &'t [u8],
     pub(super) at: usize,
 }
 
-impl<'t> Tokens<'t> {
+impl<'t> Tokens<'t, true> {
     /// From the beginning of a text.
     pub(super) fn new(text: &'t str) -> Self {
         Self {
@@ -20,7 +25,16 @@ impl<'t> Tokens<'t> {
             at: 0,
         }
     }
+}
 
+impl<'t> Tokens<'t, false> {
+    /// From the beginning of what may be no text.
+    pub(super) fn unchecked(text: &'t [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+}
+
+impl<const UTF_8: bool> Tokens<'_, UTF_8> {
     /// Where the next token begins.
     #[inline(always)]
     pub(super) fn value_at(&mut self) -> usize {
@@ -60,7 +74,8 @@ impl<'t> Tokens<'t> {
     pub(super) fn string(&mut self) -> Option<Range<usize>> {
         self.pass(b"\"")?;
         let at = self.at;
-        self.at = string_end(self.text, at)? + 1;
+        let end = if UTF_8 { string_end } else { sound_end };
+        self.at = end(self.text, at)? + 1;
         Some(at - 1..self.at)
     }
 
@@ -94,8 +109,12 @@ impl<'t> Tokens<'t> {
         let mut cursor = Cursor::within(self.text, at, usize::MAX);
         let usage = Usage::read(&mut cursor, counting).ok()?;
         self.at = cursor.at();
+        let passed = &self.text[at..self.at];
+        if !UTF_8 && !passed.is_ascii() && std::str::from_utf8(passed).is_err() {
+            return None;
+        }
         let open = |byte: &&u8| matches!(**byte, b'{' | b'[');
-        let opened = self.text[at..self.at].iter().filter(open).count();
+        let opened = passed.iter().filter(open).count();
         (opened <= BRACKETS).then_some((at..self.at, usage))
     }
 

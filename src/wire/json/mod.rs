@@ -37,6 +37,7 @@ mod members;
 mod number;
 mod pass;
 mod scan;
+mod sound;
 mod string;
 
 pub use cursor::{Cursor, MAX_DEPTH, Type};
@@ -45,6 +46,7 @@ pub use fault::{Fault, FaultKind};
 pub(crate) use key::{Key, Word};
 pub use number::Number;
 pub(crate) use scan::plain_until;
+pub(crate) use sound::sound_end;
 pub use string::Str;
 
 #[cfg(test)]
