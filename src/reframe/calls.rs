@@ -1,5 +1,7 @@
 //! Tool calls: counted from 0, named once.
 
+use serde_json::{Map, Value};
+
 use super::{
     edits::Object,
     pass::{Bad, Form, Pass},
@@ -20,7 +22,20 @@ pub(super) struct Calls(Vec<Call>);
 struct Call {
     /// Its index at the upstream.
     upstream: u64,
+    /// Its id at the upstream, or ours where it had none.
     id: Box<str>,
+    /// As it is spelled; empty where it was opened without one.
+    name: Box<str>,
+    /// The fragment that opened it had arguments from brace to brace.
+    whole: bool,
+}
+
+/// The call that a fragment belongs to.
+enum Which {
+    Known(usize),
+    /// It opens this one, which goes out under an id of ours where the upstream has given none, or
+    /// one that another call has.
+    New(usize, Option<String>),
 }
 
 impl Calls {
@@ -51,8 +66,12 @@ impl Calls {
         pass: &mut Pass<'_, '_>,
     ) -> Result<(), Bad> {
         let said = Said::look(&mut c.clone())?;
-        let (ours, new) = self.which(&said, position)?;
-        pass.seen.changed |= new;
+        let (ours, new, own) = match self.which(&said, position, pass.form)? {
+            Which::Known(ours) => (ours, false, None),
+            Which::New(ours, own) => (ours, true, own),
+        };
+        // Behind whole arguments the like of this fragment may be another call.
+        pass.seen.changed |= new || (!said.name.is_empty() && self.0[ours].whole);
         c.object()?;
         let mut object = Object::new(c.at());
         let [mut index, mut id, mut kind] = [false; 3];
@@ -75,8 +94,7 @@ impl Calls {
                         object.remove(start, at.end, pass.edits);
                         continue;
                     }
-                    if said.id.is_none() {
-                        let own = &self.0[ours].id;
+                    if let Some(own) = &own {
                         pass.edits.replace(at, format!("\"{own}\""));
                     }
                 }
@@ -102,8 +120,7 @@ impl Calls {
         if !index && pass.form == Form::Chunk {
             object.add(format!("\"index\":{ours}"), pass.edits);
         }
-        if new && !id {
-            let own = &self.0[ours].id;
+        if let Some(own) = own.filter(|_| !id) {
             object.add(format!("\"id\":\"{own}\""), pass.edits);
         }
         if new && !kind {
@@ -112,37 +129,46 @@ impl Calls {
         Ok(())
     }
 
-    /// Which of our calls a fragment belongs to, and whether it opens it.
+    /// Which of our calls a fragment belongs to.
     ///
     /// Fragments go by their index. A fragment with another id and a name opens another call all
-    /// the same: some put all parallel calls at index 0.
-    fn which(&mut self, said: &Said<'_>, position: u64) -> Result<(usize, bool), Bad> {
+    /// the same: some put all parallel calls at index 0. Some give all calls one id, too: one with
+    /// another name, or with arguments of its own behind whole ones, is another call. Those of a
+    /// whole message are each for themselves.
+    fn which(&mut self, said: &Said<'_>, position: u64, form: Form) -> Result<Which, Bad> {
         let calls = &mut self.0;
         let upstream = said.index.unwrap_or(position);
         let by_id = || {
             said.id
                 .and_then(|id| calls.iter().rposition(|call| *call.id == *id))
         };
-        let same = match calls.iter().rposition(|call| call.upstream == upstream) {
+        let at_index = || calls.iter().rposition(|call| call.upstream == upstream);
+        let same = match at_index().filter(|_| form == Form::Chunk) {
             Some(at) => match said.id {
-                Some(id) if said.named && *calls[at].id != *id => by_id(),
-                None if said.named && said.index.is_none() => None,
+                Some(id) if !said.name.is_empty() && *calls[at].id != *id => by_id(),
+                None if !said.name.is_empty() && said.index.is_none() => None,
                 _ => Some(at),
             },
-            None if said.index.is_none() => by_id(),
+            None if said.index.is_none() && form == Form::Chunk => by_id(),
             None => None,
         };
-        if let Some(at) = same {
-            return Ok((at, false));
+        if let Some(at) = same.filter(|&at| !said.is_another(&calls[at])) {
+            return Ok(Which::Known(at));
         }
         if calls.len() == MAX_CALLS {
             return Err(Bad::Limit("tool calls"));
         }
-        let id = said
-            .id
-            .map_or_else(|| id::random("call_").into(), Box::from);
-        calls.push(Call { upstream, id });
-        Ok((calls.len() - 1, true))
+        let own = match said.id {
+            Some(_) if by_id().is_none() => None,
+            _ => Some(id::random("call_")),
+        };
+        calls.push(Call {
+            upstream,
+            id: said.id.or(own.as_deref()).unwrap_or_default().into(),
+            name: said.name.into(),
+            whole: said.is_whole(),
+        });
+        Ok(Which::New(calls.len() - 1, own))
     }
 }
 
@@ -166,7 +192,7 @@ fn function(c: &mut Cursor<'_>, new: bool, pass: &mut Pass<'_, '_>) -> Result<()
                 let spelled = &pass.text[at.clone()];
                 pass.seen.changed = true;
                 pass.seen.content += spelled.len() as u64;
-                let spelled = serde_json::Value::from(spelled).to_string();
+                let spelled = Value::from(spelled).to_string();
                 pass.edits.replace(at, spelled);
             }
             (b"arguments", Type::Null) => {
@@ -193,7 +219,12 @@ struct Said<'a> {
     index: Option<u64>,
     /// As it is spelled, and not empty.
     id: Option<&'a str>,
-    named: bool,
+    /// As it is spelled; empty without one.
+    name: &'a str,
+    /// As they are spelled, when they are a string.
+    arguments: &'a str,
+    /// They are an object instead.
+    unquoted: bool,
     custom: bool,
 }
 
@@ -211,10 +242,14 @@ impl<'a> Said<'a> {
                     said.custom = member == b"custom";
                     c.object()?;
                     while let Some(key) = c.key()? {
-                        if key.bytes() == b"name" && c.peek()? == Type::String {
-                            said.named = !c.string()?.bytes().is_empty();
-                        } else {
-                            c.skip()?;
+                        match (key.bytes(), c.peek()?) {
+                            (b"name", Type::String) => said.name = c.string()?.raw(),
+                            (b"arguments", Type::String) => said.arguments = c.string()?.raw(),
+                            (b"arguments", Type::Object) => {
+                                said.unquoted = true;
+                                c.skip()?;
+                            }
+                            _ => c.skip().map(drop)?,
                         }
                     }
                 }
@@ -222,6 +257,27 @@ impl<'a> Said<'a> {
             }
         }
         Ok(said)
+    }
+
+    /// Whether it is no fragment of a call that has its id.
+    fn is_another(&self, call: &Call) -> bool {
+        if self.name.is_empty() || self.id != Some(&*call.id) {
+            return false;
+        }
+        let renamed = !call.name.is_empty() && *call.name != *self.name;
+        renamed || (call.whole && self.is_whole() && self.is_object())
+    }
+
+    /// Whether the arguments look like all there are.
+    fn is_whole(&self) -> bool {
+        self.unquoted || self.arguments.starts_with('{') && self.arguments.ends_with('}')
+    }
+
+    /// Whether the arguments are an object: what looks like one may be within a string.
+    fn is_object(&self) -> bool {
+        let text = serde_json::from_str::<String>(&format!("\"{}\"", self.arguments));
+        self.unquoted
+            || text.is_ok_and(|text| serde_json::from_str::<Map<String, Value>>(&text).is_ok())
     }
 
     fn kind(&self) -> &'static str {

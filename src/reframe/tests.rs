@@ -506,6 +506,37 @@ async fn a_whole_answer_is_made_canonical() {
 }
 
 #[tokio::test]
+async fn the_calls_of_a_whole_answer_are_each_for_themselves() {
+    let call = |id: &str, name: &str| {
+        let function = format!(r#"{{"name":"{name}","arguments":"{{}}"}}"#);
+        format!(r#"{{"id":{id},"type":"function","function":{function}}}"#)
+    };
+    for (calls, ids) in [
+        ([call("\"0\"", "f"), call("\"0\"", "g")], ["0", "call_"]),
+        ([call("\"0\"", "f"), call("\"0\"", "f")], ["0", "call_"]),
+        ([call("0", "f"), call("\"\"", "g")], ["call_", "call_"]),
+        ([call("\"a\"", "f"), call("\"b\"", "f")], ["a", "b"]),
+    ] {
+        let calls = calls.join(",");
+        let sent = WHOLE.replace(r#""content":"Hi""#, &format!(r#""tool_calls":[{calls}]"#));
+        let (told, _) = answer(&layer(), "", "application/json", vec![step(&sent)]).await;
+        let told: serde_json::Value =
+            serde_json::from_str(&frames(told).await.concat()).expect("JSON");
+        let told = &told["choices"][0]["message"]["tool_calls"];
+        for (at, id) in ids.into_iter().enumerate() {
+            let own = told[at]["id"].as_str().unwrap_or_default();
+            assert!(
+                own == id || (id == "call_" && own.starts_with(id)),
+                "{told}"
+            );
+            assert_eq!(told[at]["type"], "function");
+            assert!(told[at]["function"]["name"].is_string(), "{told}");
+        }
+        assert_ne!(told[0]["id"], told[1]["id"]);
+    }
+}
+
+#[tokio::test]
 async fn a_whole_answer_that_is_none_is_refused() {
     let small = layer().max_answer_bytes(100);
     for (layer, steps) in [
