@@ -25,6 +25,8 @@ pub(super) struct Seen {
     pub(super) usage: bool,
     /// Where the usage stands that a choice stated.
     pub(super) inner_usage: Option<usize>,
+    /// The usage that a choice or a vendor's own member stated, and the top level did not.
+    pub(super) usage_elsewhere: Option<Range<usize>>,
     /// How many choices there were; `None` when there is no array of them.
     pub(super) choices: Option<usize>,
     /// A choice was finished.

@@ -180,6 +180,8 @@ impl Reader {
         let mut said = false;
         // A name is missing that must be made up.
         let mut made_up = false;
+        // Usage stands where it belongs.
+        let mut on_top = false;
         while let Some(key) = c.next_key()? {
             let start = key.range().start - 1;
             object.key(start, &mut self.edits);
@@ -244,7 +246,9 @@ impl Reader {
                     seen.choices = Some(self.choices.read(c, &mut pass)?);
                     if let Some(at) = seen.inner_usage {
                         let mut inner = Cursor::within(text.as_bytes(), at, usize::MAX);
-                        self.usage(text, &mut inner, &mut seen)?;
+                        if self.usage(text, &mut inner, &mut seen)? {
+                            seen.usage_elsewhere = Some(at..inner.at());
+                        }
                     }
                 }
                 (b"choices", _) => {
@@ -253,7 +257,7 @@ impl Reader {
                     self.edits.replace(at, "[]");
                 }
                 (b"usage", _) => {
-                    self.usage(text, c, &mut seen)?;
+                    on_top = self.usage(text, c, &mut seen)?;
                     seen.usage_at = Some(at..c.at());
                     if form == Form::Chunk && !self.config.include_usage {
                         object.remove(start, c.at(), &mut self.edits);
@@ -275,10 +279,14 @@ impl Reader {
                 (b"x_groq", Type::Object) => {
                     c.object()?;
                     while let Some(key) = c.key()? {
-                        if key.bytes() == b"usage" {
-                            self.usage(text, c, &mut seen)?;
-                        } else {
+                        if key.bytes() != b"usage" {
                             c.skip()?;
+                            continue;
+                        }
+                        c.peek()?;
+                        let at = c.at();
+                        if self.usage(text, c, &mut seen)? {
+                            seen.usage_elsewhere = Some(at..c.at());
                         }
                     }
                 }
@@ -290,6 +298,9 @@ impl Reader {
         }
         c.end()?;
         object.close(&mut self.edits);
+        if on_top {
+            seen.usage_elsewhere = None;
+        }
         seen.failed |= said && seen.choices.is_none() && seen.usage_at.is_none();
         let complete = id && name && created && model && choices;
         // What a stream begins without it keeps: a later event's own would be another name.
@@ -385,16 +396,19 @@ impl Reader {
         }
     }
 
-    /// A `usage`, wherever it stands.
-    fn usage(&mut self, text: &str, c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Bad> {
+    /// A `usage`, wherever it stands; whether it says anything.
+    fn usage(&mut self, text: &str, c: &mut Cursor<'_>, seen: &mut Seen) -> Result<bool, Bad> {
         if c.peek()? == Type::Null {
-            return Ok(c.null()?);
+            c.null()?;
+            return Ok(false);
         }
         let at = c.at();
-        if let Some(usage) = Usage::read(c, self.config.counting)? {
+        let usage = Usage::read(c, self.config.counting)?;
+        let stated = usage.is_some();
+        if let Some(usage) = usage {
             self.note_usage(usage, &text.as_bytes()[at..c.at()], seen);
         }
-        Ok(())
+        Ok(stated)
     }
 
     pub(super) fn note_usage(&mut self, usage: Usage, spelled: &[u8], seen: &mut Seen) {

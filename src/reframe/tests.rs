@@ -537,6 +537,37 @@ async fn the_calls_of_a_whole_answer_are_each_for_themselves() {
 }
 
 #[tokio::test]
+async fn usage_stands_at_the_top_of_a_whole_answer() {
+    const USAGE: &str = r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#;
+    let without = WHOLE.replace(&format!(r#","usage":{USAGE}"#), "");
+    let in_choice = format!(r#""index":0,"usage":{USAGE}"#);
+    let in_choice = without.replace(r#""index":0"#, &in_choice);
+    let own_member = format!(r#"{{"x_groq":{{"id":"r","usage":{USAGE}}},"#);
+    let own_member = without.replacen('{', &own_member, 1);
+    for sent in [
+        in_choice.clone(),
+        in_choice.replacen('{', r#"{"usage":null,"#, 1),
+        in_choice.replacen('{', r#"{"usage":{},"#, 1),
+        own_member.clone(),
+        own_member.replacen("}]", &format!(r#"}}],"usage":{USAGE}"#), 1),
+    ] {
+        let (told, _) = answer(&layer(), "", "application/json", vec![step(&sent)]).await;
+        let tally = told.extensions().get::<Tally>().expect("a tally").clone();
+        let told = frames(told).await.concat();
+        let value: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        let usage: serde_json::Value = serde_json::from_str(USAGE).expect("JSON");
+        assert_eq!(value["usage"], usage, "{told}");
+        assert_eq!(
+            told.matches(r#""usage":"#).count(),
+            if sent.contains("x_groq") { 2 } else { 1 },
+            "{told}"
+        );
+        assert_eq!(value["choices"][0]["usage"], serde_json::Value::Null);
+        assert_eq!(tally.usage().map(|usage| usage.total()), Some(3));
+    }
+}
+
+#[tokio::test]
 async fn a_whole_answer_that_is_none_is_refused() {
     let small = layer().max_answer_bytes(100);
     for (layer, steps) in [

@@ -37,9 +37,12 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
         return Err(nonsense("The provider sent an answer without choices."));
     }
     reader.tally.relayed(seen.content);
-    if !seen.usage {
-        let usage = estimate(reader);
-        let spelled = spell(&usage);
+    let missing = match seen.usage_elsewhere {
+        Some(at) => Some(text[at].to_owned()),
+        None if seen.usage => None,
+        None => Some(spell(&estimate(reader))),
+    };
+    if let Some(spelled) = missing {
         match seen.usage_at {
             Some(at) => reader.edits.replace(at, spelled),
             // Something stands behind it: there are choices.
