@@ -41,7 +41,11 @@ async fn upstream(answer: fn(&str, &Value) -> (u16, &'static str, Bytes)) -> (So
 }
 
 fn gateway(kind: &str, model: &str, addr: SocketAddr, more: &str) -> Gateway {
-    Gateway::start(&format!(
+    Gateway::start(&config(kind, model, addr, more))
+}
+
+fn config(kind: &str, model: &str, addr: SocketAddr, more: &str) -> String {
+    format!(
         r#"
 [[providers]]
 name = "fake"
@@ -59,7 +63,7 @@ name = "demo"
 secret = "sk-demo"
 balance = "5.00"
 "#
-    ))
+    )
 }
 
 fn question(stream: bool) -> String {
@@ -449,4 +453,25 @@ async fn the_contract_of_a_provider() {
         let wanted = if rule == "drop" { 200 } else { 400 };
         assert_eq!(answer.status, wanted, "{rule}: {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn the_dialects_defaults_are_nobodys_mistake() {
+    let (addr, seen) = upstream(converse).await;
+    let model = "us.anthropic.claude-opus-4-7-v1:0";
+    let config = config("bedrock", model, addr, "api_keys = [\"k\"]");
+    let gateway = Gateway::start(&format!("dialect = \"onysoft\"\n{config}"));
+    let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    let answer = gateway.post("sk-demo", &body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(!answer.headers.contains_key("x-params-dropped"));
+    assert_eq!(
+        seen.lock().expect("not poisoned")[0]
+            .1
+            .get("inferenceConfig"),
+        None
+    );
+    body["temperature"] = 0.5.into();
+    let answer = gateway.post("sk-demo", &body.to_string()).await;
+    assert_eq!(answer.status, 400, "what was asked for is told");
 }

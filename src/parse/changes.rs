@@ -34,6 +34,8 @@ struct Set {
     key: OnceLock<Box<str>>,
     /// The new value, or none to remove it.
     json: Option<Box<str>>,
+    /// Whether nobody asked for it.
+    is_default: bool,
 }
 
 impl Set {
@@ -64,16 +66,23 @@ impl Clone for Changes {
 }
 
 impl Changes {
-    pub(super) fn put(&mut self, member: &str, json: Option<Box<str>>) {
+    pub(super) fn put(&mut self, member: &str, json: Option<Box<str>>, is_default: bool) {
         self.written.take();
         match self.members.iter_mut().find(|set| *set.name == *member) {
-            Some(set) => set.json = json,
+            Some(set) => (set.json, set.is_default) = (json, is_default),
             None => self.members.push(Set {
                 name: member.into(),
                 key: OnceLock::new(),
                 json,
+                is_default,
             }),
         }
+    }
+
+    /// The members that are there without anybody having asked for them.
+    pub(super) fn defaults(&self) -> impl Iterator<Item = &str> {
+        let members = self.members.iter().filter(|set| set.is_default);
+        members.map(|set| &*set.name)
     }
 
     pub(super) fn cut(&mut self, within: usize, at: usize) {

@@ -216,12 +216,24 @@ impl Chat {
             serde_json::from_str::<serde::de::IgnoredAny>(&json).is_ok(),
             "not JSON"
         );
-        self.put(member, Some(json));
+        self.put(member, Some(json), false);
+    }
+
+    /// As [`set`](Self::set), of what nobody asked for: a provider that has no place for it leaves it
+    /// out without a word. It is asked for as any other once it is set again.
+    pub(crate) fn set_default(&mut self, member: &str, json: impl Into<Box<str>>) {
+        self.put(member, Some(json.into()), true);
+    }
+
+    /// The members that were set as defaults.
+    pub(crate) fn defaults(&self) -> impl Iterator<Item = &str> {
+        let changes = self.changes.iter();
+        changes.flat_map(|changes| changes.defaults())
     }
 
     /// Removes a top-level member.
     pub fn remove(&mut self, member: &str) {
-        self.put(member, None);
+        self.put(member, None, false);
     }
 
     /// Removes a member that the API does not know, at whatever level it stands.
@@ -284,8 +296,8 @@ impl Chat {
         places
     }
 
-    fn put(&mut self, member: &str, json: Option<Box<str>>) {
-        self.changed().put(member, json);
+    fn put(&mut self, member: &str, json: Option<Box<str>>, is_default: bool) {
+        self.changed().put(member, json, is_default);
     }
 
     fn changed(&mut self) -> &mut Changes {

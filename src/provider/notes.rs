@@ -5,6 +5,7 @@ use http::HeaderMap;
 use crate::{
     announce,
     error::{Error, Kind},
+    parse::Chat,
 };
 
 /// What becomes of a parameter that a provider has no counterpart of.
@@ -90,6 +91,8 @@ impl Contract {
 #[derive(Default)]
 pub struct Notes {
     contract: Contract,
+    /// What the client did not ask for: nothing is told of it, and nothing refused.
+    defaults: Vec<Box<str>>,
     dropped: Vec<Cow<'static, str>>,
     mapped: Vec<Cow<'static, str>>,
 }
@@ -100,9 +103,23 @@ impl Notes {
     pub const fn new(contract: Contract) -> Self {
         Self {
             contract,
+            defaults: Vec::new(),
             dropped: Vec::new(),
             mapped: Vec::new(),
         }
+    }
+
+    /// Those of a request. What a dialect put into it was not asked for, and goes without a word where
+    /// it has no place.
+    pub(crate) fn of(contract: Contract, chat: &Chat) -> Self {
+        let mut notes = Self::new(contract);
+        notes.defaults.extend(chat.defaults().map(Box::from));
+        notes
+    }
+
+    /// Whether a member was put in for a client that did not ask for it.
+    pub(super) fn is_default(&self, param: &str) -> bool {
+        self.defaults.iter().any(|name| **name == *param)
     }
 
     /// A parameter without which the answer means the same: dropped and announced.
@@ -111,6 +128,9 @@ impl Notes {
     /// The contract says to refuse it.
     pub fn without(&mut self, param: impl Into<Cow<'static, str>>) -> Result<(), Error> {
         let param = param.into();
+        if self.is_default(&param) {
+            return Ok(());
+        }
         match self.contract.of(&param) {
             Unsupported::Refuse => Err(unsupported(param)),
             _ => {
@@ -127,6 +147,9 @@ impl Notes {
     /// 400 `unsupported_parameter`.
     pub fn unsupported(&mut self, param: impl Into<Cow<'static, str>>) -> Result<(), Error> {
         let param = param.into();
+        if self.is_default(&param) {
+            return Ok(());
+        }
         match self.contract.of(&param) {
             Unsupported::Drop => {
                 once(&mut self.dropped, bare(param));
@@ -139,7 +162,10 @@ impl Notes {
     /// A parameter that goes to the provider with another value or by another means: announced. A
     /// mere other name or unit is not worth telling.
     pub fn changed(&mut self, param: impl Into<Cow<'static, str>>) {
-        once(&mut self.mapped, param.into());
+        let param = param.into();
+        if !self.is_default(&param) {
+            once(&mut self.mapped, param);
+        }
     }
 
     /// What was dropped, in order, each once.
@@ -216,6 +242,28 @@ mod tests {
                 notes.dropped().len(),
                 usize::from(harmless) + usize::from(meant)
             );
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_of_what_nobody_asked_for() {
+        for rule in [
+            Unsupported::ByMeaning,
+            Unsupported::Refuse,
+            Unsupported::Drop,
+        ] {
+            let mut chat = Chat::parse("{}".into()).expect("a request");
+            chat.set_default("top_p", "1");
+            chat.set_default("temperature", "0.7");
+            let mut notes = Notes::of(Contract::new(rule), &chat);
+            notes.unsupported("temperature").expect("left out");
+            notes.without("temperature").expect("left out");
+            notes.changed("top_p");
+            assert!(notes.dropped().is_empty() && notes.mapped().is_empty());
+            chat.set("top_p", "0.5");
+            let mut notes = Notes::of(Contract::new(rule), &chat);
+            notes.changed("top_p");
+            assert_eq!(notes.mapped(), ["top_p"]);
         }
     }
 

@@ -166,7 +166,7 @@ where
             .get::<Target>()
             .cloned()
             .unwrap_or_else(|| Target::new(Arc::clone(&self.config.name), chat.model()));
-        let mut notes = Notes::new(self.config.contract.clone());
+        let mut notes = Notes::of(self.config.contract.clone(), chat);
         let mut asked = Asked::new(chat, &target);
         let modern = !self.config.translate.knows_functions() && functions::speaks(chat);
         asked.functions = modern && functions::offers(chat);

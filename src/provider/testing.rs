@@ -19,6 +19,17 @@ pub(super) fn chat(body: &Value) -> Chat {
     Chat::parse(body.to_string().into()).expect("a request")
 }
 
+/// A request with the defaults of a dialect, a temperature and a `top_p`, where it has none.
+pub(super) fn filled(body: &Value, defaults: [f64; 2]) -> Chat {
+    let mut chat = chat(body);
+    for (name, default) in ["temperature", "top_p"].into_iter().zip(defaults) {
+        if chat.member(name).is_none() {
+            chat.set_default(name, default.to_string());
+        }
+    }
+    chat
+}
+
 /// A request of one message, with these members.
 pub(super) fn with(members: Value) -> Value {
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});

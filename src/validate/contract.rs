@@ -127,7 +127,7 @@ impl<'a> Contract<'a> {
                 _ => false,
             };
             if fits {
-                chat.set(name.as_str(), default);
+                chat.set_default(name.as_str(), default);
             }
         }
         let Some(tokens) = policy.default_output_tokens else {

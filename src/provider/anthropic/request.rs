@@ -219,6 +219,7 @@ fn sampling(
     let thinks = out
         .get("thinking")
         .is_some_and(|it| it["type"] == "enabled" || it["type"] == "adaptive");
+    let only_top_p = of.one_of_both && only_top_p(request, notes);
     for (name, value) in [
         ("temperature", request.temperature),
         ("top_p", request.top_p),
@@ -233,7 +234,10 @@ fn sampling(
             // The default of both, which some models refuse to be told.
             continue;
         }
-        let both = name == "top_p" && of.one_of_both && out.contains_key("temperature");
+        let both = match name {
+            "temperature" => only_top_p,
+            _ => of.one_of_both && out.contains_key("temperature"),
+        };
         if !of.samples() || both || thinks {
             notes.unsupported(name)?;
             continue;
@@ -262,6 +266,13 @@ fn sampling(
         }
     }
     Ok(())
+}
+
+/// Whether `top_p` is what the client asks for, and the temperature one that nobody asked for, where a
+/// model takes one of both.
+pub(in crate::provider) fn only_top_p(request: &Request<'_>, notes: &Notes) -> bool {
+    let asked = request.top_p.is_some_and(|value| value < 1.0) && !notes.is_default("top_p");
+    asked && notes.is_default("temperature")
 }
 
 /// What the answer must look like.

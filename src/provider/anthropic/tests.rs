@@ -5,7 +5,7 @@ use crate::{
     error::Class,
     parse::Chat,
     provider::{
-        Asked, Notes, TranslateStream,
+        Asked, Contract, Notes, TranslateStream,
         testing::{self, chat, chunks},
     },
     sse,
@@ -366,6 +366,49 @@ fn images_formats_and_sampling() {
         Some("top_p")
     );
     assert_eq!(translated(&both, "claude-opus-4-6")["top_p"], 0.5);
+}
+
+#[test]
+fn defaults_that_nobody_asked_for_go_without_a_word() {
+    for (model, asked, defaults, sent) in [
+        ("claude-opus-5", json!({}), [0.7, 0.9], [None, None]),
+        ("claude-opus-4-7", json!({}), [0.7, 0.9], [None, None]),
+        (
+            "claude-sonnet-4-5",
+            json!({"reasoning_effort": "high"}),
+            [0.7, 1.0],
+            [None, None],
+        ),
+        (
+            "claude-sonnet-4-5",
+            json!({}),
+            [0.7, 0.9],
+            [Some(0.7), None],
+        ),
+        ("claude-sonnet-4-5", json!({}), [2.0, 1.0], [None, None]),
+        // What was asked for goes before what was not.
+        (
+            "claude-haiku-4-5",
+            json!({"top_p": 0.5}),
+            [0.7, 0.9],
+            [None, Some(0.5)],
+        ),
+        (
+            "claude-haiku-4-5",
+            json!({"temperature": 0.5}),
+            [0.7, 0.9],
+            [Some(0.5), None],
+        ),
+    ] {
+        let chat = testing::filled(&testing::with(asked), defaults);
+        let mut notes = Notes::of(Contract::default(), &chat);
+        let out = request::body(&chat, model, request::Door::Own, &mut notes);
+        let out: Value = serde_json::from_slice(&out.expect("nothing is refused")).expect("JSON");
+        let of = |name: &str| out.get(name).and_then(Value::as_f64);
+        assert_eq!([of("temperature"), of("top_p")], sent, "{model}");
+        let told = (notes.dropped(), notes.mapped());
+        assert_eq!(told, (&[][..], &[][..]), "{model}");
+    }
 }
 
 #[test]

@@ -35,12 +35,12 @@ impl Family {
         }
     }
 
-    /// Whether a temperature or `top_p` may be sent.
-    pub(super) fn samples(&self, name: &str, value: f64, heated: bool, thinks: bool) -> bool {
+    /// Whether a temperature or `top_p` may be sent, beside the other one or alone.
+    pub(super) fn samples(&self, value: f64, beside_other: bool, thinks: bool) -> bool {
         match self {
             // 1 is the default of both, which some refuse to be told.
             Self::Claude(of) => {
-                let both = name == "top_p" && of.one_of_both && heated;
+                let both = of.one_of_both && beside_other;
                 value < 1.0 && of.samples() && !both && !thinks
             }
             _ => true,

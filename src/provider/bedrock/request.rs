@@ -11,7 +11,9 @@ use crate::{
     error::Error,
     parse::Chat,
     provider::{
-        Notes, structured,
+        Notes,
+        anthropic::request::only_top_p,
+        structured,
         support::{MARKS, Without, parse, settle, write},
     },
     wire::chat::{Raw, Request, Schema as ByName, Stop},
@@ -197,7 +199,11 @@ fn sample<'a>(
             notes.changed(name);
         }
         let thinks = fields.contains_key("thinking");
-        if !family.samples(name, value, inference.temperature.is_some(), thinks) {
+        let other = match name {
+            "temperature" => only_top_p(request, notes),
+            _ => inference.temperature.is_some(),
+        };
+        if !family.samples(value, other, thinks) {
             if value < 1.0 {
                 notes.unsupported(name)?;
             }

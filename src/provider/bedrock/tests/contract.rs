@@ -156,3 +156,35 @@ fn what_is_dropped_or_changed_is_said() {
     .expect("dropped");
     assert_eq!(loose.dropped(), ["n", "logprobs"]);
 }
+
+#[test]
+fn defaults_that_nobody_asked_for_go_without_a_word() {
+    for (model, asked, sent) in [
+        ("us.anthropic.claude-opus-4-7-v1:0", json!({}), json!({})),
+        (
+            "anthropic.claude-haiku-4-5",
+            json!({"reasoning_effort": "low"}),
+            json!({"maxTokens": 16384}),
+        ),
+        (
+            "anthropic.claude-haiku-4-5",
+            json!({"top_p": 0.5}),
+            json!({"topP": 0.5}),
+        ),
+        (
+            "anthropic.claude-haiku-4-5",
+            json!({}),
+            json!({"temperature": 0.7}),
+        ),
+        (NOVA, json!({}), json!({"temperature": 0.7, "topP": 0.9})),
+    ] {
+        let chat = testing::filled(&with(asked), [0.7, 0.9]);
+        let mut notes = Notes::of(Contract::default(), &chat);
+        let out = request::body(&chat, model, &mut notes).expect("nothing is refused");
+        let out: Value = serde_json::from_slice(&out).expect("JSON");
+        let inference = out.get("inferenceConfig").cloned().unwrap_or(json!({}));
+        assert_eq!(inference, sent, "{model}");
+        let told = (notes.dropped(), notes.mapped());
+        assert_eq!(told, (&[][..], &[][..]), "{model}");
+    }
+}
