@@ -1,6 +1,7 @@
-use std::{mem, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::BytesMut;
+use smallvec::SmallVec;
 
 use super::{
     error,
@@ -23,6 +24,9 @@ use crate::{
 /// The longest reasoning that is kept to be sent back with its signature, in bytes.
 const LONGEST: usize = 4 << 20;
 
+/// How many blocks may be open at a time.
+const MOST_OPEN: usize = 128;
+
 /// The state of a stream of messages' events.
 #[derive(Debug)]
 pub struct Stream {
@@ -34,7 +38,8 @@ pub struct Stream {
     calls: u64,
     /// How many characters of text have been sent.
     written: u64,
-    block: Block,
+    /// Those that are open, by their indexes: some are written side by side.
+    blocks: SmallVec<[(u64, Block); 1]>,
     counts: Option<Counts>,
     end: End,
 }
@@ -44,18 +49,34 @@ enum Block {
     Other,
     /// Where its text begins in the answer.
     Text(u64),
-    Tool {
-        empty: bool,
-    },
+    /// A call, by its ordinal.
+    Tool(u64, Input),
     /// A tool whose arguments are the answer.
-    Answer {
-        empty: bool,
-    },
+    Answer(Input),
     /// Both as they are spelled in JSON.
     Thinking {
         text: String,
         signature: String,
     },
+}
+
+/// The arguments of a call.
+#[derive(Debug)]
+enum Input {
+    /// What the block began with, JSON that is said at its end; mostly `{}`.
+    Whole(Cow<'static, str>),
+    /// They come in pieces.
+    Pieces,
+}
+
+impl Input {
+    fn of(block: &Read<'_>) -> Self {
+        let text = block.input.map_or(Cow::Borrowed("{}"), compact);
+        Self::Whole(match &*text {
+            "{}" => Cow::Borrowed("{}"),
+            _ => text.into_owned().into(),
+        })
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +90,10 @@ enum End {
 #[derive(Default)]
 struct Event<'a> {
     kind: &'a str,
+    index: Option<u64>,
     message: Option<Head<'a>>,
+    /// Whether it tells of an error.
+    fails: bool,
     /// The block that begins, as it stands.
     begins: Option<&'a str>,
     delta: Read<'a>,
@@ -89,6 +113,8 @@ impl<'a> Event<'a> {
         reader.object(|reader, key| {
             match key {
                 "type" => event.kind = reader.string()?.unwrap_or_default().0,
+                "index" => event.index = reader.count()?,
+                "error" => event.fails = reader.raw()?.is_some(),
                 "message" => event.message = Some(Head::read(reader)?),
                 "content_block" => event.begins = reader.raw()?,
                 "delta" => event.delta = Read::read(reader)?,
@@ -126,7 +152,7 @@ impl Stream {
             chunks: None,
             calls: 0,
             written: 0,
-            block: Block::Other,
+            blocks: SmallVec::new(),
             counts: None,
             end: End::Open,
         }
@@ -139,7 +165,7 @@ impl Stream {
 
     fn start(&mut self, head: Option<Head<'_>>, out: &mut BytesMut) {
         // Resellers were seen to send it twice: blocks begin anew, the answer does not.
-        self.block = Block::Other;
+        self.blocks.clear();
         let head = head.unwrap_or_default();
         if let Some(counts) = head.usage {
             self.counts.get_or_insert_default().update(counts);
@@ -161,21 +187,34 @@ impl Stream {
         }
     }
 
-    fn arguments<'w>(&mut self, text: impl Into<Words<'w>>, out: &mut BytesMut) {
-        // A block of a tool is only ever entered together with its ordinal.
-        let call = self.calls.saturating_sub(1);
-        self.chunks().arguments(out, 0, call, text);
+    /// Where an open block stands: by its index, or the only one.
+    fn at(&self, index: Option<u64>) -> Option<usize> {
+        let mut blocks = self.blocks.iter();
+        let found = blocks.position(|(open, _)| Some(*open) == index);
+        found.or((self.blocks.len() == 1).then_some(0))
     }
 
-    fn begin(&mut self, raw: &str, out: &mut BytesMut) -> Result<(), Fault> {
+    fn begin(
+        &mut self,
+        index: Option<u64>,
+        raw: &str,
+        out: &mut BytesMut,
+    ) -> Result<Result<(), Error>, Fault> {
         let block = Read::read(&mut Reader::over(raw))?;
-        self.block = match block.kind {
-            "tool_use" if block.name.0 == ANSWER => Block::Answer { empty: true },
+        let index = index.unwrap_or(0);
+        if let Some(at) = self.blocks.iter().position(|(open, _)| *open == index) {
+            self.close(at, out);
+        }
+        if self.blocks.len() >= MOST_OPEN {
+            return Ok(Err(nonsense("too many of its blocks are open")));
+        }
+        let block = match block.kind {
+            "tool_use" if block.name.0 == ANSWER => Block::Answer(Input::of(&block)),
             "tool_use" => {
                 let call = self.calls;
                 self.calls += 1;
                 self.chunks().call(out, 0, call, block.id, block.name);
-                Block::Tool { empty: true }
+                Block::Tool(call, Input::of(&block))
             }
             "thinking" => Block::Thinking {
                 text: block.thinking.0.to_owned(),
@@ -193,11 +232,20 @@ impl Stream {
             // What the provider's own tools do is not the client's to answer.
             _ => Block::Other,
         };
-        Ok(())
+        self.blocks.push((index, block));
+        Ok(Ok(()))
     }
 
-    fn go_on(&mut self, delta: &Read<'_>, out: &mut BytesMut) -> Result<(), Error> {
-        match (delta.kind, &mut self.block) {
+    fn go_on(
+        &mut self,
+        index: Option<u64>,
+        delta: &Read<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), Error> {
+        let at = self.at(index);
+        let mut none = Block::Other;
+        let block = at.map_or(&mut none, |at| &mut self.blocks[at].1);
+        match (delta.kind, block) {
             ("text_delta", _) => self.text(delta.text, out),
             ("thinking_delta", Block::Thinking { text, .. }) if !delta.thinking.is_empty() => {
                 if text.len() + delta.thinking.0.len() > LONGEST {
@@ -214,12 +262,13 @@ impl Stream {
                 }
                 signature.push_str(delta.signature.0);
             }
-            ("input_json_delta", Block::Tool { empty }) if !delta.partial_json.is_empty() => {
-                *empty = false;
-                self.arguments(delta.partial_json, out);
+            ("input_json_delta", Block::Tool(call, input)) if !delta.partial_json.is_empty() => {
+                *input = Input::Pieces;
+                let call = *call;
+                self.chunks().arguments(out, 0, call, delta.partial_json);
             }
-            ("input_json_delta", Block::Answer { empty }) if !delta.partial_json.is_empty() => {
-                *empty = false;
+            ("input_json_delta", Block::Answer(input)) if !delta.partial_json.is_empty() => {
+                *input = Input::Pieces;
                 self.text(delta.partial_json, out);
             }
             ("citations_delta", Block::Text(from)) => {
@@ -241,10 +290,15 @@ impl Stream {
         });
     }
 
-    fn close(&mut self, out: &mut BytesMut) {
-        match mem::replace(&mut self.block, Block::Other) {
-            Block::Tool { empty: true } => self.arguments("{}", out),
-            Block::Answer { empty: true } => self.text(Spelled("{}"), out),
+    fn close(&mut self, at: usize, out: &mut BytesMut) {
+        match self.blocks.remove(at).1 {
+            Block::Tool(call, Input::Whole(input)) => {
+                self.chunks().arguments(out, 0, call, &*input);
+            }
+            Block::Answer(Input::Whole(input)) => {
+                let text = serde_json::Value::from(&*input).to_string();
+                self.text(Spelled(&text[1..text.len() - 1]), out);
+            }
             Block::Thinking { text, signature } if !signature.is_empty() => {
                 self.chunks().delta(out, 0, |delta| {
                     delta.one("reasoning_details", |it| {
@@ -263,6 +317,9 @@ impl Stream {
             return;
         };
         self.end = End::Reason;
+        while !self.blocks.is_empty() {
+            self.close(0, out);
+        }
         let reason = match finish_reason(reason) {
             "tool_calls" if self.calls == 0 => "stop",
             reason => reason,
@@ -294,7 +351,7 @@ impl TranslateStream for Stream {
         Framing::Sse
     }
 
-    fn event(&mut self, _: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+    fn event(&mut self, name: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {
         // Some clients' decoders, and so some proxies, hand on events that have only a name.
         if data.trim_ascii().is_empty() || self.end == End::Stopped {
             return Ok(());
@@ -302,15 +359,24 @@ impl TranslateStream for Stream {
         let bad = |why: Fault| nonsense("an event of its stream is not JSON").with_source(why);
         let mut reader = Reader::new(data).ok_or_else(|| nonsense("its stream is not UTF-8"))?;
         let event = Event::read(&mut reader).map_err(bad)?;
-        match event.kind {
-            "content_block_delta" => self.go_on(&event.delta, out)?,
+        let kind = match event.kind {
+            "" if event.fails => "error",
+            "" => name.unwrap_or_default(),
+            kind => kind,
+        };
+        match kind {
+            "content_block_delta" => self.go_on(event.index, &event.delta, out)?,
             "message_start" => self.start(event.message, out),
             "content_block_start" => {
                 if let Some(raw) = event.begins {
-                    self.begin(raw, out).map_err(bad)?;
+                    self.begin(event.index, raw, out).map_err(bad)??;
                 }
             }
-            "content_block_stop" => self.close(out),
+            "content_block_stop" => {
+                if let Some(at) = self.at(event.index) {
+                    self.close(at, out);
+                }
+            }
             "message_delta" => {
                 if let Some(counts) = event.usage {
                     self.counts.get_or_insert_default().update(counts);

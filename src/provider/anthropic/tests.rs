@@ -162,6 +162,69 @@ fn a_stream_however_it_is_cut() {
 }
 
 #[test]
+fn calls_that_are_written_side_by_side() {
+    let event = |event: Value| format!("data: {event}\n\n");
+    let begins = |index: u8, input: Value| {
+        event(
+            json!({"type": "content_block_start", "index": index, "content_block":
+            {"type": "tool_use", "id": format!("id{index}"), "name": "f", "input": input}}),
+        )
+    };
+    let piece = |index: u8, text: &str| {
+        event(json!({"type": "content_block_delta", "index": index,
+            "delta": {"type": "input_json_delta", "partial_json": text}}))
+    };
+    let ends = |index: u8| event(json!({"type": "content_block_stop", "index": index}));
+    let text = [
+        begins(1, json!({})),
+        begins(2, json!({})),
+        // What it begins with is all of its arguments.
+        begins(5, json!({"c": [3, "ü"]})),
+        piece(1, "{\"a\""),
+        piece(2, "{\"b\""),
+        piece(1, ":1}"),
+        ends(1),
+        piece(2, ":2}"),
+        ends(5),
+        ends(2),
+        // Not closed; of a block that never began.
+        begins(6, json!({})),
+        begins(7, json!({})),
+        piece(9, "lost"),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}})),
+        event(json!({"type": "message_stop"})),
+    ]
+    .concat();
+    let (end, text, _) = run(&[text.as_bytes()]);
+    end.expect("whole");
+    let mut calls = vec![String::new(); 5];
+    for delta in testing::deltas(&chunks(&text)) {
+        let call = &delta["tool_calls"][0];
+        if let Some(piece) = call["function"]["arguments"].as_str() {
+            let at = usize::try_from(call["index"].as_u64().expect("an index")).expect("small");
+            calls[at].push_str(piece);
+        }
+    }
+    assert_eq!(
+        calls,
+        ["{\"a\":1}", "{\"b\":2}", "{\"c\":[3,\"ü\"]}", "{}", "{}"]
+    );
+}
+
+#[test]
+fn an_answer_by_a_tool_that_comes_at_once() {
+    let text = format!(
+        "data: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"{}\",\"input\":{{\"a\":\"b\"}}}}}}\n\n\
+         data: {{\"type\":\"message_stop\"}}\n\n",
+        crate::provider::structured::ANSWER
+    );
+    let (end, text, _) = run(&[text.as_bytes()]);
+    end.expect("whole");
+    let said = testing::deltas(&chunks(&text));
+    assert!(said.iter().any(|delta| delta["content"] == r#"{"a":"b"}"#));
+}
+
+#[test]
 fn a_cut_stream_is_an_error() {
     let cut = STREAM
         .rfind("data: {\"type\":\"message_stop")
@@ -173,11 +236,26 @@ fn a_cut_stream_is_an_error() {
 
 #[test]
 fn an_overloaded_stream_is_one() {
-    let text = "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
-    assert_eq!(
-        run(&[text.as_bytes()]).0.expect_err("error").class(),
-        Some(Class::Overload)
-    );
+    let error = r#""error":{"type":"overloaded_error","message":"Overloaded"}"#;
+    for event in [
+        format!("data: {{\"type\":\"error\",{error}}}"),
+        format!("data: {{{error}}}"),
+        format!("event: error\ndata: {{{error}}}"),
+    ] {
+        let whole = format!("{event}\n\ndata: {{\"type\":\"message_stop\"}}\n\n");
+        let (end, text, _) = run(&[whole.as_bytes()]);
+        assert_eq!(
+            end.expect_err("error").class(),
+            Some(Class::Overload),
+            "{event}"
+        );
+        assert!(!text.contains("[DONE]"), "{event}");
+    }
+    let nameless =
+        "event: error\ndata: {\"message\":\"Overloaded\"}\n\ndata: {\"type\":\"message_stop\"}\n\n";
+    run(&[nameless.as_bytes()])
+        .0
+        .expect_err("an error by its name");
 }
 
 #[test]
