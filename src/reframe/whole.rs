@@ -38,7 +38,7 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     }
     reader.tally.relayed(seen.content);
     let missing = match seen.usage_elsewhere {
-        Some(at) => Some(text[at].to_owned()),
+        Some(at) => Some(String::from_utf8_lossy(&body[at]).into_owned()),
         None if seen.usage => None,
         None => Some(spell(&estimate(reader))),
     };
