@@ -27,18 +27,21 @@
 //! disagree on what was accepted: no byte order mark, no lone surrogates, no number beyond the
 //! range of a double, at most [`MAX_DEPTH`] levels.
 
+mod bits;
 mod cursor;
 mod digits;
 mod escape;
 mod fault;
-mod flat;
 mod key;
+mod levels;
 mod members;
 mod number;
 mod pass;
 mod scan;
 mod sound;
 mod string;
+mod window;
+mod words;
 
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub(crate) use fault::Stop;

@@ -5,7 +5,8 @@ use super::{
     cursor::spend,
     digits, escape,
     fault::{Stop, stop, unexpected},
-    flat, scan,
+    levels::Levels,
+    scan, window,
 };
 
 impl Cursor<'_> {
@@ -157,7 +158,8 @@ impl Cursor<'_> {
             b'}' => key::<CLEAN>(self.text, at)?,
             _ => at,
         };
-        self.pass_levels::<CLEAN>(at, close, room, budget)
+        let levels = Levels::new(close == b'}', room);
+        self.pass_levels::<CLEAN>(at, levels, budget)
     }
 
     /// The same from the first value in it, of which it is known what closes it. One loop over all levels.
@@ -167,17 +169,14 @@ impl Cursor<'_> {
     fn pass_levels<const CLEAN: bool>(
         &mut self,
         mut at: usize,
-        mut close: u8,
-        room: usize,
+        mut levels: Levels,
         budget: usize,
     ) -> Result<usize, Stop> {
         let text = self.text;
-        // The budget is spent by portions: where one is at its end, the next elements may be passed together.
+        // The budget is spent by portions: where one is at its end, what comes next may be passed together.
         let mut portion = budget.min(FIRST);
         let mut rest = budget - portion;
-        // What closes each of the levels outside of the innermost.
-        let mut outer = [0; MAX_DEPTH as usize];
-        let mut levels = 1;
+        let mut close = levels.close();
         'value: loop {
             // A value is due here.
             let Some(&here) = text.get(at) else {
@@ -189,8 +188,9 @@ impl Cursor<'_> {
                 at = digits::unsigned(text, at, here)?;
             } else if let b'[' | b'{' = here {
                 loop {
-                    if levels == room {
-                        return Err(stop(at, FaultKind::TooDeep));
+                    if levels.is_full() {
+                        let too_deep = || stop(at, FaultKind::TooDeep);
+                        levels = levels.with_room().ok_or_else(too_deep)?;
                     }
                     at += 1;
                     let mut next = text.get(at).copied().unwrap_or(0);
@@ -202,13 +202,12 @@ impl Cursor<'_> {
                         break;
                     }
                     if portion == 0 {
-                        portion = next_portion(rest, at)?;
-                        rest -= portion;
+                        rest = spend(rest, at)?;
+                    } else {
+                        portion -= 1;
                     }
-                    portion -= 1;
-                    outer[levels % outer.len()] = close;
-                    levels += 1;
                     close = here + 2;
+                    levels.enter(here == b'{');
                     if here == b'{' {
                         at = key::<CLEAN>(text, at)?;
                         continue 'value;
@@ -232,12 +231,14 @@ impl Cursor<'_> {
                     Some(b',') => break,
                     Some(&here) if here == close => {
                         at += 1;
-                        levels -= 1;
-                        if levels == 0 {
-                            self.budget = rest + portion;
-                            return Ok(at);
+                        if levels.leave() {
+                            let Some(outside) = levels.outside() else {
+                                self.budget = rest + portion;
+                                return Ok(at);
+                            };
+                            levels = outside;
                         }
-                        close = outer[levels % outer.len()];
+                        close = levels.close();
                     }
                     Some(&here @ 0..=b' ') => {
                         at = behind_blanks(text, at, here)?;
@@ -247,11 +248,9 @@ impl Cursor<'_> {
             }
             at += 1;
             if portion == 0 {
-                portion = next_portion(rest, at)?;
-                rest -= portion;
-                if close == b']' && matches!(text.get(at), Some(b'"' | b'0'..=b'9' | ..=b' ')) {
-                    (at, portion, rest) = flat::pass::<CLEAN>(text, at, portion + rest);
-                }
+                spend(rest, at)?;
+                (at, levels, portion, rest) = window::pass::<CLEAN>(text, at, levels, rest);
+                close = levels.close();
             }
             portion -= 1;
             if close == b'}' {
@@ -261,17 +260,8 @@ impl Cursor<'_> {
     }
 }
 
-/// What honest texts have in an array is hardly more.
+/// What an honest value holds is hardly more.
 const FIRST: usize = 16;
-
-/// How much of the budget that is left is spent until elements that follow one another may be passed
-/// together.
-#[cold]
-#[inline(never)]
-fn next_portion(rest: usize, at: usize) -> Result<usize, Stop> {
-    spend(rest, at)?;
-    Ok(rest.min(flat::MANY))
-}
 
 /// The end of an object that has one member, whose value holds none; 0 where another stands, or none.
 #[inline(always)]
