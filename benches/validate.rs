@@ -150,10 +150,25 @@ fn turns() -> Bytes {
 /// Texts of 100 KB that are made to be slow.
 fn hostile() -> Vec<(&'static str, Bytes)> {
     let fill = |piece: &str, close: &str| {
-        let pieces = piece.repeat(100_000 / piece.len());
+        let pieces = piece.repeat((100_000 / piece.len()).max(1));
         format!(
             r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"x":[{pieces}{close}]}}"#
         )
+    };
+    // In no order that could be foreseen.
+    let mixed = |pieces: &[&str]| {
+        let (mut text, mut random) = (String::new(), 1_u64);
+        while text.len() < 100_000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            text += pieces[(random >> 33) as usize % pieces.len()];
+        }
+        Bytes::from(fill(&text, "1"))
+    };
+    let named = |piece: &str| {
+        let pieces = piece.repeat(100_000 / piece.len());
+        Bytes::from(fill(&format!(r#"{{{pieces}"":0}},"#), "1"))
     };
     let keys = |from: usize, to: usize| {
         let keys: Vec<String> = (from..to).map(|at| format!(r#""k{at}":1"#)).collect();
@@ -240,6 +255,41 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
         (
             "integer",
             format!(r#"{{"model":"m","messages":[{user},"max_tokens":0.{zeros}1e100001}}"#).into(),
+        ),
+        // What nobody reads, of the dearest of each sort.
+        ("pairs", fill("[[0],[0]],", "1").into()),
+        ("objects", fill(r#"{"":{"":0}},"#, "1").into()),
+        ("objects_spaced", fill(r#"{ "" : 0 },"#, "1").into()),
+        ("names", named(r#""":"","#)),
+        ("signs_spaced", fill("   -1   ,", "1").into()),
+        ("literals", fill("false,", "1").into()),
+        ("limits_of_three", fill("179e305,", "1").into()),
+        (
+            "mixed_small",
+            mixed(&["1,", r#""","#, "[],", "{},", "null,"]),
+        ),
+        (
+            "mixed_nests",
+            mixed(&[r#"{"":0},"#, r#"[{"":[0]}],"#, "[[[0]]],", "[[0],[0]],"]),
+        ),
+        (
+            "mixed_all",
+            mixed(&[
+                "1,",
+                r#""","#,
+                "[],",
+                "{},",
+                "null,",
+                r#"{"":0},"#,
+                "[0],",
+                "-1,",
+                "1.5,",
+                "1e5,",
+                " 1 ,",
+                r#""\n","#,
+                r#""abc","#,
+                r#"{"a":1,"b":[]},"#,
+            ]),
         ),
         ("brackets", fill("[],", "1").into()),
         ("numbers", fill("1e308,", "1").into()),
