@@ -3,7 +3,7 @@
 use super::{
     FaultKind, Word,
     fault::{Stop, stop},
-    scan::{plain, run},
+    scan::{rest_of_string, run},
 };
 
 /// How long the escape is that this byte follows the backslash of; 0 for none.
@@ -92,8 +92,8 @@ pub(super) fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
 /// A key that has an escape near its opening quote and stands right before its colon: where its value
 /// begins; zero for any other.
 #[inline(always)]
-pub(super) fn escaped_key(text: &[u8], quote: usize, word: &mut Word) -> usize {
-    match escaped_word(text, quote, word) {
+pub(super) fn escaped_key(text: &[u8], quote: usize, clean: bool, word: &mut Word) -> usize {
+    match escaped_word(text, quote, clean, word) {
         end if text.get(end) == Some(&b':') && end > 0 => end + 1,
         _ => 0,
     }
@@ -102,7 +102,7 @@ pub(super) fn escaped_key(text: &[u8], quote: usize, word: &mut Word) -> usize {
 /// A string that has an escape near its opening quote: the place behind it; zero for any other. It is
 /// checked and resolved at one look, however long it is.
 #[inline(never)]
-pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize {
+pub(super) fn escaped_word(text: &[u8], quote: usize, clean: bool, word: &mut Word) -> usize {
     let byte = |at: usize| text.get(at).copied().unwrap_or(0);
     let Some([b'"', near @ ..]) = text.get(quote..).and_then(<[u8]>::first_chunk::<17>) else {
         return 0;
@@ -122,6 +122,16 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
         let mut bits = 8;
         match byte(at) {
             b'"' => break,
+            // Nothing more is kept.
+            _ if shift >= 128 => {
+                let end = match clean {
+                    true => rest_of_string::<true>(text, at),
+                    false => rest_of_string::<false>(text, at),
+                };
+                let Ok(end) = end else { return 0 };
+                at = end;
+                break;
+            }
             b'\\' => {
                 let escape = byte(at + 1);
                 at += 2;
@@ -141,11 +151,6 @@ pub(super) fn escaped_word(text: &[u8], quote: usize, word: &mut Word) -> usize 
                 }
             }
             0..0x20 => return 0,
-            // Nothing more is kept.
-            _ if shift >= 128 => {
-                at = plain::<false>(text, at);
-                continue;
-            }
             _ if matches!(byte(at + 1), b'"' | b'\\') => at += 1,
             _ => match text.get(at..).and_then(<[u8]>::first_chunk) {
                 None => at += 1,
@@ -189,7 +194,7 @@ fn near_run(near: &[u8; 16]) -> (usize, Word) {
 
 /// How many bytes come before the first quote, backslash or control character of a word, and these bytes.
 #[inline(always)]
-fn word_run(bytes: [u8; 8]) -> (usize, u64) {
+pub(super) fn word_run(bytes: [u8; 8]) -> (usize, u64) {
     const ONES: u64 = u64::MAX / 0xFF;
     let word = u64::from_le_bytes(bytes);
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
@@ -223,32 +228,17 @@ fn ascii_number(text: &[u8], at: usize) -> u8 {
 /// and where there are no four.
 #[inline(never)]
 fn wide_number(text: &[u8], at: usize) -> (u64, u64) {
-    let Ok(code) = hex(text, at, 0) else {
-        return (0, 0);
+    let digits = text.get(at..).unwrap_or_default();
+    let low = || match digits.get(4..6) {
+        Some(b"\\u") => hex(text, at + 6, 0).unwrap_or(0),
+        _ => 0,
     };
-    let code = u64::from(code);
-    match code {
-        0..0x80 => (code, 8),
-        0x80..0x800 => (0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8, 16),
-        0xD800..0xDC00 => {
-            let low = match text.get(at + 4..at + 6) {
-                Some(b"\\u") => hex(text, at + 6, 0).unwrap_or(0),
-                _ => 0,
-            };
-            if !(0xDC00..0xE000).contains(&low) {
-                return (0, 0);
-            }
-            let code = 0x1_0000 + ((code - 0xD800) << 10) + u64::from(low & 0x3FF);
-            let rest = (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24;
-            (
-                0xF0 | code >> 18 | (0x80 | code >> 12 & 0x3F) << 8 | rest,
-                32,
-            )
-        }
-        0xDC00..0xE000 => (0, 0),
-        _ => {
-            let rest = (0x80 | code >> 6 & 0x3F) << 8 | (0x80 | code & 0x3F) << 16;
-            (0xE0 | code >> 12 | rest, 24)
+    match hex(text, at, 0) {
+        Ok(0xD800..0xDC00) if !(0xDC00..0xE000).contains(&low()) => (0, 0),
+        Ok(0xDC00..0xE000) | Err(_) => (0, 0),
+        Ok(_) => {
+            let (word, count, _) = number_meant(digits);
+            (word, 8 * count as u64)
         }
     }
 }
@@ -264,57 +254,161 @@ const MEANINGS: [u8; 256] = {
     meanings
 };
 
-/// What an escape of two bytes means.
-#[inline(always)]
-pub(super) fn plain_escape(escape: u8) -> Option<u8> {
-    let meaning = MEANINGS[usize::from(escape)];
-    (meaning != 0).then_some(meaning)
-}
+/// So many bytes have to have room where a text is resolved to.
+pub(super) const ROOM: usize = 16;
 
-/// What the first byte of a text, or the escape that it begins, means: so many bytes, the first lowest;
-/// and what follows. It has been seen that escapes are whole.
-#[inline(always)]
-pub(super) fn meaning(text: &[u8]) -> (u64, u32, &[u8]) {
-    match text {
-        [b'\\', b'u', rest @ ..] => number_meant(rest),
-        [b'\\', escape, rest @ ..] => (MEANINGS[usize::from(*escape)].into(), 1, rest),
-        [byte, rest @ ..] => ((*byte).into(), 1, rest),
-        [] => (0, 0, text),
-    }
-}
-
-/// What an escape means whose digits come next: so many bytes, the first lowest; and what follows. It has
-/// been seen that it is whole, and so is its pair.
-#[inline(always)]
-pub(super) fn number_meant(text: &[u8]) -> (u64, u32, &[u8]) {
-    let code = unit(text);
-    if code < 0x80 {
-        return (code.into(), 1, text.get(4..).unwrap_or_default());
-    }
-    let (word, count, length) = wide_meaning(text);
-    (word, count, text.get(length..).unwrap_or_default())
-}
-
+/// Writes what a text means into a buffer, as long as that has [`ROOM`]: how much of the text it is, and how
+/// many bytes it means. Behind these something may be written too. It has been seen that escapes are whole.
 #[inline(never)]
-fn wide_meaning(text: &[u8]) -> (u64, u32, usize) {
-    let (char, length) = character(text);
-    let mut bytes = [0; 8];
-    let count = char.encode_utf8(&mut bytes).len();
-    (u64::from_le_bytes(bytes), count as u32, length)
+pub(super) fn resolve(text: &[u8], buffer: &mut [u8]) -> (usize, usize) {
+    let (mut at, mut length) = (0, 0);
+    // Where eight plain bytes have ended.
+    let mut plain = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let room = buffer.get_mut(length..);
+        let Some(room) = room.and_then(<[u8]>::first_chunk_mut) else {
+            break;
+        };
+        let (passed, meant) = match rest {
+            [b'\\', a, b'\\', b, b'\\', c, b'\\', d, ..] => {
+                let meanings = [a, b, c, d].map(|escape| MEANINGS[usize::from(*escape)]);
+                if meanings.contains(&0) {
+                    resolve_one(rest, room)
+                } else {
+                    room[..4].copy_from_slice(&meanings);
+                    (8, 4)
+                }
+            }
+            [b'\\', ..] => resolve_one(rest, room),
+            [plain, b'\\', escape, ..] => {
+                room[0] = *plain;
+                let meaning = MEANINGS[usize::from(*escape)];
+                if meaning == 0 {
+                    (1, 1)
+                } else {
+                    // What is written here alone keeps the two ways apart: nothing waits for the meaning.
+                    room[1] = meaning;
+                    (3, 2)
+                }
+            }
+            _ => match resolve_few(rest, room) {
+                (8, 8) if at == plain => {
+                    // What is so long is mostly without escapes.
+                    let run = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+                    let run = run.min(buffer.len() - length);
+                    buffer[length..length + run].copy_from_slice(&rest[..run]);
+                    (run, run)
+                }
+                few => {
+                    if few == (8, 8) {
+                        plain = at + 8;
+                    }
+                    few
+                }
+            },
+        };
+        at += passed;
+        length += meant;
+    }
+    (text.len().min(at), length)
 }
 
-/// The character that an escape means whose digits come next, and how many bytes these are.
+/// The same of an escape.
 #[inline(always)]
-pub(super) fn character(text: &[u8]) -> (char, usize) {
-    let mut code = u32::from(unit(text));
-    let mut length = 4;
-    if (0xD800..0xDC00).contains(&code) {
-        let low = u32::from(unit(text.get(6..).unwrap_or_default()));
-        code = 0x1_0000 + ((code - 0xD800) << 10) + (low & 0x3FF);
-        length = 10;
+fn resolve_one(text: &[u8], room: &mut [u8; ROOM]) -> (usize, usize) {
+    let escape = text.get(1).copied().unwrap_or(0);
+    let meaning = MEANINGS[usize::from(escape)];
+    if meaning != 0 {
+        room[0] = meaning;
+        return (2, 1);
     }
-    let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    (char, length)
+    let (word, count, digits) = number_meant(text.get(2..).unwrap_or_default());
+    room[..8].copy_from_slice(&word.to_le_bytes());
+    (2 + digits, count)
+}
+
+/// The same of what begins with a plain byte, up to the first escape by number, and of no more than eight
+/// bytes and the end of an escape. They are looked at together, for between two escapes there may be a letter
+/// alone: where the next one stands is known before this one is resolved.
+#[inline(always)]
+fn resolve_few(text: &[u8], room: &mut [u8; ROOM]) -> (usize, usize) {
+    let (word, size) = match text.first_chunk() {
+        Some(bytes) => (u64::from_le_bytes(*bytes), 8),
+        None => {
+            let word = text
+                .iter()
+                .rfold(0, |word, byte| word << 8 | u64::from(*byte));
+            (word, text.len())
+        }
+    };
+    let mut put = |at: usize, word: u64| {
+        if let Some(places) = room.get_mut(at..at + 8) {
+            places.copy_from_slice(&word.to_le_bytes());
+        }
+    };
+    let mut backslashes = backslashes(word);
+    let (mut passed, mut meant) = (0, 0);
+    while backslashes != 0 {
+        let place = (backslashes.trailing_zeros() / 8) as usize;
+        put(meant, word >> (8 * passed));
+        meant += place - passed;
+        passed = place;
+        let escape = text.get(place + 1).copied().unwrap_or(0);
+        let meaning = MEANINGS[usize::from(escape)];
+        if meaning == 0 {
+            return (passed, meant);
+        }
+        put(meant, meaning.into());
+        meant += 1;
+        passed += 2;
+        backslashes &= backslashes - 1;
+        if escape == b'\\' {
+            backslashes &= backslashes.wrapping_sub(1);
+        }
+    }
+    if passed < size {
+        put(meant, word >> (8 * passed));
+        meant += size - passed;
+        passed = size;
+    }
+    (passed, meant)
+}
+
+/// The high bit of each byte that is a backslash.
+#[inline(always)]
+fn backslashes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xFF;
+    const REST: u64 = ONES * 0x7F;
+    let others = word ^ (ONES * u64::from(b'\\'));
+    !((others & REST).wrapping_add(REST) | others) & !REST
+}
+
+/// What an escape means whose digits come next: so many bytes, the first lowest; and how many digits it
+/// has, with what stands between those of a pair.
+#[inline(always)]
+fn number_meant(digits: &[u8]) -> (u64, usize, usize) {
+    let code = u64::from(unit(digits));
+    match code {
+        0..0x80 => (code, 1, 4),
+        0xD800..0xDC00 => {
+            let low = digits.get(6..).map_or(0, unit);
+            let code = 0x1_0000 + ((code - 0xD800) << 10) + u64::from(low & 0x3FF);
+            (encoded(code), 4, 10)
+        }
+        0x80..0x800 => (encoded(code), 2, 4),
+        _ => (encoded(code), 3, 4),
+    }
+}
+
+/// The UTF-8 of a character beyond ASCII, the first byte lowest.
+#[inline(always)]
+fn encoded(code: u64) -> u64 {
+    let further = |shift: u64| 0x80 | code >> shift & 0x3F;
+    match code {
+        0..0x800 => 0xC0 | code >> 6 | further(0) << 8,
+        0x800..0x1_0000 => 0xE0 | code >> 12 | further(6) << 8 | further(0) << 16,
+        _ => 0xF0 | code >> 18 | further(12) << 8 | further(6) << 16 | further(0) << 24,
+    }
 }
 
 /// The number that the four digits are with which these bytes begin; zero where there are none.

@@ -62,21 +62,12 @@ impl Word {
     }
 
     fn meant_by_escaped(string: Str<'_>) -> Self {
-        let mut bytes = [0; 24];
-        let mut length = 0;
-        let mut rest = string.bytes();
-        while length < 16 && !rest.is_empty() {
-            let (word, count, behind) = escape::meaning(rest);
-            rest = behind;
-            if let Some(places) = bytes.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
-                *places = word.to_le_bytes();
-            }
-            length += count as usize;
-        }
-        // Behind what has been written all is zero.
+        let mut bytes = [0; 16 + escape::ROOM];
+        let (passed, length) = escape::resolve(string.bytes(), &mut bytes);
+        let is_whole = passed == string.bytes().len();
         match bytes.first_chunk() {
-            Some(bytes) if length <= 15 && !bytes[..length].contains(&0) => {
-                let word = u128::from_le_bytes(*bytes);
+            Some(bytes) if is_whole && length <= 15 && !bytes[..length].contains(&0) => {
+                let word = u128::from_le_bytes(*bytes) & ((1 << (8 * length)) - 1);
                 Self {
                     low: word as u64,
                     high: (word >> 64) as u64,
@@ -155,7 +146,7 @@ impl<'a> Cursor<'a> {
         let start = quote + 1;
         let end = start + length;
         if length == 0 || text.get(end) != Some(&b'"') {
-            let (end, word) = escaped_word(text, quote)?;
+            let (end, word) = escaped_word(text, quote, self.clean)?;
             self.value_behind_key(word.is_digits().then_some(end)?)?;
             let string = Str::new(&text[start..end - 1], start, true);
             return Some(Key { string, word });
@@ -192,7 +183,7 @@ impl<'a> Cursor<'a> {
         let block = self.text.get(quote..)?.first_chunk::<17>()?;
         let (end, word) = match (block, scan::short(block)) {
             ([b'"', ..], Some((length, word))) => (quote + length + 2, word),
-            _ => escaped_word(self.text, quote)?,
+            _ => escaped_word(self.text, quote, self.clean)?,
         };
         self.budget = budget;
         self.at = end;
@@ -203,16 +194,16 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(crate) fn escaped_word_here(&mut self) -> Option<(usize, Word)> {
         let quote = self.at;
-        let (end, word) = escaped_word(self.text, quote)?;
+        let (end, word) = escaped_word(self.text, quote, self.clean)?;
         self.at = end;
         Some((quote, word))
     }
 }
 
 #[inline(always)]
-fn escaped_word(text: &[u8], quote: usize) -> Option<(usize, Word)> {
+fn escaped_word(text: &[u8], quote: usize, clean: bool) -> Option<(usize, Word)> {
     let mut word = Word::NONE;
-    match escape::escaped_word(text, quote, &mut word) {
+    match escape::escaped_word(text, quote, clean, &mut word) {
         0 => None,
         end => Some((end, word)),
     }

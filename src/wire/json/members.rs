@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
             return Ok(key);
         }
         let mut word = Word::NONE;
-        let end = escape::escaped_key(self.text, at, &mut word);
+        let end = escape::escaped_key(self.text, at, self.clean, &mut word);
         if end > 0 {
             self.at = end;
             let string = Str::new(&self.text[at + 1..end - 2], at + 1, true);

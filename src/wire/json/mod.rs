@@ -40,6 +40,7 @@ mod pass;
 mod scan;
 mod sound;
 mod string;
+mod unread;
 mod window;
 mod words;
 

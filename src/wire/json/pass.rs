@@ -1,9 +1,9 @@
 //! Passing values that nobody reads, checked as if they were.
 
 use super::{
-    Cursor, FaultKind, MAX_DEPTH, Word,
+    Cursor, FaultKind, MAX_DEPTH,
     cursor::spend,
-    digits, escape,
+    digits,
     fault::{Stop, stop, unexpected},
     levels::Levels,
     scan, window,
@@ -20,67 +20,6 @@ impl Cursor<'_> {
             _ => self.pass_at(start)?,
         };
         Ok(())
-    }
-
-    /// Passes an object that is empty of what could count, if one stands right here: it has no member, or one
-    /// that holds nothing itself.
-    #[inline(always)]
-    pub(crate) fn pass_bare_object(&mut self) -> bool {
-        let is_here = matches!(self.text.get(self.at..), Some([b'{', b'}', ..]));
-        let passed = is_here && self.depth < MAX_DEPTH;
-        self.at += if passed { 2 } else { 0 };
-        passed || self.pass_object_of_one()
-    }
-
-    /// No two keys can be the same where there is one.
-    #[inline(never)]
-    fn pass_object_of_one(&mut self) -> bool {
-        let end = match self.depth + 1 < MAX_DEPTH && self.budget > 0 {
-            true => object_of_one(self.text, self.at),
-            false => 0,
-        };
-        if end > 0 {
-            self.at = end;
-            self.budget -= 1;
-        }
-        end > 0
-    }
-
-    /// Passes the value of a member and the next key, if that has a word that is wanted: its place and
-    /// what it says. Else the key is still to come.
-    #[inline(always)]
-    pub(crate) fn pass_to_key(
-        &mut self,
-        wanted: impl FnOnce(Word) -> bool,
-    ) -> Result<Option<(usize, Word)>, Stop> {
-        let text = self.text;
-        let mut at = match text.get(self.at) {
-            Some(&first @ b'0'..=b'9') => digits::unsigned(text, self.at, first)?,
-            _ => self.pass_at(scan::space(text, self.at))?,
-        };
-        if text.get(at) != Some(&b',') {
-            at = scan::space(text, at);
-            if text.get(at) != Some(&b',') {
-                self.at = at;
-                return Ok(None);
-            }
-        }
-        self.at = at;
-        let budget = spend(self.budget, at + 1)?;
-        let mut start = at + 1;
-        let (mut end, mut word) = short_key(text, start).unwrap_or((0, Word::NONE));
-        if end == 0 {
-            start = scan::space(text, start);
-            let mut escaped = Word::NONE;
-            end = escape::escaped_key(text, start, &mut escaped);
-            word = escaped;
-        }
-        if end == 0 || !wanted(word) {
-            return Ok(None);
-        }
-        self.budget = budget;
-        self.at = end;
-        Ok(Some((start, word)))
     }
 
     /// Passes the elements that follow another, but for objects with members: how many are no objects.
@@ -263,33 +202,6 @@ impl Cursor<'_> {
 /// What an honest value holds is hardly more.
 const FIRST: usize = 16;
 
-/// The end of an object that has one member, whose value holds none; 0 where another stands, or none.
-#[inline(always)]
-fn object_of_one(text: &[u8], at: usize) -> usize {
-    let byte = |at: usize| text.get(at).copied().unwrap_or(0);
-    if byte(at) != b'{' {
-        return 0;
-    }
-    let at = scan::near_space(text, at + 1);
-    // The key may be as short as it can be.
-    let behind = match text.get(at..) {
-        Some([b'"', b'"', b':', ..]) => Ok(at + 3),
-        _ => key::<false>(text, at),
-    };
-    let Ok(behind) = behind else { return 0 };
-    let at = scan::near_space(text, behind);
-    let behind = match text.get(at..) {
-        Some([b'{', b'}', ..] | [b'[', b']', ..]) => Ok(at + 2),
-        Some([b'"', ..]) => scan::string::<false>(text, at + 1).map(|end| end + 1),
-        Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, at, *first),
-        Some([b'-', ..]) => digits::number(text, at),
-        _ => literal(text, at, byte(at)),
-    };
-    let Ok(behind) = behind else { return 0 };
-    let at = scan::near_space(text, behind);
-    if byte(at) == b'}' { at + 1 } else { 0 }
-}
-
 /// The place behind the blanks that are due here. Mostly there is one.
 #[inline(always)]
 fn behind_blanks(text: &[u8], at: usize, here: u8) -> Result<usize, Stop> {
@@ -301,15 +213,6 @@ fn behind_blanks(text: &[u8], at: usize, here: u8) -> Result<usize, Stop> {
             behind => Ok(behind),
         },
     }
-}
-
-/// The end of a key that is short, plain, and right before its colon, and what it says.
-#[inline(always)]
-fn short_key(text: &[u8], at: usize) -> Option<(usize, Word)> {
-    let block = text.get(at..)?.first_chunk::<18>()?;
-    let (length, word) = scan::short(block)?;
-    let is_key = block[0] == b'"' && block.get(length + 2) == Some(&b':');
-    is_key.then_some((at + length + 3, word))
 }
 
 /// Passes a word whose first letter may be there.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range, str::Chars};
 
-use super::{escape, scan};
+use super::escape;
 
 /// A string within the text, its escapes already checked but not yet resolved.
 #[derive(Clone, Copy)]
@@ -13,8 +13,8 @@ pub struct Str<'a> {
     place: usize,
 }
 
-/// How many bytes between two escapes are few.
-const FEW: usize = 3;
+/// So many bytes of a meaning are held at once.
+const PIECE: usize = 128;
 
 /// Bytes that begin where words do.
 #[repr(align(8))]
@@ -79,40 +79,10 @@ impl<'a> Str<'a> {
         if !self.is_escaped() {
             return Cow::Borrowed(self.raw());
         }
-        let (text, bytes) = (self.raw(), self.raw);
-        let mut meaning = String::with_capacity(bytes.len());
-        let mut at = 0;
-        while at < bytes.len() {
-            let end = scan::plain_until(bytes, at);
-            meaning.push_str(text.get(at..end).unwrap_or_default());
-            at = end;
-            // Between two escapes there mostly is little, which is not worth a call.
-            let mut few = 0;
-            while let Some(&byte @ 0..0x80) = bytes.get(at) {
-                if byte != b'\\' {
-                    if few == FEW {
-                        break;
-                    }
-                    few += 1;
-                    at += 1;
-                    meaning.push(char::from(byte));
-                    continue;
-                }
-                few = 0;
-                let escape = bytes.get(at + 1).copied().unwrap_or(0);
-                at += 2;
-                if let Some(byte) = escape::plain_escape(escape) {
-                    // All of them are ASCII, which is written in fewer steps.
-                    meaning.push(char::from(byte & 0x7F));
-                    continue;
-                }
-                let digits = bytes.get(at..).unwrap_or_default();
-                let (char, length) = escape::character(digits);
-                at += length;
-                meaning.push(char);
-            }
-        }
-        Cow::Owned(meaning)
+        let mut meaning = vec![0; self.raw.len() + escape::ROOM];
+        let (_, length) = escape::resolve(self.raw, &mut meaning);
+        meaning.truncate(length);
+        Cow::Owned(String::from_utf8(meaning).unwrap_or_default())
     }
 
     /// Its meaning, to keep.
@@ -140,91 +110,47 @@ impl<'a> Str<'a> {
         }
     }
 
-    /// Gives each byte that it means. Each costs about the same, however it is spelled: that is for texts
-    /// that are made of nothing but escapes.
+    /// Gives the bytes that it means in pieces, each but the last of whole words of eight bytes. Each byte
+    /// costs about the same, however it is spelled: that is for texts that are made of nothing but escapes.
     #[inline(always)]
-    pub(crate) fn each_byte(self, mut take: impl FnMut(u8)) {
-        let mut rest = self.raw;
-        while let [first, behind @ ..] = rest {
-            rest = behind;
-            if *first != b'\\' {
-                take(*first);
-                continue;
-            }
-            // The cursor has seen to it that each is whole, and so is each pair.
-            let [escape, behind @ ..] = rest else { return };
-            rest = behind;
-            if let Some(byte) = escape::plain_escape(*escape) {
-                take(byte);
-                continue;
-            }
-            let (mut word, count, behind) = escape::number_meant(rest);
-            rest = behind;
-            take(word as u8);
-            for _ in 1..count {
-                word >>= 8;
-                take(word as u8);
-            }
+    pub(crate) fn each_piece(self, mut take: impl FnMut(&[u8])) {
+        if !self.is_escaped() {
+            return take(self.raw);
         }
-    }
-
-    /// Gives the bytes that it means in words of one to eight, the first byte lowest.
-    #[inline(always)]
-    pub(crate) fn each_word(self, mut take: impl FnMut(u64, u32)) {
-        const ONES: u64 = u64::MAX / 0xFF;
-        let mut rest = self.raw;
-        while let [first, behind @ ..] = rest {
-            if *first == b'\\' {
-                let [escape, behind @ ..] = behind else {
-                    return;
-                };
-                rest = behind;
-                if let Some(byte) = escape::plain_escape(*escape) {
-                    take(u64::from(byte), 1);
-                    continue;
-                }
-                let (word, count, behind) = escape::number_meant(rest);
-                rest = behind;
-                take(word, count);
-                continue;
+        let mut buffer = [0; PIECE];
+        let (mut rest, mut length) = (self.raw, 0);
+        loop {
+            let (passed, more) = escape::resolve(rest, &mut buffer[length..]);
+            rest = &rest[passed..];
+            length += more;
+            if rest.is_empty() {
+                return take(&buffer[..length]);
             }
-            let word = match (rest.first_chunk(), self.raw.last_chunk()) {
-                (Some(word), _) => u64::from_le_bytes(*word),
-                (None, Some(last)) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
-                (None, None) => rest
-                    .iter()
-                    .rfold(0, |word, byte| word << 8 | u64::from(*byte)),
-            };
-            // A byte that is a backslash is zero here; what is marked lowest is one.
-            let others = word ^ (ONES * u64::from(b'\\'));
-            let marks = others.wrapping_sub(ONES) & !others & (ONES * 0x80);
-            let count = (marks.trailing_zeros() / 8).min(rest.len() as u32);
-            take(word & u64::MAX >> (64 - 8 * count), count);
-            rest = &rest[count as usize..];
+            let whole = length / 8 * 8;
+            take(&buffer[..whole]);
+            buffer.copy_within(whole..length, 0);
+            length -= whole;
         }
     }
 
     /// How many characters it means.
     pub(crate) fn count(self) -> usize {
         // One byte of each character is none that continues another.
-        let begins = |byte: u8| usize::from(byte & 0xC0 != 0x80);
-        if !self.is_escaped() {
-            return self.raw.iter().map(|byte| begins(*byte)).sum();
-        }
+        let begins = |byte: &u8| usize::from(byte & 0xC0 != 0x80);
         let mut count = 0;
-        self.each_byte(|byte| count += begins(byte));
+        self.each_piece(|piece| count += piece.iter().map(begins).sum::<usize>());
         count
     }
 
-    /// Whether all bytes that it means are such.
+    /// Whether all bytes that it means are such, and how many there are.
     #[inline(always)]
-    pub(crate) fn all(self, such: impl Fn(u8) -> bool) -> bool {
-        if !self.is_escaped() {
-            return self.raw.iter().all(|byte| such(*byte));
-        }
-        let mut all = true;
-        self.each_byte(|byte| all &= such(byte));
-        all
+    pub(crate) fn all(self, such: impl Fn(u8) -> bool) -> (bool, usize) {
+        let (mut all, mut count) = (true, 0);
+        self.each_piece(|piece| {
+            all &= piece.iter().fold(true, |all, byte| all & such(*byte));
+            count += piece.len();
+        });
+        (all, count)
     }
 
     /// The bytes that it means, unless they are more than the buffer holds.
@@ -234,11 +160,12 @@ impl<'a> Str<'a> {
             return None;
         }
         let mut length = 0;
-        self.each_byte(|byte| {
-            if let Some(place) = buffer.get_mut(length) {
-                *place = byte;
+        self.each_piece(|piece| {
+            let places = buffer.get_mut(length..length + piece.len());
+            if let Some(places) = places {
+                places.copy_from_slice(piece);
             }
-            length += 1;
+            length += piece.len();
         });
         buffer.get(..length)
     }

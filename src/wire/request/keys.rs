@@ -88,16 +88,11 @@ impl Distinct {
     #[inline(always)]
     pub(super) fn digest(&mut self, key: Key<'_>) -> u32 {
         if key.word.is_none() {
-            return mixed_meaning(key.string, self.seed());
+            return (mixed(key.string, self.seed()) >> 32) as u32;
         }
-        self.digest_of(key.word)
-    }
-
-    /// The same where it has a word.
-    #[inline(always)]
-    pub(super) fn digest_of(&mut self, word: Word) -> u32 {
+        let Word { low, high } = key.word;
         let seed = self.seed();
-        (fold(word.low ^ seed, word.high ^ seed.rotate_left(32)) >> 32) as u32
+        (fold(low ^ seed, high ^ seed.rotate_left(32)) >> 32) as u32
     }
 
     #[inline(always)]
@@ -117,38 +112,22 @@ impl Distinct {
 
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// Digests what a string means.
 #[inline(never)]
-fn mixed_meaning(key: Str<'_>, seed: u64) -> u32 {
-    if !key.is_escaped() {
-        return mixed(key.bytes(), seed);
-    }
-    // The same of words that are put together from pieces.
-    let (mut sum, mut word, mut bytes) = (seed, 0, 0u64);
-    key.each_word(|piece, count| {
-        let at = bytes % 8 * 8;
-        word |= piece << at;
-        bytes += u64::from(count);
-        if at + 8 * u64::from(count) >= 64 {
-            sum = fold(sum ^ word, STEP);
-            word = piece.checked_shr(64 - at as u32).unwrap_or(0);
+pub(super) fn mixed(text: Str<'_>, seed: u64) -> u64 {
+    let (mut sum, mut last, mut bytes) = (seed, [0; 8], 0);
+    text.each_piece(|piece| {
+        bytes += piece.len() as u64;
+        let mut rest = piece;
+        while let Some((word, behind)) = rest.split_first_chunk() {
+            sum = fold(sum ^ u64::from_le_bytes(*word), STEP);
+            rest = behind;
         }
+        // None but the last piece leaves some.
+        last[..rest.len()].copy_from_slice(rest);
     });
-    sum = fold(sum ^ word, STEP);
-    (fold(sum ^ bytes, seed.rotate_left(32) | 1) >> 32) as u32
-}
-
-#[inline(never)]
-fn mixed(bytes: &[u8], seed: u64) -> u32 {
-    let word = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
-    let (mut sum, mut rest) = (seed, bytes);
-    while let Some((bytes, behind)) = rest.split_first_chunk() {
-        sum = fold(sum ^ word(*bytes), STEP);
-        rest = behind;
-    }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let sum = fold(sum ^ word(last), STEP);
-    (fold(sum ^ bytes.len() as u64, seed.rotate_left(32) | 1) >> 32) as u32
+    let sum = fold(sum ^ u64::from_le_bytes(last), STEP);
+    fold(sum ^ bytes, seed.rotate_left(32) | 1)
 }
 
 /// Tells keys apart by their places in a table, which are a power of two. It has the digests, each with

@@ -84,10 +84,10 @@ const fn longest<K: Known>() -> usize {
     longest
 }
 
-/// Whether a key is certainly none.
-pub(super) fn is_stranger<K: Known>(word: Word) -> bool {
+/// Whether a key, given by its word and its spelling, is none of them.
+pub(super) fn is_stranger<K: Known>(word: Word, key: &[u8], escaped: bool) -> bool {
     match word.is_none() {
-        true => longest::<K>() <= 15,
+        true => find_long::<K>(key, escaped).is_none(),
         false => K::find_word(word).is_none(),
     }
 }

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use super::{
     fault::{Fault, FaultKind, Unreadable},
-    found::{Early, Held, Kinds, Tag},
+    found::{Early, Found, Held, Kinds, Tag},
     index::{Request, Unknown},
-    keys::Distinct,
+    keys::{Distinct, mixed},
     known::{Known, Words, find, is_stranger},
     part::Parts,
     top::MAX_MEMBERS,
@@ -268,7 +268,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         expected: &'static str,
     ) -> Read<Option<u8>> {
         if let Some((at, word)) = self.cursor.word_here() {
-            if let Some(found) = place(words, word) {
+            if let Some(found) = place_of(words, word) {
                 return Ok(Some(found));
             }
             // What is wrong is noted elsewhere.
@@ -295,7 +295,7 @@ impl<'a, 'r> Reader<'a, 'r> {
                 None => return Ok(None),
             },
         };
-        let found = place(words, word);
+        let found = place_of(words, word);
         if found.is_none() {
             self.fault(at, FaultKind::Value(expected))?;
         }
@@ -311,7 +311,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         mut each: impl FnMut(&mut Self, Option<u8>),
     ) -> Read {
         while let Some((at, word)) = self.cursor.later_word() {
-            let mut found = place(words, word);
+            let mut found = place_of(words, word);
             if found.is_none() {
                 self.cursor.back_to(at);
                 found = self.other_word(words, Null::Refused, expected)?;
@@ -470,42 +470,34 @@ impl<'a, 'r> Reader<'a, 'r> {
         place: usize,
         low: u64,
         high: u64,
-        is_stranger: fn(Word) -> bool,
+        is_stranger: fn(Word, &[u8], bool) -> bool,
     ) -> Read {
         let string = Str::from_parts(raw, place);
         let word = Word { low, high };
-        self.note_unknown(object, strangers, Key { string, word })?;
-        while let Some((place, word)) = self.cursor.pass_to_key(is_stranger)? {
-            let digest = match word.is_none() {
-                false => self.distinct.digest_of(word),
-                // Only keys with escapes are passed to that have none.
-                true => {
-                    let raw = &self.text[place + 1..self.cursor.at() - 2];
-                    let string = Str::new(raw, place + 1, true);
-                    self.distinct.digest(Key { string, word })
-                }
-            };
-            self.note_digest(object, strangers, place, digest)?;
-        }
+        let Self {
+            cursor,
+            distinct,
+            request,
+            ..
+        } = self;
+        let found = &mut request.found;
+        note_stranger(distinct, found, object, strangers, Key { string, word })?;
+        cursor.pass()?;
+        cursor.pass_members(|key| {
+            let (raw, escaped) = (key.string.bytes(), key.string.is_escaped());
+            let unread = is_stranger(key.word, raw, escaped);
+            if unread {
+                note_stranger(distinct, found, object, strangers, key)?;
+            }
+            Ok::<_, Box<Unreadable>>(unread)
+        })?;
         Ok(())
     }
 
     #[inline(always)]
     pub(super) fn note_unknown(&mut self, object: usize, strangers: usize, key: Key<'a>) -> Read {
-        let digest = self.distinct.digest(key);
-        self.note_digest(object, strangers, key.string.start() - 1, digest)
-    }
-
-    #[inline(always)]
-    fn note_digest(&mut self, object: usize, strangers: usize, place: usize, digest: u32) -> Read {
-        if !self.distinct.push(strangers, MAX_MEMBERS, place, digest) {
-            return Err(Box::new(Unreadable::TooManyMembers));
-        }
-        self.request.found.push_unknown(Unknown {
-            object: object as u32,
-            key: place as u32,
-        });
-        Ok(())
+        let found = &mut self.request.found;
+        note_stranger(&mut self.distinct, found, object, strangers, key)
     }
 
     /// Reads a member that counts only in objects of some kinds. What is found in it is held while the
@@ -550,9 +542,30 @@ impl<'a, 'r> Reader<'a, 'r> {
 
 /// Which of some words it is; no list of them is nearly so long as fits.
 #[inline(always)]
-fn place(words: &Words, word: Word) -> Option<u8> {
+pub(super) fn place_of(words: &Words, word: Word) -> Option<u8> {
     let place = words.iter().position(|known| *known == word);
     place.map(|place| place as u8)
+}
+
+/// Remembers a key that the API does not know.
+#[inline(always)]
+fn note_stranger(
+    distinct: &mut Distinct,
+    found: &mut Found,
+    object: usize,
+    strangers: usize,
+    key: Key<'_>,
+) -> Read {
+    let digest = distinct.digest(key);
+    let place = key.string.start() - 1;
+    if !distinct.push(strangers, MAX_MEMBERS, place, digest) {
+        return Err(Box::new(Unreadable::TooManyMembers));
+    }
+    found.push_unknown(Unknown {
+        object: object as u32,
+        key: place as u32,
+    });
+    Ok(())
 }
 
 /// What a null means.
@@ -571,15 +584,8 @@ pub(super) fn is_longer(text: Str<'_>, max: usize) -> bool {
     bytes > max && (bytes > 12 * max || text.count() > max)
 }
 
-/// FNV-1a over the meaning of a string: only ever compared with digests of the same request, and
-/// only to find what is then compared in full, or to tell a wrong id from a right one.
-pub(super) fn digest(text: Str<'_>) -> u64 {
-    let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let start = 0xcbf2_9ce4_8422_2325;
-    if !text.is_escaped() {
-        return text.bytes().iter().copied().fold(start, step);
-    }
-    let mut sum = start;
-    text.each_byte(|byte| sum = step(sum, byte));
-    sum
+/// Digests what an id means: only ever compared with digests of the same request, to tell a wrong id from a
+/// right one.
+pub(super) fn digest(id: Str<'_>) -> u64 {
+    mixed(id, 0)
 }

@@ -5,9 +5,9 @@ use super::{
     found::Tag,
     index::ToolChoice,
     known::{Words, keys, words},
-    reader::{Null, Read, Reader},
+    reader::{Null, Read, Reader, duplicate, place_of},
 };
-use crate::wire::json::{Str, Type};
+use crate::wire::json::{Key, Stop, Str, Type};
 
 const OBJECT: &str = "an object";
 const NAME: &str = "a name of 1 to 64 letters, digits, `_` or `-`";
@@ -52,13 +52,6 @@ keys!(Choice {
 keys!(Allowed {
     Mode = "mode",
     Tools = "tools",
-});
-
-keys!(ByName {
-    Type = "type",
-    Function = "function",
-    Custom = "custom",
-    Name = "name",
 });
 
 keys!(Named { Name = "name", });
@@ -233,12 +226,10 @@ impl Reader<'_, '_> {
             Allowed::Tools => {
                 if reader.want(Type::Array, Null::Refused, "an array of tools")? {
                     reader.items(0..=usize::MAX, "", |reader| {
-                        if reader.cursor.pass_bare_object() {
-                            return Ok(());
-                        }
-                        if reader.want(Type::Object, Null::Refused, OBJECT)? {
-                            // The API does not look into it; which tool it names must be clear.
-                            reader.only_in(0, Tag::Wrong, Self::tool_by_name)
+                        if reader.cursor.pass_empty_object() {
+                            Ok(())
+                        } else if reader.want(Type::Object, Null::Refused, OBJECT)? {
+                            reader.tool_by_name()
                         } else {
                             reader.pass_as_wrong()
                         }
@@ -251,17 +242,48 @@ impl Reader<'_, '_> {
         self.require(seen, Allowed::Tools)
     }
 
-    /// What may name a tool.
+    /// What may name a tool. The API does not look into it; which tool it names must be clear.
     fn tool_by_name(&mut self) -> Read {
-        self.members(|reader, key| {
-            let named = matches!(key, ByName::Function | ByName::Custom);
-            if named && reader.cursor.peek()? == Type::Object {
-                reader.named()
-            } else {
-                Ok(reader.cursor.pass()?)
+        const NAMES: &Words = words!("type", "name", "function", "custom");
+        self.pass_but(NAMES, |reader, name| {
+            if name >= 2 && reader.cursor.is_object() {
+                return reader.pass_but(words!("name"), |reader, _| Ok(reader.cursor.pass()?));
             }
-        })?;
-        Ok(())
+            Ok(reader.cursor.pass()?)
+        })
+    }
+
+    /// Passes an object that nobody reads, but for a few members: these are given to `each`, which passes the
+    /// value, and each may stand in it once.
+    #[inline(always)]
+    fn pass_but(
+        &mut self,
+        names: &'static Words,
+        mut each: impl FnMut(&mut Self, u8) -> Read,
+    ) -> Read {
+        self.cursor.enter_here()?;
+        let mut seen = 0_u8;
+        loop {
+            let named = |key: Key<'_>| Ok::<_, Stop>(place_of(names, key.word).is_none());
+            let unpassed = self.cursor.pass_members(named)?;
+            let key = match unpassed {
+                Some(unpassed) => {
+                    self.cursor.pass_key(&unpassed);
+                    Some(unpassed.key)
+                }
+                None => self.cursor.next_any_key()?,
+            };
+            let Some(key) = key else { return Ok(()) };
+            let Some(name) = place_of(names, key.word) else {
+                self.cursor.pass()?;
+                continue;
+            };
+            if seen >> name & 1 == 1 {
+                return Err(duplicate(key.string.start()));
+            }
+            seen |= 1 << name;
+            each(self, name)?;
+        }
     }
 
     /// `{name}`, of whatever was declared.
@@ -355,6 +377,9 @@ impl Reader<'_, '_> {
 fn is_name(name: Str<'_>) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     // Of those that are allowed each is one byte, and none takes more than the six of an escape.
-    let bytes = name.bytes().len();
-    (1..=6 * 64).contains(&bytes) && name.all(allowed) && (bytes <= 64 || name.count() <= 64)
+    if !(1..=6 * 64).contains(&name.bytes().len()) {
+        return false;
+    }
+    let (all, count) = name.all(allowed);
+    all && count <= 64
 }

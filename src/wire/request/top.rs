@@ -25,7 +25,7 @@ const COUNT: &str = "an integer of at least 1";
 fn is_token(key: Key<'_>) -> bool {
     let Key { string, word } = key;
     if word.is_none() {
-        return !string.bytes().is_empty() && string.all(|byte| byte.is_ascii_digit());
+        return !string.bytes().is_empty() && string.all(|byte| byte.is_ascii_digit()).0;
     }
     word.is_digits()
 }

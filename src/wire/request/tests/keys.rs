@@ -167,3 +167,72 @@ fn many_biases_are_told_apart_however_they_are_spelled() {
         assert_eq!(request.fault_count(), faults, "{wrong}");
     }
 }
+
+#[test]
+fn what_names_an_allowed_tool_stands_in_it_once_and_anything_else_as_often_as_it_likes() {
+    let read = |kind: &str, tool: &str| {
+        let text = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[{{"type":"function","function":{{"name":"f"}}}}],"tool_choice":{{"type":"{kind}","function":{{"name":"f"}},"allowed_tools":{{"mode":"auto","tools":[{{}},{tool},{{}}]}}}}}}"#
+        );
+        Request::read(text.as_bytes())
+            .map(|request| (request.fault_count(), request.unknown().count()))
+    };
+    let escaped = |key: &str| format!("\\u{:04x}{}", key.as_bytes()[0], &key[1..]);
+    let fill = |count: usize| {
+        let keys: Vec<String> = (0..count)
+            .map(|at| format!(r#""a{}":[{at}]"#, at % 9))
+            .collect();
+        keys.join(",")
+    };
+    for kind in ["function", "allowed_tools"] {
+        for tool in [
+            format!("{{{}}}", fill(1000)),
+            r#"{"":0,"":0}"#.to_owned(),
+            r#"{"a":0,"b":{"name":1,"name":2},"\u0061":{},"type":[{"type":0,"type":1}]}"#
+                .to_owned(),
+            format!(
+                r#"{{{},"type":"function",{},"function":{{{},"name":"f",{}}}}}"#,
+                fill(2),
+                fill(30),
+                fill(9),
+                fill(9)
+            ),
+            r#"{"function":{"name":0,"type":1,"type":2},"custom":{"name":"","a":0,"a":0}}"#
+                .to_owned(),
+            r#"{"function":[{"name":0,"name":0}],"custom":null,"name":{"name":0,"name":0}}"#
+                .to_owned(),
+        ] {
+            assert_eq!(read(kind, &tool), Ok((0, 0)), "{kind} {tool}");
+        }
+        for key in ["type", "name", "function", "custom"] {
+            let again = escaped(key);
+            for (first, second) in [
+                (key, key),
+                (key, &*again),
+                (&*again, key),
+                (&*again, &*again),
+            ] {
+                for (before, between) in [(0, 0), (1, 3), (10, 0), (0, 10)] {
+                    let list = |count: usize| {
+                        if count == 0 {
+                            String::new()
+                        } else {
+                            fill(count) + ","
+                        }
+                    };
+                    let (before, between) = (list(before), list(between));
+                    let twice = format!(r#"{before}"{first}":0,{between}"{second}" :{{}}"#);
+                    let mut tools = vec![format!("{{{twice}}}"), format!("{{ {twice} }}")];
+                    if key == "name" {
+                        tools.push(format!(r#"{{"function":{{{twice}}}}}"#));
+                        tools.push(format!(r#"{{"type":0,"c\u0075stom" : {{{twice}}}}}"#));
+                    }
+                    for tool in tools {
+                        let found = read(kind, &tool);
+                        assert!(matches!(found, Err(Unreadable::Duplicate(_))), "{tool}");
+                    }
+                }
+            }
+        }
+    }
+}

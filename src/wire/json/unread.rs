@@ -1,0 +1,302 @@
+//! Passing members whose values nobody reads, up to a key that somebody wants.
+
+use super::{
+    Cursor, Key, MAX_DEPTH, Str, Word,
+    cursor::quoted,
+    digits,
+    escape::{self, word_run},
+    fault::Stop,
+    scan,
+};
+
+/// Where a key stands that was looked at and not passed, and where its value does.
+pub(crate) struct Unpassed<'a> {
+    pub(crate) key: Key<'a>,
+    value: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Passes the next members of the object entered last, as long as their keys are taken. What comes then, be
+    /// it another key, the end of the object or a mistake, is still to be read; the key is told.
+    #[inline(always)]
+    pub(crate) fn pass_members<E: From<Stop>>(
+        &mut self,
+        mut take: impl FnMut(Key<'a>) -> Result<bool, E>,
+    ) -> Result<Option<Unpassed<'a>>, E> {
+        let (text, clean) = (self.text, self.clean);
+        let mut budget = self.budget;
+        // What stands before the first key, and before each that follows.
+        let (mut at, mut mark) = match self.first {
+            true => (self.at - 1, b'{'),
+            false => (self.at, b','),
+        };
+        let mut unpassed = None;
+        while budget > 0 && text.get(at) != Some(&b'}') {
+            let next = near_key(text, at, mark)
+                .or_else(|| escaped_key(text, at, mark, clean))
+                .or_else(|| other_key(text, at, mark, clean));
+            let Some((key, value)) = next else { break };
+            if !take(key)? {
+                unpassed = Some(Unpassed { key, value });
+                break;
+            }
+            budget -= 1;
+            mark = b',';
+            let value = scan::near_space(text, value);
+            // What is short is not worth a call.
+            at = match text.get(value..) {
+                Some([b'"', b'"', ..]) => value + 2,
+                Some([b'"', b' '..=b'[' | b']'..=0x7F, b'"', ..]) => value + 3,
+                Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, value, *first)?,
+                _ => {
+                    self.budget = budget;
+                    let end = self.pass_at(value)?;
+                    budget = self.budget;
+                    end
+                }
+            };
+        }
+        self.first = mark == b'{';
+        self.at = at + usize::from(self.first);
+        self.budget = budget;
+        Ok(unpassed)
+    }
+
+    /// The next key, be it the first or a later one.
+    #[inline(always)]
+    pub(crate) fn next_any_key(&mut self) -> Result<Option<Key<'a>>, Stop> {
+        match self.first {
+            true => self.opening_key(),
+            false => self.later_key(),
+        }
+    }
+
+    /// Passes an object without members, if one stands right here.
+    #[inline(always)]
+    pub(crate) fn pass_empty_object(&mut self) -> bool {
+        self.depth < MAX_DEPTH && self.pass_here(b"{}")
+    }
+
+    /// Passes such a key.
+    #[inline(always)]
+    pub(crate) fn pass_key(&mut self, unpassed: &Unpassed<'a>) {
+        self.at = unpassed.value;
+        self.budget -= 1;
+        self.first = false;
+    }
+}
+
+/// A key that is short and plain, right behind what is due before it and right before its colon, as nearly
+/// all are; and where its value begins.
+#[inline(always)]
+fn near_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
+    let block = text.get(at..)?.first_chunk::<12>()?;
+    let [first, b'"', within @ ..] = block else {
+        return None;
+    };
+    let (length, low) = word_run(*within.first_chunk()?);
+    let end = within.get(length..length + 2)?;
+    if end != b"\":" || *first != mark {
+        return None;
+    }
+    let string = Str::new(&within[..length], at + 2, false);
+    let word = Word { low, high: 0 };
+    Some((Key { string, word }, at + length + 4))
+}
+
+/// The same of one that has an escape near its beginning.
+#[inline(always)]
+fn escaped_key(text: &[u8], at: usize, mark: u8, clean: bool) -> Option<(Key<'_>, usize)> {
+    if text.get(at) != Some(&mark) {
+        return None;
+    }
+    let mut word = Word::NONE;
+    let behind = escape::escaped_key(text, at + 1, clean, &mut word);
+    if behind == 0 {
+        return None;
+    }
+    let string = Str::new(&text[at + 2..behind - 2], at + 2, true);
+    Some((Key { string, word }, behind))
+}
+
+/// Any other.
+#[inline(never)]
+fn other_key(text: &[u8], mut at: usize, mark: u8, clean: bool) -> Option<(Key<'_>, usize)> {
+    at = scan::near_space(text, at);
+    if text.get(at) != Some(&mark) {
+        return None;
+    }
+    let quote = scan::near_space(text, at + 1);
+    let start = quote + 1;
+    let block = text.get(quote..)?.first_chunk::<17>();
+    let (string, word) = match block.map(|block| (block[0], scan::short(block))) {
+        Some((b'"', Some((length, word)))) => {
+            (Str::new(&text[start..start + length], start, false), word)
+        }
+        _ => {
+            let mut word = Word::NONE;
+            match escape::escaped_word(text, quote, clean, &mut word) {
+                0 => {
+                    let (string, _) = quoted(text, quote, clean).ok()?;
+                    (string, Word::meant_by(string))
+                }
+                end => (Str::new(&text[start..end - 1], start, true), word),
+            }
+        }
+    };
+    let colon = scan::near_space(text, start + string.bytes().len() + 1);
+    let value = (text.get(colon) == Some(&b':')).then_some(colon + 1)?;
+    Some((Key { string, word }, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::json::Fault;
+
+    type Keys = Vec<(usize, Word)>;
+
+    fn is_wanted(key: Key<'_>) -> bool {
+        key.word == Word::of(b"name")
+    }
+
+    /// All keys of an object, one by one, and where it ends.
+    fn read(mut cursor: Cursor<'_>) -> Result<(Keys, usize, usize), Fault> {
+        let mut keys = Vec::new();
+        cursor.object()?;
+        while let Some(key) = cursor.next_any_key()? {
+            keys.push((key.string.start(), key.word));
+            cursor.skip()?;
+        }
+        Ok((keys, cursor.at(), cursor.budget()))
+    }
+
+    /// The same where those that nobody wants are passed together.
+    fn pass(mut cursor: Cursor<'_>, tell: bool) -> Result<(Keys, usize, usize), Fault> {
+        let mut keys = Vec::new();
+        cursor.object()?;
+        loop {
+            let unpassed = cursor.pass_members(|key| {
+                let passed = !is_wanted(key);
+                if passed {
+                    keys.push((key.string.start(), key.word));
+                }
+                Ok::<_, Stop>(passed)
+            })?;
+            let key = match unpassed.filter(|_| tell) {
+                Some(unpassed) => {
+                    cursor.pass_key(&unpassed);
+                    Some(unpassed.key)
+                }
+                None => cursor.next_any_key()?,
+            };
+            let Some(key) = key else { break };
+            keys.push((key.string.start(), key.word));
+            cursor.skip()?;
+        }
+        Ok((keys, cursor.at(), cursor.budget()))
+    }
+
+    fn agrees(text: &str, budget: usize) {
+        let cursor = Cursor::with_budget(text, budget);
+        let mut cursors = vec![cursor.clone()];
+        if !text.bytes().any(|byte| byte < b' ') {
+            cursors.push(cursor.clean());
+        }
+        for cursor in cursors {
+            let alone = read(cursor.clone());
+            for tell in [false, true] {
+                assert_eq!(pass(cursor.clone(), tell), alone, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_passed_together_are_judged_as_one_by_one() {
+        let keys = [
+            "\"\"",
+            "\"a\"",
+            "\"name\"",
+            "\"n\\u0061me\"",
+            "\"abcdefg\"",
+            "\"abcdefgh\"",
+            "\"abcdefghijklmno\"",
+            "\"abcdefghijklmnop\"",
+            "\"\\n\"",
+            "\"abcdefghijklmno\\n\"",
+            "\"abcdefghijklmnop, and longer, and then \\n\"",
+            "\"\u{e9}\"",
+            "\"\\ud834\\udd1e\"",
+            "\"name\\u0000\"",
+        ];
+        let values = [
+            "0",
+            "12",
+            "-1.5e3",
+            "\"\"",
+            "\"a\"",
+            "\"\\n\"",
+            "\"\u{e9}\"",
+            "[]",
+            "{}",
+            "[0,[1]]",
+            "{\"name\":{}}",
+            "true",
+            "null",
+        ];
+        let wrong = [
+            "\"",
+            "\\",
+            "}",
+            "{",
+            ",",
+            ":",
+            "01",
+            "\"\\x\"",
+            "\"\\ud834\"",
+            "\u{1}",
+            "\n",
+            " ",
+            "]",
+            "",
+        ];
+        let blanks = ["", "", "", " ", "  ", "\n", "                   "];
+        let mut random = 1_u64;
+        let mut next = |below: usize| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) as usize % below
+        };
+        for round in 0..6000 {
+            let spaced = next(3) == 0;
+            let mut tokens = vec!["{"];
+            for at in 0..next(9) {
+                if at > 0 {
+                    tokens.push(",");
+                }
+                tokens.extend([keys[next(keys.len())], ":", values[next(values.len())]]);
+            }
+            tokens.push("}");
+            if round % 2 == 0 {
+                let at = next(tokens.len());
+                tokens[at] = wrong[next(wrong.len())];
+            }
+            let mut text = String::new();
+            for token in tokens {
+                text += token;
+                if spaced {
+                    text += blanks[next(blanks.len())];
+                }
+            }
+            // What follows decides how much is looked at together.
+            text += &" ".repeat(next(20));
+            agrees(&text, usize::MAX);
+            agrees(&text, next(12));
+            let cut = (0..next(text.len() + 1))
+                .rev()
+                .find(|at| text.is_char_boundary(*at));
+            agrees(&text[..cut.unwrap_or(0)], usize::MAX);
+        }
+    }
+}
