@@ -197,6 +197,21 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
             biases.join(",")
         ))
     };
+    let long_biases: Vec<String> = (0..3700)
+        .map(|at| format!(r#""\u0030{at:018}":1"#))
+        .collect();
+    let allowed = |tool: &str| {
+        list(
+            tool,
+            r#"{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"f"},"allowed_tools":{"mode":"auto","tools":["#,
+            "]}}}",
+        )
+    };
+    let parts_of = |keys: &str, count: usize| {
+        let keys: Vec<String> = (0..count).map(|at| format!(r#""{keys}{at}":0"#)).collect();
+        let part = format!(r#"{{{},"text":"","type":"text"}}"#, keys.join(","));
+        list(&part, r#"{"role":"user","content":["#, "]}]}")
+    };
     let zeros = "0".repeat(100_000);
     let user = r#"{"role":"user","content":"x"}]"#;
     vec![
@@ -318,6 +333,38 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
             format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{images}]}}]}}"#)
                 .into(),
         ),
+        ("allowed_escaped", allowed(r#"{"\u0061":0,"\n":0}"#)),
+        ("allowed_nested", allowed(r#"{"":[0]}"#)),
+        (
+            "allowed_doubled",
+            allowed(&format!("{{{}}}", vec![r#""\n":0"#; 2000].join(","))),
+        ),
+        (
+            "biases_long",
+            format!(
+                r#"{{"model":"m","messages":[{user},"logit_bias":{{{}}}}}"#,
+                long_biases.join(",")
+            )
+            .into(),
+        ),
+        (
+            "key_in_turns",
+            format!(
+                r#"{{"model":"m","messages":[{user},"{}":0}}"#,
+                r"a\n".repeat(33_000)
+            )
+            .into(),
+        ),
+        (
+            "meaning_turns",
+            format!(
+                r#"{{"messages":[{user},"model":"{}"}}"#,
+                "\u{e9}\\n".repeat(25_000)
+            )
+            .into(),
+        ),
+        ("keys_of_parts", parts_of(r"\n", 7)),
+        ("keys_of_parts_long", parts_of(r"abcdefghijklmno\n", 250)),
         (
             "types_last",
             format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{parts}]}}]}}"#).into(),

@@ -74,13 +74,21 @@ fn short_power(text: &[u8], mut value: i64, mut at: usize) -> (i64, usize) {
         _ => false,
     };
     let power = digit(at);
+    if value == 0 && power <= 9 {
+        // Whatever the power is; one of more digits than are few is told elsewhere.
+        at += 1;
+        for _ in 0..FEW {
+            if digit(at) > 9 {
+                return (0, at);
+            }
+            at += 1;
+        }
+        return NONE;
+    }
     if power > 9 || digit(at + 1) <= 9 {
         return NONE;
     }
     at += 1;
-    if value == 0 {
-        return (0, at);
-    }
     // No more than eighteen digits.
     if power > 3 {
         return NONE;

@@ -112,7 +112,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn later_digits_key(&mut self) -> Option<Key<'a>> {
         const ONES: u64 = u64::MAX / 0xFF;
         let text = self.text;
-        let quote = behind_comma(text, self.at)?;
+        let quote = behind_comma(text, self.at, scan::near_space)?;
         let block = text.get(quote..)?.first_chunk::<17>()?;
         let [b'"', within @ ..] = block else {
             return None;
@@ -147,8 +147,12 @@ impl<'a> Cursor<'a> {
         let end = start + length;
         if length == 0 || text.get(end) != Some(&b'"') {
             let (end, word) = escaped_word(text, quote, self.clean)?;
-            self.value_behind_key(word.is_digits().then_some(end)?)?;
             let string = Str::new(&text[start..end - 1], start, true);
+            let is_long = || word.is_none() && string.all(|byte| byte.is_ascii_digit()).0;
+            if !word.is_digits() && !is_long() {
+                return None;
+            }
+            self.value_behind_key(end)?;
             return Some(Key { string, word });
         }
         self.value_behind_key(end + 1)?;
@@ -178,7 +182,7 @@ impl<'a> Cursor<'a> {
     /// place. Blanks are passed wherever they may stand.
     #[inline(always)]
     pub(crate) fn later_word(&mut self) -> Option<(usize, Word)> {
-        let quote = behind_comma(self.text, self.at)?;
+        let quote = behind_comma(self.text, self.at, behind_few_blanks)?;
         let budget = self.budget.checked_sub(1)?;
         let block = self.text.get(quote..)?.first_chunk::<17>()?;
         let (end, word) = match (block, scan::short(block)) {
@@ -211,9 +215,22 @@ fn escaped_word(text: &[u8], quote: usize, clean: bool) -> Option<(usize, Word)>
 
 /// The place of what follows the comma that comes next.
 #[inline(always)]
-fn behind_comma(text: &[u8], at: usize) -> Option<usize> {
-    let comma = scan::near_space(text, at);
-    (text.get(comma) == Some(&b',')).then(|| scan::near_space(text, comma + 1))
+fn behind_comma(
+    text: &[u8],
+    at: usize,
+    behind_blanks: impl Fn(&[u8], usize) -> usize,
+) -> Option<usize> {
+    let comma = behind_blanks(text, at);
+    (text.get(comma) == Some(&b',')).then(|| behind_blanks(text, comma + 1))
+}
+
+/// Passes blanks where there mostly are two at most.
+#[inline(always)]
+fn behind_few_blanks(text: &[u8], at: usize) -> usize {
+    match text.get(at..) {
+        Some([b' ', b' ', b'!'..=0xFF, ..]) => at + 2,
+        _ => scan::near_space(text, at),
+    }
 }
 
 #[cfg(test)]

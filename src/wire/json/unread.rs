@@ -62,6 +62,63 @@ impl<'a> Cursor<'a> {
         Ok(unpassed)
     }
 
+    /// Passes objects that are the next elements of an array, as long as all of their keys are taken. What is
+    /// odd in any way is not passed.
+    ///
+    /// There may be thousands of the smallest, so that the place is kept where nobody else sees it.
+    #[inline(always)]
+    pub(crate) fn pass_objects(&mut self, is_taken: impl Fn(Key<'a>) -> bool) {
+        let (text, clean) = (self.text, self.clean);
+        let (mut at, mut budget) = (self.at, self.budget);
+        if self.depth >= MAX_DEPTH {
+            return;
+        }
+        self.depth += 1;
+        'object: while budget > 0 {
+            let comma = scan::near_space(text, at);
+            let open = scan::near_space(text, comma + 1);
+            if (text.get(comma), text.get(open)) != (Some(&b','), Some(&b'{')) {
+                break;
+            }
+            let (mut place, mut mark, mut left) = (open, b'{', budget - 1);
+            loop {
+                let next = near_key(text, place, mark)
+                    .or_else(|| spaced_key(text, place, mark))
+                    .or_else(|| escaped_key(text, place, mark, clean))
+                    .or_else(|| other_key(text, place, mark, clean));
+                let next = next.filter(|(key, _)| left > 0 && is_taken(*key));
+                let Some((_, value)) = next else {
+                    break 'object;
+                };
+                left -= 1;
+                let value = scan::near_space(text, value);
+                let end = match text.get(value..) {
+                    Some([b'"', b'"', ..]) => Ok(value + 2),
+                    Some([b'"', b' '..=b'[' | b']'..=0x7F, b'"', ..]) => Ok(value + 3),
+                    Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, value, *first),
+                    _ => {
+                        self.budget = left;
+                        let end = self.pass_at(value);
+                        left = self.budget;
+                        end
+                    }
+                };
+                let Ok(end) = end else { break 'object };
+                place = scan::near_space(text, end);
+                match text.get(place) {
+                    Some(b',') => mark = b',',
+                    Some(b'}') => break,
+                    _ => break 'object,
+                }
+            }
+            at = place + 1;
+            budget = left;
+        }
+        self.depth -= 1;
+        self.at = at;
+        self.budget = budget;
+    }
+
     /// The next key, be it the first or a later one.
     #[inline(always)]
     pub(crate) fn next_any_key(&mut self) -> Result<Option<Key<'a>>, Stop> {
@@ -102,6 +159,30 @@ fn near_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
     let string = Str::new(&within[..length], at + 2, false);
     let word = Word { low, high: 0 };
     Some((Key { string, word }, at + length + 4))
+}
+
+/// The same with blanks wherever they may stand behind what is due before it.
+#[inline(always)]
+fn spaced_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
+    if text.get(at) != Some(&mark) {
+        return None;
+    }
+    let quote = scan::near_space(text, at + 1);
+    let block = text.get(quote..)?.first_chunk::<10>()?;
+    let [b'"', within @ ..] = block else {
+        return None;
+    };
+    let (length, low) = word_run(*within.first_chunk()?);
+    if within.get(length) != Some(&b'"') {
+        return None;
+    }
+    let colon = scan::near_space(text, quote + length + 2);
+    if text.get(colon) != Some(&b':') {
+        return None;
+    }
+    let string = Str::new(&within[..length], quote + 1, false);
+    let word = Word { low, high: 0 };
+    Some((Key { string, word }, colon + 1))
 }
 
 /// The same of one that has an escape near its beginning.
@@ -197,6 +278,23 @@ mod tests {
         Ok((keys, cursor.at(), cursor.budget()))
     }
 
+    /// The objects of an array, one by one, and how many were left to be.
+    fn objects(mut cursor: Cursor<'_>, together: bool) -> Result<(usize, usize, usize), Fault> {
+        let mut wanted = 0;
+        cursor.array()?;
+        while cursor.element()? {
+            cursor.object()?;
+            while let Some(key) = cursor.next_any_key()? {
+                wanted += usize::from(is_wanted(key));
+                cursor.skip()?;
+            }
+            if together {
+                cursor.pass_objects(|key| !is_wanted(key));
+            }
+        }
+        Ok((wanted, cursor.at(), cursor.budget()))
+    }
+
     fn agrees(text: &str, budget: usize) {
         let cursor = Cursor::with_budget(text, budget);
         let mut cursors = vec![cursor.clone()];
@@ -208,6 +306,14 @@ mod tests {
             for tell in [false, true] {
                 assert_eq!(pass(cursor.clone(), tell), alone, "{text}");
             }
+        }
+        for list in [
+            format!("[{{}},{text},{{\"a\":1}},{text}]"),
+            format!("[ {{}} , {text} , {text}"),
+        ] {
+            let cursor = Cursor::with_budget(&list, budget);
+            let alone = objects(cursor.clone(), false);
+            assert_eq!(objects(cursor, true), alone, "{list}");
         }
     }
 

@@ -11,6 +11,8 @@ use crate::wire::json::{Key, Stop, Str, Type};
 
 const OBJECT: &str = "an object";
 const NAME: &str = "a name of 1 to 64 letters, digits, `_` or `-`";
+/// The members that may name a tool.
+const TOOL_NAMES: &Words = words!("type", "name", "function", "custom");
 const TOOL: &str = "one of `function`, `custom`";
 
 keys!(Tool {
@@ -229,7 +231,10 @@ impl Reader<'_, '_> {
                         if reader.cursor.pass_empty_object() {
                             Ok(())
                         } else if reader.want(Type::Object, Null::Refused, OBJECT)? {
-                            reader.tool_by_name()
+                            if !reader.tool_by_name()? {
+                                reader.pass_nameless_tools();
+                            }
+                            Ok(())
                         } else {
                             reader.pass_as_wrong()
                         }
@@ -242,25 +247,33 @@ impl Reader<'_, '_> {
         self.require(seen, Allowed::Tools)
     }
 
-    /// What may name a tool. The API does not look into it; which tool it names must be clear.
-    fn tool_by_name(&mut self) -> Read {
-        const NAMES: &Words = words!("type", "name", "function", "custom");
-        self.pass_but(NAMES, |reader, name| {
+    /// Passes those behind one that have no member by which they could name a tool.
+    #[inline(never)]
+    fn pass_nameless_tools(&mut self) {
+        self.cursor
+            .pass_objects(|key| place_of(TOOL_NAMES, key.word).is_none());
+    }
+
+    /// What may name a tool: whether a member in it does. The API does not look into it; which tool it names
+    /// must be clear.
+    fn tool_by_name(&mut self) -> Read<bool> {
+        self.pass_but(TOOL_NAMES, |reader, name| {
             if name >= 2 && reader.cursor.is_object() {
-                return reader.pass_but(words!("name"), |reader, _| Ok(reader.cursor.pass()?));
+                reader.pass_but(words!("name"), |reader, _| Ok(reader.cursor.pass()?))?;
+                return Ok(());
             }
             Ok(reader.cursor.pass()?)
         })
     }
 
     /// Passes an object that nobody reads, but for a few members: these are given to `each`, which passes the
-    /// value, and each may stand in it once.
+    /// value, and each may stand in it once. Whether there is one.
     #[inline(always)]
     fn pass_but(
         &mut self,
         names: &'static Words,
         mut each: impl FnMut(&mut Self, u8) -> Read,
-    ) -> Read {
+    ) -> Read<bool> {
         self.cursor.enter_here()?;
         let mut seen = 0_u8;
         loop {
@@ -273,7 +286,7 @@ impl Reader<'_, '_> {
                 }
                 None => self.cursor.next_any_key()?,
             };
-            let Some(key) = key else { return Ok(()) };
+            let Some(key) = key else { return Ok(seen != 0) };
             let Some(name) = place_of(names, key.word) else {
                 self.cursor.pass()?;
                 continue;
