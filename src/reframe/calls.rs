@@ -70,6 +70,11 @@ impl Calls {
             Which::Known(ours) => (ours, false, None),
             Which::New(ours, own) => (ours, true, own),
         };
+        // Once, with its first fragment or when it comes.
+        let named = !said.name.is_empty() && (new || self.0[ours].name.is_empty());
+        if named {
+            self.0[ours].name = said.name.into();
+        }
         // Behind whole arguments the like of this fragment may be another call.
         pass.seen.changed |= new || (!said.name.is_empty() && self.0[ours].whole);
         c.object()?;
@@ -110,7 +115,7 @@ impl Calls {
                     }
                 }
                 (b"function" | b"custom", Type::Object) => {
-                    function(c, new, pass)?;
+                    function(c, named, pass)?;
                 }
                 _ => c.skip().map(drop)?,
             }
@@ -172,14 +177,14 @@ impl Calls {
     }
 }
 
-fn function(c: &mut Cursor<'_>, new: bool, pass: &mut Pass<'_, '_>) -> Result<(), Bad> {
+fn function(c: &mut Cursor<'_>, named: bool, pass: &mut Pass<'_, '_>) -> Result<(), Bad> {
     c.object()?;
     let mut object = Object::new(c.at());
     while let Some(key) = c.key()? {
         let start = key.range().start - 1;
         object.key(start, pass.edits);
         match (key.bytes(), c.peek()?) {
-            (b"name", _) if !new => {
+            (b"name", _) if !named => {
                 let at = c.skip()?;
                 object.remove(start, at.end, pass.edits);
                 continue;

@@ -108,6 +108,10 @@ impl Choices {
                     object.remove(start, c.at(), pass.edits);
                     continue;
                 }
+                (b"error", Type::Object) => {
+                    pass.seen.failed = true;
+                    c.next_value()?;
+                }
                 (b"finish_reason", Type::String) => {
                     let reason = c.next_string()?.bytes();
                     finish = Some((at..c.at(), reason));
@@ -232,7 +236,7 @@ impl Choices {
                 (b"role", _) => {
                     role = true;
                     let at = c.next_value()?;
-                    if new && kind != Type::String {
+                    if new && pass.text[at.clone()] != *"\"assistant\"" {
                         pass.edits.replace(at, "\"assistant\"");
                     }
                 }

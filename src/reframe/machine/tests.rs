@@ -388,6 +388,23 @@ fn tool_calls_are_counted_from_0_and_named_once() {
                 r#"{"index":2,"id":"NEW","type":"function","function":{"name":"g","arguments":"{}"}}"#,
             ],
         ),
+        // A name that comes late, once.
+        (
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"","arguments":""}}"#,
+                r#"{"index":0,"function":{"name":"f"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"{}"}}"#,
+                r#"{"index":1,"id":"b","type":"function"}"#,
+                r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"arguments":""}}"#,
+                r#"{"index":0,"function":{"name":"f"}}"#,
+                r#"{"index":0,"function":{"arguments":"{}"}}"#,
+                r#"{"index":1,"id":"b","type":"function"}"#,
+                r#"{"index":1,"function":{"name":"g","arguments":""}}"#,
+            ],
+        ),
         (
             vec![r#"{"index":0,"id":"a","custom":{"name":"f","input":"x"}}"#],
             vec![r#"{"type":"custom","index":0,"id":"a","custom":{"name":"f","input":"x"}}"#],
@@ -411,6 +428,10 @@ fn tool_calls_are_counted_from_0_and_named_once() {
 #[test]
 fn deltas_of_all_vendors() {
     for (sent, expected) in [
+        (
+            r#"{"role":"","content":"a"}"#,
+            r#"{"role":"assistant","content":"a"}"#,
+        ),
         (
             r#"{"reasoning":"hm"}"#,
             r#"{"role":"assistant","reasoning_content":"hm"}"#,
@@ -745,4 +766,15 @@ fn much_that_passes_is_never_copied() {
         (&rest.slice(7..), rest[7..].as_ptr())
     );
     assert!(machine.more().is_none());
+}
+
+#[test]
+fn a_choice_that_failed_fails_the_stream() {
+    let begun = chunk(r#"{"index":0,"delta":{"role":"assistant","content":"a"}}"#);
+    let failed = chunk(r#"{"index":0,"error":{"code":502,"message":"died"}}"#);
+    let (out, _) = reframe(&config(), &events(&[&begun, &failed]));
+    assert!(
+        out.contains("bad_upstream_response") && !out.contains("[DONE]"),
+        "{out}"
+    );
 }

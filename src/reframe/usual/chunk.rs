@@ -162,7 +162,7 @@ fn choices(t: &mut Tokens<'_, true>, reader: &Reader, seen: &mut Seen) -> Option
                 }
             } else {
                 t.pass(br#""role":"#)?;
-                t.string()?;
+                t.pass(br#""assistant""#)?;
                 role = true;
             }
             if t.pass(b"}").is_some() {
