@@ -174,7 +174,8 @@ impl App {
                     .idle_timeout(config.stream.idle_timeout)
                     // The router's own time is the one that is configured.
                     .total_timeout(config.routing.total_timeout.max(LONGEST))
-                    .keep_alive(config.stream.keep_alive),
+                    .keep_alive(config.stream.keep_alive)
+                    .convert(),
             )
             .models(config.models.iter().map(card))
             .build(upstream);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     dialect::Dialect,
-    error::Error,
+    error::{Error, upstream},
     meter::{Outcome, Tally},
     sse::{Decoder, Limits},
 };
@@ -52,13 +52,22 @@ pub fn fold(stream: &[u8]) -> Result<Bytes, Error> {
 /// ```
 ///
 /// # Errors
-/// It is not a `chat.completion`.
+/// It is not a `chat.completion`, has no choices, or says that it failed.
 pub fn unfold(answer: &[u8]) -> Result<Bytes, Error> {
     let wrong = || nonsense("The provider sent an answer that is not a chat completion.");
-    let mut answer: Map<String, Value> = serde_json::from_slice(answer).map_err(|_| wrong())?;
+    let text = answer;
+    let mut answer: Map<String, Value> = serde_json::from_slice(text).map_err(|_| wrong())?;
+    let says = |name| answer.get(name).is_some_and(|value| !value.is_null());
+    let is_none = !says("choices");
+    if says("error") || (is_none && (says("message") || says("detail"))) {
+        return Err(upstream::in_stream(&String::from_utf8_lossy(text)));
+    }
     let Some(Value::Array(choices)) = answer.remove("choices") else {
         return Err(wrong());
     };
+    if choices.is_empty() {
+        return Err(nonsense("The provider sent an answer without choices."));
+    }
     let usage = answer.remove("usage").filter(|usage| !usage.is_null());
     answer.insert("object".into(), json!("chat.completion.chunk"));
     let mut out = Vec::new();
@@ -404,7 +413,16 @@ mod tests {
     fn a_broken_stream_is_no_answer() {
         assert!(fold(b"data: {\"choices\":[{\"delta\":{}}]}\n\n").is_err());
         assert!(fold(b"data: {\"error\":\"x\"}\n\n").is_err());
-        assert!(unfold(b"{}").is_err() && unfold(b"[]").is_err());
+        for none in ["{}", "[]", r#"{"choices":[]}"#] {
+            assert!(unfold(none.as_bytes()).is_err(), "{none}");
+        }
+        for failed in [
+            r#"{"error":{"code":429},"choices":[{}]}"#,
+            r#"{"object":"error","message":"slow","code":429}"#,
+        ] {
+            let error = unfold(failed.as_bytes()).expect_err("it says so");
+            assert_eq!(error.code(), Some("upstream_rate_limited"), "{failed}");
+        }
     }
 
     #[test]

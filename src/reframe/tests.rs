@@ -631,6 +631,10 @@ async fn what_was_not_asked_for_is_converted_when_told_to() {
 
     let (cut, _) = answer(&both, "", SSE, vec![step(FIRST)]).await;
     assert_eq!(cut.status(), 502);
+
+    let slow = step(r#"{"error":{"code":429,"message":"slow"}}"#);
+    let (slow, _) = answer(&both, STREAM, "application/json", vec![slow]).await;
+    assert_eq!(slow.status(), 429);
 }
 
 #[tokio::test]

@@ -122,7 +122,8 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         self
     }
 
-    /// The re-framer, instead of the dialect's plain one.
+    /// The re-framer, instead of the dialect's own, which makes a stream of a whole answer where one
+    /// was asked for, and the other way round.
     pub fn reframe(mut self, layer: ReframeLayer) -> Self {
         self.reframe = Some(layer);
         self
@@ -145,7 +146,7 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             .unwrap_or_else(|| ValidateLayer::new(dialect.clone()));
         let reframe = self
             .reframe
-            .unwrap_or_else(|| ReframeLayer::new(dialect.clone()));
+            .unwrap_or_else(|| ReframeLayer::new(dialect.clone()).convert());
         // What limits on money count is what is charged.
         let quoter = self.cost.quoter();
         let quote = move |parts: &Parts, chat: &Chat| -> Quote {
@@ -181,5 +182,59 @@ impl<A, L, St> fmt::Debug for GatewayBuilder<A, L, St> {
         f.debug_struct("GatewayBuilder")
             .field("dialect", &self.dialect)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::BodyExt as _;
+    use tower::{ServiceExt as _, service_fn};
+
+    use crate::{
+        Principal,
+        auth::Keys,
+        body::Full,
+        cost::{MemoryLedger, Price, Prices},
+        provider::{Provider, openai::OpenAi},
+        stack::Gateway,
+    };
+
+    #[tokio::test]
+    async fn a_whole_answer_becomes_the_stream_that_was_asked_for() {
+        let keys = Keys::new();
+        keys.insert("sk", Principal::new("a"));
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", "1".parse().expect("an amount"));
+        let client = service_fn(|_: Request<Full>| async {
+            let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"served","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500}}"#;
+            let response = Response::builder().header("content-type", "application/json");
+            let response = response.body(Full::new(Bytes::from(answer)));
+            Ok::<_, Infallible>(response.expect("a response"))
+        });
+        let translate = OpenAi::new("http://upstream/v1").expect("an address");
+        let prices = Prices::new().with("m", Price::new("1", "2").expect("decimals"));
+        let gateway = Gateway::builder(keys)
+            .cost(prices, ledger.clone())
+            .build(Provider::new("p", client, translate));
+        let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", "Bearer sk")
+            .body(Full::new(Bytes::from(body)))
+            .expect("a request");
+        let response = gateway.oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let text = response.into_body().collect().await;
+        let text = text.map_err(drop).expect("whole").to_bytes();
+        let text = std::str::from_utf8(&text).expect("UTF-8");
+        assert!(text.contains(r#""model":"m""#), "{text}");
+        assert!(!text.contains("served"), "{text}");
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        let spent = ledger.statement("a").spent;
+        assert_eq!(spent.to_string(), "0.002");
     }
 }
