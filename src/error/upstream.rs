@@ -34,10 +34,16 @@ impl Said {
             .get("error")
             .or_else(|| outer.get("detail"))
             .unwrap_or(outer);
-        // Beside an error that is a mere text, what else there is stands outside.
-        let (whole, members) = match inner.as_str() {
-            Some(message) => (Some(message.to_owned()), outer),
-            None => (None, inner),
+        // Whoever checks requests by a schema lists what is wrong: FastAPI in `detail`, Mistral in
+        // `message.detail`.
+        let listed = inner.get("message").and_then(|said| said.get("detail"));
+        let listed = listed.unwrap_or(inner).as_array();
+        let wrong = listed.and_then(|all| all.first());
+        // Beside an error that is a mere text or a list, what else there is stands outside.
+        let (whole, members) = match (inner, wrong) {
+            (Value::String(message), _) => (Some(message.clone()), outer),
+            (_, Some(wrong)) => (wrong["msg"].as_str().map(str::to_owned), outer),
+            _ => (None, inner),
         };
         let text = |name: &str| match members.get(name)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -47,7 +53,7 @@ impl Said {
         Self {
             message: whole.or_else(|| text("message")).or_else(|| text("msg")),
             kind: text("type").or_else(|| text("error_type")),
-            param: text("param"),
+            param: text("param").or_else(|| path(wrong?.get("loc")?.as_array()?)),
             code: text("code"),
             status: ["status_code", "raw_status_code", "status"]
                 .into_iter()
@@ -97,6 +103,20 @@ impl Said {
         }
         StatusCode::INTERNAL_SERVER_ERROR
     }
+}
+
+/// A place within the body as OpenAI writes it; `None` for the body itself.
+fn path(place: &[Value]) -> Option<String> {
+    let mut path = String::new();
+    let within = place.strip_prefix(&[Value::from("body")]).unwrap_or(place);
+    for step in within {
+        match step {
+            Value::String(name) if path.is_empty() => path.push_str(name),
+            Value::String(name) => path.extend([".", name]),
+            step => path.push_str(&format!("[{step}]")),
+        }
+    }
+    Some(path).filter(|path| !path.is_empty())
 }
 
 /// Reads what a stream says instead of going on: the data of an `error` event, or a chunk with an
@@ -200,13 +220,26 @@ fn is_context_length(message: &str) -> bool {
             "context length exceeded",
             "prompt is too long",
             "context window",
+            // Anthropic, llama.cpp, xAI, AWS.
+            "exceed context limit",
+            "available context size",
+            "maximum prompt length",
+            "input is too long",
+            // TGI.
+            "`max_new_tokens` must be <=",
         ],
     )
 }
 
-/// As xAI refuses a key.
+/// As xAI and Google refuse a key.
 fn is_credential(message: &str) -> bool {
-    says(message, &["incorrect api key", "invalid api key"])
+    let words = [
+        "incorrect api key",
+        "invalid api key",
+        "api key not valid",
+        "api key expired",
+    ];
+    says(message, &words)
 }
 
 /// As Anthropic tells of an account that is empty, or has a limit that is reached.
@@ -266,8 +299,14 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
             }
             // A number is a status, not a code of the API's.
             match said.code.filter(|code| code.parse::<u32>().is_err()) {
+                // Clients look for this one to shorten what they ask; OpenAI has one other word.
+                Some(code)
+                    if class == Class::ContextLength && code == "string_above_max_length" =>
+                {
+                    error.with_code(code)
+                }
+                _ if class == Class::ContextLength => error.with_code("context_length_exceeded"),
                 Some(code) => error.with_code(code),
-                None if class == Class::ContextLength => error.with_code("context_length_exceeded"),
                 None => error,
             }
         }
@@ -376,6 +415,13 @@ mod tests {
                 "failed to answer",
             ),
             ("", 502, Some("bad_upstream_response"), "failed to answer"),
+            // DeepSeek.
+            (
+                r#"{"error":{"message":"This model's maximum context length is 8 tokens","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+                400,
+                Some("context_length_exceeded"),
+                "maximum context length is 8",
+            ),
             // Z.ai.
             (
                 r#"{"error":{"code":"1302","message":"too many at once"}}"#,
@@ -394,6 +440,40 @@ mod tests {
             let told = error.status(&crate::dialect::Dialect::openai());
             assert_eq!((told.as_u16(), error.code()), (status, code), "{text}");
             assert!(error.message().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_by_a_schema_is_told_with_its_path() {
+        for (body, message, param) in [
+            (
+                r#"{"detail":[{"type":"missing","loc":["body","messages",0,"content"],"msg":"Field required"}]}"#,
+                "Field required",
+                Some("messages[0].content"),
+            ),
+            (
+                r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error","param":null,"code":null}"#,
+                "Extra inputs are not permitted",
+                Some("user"),
+            ),
+            (r#"{"detail":[{"loc":["body"],"msg":"no"}]}"#, "no", None),
+            (
+                r#"{"detail":[{"loc":"body","msg":5},{}]}"#,
+                "The upstream refused the request.",
+                None,
+            ),
+            (
+                r#"{"detail":[]}"#,
+                "The upstream refused the request.",
+                None,
+            ),
+        ] {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let said = Said::read(body.as_bytes());
+            let class = classify(status, said.code.as_deref(), said.kind.as_deref(), None);
+            let error = of_class(class, status, said);
+            assert_eq!((error.message(), error.param()), (message, param), "{body}");
+            assert_eq!(error.kind(), Kind::Format);
         }
     }
 }

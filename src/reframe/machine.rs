@@ -304,7 +304,7 @@ impl Sink {
         };
         let seen = match read {
             // Some put their error into an array.
-            Err(_) if text.trim_start().starts_with("[{\"error\"") => {
+            Err(_) if text.trim_start().starts_with('[') && text.contains("\"error\"") => {
                 return Err(upstream::in_stream(text));
             }
             seen => seen?,

@@ -22,6 +22,10 @@ use crate::{
 /// Reads a whole answer.
 pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, Error> {
     let bad = |why: Fault| nonsense("it is not an answer of the API").with_source(why);
+    // Only an error comes in a list where one answer was asked for.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(error::in_stream(body));
+    }
     let mut reader = Reader::new(body).ok_or_else(|| nonsense("it is not UTF-8"))?;
     let response = Response::read(&mut reader).map_err(bad)?;
     if response.is_error {

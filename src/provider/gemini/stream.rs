@@ -171,6 +171,10 @@ impl TranslateStream for Stream {
         if self.over || data.trim_ascii().is_empty() {
             return Ok(());
         }
+        // An event is an object; some errors come in a list of one.
+        if data.starts_with(b"[") {
+            return Err(error::in_stream(data));
+        }
         let bad = |why: Fault| nonsense("an event of its stream is not JSON").with_source(why);
         let mut reader = Reader::new(data).ok_or_else(|| nonsense("its stream is not UTF-8"))?;
         let response = Response::read(&mut reader).map_err(bad)?;

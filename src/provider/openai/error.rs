@@ -7,8 +7,11 @@ use serde_json::Value;
 
 pub use crate::error::upstream::classify;
 use crate::{
-    error::{Error, upstream::Said},
-    provider::refusal::{refusal, source},
+    error::{
+        Error,
+        upstream::{self, Said},
+    },
+    provider::refusal::refusal,
     retry::retry_after,
 };
 
@@ -26,20 +29,24 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Erro
 
 /// A whole answer must at least be an object, and not an error under a 200.
 pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
+    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
     let bad = |why| crate::provider::nonsense(why);
     let trimmed = body.trim_ascii();
+    let error = || upstream::in_stream(&String::from_utf8_lossy(trimmed));
+    // Some put their error into an array.
+    if trimmed.starts_with(b"[") && WORD.find(trimmed).is_some() {
+        return Err(error());
+    }
     if !trimmed.starts_with(b"{") || !trimmed.ends_with(b"}") {
         return Err(bad("it is not a JSON object"));
     }
-    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
     // Only a short one can be nothing but an error; a long one is looked at when it is re-framed.
     if trimmed.len() < 16 << 10 && WORD.find(trimmed).is_some() {
         let value: Value = serde_json::from_slice(trimmed)
             .map_err(|error| bad("it is not JSON").with_source(error))?;
         let failed = value.get("error").is_some_and(|error| !error.is_null());
         if failed && value.get("choices").is_none() {
-            return Err(bad("it is an error with the status of a success")
-                .with_source(source(StatusCode::OK, trimmed)));
+            return Err(error());
         }
     }
     Ok(body)
@@ -108,6 +115,13 @@ mod tests {
                 Class::Credential,
                 Some("upstream_unauthorized"),
             ),
+            // Google's, where it is compatible.
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#,
+                Class::Credential,
+                Some("upstream_unauthorized"),
+            ),
             // Anthropic's of an account.
             (
                 400,
@@ -134,6 +148,31 @@ mod tests {
                 r#"{"error":{"type":"too_many_prompt_tokens","code":400,"message":"no"}}"#,
                 Class::ContextLength,
                 Some("context_length_exceeded"),
+            ),
+            // Those of others.
+            (
+                400,
+                r#"{"error":{"code":"invalid_request_error","message":"This model's maximum context length is 8 tokens"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 1 + 2 > 2"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            (
+                422,
+                r#"{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2","error_type":"validation"}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            (
+                400,
+                r#"{"error":{"code":"string_above_max_length","message":"x"}}"#,
+                Class::ContextLength,
+                Some("string_above_max_length"),
             ),
             // Groq's flex tier.
             (
@@ -209,6 +248,31 @@ mod tests {
     fn an_error_under_200_is_one() {
         assert!(check(Bytes::from_static(b"{\"error\":{\"message\":\"x\"}}")).is_err());
         assert!(check(Bytes::from_static(b"<html>")).is_err());
+        // OpenRouter's, and of Google's compatible endpoint.
+        for (body, class, code) in [
+            (
+                r#"{"error":{"code":429,"message":"x"},"user_id":"u"}"#,
+                Class::RateLimit,
+                "upstream_rate_limited",
+            ),
+            (
+                r#"[{ "error":{"code":503,"status":"UNAVAILABLE"}}]"#,
+                Class::Overload,
+                "upstream_overloaded",
+            ),
+            (
+                r#"{"error":{"code":"context_length_exceeded","message":"x"}}"#,
+                Class::ContextLength,
+                "context_length_exceeded",
+            ),
+        ] {
+            let error = check(Bytes::from_static(body.as_bytes())).expect_err("it is one");
+            assert_eq!(
+                (error.class(), error.code()),
+                (Some(class), Some(code)),
+                "{body}"
+            );
+        }
         assert!(check(Bytes::from_static(b" {\"choices\":[],\"error\":null} ")).is_ok());
     }
 }
