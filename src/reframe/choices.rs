@@ -225,8 +225,10 @@ impl Choices {
         c.object()?;
         let mut object = Object::new(c.at());
         let mut role = false;
-        let mut reasoning: Option<(usize, Range<usize>, usize)> = None;
-        let mut reasoning_content = false;
+        // The two names of one thing. Of the older one its key, where its value is, and whether that
+        // says anything.
+        let mut reasoning: Option<(Range<usize>, Range<usize>, bool)> = None;
+        let mut reasoning_content: Option<(Range<usize>, bool)> = None;
         let mut parts = None;
         while let Some(key) = c.next_key()? {
             let start = key.range().start - 1;
@@ -244,24 +246,47 @@ impl Choices {
                     pass.seen.text(c.next_string()?.range());
                 }
                 (b"content", Type::Array) => parts = Some(c.next_value()?),
-                (b"reasoning_content", _) => {
-                    reasoning_content = true;
+                (b"reasoning_content", Type::String | Type::Null) => {
                     let at = c.next_value()?;
+                    let says = kind == Type::String && at.len() > 2;
+                    if let Some((key, other, _)) = reasoning.take_if(|(.., says)| *says) {
+                        pass.edits.replace(key, "reasoning_content");
+                        if says {
+                            pass.seen.changed = true;
+                            pass.seen.content +=
+                                (at.len() as u64).saturating_sub(other.len() as u64);
+                            pass.edits
+                                .replace(other.clone(), pass.text[at.clone()].to_owned());
+                        }
+                        object.remove(start, at.end, pass.edits);
+                        reasoning_content = Some((other, true));
+                        continue;
+                    }
                     if kind == Type::String {
                         pass.seen.text(at.start + 1..at.end - 1);
                     }
+                    reasoning_content = Some((at, says));
                 }
                 (b"reasoning", Type::String | Type::Null) => {
                     let at = c.next_value()?;
-                    if kind == Type::String && !reasoning_content {
-                        pass.seen.text(at.start + 1..at.end - 1);
-                    }
-                    reasoning = Some((start, key.range(), at.end));
-                    if reasoning_content {
+                    let says = kind == Type::String && at.len() > 2;
+                    if let Some((other, other_says)) = &reasoning_content {
+                        if says && *other_says {
+                            pass.seen.content +=
+                                (at.len() as u64).saturating_sub(other.len() as u64);
+                        } else if says {
+                            pass.seen.changed = true;
+                            pass.seen.text(at.start + 1..at.end - 1);
+                            pass.edits
+                                .replace(other.clone(), pass.text[at.clone()].to_owned());
+                        }
                         object.remove(start, at.end, pass.edits);
-                        reasoning = None;
                         continue;
                     }
+                    if kind == Type::String {
+                        pass.seen.text(at.start + 1..at.end - 1);
+                    }
+                    reasoning = Some((key.range(), at, says));
                 }
                 (b"tool_calls", Type::Array) => self.list[choice].calls.read(c, pass)?,
                 (b"function_call", Type::Object) => {
@@ -275,11 +300,8 @@ impl Choices {
             object.keep(c.at());
         }
         object.close(pass.edits);
-        if let Some((_, key, _)) = reasoning {
-            // Beside a `reasoning_content` that came later it keeps its own name: both are kept.
-            if !reasoning_content {
-                pass.edits.replace(key, "reasoning_content");
-            }
+        if let (Some((key, ..)), None) = (reasoning, reasoning_content) {
+            pass.edits.replace(key, "reasoning_content");
         }
         if let Some(at) = parts {
             pass.seen.changed = true;

@@ -440,6 +440,35 @@ fn deltas_of_all_vendors() {
             r#"{"role":"assistant","reasoning_content":"hm","reasoning":"hm"}"#,
             r#"{"role":"assistant","reasoning_content":"hm"}"#,
         ),
+        // Both, in either order, and one that says nothing.
+        (
+            r#"{"reasoning":"hm","role":"assistant","reasoning_content":"hm"}"#,
+            r#"{"reasoning_content":"hm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"reasoning":"h","role":"assistant","reasoning_content":"hmm"}"#,
+            r#"{"reasoning_content":"hmm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"reasoning_content":"hmm","role":"assistant","reasoning":"h"}"#,
+            r#"{"reasoning_content":"hmm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"reasoning":"hm","reasoning_content":null,"role":"assistant"}"#,
+            r#"{"reasoning_content":"hm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"role":"assistant","reasoning_content":null,"reasoning":"hm"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm"}"#,
+        ),
+        (
+            r#"{"role":"assistant","reasoning_content":"","reasoning":"hm","content":"a"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm","content":"a"}"#,
+        ),
+        (
+            r#"{"reasoning":null,"reasoning_content":"hm","role":"assistant"}"#,
+            r#"{"reasoning":null,"reasoning_content":"hm","role":"assistant"}"#,
+        ),
         (
             r#"{"role":null,"content":"a"}"#,
             r#"{"role":"assistant","content":"a"}"#,
