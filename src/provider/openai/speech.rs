@@ -45,6 +45,7 @@ fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error>
         edits: Edits::default(),
         others: Vec::new(),
         dropped: Vec::new(),
+        refused: false,
     };
     // What is of no such shape is the vendor's to refuse.
     if reader.messages().is_err() {
@@ -60,6 +61,9 @@ fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error>
     for name in reader.dropped {
         notes.without(format!("messages[].{}", name.cow()))?;
     }
+    if reader.refused {
+        notes.changed("messages[].refusal");
+    }
     reader.edits.apply(chat);
     Ok(())
 }
@@ -74,6 +78,8 @@ struct Reader<'a> {
     others: Vec<Others>,
     /// Members that are left out though they say something, each once.
     dropped: Vec<Str<'a>>,
+    /// Whether a refusal became the content of its message.
+    refused: bool,
 }
 
 /// Parts of one message that are left out.
@@ -107,13 +113,27 @@ impl<'a> Reader<'a> {
 
     fn message(&mut self, at: usize) -> Result<(), Fault> {
         let start = self.object()?;
+        // Where a refusal stands that is not taken, and what else the message says.
+        let (mut refusal, mut nothing, mut says) = (None, None, false);
         while let Some(key) = self.cursor.key()? {
             let kind = self.cursor.peek()?;
+            if key == *"content" && kind == Type::Null {
+                nothing = Some(key.start() - 1);
+            }
+            says |= kind != Type::Null && (key == *"content" || key == *"tool_calls");
             if self.is_done(key) {
                 self.cursor.skip()?;
                 continue;
             }
             let known = self.speech.members;
+            if kind == Type::String
+                && key == *"refusal"
+                && known.is_some_and(|known| !known.contains(&"refusal"))
+            {
+                refusal = Some(key);
+                self.cursor.skip()?;
+                continue;
+            }
             if known.is_some_and(|known| !known.iter().any(|name| key == **name)) {
                 if kind != Type::Null && !self.dropped.contains(&key) {
                     self.dropped.push(key);
@@ -137,6 +157,23 @@ impl<'a> Reader<'a> {
                 ("tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
                 _ => self.cursor.skip().map(drop)?,
             }
+        }
+        match refusal {
+            Some(key) if says => {
+                if !self.dropped.contains(&key) {
+                    self.dropped.push(key);
+                }
+                self.edits.cut(start, key.start() - 1);
+            }
+            // Nothing would be left of the message.
+            Some(key) => {
+                if let Some(nothing) = nothing {
+                    self.edits.cut(start, nothing);
+                }
+                self.edits.replace(key.range(), "content");
+                self.refused = true;
+            }
+            None => {}
         }
         Ok(())
     }
@@ -293,6 +330,46 @@ mod tests {
             fitted(&said(ids), speech).expect("fits"),
             said([&short, ids[1]])
         );
+    }
+
+    #[test]
+    fn a_refusal_that_is_all_that_is_said_becomes_the_content() {
+        let speech = Speech {
+            members: Some(&["role", "content", "tool_calls"]),
+            ..Speech::default()
+        };
+        let call = json!([{"id": "a", "function": {"name": "f", "arguments": "{}"}}]);
+        let no = json!({"role": "assistant", "content": "no"});
+        for (said, wanted, dropped) in [
+            (
+                json!({"role": "assistant", "content": null, "refusal": "no"}),
+                &no,
+                false,
+            ),
+            (json!({"refusal": "no", "role": "assistant"}), &no, false),
+            (
+                json!({"role": "assistant", "refusal": null, "content": "no"}),
+                &no,
+                false,
+            ),
+            (
+                json!({"role": "assistant", "content": "no", "refusal": "x"}),
+                &no,
+                true,
+            ),
+            (
+                json!({"role": "assistant", "content": null, "tool_calls": call, "refusal": "x"}),
+                &json!({"role": "assistant", "content": null, "tool_calls": call}),
+                true,
+            ),
+        ] {
+            let mut notes = Notes::default();
+            let fitted = noted(&json!([said]), speech, &mut notes).expect("fits");
+            assert_eq!(fitted, json!([wanted]));
+            assert_eq!(notes.dropped() == ["messages[].refusal"], dropped, "{said}");
+            let became = said["refusal"] == "no";
+            assert_eq!(notes.mapped() == ["messages[].refusal"], became, "{said}");
+        }
     }
 
     #[test]
