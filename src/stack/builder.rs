@@ -195,10 +195,10 @@ mod tests {
     use tower::{ServiceExt as _, service_fn};
 
     use crate::{
-        Principal,
         auth::Keys,
         body::Full,
         cost::{MemoryLedger, Price, Prices},
+        ext::Principal,
         provider::{Provider, openai::OpenAi},
         stack::Gateway,
     };
