@@ -30,6 +30,44 @@ pub(super) fn filled(body: &Value, defaults: [f64; 2]) -> Chat {
     chat
 }
 
+/// Loops of calls of a model that is to think: what else they have, and whether it may think.
+pub(super) fn loops() -> Vec<(Value, bool)> {
+    let user = json!({"role": "user", "content": "Hi"});
+    let tool = json!({"role": "tool", "tool_call_id": "a", "content": "1"});
+    let said = json!({"role": "assistant", "content": "Yes."});
+    let call = json!({"role": "assistant", "content": null,
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
+    let with = |entry: Value| {
+        let mut thought = call.clone();
+        thought["reasoning_details"] = json!([entry]);
+        thought
+    };
+    let thought = with(json!({"type": "thinking", "thinking": "t", "signature": "s"}));
+    let hidden = with(json!({"type": "redacted_thinking", "data": "d"}));
+    let other = with(json!({"type": "reasoning.text", "text": "t"}));
+    [
+        (json!([user, call, tool]), false),
+        (json!([user, call, tool, user]), false),
+        (json!([user, other, tool]), false),
+        (json!([user, call, tool, thought, tool]), false),
+        (json!([user, thought, tool, user, call, tool]), false),
+        (json!([user, thought, tool]), true),
+        (json!([user, hidden, tool]), true),
+        // It thinks once a loop.
+        (json!([user, thought, tool, call, tool]), true),
+        // A loop that is over.
+        (json!([user, call, tool, said, user]), true),
+        (json!([user]), true),
+    ]
+    .into_iter()
+    .map(|(messages, thinks)| {
+        let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+        let members = json!({"messages": messages, "tools": tools, "reasoning_effort": "low"});
+        (members, thinks)
+    })
+    .collect()
+}
+
 /// A request of one message, with these members.
 pub(super) fn with(members: Value) -> Value {
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});

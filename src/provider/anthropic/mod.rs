@@ -33,7 +33,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod turns;
+pub(in crate::provider) mod turns;
 mod usage;
 
 use bytes::Bytes;

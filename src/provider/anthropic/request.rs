@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     model::{Model, Off, Thinking, budget},
     tools::{Offered, search, tools},
-    turns::{Block, Turn, conversation, ephemeral},
+    turns::{Block, Turn, conversation, ephemeral, lacks_thinking},
 };
 use crate::{
     error::{Error, Kind},
@@ -179,6 +179,7 @@ fn think(
     }
     match of.thinking {
         Thinking::None => notes.unsupported("reasoning_effort")?,
+        Thinking::Budget if lacks_thinking(request) => notes.without("reasoning_effort")?,
         Thinking::Budget => {
             let tokens = budget(effort);
             if request.max_output().is_none() {

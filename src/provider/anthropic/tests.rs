@@ -87,6 +87,21 @@ fn thinking_by_generation() {
 }
 
 #[test]
+fn a_loop_goes_on_without_thinking_that_did_not_come_back() {
+    for (members, thinks) in testing::loops() {
+        let chat = chat(&testing::with(members));
+        for (model, thinks) in [("claude-sonnet-4-5", thinks), ("claude-opus-4-6", true)] {
+            let mut notes = Notes::default();
+            let out = request::body(&chat, model, request::Door::Own, &mut notes);
+            let out: Value = serde_json::from_slice(&out.expect("translates")).expect("JSON");
+            assert_eq!(out.get("thinking").is_some(), thinks, "{model} {out}");
+            let dropped = notes.dropped().contains(&"reasoning_effort".into());
+            assert_eq!(dropped, !thinks, "{model} {out}");
+        }
+    }
+}
+
+#[test]
 fn what_has_no_counterpart_is_refused() {
     for (member, value) in [
         ("n", json!(2)),

@@ -136,6 +136,31 @@ pub(super) fn conversation<'r>(
     Ok((system, turns))
 }
 
+/// Whether a loop of calls goes on whose first message came without what the model had thought. A
+/// model that is told to think by a budget refuses that; it thinks once a loop, before its calls.
+pub(in crate::provider) fn lacks_thinking(request: &Request<'_>) -> bool {
+    let messages = &request.messages;
+    let spoken = |message: &Message<'_>| message.role == Role::Assistant;
+    let Some(last) = messages.iter().rposition(spoken) else {
+        return false;
+    };
+    if messages[last].calls().is_empty() {
+        return false;
+    }
+    let looped = messages[..=last].iter().rev();
+    let first = looped
+        .take_while(|message| spoken(message) || message.role == Role::Tool)
+        .filter(|message| !message.calls().is_empty())
+        .last();
+    let details = first.and_then(|first| first.reasoning_details.as_ref());
+    !details.into_iter().flatten().any(is_thinking)
+}
+
+fn is_thinking(raw: &Raw<'_>) -> bool {
+    let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+    value["type"] == "thinking" || value["type"] == "redacted_thinking"
+}
+
 /// An id as the provider takes them; the same one always becomes the same.
 fn id(of: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -166,10 +191,7 @@ fn spoken<'r>(
     plain(message, at, notes)?;
     let details = message.reasoning_details.iter().flatten();
     let mut all: Vec<Block<'r>> = details
-        .filter(|raw| {
-            let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
-            value["type"] == "thinking" || value["type"] == "redacted_thinking"
-        })
+        .filter(|raw| is_thinking(raw))
         .map(|raw| Block::Kept(*raw))
         .collect();
     all.extend(blocks(&message.content, at, notes)?);

@@ -7,7 +7,10 @@ use crate::{
     error::{Error, Kind},
     provider::{
         Notes,
-        anthropic::model::{Model as Claude, Off, Thinking, budget},
+        anthropic::{
+            model::{Model as Claude, Off, Thinking, budget},
+            turns::lacks_thinking,
+        },
     },
     wire::chat::Request,
 };
@@ -85,6 +88,13 @@ impl Family {
             _ => "high",
         };
         match self {
+            Self::Claude(of)
+                if of.thinking == Thinking::Budget
+                    && effort != "none"
+                    && lacks_thinking(request) =>
+            {
+                notes.without("reasoning_effort")?;
+            }
             Self::Claude(of) => claude(*of, effort, max, fields, notes)?,
             Self::Nova if effort == "none" => {}
             Self::Nova => {

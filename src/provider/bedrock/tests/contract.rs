@@ -188,3 +188,14 @@ fn defaults_that_nobody_asked_for_go_without_a_word() {
         assert_eq!(told, (&[][..], &[][..]), "{model}");
     }
 }
+
+#[test]
+fn a_loop_goes_on_without_thinking_that_did_not_come_back() {
+    for (members, thinks) in testing::loops() {
+        let (out, notes) = noted(&with(members), CLAUDE).expect("translates");
+        let fields = &out["additionalModelRequestFields"];
+        assert_eq!(fields.get("thinking").is_some(), thinks, "{out}");
+        let dropped = notes.dropped().contains(&"reasoning_effort".into());
+        assert_eq!(dropped, !thinks, "{out}");
+    }
+}
