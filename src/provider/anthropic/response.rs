@@ -58,7 +58,7 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     choice.reason = Some(reason);
     choice.refusal(stop.explanation);
     let spent = Spent {
-        usage: counts.map(|counts| counts.usage()),
+        usage: counts.and_then(|counts| counts.usage()),
         tier: counts.and_then(|counts| counts.tier),
     };
     Ok(completion::answer(id, created, model, &[choice], spent))

@@ -400,6 +400,6 @@ impl TranslateStream for Stream {
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.counts.map(|counts| counts.usage())
+        self.counts.and_then(|counts| counts.usage())
     }
 }

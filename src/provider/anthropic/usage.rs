@@ -97,7 +97,12 @@ impl Counts {
         self.tier = later.tier.or(self.tier);
     }
 
-    pub(super) fn usage(&self) -> Usage {
+    /// `None` where no count could be read.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let counts = [self.input, self.cache_read, self.cache_write, self.output];
+        if counts.iter().all(Option::is_none) {
+            return None;
+        }
         let read = self.cache_read.unwrap_or(0);
         let written = self.cache_write.unwrap_or(0);
         let plain = self.input.unwrap_or(0);
@@ -109,6 +114,6 @@ impl Counts {
         usage.cache_write_1h = long;
         usage.reasoning = self.thinking.unwrap_or(0).min(output);
         usage.web_searches = self.searches.unwrap_or(0);
-        usage
+        Some(usage)
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         Answer, Asked,
         chunks::Spent,
         completion::{self, Choice},
-        json::Object,
+        json::{Object, count, readable},
         nonsense,
         structured::ANSWER,
     },
@@ -21,7 +21,7 @@ struct Converse<'a> {
     output: Output<'a>,
     #[serde(default)]
     stop_reason: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<Counts>,
     #[serde(borrow, default)]
     service_tier: Option<Served<'a>>,
@@ -114,9 +114,13 @@ impl Served<'_> {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Counts {
+    #[serde(deserialize_with = "count")]
     input_tokens: Option<u64>,
+    #[serde(deserialize_with = "count")]
     output_tokens: Option<u64>,
+    #[serde(deserialize_with = "count")]
     cache_read_input_tokens: Option<u64>,
+    #[serde(deserialize_with = "count")]
     cache_write_input_tokens: Option<u64>,
     #[serde(deserialize_with = "long_lived")]
     cache_details: u64,
@@ -128,16 +132,20 @@ fn long_lived<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, 
     struct Detail {
         #[serde(default)]
         ttl: String,
-        #[serde(default, rename = "inputTokens")]
-        tokens: u64,
+        #[serde(default, rename = "inputTokens", deserialize_with = "count")]
+        tokens: Option<u64>,
     }
-    let details = Option::<Vec<Detail>>::deserialize(deserializer)?;
+    let details: Option<Vec<Detail>> = readable(deserializer)?;
     let long = details.iter().flatten().filter(|it| it.ttl == "1h");
-    Ok(long.fold(0, |sum, it| it.tokens.saturating_add(sum)))
+    Ok(long.fold(0, |sum, it| it.tokens.unwrap_or(0).saturating_add(sum)))
 }
 
 impl Counts {
-    pub(super) fn usage(&self) -> Usage {
+    /// `None` where no count could be read.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        if self.input_tokens.is_none() && self.output_tokens.is_none() {
+            return None;
+        }
         let read = self.cache_read_input_tokens.unwrap_or(0);
         let written = self.cache_write_input_tokens.unwrap_or(0);
         let plain = self.input_tokens.unwrap_or(0);
@@ -147,7 +155,7 @@ impl Counts {
         usage.cached_input = read;
         usage.cache_write = written - long;
         usage.cache_write_1h = long;
-        usage
+        Some(usage)
     }
 }
 
@@ -221,7 +229,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         reason => Some(reason),
     };
     let spent = Spent {
-        usage: converse.usage.map(|counts| counts.usage()),
+        usage: converse.usage.and_then(|counts| counts.usage()),
         tier: converse.service_tier.and_then(|served| served.tier()),
     };
     Ok(completion::asked(asked, choice, spent))

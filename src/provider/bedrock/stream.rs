@@ -8,7 +8,8 @@ use super::{
 use crate::{
     error::Error,
     provider::{
-        Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense, structured::ANSWER,
+        Asked, Framing, TranslateStream, chunks::Chunks, future::cut, json::readable, nonsense,
+        structured::ANSWER,
     },
     wire::{ServiceTier, Usage, chat::Text},
 };
@@ -123,7 +124,7 @@ struct Stop<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<Counts>,
     #[serde(borrow, default)]
     service_tier: Option<Served<'a>>,
@@ -306,6 +307,6 @@ impl TranslateStream for Stream {
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.counts.as_ref().map(Counts::usage)
+        self.counts.as_ref().and_then(Counts::usage)
     }
 }

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::error;
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
     provider::{
         Answer, Asked,
         completion::{self, Choice},
+        json::{Reader, readable},
         nonsense,
     },
     wire::{Usage, chat::Text},
@@ -20,7 +21,7 @@ struct Reply<'a> {
     message: Message<'a>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<Counts>,
     #[serde(default)]
     logprobs: Option<Vec<Likelihood>>,
@@ -89,37 +90,48 @@ pub(super) struct Function<'a> {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Counts {
+    #[serde(deserialize_with = "readable")]
     billed_units: Option<Tokens>,
+    #[serde(deserialize_with = "readable")]
     tokens: Option<Tokens>,
-    #[serde(deserialize_with = "whole_number")]
-    cached_tokens: u64,
+    #[serde(deserialize_with = "rounded")]
+    cached_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Tokens {
-    #[serde(deserialize_with = "whole_number")]
-    input_tokens: u64,
-    #[serde(deserialize_with = "whole_number")]
-    output_tokens: u64,
+    #[serde(deserialize_with = "rounded")]
+    input_tokens: Option<u64>,
+    #[serde(deserialize_with = "rounded")]
+    output_tokens: Option<u64>,
 }
 
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = Option::<f64>::deserialize(deserializer)?.unwrap_or(0.0);
+fn rounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a cast saturates, and a negative count is none"
     )]
-    Ok(number.round() as u64)
+    let number = |number: f64| number.round() as u64;
+    let whole = Reader::over(raw).count().ok().flatten();
+    Ok(whole.or_else(|| serde_json::from_str(raw).ok().map(number)))
 }
 
 impl Counts {
-    pub(super) fn usage(&self) -> Usage {
-        let counted = self.billed_units.or(self.tokens).unwrap_or_default();
-        let mut usage = Usage::new(counted.input_tokens, counted.output_tokens);
-        usage.cached_input = self.cached_tokens.min(counted.input_tokens);
-        usage
+    /// What is charged, where it says so of tokens; `None` where nothing does.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let counted = [self.billed_units, self.tokens];
+        let mut counted = counted.into_iter().flatten();
+        let counted = counted.find(|it| it.input_tokens.or(it.output_tokens).is_some())?;
+        let input = counted.input_tokens.unwrap_or(0);
+        let mut usage = Usage::new(input, counted.output_tokens.unwrap_or(0));
+        let cached = self.cached_tokens.unwrap_or(0);
+        usage.cached_input = cached.min(input);
+        // They are counted with the template, which is not charged.
+        usage.clamped = cached > input;
+        Some(usage)
     }
 }
 
@@ -162,7 +174,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     } else {
         &reply.id
     };
-    let usage = reply.usage.map(|counts| counts.usage());
+    let usage = reply.usage.and_then(|counts| counts.usage());
     Ok(completion::answer(
         id,
         asked.created,

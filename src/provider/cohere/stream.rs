@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     error::Error,
-    provider::{Asked, Framing, TranslateStream, chunks::Chunks, future::cut, nonsense},
+    provider::{
+        Asked, Framing, TranslateStream, chunks::Chunks, future::cut, json::readable, nonsense,
+    },
     wire::{Usage, chat::Text},
 };
 
@@ -42,7 +44,7 @@ struct Delta<'a> {
     message: Option<Message<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<Counts>,
 }
 
@@ -198,7 +200,7 @@ impl TranslateStream for Stream {
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.counts.as_ref().map(Counts::usage)
+        self.counts.as_ref().and_then(Counts::usage)
     }
 }
 

@@ -263,7 +263,12 @@ impl Counts {
         self.tier = later.tier.or(self.tier);
     }
 
-    pub(super) fn usage(&self) -> Usage {
+    /// `None` where no count could be read.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let counts = [self.prompt, self.candidates, self.thoughts, self.total];
+        if counts.iter().all(Option::is_none) {
+            return None;
+        }
         let prompt = self
             .prompt
             .unwrap_or(0)
@@ -284,7 +289,7 @@ impl Counts {
         usage.reasoning = thoughts.min(output);
         usage.audio_output = self.audio_output.unwrap_or(0).min(output);
         usage.image_output = self.image_output.unwrap_or(0).min(output);
-        usage
+        Some(usage)
     }
 }
 

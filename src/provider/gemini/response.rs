@@ -48,8 +48,8 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
         choices.push(choice);
     }
     let tier = response.usage.and_then(|counts| counts.tier);
-    let usage = response.usage.map(|counts| {
-        let mut usage: Usage = counts.usage();
+    let counted = response.usage.and_then(|counts| counts.usage());
+    let usage = counted.map(|mut usage: Usage| {
         usage.web_searches = searches;
         usage
     });

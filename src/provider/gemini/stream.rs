@@ -236,10 +236,8 @@ impl TranslateStream for Stream {
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.counts.map(|counts| {
-            let mut usage = counts.usage();
-            usage.web_searches = self.searches;
-            usage
-        })
+        let mut usage = self.counts?.usage()?;
+        usage.web_searches = self.searches;
+        Some(usage)
     }
 }

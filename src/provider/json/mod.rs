@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::wire::chat::Text;
 
-pub(super) use read::Reader;
+pub(super) use read::{Reader, count, readable};
 pub(super) use write::{Object, compact, quote};
 
 /// A string as it stands between the quotes of a JSON text: its escapes checked, not resolved.

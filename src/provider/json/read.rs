@@ -1,3 +1,6 @@
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
 use super::Spelled;
 use crate::wire::json::{Cursor, Fault, Type};
 
@@ -58,11 +61,13 @@ impl<'a> Reader<'a> {
         self.skip().map(|()| None)
     }
 
+    /// A whole number; as a string as well, as some proxies write it.
     pub(in crate::provider) fn count(&mut self) -> Result<Option<u64>, Fault> {
-        if self.cursor.peek()? == Type::Number {
-            return Ok(self.cursor.number()?.as_u64());
+        match self.cursor.peek()? {
+            Type::Number => Ok(self.cursor.number()?.as_u64()),
+            Type::String => Ok(digits(self.cursor.string()?.raw())),
+            _ => self.skip().map(|()| None),
         }
-        self.skip().map(|()| None)
     }
 
     pub(in crate::provider) fn bool(&mut self) -> Result<Option<bool>, Fault> {
@@ -91,4 +96,28 @@ impl<'a> Reader<'a> {
     pub(in crate::provider) fn end(&mut self) -> Result<(), Fault> {
         self.cursor.end()
     }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    // A sign is none of a count.
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
+}
+
+/// A member that is a count, read as leniently.
+pub(in crate::provider) fn count<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    Ok(Reader::over(raw.get()).count().ok().flatten())
+}
+
+/// A member that is as good as absent where it cannot be read.
+pub(in crate::provider) fn readable<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).ok())
 }

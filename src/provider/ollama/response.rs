@@ -8,7 +8,7 @@ use crate::{
     provider::{
         Answer, Asked,
         completion::{self, Choice},
-        json::compact,
+        json::{compact, count},
         nonsense, openai,
     },
     wire::{Usage, chat::Text},
@@ -23,9 +23,9 @@ pub(super) struct Line<'a> {
     pub(super) done: bool,
     #[serde(borrow, default)]
     pub(super) done_reason: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     prompt_eval_count: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     eval_count: Option<u64>,
     #[serde(borrow, default)]
     pub(super) error: Option<&'a RawValue>,
@@ -83,12 +83,13 @@ impl Function<'_> {
 }
 
 impl Line<'_> {
-    /// Either count may be missing: that of a prompt that was in the cache is.
-    pub(super) fn usage(&self) -> Usage {
+    /// Either count may be missing: that of a prompt that was in the cache is. `None` where both are.
+    pub(super) fn usage(&self) -> Option<Usage> {
         let [input, output] = [self.prompt_eval_count, self.eval_count];
+        input.or(output)?;
         let mut usage = Usage::new(input.unwrap_or(0), output.unwrap_or(0));
         usage.clamped = input.is_none() || output.is_none();
-        usage
+        Some(usage)
     }
 }
 
@@ -132,5 +133,5 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         calls += 1;
     }
     choice.reason = Some(finish_reason(line.done_reason.as_deref(), calls));
-    Ok(completion::asked(asked, choice, Some(line.usage()).into()))
+    Ok(completion::asked(asked, choice, line.usage().into()))
 }

@@ -62,11 +62,12 @@ impl TranslateStream for Stream {
         }
         if line.done {
             self.over = true;
-            let usage = line.usage();
-            self.usage = Some(usage);
+            self.usage = line.usage();
             let reason = finish_reason(line.done_reason.as_deref(), self.calls);
             self.chunks.finish(out, 0, reason);
-            self.chunks.usage(out, &usage, None);
+            if let Some(usage) = &self.usage {
+                self.chunks.usage(out, usage, None);
+            }
             Chunks::done(out);
         }
         Ok(())

@@ -224,7 +224,7 @@ fn a_whole_answer() {
         let answer = response::answer(&asked, body.to_string().as_bytes()).expect("an answer");
         let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
         assert_eq!(out["choices"][0]["finish_reason"], finish);
-        assert_eq!(out["usage"]["total_tokens"], 0, "missing counts are none");
+        assert_eq!(out.get("usage"), None, "others estimate it");
     }
     for body in ["{}", "[", r#"{"error":"out of memory"}"#] {
         assert!(response::answer(&asked, body.as_bytes()).is_err(), "{body}");
