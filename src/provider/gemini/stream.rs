@@ -41,6 +41,8 @@ struct Choice {
     written: u64,
     /// Kept until the end: more may come behind it, and only the end of the stream is the end.
     reason: Option<&'static str>,
+    /// Whether the last that came of it says that it ends, and not why.
+    ends_somehow: bool,
 }
 
 impl Stream {
@@ -89,7 +91,9 @@ impl Stream {
         }
         self.searches = self.searches.max(candidate.searches);
         match candidate.finish {
-            None | Some("FINISH_REASON_UNSPECIFIED") => {}
+            None if candidate.parts.is_empty() => {}
+            None => choice.ends_somehow = false,
+            Some("FINISH_REASON_UNSPECIFIED") => choice.ends_somehow = true,
             Some(reason) => match finish(reason, choice.calls > 0) {
                 Finish::Reason(reason) => choice.reason = Some(reason),
                 Finish::Broken => return Err(broken(reason)),
@@ -100,6 +104,12 @@ impl Stream {
 }
 
 impl Choice {
+    /// Why it ended, where it did.
+    fn ended(&self) -> Option<&'static str> {
+        let somehow = if self.calls > 0 { "tool_calls" } else { "stop" };
+        self.reason.or(self.ends_somehow.then_some(somehow))
+    }
+
     fn part(
         &mut self,
         part: &Part<'_>,
@@ -218,11 +228,11 @@ impl TranslateStream for Stream {
             chunks.finish(out, 0, "content_filter");
         } else {
             let mut begun = self.choices.iter().filter(|choice| choice.begun);
-            if self.choices.is_empty() || begun.any(|choice| choice.reason.is_none()) {
+            if self.choices.is_empty() || begun.any(|choice| choice.ended().is_none()) {
                 return Err(cut());
             }
             for (index, choice) in (0..).zip(&self.choices) {
-                if let Some(reason) = choice.reason {
+                if let Some(reason) = choice.ended() {
                     chunks.finish(out, index, reason);
                 }
             }

@@ -129,3 +129,24 @@ fn a_broken_call_is_an_error() {
     let (end, _, _) = run(Streaming::Events, &[as_events(&[body]).as_bytes()]);
     assert_eq!(end.expect_err("broken").class(), Some(Class::Transient));
 }
+
+#[test]
+fn an_end_that_is_not_specified_is_one_where_it_is_the_last_word() {
+    let said = |text: &str, reason: Option<&str>| {
+        let mut candidate = json!({"content": {"parts": [{"text": text}]}});
+        candidate["finishReason"] = reason.into();
+        json!({"candidates": [candidate]})
+    };
+    let somehow = Some("FINISH_REASON_UNSPECIFIED");
+    let usage = json!({"usageMetadata": {"promptTokenCount": 5}, "candidates": [{"index": 0}]});
+    for (events, whole) in [
+        (vec![said("a", None), said("", somehow)], true),
+        (vec![said("a", somehow), usage], true),
+        (vec![said("a", somehow), said("b", None)], false),
+        (vec![said("a", None)], false),
+    ] {
+        let (end, text, _) = run(Streaming::Events, &[as_events(&events).as_bytes()]);
+        assert_eq!(end.is_ok(), whole, "{text}");
+        assert_eq!(text.contains(r#""finish_reason":"stop""#), whole, "{text}");
+    }
+}
