@@ -1,4 +1,5 @@
 use bytes::{Bytes, BytesMut};
+use serde::de::IgnoredAny;
 
 use crate::{
     error::Error,
@@ -9,7 +10,7 @@ use crate::{
         future::nonsense,
         translate::{Framing, TranslateStream},
     },
-    sse::{self, Decode},
+    sse::{self, AtEnd, Decode},
 };
 
 /// The last event of a finished answer.
@@ -49,7 +50,7 @@ impl<S: TranslateStream> Machine<S> {
                 self.decoder.push(chunk);
                 self.drain(|decoder| decoder.next())
             }
-            None => match self.drain(|decoder| decoder.finish()) {
+            None => match self.drain(|decoder| decoder.finish().filter(is_whole)) {
                 Ok(false) => self.finish().map(|()| true),
                 ended => ended,
             },
@@ -126,9 +127,17 @@ impl<S: TranslateStream> Machine<S> {
     }
 }
 
+/// Whether the event with which a stream ends is all there: some end without the blank line behind it.
+/// One that was cut is not read; that the answer is cut is told at its end.
+fn is_whole(last: &Result<sse::Event, sse::Error>) -> bool {
+    let Ok(event) = last else { return true };
+    let data = event.data();
+    data == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(data).is_ok()
+}
+
 fn decoder(framing: Framing) -> Box<dyn Decode + Send> {
     match framing {
-        Framing::Sse => Box::new(sse::Decoder::new()),
+        Framing::Sse => Box::new(sse::Decoder::new().at_end(AtEnd::Flush)),
         Framing::JsonLines => Box::new(sse::ndjson::Decoder::new()),
         Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
         #[cfg(feature = "bedrock")]

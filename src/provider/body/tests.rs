@@ -157,3 +157,43 @@ fn an_answer_that_breaks_off_ends_with_an_error() {
         assert!(matches!(tally.outcome(), Some(Outcome::Failed(_))));
     }
 }
+
+/// What comes of a stream that ends after these bytes.
+fn translated(text: &[u8]) -> String {
+    let asked = crate::provider::testing::asked("anthropic", "m");
+    let stream = crate::provider::anthropic::Stream::new(&asked);
+    let mut machine = Machine::new(Some(stream), &Tally::new(), Spellings::default(), false);
+    machine.take(Some(Bytes::copy_from_slice(text)));
+    if !machine.ended {
+        machine.take(None);
+    }
+    String::from_utf8(machine.out.to_vec()).expect("UTF-8")
+}
+
+#[test]
+fn the_last_event_needs_no_blank_line_and_has_to_be_whole() {
+    let events = concat!(
+        "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"model\":\"c\"}}\r\n\r\n",
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"H\u{e9}\"}}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}",
+    );
+    let end = translated(events.as_bytes());
+    assert!(end.ends_with("data: [DONE]\n\n"), "{end}");
+    for more in ["\n", "\r\n", "\n\n"] {
+        assert_eq!(translated(format!("{events}{more}").as_bytes()), end);
+    }
+    for at in 0..events.len() {
+        let out = translated(&events.as_bytes()[..at]);
+        assert!(!out.contains("[DONE]"), "cut at {at}: {out}");
+        let last = out.trim_end().rsplit("\n\n").next().expect("an event");
+        assert!(
+            last.contains("upstream_cut") || last.contains("\"error\""),
+            "{last}"
+        );
+        assert!(
+            !out.contains("cannot be read") && !out.contains("not JSON"),
+            "{out}"
+        );
+    }
+}
