@@ -39,6 +39,8 @@ pub(in crate::provider) struct Part<'a> {
     pub(super) thought: bool,
     pub(super) signature: Spelled<'a>,
     pub(super) call: Option<Call<'a>>,
+    /// Whether a call's arguments come in pieces, which Vertex AI is asked for by an option.
+    pub(super) in_pieces: bool,
     pub(super) inline: Option<Inline<'a>>,
 }
 
@@ -146,6 +148,7 @@ impl<'a> Part<'a> {
                             "id" => call.id = reader.string()?.unwrap_or_default(),
                             "name" => call.name = reader.string()?.unwrap_or_default(),
                             "args" => call.args = reader.raw()?,
+                            "partialArgs" => part.in_pieces |= reader.raw()?.is_some(),
                             _ => reader.skip()?,
                         }
                         Ok(())

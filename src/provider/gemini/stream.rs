@@ -77,6 +77,9 @@ impl Stream {
             chunks.role(out, index);
         }
         for part in &candidate.parts {
+            if part.in_pieces {
+                return Err(nonsense("the arguments of a call come in pieces"));
+            }
             choice.part(part, index, chunks, ids, out);
         }
         for source in candidate.sources.iter().filter(|it| !it.uri.is_empty()) {

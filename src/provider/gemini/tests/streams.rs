@@ -150,3 +150,19 @@ fn an_end_that_is_not_specified_is_one_where_it_is_the_last_word() {
         assert_eq!(text.contains(r#""finish_reason":"stop""#), whole, "{text}");
     }
 }
+
+#[test]
+fn arguments_in_pieces_are_not_lost_without_a_word() {
+    let part =
+        |call: Value| json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}}]});
+    let piece = json!([{"jsonPath": "$.a", "stringValue": "x"}]);
+    for call in [
+        json!({"name": "f", "partialArgs": piece, "willContinue": true}),
+        json!({"partialArgs": piece}),
+    ] {
+        let (end, text, _) = run(Streaming::Events, &[as_events(&[part(call)]).as_bytes()]);
+        let error = end.expect_err("it cannot be told");
+        assert_eq!(error.code(), Some("bad_upstream_response"));
+        assert!(!text.contains("arguments"), "{text}");
+    }
+}
