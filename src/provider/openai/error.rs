@@ -40,13 +40,26 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
     if !trimmed.starts_with(b"{") || !trimmed.ends_with(b"}") {
         return Err(bad("it is not a JSON object"));
     }
+    static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"message\""));
     // Only a short one can be nothing but an error; a long one is looked at when it is re-framed.
-    if trimmed.len() < 16 << 10 && WORD.find(trimmed).is_some() {
+    let is_short = trimmed.len() < 16 << 10;
+    if is_short && (WORD.find(trimmed).is_some() || MESSAGE.find(trimmed).is_none()) {
         let value: Value = serde_json::from_slice(trimmed)
             .map_err(|error| bad("it is not JSON").with_source(error))?;
-        let failed = value.get("error").is_some_and(|error| !error.is_null());
-        if failed && value.get("choices").is_none() {
-            return Err(error());
+        let has_error = |value: &Value| value.get("error").is_some_and(|error| !error.is_null());
+        let Some(choices) = value.get("choices").and_then(Value::as_array) else {
+            return Err(if has_error(&value) {
+                error()
+            } else {
+                bad("it has no choices")
+            });
+        };
+        if choices.is_empty() {
+            return Err(bad("it has no choices"));
+        }
+        let failed = |choice: &Value| has_error(choice) || choice["finish_reason"] == "error";
+        if choices.iter().any(failed) {
+            return Err(bad("a choice of it has failed"));
         }
     }
     Ok(body)
@@ -273,6 +286,21 @@ mod tests {
                 "{body}"
             );
         }
-        assert!(check(Bytes::from_static(b" {\"choices\":[],\"error\":null} ")).is_ok());
+        for body in [
+            r#"{}"#,
+            r#"{"choices":[]}"#,
+            r#"{"choices":null,"usage":{}}"#,
+            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"},"error"]}"#,
+            r#"{"choices":[{"index":0,"error":{"code":502}}]}"#,
+        ] {
+            let error = check(Bytes::from_static(body.as_bytes())).expect_err("no answer");
+            assert_eq!(error.class(), Some(Class::Transient), "{body}");
+        }
+        for body in [
+            r#" {"choices":[{"message":{}}],"error":null} "#,
+            r#"{"choices":[{"message":{"content":"\"error\""},"error":null}]}"#,
+        ] {
+            assert!(check(Bytes::from_static(body.as_bytes())).is_ok(), "{body}");
+        }
     }
 }

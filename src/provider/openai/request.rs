@@ -34,6 +34,10 @@ pub(in crate::provider) fn request(
         Usage::Always if chat.has(Name::StreamOptions) => chat.remove("stream_options"),
         Usage::Asked | Usage::Always => {}
     }
+    // OpenAI refuses even `none` where there is nothing to choose from.
+    if chat.has(Name::ToolChoice) && chat.member("tools").is_none_or(|tools| tools == "[]") {
+        chat.remove("tool_choice");
+    }
     let mut request = Request::new(Full::new(chat.bytes()));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;

@@ -52,6 +52,8 @@ const TAKEN: &[&str] = &[
     r#""tools":[{"type":"custom","custom":{"name":"c","format":{"type":"text"}}}]"#,
     r#""tools":[{"type":"custom","custom":{"name":"c","format":{"type":"grammar","grammar":{"definition":"x","syntax":"lark"}}}}]"#,
     r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#,
+    r#""tool_choice":"none""#,
+    r#""tools":[],"tool_choice":"none""#,
     r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"auto""#,
     r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required""#,
     r#""tool_choice":{"type":"function","function":{"name":"f"}},"tools":[{"type":"function","function":{"name":"f"}}]"#,
@@ -244,7 +246,6 @@ const WRONG_VALUE: &[(&str, &str)] = &[
         "tools[0].custom.format.grammar.syntax",
     ),
     (r#""tool_choice":"auto""#, "tool_choice"),
-    (r#""tool_choice":"none""#, "tool_choice"),
     (r#""tool_choice":"required","tools":[]"#, "tool_choice"),
     (r#""tool_choice":"any""#, "tool_choice"),
     (

@@ -2,6 +2,7 @@
 
 use super::{
     fault::FaultKind,
+    index::ToolChoice,
     known::{keys, words},
     name::Name,
     reader::{Null, Read, Reader},
@@ -255,7 +256,8 @@ impl Reader<'_, '_> {
             );
         }
         if request.has(Name::ToolChoice) {
-            let holds = request.tools > 0;
+            // That none is called can be said of none.
+            let holds = request.tools > 0 || request.tool_choice == Some(ToolChoice::None);
             rule(
                 Name::ToolChoice,
                 holds,
