@@ -408,7 +408,7 @@ async fn models_that_know_n_keep_it() {
                 .to_bytes();
             let body: Value = serde_json::from_slice(&body).expect("JSON");
             sent.lock().expect("not poisoned").push(body["n"].clone());
-            Ok::<_, Infallible>(Response::new(Full::new(r#"{"choices":[]}"#)))
+            Ok::<_, Infallible>(Response::new(Full::new(r#"{"choices":[{"message":{}}]}"#)))
         }
     });
     let provider = Provider::new(

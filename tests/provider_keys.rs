@@ -153,7 +153,10 @@ async fn sent<T: Translate>(translate: T, key: &str) -> String {
             .map(|(name, value)| format!("{name} {:?}", value.as_bytes()))
             .collect();
         let head = format!("{bytes:?} {hidden}").replace('"', "'");
-        let answer = format!(r#"{{"choices":[],"x":"{}"}}"#, head.replace('\\', "/"));
+        let answer = format!(
+            r#"{{"choices":[{{"message":{{}}}}],"x":"{}"}}"#,
+            head.replace('\\', "/")
+        );
         async move { Ok::<_, Infallible>(Response::new(Full::new(answer))) }
     });
     let provider = Provider::new("p", client, translate).with_keys([key]);

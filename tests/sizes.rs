@@ -68,7 +68,7 @@ async fn what_is_moved_is_small() {
     let provider = Provider::new("upstream", upstream, translate).with_keys(["sk-2"]);
     at_most(sizes(provider.clone(), parsed()), (432, 112));
     let commit = CommitLayer::new().layer(provider);
-    at_most(sizes(commit.clone(), parsed()), (512, 128));
+    at_most(sizes(commit.clone(), parsed()), (520, 128));
     let model = Model::new("m").target(Candidate::new("upstream", "m"));
     let router = Router::builder(Table::new([model]).expect("a table"))
         .provider("upstream", commit, 1)

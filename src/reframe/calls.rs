@@ -75,8 +75,9 @@ impl Calls {
         if named {
             self.0[ours].name = said.name.into();
         }
-        // Behind whole arguments the like of this fragment may be another call.
-        pass.seen.changed |= new || (!said.name.is_empty() && self.0[ours].whole);
+        // The like of a fragment with a name has one that is known, and behind whole arguments it may be
+        // another call.
+        pass.seen.changed |= new || named || (!said.name.is_empty() && self.0[ours].whole);
         c.object()?;
         let mut object = Object::new(c.at());
         let [mut index, mut id, mut kind] = [false; 3];

@@ -392,15 +392,17 @@ fn tool_calls_are_counted_from_0_and_named_once() {
         (
             vec![
                 r#"{"index":0,"id":"a","type":"function","function":{"name":"","arguments":""}}"#,
-                r#"{"index":0,"function":{"name":"f"}}"#,
-                r#"{"index":0,"function":{"name":"f","arguments":"{}"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"{"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"}"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":" "}}"#,
                 r#"{"index":1,"id":"b","type":"function"}"#,
                 r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#,
             ],
             vec![
                 r#"{"index":0,"id":"a","type":"function","function":{"arguments":""}}"#,
-                r#"{"index":0,"function":{"name":"f"}}"#,
-                r#"{"index":0,"function":{"arguments":"{}"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"{"}}"#,
+                r#"{"index":0,"function":{"arguments":"}"}}"#,
+                r#"{"index":0,"function":{"arguments":" "}}"#,
                 r#"{"index":1,"id":"b","type":"function"}"#,
                 r#"{"index":1,"function":{"name":"g","arguments":""}}"#,
             ],
