@@ -1,0 +1,224 @@
+//! What becomes of the deltas of a choice.
+
+use super::*;
+
+#[test]
+fn tool_calls_are_counted_from_0_and_named_once() {
+    let delta = |calls: &str| {
+        chunk(&format!(
+            r#"{{"index":0,"delta":{{"tool_calls":[{calls}]}}}}"#
+        ))
+    };
+    let first = chunk(r#"{"index":0,"delta":{"role":"assistant","content":null}}"#);
+    let finish = chunk(r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#);
+    for (sent, expected) in [
+        // As OpenAI does.
+        (
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{}"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{}"}}"#,
+            ],
+        ),
+        // All at index 0; indexes from 1; names repeated; empty ids.
+        (
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"1"}},{"index":0,"id":"b","type":"function","function":{"name":"g","arguments":"2"}}"#,
+                r#"{"index":0,"function":{"arguments":"3"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"1"}},{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"2"}}"#,
+                r#"{"index":1,"function":{"arguments":"3"}}"#,
+            ],
+        ),
+        (
+            vec![
+                r#"{"index":1,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":1,"id":"a","type":"function","function":{"name":"f","arguments":"1"}}"#,
+                r#"{"index":1,"id":"","type":null,"function":{"name":null,"arguments":"2"}}"#,
+                r#"{"index":2,"id":"b","type":"function","function":{"name":"g","arguments":""}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"1"}}"#,
+                r#"{"index":0,"function":{"arguments":"2"}}"#,
+                r#"{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":""}}"#,
+            ],
+        ),
+        // Without index and type; arguments as an object; the id behind the function.
+        (
+            vec![
+                r#"{"function":{"name":"f","arguments":{"a":1}},"id":"a"},{"id":"b","function":{"name":"g","arguments":"{}"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"type":"function","function":{"name":"f","arguments":"{\"a\":1}"},"id":"a"},{"index":1,"type":"function","id":"b","function":{"name":"g","arguments":"{}"}}"#,
+            ],
+        ),
+        // One id for all: whole calls of other names or arguments, also at one index or at none.
+        (
+            vec![
+                r#"{"index":0,"id":"0","type":"function","function":{"name":"f","arguments":"{}"}}"#,
+                r#"{"index":0,"id":"0","type":"function","function":{"name":"g","arguments":""}}"#,
+                r#"{"index":0,"id":"0","type":"function","function":{"name":"g","arguments":"{}"}}"#,
+                r#"{"index":1,"id":"0","type":"function","function":{"name":"g","arguments":"{\"a\":1}"}}"#,
+                r#"{"index":1,"id":"0","type":"function","function":{"name":"g","arguments":"{\"}"}}"#,
+                r#"{"index":1,"id":"0","type":"function","function":{"name":"g","arguments":"{\"a\":2}"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"0","type":"function","function":{"name":"f","arguments":"{}"}}"#,
+                r#"{"index":1,"id":"NEW","type":"function","function":{"name":"g","arguments":""}}"#,
+                r#"{"index":1,"function":{"arguments":"{}"}}"#,
+                r#"{"index":2,"id":"NEW","type":"function","function":{"name":"g","arguments":"{\"a\":1}"}}"#,
+                r#"{"index":2,"function":{"arguments":"{\"}"}}"#,
+                r#"{"index":3,"id":"NEW","type":"function","function":{"name":"g","arguments":"{\"a\":2}"}}"#,
+            ],
+        ),
+        (
+            vec![
+                r#"{"id":"0","type":"function","function":{"name":"f","arguments":{}}},{"id":"0","type":"function","function":{"name":"f","arguments":{"a":1}}}"#,
+                r#"{"id":"0","type":"function","function":{"name":"g","arguments":"{}"}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"0","type":"function","function":{"name":"f","arguments":"{}"}},{"index":1,"id":"NEW","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}"#,
+                r#"{"index":2,"id":"NEW","type":"function","function":{"name":"g","arguments":"{}"}}"#,
+            ],
+        ),
+        // A name that comes late, once.
+        (
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"","arguments":""}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"{"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"}"}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":" "}}"#,
+                r#"{"index":1,"id":"b","type":"function"}"#,
+                r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#,
+            ],
+            vec![
+                r#"{"index":0,"id":"a","type":"function","function":{"arguments":""}}"#,
+                r#"{"index":0,"function":{"name":"f","arguments":"{"}}"#,
+                r#"{"index":0,"function":{"arguments":"}"}}"#,
+                r#"{"index":0,"function":{"arguments":" "}}"#,
+                r#"{"index":1,"id":"b","type":"function"}"#,
+                r#"{"index":1,"function":{"name":"g","arguments":""}}"#,
+            ],
+        ),
+        (
+            vec![r#"{"index":0,"id":"a","custom":{"name":"f","input":"x"}}"#],
+            vec![r#"{"type":"custom","index":0,"id":"a","custom":{"name":"f","input":"x"}}"#],
+        ),
+    ] {
+        let wrap = |calls: &[&str]| {
+            let mut chunks = vec![first.clone()];
+            chunks.extend(calls.iter().map(|calls| delta(calls)));
+            chunks.push(finish.clone());
+            let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+            events(&chunks) + "data: [DONE]\n\n"
+        };
+        let (out, _) = reframe(&config(), &wrap(&sent));
+        assert_eq!(hide(&out), wrap(&expected));
+    }
+    let nameless = delta(r#"{"index":0,"function":{"name":"f","arguments":""}}"#);
+    let (out, _) = reframe(&config(), &events(&[&first, &nameless, &finish]));
+    assert!(data(&out)[1].contains(r#"{"id":"call_"#), "{out}");
+}
+
+#[test]
+fn deltas_of_all_vendors() {
+    for (sent, expected) in [
+        (
+            r#"{"role":"","content":"a"}"#,
+            r#"{"role":"assistant","content":"a"}"#,
+        ),
+        (
+            r#"{"reasoning":"hm"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm"}"#,
+        ),
+        (
+            r#"{"role":"assistant","reasoning_content":"hm","reasoning":"hm"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm"}"#,
+        ),
+        // Both, in either order, and one that says nothing.
+        (
+            r#"{"reasoning":"hm","role":"assistant","reasoning_content":"hm"}"#,
+            r#"{"reasoning_content":"hm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"reasoning":"h","role":"assistant","reasoning_content":"hmm"}"#,
+            r#"{"reasoning_content":"hmm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"reasoning_content":"hmm","role":"assistant","reasoning":"h"}"#,
+            r#"{"reasoning_content":"hmm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"reasoning":"hm","reasoning_content":null,"role":"assistant"}"#,
+            r#"{"reasoning_content":"hm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"role":"assistant","reasoning_content":null,"reasoning":"hm"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm"}"#,
+        ),
+        (
+            r#"{"role":"assistant","reasoning_content":"","reasoning":"hm","content":"a"}"#,
+            r#"{"role":"assistant","reasoning_content":"hm","content":"a"}"#,
+        ),
+        (
+            r#"{"reasoning":null,"reasoning_content":"hm","role":"assistant"}"#,
+            r#"{"reasoning":null,"reasoning_content":"hm","role":"assistant"}"#,
+        ),
+        (
+            r#"{"role":null,"content":"a"}"#,
+            r#"{"role":"assistant","content":"a"}"#,
+        ),
+        ("{}", r#"{"role":"assistant"}"#),
+        ("null", r#"{"role":"assistant"}"#),
+        (
+            r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"h\n"}]},{"type":"text","text":"a"}]}"#,
+            r#"{"reasoning_content":"h\n","role":"assistant","content":"a"}"#,
+        ),
+        (
+            r#"{"content":"a","reasoning_details":[{"type":"x"}],"annotations":null}"#,
+            r#"{"role":"assistant","content":"a","reasoning_details":[{"type":"x"}],"annotations":null}"#,
+        ),
+    ] {
+        let input = chunk(&format!(
+            r#"{{"index":0,"delta":{sent},"finish_reason":"stop"}}"#
+        ));
+        let output = chunk(&format!(
+            r#"{{"index":0,"delta":{expected},"finish_reason":"stop"}}"#
+        ));
+        let (out, _) = reframe(&config(), &events(&[&input]));
+        assert_eq!(out, events(&[&output, "[DONE]"]));
+    }
+    for (sent, expected) in [
+        (
+            r#"{"finish_reason":"eos","delta":{"role":"assistant"},"index":0}"#,
+            "stop",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"model_length","message":{"a":1},"delta":{"role":"assistant"}}"#,
+            "length",
+        ),
+    ] {
+        let (out, _) = reframe(&config(), &events(&[&chunk(sent)]));
+        assert!(
+            out.contains(&format!("\"finish_reason\":\"{expected}\"")),
+            "{out}"
+        );
+        assert!(!out.contains("message"));
+    }
+}
+
+#[test]
+fn a_choice_that_failed_fails_the_stream() {
+    let begun = chunk(r#"{"index":0,"delta":{"role":"assistant","content":"a"}}"#);
+    let failed = chunk(r#"{"index":0,"error":{"code":502,"message":"died"}}"#);
+    let (out, _) = reframe(&config(), &events(&[&begun, &failed]));
+    assert!(
+        out.contains("bad_upstream_response") && !out.contains("[DONE]"),
+        "{out}"
+    );
+}
