@@ -259,8 +259,8 @@ fn geminis_refusals() {
             "",
             said(429, "RESOURCE_EXHAUSTED", "no", quota("RequestsPerDay")),
             Class::Quota,
-            502,
-            UNAUTHORIZED,
+            429,
+            LIMITED,
         ),
         (
             500,
@@ -352,8 +352,8 @@ fn bedrocks_refusals() {
             "ServiceQuotaExceededException",
             no(),
             Class::Quota,
-            502,
-            UNAUTHORIZED,
+            429,
+            LIMITED,
         ),
         (
             403,

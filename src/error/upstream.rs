@@ -266,6 +266,12 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
             .with_origin(Origin::Upstream)
     };
     match class {
+        // Used up until the day or the bill is over; its status is the upstream's word for it.
+        Class::Quota if status == StatusCode::TOO_MANY_REQUESTS => upstream(
+            Kind::RateLimit,
+            "upstream_rate_limited",
+            "The upstream account's quota is used up.",
+        ),
         Class::Credential | Class::Quota | Class::Region => upstream(
             Kind::BadUpstream,
             "upstream_unauthorized",

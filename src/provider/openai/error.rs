@@ -96,7 +96,7 @@ mod tests {
                 429,
                 r#"{"error":{"type":"insufficient_quota"}}"#,
                 Class::Quota,
-                Some("upstream_unauthorized"),
+                Some("upstream_rate_limited"),
             ),
             (
                 500,
@@ -147,7 +147,7 @@ mod tests {
                 429,
                 r#"{"error":{"type":"exceeded_current_quota_error","message":"check your plan"}}"#,
                 Class::Quota,
-                Some("upstream_unauthorized"),
+                Some("upstream_rate_limited"),
             ),
             // Together's and Perplexity's of a prompt that is too long.
             (
@@ -199,13 +199,13 @@ mod tests {
                 429,
                 r#"{"error":{"code":"1113","message":"in arrears"}}"#,
                 Class::Quota,
-                Some("upstream_unauthorized"),
+                Some("upstream_rate_limited"),
             ),
             (
                 429,
                 r#"{"error":{"code":"1308","message":"used up until tomorrow"}}"#,
                 Class::Quota,
-                Some("upstream_unauthorized"),
+                Some("upstream_rate_limited"),
             ),
             (
                 429,
