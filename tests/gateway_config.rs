@@ -47,6 +47,29 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
+fn every_price_file_that_cannot_be_read_is_told() {
+    let prices = "[prices]\nfile = \"/no/such/file\"\nlitellm = \"/nor/this\"\n[[keys]]";
+    let said = refused(&GOOD.replace("[[keys]]", prices));
+    let keys: Vec<_> = said.lines().filter_map(|it| it.split_once(": ")).collect();
+    assert_eq!(
+        keys.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        ["prices.file", "prices.litellm"],
+        "{said}"
+    );
+}
+
+#[test]
+fn a_price_that_is_too_large_is_told_where_it_stands() {
+    let model = "price = { input = \"99999999999\" }\n[[keys]]";
+    let said = refused(&GOOD.replace("[[keys]]", model));
+    assert!(
+        said.starts_with("models[0].price.input: expected"),
+        "{said}"
+    );
+    assert!(said.contains("18000000"), "{said}");
+}
+
+#[test]
 fn every_mistake_is_told_at_once() {
     let said = refused(
         "listen = \"nowhere\"\nthreads = 0\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\

@@ -4,16 +4,17 @@ use tower_completions::cost::{NotAnAmount, Price, PriceBook, PriceList, Prices};
 
 use crate::config::{Config, Provider};
 
-type Error = Box<dyn std::error::Error>;
-
 /// Prices under every name that a client may use. A model that has none in the file is looked for in
 /// the operator's price files and then in the built-in table, by who serves it. Reads the files.
 pub fn read(config: &Config) -> Result<Prices, Vec<String>> {
-    let read = || -> Result<Prices, Error> {
-        let lists = lists(config)?;
-        named(config, lists)
-    };
-    read().map_err(|error| vec![error.to_string()])
+    let mut mistakes = Vec::new();
+    let lists = lists(config, &mut mistakes);
+    let prices = named(config, lists, &mut mistakes);
+    if mistakes.is_empty() {
+        Ok(prices)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// Models that could only be refused: something may answer for them whose price is in another currency
@@ -41,7 +42,7 @@ pub fn foreign(config: &Config, prices: &Prices) -> Result<(), Vec<String>> {
     }
 }
 
-fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Error> {
+fn named(config: &Config, lists: Vec<PriceList>, mistakes: &mut Vec<String>) -> Prices {
     let mut prices = lists
         .into_iter()
         .chain([PriceList::builtin()])
@@ -49,10 +50,15 @@ fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Error> {
     for provider in &config.providers {
         prices = prices.with_provider(&provider.name, listed_as(provider));
     }
-    for model in &config.models {
+    for (at, model) in config.models.iter().enumerate() {
+        let price = model.price.as_ref().map(|classes| price(classes));
+        let price = price.transpose().unwrap_or_else(|error| {
+            mistakes.push(format!("models[{at}].price: {error}"));
+            None
+        });
         for name in std::iter::once(&model.id).chain(&model.aliases) {
-            if let Some(classes) = &model.price {
-                prices = prices.with(name, price(classes)?.in_currency(config.currency));
+            if let Some(price) = &price {
+                prices = prices.with(name, price.clone().in_currency(config.currency));
             }
             let targets = model.targets.iter();
             let targets = targets.map(|it| (it.provider.as_str(), it.model.as_str()));
@@ -60,32 +66,35 @@ fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Error> {
             prices = prices.with_fallbacks(name, model.fallbacks.iter().map(String::as_str));
         }
     }
-    Ok(prices)
+    prices
 }
 
-/// The operator's price files.
-fn lists(config: &Config) -> Result<Vec<PriceList>, Error> {
+/// The operator's price files, those that can be read.
+fn lists(config: &Config, mistakes: &mut Vec<String>) -> Vec<PriceList> {
+    type Read = fn(&str, &str) -> Result<PriceList, String>;
+    let own: Read = |text, _| toml::from_str(text).map_err(|error| error.to_string());
+    let litellm: Read =
+        |text, path| PriceList::litellm(text, path).map_err(|error| error.to_string());
+    let genai: Read =
+        |text, path| PriceList::genai_prices(text, path).map_err(|error| error.to_string());
     let files = &config.prices;
-    let read =
-        |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
     let mut lists = Vec::new();
-    if let Some(path) = &files.file {
-        let text = read(path)?;
-        let list = toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
-        lists.push(list);
-    }
-    if let Some(path) = &files.litellm {
-        let list = PriceList::litellm(&read(path)?, path);
-        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
-    }
-    if let Some(path) = &files.genai_prices {
-        let list = PriceList::genai_prices(&read(path)?, path);
-        lists.push(list.map_err(|error| format!("{path}: {error}"))?);
+    for (key, path, read) in [
+        ("file", &files.file, own),
+        ("litellm", &files.litellm, litellm),
+        ("genai_prices", &files.genai_prices, genai),
+    ] {
+        let Some(path) = path else { continue };
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        match text.and_then(|text| read(&text, path)) {
+            Ok(list) => lists.push(list),
+            Err(error) => mistakes.push(format!("prices.{key}: {path}: {error}")),
+        }
     }
     for name in lists.iter().flat_map(PriceList::skipped) {
         tracing::warn!(name, "a price that is none: left out");
     }
-    Ok(lists)
+    lists
 }
 
 /// Under which name price files have a provider: its vendor's, told from the host when it is not

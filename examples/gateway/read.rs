@@ -8,6 +8,7 @@ use std::{
 };
 
 use toml::{Table, Value};
+use tower_completions::cost::Price;
 
 const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
 
@@ -312,6 +313,11 @@ pub fn is_price(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits(whole) && digits(fraction) && whole.len() <= 12 && fraction.len() <= 12
+}
+
+/// A decimal that is a price of a million tokens, or of one of what is counted by itself.
+pub fn is_rate(text: &str) -> bool {
+    is_price(text) && Price::new(text, "0").is_ok()
 }
 
 fn kind(value: &Value) -> &'static str {

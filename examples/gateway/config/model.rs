@@ -4,7 +4,7 @@ use tower_completions::{router::Balance, validate::Capabilities};
 
 use crate::{
     capability,
-    read::{Mistakes, Section, each, is_price, small},
+    read::{Mistakes, Section, each, is_rate, small},
     routing,
 };
 
@@ -69,10 +69,12 @@ impl Model {
             let mut found = Vec::new();
             for name in PRICES {
                 if let Some(text) = section.string(name, mistakes) {
-                    if !is_price(&text) {
+                    if !is_rate(&text) {
                         mistakes.add(
                             &section.key(name),
-                            format!("expected a decimal such as \"0.15\", got {text:?}"),
+                            format!(
+                                "expected a decimal such as \"0.15\", at most 18000000, got {text:?}"
+                            ),
                         );
                     }
                     found.push((*name, text));
