@@ -20,7 +20,7 @@ use tower_completions::{
         Ask, Decision, Demand, Hold as _, Key, Limiter, Limits, Memory, Queue, Rate,
         RateLimitLayer, TokenLimitLayer, Unit, Weights,
     },
-    mock::Upstream,
+    mock::{Script, Upstream},
     parse::ChatBody,
     provider::{Provider, openai::OpenAi},
     stack::Gateway,
@@ -239,6 +239,54 @@ async fn debt_is_refused_before_the_body_is_read() {
     assert_eq!(refused.headers()["x-ratelimit-remaining-tokens"], "0");
     // Four hundred are owed, at a hundred a day.
     assert_eq!(refused.headers()["retry-after"], "345600");
+}
+
+/// What a short request needs itself is part of what it is told to wait, debt or not.
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_debt_as_told_is_admitted() {
+    let limits = Limits::new()
+        .requests_per_minute(600)
+        .tokens_per_minute(6_000);
+    let keys = Keys::new();
+    let caller = Principal::new("demo").attach(limits);
+    keys.insert("sk-demo", caller.clone());
+    let limiter = Limiter::new();
+    let openai = OpenAi::new("http://upstream/v1").expect("a URL");
+    let upstream = Upstream::new().with_model("mock/echo", Script::echo().with_usage(10, 7_000, 0));
+    let app = Gateway::builder(keys)
+        .limiter(limiter.clone())
+        .build(Provider::new("mock", upstream, openai));
+    let ask = async || {
+        let body = r#"{"model":"mock/echo","max_tokens":3000,"messages":[{"role":"user","content":"hello"}]}"#;
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", "Bearer sk-demo")
+            .header("content-length", body.len())
+            .body(Full::new(body))
+            .expect("a request");
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        body.collect().await.expect("whole");
+        parts
+    };
+    let mut waited = Duration::ZERO;
+    for round in 0..4 {
+        let answer = ask().await;
+        assert_eq!(answer.status, StatusCode::OK, "{round}: after {waited:?}");
+        let refused = ask().await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        let headers = &refused.headers;
+        assert_eq!(headers["x-ratelimit-remaining-tokens"], "0");
+        // The refused one took no request: one of 600 a minute is back in a tenth of a second.
+        let standing = limiter.standing(&caller).await.expect("memory");
+        assert_eq!(standing.requests.expect("a limit").remaining, 599);
+        let wait = headers["retry-after-ms"].to_str().expect("digits");
+        waited = Duration::from_millis(wait.parse().expect("digits"));
+        // At a hundred a second: three thousand are wanted, and a thousand owed by who had a whole
+        // minute's, four by who had just what it reserved.
+        let seconds = if round == 0 { 40 } else { 70 };
+        assert_eq!(waited.as_secs(), seconds, "{waited:?}");
+        tokio::time::advance(waited).await;
+    }
 }
 
 /// Tells when it is read.

@@ -7,14 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Ask, Decision, Fields, Hold, Limiter, Mode, Refusal, Report, Settings, Store, guard::Refused,
-    headers, limiter::Counts,
+    Ask, Decision, Fields, Hold, Limiter, Mode, Refusal, Report, Settings, Store, Unit, Weights,
+    guard::Refused, headers, limiter::Counts,
 };
 use crate::{
     body::{Full, Reply},
@@ -75,6 +75,49 @@ pin_project! {
         take: A,
         waiting: Option<(S, Request<Q>)>,
         limiter: Limiter<St>,
+        instead: Option<Ask>,
+        first: Option<Refusal>,
+    }
+}
+
+/// Up to how long a body is read of a caller who owes tokens, in bytes.
+const READ_IN_DEBT: u64 = 64 * 1024;
+
+/// What a request asks of the limits.
+pub(super) struct Asks {
+    pub(super) ask: Ask,
+    /// What it takes where tokens alone refuse it and its body is short: a layer further in decides
+    /// of those, and knows how long this request has to wait.
+    pub(super) instead: Option<Weights>,
+}
+
+impl Asks {
+    fn is_short(headers: &HeaderMap) -> bool {
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
+        length.is_some_and(|bytes: u64| bytes <= READ_IN_DEBT)
+    }
+
+    /// Whether tokens alone refuse, of all that was asked.
+    fn is_open<H>(decision: &Result<Decision<H>, Error>) -> bool {
+        let tokens = |refusal: &Refusal| refusal.unit.is_some_and(Unit::is_tokens);
+        matches!(decision, Ok(Decision::Refused(refusal)) if tokens(refusal))
+    }
+
+    /// What holds after the second question: its answer, with how the tokens stand, or the first
+    /// refusal, which is to be waited for longer than a second one.
+    fn closed<H>(
+        first: Result<Decision<H>, Error>,
+        second: Result<Decision<H>, Error>,
+    ) -> Result<Decision<H>, Error> {
+        match (first, second) {
+            (Ok(Decision::Refused(first)), Ok(Decision::Admitted(hold, mut report))) => {
+                report.tokens = first.report.tokens;
+                Ok(Decision::Admitted(hold, report))
+            }
+            (first, Ok(Decision::Refused(_))) => first,
+            (_, second) => second,
+        }
     }
 }
 
@@ -87,16 +130,30 @@ where
     pub(super) fn new(
         inner: &mut S,
         request: Request<Q>,
-        mut ask: Ask,
+        asks: Asks,
         guard: G,
         limiter: &Limiter<St>,
         settings: &Settings,
     ) -> Self {
         let mut held = Held::new(guard, settings);
+        let Asks { mut ask, instead } = asks;
+        let instead = instead.filter(|_| settings.mode == Mode::Enforce);
+        let short = || Asks::is_short(request.headers());
         if !ask.demands.is_empty() {
             // What is not to be refused need not wait either.
             ask.wait = settings.mode == Mode::Enforce;
-            match limiter.store().take_now(&ask) {
+            let mut decision = limiter.store().take_now(&ask);
+            if let Some(weights) = instead
+                && decision.as_ref().is_some_and(Asks::is_open)
+                && short()
+            {
+                ask.weights = weights;
+                let second = limiter.store().take_now(&ask);
+                decision = decision
+                    .zip(second)
+                    .map(|(first, second)| Asks::closed(first, second));
+            }
+            match decision {
                 // Taken apart here, not moved whole.
                 Some(Ok(Decision::Admitted(hold, report))) => {
                     held.admitted(hold, report, limiter.counts());
@@ -111,6 +168,10 @@ where
                     }
                 }
                 None => {
+                    let instead = instead.filter(|_| short()).map(|weights| Ask {
+                        weights,
+                        ..ask.clone()
+                    });
                     let take = limiter.store().take(ask);
                     // The clone takes the place of the ready one, which goes into the future.
                     let clone = inner.clone();
@@ -118,6 +179,8 @@ where
                         take,
                         waiting: Some((mem::replace(inner, clone), request)),
                         limiter: limiter.clone(),
+                        instead,
+                        first: None,
                     });
                     let state = State::Asking { asking };
                     return Self { state, held };
@@ -166,8 +229,19 @@ where
                     return Poll::Ready(Ok(response.map(Reply::own)));
                 }
                 StateProj::Asking { asking } => {
-                    let asking = asking.as_mut().project();
-                    let decision = ready!(asking.take.poll(cx));
+                    let mut asking = asking.as_mut().project();
+                    let mut decision = ready!(asking.take.as_mut().poll(cx));
+                    if Asks::is_open(&decision)
+                        && let Some(ask) = asking.instead.take()
+                        && let Ok(Decision::Refused(first)) = decision
+                    {
+                        asking.take.set(asking.limiter.store().take(ask));
+                        *asking.first = Some(first);
+                        continue;
+                    }
+                    if let Some(first) = asking.first.take() {
+                        decision = Asks::closed(Ok(Decision::Refused(first)), decision);
+                    }
                     let waiting = asking.waiting.take();
                     let (mut inner, request) = waiting.expect("polled after completion");
                     let counts = asking.limiter.counts();

@@ -34,12 +34,14 @@ pub struct RateLimitLayer<St = Memory> {
 }
 
 impl<St> RateLimitLayer<St> {
+    pub(super) const WEIGHTS: Weights = Weights::new().with(Unit::Requests, 1).with_slot();
+
     /// By the rules of a limiter.
     pub fn new(limiter: Limiter<St>) -> Self {
         Self {
             limiter,
             settings: Settings::default(),
-            weights: Weights::new().with(Unit::Requests, 1).with_slot(),
+            weights: Self::WEIGHTS,
         }
     }
 
@@ -58,8 +60,10 @@ impl<St> RateLimitLayer<St> {
     }
 
     /// Looks at the limits on tokens too, which a [`TokenLimitLayer`](super::TokenLimitLayer) of the
-    /// same limiter further in counts: whoever is in debt is refused before the body is read, and
-    /// every answer tells how the tokens stand, those included that never come as far as that layer.
+    /// same limiter further in counts: every answer tells how the tokens stand, those included that
+    /// never come as far as that layer, and whoever is in debt is refused before the body is read.
+    /// Only then, since what it needs itself is unknown, a request may have to wait longer than it is
+    /// told. A body that is said to have at most 64 KiB is read, and that layer tells exactly.
     #[must_use]
     pub fn with_tokens(mut self) -> Self {
         for unit in [Unit::Tokens, Unit::InputTokens, Unit::OutputTokens] {

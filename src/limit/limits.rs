@@ -32,6 +32,11 @@ impl Unit {
             Self::Money => "cost",
         }
     }
+
+    /// Tokens of whatever kind.
+    pub(super) const fn is_tokens(self) -> bool {
+        matches!(self, Self::Tokens | Self::InputTokens | Self::OutputTokens)
+    }
 }
 
 /// One limit: what it counts, and how much of it in which time.

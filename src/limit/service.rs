@@ -5,7 +5,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Limiter, Memory, RequestGuard, ResponseFuture, Settings, Store, Weights};
+use super::{
+    Limiter, Memory, RateLimitLayer, RequestGuard, ResponseFuture, Settings, Store, Unit, Weights,
+    future::Asks,
+};
 use crate::{body::Reply, meter::Metered};
 
 /// Holds requests to their limits in time and number. See [`RateLimitLayer`](super::RateLimitLayer).
@@ -49,7 +52,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let ask = self.limiter.ask(&parts, self.weights);
+        let tokens = self.weights.get(Unit::Tokens).is_some();
+        let asks = Asks {
+            ask: self.limiter.ask(&parts, self.weights),
+            instead: tokens.then_some(RateLimitLayer::<St>::WEIGHTS),
+        };
         let request = Request::from_parts(parts, body);
         let guard = RequestGuard::new();
         let Self {
@@ -58,6 +65,6 @@ where
             settings,
             ..
         } = self;
-        ResponseFuture::new(inner, request, ask, guard, limiter, settings)
+        ResponseFuture::new(inner, request, asks, guard, limiter, settings)
     }
 }

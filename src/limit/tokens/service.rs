@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     body::Reply,
-    limit::{Ask, Limiter, Memory, ResponseFuture, Settings, Store, Unit, Weights},
+    limit::{Ask, Limiter, Memory, ResponseFuture, Settings, Store, Unit, Weights, future::Asks},
     meter::Metered,
     parse::{Chat, ChatBody},
     wire::Usage,
@@ -117,6 +117,7 @@ where
             settings,
             ..
         } = self;
-        ResponseFuture::new(inner, request, ask, guard, limiter, settings)
+        let asks = Asks { ask, instead: None };
+        ResponseFuture::new(inner, request, asks, guard, limiter, settings)
     }
 }
