@@ -3,19 +3,23 @@
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_completions::{
-    body::Full,
+    body::{BoxError, Full},
+    dialect::Dialect,
     error::Class,
     meter::Tally,
     parse::ParseLayer,
-    provider::{Provider, anthropic::Anthropic},
+    provider::{ParallelLayer, Provider, anthropic::Anthropic},
+    reframe::ReframeLayer,
 };
 
 type Sent = Arc<Mutex<Option<Request<Bytes>>>>;
@@ -183,4 +187,79 @@ async fn our_key_is_cut_out_of_what_the_upstream_quotes() {
         !text.contains("sk-ant") && !source.contains("sk-ant"),
         "{text} {source}"
     );
+}
+
+/// One that thinks for long without showing it, pings meanwhile, and uses a tool of the provider's own.
+#[tokio::test(start_paused = true)]
+async fn whoever_thinks_without_a_word_is_not_silent() {
+    let whole = events();
+    let (first, rest) = whole.split_at(whole.find("event: content_block_start").expect("there"));
+    let thought = |delta: &str| {
+        format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":9,\"delta\":{delta}}}\n\n"
+        )
+    };
+    let pieces = [
+        first.to_owned(),
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":9,\"content_block\":{\"type\":\"server_tool_use\",\"id\":\"s\",\"name\":\"web_search\",\"input\":{}}}\n\n".to_owned(),
+        thought(r#"{"type":"input_json_delta","partial_json":"{\"query\""}"#),
+        "event: ping\ndata: {\"type\": \"ping\"}\n\n".to_owned(),
+        thought(r#"{"type":"thinking_delta","thinking":""}"#),
+        rest.to_owned(),
+    ];
+    for (pings, answers, whole, took) in [
+        (true, 1, true, 75),
+        (true, 2, true, 75),
+        (false, 1, false, 20),
+    ] {
+        let kept = pieces.clone();
+        let upstream = tower::service_fn(move |_: Request<Full>| {
+            let mut left = kept.clone().to_vec();
+            if !pings {
+                // Comments are no events.
+                left[1..5].fill(": ping\n\n".to_owned());
+            }
+            let body = futures_util::stream::unfold(
+                (true, left.into_iter()),
+                |(first, mut left)| async move {
+                    let piece = left.next()?;
+                    if !first {
+                        tokio::time::sleep(Duration::from_secs(15)).await;
+                    }
+                    let frame = Ok::<_, BoxError>(Frame::data(Bytes::from(piece)));
+                    Some((frame, (false, left)))
+                },
+            );
+            let mut response = Response::new(StreamBody::new(Box::pin(body)));
+            let kind = "text/event-stream".parse().expect("a header");
+            response.headers_mut().insert("content-type", kind);
+            std::future::ready(Ok::<_, Infallible>(response))
+        });
+        let translate = Anthropic::new("https://upstream/").expect("a URL");
+        let provider = Provider::new("a", upstream, translate).with_keys(["sk-ant"]);
+        let reframe = ReframeLayer::new(Dialect::openai()).idle_timeout(Duration::from_secs(20));
+        let service = reframe.layer(ParallelLayer::new().layer(provider));
+        let mut body = question(true);
+        body["n"] = answers.into();
+        let request = Request::post("/")
+            .body(Full::new(body.to_string()))
+            .expect("a request");
+        let start = tokio::time::Instant::now();
+        let response = service.oneshot(request).await.expect("infallible");
+        let text = response
+            .into_body()
+            .collect()
+            .await
+            .expect("never fails")
+            .to_bytes();
+        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        assert_eq!(text.contains("[DONE]"), whole, "{text}");
+        assert_eq!(text.contains("upstream_timeout"), !whole, "{text}");
+        assert_eq!(start.elapsed().as_secs(), took);
+        // Nothing but chunks and the comments that keep the connection alive.
+        let chunks = text
+            .lines()
+            .all(|line| line.is_empty() || line == ": keep-alive" || line.starts_with("data: "));
+        assert!(chunks && !text.contains("ping"), "{text}");
+    }
 }

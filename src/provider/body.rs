@@ -24,6 +24,9 @@ use crate::{
     meter::Tally,
 };
 
+/// Reads that give nothing to relay after which other tasks get their turn.
+const READS: u32 = 64;
+
 pin_project! {
     /// The body of a `Provider`'s answer: the upstream's as it comes, or translated event by event.
     pub struct Body<B, S> {
@@ -150,7 +153,7 @@ where
             } => return through(body, cutting, last, cx).map_err(Into::into),
             WhichProj::Translated { body, machine } => (body, machine),
         };
-        loop {
+        for _ in 0..READS {
             if !machine.out.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(machine.out.split().freeze()))));
             }
@@ -174,6 +177,9 @@ where
                 }
             }
         }
+        // What never pauses and says nothing to relay is timed outside.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {

@@ -153,7 +153,7 @@ where
         if let Some(frame) = this.machine.more() {
             return Poll::Ready(Some(frame));
         }
-        for _ in 0..READS {
+        for read in 1..=READS {
             let Some(upstream) = this.upstream.as_mut().as_pin_mut() else {
                 return Poll::Ready(None);
             };
@@ -167,6 +167,9 @@ where
                 Poll::Ready(Some(Err(error))) => this.machine.fail(broken(error.into())),
                 Poll::Ready(None) => this.machine.end(),
                 Poll::Pending => {
+                    if this.machine.has_heard() {
+                        this.clock.heard(this.timer.now());
+                    }
                     let mut sleeping = Sleeping {
                         sleep: this.sleep,
                         wakes: this.wakes,
@@ -184,11 +187,14 @@ where
                 }
             };
             let over = this.machine.has_ended();
+            let chunks = this.machine.events() != events;
             if over {
                 this.upstream.set(None);
-            } else if this.machine.events() != events {
+            } else if chunks || read == READS {
                 let now = this.timer.now();
-                this.clock.event(now);
+                if chunks {
+                    this.clock.event(now);
+                }
                 if frame.is_some() {
                     this.clock.sent(now);
                 }

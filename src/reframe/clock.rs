@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Times {
     /// To the first event.
     pub(super) first: Option<Duration>,
-    /// Between two events.
+    /// Between two events, of whatever kind.
     pub(super) idle: Option<Duration>,
     /// For the whole answer.
     pub(super) total: Option<Duration>,
@@ -97,6 +97,13 @@ impl Clock {
         self.event = Some(now);
     }
 
+    /// An event came that is no chunk: no silence, but not the beginning of an answer either.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if self.event.is_some() {
+            self.event = Some(now);
+        }
+    }
+
     /// Something goes out.
     pub(super) fn sent(&mut self, now: Instant) {
         self.sooner |= self.sent.is_none();
@@ -165,6 +172,8 @@ mod tests {
         let mut clock = Clock::new(times, start);
         assert_eq!((clock.due(at(0)), clock.next()), (Due::Later, Some(at(30))));
         assert_eq!(clock.due(at(30)), Due::Silent);
+        clock.heard(at(10));
+        assert_eq!(clock.due(at(30)), Due::Silent);
         clock.event(at(20));
         clock.sent(at(20));
         assert_eq!(
@@ -178,6 +187,8 @@ mod tests {
             (Due::Later, Some(at(80)))
         );
         assert_eq!(clock.due(at(80)), Due::Stalled);
+        clock.heard(at(80));
+        assert_eq!(clock.due(at(80)), Due::Later);
         clock.event(at(190));
         assert_eq!(clock.due(at(200)), Due::TooLong);
         let never = Times {

@@ -142,9 +142,14 @@ impl Folder {
         }
     }
 
-    /// How many events have been read.
+    /// How many chunks have been read.
     pub(super) fn events(&self) -> u64 {
         self.machine.events()
+    }
+
+    /// As [`Machine::has_heard`].
+    pub(super) fn has_heard(&mut self) -> bool {
+        self.machine.has_heard()
     }
 
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {

@@ -237,6 +237,9 @@ where
     let mut again = false;
     loop {
         let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+            if gather.has_heard() {
+                sleeping.clock.heard(sleeping.timer.now());
+            }
             let due = ready!(sleeping.poll(cx));
             return Poll::Ready(Err(too_late(due)));
         };
@@ -279,6 +282,14 @@ impl Gather {
                 folder.push(chunk)?;
                 Ok(folder.events() != before)
             }
+        }
+    }
+
+    /// Whether an event came that gave nothing to gather.
+    fn has_heard(&mut self) -> bool {
+        match self {
+            Self::Whole(..) | Self::Unfold(..) => false,
+            Self::Fold(folder) => folder.has_heard(),
         }
     }
 

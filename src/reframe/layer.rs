@@ -91,7 +91,8 @@ impl<T> ReframeLayer<T> {
         self.set(|settings| settings.times.first = time.into())
     }
 
-    /// How long the next event of a stream may take; `None`: for ever.
+    /// How long the next event of a stream may take, a chunk or not; `None`: for ever. A comment is not
+    /// an event.
     pub fn idle_timeout(self, time: impl Into<Option<Duration>>) -> Self {
         self.set(|settings| settings.times.idle = time.into())
     }

@@ -33,6 +33,8 @@ pub(super) struct Machine {
     sink: Sink,
     /// The first event, when it names nothing and a later one may.
     early: Option<String>,
+    /// How often the upstream had been heard without a chunk.
+    heard: u32,
     over: bool,
 }
 
@@ -60,6 +62,7 @@ impl Machine {
             reader: Reader::new(config, tally),
             sink: Sink::default(),
             early: None,
+            heard: 0,
             over: false,
         }
     }
@@ -80,9 +83,16 @@ impl Machine {
         self.sink.outgoing.next()
     }
 
-    /// How many events have been read, comments not counted.
+    /// How many chunks have been read.
     pub(super) fn events(&self) -> u64 {
         self.sink.events
+    }
+
+    /// Whether the upstream has sent an event that is no chunk since this was last asked, here or where
+    /// its stream is translated inside.
+    pub(super) fn has_heard(&mut self) -> bool {
+        let heard = self.reader.tally.heard();
+        mem::replace(&mut self.heard, heard) != heard
     }
 
     /// Takes the next bytes of the upstream: what they complete, in one frame unless much of it
@@ -174,6 +184,7 @@ impl Machine {
             return Ok(());
         }
         if data.first().is_none_or(u8::is_ascii_whitespace) && data.trim_ascii().is_empty() {
+            self.reader.tally.hear();
             return Ok(());
         }
         let whole = match &found.place {
@@ -197,7 +208,10 @@ impl Machine {
             b"" | b"message" => {}
             b"error" => return Err(upstream::in_stream(text)),
             // Events of a kind of their own are no chunks, unless they look like one.
-            _ if !text.contains("\"choices\"") => return Ok(()),
+            _ if !text.contains("\"choices\"") => {
+                self.reader.tally.hear();
+                return Ok(());
+            }
             _ => {}
         }
         if self.early.is_some() {

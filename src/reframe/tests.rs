@@ -1,5 +1,6 @@
 //! The layer over a scripted service.
 
+mod silence;
 mod whole;
 
 use std::{

@@ -25,6 +25,8 @@ pub(super) struct Machine<S> {
     /// Whether calls are told as those of functions.
     functions: bool,
     tally: Tally,
+    /// How many have been read.
+    events: u64,
     pub(super) out: BytesMut,
     pub(super) ended: bool,
 }
@@ -38,6 +40,7 @@ impl<S: TranslateStream> Machine<S> {
             state,
             functions,
             tally: tally.clone(),
+            events: 0,
             out: BytesMut::new(),
             ended: false,
         }
@@ -45,6 +48,7 @@ impl<S: TranslateStream> Machine<S> {
 
     /// Translates what has come; the stream's end or an error ends the machine.
     pub(super) fn take(&mut self, chunk: Option<Bytes>) {
+        let before = self.events;
         let ended = match chunk {
             Some(chunk) => {
                 self.decoder.push(chunk);
@@ -57,6 +61,9 @@ impl<S: TranslateStream> Machine<S> {
         };
         if let Some(usage) = self.state.as_ref().and_then(S::usage) {
             self.tally.record_usage(usage);
+        }
+        if self.out.is_empty() && self.events != before {
+            self.tally.hear();
         }
         match ended {
             Ok(ended) => self.ended = ended,
@@ -73,6 +80,7 @@ impl<S: TranslateStream> Machine<S> {
         while let Some(event) = next(&mut *self.decoder) {
             let event =
                 event.map_err(|error| nonsense("its stream is broken").with_source(error))?;
+            self.events += 1;
             let (name, data) = (event.name(), event.data());
             if self.key.is_in(data) {
                 let data = self.key.cut(Bytes::copy_from_slice(data));

@@ -197,3 +197,22 @@ fn the_last_event_needs_no_blank_line_and_has_to_be_whole() {
         );
     }
 }
+
+/// Those outside are told that something was heard, once a read and only where nothing goes out.
+#[test]
+fn what_gives_nothing_to_relay_is_heard() {
+    for (text, heard) in [
+        ("event: ping\ndata: {\"type\":\"ping\"}\n\n", 1),
+        (": ping\n\n", 0),
+        ("event: ping\n\n", 0),
+        ("data: {\"type\":\"pi", 0),
+    ] {
+        let tally = Tally::new();
+        let asked = crate::provider::testing::asked("a", "m");
+        let translate = crate::provider::anthropic::Anthropic::new("http://host").expect("a URL");
+        let state = crate::provider::Translate::stream(&translate, &asked);
+        let mut machine = Machine::new(state, &tally, Spellings::default(), false);
+        machine.take(Some(Bytes::from_static(text.as_bytes())));
+        assert_eq!((machine.out.len(), tally.heard()), (0, heard), "{text}");
+    }
+}

@@ -50,6 +50,7 @@ pub(super) fn merge<B>(
         how,
         names: Vec::new(),
         tally: tally.clone(),
+        heard: 0,
         out: Vec::new(),
         over: false,
     };
@@ -67,6 +68,8 @@ pub(super) struct Streams<B> {
     /// `id`, `created` and `model` of the first chunk, which are everyone's.
     names: Vec<(&'static str, Box<str>)>,
     tally: Tally,
+    /// How often their upstreams had been heard without a chunk.
+    heard: u32,
     out: Vec<u8>,
     over: bool,
 }
@@ -121,10 +124,14 @@ where
             return Poll::Ready(Some(mem::take(&mut self.out).into()));
         }
         if self.over {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
+            return Poll::Ready(None);
         }
+        let noted = self.accounts.iter().filter_map(Account::noted);
+        let heard = noted.map(Tally::heard).fold(0, u32::wrapping_add);
+        if mem::replace(&mut self.heard, heard) != heard {
+            self.tally.hear();
+        }
+        Poll::Pending
     }
 
     fn take(&mut self, nth: usize, chunk: Bytes) -> Result<(), Error> {
@@ -145,6 +152,8 @@ where
     }
 
     fn event(&mut self, nth: usize, event: &sse::Event) -> Result<(), Error> {
+        // Whatever comes of it: each was sent.
+        self.tally.hear();
         let data = event.data();
         if data.starts_with(b"[DONE]") {
             self.strands[nth] = None;

@@ -54,9 +54,10 @@ impl<T> CommitLayer<T> {
         self
     }
 
-    /// How long the silence between two events may be while content is waited for; then the stream has
-    /// failed with `upstream_timeout`. Without meaning where it is longer than
-    /// [`look_ahead`](Self::look_ahead): whoever reads the answer then minds its silences. Default: 60 s.
+    /// How long the silence between two events may be while content is waited for, events included of
+    /// which a translation inside makes nothing; then the stream has failed with `upstream_timeout`.
+    /// Without meaning where it is longer than [`look_ahead`](Self::look_ahead): whoever reads the
+    /// answer then minds its silences. Default: 60 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.idle = timeout;
         self

@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,6 +15,7 @@ use crate::{
     body::BoxError,
     dialect::Dialect,
     error::{Class, Error, TimeOut},
+    meter::Tally,
     time::Timer,
 };
 
@@ -28,6 +30,8 @@ pin_project! {
         #[pin]
         idle: Option<T::Sleep>,
         seen: Seen,
+        // How often the upstream had been heard without an event of its stream.
+        heard: u32,
     }
 }
 
@@ -39,6 +43,7 @@ impl<B, T: Timer> Peek<B, T> {
             sleep,
             idle: None,
             seen: Seen::default(),
+            heard: 0,
         }
     }
 
@@ -74,12 +79,16 @@ where
     ) -> Poll<Response<ResponseBody<B>>> {
         let mut this = self.project();
         let verdict = loop {
-            let (_, body) = this.answer.as_mut().expect("polled after completion");
+            let (parts, body) = this.answer.as_mut().expect("polled after completion");
             let before = this.seen.events;
             let frame = match body.as_mut().poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     if before > 0 && bounds.idle <= bounds.look_ahead {
+                        let heard = parts.extensions.get().map_or(0, Tally::heard);
+                        if mem::replace(this.heard, heard) != heard {
+                            this.idle.set(None);
+                        }
                         if this.idle.is_none() {
                             this.idle.set(Some(timer.sleep(bounds.idle)));
                         }
@@ -110,7 +119,7 @@ where
         let (parts, rest) = this.answer.take().expect("polled after completion");
         Poll::Ready(match verdict {
             None => {
-                let frames = std::mem::take(&mut this.seen.frames);
+                let frames = mem::take(&mut this.seen.frames);
                 Response::from_parts(parts, ResponseBody::read(frames, rest))
             }
             Some(error) => failed(error),

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::CommitLayer;
-use crate::{body::BoxError, error::Error, router::Ask};
+use crate::{body::BoxError, error::Error, meter::Tally, router::Ask};
 
 /// A request that asks for a stream.
 struct Streamed;
@@ -229,6 +229,48 @@ async fn a_silence_between_two_events_fails_before_the_content_as_after_it() {
     // What is longer than the look ahead is the business of whoever reads the answer.
     let late = layer().look_ahead(Duration::from_secs(1));
     assert_eq!(run_with(late, &[Say(ROLE), Silence]).await.0, 200);
+}
+
+/// What is translated inside tells by the tally what it heard.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_heard_is_not_silent() {
+    for (hears, begins, status, took) in [
+        (true, true, 200, 10),
+        (false, true, 504, 3),
+        // It is no first event.
+        (true, false, 504, 30),
+    ] {
+        let service = service_fn(|_: Request<Streamed>| {
+            let tally = Tally::new();
+            let kept = tally.clone();
+            let mut role = begins.then(|| Bytes::from_static(ROLE.as_bytes()));
+            let mut ticks = Box::pin(tokio::time::interval(Duration::from_secs(2)));
+            let body = futures_util::stream::poll_fn(move |cx| {
+                if let Some(role) = role.take() {
+                    return Poll::Ready(Some(Ok::<_, BoxError>(Frame::data(role))));
+                }
+                while ticks.poll_tick(cx).is_ready() {
+                    if hears {
+                        kept.hear();
+                    }
+                }
+                Poll::Pending
+            });
+            let response = Response::builder()
+                .header("content-type", "text/event-stream")
+                .extension(tally)
+                .body(http_body_util::StreamBody::new(body));
+            std::future::ready(Ok::<_, Infallible>(response.expect("valid")))
+        });
+        let begun = tokio::time::Instant::now();
+        let layer = CommitLayer::new().idle_timeout(Duration::from_secs(3));
+        let call = layer.layer(service).oneshot(Request::new(Streamed));
+        let response = call.await.expect("infallible");
+        assert_eq!(
+            (response.status().as_u16(), begun.elapsed().as_secs()),
+            (status, took)
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
