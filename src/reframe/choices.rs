@@ -26,6 +26,8 @@ pub(super) struct Choices {
 struct Choice {
     index: u64,
     finished: bool,
+    /// Some of its text has come in a delta.
+    told: bool,
     calls: Calls,
 }
 
@@ -92,18 +94,41 @@ impl Choices {
                         index = Some(position as u64);
                     }
                 }
+                // In place of a delta that is none there may be a message.
+                (b"delta", kind)
+                    if kind != Type::Object
+                        && pass.form == Form::Chunk
+                        && (delta || Rest::of(c.clone())?.message) =>
+                {
+                    c.next_value()?;
+                    object.remove(start, c.at(), pass.edits);
+                    continue;
+                }
                 (name, _) if name == pass.form.member() => {
                     delta = true;
                     match index {
-                        Some(index) => self.delta(c, index, pass)?,
+                        Some(index) => self.tell(c, index, pass)?,
                         None => {
                             waiting = Some(c.clone());
                             c.next_value()?;
                         }
                     }
                 }
-                // Some repeat the whole message so far beside the delta.
-                (b"message", _) => {
+                // Some repeat the whole message so far beside the delta, others have it in its place.
+                (b"message", kind) => {
+                    if kind == Type::Object && !delta {
+                        let rest = Rest::of(c.clone())?;
+                        let index = index.or(rest.index).unwrap_or(position as u64);
+                        let told = self.list.iter().any(|it| it.index == index && it.told);
+                        if !rest.delta && !told {
+                            delta = true;
+                            pass.edits.replace(key.range(), "delta");
+                            self.delta(c, index, pass)?;
+                            pass.seen.changed = true;
+                            object.keep(c.at());
+                            continue;
+                        }
+                    }
                     c.next_value()?;
                     object.remove(start, c.at(), pass.edits);
                     continue;
@@ -131,7 +156,7 @@ impl Choices {
         object.close(pass.edits);
         if let Some(mut c) = waiting {
             let index = index.unwrap_or(position as u64);
-            self.delta(&mut c, index, pass)?;
+            self.tell(&mut c, index, pass)?;
         }
         if index.is_none() {
             object.add(format!("\"index\":{position}"), pass.edits);
@@ -172,15 +197,17 @@ impl Choices {
         self.list.len() < MAX_CHOICES
     }
 
-    /// The first choice goes on, and may finish; whether it begins.
-    pub(super) fn first(&mut self, finished: bool) -> bool {
+    /// The first choice goes on, may finish, and says something or not; whether it begins.
+    pub(super) fn first(&mut self, finished: bool, told: bool) -> bool {
         if let Some(choice) = self.list.iter_mut().find(|choice| choice.index == 0) {
             choice.finished |= finished;
+            choice.told |= told;
             return false;
         }
         self.list.push(Choice {
             index: 0,
             finished,
+            told,
             calls: Calls::default(),
         });
         true
@@ -195,11 +222,23 @@ impl Choices {
                 self.list.push(Choice {
                     index,
                     finished: false,
+                    told: false,
                     calls: Calls::default(),
                 });
                 Ok((self.list.len() - 1, true))
             }
         }
+    }
+
+    /// As [`delta`](Self::delta), and remembers whether it said anything.
+    fn tell(&mut self, c: &mut Cursor<'_>, index: u64, pass: &mut Pass<'_, '_>) -> Result<(), Bad> {
+        let before = pass.seen.content;
+        self.delta(c, index, pass)?;
+        if pass.seen.content > before {
+            let (choice, _) = self.at_choice(index)?;
+            self.list[choice].told = true;
+        }
+        Ok(())
     }
 
     /// A delta, or the message of a whole answer.
@@ -311,6 +350,36 @@ impl Choices {
             object.add("\"role\":\"assistant\"", pass.edits);
         }
         Ok(())
+    }
+}
+
+/// What the rest of a choice has.
+#[derive(Default)]
+struct Rest {
+    index: Option<u64>,
+    delta: bool,
+    message: bool,
+}
+
+impl Rest {
+    /// Looks ahead from a value of the choice on.
+    #[cold]
+    fn of(mut c: Cursor<'_>) -> Result<Self, Bad> {
+        let mut rest = Self::default();
+        c.skip()?;
+        while let Some(key) = c.key()? {
+            match (key.bytes(), c.peek()?) {
+                (b"index", Type::Number) => {
+                    rest.index = c.number()?.as_u64();
+                    continue;
+                }
+                (b"delta", Type::Object) => rest.delta = true,
+                (b"message", Type::Object) => rest.message = true,
+                _ => {}
+            }
+            c.skip()?;
+        }
+        Ok(rest)
     }
 }
 

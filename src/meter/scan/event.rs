@@ -23,8 +23,15 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Answer {
     counting: Counting,
-    /// The index of each choice, and whether it is finished.
-    choices: Vec<(u64, bool)>,
+    choices: Vec<Choice>,
+}
+
+#[derive(Debug)]
+struct Choice {
+    index: u64,
+    finished: bool,
+    /// Some of its text has come in a delta.
+    told: bool,
 }
 
 /// What one text says.
@@ -49,7 +56,7 @@ impl Answer {
 
     /// Whether every choice that was begun has been finished, and there was one.
     pub(super) fn is_finished(&self) -> bool {
-        self.has_begun() && self.choices.iter().all(|choice| choice.1)
+        self.has_begun() && self.choices.iter().all(|choice| choice.finished)
     }
 
     /// Notes what a text says.
@@ -149,12 +156,22 @@ impl Answer {
             }
             let mut index = position;
             let mut finished = form == Form::Whole;
+            // In a chunk a message counts where no delta does.
+            let (mut delta, mut message) = (None, None);
             c.object()?;
             while let Some(key) = c.key()? {
                 match (key.bytes(), c.peek()?) {
                     (b"index", Type::Number) => index = c.number()?.as_u64().unwrap_or(position),
-                    (b"delta", Type::Object) if form == Form::Chunk => said(c, seen)?,
+                    (b"delta", Type::Object) if form == Form::Chunk => {
+                        let before = seen.content;
+                        said(c, seen)?;
+                        delta = Some(seen.content > before);
+                    }
                     (b"message", Type::Object) if form == Form::Whole => said(c, seen)?,
+                    (b"message", Type::Object) => {
+                        message = Some(c.clone());
+                        c.skip()?;
+                    }
                     (b"finish_reason", Type::String) => {
                         let reason = c.string()?;
                         finished |= !reason.bytes().is_empty();
@@ -164,9 +181,22 @@ impl Answer {
                     _ => c.skip().map(drop)?,
                 }
             }
-            match self.choices.iter().position(|choice| choice.0 == index) {
-                Some(at) => self.choices[at].1 |= finished,
-                None if self.choices.len() < MAX_CHOICES => self.choices.push((index, finished)),
+            let known = self.choices.iter().position(|it| it.index == index);
+            let told = known.is_some_and(|at| self.choices[at].told);
+            if let (Some(mut message), None, false) = (message, delta, told) {
+                said(&mut message, seen)?;
+            }
+            let told = delta.unwrap_or(false);
+            match known {
+                Some(at) => {
+                    self.choices[at].finished |= finished;
+                    self.choices[at].told |= told;
+                }
+                None if self.choices.len() < MAX_CHOICES => self.choices.push(Choice {
+                    index,
+                    finished,
+                    told,
+                }),
                 None => {}
             }
             position += 1;

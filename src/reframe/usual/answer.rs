@@ -106,7 +106,7 @@ impl Answer {
         let spelled =
             |at: &Range<usize>| std::str::from_utf8(&text[at.clone()]).unwrap_or_default();
         reader.model_of_answer(spelled(&model), model);
-        seen.changed |= reader.choices.first(seen.finish);
+        seen.changed |= reader.choices.first(seen.finish, seen.content > 0);
         if let Some((at, usage)) = usage {
             if let Some(usage) = usage {
                 reader.note_usage(usage, &text[at.clone()], &mut seen);

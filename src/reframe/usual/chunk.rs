@@ -115,7 +115,7 @@ impl Chunk {
         } = self;
         reader.names_of_chunk(text, names);
         if seen.choices == Some(1) {
-            seen.changed |= reader.choices.first(seen.finish);
+            seen.changed |= reader.choices.first(seen.finish, seen.content > 0);
         }
         if let Some(Counted {
             member,

@@ -74,7 +74,7 @@ fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
             c.skip().ok()?;
             continue;
         }
-        let (mut finish, mut delta) = (false, false);
+        let (mut finish, mut delta, mut message) = (false, false, false);
         c.object().ok()?;
         while let Some(key) = c.key().ok()? {
             match key.bytes() {
@@ -87,7 +87,12 @@ fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
                     delta = true;
                     begun |= speaks_here(text, c)?;
                 }
-                b"finish_reason" | b"delta" => return None,
+                // Where there is no delta, it is the message that is read.
+                b"message" if !message => {
+                    message = true;
+                    begun |= speaks_here(text, c)?;
+                }
+                b"finish_reason" | b"delta" | b"message" => return None,
                 _ => {
                     c.skip().ok()?;
                 }
@@ -141,7 +146,9 @@ fn look_closely(event: &Event) -> Look {
     }
     let choices = value.get("choices").and_then(Value::as_array);
     let begun = choices.into_iter().flatten().any(|choice| {
-        choice.get("finish_reason").is_some_and(says) || choice.get("delta").is_some_and(speaks)
+        choice.get("finish_reason").is_some_and(says)
+            || choice.get("delta").is_some_and(speaks)
+            || choice.get("message").is_some_and(speaks)
     });
     if begun {
         Look::Content
@@ -199,6 +206,10 @@ mod tests {
             ),
             (
                 r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+                "Content",
+            ),
+            (
+                r#"{"choices":[{"message":{"role":"assistant","content":"a"}}]}"#,
                 "Content",
             ),
             ("[DONE]", "Transient"),

@@ -222,3 +222,101 @@ fn a_choice_that_failed_fails_the_stream() {
         "{out}"
     );
 }
+
+/// What the client gets of these choices, each in a chunk of its own, and how many bytes were counted
+/// here and by one who reads outside.
+fn told(choices: &[&str]) -> (Vec<String>, u64, u64) {
+    let sent: Vec<String> = choices.iter().map(|choice| chunk(choice)).collect();
+    let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
+    let (out, tally) = reframe(&config(), &(events(&sent) + "data: [DONE]\n\n"));
+    let outside = |text: &str| {
+        let counted = crate::meter::Tally::new();
+        let mut scanner =
+            crate::meter::Scanner::stream(counted.clone(), crate::wire::Counting::Plain);
+        scanner.push(text.to_owned().into());
+        counted.content_bytes()
+    };
+    // It counts the same of what came in and of what goes out.
+    let counted = outside(&events(&sent));
+    assert_eq!(counted, outside(&out), "{out}");
+    let out = data(&out).into_iter().filter(|data| *data != "[DONE]");
+    (
+        out.map(str::to_owned).collect(),
+        tally.content_bytes(),
+        counted,
+    )
+}
+
+#[test]
+fn a_message_in_place_of_a_delta_is_passed_on_as_one() {
+    for (sent, expected, bytes) in [
+        // The whole answer.
+        (
+            vec![
+                r#"{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}"#,
+            ],
+            vec![
+                r#"{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}"#,
+            ],
+            2,
+        ),
+        // Before the index, without a role, with a call.
+        (
+            vec![
+                r#"{"message":{"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"index":0,"finish_reason":"tool_calls"}"#,
+            ],
+            vec![
+                r#"{"delta":{"role":"assistant","tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"index":0,"finish_reason":"tool_calls"}"#,
+            ],
+            2,
+        ),
+        // Beside a delta that is null, in either order.
+        (
+            vec![
+                r#"{"index":0,"delta":null,"message":{"content":"Hi"}}"#,
+                r#"{"index":0,"message":{"content":"!"},"delta":null,"finish_reason":"stop"}"#,
+            ],
+            vec![
+                r#"{"index":0,"delta":{"role":"assistant","content":"Hi"}}"#,
+                r#"{"index":0,"delta":{"content":"!"},"finish_reason":"stop"}"#,
+            ],
+            3,
+        ),
+        // Behind a role.
+        (
+            vec![
+                r#"{"index":0,"delta":{"role":"assistant","content":""}}"#,
+                r#"{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}"#,
+            ],
+            vec![
+                r#"{"index":0,"delta":{"role":"assistant","content":""}}"#,
+                r#"{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}"#,
+            ],
+            2,
+        ),
+        // What has been told in deltas is not told again.
+        (
+            vec![
+                r#"{"index":0,"delta":{"role":"assistant","content":"H"}}"#,
+                r#"{"index":0,"delta":{"content":"i"},"message":{"content":"Hi"}}"#,
+                r#"{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}"#,
+            ],
+            vec![
+                r#"{"index":0,"delta":{"role":"assistant","content":"H"}}"#,
+                r#"{"index":0,"delta":{"content":"i"}}"#,
+                r#"{"index":0,"finish_reason":"stop","delta":{}}"#,
+            ],
+            2,
+        ),
+    ] {
+        let (out, counted, outside) = told(&sent);
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        let out: Vec<_> = out.iter().map(|text| parse(text)).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|choice| parse(&chunk(choice)))
+            .collect();
+        assert_eq!(out, expected);
+        assert_eq!((counted, outside), (bytes, bytes), "{sent:?}");
+    }
+}
