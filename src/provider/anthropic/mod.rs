@@ -10,6 +10,8 @@
 //! A temperature above 1 is sent as 1, which is announced as mapped, and 1 is not sent at all, being
 //! the default. JSON mode is an instruction added to the others, announced as well, and so is a schema
 //! for models that know none: it becomes a tool that must be called, whose arguments are the answer.
+//! Models that know schemas want objects closed and no bounds: what is missing is put in, and bounds are
+//! told in the descriptions; a schema that cannot be said so becomes the tool as well.
 //! Ids of calls are brought into the provider's alphabet, the same one always to the same.
 //!
 //! ```
@@ -29,6 +31,7 @@ pub(in crate::provider) mod model;
 mod read;
 pub(super) mod request;
 pub(super) mod response;
+pub(in crate::provider) mod schema;
 mod stream;
 #[cfg(test)]
 mod tests;

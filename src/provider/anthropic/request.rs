@@ -1,9 +1,12 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     model::{Model, Off, Thinking, budget},
+    schema::closed,
     tools::{Offered, search, tools},
     turns::{Block, Turn, conversation, ephemeral, lacks_thinking},
 };
@@ -14,7 +17,7 @@ use crate::{
         Notes, structured,
         support::{MARKS, Without, parse, settle, write},
     },
-    wire::chat::{Raw, Request, Schema},
+    wire::chat::{Request, Schema},
 };
 
 /// Where the body goes.
@@ -116,7 +119,7 @@ struct OutputConfig<'a> {
 struct Format<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    schema: Raw<'a>,
+    schema: Cow<'a, RawValue>,
 }
 
 /// What the Messages API has under the client's own names, and marks of what is to be cached.
@@ -280,7 +283,7 @@ pub(in crate::provider) fn only_top_p(request: &Request<'_>, notes: &Notes) -> b
 pub(super) enum Shape<'r, 'a> {
     Free,
     /// By a schema that the model keeps to.
-    Native(Raw<'a>),
+    Native(Cow<'a, RawValue>),
     /// By the arguments of a tool.
     Tool(&'r Schema<'a>),
 }
@@ -301,13 +304,19 @@ fn format<'r, 'a>(
             notes.changed("response_format");
             Ok(Shape::Free)
         }
-        ("json_schema", Some((_, schema))) if of.structured => Ok(Shape::Native(schema)),
-        // A tool can be forced, unless the model thinks.
-        ("json_schema", Some((schema, raw)))
-            if structured::fits(raw.get()) && !thinks_manually(out) =>
-        {
-            notes.changed("response_format");
-            Ok(Shape::Tool(schema))
+        ("json_schema", Some((schema, raw))) => {
+            if let Some(raw) = of.structured.then(|| closed(raw.0)).flatten() {
+                if matches!(raw, Cow::Owned(_)) {
+                    notes.changed("response_format");
+                }
+                return Ok(Shape::Native(raw));
+            }
+            // A tool can be forced, unless the model thinks.
+            if structured::fits(raw.get()) && !of.unforced && !thinks_manually(out) {
+                notes.changed("response_format");
+                return Ok(Shape::Tool(schema));
+            }
+            notes.unsupported("response_format").map(|()| Shape::Free)
         }
         _ => notes.unsupported("response_format").map(|()| Shape::Free),
     }

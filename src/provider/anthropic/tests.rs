@@ -188,7 +188,7 @@ fn schemas_and_arguments_keep_the_order_of_their_members() {
         {"role":"user","content":"Well?"},
         {"role":"tool","tool_call_id":"functions.f:0","content":"ok"}],
         "tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"z":{},"a":{}}}}}],
-        "response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"why":1,"answer":2}}}}"#;
+        "response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"type":"object","properties":{"why":{"type":"null"},"answer":{"type":"null"}},"additionalProperties":false}}}}"#;
     let out = request::body(
         &Chat::parse(body.to_owned().into()).expect("a request"),
         "claude-sonnet-4-5",
@@ -200,7 +200,7 @@ fn schemas_and_arguments_keep_the_order_of_their_members() {
     for part in [
         r#""input_schema":{"type":"object","properties":{"z":{},"a":{}}}"#,
         r#""input":{"z":1,"a":1.0}"#,
-        r#""schema":{"why":1,"answer":2}"#,
+        r#""schema":{"type":"object","properties":{"why":{"type":"null"},"answer":{"type":"null"}},"additionalProperties":false}"#,
         r#""id":"functions_f_0""#,
         r#""tool_use_id":"functions_f_0""#,
     ] {
@@ -419,7 +419,7 @@ fn a_refusal_is_explained() {
     );
 }
 
-const SCHEMA: &str = r#"{"type":"object","properties":{"z":{},"a":{}}}"#;
+const SCHEMA: &str = r#"{"type":"object","properties":{"z":{"type":"null"},"a":{"type":"null"}}}"#;
 
 fn by_schema() -> Value {
     let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     model::Model,
     request::{Shape, thinks_manually},
+    schema::strictly,
     turns::ephemeral,
 };
 use crate::{
@@ -107,16 +108,17 @@ pub(super) fn tools<'a>(
         let custom = tool.custom.as_ref();
         let described = function.map(|it| &it.description);
         let described = described.or(custom.map(|it| &it.description));
+        let (input_schema, strict) = match function {
+            Some(it) => strictly(it, input_schema(it.parameters), of.structured, notes)?,
+            None => (free_text(), None),
+        };
         list.push(ToolOut {
             name,
             description: described
                 .and_then(|text| text.as_deref())
                 .map(Cow::Borrowed),
-            input_schema: match function {
-                Some(function) => input_schema(function.parameters),
-                None => free_text(),
-            },
-            strict: function.and_then(|it| it.strict).filter(|strict| *strict),
+            input_schema,
+            strict,
             cache_control: tool
                 .cache_control
                 .as_ref()

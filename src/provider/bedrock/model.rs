@@ -50,14 +50,6 @@ impl Family {
         }
     }
 
-    /// Whether it keeps to a schema that it is given; of others than Claude the service says.
-    pub(super) fn knows_schemas(&self) -> bool {
-        match self {
-            Self::Claude(of) => of.structured,
-            Self::Nova | Self::GptOss | Self::Other => true,
-        }
-    }
-
     /// Whether thinking has a budget, which excludes forced tools.
     pub(super) fn thinks_manually(&self, fields: &Map<String, Value>) -> bool {
         fields

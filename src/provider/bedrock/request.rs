@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +14,7 @@ use crate::{
     parse::Chat,
     provider::{
         Notes,
-        anthropic::request::only_top_p,
+        anthropic::{request::only_top_p, schema::closed},
         structured,
         support::{MARKS, Without, parse, settle, write},
     },
@@ -122,7 +124,7 @@ struct Structure<'a> {
 /// The schema is the text of JSON inside JSON.
 #[derive(Serialize)]
 struct JsonSchema<'a> {
-    schema: &'a str,
+    schema: Cow<'a, str>,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -254,10 +256,22 @@ fn format<'a>(
             Ok((None, None))
         }
         ("json_schema", Some(by)) => {
-            let Some(schema) = by.schema.map(|raw| raw.get()) else {
+            let Some(raw) = by.schema else {
                 return notes.unsupported("response_format").map(|()| (None, None));
             };
-            if family.knows_schemas() {
+            // Of others than Claude the service says whether they keep to a schema.
+            let schema = match family {
+                Family::Claude(of) => of.structured.then(|| closed(raw.0)).flatten(),
+                _ => Some(Cow::Borrowed(raw.0)),
+            };
+            if let Some(schema) = schema {
+                let schema = match schema {
+                    Cow::Borrowed(raw) => Cow::Borrowed(raw.get()),
+                    Cow::Owned(raw) => {
+                        notes.changed("response_format");
+                        Cow::Owned(raw.get().to_owned())
+                    }
+                };
                 let json_schema = JsonSchema {
                     schema,
                     name: &by.name,
@@ -270,7 +284,7 @@ fn format<'a>(
                 return Ok((Some(Output { text_format }), None));
             }
             // A tool can be forced, unless the model thinks.
-            if structured::fits(schema) && !family.thinks_manually(fields) {
+            if structured::fits(raw.get()) && !family.is_unforced(fields) {
                 notes.changed("response_format");
                 return Ok((None, Some(by)));
             }

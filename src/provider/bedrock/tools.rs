@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{content, model::Family};
 use crate::{
     error::Error,
-    provider::{Notes, notes::unsupported, structured},
+    provider::{Notes, anthropic::schema::strictly, notes::unsupported, structured},
     wire::chat::{AllowedMode, Raw, Request, Role, Schema as ByName, Tool, ToolChoice},
 };
 
@@ -78,7 +78,7 @@ pub(super) fn tools<'a>(
         if allowed.is_some_and(|names| names.iter().all(|allowed| &**allowed != name)) {
             continue;
         }
-        entries.push(Entry::ToolSpec(spec(tool, name)));
+        entries.push(Entry::ToolSpec(spec(tool, name, family, notes)?));
         if let Some(mark) = &tool.cache_control {
             entries.push(Entry::CachePoint(content::CachePoint::of(mark)));
         }
@@ -135,25 +135,35 @@ fn forbid(family: &Family, fields: &mut Map<String, Value>) -> bool {
     claude
 }
 
-fn spec<'a>(tool: &'a Tool<'_>, name: &'a str) -> Spec<'a> {
+fn spec<'a>(
+    tool: &'a Tool<'_>,
+    name: &'a str,
+    family: &Family,
+    notes: &mut Notes,
+) -> Result<Spec<'a>, Error> {
+    let (json, strict) = match (&tool.function, family) {
+        (Some(function), Family::Claude(of)) => {
+            strictly(function, schema(function.parameters), of.structured, notes)?
+        }
+        (Some(function), _) => (
+            schema(function.parameters),
+            function.strict.filter(|strict| *strict),
+        ),
+        (None, _) => (raw(FREE_TEXT), None),
+    };
     let function = tool.function.as_ref();
     let described = function
         .map(|it| &it.description)
         .or(tool.custom.as_ref().map(|it| &it.description));
-    Spec {
+    Ok(Spec {
         name: name.into(),
         description: described
             .and_then(|text| text.as_deref())
             .filter(|text| !text.is_empty())
             .map(Cow::Borrowed),
-        input_schema: Schema {
-            json: match function {
-                Some(function) => schema(function.parameters),
-                None => raw(FREE_TEXT),
-            },
-        },
-        strict: function.and_then(|it| it.strict).filter(|strict| *strict),
-    }
+        input_schema: Schema { json },
+        strict,
+    })
 }
 
 const EMPTY: &str = r#"{"type":"object","properties":{}}"#;

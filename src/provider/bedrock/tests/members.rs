@@ -284,7 +284,7 @@ fn schemas_are_text_and_keep_their_order() {
 fn a_schema_is_a_tool_for_models_that_know_none() {
     let old = "anthropic.claude-3-haiku-20240307-v1:0";
     let name = "gateway__structured_answer";
-    let schema = json!({"type": "object", "properties": {"a": {}}});
+    let schema = json!({"type": "object", "properties": {"a": {"type": "null"}}});
     let format = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema}});
     let body = with(json!({"response_format": format}));
     let (out, notes) = noted(&body, old).expect("translates");
