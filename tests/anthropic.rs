@@ -263,3 +263,57 @@ async fn whoever_thinks_without_a_word_is_not_silent() {
         assert!(chunks && !text.contains("ping"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_custom_tool_is_called_as_one_and_its_call_sent_back() {
+    let tools = json!([{"type": "custom", "custom": {"name": "code", "description": "runs it"}},
+        {"type": "function", "function": {"name": "f"}}]);
+    let mut body = question(false);
+    body["tools"] = tools.clone();
+    let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "c",
+        "content": [{"type": "tool_use", "id": "a", "name": "code", "input": {"input": "print(\"h\u{e9}\")\n"}},
+            {"type": "tool_use", "id": "b", "name": "f", "input": {"input": "x"}}],
+        "stop_reason": "tool_use", "usage": {"input_tokens": 4, "output_tokens": 2}});
+    let (_, text, sent) = ask(body.clone(), (200, "application/json", message.to_string())).await;
+    let sent: Value = serde_json::from_slice(sent.body()).expect("JSON");
+    assert_eq!(
+        sent["tools"][0]["input_schema"]["required"],
+        json!(["input"])
+    );
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    let calls = json!([
+        {"id": "a", "type": "custom", "custom": {"name": "code", "input": "print(\"h\u{e9}\")\n"}},
+        {"id": "b", "type": "function", "function": {"name": "f", "arguments": "{\"input\":\"x\"}"}},
+    ]);
+    assert_eq!(answer["choices"][0]["message"]["tool_calls"], calls);
+    assert_eq!(answer["choices"][0]["finish_reason"], "tool_calls");
+
+    // What the client was told comes back.
+    let said = body["messages"].as_array_mut().expect("some");
+    said.push(answer["choices"][0]["message"].clone());
+    said.push(json!({"role": "tool", "tool_call_id": "a", "content": "h\u{e9}"}));
+    said.push(json!({"role": "tool", "tool_call_id": "b", "content": "y"}));
+    body["stream"] = true.into();
+    let events: String = [
+        json!({"type": "message_start", "message": {"id": "msg_2", "model": "c", "usage": {"input_tokens": 4, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "c", "name": "code", "input": {}}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{\"inp"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "ut\": \"a\\"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "nb\"}"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ]
+    .iter()
+    .map(|event| format!("data: {event}\n\n"))
+    .collect();
+    let (_, text, sent) = ask(body, (200, "text/event-stream", events)).await;
+    let sent: Value = serde_json::from_slice(sent.body()).expect("JSON");
+    assert_eq!(sent["messages"][1]["content"], message["content"]);
+    let folded = tower_completions::reframe::fold(text.as_bytes()).expect("whole");
+    let folded: Value = serde_json::from_slice(&folded).expect("JSON");
+    assert_eq!(
+        folded["choices"][0]["message"]["tool_calls"],
+        json!([{"id": "c", "type": "custom", "custom": {"name": "code", "input": "a\nb"}}])
+    );
+}

@@ -13,6 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use machine::Machine;
+pub(super) use machine::Told;
 
 use super::{
     cut::{Cutting, Spellings},
@@ -103,9 +104,9 @@ impl<B, S: TranslateStream> Body<B, S> {
         state: Option<S>,
         tally: &Tally,
         key: Spellings,
-        functions: bool,
+        told: Told,
     ) -> Self {
-        let kind = if state.is_none() && !functions {
+        let kind = if state.is_none() && matches!(told, Told::AsTheyAre) {
             Which::Through {
                 body: Some(body),
                 cutting: Cutting::new(key),
@@ -114,7 +115,7 @@ impl<B, S: TranslateStream> Body<B, S> {
         } else {
             Which::Translated {
                 body: Some(body),
-                machine: Box::new(Machine::new(state, tally, key, functions)),
+                machine: Box::new(Machine::new(state, tally, key, told)),
             }
         };
         Self { kind }

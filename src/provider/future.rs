@@ -15,6 +15,8 @@ use tower_service::Service;
 
 use super::{
     Body, Notes, RateHeaders, Translate,
+    body::Told,
+    customs,
     cut::Spellings,
     functions,
     service::{Config, unreachable},
@@ -198,9 +200,12 @@ where
                     return Poll::Ready(match answer {
                         Err(error) => refuse(error, limits),
                         Ok(answer) => {
-                            let told = this.asked.functions;
-                            let told = told.then(|| functions::deprecated(&answer.body));
-                            let body = told.flatten().map_or(answer.body, Into::into);
+                            let told = match &this.asked.customs {
+                                _ if this.asked.functions => functions::deprecated(&answer.body),
+                                Some(names) => customs::answer(names, &answer.body),
+                                None => None,
+                            };
+                            let body = told.map_or(answer.body, Into::into);
                             let mut response = Response::new(Body::whole(body));
                             response.headers_mut().reserve(HEADERS);
                             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
@@ -269,7 +274,7 @@ fn stream<B, S: super::TranslateStream>(
         state,
         &tally,
         key.clone(),
-        asked.functions,
+        Told::of(asked),
     ));
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().reserve(HEADERS);

@@ -38,6 +38,7 @@ pub mod cohere;
 mod completion;
 /// Secrets, and the headers they travel in.
 pub mod credential;
+mod customs;
 mod cut;
 mod edits;
 mod functions;

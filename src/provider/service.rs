@@ -10,8 +10,8 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use super::{
-    Body, Contract, Notes, ResponseFuture, Secret, Translate, credential::Bearer, cut::Spellings,
-    functions, translate::Asked,
+    Body, Contract, Notes, ResponseFuture, Secret, Translate, credential::Bearer, customs,
+    cut::Spellings, functions, translate::Asked,
 };
 use crate::{
     body::{BoxError, Full},
@@ -170,6 +170,9 @@ where
         let mut asked = Asked::new(chat, &target);
         let modern = !self.config.translate.knows_functions() && functions::speaks(chat);
         asked.functions = modern && functions::offers(chat);
+        if !asked.functions && !self.config.translate.knows_custom_tools() {
+            asked.customs = customs::offered(chat);
+        }
         let outgoing = if modern {
             let mut chat = chat.clone();
             functions::modern(&mut chat, &mut notes)

@@ -6,7 +6,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 
-use super::Notes;
+use super::{Notes, customs::Names};
 use crate::{
     body::Full,
     error::Error,
@@ -27,6 +27,8 @@ pub struct Asked {
     pub created: u64,
     /// Whether the calls of the answer are told as those of functions.
     pub(crate) functions: bool,
+    /// The custom tools that went up as functions: calls of them are told as theirs.
+    pub(super) customs: Option<Names>,
     id: OnceLock<Arc<str>>,
 }
 
@@ -41,6 +43,7 @@ impl Asked {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
             functions: false,
+            customs: None,
             id: OnceLock::new(),
         }
     }
@@ -144,6 +147,12 @@ pub trait Translate: Clone + Send + Sync + 'static {
     /// Whether the upstream knows `functions`, the deprecated form of tools. Default: no; it is given
     /// tools in their place, and its calls are given back as `function_call`.
     fn knows_functions(&self) -> bool {
+        false
+    }
+
+    /// Whether the upstream knows custom tools. Default: no; a translation tells it of them as functions
+    /// of one string, `input`, and calls of those are given back as calls of custom tools.
+    fn knows_custom_tools(&self) -> bool {
         false
     }
 

@@ -110,6 +110,10 @@ impl Translate for Azure {
         true
     }
 
+    fn knows_custom_tools(&self) -> bool {
+        true
+    }
+
     fn authorize(&self, request: &mut Request<Full>, key: &str) -> Result<(), Error> {
         match self.auth {
             Auth::ApiKey => credential::header(request, HeaderName::from_static("api-key"), key),

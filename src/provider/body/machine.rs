@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use serde::de::IgnoredAny;
 
@@ -5,10 +7,11 @@ use crate::{
     error::Error,
     meter::{Outcome, Tally},
     provider::{
+        customs::Customs,
         cut::Spellings,
         functions,
         future::nonsense,
-        translate::{Framing, TranslateStream},
+        translate::{Asked, Framing, TranslateStream},
     },
     sse::{self, AtEnd, Decode},
 };
@@ -16,14 +19,32 @@ use crate::{
 /// The last event of a finished answer.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
+/// How calls are told.
+pub(in crate::provider) enum Told {
+    AsTheyAre,
+    /// As those of functions of the deprecated kind.
+    Functions,
+    /// Some as those of custom tools.
+    Customs(Customs),
+}
+
+impl Told {
+    pub(in crate::provider) fn of(asked: &Asked) -> Self {
+        match &asked.customs {
+            _ if asked.functions => Self::Functions,
+            Some(names) => Self::Customs(Customs::new(Arc::clone(names))),
+            None => Self::AsTheyAre,
+        }
+    }
+}
+
 /// The upstream's bytes in, canonical events out.
 pub(super) struct Machine<S> {
     key: Spellings,
     decoder: Box<dyn Decode + Send>,
     /// `None` where the events are canonical as they come.
     state: Option<S>,
-    /// Whether calls are told as those of functions.
-    functions: bool,
+    told: Told,
     tally: Tally,
     /// How many have been read.
     events: u64,
@@ -32,13 +53,13 @@ pub(super) struct Machine<S> {
 }
 
 impl<S: TranslateStream> Machine<S> {
-    pub(super) fn new(state: Option<S>, tally: &Tally, key: Spellings, functions: bool) -> Self {
+    pub(super) fn new(state: Option<S>, tally: &Tally, key: Spellings, told: Told) -> Self {
         let framing = state.as_ref().map_or(Framing::Sse, S::framing);
         Self {
             key,
             decoder: decoder(framing),
             state,
-            functions,
+            told,
             tally: tally.clone(),
             events: 0,
             out: BytesMut::new(),
@@ -119,11 +140,18 @@ impl<S: TranslateStream> Machine<S> {
         whole
     }
 
-    /// What has been written from here on, calls told as those of functions where they are.
+    /// What has been written from here on, calls told as the client knows them.
     fn tell(&mut self, from: usize) {
-        if self.functions {
-            let written = self.out.split_off(from);
-            functions::events(&written, &mut self.out);
+        match &mut self.told {
+            Told::AsTheyAre => {}
+            Told::Functions => {
+                let written = self.out.split_off(from);
+                functions::events(&written, &mut self.out);
+            }
+            Told::Customs(customs) => {
+                let written = self.out.split_off(from);
+                customs.events(&written, &mut self.out);
+            }
         }
     }
 

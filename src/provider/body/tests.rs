@@ -94,7 +94,7 @@ fn read(steps: impl IntoIterator<Item = Step>) -> (String, bool, Tally, bool) {
         Some(Say { over: false }),
         &tally,
         Spellings::default(),
-        false,
+        Told::AsTheyAre,
     ));
     let mut cx = Context::from_waker(Waker::noop());
     let mut out = Vec::new();
@@ -162,7 +162,12 @@ fn an_answer_that_breaks_off_ends_with_an_error() {
 fn translated(text: &[u8]) -> String {
     let asked = crate::provider::testing::asked("anthropic", "m");
     let stream = crate::provider::anthropic::Stream::new(&asked);
-    let mut machine = Machine::new(Some(stream), &Tally::new(), Spellings::default(), false);
+    let mut machine = Machine::new(
+        Some(stream),
+        &Tally::new(),
+        Spellings::default(),
+        Told::AsTheyAre,
+    );
     machine.take(Some(Bytes::copy_from_slice(text)));
     if !machine.ended {
         machine.take(None);
@@ -211,7 +216,7 @@ fn what_gives_nothing_to_relay_is_heard() {
         let asked = crate::provider::testing::asked("a", "m");
         let translate = crate::provider::anthropic::Anthropic::new("http://host").expect("a URL");
         let state = crate::provider::Translate::stream(&translate, &asked);
-        let mut machine = Machine::new(state, &tally, Spellings::default(), false);
+        let mut machine = Machine::new(state, &tally, Spellings::default(), Told::AsTheyAre);
         machine.take(Some(Bytes::from_static(text.as_bytes())));
         assert_eq!((machine.out.len(), tally.heard()), (0, heard), "{text}");
     }

@@ -107,6 +107,10 @@ impl Translate for OpenAi {
         self.vendor.row().functions
     }
 
+    fn knows_custom_tools(&self) -> bool {
+        !self.vendor.row().only_functions
+    }
+
     fn counting(&self) -> Counting {
         self.vendor.counting()
     }

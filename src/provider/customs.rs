@@ -1,0 +1,560 @@
+//! Custom tools, for upstreams that know functions only.
+//!
+//! They go up as functions of one string, `input`. What the model calls so is told as the call of a custom
+//! tool again, with the text of that string, in a whole answer and piece by piece in a stream.
+
+use std::{mem, sync::Arc};
+
+use bytes::{BufMut, BytesMut};
+use memchr::memmem::find;
+use serde_json::value::RawValue;
+
+use super::members::Members;
+use crate::{
+    parse::Chat,
+    wire::{chat::Tool, request::Name},
+};
+
+/// Calls of one answer that are followed.
+const MOST: usize = 4096;
+
+/// The names of the custom tools that a request offers.
+pub(super) type Names = Arc<[Box<str>]>;
+
+/// Those of a request; none in nearly all.
+pub(super) fn offered(chat: &Chat) -> Option<Names> {
+    let json = chat.raw(Name::Tools)?;
+    // What it is spelled with may be escaped, which no client does.
+    find(json, b"\"custom\"")?;
+    let tools: Vec<Tool<'_>> = serde_json::from_slice(json).ok()?;
+    let names = tools.iter().filter_map(|tool| tool.custom.as_ref());
+    let names: Names = names.map(|custom| Box::from(&*custom.name)).collect();
+    (!names.is_empty()).then_some(names)
+}
+
+/// A whole answer with its calls of custom tools; `None` where it has none, or cannot be read.
+pub(super) fn answer(names: &Names, json: &[u8]) -> Option<Vec<u8>> {
+    Customs::new(Arc::clone(names)).retold(json)
+}
+
+/// The calls of a stream.
+pub(super) struct Customs {
+    names: Names,
+    open: Vec<Open>,
+}
+
+/// A call of a custom tool that has begun.
+struct Open {
+    choice: u64,
+    index: u64,
+    id: Box<str>,
+    input: Input,
+}
+
+impl Customs {
+    pub(super) fn new(names: Names) -> Self {
+        let open = Vec::new();
+        Self { names, open }
+    }
+
+    /// Tells a text of events; those without such calls, and what cannot be read, stay.
+    pub(super) fn events(&mut self, text: &[u8], out: &mut BytesMut) {
+        let mut rest = text;
+        while let Some(end) = find(rest, b"\n\n") {
+            let (event, behind) = rest.split_at(end + 2);
+            let data = event.strip_prefix(b"data: ");
+            match data.and_then(|data| self.retold(data.trim_ascii_end())) {
+                Some(json) => {
+                    out.put_slice(b"data: ");
+                    out.put_slice(&json);
+                    out.put_slice(b"\n\n");
+                }
+                None => out.put_slice(event),
+            }
+            rest = behind;
+        }
+        out.put_slice(rest);
+    }
+
+    fn retold(&mut self, json: &[u8]) -> Option<Vec<u8>> {
+        find(json, b"\"tool_calls\"")?;
+        let whole: Members<'_> = serde_json::from_slice(json).ok()?;
+        let mut changed = false;
+        let mut choices = vec![b'['];
+        for (at, choice) in whole.choices().ok()?.iter().enumerate() {
+            if at > 0 {
+                choices.push(b',');
+            }
+            let index = number(choice.get("index")).unwrap_or(at as u64);
+            let mut with: Vec<(&str, String)> = Vec::new();
+            for name in ["message", "delta"] {
+                let Some(said) = choice.get(name) else {
+                    continue;
+                };
+                let said: Members<'_> = serde_json::from_str(said.get()).ok()?;
+                let piece = (name == "delta").then_some(index);
+                if let Some(calls) = self.calls(&said, piece) {
+                    let mut out = Vec::new();
+                    said.write(&[("tool_calls", &calls)], &mut out);
+                    with.push((name, String::from_utf8(out).ok()?));
+                }
+            }
+            changed |= !with.is_empty();
+            let with: Vec<_> = with.iter().map(|(name, json)| (*name, &**json)).collect();
+            choice.write(&with, &mut choices);
+        }
+        if !changed {
+            return None;
+        }
+        choices.push(b']');
+        let choices = String::from_utf8(choices).ok()?;
+        let mut out = Vec::with_capacity(json.len());
+        whole.write(&[("choices", &choices)], &mut out);
+        Some(out)
+    }
+
+    /// The calls of a message, or their pieces in a delta of a choice; `None` where none is a custom one.
+    fn calls(&mut self, said: &Members<'_>, choice: Option<u64>) -> Option<String> {
+        let calls: Vec<Members<'_>> = serde_json::from_str(said.get("tool_calls")?.get()).ok()?;
+        let mut changed = false;
+        let mut out = vec![b'['];
+        for (at, call) in calls.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            match self.custom(call, choice, at as u64) {
+                Some(custom) => {
+                    changed = true;
+                    write(call, &custom, &mut out);
+                }
+                None => call.write(&[], &mut out),
+            }
+        }
+        out.push(b']');
+        String::from_utf8(out).ok().filter(|_| changed)
+    }
+
+    /// What stands in a call in the place of its function.
+    fn custom(&mut self, call: &Members<'_>, choice: Option<u64>, at: u64) -> Option<String> {
+        let function: Members<'_> = serde_json::from_str(call.get("function")?.get()).ok()?;
+        let name = string(function.get("name")).filter(|name| !name.is_empty());
+        let known = name.as_ref().map(|name| self.is_named(name));
+        // Some write the object itself.
+        let text = function.get("arguments").map(|raw| match raw.get() {
+            "null" => String::new(),
+            json => string(Some(raw)).unwrap_or_else(|| json.to_owned()),
+        });
+        let text = text.unwrap_or_default();
+        let input = match choice {
+            None => known?.then(|| Input::default().whole(&text))?,
+            Some(choice) => {
+                let index = number(call.get("index")).unwrap_or(at);
+                let id = string(call.get("id")).unwrap_or_default();
+                self.open(choice, index, &id, known)?.push(&text)
+            }
+        };
+        let mut custom = Vec::new();
+        let name = name.map(|name| serde_json::Value::from(name).to_string());
+        let input = serde_json::Value::from(input).to_string();
+        let with = [("name", name.as_deref()), ("input", Some(&*input))];
+        let with: Vec<_> = with
+            .into_iter()
+            .filter_map(|(key, json)| Some((key, json?)))
+            .collect();
+        Members(Vec::new()).write(&with, &mut custom);
+        String::from_utf8(custom).ok()
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.names.iter().any(|custom| **custom == *name)
+    }
+
+    /// The input that a piece belongs to, where it is one of a custom tool's. `named`: it has a name,
+    /// and whether that is such a tool's.
+    fn open(
+        &mut self,
+        choice: u64,
+        index: u64,
+        id: &str,
+        named: Option<bool>,
+    ) -> Option<&mut Input> {
+        let found = self
+            .open
+            .iter()
+            .position(|open| (open.choice, open.index) == (choice, index));
+        match (found, named) {
+            (Some(at), Some(false)) => {
+                self.open.remove(at);
+                None
+            }
+            (Some(at), named) => {
+                let open = &mut self.open[at];
+                let another = !id.is_empty() && *open.id != *id;
+                if named.is_some() && (another || matches!(open.input, Input::Over)) {
+                    open.id = id.into();
+                    open.input = Input::default();
+                }
+                Some(&mut self.open[at].input)
+            }
+            (None, Some(true)) if self.open.len() < MOST => {
+                self.open.push(Open {
+                    choice,
+                    index,
+                    id: id.into(),
+                    input: Input::default(),
+                });
+                self.open.last_mut().map(|open| &mut open.input)
+            }
+            (None, _) => None,
+        }
+    }
+}
+
+/// Writes a call whose function is a custom tool.
+fn write(call: &Members<'_>, custom: &str, out: &mut Vec<u8>) {
+    let kept = call.without(&["type", "function"]);
+    let typed = call.get("type").map(|raw| match raw.get() {
+        "\"function\"" => "\"custom\"",
+        other => other,
+    });
+    let mut with = Vec::with_capacity(2);
+    with.extend(typed.map(|kind| ("type", kind)));
+    with.push(("custom", custom));
+    kept.write(&with, out);
+}
+
+fn number(raw: Option<&RawValue>) -> Option<u64> {
+    raw?.get().parse().ok()
+}
+
+fn string(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+/// The text of a custom call, out of the arguments of the function that it became, piece by piece.
+enum Input {
+    /// What has come before the text.
+    Before(String),
+    /// The text goes on; what has come of an escape.
+    Within(String),
+    Over,
+    /// The model has written something else: that is the text.
+    Raw,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self::Before(String::new())
+    }
+}
+
+impl Input {
+    /// The text of all the arguments.
+    fn whole(mut self, arguments: &str) -> String {
+        let text = self.push(arguments);
+        match self {
+            Self::Before(other) => other,
+            _ => text,
+        }
+    }
+
+    /// The text of a piece of the arguments.
+    fn push(&mut self, piece: &str) -> String {
+        match self {
+            Self::Over => String::new(),
+            Self::Raw => piece.to_owned(),
+            Self::Before(before) => {
+                before.push_str(piece);
+                match begin(before) {
+                    Begin::Open => String::new(),
+                    Begin::Text(at) => {
+                        let text = before.split_off(at);
+                        *self = Self::Within(String::new());
+                        self.push(&text)
+                    }
+                    Begin::Nothing => {
+                        *self = Self::Over;
+                        String::new()
+                    }
+                    Begin::Other => {
+                        let text = mem::take(before);
+                        *self = Self::Raw;
+                        text
+                    }
+                }
+            }
+            Self::Within(held) => {
+                let text = mem::take(held) + piece;
+                let (out, rest) = read(&text);
+                match rest {
+                    Some(rest) => *held = rest.to_owned(),
+                    None => *self = Self::Over,
+                }
+                out
+            }
+        }
+    }
+}
+
+/// How arguments begin.
+enum Begin {
+    /// That cannot be told yet.
+    Open,
+    /// The text begins here.
+    Text(usize),
+    /// There is none.
+    Nothing,
+    Other,
+}
+
+fn begin(text: &str) -> Begin {
+    let mut rest = text.trim_start();
+    for token in ["{", "\"input\"", ":", "\""] {
+        let Some(behind) = rest.strip_prefix(token) else {
+            return match () {
+                () if token.starts_with(rest) => Begin::Open,
+                () if token == "\"input\"" && rest.starts_with('}') => Begin::Nothing,
+                () => Begin::Other,
+            };
+        };
+        rest = match token {
+            "\"" => behind,
+            _ => behind.trim_start(),
+        };
+    }
+    Begin::Text(text.len() - rest.len())
+}
+
+/// Reads what stands within the quotes of a string: the text, and what has come of an escape that is not
+/// whole yet; no such thing where the string has ended.
+fn read(spelled: &str) -> (String, Option<&str>) {
+    let mut text = String::with_capacity(spelled.len());
+    let mut rest = spelled;
+    loop {
+        let Some(at) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) else {
+            text.push_str(rest);
+            return (text, Some(""));
+        };
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if rest.starts_with('"') {
+            return (text, None);
+        }
+        let Some((meant, length)) = escape(rest) else {
+            return (text, Some(rest));
+        };
+        text.push(meant);
+        rest = &rest[length..];
+    }
+}
+
+/// What an escape means and how long it is; `None` where more of it is to come. What is none stands for
+/// its backslash.
+fn escape(text: &str) -> Option<(char, usize)> {
+    let meant = match text.as_bytes().get(1)? {
+        b'n' => '\n',
+        b't' => '\t',
+        b'r' => '\r',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => return unicode(text),
+        plain @ (b'"' | b'\\' | b'/') => char::from(*plain),
+        _ => return Some(('\\', 1)),
+    };
+    Some((meant, 2))
+}
+
+fn unicode(text: &str) -> Option<(char, usize)> {
+    const BROKEN: char = char::REPLACEMENT_CHARACTER;
+    // None where more is to come, and no number where it is no such escape.
+    let unit = |text: &str| -> Option<Option<u32>> {
+        if text.len() < 6 {
+            let begun = &text.as_bytes()[..text.len().min(2)];
+            return if b"\\u".starts_with(begun) {
+                None
+            } else {
+                Some(None)
+            };
+        }
+        let digits = text.get(..6).and_then(|text| text.strip_prefix("\\u"));
+        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        Some(digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()))
+    };
+    let Some(first) = unit(text)? else {
+        return Some(('\\', 1));
+    };
+    if !(0xd800..0xe000).contains(&first) {
+        return Some((char::from_u32(first).unwrap_or(BROKEN), 6));
+    }
+    if first >= 0xdc00 {
+        return Some((BROKEN, 6));
+    }
+    match unit(&text[6..])? {
+        Some(second @ 0xdc00..0xe000) => {
+            let joined = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            Some((char::from_u32(joined).unwrap_or(BROKEN), 12))
+        }
+        _ => Some((BROKEN, 6)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn names() -> Names {
+        [Box::from("free"), Box::from("code")].into()
+    }
+
+    #[test]
+    fn custom_tools_are_found() {
+        let offered = |tools: Value| {
+            let body = json!({"model": "m", "messages": [], "tools": tools});
+            let chat = Chat::parse(body.to_string().into()).expect("a request");
+            offered(&chat).map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let function =
+            json!({"type": "function", "function": {"name": "f", "description": "\"custom\""}});
+        let custom = json!({"type": "custom", "custom": {"name": "free"}});
+        assert_eq!(
+            offered(json!([function, custom])),
+            Some(vec!["free".to_owned()])
+        );
+        assert_eq!(offered(json!([function])), None);
+    }
+
+    #[test]
+    fn a_whole_answer_calls_custom_tools() {
+        let call = |id: &str, name: &str, arguments: Value| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        let custom = |id: &str, name: &str, input: &str| json!({"id": id, "type": "custom", "custom": {"name": name, "input": input}});
+        for (sent, want) in [
+            (
+                call(
+                    "a",
+                    "free",
+                    json!("{\"input\": \"h\u{e9}\\n\\u00e9\\ud83d\\ude00\\\"\"}"),
+                ),
+                custom("a", "free", "h\u{e9}\n\u{e9}\u{1f600}\""),
+            ),
+            (
+                call("a", "code", json!({"input": "x"})),
+                custom("a", "code", "x"),
+            ),
+            (call("a", "code", json!("{}")), custom("a", "code", "")),
+            (call("a", "code", json!("")), custom("a", "code", "")),
+            (call("a", "code", json!(null)), custom("a", "code", "")),
+            // Something else was written.
+            (
+                call("a", "code", json!("{\"x\":1}")),
+                custom("a", "code", "{\"x\":1}"),
+            ),
+            (
+                call("a", "code", json!("print(1)")),
+                custom("a", "code", "print(1)"),
+            ),
+            (
+                call("a", "code", json!("{\"inp")),
+                custom("a", "code", "{\"inp"),
+            ),
+        ] {
+            let whole = |call: &Value| {
+                let function = json!({"id": "b", "type": "function", "function": {"name": "f", "arguments": "{\"input\":\"x\"}"}});
+                json!({"id": "c", "choices": [{"index": 0, "finish_reason": "tool_calls",
+                    "message": {"role": "assistant", "content": null, "tool_calls": [function, call]}}]})
+            };
+            let told = answer(&names(), whole(&sent).to_string().as_bytes()).expect("told");
+            let told: Value = serde_json::from_slice(&told).expect("JSON");
+            assert_eq!(told, whole(&want));
+        }
+        let other =
+            json!({"choices": [{"message": {"tool_calls": [call("a", "f", json!("{}"))]}}]});
+        assert_eq!(answer(&names(), other.to_string().as_bytes()), None);
+        assert_eq!(answer(&names(), b"<html>\"tool_calls\""), None);
+    }
+
+    /// The deltas that a stream of these fragments becomes.
+    fn told(fragments: &[Value]) -> Vec<Value> {
+        let text: String = fragments
+            .iter()
+            .map(|call| {
+                let chunk = json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
+                format!("data: {chunk}\n\n")
+            })
+            .collect();
+        let mut out = BytesMut::new();
+        Customs::new(names()).events(text.as_bytes(), &mut out);
+        let out = std::str::from_utf8(&out).expect("UTF-8");
+        let data = out
+            .split_terminator("\n\n")
+            .map(|event| event.strip_prefix("data: ").expect("data"));
+        data.map(|data| {
+            let chunk: Value = serde_json::from_str(data).expect("JSON");
+            chunk["choices"][0]["delta"]["tool_calls"][0].clone()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_stream_calls_custom_tools_wherever_its_pieces_end() {
+        let arguments = "{ \"input\" : \"a\\\\\\n\u{e9}\\u00e9 \\ud83d\\ude00\\ud83d \\x}\" }";
+        let want = "a\\\n\u{e9}\u{e9} \u{1f600}\u{fffd} \\x}";
+        let ends: Vec<usize> = (0..=arguments.len())
+            .filter(|at| arguments.is_char_boundary(*at))
+            .collect();
+        for &first in &ends {
+            for &second in ends.iter().filter(|second| **second >= first) {
+                let pieces = [
+                    &arguments[..first],
+                    &arguments[first..second],
+                    &arguments[second..],
+                ];
+                let mut fragments = vec![
+                    json!({"index": 1, "id": "a", "type": "function", "function": {"name": "code", "arguments": ""}}),
+                ];
+                fragments.extend(
+                    pieces
+                        .iter()
+                        .map(|piece| json!({"index": 1, "function": {"arguments": piece}})),
+                );
+                let told = told(&fragments);
+                assert_eq!(
+                    told[0],
+                    json!({"index": 1, "id": "a", "type": "custom", "custom": {"name": "code", "input": ""}})
+                );
+                let text: String = told
+                    .iter()
+                    .map(|call| call["custom"]["input"].as_str().expect("text"))
+                    .collect();
+                assert_eq!(text, want, "{pieces:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_of_a_stream_are_told_apart() {
+        let open = |index: u64, id: &str, name: &str, arguments: &str| json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        let custom = |index: u64, id: &str, name: &str, input: &str| json!({"index": index, "id": id, "type": "custom", "custom": {"name": name, "input": input}});
+        let function = json!({"index": 1, "function": {"arguments": "{\"input\":\"z\"}"}});
+        // Side by side, a function among them; all at one index.
+        assert_eq!(
+            told(&[
+                open(0, "a", "free", "{\"input\":\"x"),
+                open(1, "b", "f", ""),
+                json!({"index": 0, "function": {"arguments": "y\"}"}}),
+                function.clone(),
+                open(0, "c", "code", "{\"input\":\"v\"}"),
+                open(0, "d", "f", "{}"),
+            ]),
+            [
+                custom(0, "a", "free", "x"),
+                open(1, "b", "f", ""),
+                json!({"index": 0, "custom": {"input": "y"}}),
+                function,
+                custom(0, "c", "code", "v"),
+                open(0, "d", "f", "{}"),
+            ]
+        );
+    }
+}
