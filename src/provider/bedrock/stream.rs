@@ -1,5 +1,6 @@
 use bytes::BytesMut;
 use serde::Deserialize;
+use smallvec::SmallVec;
 
 use super::{
     error,
@@ -14,6 +15,9 @@ use crate::{
     wire::{ServiceTier, Usage, chat::Text},
 };
 
+/// How many blocks may be open at a time.
+const MOST_OPEN: usize = 128;
+
 /// The state of a stream of Converse's events.
 #[derive(Debug)]
 pub struct Stream {
@@ -21,7 +25,8 @@ pub struct Stream {
     begun: bool,
     /// How many tool calls have begun: their ordinals are not the blocks' indexes.
     calls: u64,
-    block: Block,
+    /// Those that are open, by their indexes: some may be written side by side.
+    blocks: SmallVec<[(Option<u64>, Block); 1]>,
     /// Whether a tool's arguments were the answer.
     answered: bool,
     counts: Option<Counts>,
@@ -32,10 +37,11 @@ pub struct Stream {
 /// Text and reasoning have no start: a block is what its first delta makes of it.
 #[derive(Debug)]
 enum Block {
-    None,
     /// One that the provider's own tools wrote.
     Foreign,
+    /// A call, by its ordinal.
     Tool {
+        call: u64,
         empty: bool,
     },
     /// A tool whose arguments are the answer.
@@ -57,7 +63,10 @@ enum End {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Start<'a> {
+    #[serde(default)]
+    content_block_index: Option<u64>,
     #[serde(borrow)]
     start: Starts<'a>,
 }
@@ -81,7 +90,10 @@ struct ToolUse<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Delta<'a> {
+    #[serde(default)]
+    content_block_index: Option<u64>,
     #[serde(borrow)]
     delta: Deltas<'a>,
 }
@@ -116,6 +128,13 @@ struct Reasoning<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct BlockStop {
+    #[serde(default)]
+    content_block_index: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Stop<'a> {
     #[serde(borrow)]
     stop_reason: Text<'a>,
@@ -136,7 +155,7 @@ impl Stream {
             chunks: Chunks::asked(asked),
             begun: false,
             calls: 0,
-            block: Block::None,
+            blocks: SmallVec::new(),
             answered: false,
             counts: None,
             tier: None,
@@ -150,56 +169,98 @@ impl Stream {
         }
     }
 
-    fn start(&mut self, start: &Starts<'_>, out: &mut BytesMut) {
-        self.close(out);
-        self.block = match &start.tool_use {
+    /// Where an open block stands: the one of this index, or the last where none is named.
+    fn at(&self, index: Option<u64>) -> Option<usize> {
+        let mut blocks = self.blocks.iter();
+        blocks.rposition(|(open, _)| index.is_none() || *open == index)
+    }
+
+    fn open(&mut self, index: Option<u64>, block: Block) -> Result<(), Error> {
+        if self.blocks.len() >= MOST_OPEN {
+            return Err(nonsense("too many of its blocks are open"));
+        }
+        self.blocks.push((index, block));
+        Ok(())
+    }
+
+    fn start(&mut self, start: &Start<'_>, out: &mut BytesMut) -> Result<(), Error> {
+        let index = start.content_block_index;
+        while let Some(at) = self.at(index) {
+            self.close(at, out);
+        }
+        let block = match &start.start.tool_use {
             Some(call) if &*call.name == ANSWER => {
                 self.answered = true;
                 Block::Answer { empty: true }
             }
             Some(call) if call.kind.as_deref() != Some("server_tool_use") => {
+                let ordinal = self.calls;
                 self.chunks
-                    .call(out, 0, self.calls, &*call.tool_use_id, &*call.name);
+                    .call(out, 0, ordinal, &*call.tool_use_id, &*call.name);
                 self.calls += 1;
-                Block::Tool { empty: true }
+                Block::Tool {
+                    call: ordinal,
+                    empty: true,
+                }
             }
             _ => Block::Foreign,
         };
+        self.open(index, block)
     }
 
-    fn go_on(&mut self, delta: Deltas<'_>, out: &mut BytesMut) {
+    fn go_on(&mut self, delta: Delta<'_>, out: &mut BytesMut) -> Result<(), Error> {
+        let index = delta.content_block_index;
+        let delta = delta.delta;
         if let Some(text) = delta.text.filter(|text| !text.is_empty()) {
             self.chunks.content(out, 0, &text);
         }
-        if let (Some(piece), Block::Tool { empty }) = (&delta.tool_use, &mut self.block) {
-            if !piece.input.is_empty() {
-                *empty = false;
-                let index = self.calls.saturating_sub(1);
-                self.chunks.arguments(out, 0, index, &*piece.input);
+        let piece = delta.tool_use.filter(|piece| !piece.input.is_empty());
+        let at = self.at(index);
+        let at = at.or((self.blocks.len() == 1).then_some(0));
+        if let (Some(piece), Some(at)) = (piece, at) {
+            match &mut self.blocks[at].1 {
+                Block::Tool { call, empty } => {
+                    *empty = false;
+                    self.chunks.arguments(out, 0, *call, &*piece.input);
+                }
+                Block::Answer { empty } => {
+                    *empty = false;
+                    self.chunks.content(out, 0, &piece.input);
+                }
+                Block::Foreign | Block::Thinking { .. } => {}
             }
         }
-        if let (Some(piece), Block::Answer { empty }) = (&delta.tool_use, &mut self.block) {
-            if !piece.input.is_empty() {
-                *empty = false;
-                self.chunks.content(out, 0, &piece.input);
-            }
+        match delta.reasoning_content {
+            Some(reasoning) => self.think(index, reasoning, out),
+            None => Ok(()),
         }
-        let Some(reasoning) = delta.reasoning_content else {
-            return;
-        };
+    }
+
+    fn think(
+        &mut self,
+        index: Option<u64>,
+        reasoning: Reasoning<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), Error> {
         if let Some(data) = &reasoning.redacted_content {
             self.chunks.delta(out, 0, |delta| {
                 delta.one("reasoning_details", |entry| redacted(entry, data));
             });
         }
-        if !matches!(self.block, Block::Thinking { .. }) {
-            self.block = Block::Thinking {
-                text: String::new(),
-                signature: String::new(),
-            };
-        }
-        let Block::Thinking { text, signature } = &mut self.block else {
-            return;
+        let thinks = |at: &usize| matches!(self.blocks[*at].1, Block::Thinking { .. });
+        let at = match self.at(index).filter(thinks) {
+            Some(at) => at,
+            None => {
+                let block = Block::Thinking {
+                    text: String::new(),
+                    signature: String::new(),
+                };
+                self.open(index, block)?;
+                self.blocks.len() - 1
+            }
+        };
+        let Block::Thinking { text, signature } = &mut self.blocks[at].1 else {
+            return Ok(());
         };
         if let Some(piece) = reasoning.text.filter(|piece| !piece.is_empty()) {
             self.chunks.reasoning(out, 0, &piece);
@@ -208,14 +269,12 @@ impl Stream {
         if let Some(piece) = reasoning.signature {
             signature.push_str(&piece);
         }
+        Ok(())
     }
 
-    fn close(&mut self, out: &mut BytesMut) {
-        match std::mem::replace(&mut self.block, Block::None) {
-            Block::Tool { empty: true } => {
-                self.chunks
-                    .arguments(out, 0, self.calls.saturating_sub(1), "{}");
-            }
+    fn close(&mut self, at: usize, out: &mut BytesMut) {
+        match self.blocks.remove(at).1 {
+            Block::Tool { call, empty: true } => self.chunks.arguments(out, 0, call, "{}"),
             Block::Answer { empty: true } => self.chunks.content(out, 0, "{}"),
             Block::Thinking { text, signature } if !signature.is_empty() => {
                 self.chunks.delta(out, 0, |delta| {
@@ -258,18 +317,26 @@ impl TranslateStream for Stream {
             "contentBlockStart" => {
                 self.begin(out);
                 let start: Start<'_> = read(data)?;
-                self.start(&start.start, out);
+                self.start(&start, out)?;
             }
             "contentBlockDelta" => {
                 self.begin(out);
                 let delta: Delta<'_> = read(data)?;
-                self.go_on(delta.delta, out);
+                self.go_on(delta, out)?;
             }
-            "contentBlockStop" => self.close(out),
+            "contentBlockStop" => {
+                let stop: BlockStop = read(data)?;
+                // Text has no block of its own, but its end is told.
+                if let Some(at) = self.at(stop.content_block_index) {
+                    self.close(at, out);
+                }
+            }
             "messageStop" if self.end == End::Open => {
                 let stop: Stop<'_> = read(data)?;
                 self.begin(out);
-                self.close(out);
+                while !self.blocks.is_empty() {
+                    self.close(0, out);
+                }
                 self.end = End::Reason;
                 let reason = match finish_reason(&stop.stop_reason) {
                     "tool_calls" if self.answered && self.calls == 0 => "stop",

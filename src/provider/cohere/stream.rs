@@ -1,5 +1,6 @@
 use bytes::BytesMut;
 use serde::Deserialize;
+use smallvec::SmallVec;
 
 use super::{
     error,
@@ -13,6 +14,9 @@ use crate::{
     wire::{Usage, chat::Text},
 };
 
+/// How many calls may be open at a time.
+const MOST_OPEN: usize = 128;
+
 /// The state of a stream of chat events.
 #[derive(Debug)]
 pub struct Stream {
@@ -20,10 +24,19 @@ pub struct Stream {
     chunks: Option<Chunks>,
     /// How many tool calls have begun.
     calls: u64,
-    /// Whether the last one has no arguments yet.
-    bare: bool,
+    /// Those that are open: some may be written side by side.
+    open: SmallVec<[Open; 1]>,
     counts: Option<Counts>,
     over: bool,
+}
+
+/// A call that is being written.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    index: Option<u64>,
+    call: u64,
+    /// Whether it has no arguments yet.
+    bare: bool,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +45,8 @@ struct Event<'a> {
     kind: Text<'a>,
     #[serde(borrow, default)]
     id: Option<Text<'a>>,
+    #[serde(default)]
+    index: Option<u64>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
     #[serde(default)]
@@ -79,7 +94,7 @@ impl Stream {
             asked: asked.clone(),
             chunks: None,
             calls: 0,
-            bare: false,
+            open: SmallVec::new(),
             counts: None,
             over: false,
         }
@@ -96,10 +111,24 @@ impl Stream {
         })
     }
 
-    fn close_call(&mut self, out: &mut BytesMut) {
-        if std::mem::take(&mut self.bare) {
-            let index = self.calls.saturating_sub(1);
-            self.chunks(None, out).arguments(out, 0, index, "{}");
+    /// Where an open call stands: the one of this index, or the last where none is named.
+    fn at(&self, index: Option<u64>) -> Option<usize> {
+        let mut open = self.open.iter();
+        open.rposition(|call| index.is_none() || call.index == index)
+    }
+
+    fn close_call(&mut self, at: usize, out: &mut BytesMut) {
+        let Open { call, bare, .. } = self.open.remove(at);
+        if bare {
+            self.chunks(None, out).arguments(out, 0, call, "{}");
+        }
+    }
+
+    fn arguments(&mut self, at: usize, text: &str, out: &mut BytesMut) {
+        if !text.is_empty() {
+            self.open[at].bare = false;
+            let call = self.open[at].call;
+            self.chunks(None, out).arguments(out, 0, call, text);
         }
     }
 
@@ -127,7 +156,9 @@ impl Stream {
         let reason = delta.finish_reason.as_deref().unwrap_or("COMPLETE");
         self.counts = delta.usage.or(self.counts);
         let reason = finish_reason(reason).ok_or_else(|| error::failed(reason, data))?;
-        self.close_call(out);
+        while !self.open.is_empty() {
+            self.close_call(0, out);
+        }
         self.over = true;
         let usage = self.usage();
         let chunks = self.chunks(None, out);
@@ -163,23 +194,38 @@ impl TranslateStream for Stream {
                 self.say(message, event.logprobs, out);
             }
             ("tool-call-start", Some(message)) => {
-                self.close_call(out);
+                while let Some(at) = self.at(event.index) {
+                    self.close_call(at, out);
+                }
                 let Some(call) = &message.tool_calls else {
                     return Ok(());
                 };
-                let index = self.calls;
+                if self.open.len() >= MOST_OPEN {
+                    return Err(nonsense("too many of its calls are open"));
+                }
+                self.open.push(Open {
+                    index: event.index,
+                    call: self.calls,
+                    bare: true,
+                });
                 self.calls += 1;
+                let (at, ordinal) = (self.open.len() - 1, self.calls - 1);
                 let chunks = self.chunks(None, out);
-                chunks.call(out, 0, index, &call.id, &call.function.name);
-                self.arguments(&call.function.arguments, true, out);
+                chunks.call(out, 0, ordinal, &call.id, &call.function.name);
+                self.arguments(at, &call.function.arguments, out);
             }
             ("tool-call-delta", Some(message)) => {
-                if let Some(call) = message.tool_calls.as_ref().filter(|_| self.calls > 0) {
-                    let bare = self.bare;
-                    self.arguments(&call.function.arguments, bare, out);
+                let at = self.at(event.index);
+                let at = at.or((self.open.len() == 1).then_some(0));
+                if let (Some(call), Some(at)) = (&message.tool_calls, at) {
+                    self.arguments(at, &call.function.arguments, out);
                 }
             }
-            ("tool-call-end", _) => self.close_call(out),
+            ("tool-call-end", _) => {
+                if let Some(at) = self.at(event.index) {
+                    self.close_call(at, out);
+                }
+            }
             ("message-end", _) => {
                 let none = Delta {
                     message: None,
@@ -201,15 +247,5 @@ impl TranslateStream for Stream {
 
     fn usage(&self) -> Option<Usage> {
         self.counts.as_ref().and_then(Counts::usage)
-    }
-}
-
-impl Stream {
-    fn arguments(&mut self, text: &str, bare: bool, out: &mut BytesMut) {
-        self.bare = bare && text.is_empty();
-        if !text.is_empty() {
-            let index = self.calls.saturating_sub(1);
-            self.chunks(None, out).arguments(out, 0, index, text);
-        }
     }
 }

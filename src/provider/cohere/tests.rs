@@ -386,3 +386,58 @@ fn refusals() {
         assert_eq!(error.class(), Some(class), "{status} {body}");
     }
 }
+
+#[test]
+fn calls_that_are_written_side_by_side() {
+    let event = |kind: &str, index: u8, calls: Value| {
+        let event =
+            json!({"type": kind, "index": index, "delta": {"message": {"tool_calls": calls}}});
+        format!("data: {event}\n\n")
+    };
+    let begins = |index: u8, id: &str| {
+        let call =
+            json!({"id": id, "type": "function", "function": {"name": "f", "arguments": ""}});
+        event("tool-call-start", index, call)
+    };
+    let goes_on = |index: u8, text: &str| {
+        event(
+            "tool-call-delta",
+            index,
+            json!({"function": {"arguments": text}}),
+        )
+    };
+    let ends = |index: u8| event("tool-call-end", index, json!({}));
+    let end = json!({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}});
+    let input = [
+        begins(0, "a"),
+        begins(1, "b"),
+        goes_on(0, "{\"x\":"),
+        goes_on(1, "{\"y\":"),
+        begins(2, "c"),
+        goes_on(1, "2}"),
+        ends(1),
+        goes_on(0, "1}"),
+        ends(0),
+        format!("data: {end}\n\n"),
+    ]
+    .concat();
+    let (text, ended) = run(&[input.as_bytes()]);
+    ended.expect("whole");
+    assert_eq!(
+        deltas(&chunks(&text)),
+        [
+            json!({"role": "assistant", "content": ""}),
+            testing::call(0, "a", "f"),
+            testing::call(1, "b", "f"),
+            testing::piece(0, "{\"x\":"),
+            testing::piece(1, "{\"y\":"),
+            testing::call(2, "c", "f"),
+            testing::piece(1, "2}"),
+            testing::piece(0, "1}"),
+            testing::piece(2, "{}"),
+            json!({}),
+        ]
+    );
+    let many: String = (0..200).map(|index| begins(index, "a")).collect();
+    assert!(run(&[many.as_bytes()]).1.is_err());
+}

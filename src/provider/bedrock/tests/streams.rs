@@ -203,3 +203,60 @@ fn exceptions_and_cuts() {
     let (out, ended, usage) = run(&[frames(&[start, text, stop])]);
     assert!(ended.is_ok() && usage.is_none() && out.ends_with("data: [DONE]\n\n"));
 }
+
+#[test]
+fn blocks_that_are_written_side_by_side() {
+    let delta = |index: u8, delta: Value| {
+        let delta = json!({"contentBlockIndex": index, "delta": delta});
+        ("contentBlockDelta", delta)
+    };
+    let thought = |index: u8, thought: Value| delta(index, json!({"reasoningContent": thought}));
+    let begins = |index: u8, id: &str, name: &str| {
+        let start = json!({"toolUse": {"toolUseId": id, "name": name}});
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": index, "start": start}),
+        )
+    };
+    let input = |index: u8, text: &str| delta(index, json!({"toolUse": {"input": text}}));
+    let stop = |index: u8| ("contentBlockStop", json!({"contentBlockIndex": index}));
+    let (text, ended, _) = run(&[frames(&[
+        thought(0, json!({"text": "h"})),
+        delta(1, json!({"text": "Hi"})),
+        thought(0, json!({"text": "m"})),
+        begins(2, "t1", "f"),
+        stop(1),
+        begins(3, "t2", "g"),
+        input(2, "{\"a\":"),
+        thought(0, json!({"signature": "sig"})),
+        begins(4, "t3", "h"),
+        input(3, "{}"),
+        stop(3),
+        input(2, "1}"),
+        stop(0),
+        stop(2),
+        ("messageStop", json!({"stopReason": "tool_use"})),
+    ])]);
+    ended.expect("whole");
+    assert_eq!(
+        testing::deltas(&chunks(&text)),
+        [
+            json!({"role": "assistant", "content": ""}),
+            json!({"reasoning_content": "h"}),
+            json!({"content": "Hi"}),
+            json!({"reasoning_content": "m"}),
+            testing::call(0, "t1", "f"),
+            testing::call(1, "t2", "g"),
+            testing::piece(0, "{\"a\":"),
+            testing::call(2, "t3", "h"),
+            testing::piece(1, "{}"),
+            testing::piece(0, "1}"),
+            json!({"reasoning_details": [{"type": "thinking", "thinking": "hm", "signature": "sig"}]}),
+            // Without a stop, and without arguments.
+            testing::piece(2, "{}"),
+            json!({}),
+        ]
+    );
+    let many = (0..200).map(|index| begins(index, "t", "f"));
+    assert!(run(&[frames(&many.collect::<Vec<_>>())]).1.is_err());
+}
