@@ -39,8 +39,7 @@ pub(in crate::provider) struct Part<'a> {
     pub(super) thought: bool,
     pub(super) signature: Spelled<'a>,
     pub(super) call: Option<Call<'a>>,
-    /// Whether a call's arguments come in pieces, which Vertex AI is asked for by an option.
-    pub(super) in_pieces: bool,
+    pub(super) piece: Option<Piece<'a>>,
     pub(super) inline: Option<Inline<'a>>,
 }
 
@@ -50,6 +49,16 @@ pub(in crate::provider) struct Call<'a> {
     pub(super) name: Spelled<'a>,
     /// JSON.
     pub(super) args: Option<&'a str>,
+}
+
+/// A part of a call whose arguments come in pieces, which Vertex AI is asked for by an option; an empty one
+/// is the end of such a call.
+pub(in crate::provider) struct Piece<'a> {
+    /// Named where it begins.
+    pub(super) call: Call<'a>,
+    /// JSON: values with their paths.
+    pub(super) values: Option<&'a str>,
+    pub(super) goes_on: bool,
 }
 
 #[derive(Default)]
@@ -143,17 +152,28 @@ impl<'a> Part<'a> {
                 "thoughtSignature" => part.signature = reader.string()?.unwrap_or_default(),
                 "functionCall" if !reader.is_null()? => {
                     let mut call = Call::default();
+                    let (mut values, mut goes_on) = (None, false);
                     reader.object(|reader, key| {
                         match key {
                             "id" => call.id = reader.string()?.unwrap_or_default(),
                             "name" => call.name = reader.string()?.unwrap_or_default(),
                             "args" => call.args = reader.raw()?,
-                            "partialArgs" => part.in_pieces |= reader.raw()?.is_some(),
+                            "partialArgs" => values = reader.raw()?,
+                            "willContinue" => goes_on = reader.bool()?.unwrap_or(false),
                             _ => reader.skip()?,
                         }
                         Ok(())
                     })?;
-                    part.call = Some(call).filter(|call| !call.name.is_empty());
+                    let whole = values.is_none() && (call.args.is_some() || !goes_on);
+                    if whole && !call.name.is_empty() {
+                        part.call = Some(call);
+                    } else {
+                        part.piece = Some(Piece {
+                            call,
+                            values,
+                            goes_on,
+                        });
+                    }
                 }
                 "inlineData" if !reader.is_null()? => {
                     let inline = part.inline.get_or_insert_default();

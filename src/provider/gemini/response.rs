@@ -96,6 +96,13 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
         } else if !part.signature.is_empty() {
             choice.detail(&detail(None, part.signature));
         }
+        if part
+            .piece
+            .as_ref()
+            .is_some_and(|piece| piece.values.is_some())
+        {
+            return Err(nonsense("the arguments of a call come in pieces"));
+        }
         match &part.inline {
             Some(inline) if inline.is_audio() => {
                 choice.audio = Some((ids.answer.clone(), inline.media()));

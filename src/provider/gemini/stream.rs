@@ -2,8 +2,9 @@ use bytes::BytesMut;
 
 use super::{
     Streaming, error,
-    read::{Candidate, Counts, Finish, Part, Response, finish},
-    response::{Ids, broken, citation, detail, extra, logprobs, named},
+    pieces::Pieces,
+    read::{Call, Candidate, Counts, Finish, Part, Piece, Response, finish},
+    response::{Id, Ids, broken, citation, detail, extra, logprobs, named},
 };
 use crate::{
     error::Error,
@@ -11,7 +12,7 @@ use crate::{
         Asked, Framing, TranslateStream,
         chunks::Chunks,
         future::cut,
-        json::{Object, Reader},
+        json::{Object, Reader, Spelled, Words},
         nonsense,
     },
     wire::{Usage, json::Fault},
@@ -34,7 +35,7 @@ pub struct Stream {
     over: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Choice {
     begun: bool,
     calls: u64,
@@ -43,6 +44,24 @@ struct Choice {
     reason: Option<&'static str>,
     /// Whether the last that came of it says that it ends, and not why.
     ends_somehow: bool,
+    /// The call whose arguments come in pieces. In a box: hardly any does.
+    open: Option<Box<Open>>,
+}
+
+/// A call whose arguments come in pieces. Name and id as they are spelled.
+#[derive(Clone, Debug)]
+struct Open {
+    ordinal: u64,
+    name: String,
+    id: String,
+    pieces: Pieces,
+}
+
+impl Open {
+    fn is(&self, call: &Call<'_>) -> bool {
+        let same = |ours: &str, theirs: Spelled<'_>| theirs.is_empty() || *ours == *theirs.0;
+        same(&self.name, call.name) && same(&self.id, call.id)
+    }
 }
 
 impl Stream {
@@ -77,10 +96,7 @@ impl Stream {
             chunks.role(out, index);
         }
         for part in &candidate.parts {
-            if part.in_pieces {
-                return Err(nonsense("the arguments of a call come in pieces"));
-            }
-            choice.part(part, index, chunks, ids, out);
+            choice.part(part, index, chunks, ids, out)?;
         }
         for source in candidate.sources.iter().filter(|it| !it.uri.is_empty()) {
             chunks.delta(out, index, |delta| {
@@ -120,7 +136,7 @@ impl Choice {
         chunks: &Chunks,
         ids: &Ids,
         out: &mut BytesMut,
-    ) {
+    ) -> Result<(), Error> {
         match part.text {
             Some(text) if text.is_empty() => {}
             Some(text) if part.thought => {
@@ -133,7 +149,11 @@ impl Choice {
             None => {}
         }
         let mut id = None;
+        if let Some(piece) = &part.piece {
+            id = self.piece(piece, part, index, chunks, ids, out)?;
+        }
         if let Some(call) = &part.call {
+            self.close(index, chunks, out);
             let given = ids.call(call, index, self.calls);
             chunks.delta(out, index, |delta| {
                 delta.one("tool_calls", |one: &mut Object<'_>| {
@@ -148,10 +168,10 @@ impl Choice {
                 });
             });
             self.calls += 1;
-            id = Some(given);
+            id = Some(text_of(&given));
         }
         if !part.signature.is_empty() {
-            let entry = detail(id.as_ref().map(|id| id.words()), part.signature);
+            let entry = detail(id.as_deref().map(Words::Plain), part.signature);
             chunks.delta(out, index, |delta| {
                 delta.list("reasoning_details", entry.as_bytes());
             });
@@ -169,6 +189,70 @@ impl Choice {
             }
             None => {}
         }
+        Ok(())
+    }
+
+    /// A part of a call whose arguments come in pieces; the id of the call.
+    fn piece(
+        &mut self,
+        piece: &Piece<'_>,
+        part: &Part<'_>,
+        index: u64,
+        chunks: &Chunks,
+        ids: &Ids,
+        out: &mut BytesMut,
+    ) -> Result<Option<String>, Error> {
+        let call = &piece.call;
+        if self.open.as_ref().is_some_and(|open| !open.is(call)) {
+            self.close(index, chunks, out);
+        }
+        let mut id = None;
+        if self.open.is_none() && !call.name.is_empty() {
+            let given = ids.call(call, index, self.calls);
+            chunks.delta(out, index, |delta| {
+                delta.one("tool_calls", |one: &mut Object<'_>| {
+                    one.number("index", self.calls);
+                    one.string("id", given.words());
+                    one.string("type", "function");
+                    one.object("function", |function| {
+                        function.string("name", call.name);
+                        function.string("arguments", "");
+                    });
+                    extra(one, part);
+                });
+            });
+            self.open = Some(Box::new(Open {
+                ordinal: self.calls,
+                name: call.name.0.to_owned(),
+                id: call.id.0.to_owned(),
+                pieces: Pieces::default(),
+            }));
+            self.calls += 1;
+            id = Some(text_of(&given));
+        }
+        match (&mut self.open, piece.values) {
+            (Some(open), Some(values)) => open.pieces.push(values)?,
+            (None, Some(_)) => return Err(nonsense("a piece of arguments is of no call")),
+            (_, None) => {}
+        }
+        if !piece.goes_on {
+            self.close(index, chunks, out);
+        }
+        Ok(id)
+    }
+
+    /// The call whose arguments came in pieces has ended.
+    fn close(&mut self, index: u64, chunks: &Chunks, out: &mut BytesMut) {
+        if let Some(open) = self.open.take() {
+            chunks.arguments(out, index, open.ordinal, &*open.pieces.json());
+        }
+    }
+}
+
+fn text_of(id: &Id<'_>) -> String {
+    match id {
+        Id::Theirs(id) => id.plain().into_owned(),
+        Id::Ours(id) => id.clone(),
     }
 }
 
@@ -234,7 +318,8 @@ impl TranslateStream for Stream {
             if self.choices.is_empty() || begun.any(|choice| choice.ended().is_none()) {
                 return Err(cut());
             }
-            for (index, choice) in (0..).zip(&self.choices) {
+            for (index, choice) in (0..).zip(&mut self.choices) {
+                choice.close(index, chunks, out);
                 if let Some(reason) = choice.ended() {
                     chunks.finish(out, index, reason);
                 }

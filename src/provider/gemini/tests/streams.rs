@@ -151,18 +151,77 @@ fn an_end_that_is_not_specified_is_one_where_it_is_the_last_word() {
     }
 }
 
+fn calls(parts: &[Value]) -> (Result<(), Error>, Vec<Value>) {
+    let mut events: Vec<Value> = parts
+        .iter()
+        .map(|part| json!({"responseId": "r", "candidates": [{"content": {"parts": [part]}}]}))
+        .collect();
+    events.push(json!({"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]}));
+    let (end, text, _) = run(Streaming::Events, &[as_events(&events).as_bytes()]);
+    (
+        end,
+        testing::deltas(&testing::chunks(
+            text.split("data: {\"error\"").next().expect("some"),
+        )),
+    )
+}
+
 #[test]
-fn arguments_in_pieces_are_not_lost_without_a_word() {
-    let part =
-        |call: Value| json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}}]});
-    let piece = json!([{"jsonPath": "$.a", "stringValue": "x"}]);
+fn arguments_in_pieces_are_put_together() {
+    let call = |call: Value| json!({"functionCall": call});
+    let (end, told) = calls(&[
+        call(json!({"name": "f", "willContinue": true})),
+        call(
+            json!({"partialArgs": [{"jsonPath": "$.z", "stringValue": "a", "willContinue": true}], "willContinue": true}),
+        ),
+        call(
+            json!({"partialArgs": [{"jsonPath": "$.z", "stringValue": "b"}], "willContinue": true}),
+        ),
+        call(json!({"partialArgs": [{"jsonPath": "$.a[0]", "numberValue": 1}]})),
+        call(json!({})),
+        // Named and marked again, as others were seen to; the next one begins before its end is told.
+        json!({"functionCall": {"id": "i", "name": "g", "partialArgs": [{"jsonPath": "$.a", "boolValue": true}], "willContinue": true}, "thoughtSignature": "s"}),
+        call(
+            json!({"id": "i", "name": "g", "partialArgs": [{"jsonPath": "$.b", "nullValue": null}], "willContinue": true}),
+        ),
+        call(json!({"name": "h", "args": {"x": 1}})),
+        // Cut with the answer.
+        call(json!({"name": "k", "willContinue": true})),
+    ]);
+    end.expect("whole");
+    let mut signed = testing::call(1, "i", "g");
+    signed["tool_calls"][0]["extra_content"] = json!({"google": {"thought_signature": "s"}});
+    let mut whole = testing::call(2, "call_r_0_2", "h");
+    whole["tool_calls"][0]["function"]["arguments"] = json!("{\"x\":1}");
+    assert_eq!(
+        told,
+        [
+            json!({"role": "assistant", "content": ""}),
+            testing::call(0, "call_r_0_0", "f"),
+            testing::piece(0, "{\"z\":\"ab\",\"a\":[1]}"),
+            signed,
+            json!({"reasoning_details": [{"type": "thought_signature", "id": "i", "signature": "s"}]}),
+            testing::piece(1, "{\"a\":true,\"b\":null}"),
+            whole,
+            testing::call(3, "call_r_0_3", "k"),
+            testing::piece(3, "{}"),
+            json!({}),
+        ]
+    );
+}
+
+#[test]
+fn pieces_without_a_call_are_not_lost_without_a_word() {
+    let pieces = json!([{"jsonPath": "$.a", "stringValue": "x"}]);
+    let broken = json!([{"jsonPath": "a", "stringValue": "x"}]);
     for call in [
-        json!({"name": "f", "partialArgs": piece, "willContinue": true}),
-        json!({"partialArgs": piece}),
+        json!({"partialArgs": pieces}),
+        json!({"name": "f", "partialArgs": broken, "willContinue": true}),
     ] {
-        let (end, text, _) = run(Streaming::Events, &[as_events(&[part(call)]).as_bytes()]);
+        let (end, _) = calls(&[json!({"functionCall": call})]);
         let error = end.expect_err("it cannot be told");
         assert_eq!(error.code(), Some("bad_upstream_response"));
-        assert!(!text.contains("arguments"), "{text}");
+        let whole = json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}, "finishReason": "STOP"}]});
+        assert!(response::answer(whole.to_string().as_bytes(), &asked()).is_err());
     }
 }
