@@ -164,8 +164,9 @@ fn whole(bench: &mut Bench, name: &str, body: &'static str, kind: &'static str, 
     let translate = OpenAi::new("http://upstream/v1").expect("an address");
     let provider = Provider::new("upstream", upstream, translate).with_keys(["sk-upstream"]);
     let router = Router::builder(table())
-        .provider("upstream", CommitLayer::new().layer(provider), 1)
-        .build();
+        .provider("upstream", provider)
+        .build()
+        .expect("sound");
     let mut gateway = Gateway::builder(keys())
         .cost(prices(), ledger())
         .build(router);
@@ -292,8 +293,11 @@ fn alone(bench: &mut Bench) {
     let mut commit = CommitLayer::new().layer(over());
     bench.case("commit", || exchange(&mut commit, parsed()));
     let mut router = Router::builder(table())
-        .provider("upstream", over(), 1)
-        .build();
+        .service("upstream", over(), 1)
+        // The layer's own share is measured above.
+        .without_commit()
+        .build()
+        .expect("sound");
     bench.case("router", || exchange(&mut router, parsed()));
     let reply = all();
     let client = service_fn(move |_: Request<Full>| reply());

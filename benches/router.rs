@@ -50,8 +50,10 @@ fn main() {
         ] {
             for targets in [1, 100] {
                 let mut router = Router::builder(table(targets, balance))
-                    .provider("provider", upstream, 1)
-                    .build();
+                    .service("provider", upstream, 1)
+                    .without_commit()
+                    .build()
+                    .expect("sound");
                 let body = ChatBody::new(chat.clone());
                 let mut parts = Request::new(()).into_parts().0;
                 parts.extensions.insert(Principal::new("demo"));

@@ -72,7 +72,10 @@ fn main() {
             let provider = Provider::new("p", upstream, translate).with_keys(["sk-upstream"]);
             let model = Model::new("m").target(Candidate::new("p", "m"));
             let table = Table::new([model]).expect("a table");
-            let router = Router::builder(table).provider("p", provider, 1).build();
+            let router = Router::builder(table)
+                .provider("p", provider)
+                .build()
+                .expect("sound");
             Gateway::builder(keys.clone())
                 .cost(prices.clone(), ledger.clone())
                 .build(router)

@@ -179,6 +179,13 @@ impl Target {
     }
 }
 
+/// An upstream's service that knows how many keys it has, so that a router need not be told.
+pub trait KeyPool {
+    /// How many keys a [`Target`] may name by its index: 1 where there is one credential, or none,
+    /// and 0 where nothing is to be remembered of it when it is refused.
+    fn keys(&self) -> usize;
+}
+
 /// Who answered. Put into the response by the router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -93,5 +93,5 @@ mod zone;
 
 pub use dialect::Dialect;
 pub use error::Error;
-pub use ext::{Attempt, Attempts, Cached, Principal, Served, Target, matches};
+pub use ext::{Attempt, Attempts, Cached, KeyPool, Principal, Served, Target, matches};
 pub use facts::Facts;

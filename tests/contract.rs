@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_completions::{
     Dialect, Error,
-    body::{BoxBody, Full},
+    body::Full,
     parse::ParseLayer,
     provider::{Contract, Provider, Unsupported, anthropic::Anthropic},
     reframe::ReframeLayer,
-    router::{Candidate, CommitLayer, Model, Router, Table},
+    router::{Candidate, Model, Router, Table},
     validate::{Policy, UnknownMembers, ValidateLayer},
 };
 
@@ -75,13 +75,9 @@ fn request(body: &Value) -> Request<Full> {
 async fn every_layer_adds_to_one_header() {
     for stream in [false, true] {
         let models = [Model::new("m").target(Candidate::new("anthropic", "claude-sonnet-4-5"))];
-        let router = Router::builder(Table::new(models).expect("a table")).provider(
-            "anthropic",
-            CommitLayer::new()
-                .layer(provider(200, Contract::default()))
-                .map_response(|it: Response<_>| it.map(BoxBody::new)),
-            1,
-        );
+        let router = Router::builder(Table::new(models).expect("a table"))
+            .provider("anthropic", provider(200, Contract::default()).boxed())
+            .build();
         let mut policy = Policy::default();
         policy.unknown = UnknownMembers::Drop;
         let dialect = Dialect::openai();
@@ -89,7 +85,7 @@ async fn every_layer_adds_to_one_header() {
             .layer(ParseLayer::new())
             .layer(ValidateLayer::new(dialect.clone()).policy(policy))
             .layer(ReframeLayer::new(dialect))
-            .service(router.build());
+            .service(router.expect("sound"));
         let response = service.oneshot(request(&question(stream))).await;
         let (head, body) = response.expect("infallible").into_parts();
         assert_eq!(head.status, 200);

@@ -29,7 +29,10 @@ use tower_completions::{
 async fn a_late_answer_gets_a_rival_and_the_loser_is_dropped() {
     for stream in ["", r#","stream":true"#] {
         let (a, b, builder) = builder(pair());
-        let router = builder.hedge(Hedge::after(Duration::from_secs(2))).build();
+        let router = builder
+            .hedge(Hedge::after(Duration::from_secs(2)))
+            .build()
+            .expect("sound");
         a.queue(Script::echo().with_delay(Duration::from_secs(9)));
         let start = Instant::now();
         let response = router
@@ -96,7 +99,7 @@ async fn a_late_answer_gets_a_rival_and_the_loser_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_hedge_waits_as_long_as_nineteen_of_twenty_answers_take() {
     let (a, b, builder) = builder(pair());
-    let router = builder.hedge(Hedge::late()).build();
+    let router = builder.hedge(Hedge::late()).build().expect("sound");
     for _ in 0..40 {
         a.queue(Script::echo().with_delay(Duration::from_millis(500)));
         router.clone().oneshot(chat("")).await.expect("infallible");
@@ -121,7 +124,7 @@ async fn a_hedge_waits_as_long_as_nineteen_of_twenty_answers_take() {
 #[tokio::test(start_paused = true)]
 async fn probes_close_a_breaker_before_a_request_has_to() {
     let (a, _, builder) = builder(pair());
-    let router = builder.build();
+    let router = builder.build().expect("sound");
     for _ in 0..5 {
         a.queue(Script::failed());
         router.clone().oneshot(chat("")).await.expect("infallible");
@@ -175,7 +178,7 @@ async fn a_recovered_target_comes_back_slowly() {
         .target(Candidate::new("a", "x"))
         .target(Candidate::new("b", "y"));
     let (a, _, builder) = builder([model]);
-    let router = builder.build();
+    let router = builder.build().expect("sound");
     while router.health()[0].breaker == Breaker::Closed {
         a.queue(Script::failed());
         router.clone().oneshot(chat("")).await.expect("infallible");
@@ -207,7 +210,8 @@ async fn places_on_targets_and_keys_are_kept_until_the_body_ends() {
     let router = builder
         .key_concurrency("a", one)
         .key_concurrency("b", one)
-        .build();
+        .build()
+        .expect("sound");
     let mut open = Vec::new();
     for want in ["a/x", "a/x", "b/y", "b/y"] {
         let response = router.clone().oneshot(chat("")).await.expect("infallible");
@@ -233,7 +237,8 @@ async fn an_overloaded_target_gets_fewer_requests_at_once() {
     let most = NonZeroU32::new(16).expect("not 0");
     let router = builder
         .adaptive_concurrency(Adaptive::new().start(most).between(least, most))
-        .build();
+        .build()
+        .expect("sound");
     let most = || router.health()[0].max_concurrent;
     assert_eq!(most(), Some(16));
     a.queue(Script::overloaded());
@@ -270,12 +275,13 @@ async fn the_clients_wishes_are_obeyed_where_that_is_allowed() {
     let (_, b, plain) = builder(models());
     let response = plain
         .build()
+        .expect("sound")
         .oneshot(chat(wishes))
         .await
         .expect("infallible");
     assert_eq!(response.status(), 200);
     let (a, b2, obeying) = builder(models());
-    let router = obeying.client_wishes(true).build();
+    let router = obeying.client_wishes(true).build().expect("sound");
     for _ in 0..9 {
         let response = router
             .clone()
@@ -343,7 +349,7 @@ async fn a_target_is_chosen_by_what_it_can_do() {
         )
         .target(Candidate::new("b", "large").priority(1));
     let (_, _, builder) = builder([model]);
-    let router = builder.build();
+    let router = builder.build().expect("sound");
     let tool = r#","tools":[{"type":"function","function":{"name":"f"}}]"#;
     let part = |part: &str| format!(r#","messages":[{{"role":"user","content":[{part}]}}]"#);
     let image = &part(r#"{"type":"image_url","image_url":{"url":"https://x/y","detail":"low"}}"#);
@@ -368,6 +374,7 @@ async fn a_target_is_chosen_by_what_it_can_do() {
         self::builder([Model::new("m").target(Candidate::new("a", "x").without_tools())]);
     let response = builder
         .build()
+        .expect("sound")
         .oneshot(chat(tool))
         .await
         .expect("infallible");
@@ -382,7 +389,7 @@ async fn requests_that_belong_together_stay_together() {
             model = model.target(Candidate::new("a", format!("x{nth}")));
         }
         let (_, _, builder) = builder([model]);
-        let router = builder.build();
+        let router = builder.build().expect("sound");
         let mut found = std::collections::BTreeSet::new();
         for caller in ["k1", "k2", "k3", "k4", "k5", "k6"] {
             let mut seen = std::collections::BTreeSet::new();
@@ -404,7 +411,7 @@ async fn requests_that_belong_together_stay_together() {
 async fn the_policy_may_insist_on_the_same_target() {
     let (a, b, builder) = builder(pair());
     let policy = Policy::default().on(tower_completions::error::Class::Transient, Next::SameTarget);
-    let router = builder.policy(policy).build();
+    let router = builder.policy(policy).build().expect("sound");
     a.queue(Script::failed());
     let start = Instant::now();
     let response = router.clone().oneshot(chat("")).await.expect("infallible");

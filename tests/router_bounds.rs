@@ -31,7 +31,7 @@ use tower_completions::{
     mock::{Fault, Script, Upstream},
     parse::ChatBody,
     provider::{Provider, openai::OpenAi},
-    router::{Balance, Candidate, CommitLayer, Model, Router, Sticky, Table},
+    router::{Balance, Candidate, Model, Router, Sticky, Table},
     stack::Gateway,
 };
 
@@ -41,7 +41,8 @@ async fn all_attempts_end_with_the_total_time() {
     let router = builder
         .attempt_timeout(Duration::from_secs(20))
         .total_timeout(Duration::from_secs(30))
-        .build();
+        .build()
+        .expect("sound");
     for _ in 0..3 {
         a.queue(Script::silent());
         b.queue(Script::silent());
@@ -83,11 +84,12 @@ async fn only_allowed_headers_travel_either_way_and_bodies_are_not_copied() {
         }
     });
     let router = Router::builder(Table::new(pair()).expect("sound"))
-        .provider("a", service.clone(), 0)
-        .provider("b", service, 0)
+        .service("a", service.clone(), 0)
+        .service("b", service, 0)
         .forward(http::HeaderName::from_static("x-tag"))
         .backward(http::HeaderName::from_static("x-own"))
-        .build();
+        .build()
+        .expect("sound");
     let mut request = chat("");
     let original = request.body().chat().bytes().as_ptr() as usize;
     for name in [
@@ -137,7 +139,12 @@ async fn a_redirect_is_not_followed() {
         upstream.queue(script.with_header(http::header::LOCATION, to.clone()));
         upstream.queue(Script::bytes(http::StatusCode::FOUND, "moved"));
     }
-    let response = builder.build().oneshot(chat("")).await.expect("infallible");
+    let response = builder
+        .build()
+        .expect("sound")
+        .oneshot(chat(""))
+        .await
+        .expect("infallible");
     assert_eq!(
         (response.status().as_u16(), code(&response)),
         (502, "bad_upstream_response".into())
@@ -164,9 +171,10 @@ async fn the_client_does_not_follow_a_redirect() {
         let provider = Provider::new("a", Client::default(), translate).with_keys(["sk-a"]);
         let table = Table::new([Model::new("m").target(Candidate::new("a", "x"))]);
         let response = Router::builder(table.expect("sound"))
-            .provider("a", CommitLayer::new().layer(provider), 1)
+            .provider("a", provider)
             .attempts(NonZeroU32::MIN)
             .build()
+            .expect("sound")
             .oneshot(chat(""))
             .await
             .expect("infallible");
@@ -210,8 +218,9 @@ async fn each_time_that_runs_out_is_an_error_of_its_own() {
         (error.time_out().expect("ours"), error.message().to_owned())
     };
     let response = Router::builder(table())
-        .provider("a", connecting, 0)
+        .service("a", connecting, 0)
         .build()
+        .expect("sound")
         .oneshot(chat(""))
         .await
         .expect("infallible");
@@ -226,9 +235,10 @@ async fn each_time_that_runs_out_is_an_error_of_its_own() {
     ] {
         let upstream = Upstream::new().with_default(script);
         let response = Router::builder(table())
-            .provider("a", provider("a", &upstream), 1)
+            .provider("a", provider("a", &upstream))
             .attempts(NonZeroU32::MIN)
             .build()
+            .expect("sound")
             .oneshot(chat(stream))
             .await
             .expect("infallible");
@@ -236,10 +246,11 @@ async fn each_time_that_runs_out_is_an_error_of_its_own() {
     }
     let upstream = Upstream::new().with_default(Script::silent());
     let response = Router::builder(table())
-        .provider("a", provider("a", &upstream), 1)
+        .provider("a", provider("a", &upstream))
         .attempt_timeout(Duration::from_secs(20))
         .total_timeout(Duration::from_secs(30))
         .build()
+        .expect("sound")
         .oneshot(chat(""))
         .await
         .expect("infallible");
@@ -272,8 +283,9 @@ async fn a_target_is_asked_no_more_often_than_it_may_from_many_threads() {
         }
     });
     let router = Router::builder(Table::new([model]).expect("sound"))
-        .provider("a", service, 0)
-        .build();
+        .service("a", service, 0)
+        .build()
+        .expect("sound");
     std::thread::scope(|scope| {
         for _ in 0..8 {
             let router = router.clone();
@@ -306,7 +318,7 @@ async fn choosing_among_a_hundred_allocates_nothing() {
             model = model.target(Candidate::new("a", format!("x{nth}")).price(nth as u64, 1));
         }
         let router = Router::builder(Table::new([model]).expect("sound"));
-        let mut router = router.provider("a", service, 3).build();
+        let mut router = router.service("a", service, 3).build().expect("sound");
         let mut ask = || {
             let request = chat("");
             let mut info = None;
@@ -334,7 +346,7 @@ async fn choosing_among_a_hundred_allocates_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_kept_answer_costs_nothing_wherever_the_cache_is() {
     let (a, _, builder) = builder(pair());
-    let router = builder.build();
+    let router = builder.build().expect("sound");
     let ledger = MemoryLedger::new();
     ledger.grant("demo", "5.00".parse().expect("an amount"));
     let prices = || Prices::new().with("m", Price::new("1", "2").expect("decimals"));

@@ -27,7 +27,7 @@ use tower_completions::{
     mock::{Script, Upstream},
     parse::ChatBody,
     provider::{Provider, openai::OpenAi},
-    router::{Candidate, Commit, CommitLayer, Hedge, LoserCharge, Model, Route, Router, Table},
+    router::{Candidate, Hedge, LoserCharge, Model, Route, Router, Table},
     stack::Gateway,
     wire::Usage,
 };
@@ -110,10 +110,10 @@ where
     receipt
 }
 
-fn provider(name: &'static str, upstream: &Upstream) -> Commit<Provider<Upstream, OpenAi>> {
+fn provider(name: &'static str, upstream: &Upstream) -> Provider<Upstream, OpenAi> {
     let translate = OpenAi::new("http://upstream/v1").expect("a URL");
     let provider = Provider::new(name, upstream.clone(), translate);
-    CommitLayer::new().layer(provider.with_keys(["sk-ours"]))
+    provider.with_keys(["sk-ours"])
 }
 
 /// A router over two upstreams.
@@ -121,12 +121,13 @@ fn hedged(
     models: &[Model],
     [a, b]: [&Upstream; 2],
     charge: LoserCharge,
-) -> Router<Commit<Provider<Upstream, OpenAi>>, Table> {
+) -> Router<Provider<Upstream, OpenAi>, Table> {
     Router::builder(Table::new(models.to_vec()).expect("sound"))
-        .provider("a", provider("a", a), 1)
-        .provider("b", provider("b", b), 1)
+        .provider("a", provider("a", a))
+        .provider("b", provider("b", b))
         .hedge(hedge(charge))
         .build()
+        .expect("sound")
 }
 
 fn grant(amount: &str) -> MemoryLedger {
@@ -292,12 +293,12 @@ async fn what_the_losers_upstream_had_counted_is_charged() {
             Ok::<_, Infallible>(response)
         }
     });
-    let service = CommitLayer::new().layer(service);
     let router = Router::builder(Table::new(pair()).expect("sound"))
-        .provider("a", service.clone(), 1)
-        .provider("b", service, 1)
+        .service("a", service.clone(), 1)
+        .service("b", service, 1)
         .hedge(hedge(LoserCharge::Estimate))
-        .build();
+        .build()
+        .expect("sound");
     let receipt = charged(router, &grant("5.00"), true).await;
     let loser = &receipt.losers[0];
     assert_eq!((loser.usage.input, loser.usage.output), (700, 5));

@@ -17,7 +17,7 @@ use std::{
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tower::{Layer as _, Service, ServiceExt as _};
+use tower::{Service, ServiceExt as _};
 use tower_completions::{
     Attempts, Dialect, Principal, Served,
     auth::Keys,
@@ -29,11 +29,11 @@ use tower_completions::{
     observe::Breaker,
     provider::{Provider, openai::OpenAi},
     reframe::ReframeLayer,
-    router::{Candidate, Commit, CommitLayer, Model, Router, Table},
+    router::{Candidate, Model, Router, Table},
     stack::Gateway,
 };
 
-type Providers = Router<Commit<Provider<Upstream, OpenAi>>, Table>;
+type Providers = Router<Provider<Upstream, OpenAi>, Table>;
 
 /// A gateway over two providers, each with its mock.
 struct Stage {
@@ -90,13 +90,14 @@ impl Stage {
         let provider = |name: &'static str, upstream: &Upstream| {
             let translate = OpenAi::new("http://upstream/v1").expect("a URL");
             let provider = Provider::new(name, upstream.clone(), translate);
-            CommitLayer::new().layer(provider.with_keys([format!("sk-{name}")]))
+            provider.with_keys([format!("sk-{name}")])
         };
         let router = Router::builder(Table::new(models).expect("sound"))
-            .provider("a", provider("a", &a), 1)
-            .provider("b", provider("b", &b), 1)
+            .provider("a", provider("a", &a))
+            .provider("b", provider("b", &b))
             .attempt_timeout(Duration::from_secs(60))
-            .build();
+            .build()
+            .expect("sound");
         let ledger = MemoryLedger::new();
         Self {
             a,

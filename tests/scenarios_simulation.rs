@@ -22,7 +22,7 @@ use std::{
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::{task::JoinSet, time::Instant};
-use tower::{Layer as _, ServiceExt as _};
+use tower::ServiceExt as _;
 use tower_completions::{
     Principal,
     auth::Keys,
@@ -32,7 +32,7 @@ use tower_completions::{
     mock::{Fault, Script, Upstream},
     observe::Breaker,
     provider::{Provider, openai::OpenAi},
-    router::{Balance, Candidate, CommitLayer, Model, Router, Table},
+    router::{Balance, Candidate, Model, Router, Table},
     stack::Gateway,
 };
 
@@ -169,10 +169,10 @@ async fn simulate(length: u64, requests: u64) {
         let translate = OpenAi::new("http://upstream/v1").expect("a URL");
         let name = format!("p{at}");
         let provider = Provider::new(name.as_str(), upstream.clone(), translate);
-        let provider = CommitLayer::new().layer(provider.with_keys(["sk-1"]));
-        builder = builder.provider(name, provider, 1);
+        let provider = provider.with_keys(["sk-1"]);
+        builder = builder.provider(name, provider);
     }
-    let router = builder.build();
+    let router = builder.build().expect("sound");
     let principal = Principal::new("demo").attach(Limits::new().max_concurrent(1_000));
     let keys = Keys::new();
     keys.insert("sk-demo", principal.clone());

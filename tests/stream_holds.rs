@@ -24,7 +24,7 @@ use tower_completions::{
     limit::Limits,
     observe::{Event, Watch},
     provider::{Provider, openai::OpenAi},
-    router::{Candidate, CommitLayer, Model, Router, Table},
+    router::{Candidate, Model, Router, Table},
     stack::Gateway,
     telemetry::TelemetryLayer,
 };
@@ -85,9 +85,11 @@ async fn an_open_stream_holds_nothing_of_its_requests_buffer() {
     });
     let translate = OpenAi::new("http://upstream/v1").expect("a URL");
     let provider = Provider::new("p", upstream, translate).with_keys(["sk-upstream"]);
-    let provider = CommitLayer::new().layer(provider);
     let table = Table::new([Model::new("m").target(Candidate::new("p", "m"))]).expect("a table");
-    let router = Router::builder(table).provider("p", provider, 1).build();
+    let router = Router::builder(table)
+        .provider("p", provider)
+        .build()
+        .expect("sound");
     let keys = Keys::new();
     let limits = Limits::new().requests_per_minute(60).max_concurrent(1);
     keys.insert("sk-demo", Principal::new("demo").attach(limits));

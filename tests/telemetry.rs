@@ -311,7 +311,10 @@ async fn the_router_tells_its_plan_and_each_attempt() {
     .expect("a table");
     let translate = OpenAi::new("http://upstream/v1").expect("a URI");
     let provider = Provider::new("acme", Upstream::new(), translate);
-    let router = Router::builder(table).provider("acme", provider, 1).build();
+    let router = Router::builder(table)
+        .provider("acme", provider)
+        .build()
+        .expect("sound");
     let told = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&told);
     let layer = TelemetryLayer::new(move |_: &http::request::Parts| {

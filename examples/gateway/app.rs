@@ -20,7 +20,8 @@ use tower_completions::{
     },
     mock,
     models::Card,
-    parse::ReadLimits,
+    parse::{ChatBody, ReadLimits},
+    provider::BoxProvider,
     reframe::{self, ReframeLayer},
     router::{Router, Table},
     stack::Gateway,
@@ -36,7 +37,6 @@ use crate::{
     panics,
     routes::{Completions, Own, Routes},
     routing,
-    upstreams::{Upstream, boxed},
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -101,7 +101,7 @@ impl App {
     pub async fn new(
         config: &Config,
         prices: Prices,
-        router: Router<Upstream, Table>,
+        router: Router<BoxProvider, Table>,
     ) -> Result<Self, Error> {
         let keys = Keys::new();
         let mut callers = HashMap::new();
@@ -223,6 +223,21 @@ impl App {
         }
         flushed
     }
+}
+
+type Upstream = BoxCloneSyncService<Request<ChatBody>, Response<BoxBody>, Infallible>;
+
+/// As there may be a cache around the router, or none.
+fn boxed<S, B>(service: S) -> Upstream
+where
+    S: Service<Request<ChatBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let boxed = |response: Response<B>| response.map(BoxBody::new);
+    BoxCloneSyncService::new(MapResponse::new(service, boxed))
 }
 
 fn watched<S, B>(gateway: S) -> Completions

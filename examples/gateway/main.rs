@@ -33,10 +33,11 @@ use tokio::{net::TcpListener, signal::unix};
 
 use tower_completions::{
     cost::Prices,
+    provider::BoxProvider,
     router::{Router, Table},
 };
 
-use crate::{app::App, config::Config, server::Workers, upstreams::Upstream};
+use crate::{app::App, config::Config, server::Workers};
 
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -127,7 +128,7 @@ fn main() -> ExitCode {
 async fn run(
     config: Config,
     prices: Prices,
-    router: Router<Upstream, Table>,
+    router: Router<BoxProvider, Table>,
     args: &Args,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;

@@ -21,10 +21,11 @@ use tower_completions::{
     cost::{Currency, Ledger as _, Statement},
     error::Kind,
     limit::{Limiter, Limits, Report, Standing},
+    provider::BoxProvider,
     router::{Router, Table},
 };
 
-use crate::{app::Counts, ledger::Books, routing, upstreams::Upstream};
+use crate::{app::Counts, ledger::Books, routing};
 
 pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
 
@@ -45,7 +46,7 @@ pub struct Own {
     pub ledger: Books,
     pub limiter: Limiter<Counts>,
     pub metrics: PrometheusHandle,
-    pub router: Router<Upstream, Table>,
+    pub router: Router<BoxProvider, Table>,
 }
 
 impl Own {

@@ -11,9 +11,10 @@ use tower_completions::{
     cost::{Amount, Circumstances, PriceBook},
     observe::Breaker,
     parse::{Chat, ChatBody},
+    provider::BoxProvider,
     router::{
-        Adaptive, Balance, Builder, Candidate, Hedge, LoserCharge, Model, Probe, Router, Sticky,
-        Table, TableError,
+        Adaptive, Balance, Builder, Candidate, CommitLayer, Hedge, LoserCharge, Model, Probe,
+        Router, Sticky, Table, TableError,
     },
     wire::Usage,
 };
@@ -21,7 +22,6 @@ use tower_completions::{
 use crate::{
     config::{self, Config},
     read::{Mistakes, Section, is_price, one_of},
-    upstreams::Upstream,
 };
 
 /// The ways to choose among the targets of a model.
@@ -229,7 +229,7 @@ fn unix() -> u64 {
 pub fn builder(
     config: &Config,
     book: &impl PriceBook,
-) -> Result<Builder<Upstream, Table>, TableError> {
+) -> Result<Builder<BoxProvider, Table>, TableError> {
     let routing = &config.routing;
     let mut builder = Router::builder(table(config, book)?)
         .attempts(NonZeroU32::new(routing.attempts).unwrap_or(NonZeroU32::MIN))
@@ -237,6 +237,11 @@ pub fn builder(
         // A stream has times of its own, which whoever waits for its content keeps.
         .stream_attempt_timeout(routing.total_timeout)
         .total_timeout(routing.total_timeout)
+        .commit(
+            CommitLayer::new()
+                .first_event_timeout(config.stream.first_event_timeout)
+                .idle_timeout(config.stream.idle_timeout),
+        )
         .client_wishes(routing.options.client_wishes);
     if routing.options.hedge {
         builder = builder.hedge(Hedge::late().charge(routing.options.loser));
@@ -262,7 +267,7 @@ impl Drop for Prober {
     }
 }
 
-pub fn prober(config: &Config, router: &Router<Upstream, Table>) -> Option<Prober> {
+pub fn prober(config: &Config, router: &Router<BoxProvider, Table>) -> Option<Prober> {
     let every = config.routing.options.probe_interval?;
     let router = router.clone();
     let ask = r#"{"model":"probe","messages":[{"role":"user","content":"ping"}],"max_tokens":16}"#;
@@ -277,7 +282,7 @@ pub fn prober(config: &Config, router: &Router<Upstream, Table>) -> Option<Probe
 }
 
 /// `GET /healthz?verbose`: every target, and how it is.
-pub fn health(router: &Router<Upstream, Table>) -> Value {
+pub fn health(router: &Router<BoxProvider, Table>) -> Value {
     let targets: Vec<_> = router
         .health()
         .into_iter()

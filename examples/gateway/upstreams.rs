@@ -1,17 +1,13 @@
 //! What speaks to each of `[[providers]]`, and the router over all of them.
 
-use std::{convert::Infallible, fmt::Display, fs, num::NonZeroU32};
+use std::{fmt::Display, fs, num::NonZeroU32};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
+use tower::Layer;
 use tower_completions::{
-    body::{BoxBody, BoxError},
     cost::Prices,
     mock,
-    parse::ChatBody,
     provider::{
-        Contract, ParallelLayer, Provider,
+        BoxProvider, Contract, ParallelLayer, Provider,
         anthropic::Anthropic,
         azure::{Api, Azure},
         bedrock::{AccessKey, Bedrock, Environment, SignLayer},
@@ -22,7 +18,7 @@ use tower_completions::{
         openai::{OpenAi, Vendor},
         vertex::{ServiceAccount, TokenLayer, Vertex},
     },
-    router::{CommitLayer, Router, Table},
+    router::{BuildError, Mistake, Router, Table},
 };
 
 use crate::{
@@ -31,22 +27,21 @@ use crate::{
     routing,
 };
 
-pub type Upstream = BoxCloneSyncService<Request<ChatBody>, Response<BoxBody>, Infallible>;
-
-pub fn router(config: &Config, prices: &Prices) -> Result<Router<Upstream, Table>, Vec<String>> {
+pub fn router(config: &Config, prices: &Prices) -> Result<Router<BoxProvider, Table>, Vec<String>> {
     let mut router =
         routing::builder(config, prices).map_err(|error| vec![format!("models: {error}")])?;
-    let parts = Parts::new(config);
+    let parts = Parts::new();
     let mut mistakes = Mistakes::default();
     for (at, provider) in config.providers.iter().enumerate() {
-        let keys = provider.api_keys.len().max(1);
         match parts.upstream(provider) {
-            Ok(upstream) => router = router.provider(provider.name.as_str(), upstream, keys),
+            Ok(upstream) => router = router.provider(provider.name.as_str(), upstream),
             Err(Unfit(key, why)) => mistakes.add(&format!("providers[{at}].{key}"), why),
         }
     }
     if mistakes.is_empty() {
-        Ok(router.build())
+        let mistake = |mistake: &Mistake| format!("providers: {mistake}");
+        let lines = |error: BuildError| error.mistakes().iter().map(mistake).collect();
+        router.build().map_err(lines)
     } else {
         Err(mistakes.into_lines())
     }
@@ -64,36 +59,31 @@ impl Unfit {
 /// What all upstreams are made of.
 struct Parts {
     client: Client,
-    /// The head of a stream waits for its first content: until then another target may answer.
-    commit: CommitLayer,
     /// Several answers of those that give one at a time, and of those that give eight.
     one_by_one: ParallelLayer,
     by_eights: ParallelLayer,
 }
 
 impl Parts {
-    fn new(config: &Config) -> Self {
+    fn new() -> Self {
         let mut settings = ClientConfig::default();
         // Each thread has a runtime of its own.
         settings.pool_per_thread = true;
         let one_by_one = ParallelLayer::new();
         Self {
             client: Client::new(settings),
-            commit: CommitLayer::new()
-                .first_event_timeout(config.stream.first_event_timeout)
-                .idle_timeout(config.stream.idle_timeout),
             by_eights: one_by_one.per_call(NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN)),
             one_by_one,
         }
     }
 
-    fn upstream(&self, of: &config::Provider) -> Result<Upstream, Unfit> {
+    fn upstream(&self, of: &config::Provider) -> Result<BoxProvider, Unfit> {
         let base_url = |default| of.base_url.as_deref().unwrap_or(default);
         let unfit = || Unfit::new("base_url");
         Ok(match of.kind.as_str() {
             "mock" => {
                 let translate = OpenAi::new("http://mock/v1").map_err(unfit())?;
-                self.commit(provider(of, mock::Upstream::new(), translate))
+                BoxProvider::new(provider(of, mock::Upstream::new(), translate))
             }
             "azure" => {
                 let api = match of.api.as_deref() {
@@ -102,25 +92,25 @@ impl Parts {
                 };
                 let version = of.api_version.as_deref();
                 let translate = Azure::new(base_url(""), api, version).map_err(unfit())?;
-                self.commit(self.keyed(of, translate))
+                BoxProvider::new(self.keyed(of, translate))
             }
             "anthropic" => {
                 let translate = Anthropic::new(base_url("https://api.anthropic.com"));
-                self.commit(
+                BoxProvider::new(
                     self.one_by_one
                         .layer(self.keyed(of, translate.map_err(unfit())?)),
                 )
             }
             "cohere" => {
                 let translate = Cohere::new(base_url("https://api.cohere.com"));
-                self.commit(
+                BoxProvider::new(
                     self.one_by_one
                         .layer(self.keyed(of, translate.map_err(unfit())?)),
                 )
             }
             "ollama" => {
                 let translate = Ollama::new(base_url("http://localhost:11434"));
-                self.commit(
+                BoxProvider::new(
                     self.one_by_one
                         .layer(self.keyed(of, translate.map_err(unfit())?)),
                 )
@@ -128,7 +118,7 @@ impl Parts {
             "gemini" => {
                 let default = "https://generativelanguage.googleapis.com";
                 let translate = Gemini::new(base_url(default)).map_err(unfit())?;
-                self.commit(self.by_eights.layer(self.keyed(of, translate)))
+                BoxProvider::new(self.by_eights.layer(self.keyed(of, translate)))
             }
             "bedrock" => self.bedrock(of)?,
             "vertex" => self.vertex(of)?,
@@ -141,23 +131,25 @@ impl Parts {
                     translate = translate.with_vendor(vendor);
                 }
                 if translate.vendor().knows_n() {
-                    self.commit(self.keyed(of, translate))
+                    BoxProvider::new(self.keyed(of, translate))
                 } else {
-                    self.commit(self.one_by_one.layer(self.keyed(of, translate)))
+                    BoxProvider::new(self.one_by_one.layer(self.keyed(of, translate)))
                 }
             }
         })
     }
 
     /// With bearer keys, else the file's access key, else the environment's.
-    fn bedrock(&self, of: &config::Provider) -> Result<Upstream, Unfit> {
+    fn bedrock(&self, of: &config::Provider) -> Result<BoxProvider, Unfit> {
         let region = of.region.as_deref().unwrap_or("us-east-1");
         let translate = match of.base_url.as_deref() {
             Some(url) => Bedrock::new(url).map_err(Unfit::new("base_url"))?,
             None => Bedrock::region(region).map_err(Unfit::new("region"))?,
         };
         if !of.api_keys.is_empty() {
-            return Ok(self.commit(self.one_by_one.layer(self.keyed(of, translate))));
+            return Ok(BoxProvider::new(
+                self.one_by_one.layer(self.keyed(of, translate)),
+            ));
         }
         Ok(if let Some((id, secret)) = &of.access_key {
             let mut key = AccessKey::new(id, secret);
@@ -165,15 +157,15 @@ impl Parts {
                 key = key.with_session_token(token);
             }
             let signed = SignLayer::bedrock(key, region).layer(self.client.clone());
-            self.commit(self.one_by_one.layer(provider(of, signed, translate)))
+            BoxProvider::new(self.one_by_one.layer(provider(of, signed, translate)))
         } else {
             let signed = SignLayer::bedrock(Environment, region).layer(self.client.clone());
-            self.commit(self.one_by_one.layer(provider(of, signed, translate)))
+            BoxProvider::new(self.one_by_one.layer(provider(of, signed, translate)))
         })
     }
 
     /// With tokens of a service account, else ready ones.
-    fn vertex(&self, of: &config::Provider) -> Result<Upstream, Unfit> {
+    fn vertex(&self, of: &config::Provider) -> Result<BoxProvider, Unfit> {
         let project = of.project.as_deref().unwrap_or_default();
         let location = of.location.as_deref().unwrap_or_default();
         let translate = match &of.base_url {
@@ -191,21 +183,10 @@ impl Parts {
                 let account = ServiceAccount::from_json(&file).map_err(|error| unfit(&error))?;
                 let client = TokenLayer::new(account).layer(self.client.clone());
                 let provider = provider(of, client, translate);
-                self.commit(claudes.layer(geminis.layer(provider)))
+                BoxProvider::new(claudes.layer(geminis.layer(provider)))
             }
-            None => self.commit(claudes.layer(geminis.layer(self.keyed(of, translate)))),
+            None => BoxProvider::new(claudes.layer(geminis.layer(self.keyed(of, translate)))),
         })
-    }
-
-    fn commit<S, B>(&self, service: S) -> Upstream
-    where
-        S: Service<Request<ChatBody>, Response = Response<B>, Error = Infallible>,
-        S: Clone + Send + Sync + 'static,
-        S::Future: Send,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        boxed(self.commit.layer(service))
     }
 
     fn keyed<T: Clone>(&self, of: &config::Provider, translate: T) -> Provider<Client, T> {
@@ -217,18 +198,4 @@ impl Parts {
 fn provider<C, T: Clone>(of: &config::Provider, client: C, translate: T) -> Provider<C, T> {
     let contract = Contract::new(of.unsupported);
     Provider::new(of.name.as_str(), client, translate).with_contract(contract)
-}
-
-/// As each may be another type.
-pub fn boxed<S, B>(service: S) -> Upstream
-where
-    S: Service<Request<ChatBody>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    BoxCloneSyncService::new(
-        service.map_response(|response: Response<B>| response.map(BoxBody::new)),
-    )
 }

@@ -31,6 +31,7 @@ mod base64;
 #[cfg(feature = "bedrock")]
 pub mod bedrock;
 mod body;
+mod boxed;
 mod chunks;
 #[cfg(feature = "client")]
 pub mod client;
@@ -63,6 +64,7 @@ mod translate;
 pub mod vertex;
 
 pub use body::Body;
+pub use boxed::BoxProvider;
 pub use credential::Secret;
 pub use future::ResponseFuture;
 pub(crate) use future::nonsense;

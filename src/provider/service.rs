@@ -16,7 +16,7 @@ use super::{
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
-    ext::Target,
+    ext::{KeyPool, Target},
     parse::ChatBody,
 };
 
@@ -108,6 +108,13 @@ impl<C, T> Provider<C, T> {
     {
         Arc::make_mut(&mut self.config).contract = contract;
         self
+    }
+}
+
+/// As many as it was given; without any there is still one credential, which its client puts in.
+impl<C, T> KeyPool for Provider<C, T> {
+    fn keys(&self) -> usize {
+        self.config.keys.len().max(1)
     }
 }
 

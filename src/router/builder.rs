@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     num::NonZeroU32,
     sync::{Arc, atomic::AtomicU64},
@@ -10,21 +10,27 @@ use http::{HeaderName, header};
 
 use super::{
     breaker::Breaking,
+    commit::{Commit, CommitLayer},
     hedge::Hedge,
-    keys::Keys,
+    keys::{Keys, MOST},
+    mistake::{BuildError, Mistake},
     plan::Route,
     policy::Policy,
     rules::Rules,
     service::{Provider, Router, Shared},
     state::{Adaptive, millis},
 };
-use crate::time::{DefaultTimer, Timer};
+use crate::{
+    ext::KeyPool,
+    time::{DefaultTimer, Timer},
+};
 
 /// What a [`Router`] is made of.
 #[must_use]
 pub struct Builder<S, R, T = DefaultTimer> {
     route: R,
     providers: Vec<(Arc<str>, S, usize)>,
+    commit: Option<CommitLayer>,
     key_limits: HashMap<Arc<str>, u32>,
     rules: Rules,
     attempt_timeout: Duration,
@@ -49,6 +55,7 @@ impl<S, R: Route> Router<S, R> {
         Builder {
             route,
             providers: Vec::new(),
+            commit: Some(CommitLayer::new()),
             key_limits: HashMap::new(),
             rules: Rules::default(),
             attempt_timeout: Duration::from_secs(120),
@@ -74,10 +81,34 @@ impl<S, R: Route> Router<S, R> {
 }
 
 impl<S, R: Route, T: Timer> Builder<S, R, T> {
-    /// The service of a provider, with the number of keys in its pool, 64 at most; 0 when it has no
-    /// pool.
-    pub fn provider(mut self, name: impl Into<Arc<str>>, service: S, keys: usize) -> Self {
+    /// The service of a provider, by the name that candidates have it under. It has at most 64 keys.
+    pub fn provider(self, name: impl Into<Arc<str>>, service: S) -> Self
+    where
+        S: KeyPool,
+    {
+        let keys = service.keys();
+        self.service(name, service, keys)
+    }
+
+    /// Any other service under a provider's name, and how many keys it has, 64 at most:
+    /// [`Target::key`](crate::Target::key) says by which it is to ask. With 0 there is no pool, and
+    /// credentials that are refused are not remembered.
+    pub fn service(mut self, name: impl Into<Arc<str>>, service: S, keys: usize) -> Self {
         self.providers.push((name.into(), service, keys));
+        self
+    }
+
+    /// How far a stream is read before its head goes out: until then another target may answer. On
+    /// the router's timer, whatever the layer's own. Default: [`CommitLayer::new`].
+    pub fn commit(mut self, layer: CommitLayer) -> Self {
+        self.commit = Some(layer);
+        self
+    }
+
+    /// Heads go out as they come: what fails behind one, in the stream, is the client's to bear. Right
+    /// where the services hold theirs back themselves, each for a time of its own.
+    pub fn without_commit(mut self) -> Self {
+        self.commit = None;
         self
     }
 
@@ -100,8 +131,8 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// The same for a stream, whose head comes with its first content where a
-    /// [`CommitLayer`](super::CommitLayer) holds it back. Default: as for others.
+    /// The same for a stream, whose head comes with its first content: see
+    /// [`commit`](Self::commit). Default: as for others.
     pub fn stream_attempt_timeout(mut self, timeout: Duration) -> Self {
         self.stream_attempt_timeout = Some(timeout);
         self
@@ -189,6 +220,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         Builder {
             route: self.route,
             providers: self.providers,
+            commit: self.commit,
             key_limits: self.key_limits,
             rules: self.rules,
             attempt_timeout: self.attempt_timeout,
@@ -203,8 +235,19 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     }
 
     /// The router.
-    pub fn build(self) -> Router<S, R, T> {
+    ///
+    /// # Errors
+    /// All mistakes there are: see [`Mistake`](super::Mistake). Of a route's models only those are looked
+    /// at that [`Route::models`] tells of now.
+    pub fn build(self) -> Result<Router<S, R, T>, BuildError> {
+        self.check()?;
+        let timer = self.timer.clone();
         let providers = self.providers.into_iter().map(|(name, service, keys)| {
+            let timer = timer.clone();
+            let service = match &self.commit {
+                Some(layer) => layer.around(service, timer),
+                None => Commit::never(service, timer),
+            };
             let mut keys = Keys::new(keys);
             keys.limit = self.key_limits.get(&name).copied().unwrap_or(u32::MAX);
             let keys = Arc::new(keys);
@@ -220,7 +263,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         let clock = self.timer.clone();
         let started = clock.now();
         let since = move || millis(clock.now().saturating_duration_since(started));
-        Router {
+        Ok(Router {
             shared: Arc::new(Shared {
                 route: self.route,
                 providers: providers.collect(),
@@ -236,7 +279,37 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
                 forward: self.forward,
                 backward: self.backward,
             }),
+        })
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let mut mistakes = Vec::new();
+        let mut known = HashSet::new();
+        for (name, _, keys) in &self.providers {
+            if !known.insert(name) {
+                mistakes.push(Mistake::TwoProviders(Arc::clone(name)));
+            }
+            if *keys > MOST {
+                mistakes.push(Mistake::TooManyKeys {
+                    provider: Arc::clone(name),
+                    keys: *keys,
+                });
+            }
         }
+        for model in self.route.models() {
+            for provider in model.candidates.iter().map(|one| &one.target.provider) {
+                let mistake = Mistake::UnknownProvider {
+                    provider: Arc::clone(provider),
+                    model: Arc::clone(&model.id),
+                };
+                if !known.contains(provider) && !mistakes.contains(&mistake) {
+                    mistakes.push(mistake);
+                }
+            }
+        }
+        let limited = self.key_limits.keys().filter(|name| !known.contains(name));
+        mistakes.extend(limited.cloned().map(Mistake::LimitOfNobody));
+        BuildError::of(mistakes)
     }
 }
 

@@ -154,8 +154,17 @@ impl Course {
         };
         match self.patience(rules, now, again.or(resting)) {
             Some(until) => self.wait(until),
+            None if self.last.is_none() && resting.is_none() && !self.is_known(rules, &keys) => {
+                Step::Stop(nobody())
+            }
             None => self.stop(resting, now),
         }
+    }
+
+    /// Whether the router has the provider of any target.
+    fn is_known<'k>(&self, rules: &Rules, keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>) -> bool {
+        let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
+        all.any(|candidate| candidate.pool(rules.id, keys).is_some())
     }
 
     /// Another target beside the one that is being asked, for the same model first.
@@ -256,4 +265,9 @@ impl Course {
                 .with_retry_after(Duration::from_secs(1)),
         })
     }
+}
+
+/// No upstream will ever be free: the operator's mistake, not a lack of room.
+fn nobody() -> Error {
+    Error::new(Kind::Internal, "The model has no upstream.")
 }

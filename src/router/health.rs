@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::{
+    ask::Ask,
     body::learn,
     fault,
     place::Place,
@@ -119,7 +120,9 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
         S::Error: Into<BoxError>,
+        Q: Ask,
         B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
     {
         let mut running = Vec::new();
         for (model, at) in self.targets() {
@@ -139,7 +142,9 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
         S::Error: Into<BoxError>,
+        Q: Ask,
         B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
     {
         let shared = &self.shared;
         let Some(provider) = shared.providers.get(&model.candidates[at].target.provider) else {

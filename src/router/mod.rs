@@ -14,12 +14,15 @@
 //!     Model::new("anthropic/claude-sonnet-4")
 //!         .target(Candidate::new("anthropic", "claude-sonnet-4")),
 //! ])?;
-//! # let (openai, anthropic) = ((), ());
+//! # use tower_completions::{mock::Upstream, provider::{Provider, openai::OpenAi}};
+//! # let translate = OpenAi::new("http://upstream/v1")?;
+//! # let openai = Provider::new("openai", Upstream::new(), translate).with_keys(["sk-1", "sk-2"]);
+//! # let anthropic = openai.clone();
 //! let router = Router::builder(table)
-//!     .provider("openai", openai, 2)
-//!     .provider("anthropic", anthropic, 1)
-//!     .build();
-//! # Ok::<(), tower_completions::router::TableError>(())
+//!     .provider("openai", openai)
+//!     .provider("anthropic", anthropic)
+//!     .build()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod ask;
@@ -36,6 +39,7 @@ mod future;
 mod health;
 mod hedge;
 mod keys;
+mod mistake;
 mod place;
 mod plan;
 mod policy;
@@ -54,6 +58,7 @@ pub use commit::{Commit, CommitLayer};
 pub use future::ResponseFuture;
 pub use health::{Health, Probe};
 pub use hedge::{Hedge, LoserCharge};
+pub use mistake::{BuildError, Mistake};
 pub use plan::{Balance, Candidate, Model, Plan, Route};
 pub use policy::{Blame, Next, Policy};
 pub use service::Router;

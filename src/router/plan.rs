@@ -111,6 +111,8 @@ pub struct Candidate {
     pub(crate) spot: u64,
     /// The keys of its provider, and the router that they are of.
     pool: OnceLock<(u64, Arc<Keys>)>,
+    /// It was told that no router has its provider.
+    unknown: OnceLock<()>,
     can: Capabilities,
     pub(crate) price: Option<(u64, u64)>,
 }
@@ -142,6 +144,7 @@ impl Candidate {
             limit: u32::MAX,
             state: Arc::default(),
             pool: OnceLock::new(),
+            unknown: OnceLock::new(),
             can: ALL,
             price: None,
         }
@@ -225,7 +228,12 @@ impl Candidate {
         router: u64,
         keys: impl Fn(&str) -> Option<&'k Arc<Keys>>,
     ) -> Option<&'c Arc<Keys>> {
-        let pool = keys(&self.target.provider)?;
+        let Some(pool) = keys(&self.target.provider) else {
+            if self.unknown.set(()).is_ok() {
+                unknown(&self.target);
+            }
+            return None;
+        };
         let _ = self.pool.set((router, Arc::clone(pool)));
         Some(pool)
     }
@@ -238,6 +246,19 @@ impl Candidate {
         }
         self.state.pace()
     }
+}
+
+/// A provider that no router has: a mistake that only the operator can mend.
+fn unknown(target: &Target) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        target: "tower_completions",
+        provider = &*target.provider,
+        model = &*target.model,
+        "the router has no provider of this name: this target is never asked"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = target;
 }
 
 /// A number of its own for each target, the same in every process.

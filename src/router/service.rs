@@ -20,6 +20,7 @@ use super::{
     ask::{Ask, Needs, Preferences, Sort, Sticky},
     body::ResponseBody,
     choose::mix,
+    commit::{self, Commit},
     course::{Course, Step},
     future::ResponseFuture,
     hedge::Hedge,
@@ -82,11 +83,13 @@ impl<S, R, T> Shared<S, R, T> {
 /// before its answer has begun.
 ///
 /// Always ready: it decides when it is called, and asks a ready clone of the provider's service.
+/// A stream's head goes out with its first content ([`Builder::commit`](super::Builder::commit)); until
+/// then a failure is one of that attempt.
 /// The service gets the body again for each attempt, not copied, the request's extensions with the
 /// [`Target`](crate::Target) in them, and of the client's headers a few that are allowed. Every
 /// answer has `x-attempts`, the number of upstreams asked.
 pub struct Router<S, R, T = DefaultTimer> {
-    pub(super) shared: Arc<Shared<S, R, T>>,
+    pub(super) shared: Arc<Shared<Commit<S, T>, R, T>>,
 }
 
 impl<S, R, T> Clone for Router<S, R, T> {
@@ -133,12 +136,13 @@ where
     S::Error: Into<BoxError>,
     Q: Ask,
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
     R: Route,
     T: Timer,
 {
-    type Response = Response<ResponseBody<B>>;
+    type Response = Response<ResponseBody<commit::ResponseBody<B>>>;
     type Error = Infallible;
-    type Future = ResponseFuture<S, Q, R, T>;
+    type Future = ResponseFuture<Commit<S, T>, Q, R, T>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))

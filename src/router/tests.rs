@@ -81,10 +81,11 @@ impl Stage {
 fn router(stage: &Stage, keys: usize, models: Vec<Model>) -> Router<Upstream, Live> {
     let table = Table::new(models).expect("sound");
     Router::builder(Live::new(table))
-        .provider("a", stage.upstream(), keys)
-        .provider("b", stage.upstream(), 0)
+        .service("a", stage.upstream(), keys)
+        .service("b", stage.upstream(), 0)
         .attempt_timeout(Duration::from_secs(20))
         .build()
+        .expect("sound")
 }
 
 fn lone() -> Vec<Model> {
@@ -323,10 +324,11 @@ async fn a_table_is_replaced_under_requests() {
     let stage = Stage::new(&[(0, &[])]);
     let live = Live::new(Table::new(pair()).expect("sound"));
     let router = Router::builder(live.clone())
-        .provider("a", stage.upstream(), 0)
-        .provider("b", stage.upstream(), 0)
+        .service("a", stage.upstream(), 0)
+        .service("b", stage.upstream(), 0)
         .attempt_timeout(Duration::from_secs(20))
-        .build();
+        .build()
+        .expect("sound");
     let under_way = tokio::spawn({
         let router = router.clone();
         async move { ask(&router, "m").await }
@@ -368,9 +370,10 @@ async fn a_route_may_be_anyones() {
         Arc::new(model.target(Candidate::new(provider, "reserve").priority(1)))
     };
     let router = Router::builder(ByHeader(model("a", "x"), model("b", "y")))
-        .provider("a", stage.upstream(), 0)
-        .provider("b", stage.upstream(), 0)
-        .build();
+        .service("a", stage.upstream(), 0)
+        .service("b", stage.upstream(), 0)
+        .build()
+        .expect("sound");
     let ask = async |header: Option<&'static str>| {
         let mut request = Request::new(Body("m"));
         if let Some(name) = header {

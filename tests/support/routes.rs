@@ -3,32 +3,31 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use http::{Request, Response};
-use tower::Layer as _;
 use tower_completions::{
     Error, Served,
     mock::Upstream,
     parse::{Chat, ChatBody},
     provider::{Provider, openai::OpenAi},
-    router::{Builder, Candidate, Commit, CommitLayer, Live, Model, Router, Table},
+    router::{Builder, Candidate, Live, Model, Router, Table},
 };
 
-pub type Providers = Commit<Provider<Upstream, OpenAi>>;
+pub type Providers = Provider<Upstream, OpenAi>;
 
 pub fn provider(name: &'static str, upstream: &Upstream) -> Providers {
     let translate = OpenAi::new("http://upstream/v1").expect("a URL");
     let provider = Provider::new(name, upstream.clone(), translate);
-    CommitLayer::new().layer(provider.with_keys([format!("sk-{name}")]))
+    provider.with_keys([format!("sk-{name}"), format!("sk-{name}")])
 }
 
-/// A builder over the providers `a` and `b`, with two keys each.
+/// A builder over the providers `a` and `b`, with two keys each, which are told alike.
 pub fn builder(
     models: impl IntoIterator<Item = Model>,
 ) -> (Upstream, Upstream, Builder<Providers, Live>) {
     let (a, b) = (Upstream::new(), Upstream::new());
     let table = Table::new(models).expect("sound");
     let builder = Router::builder(Live::new(table))
-        .provider("a", provider("a", &a), 2)
-        .provider("b", provider("b", &b), 2);
+        .provider("a", provider("a", &a))
+        .provider("b", provider("b", &b));
     (a, b, builder)
 }
 

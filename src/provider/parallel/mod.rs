@@ -24,7 +24,7 @@ pub use future::ParallelFuture;
 use crate::{
     body::BoxError,
     error::{Error, Kind},
-    ext::Target,
+    ext::{KeyPool, Target},
     parse::ChatBody,
     provider::{members::Members, nonsense},
 };
@@ -133,6 +133,12 @@ impl<S> Parallel<S> {
         let target = request.extensions().get::<Target>();
         chat.n() > self.per_call.get()
             && (self.which)(target.map_or(chat.model(), |target| &target.model))
+    }
+}
+
+impl<S: KeyPool> KeyPool for Parallel<S> {
+    fn keys(&self) -> usize {
+        self.inner.keys()
     }
 }
 

@@ -22,7 +22,7 @@ pin_project! {
         pub(super) streams: bool,
         // In a box: only streams are looked into.
         pub(super) peek: Option<Pin<Box<Peek<B, T>>>>,
-        pub(super) bounds: Bounds,
+        pub(super) bounds: Option<Bounds>,
         pub(super) timer: T,
     }
 }
@@ -44,13 +44,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let Some(bounds) = this.bounds else {
+            let passed = |answer: Response<B>| answer.map(ResponseBody::passed);
+            return this.call.poll(cx).map_ok(passed);
+        };
         let is_begun = this.peek.as_ref().is_some_and(|peek| peek.is_begun());
         if !is_begun {
             let polled = this.call.poll(cx)?;
             if polled.is_pending() && !*this.streams {
                 return Poll::Pending;
             }
-            let within = this.bounds.first_event;
+            let within = bounds.first_event;
             let make = || Box::pin(Peek::new(this.timer.sleep(within)));
             let Poll::Ready(response) = polled else {
                 let peek = this.peek.get_or_insert_with(make).as_mut();
@@ -67,7 +71,7 @@ where
             peek.begin(parts, body);
         }
         let peek = this.peek.as_mut().expect("just made");
-        peek.as_mut().poll(this.bounds, this.timer, cx).map(Ok)
+        peek.as_mut().poll(bounds, this.timer, cx).map(Ok)
     }
 }
 

@@ -15,7 +15,8 @@ pub(super) struct Bounds {
     pub(super) look_ahead: Duration,
 }
 
-/// The layer of [`Commit`].
+/// The layer of [`Commit`]. A [`Router`](crate::router::Router) brings its own: see
+/// [`Builder::commit`](crate::router::Builder::commit).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CommitLayer<T = DefaultTimer> {
@@ -78,13 +79,24 @@ impl<T> CommitLayer<T> {
     }
 }
 
+impl CommitLayer {
+    /// Around a service, on another timer.
+    pub(in super::super) fn around<S, T>(&self, inner: S, timer: T) -> Commit<S, T> {
+        Commit {
+            inner,
+            bounds: Some(self.bounds),
+            timer,
+        }
+    }
+}
+
 impl<S, T: Clone> Layer<S> for CommitLayer<T> {
     type Service = Commit<S, T>;
 
     fn layer(&self, inner: S) -> Commit<S, T> {
         Commit {
             inner,
-            bounds: self.bounds,
+            bounds: Some(self.bounds),
             timer: self.timer.clone(),
         }
     }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     body::BoxError,
+    ext::KeyPool,
     time::{DefaultTimer, Timer},
 };
 
@@ -19,8 +20,26 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Commit<S, T = DefaultTimer> {
     pub(super) inner: S,
-    pub(super) bounds: Bounds,
+    /// None where heads go out as they come.
+    pub(super) bounds: Option<Bounds>,
     pub(super) timer: T,
+}
+
+impl<S, T> Commit<S, T> {
+    /// That holds nothing back.
+    pub(in super::super) const fn never(inner: S, timer: T) -> Self {
+        Self {
+            inner,
+            bounds: None,
+            timer,
+        }
+    }
+}
+
+impl<S: KeyPool, T> KeyPool for Commit<S, T> {
+    fn keys(&self) -> usize {
+        self.inner.keys()
+    }
 }
 
 impl<S, Q, B, T> Service<Request<Q>> for Commit<S, T>
