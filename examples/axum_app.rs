@@ -61,9 +61,11 @@ fn app() -> Result<Router, Box<dyn Error>> {
         // The handler answers whole; who asked for a stream gets one.
         .layer(ReframeLayer::new(dialect).convert());
 
+    // `layer` would stand around the 405 for other methods too, and ask it for a key.
+    let completions = post(complete).route_layer(completions);
     Ok(Router::new()
         .route("/", get(async || "an application with routes of its own\n"))
-        .route("/v1/chat/completions", post(complete).layer(completions)))
+        .route("/v1/chat/completions", completions))
 }
 
 #[tokio::main]

@@ -13,6 +13,11 @@ async fn layers_in_an_axum_application() {
     let mut client = app.connect().await;
     assert!(client.get("/").await.body.contains("routes of its own"));
 
+    assert_eq!(client.get("/nope").await.status, 404);
+    let answer = client.get(PATH).await;
+    assert_eq!(answer.status, 405, "{}", answer.body);
+    assert_eq!(answer.header("allow"), "POST");
+
     let ask = r#"{"model":"parrot","messages":[{"role":"user","content":"Merhaba"}]}"#;
     let answer = client.post(ask).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
