@@ -68,6 +68,7 @@ mod ext;
 mod facts;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod hint;
 mod id;
 pub mod idempotency;
 pub mod limit;

@@ -16,6 +16,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("error", 1),
     ("ext", 1),
     ("facts", 1),
+    ("hint", 1),
     ("id", 1),
     ("observe", 1),
     ("retry", 1),

@@ -20,6 +20,7 @@ use crate::{
     body::{Full, Reply},
     dialect::Dialect,
     error::Error,
+    ext::Principal,
     meter::{Ending, Metered, Once, Scanner, Settle, Tally},
     observe::{Event, Gate, Watch},
 };
@@ -186,6 +187,11 @@ where
                     return Self { state, held };
                 }
             }
+        } else if request.extensions().get::<Principal>().is_none() {
+            limiter.hints().unconcerned.give(
+                "limits: no rule concerns a request without a Principal, so nothing limits it; \
+                 put authentication outside, or add a rule such as Rule::global",
+            );
         }
         let call = call::<St, G, _, _>(inner, request);
         let state = State::Calling { call };

@@ -78,7 +78,8 @@ impl<St> RateLimitLayer<St> {
     }
 }
 
-/// Each caller by the limits attached to its principal, counted in this process.
+/// Each caller by the limits attached to its principal, counted in this process: without a
+/// [`Principal`](crate::ext::Principal) nothing is limited.
 impl Default for RateLimitLayer {
     fn default() -> Self {
         Self::new(Limiter::new())

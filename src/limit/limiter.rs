@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use http::request::Parts;
 
 use super::{Ask, Decision, Demand, Memory, Report, Rule, Store, UNITS, Weights, few::Few};
-use crate::{error::Error, ext::Principal};
+use crate::{error::Error, ext::Principal, hint::Hint};
 
 /// The rules and the store that they count in; what layers share.
 ///
@@ -25,6 +25,14 @@ pub struct Limiter<St = Memory> {
 struct Shared {
     rules: Rules,
     counts: Counts,
+    hints: Hints,
+}
+
+/// What is told when limits do not do what they may seem to.
+#[derive(Default)]
+pub(super) struct Hints {
+    /// No rule concerns a request of nobody.
+    pub(super) unconcerned: Hint,
 }
 
 /// The rules: those it was made with, until others were set.
@@ -119,6 +127,7 @@ impl<St> Limiter<St> {
             shared: Arc::new(Shared {
                 rules: Rules::new(vec![Rule::per_principal()]),
                 counts: Counts::default(),
+                hints: Hints::default(),
             }),
         }
     }
@@ -158,6 +167,10 @@ impl<St> Limiter<St> {
 
     pub(super) fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    pub(super) fn hints(&self) -> &Hints {
+        &self.shared.hints
     }
 
     /// What a request of these weights asks for; nothing when no rule concerns it.

@@ -1,5 +1,8 @@
 //! The request layer as its users see it.
 
+#[cfg(feature = "tracing")]
+mod hints;
+
 use std::{
     convert::Infallible,
     pin::Pin,
