@@ -17,7 +17,10 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_completions::{
     Dialect, Error, Principal,
     body::Full,
-    cost::{Amount, Bill, Budgets, CostLayer, MemoryLedger, Period, Price, Prices, Scope},
+    cost::{
+        Amount, Bill, Budgets, CostLayer, MemoryLedger, Period, Price, Prices, Receipt, Scope,
+        Unpriced,
+    },
     error::Kind,
     meter::Tally,
     parse::ChatBody,
@@ -436,4 +439,57 @@ async fn a_denied_hold_leaves_budgets_as_they_were() {
         (standing.held, standing.spent),
         (Amount::ZERO, Amount::ZERO)
     );
+}
+
+/// What stands outside of the authentication knows nobody: it must not look as if it charged.
+#[tokio::test]
+async fn who_is_not_known_is_told_no_cost_or_refused() {
+    let answers = || {
+        service_fn(|_: Request<ChatBody>| async {
+            let text = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+            let response = Response::builder().header("content-type", "application/json");
+            Ok::<_, Infallible>(response.body(Full::new(text)).expect("a response"))
+        })
+    };
+    let ask = |model| {
+        let mut request = request(model);
+        request.extensions_mut().remove::<Principal>();
+        request
+    };
+    let layer = || CostLayer::new(book(), MemoryLedger::new()).dialect(&Dialect::onysoft());
+
+    let response = layer().layer(answers()).oneshot(ask("m")).await;
+    let response = response.expect("infallible");
+    assert_eq!(response.status(), 200);
+    assert!(!response.headers().contains_key("x-completion-cost"));
+    let receipt = response.extensions().get::<Receipt>().expect("priced");
+    assert_eq!((receipt.charged, receipt.cost), (Amount::ZERO, pico(3, 4)));
+    let body = response.into_body().collect().await.expect("whole");
+    let body = body.to_bytes();
+    assert!(!String::from_utf8_lossy(&body).contains("cost"), "{body:?}");
+
+    // A budget for all is charged, whoever asks.
+    let budgets = Budgets::new().with(Scope::Global, pico(1000, 0), Period::Day);
+    let response = layer()
+        .budgets(budgets)
+        .layer(answers())
+        .oneshot(ask("m"))
+        .await;
+    let response = response.expect("infallible");
+    assert_eq!(response.headers()["x-completion-cost"], "0.000011");
+
+    for (layer, model) in [
+        (layer(), "m"),
+        (layer(), "unpriced"),
+        (layer().unpriced(Unpriced::Free), "unpriced"),
+    ] {
+        let service = layer.require_principal().layer(nobody());
+        let response = service.oneshot(ask(model)).await.expect("infallible");
+        assert_eq!(response.status(), 401, "{model}");
+        let error = response.extensions().get::<Error>().expect("an error");
+        assert_eq!(error.code(), Some("invalid_api_key"));
+    }
+    let known = layer().require_principal().layer(answers());
+    let response = known.oneshot(request("m")).await.expect("infallible");
+    assert_eq!(response.headers()["x-completion-cost"], "0.000011");
 }

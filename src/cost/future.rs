@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Bill, Currency, Denied, Ledger, ResponseBody,
+    Bill, Currency, Denied, Ledger, Receipt, ResponseBody,
     body::Writer,
     guard::Guard,
     member::{self, Carrier},
@@ -82,6 +82,11 @@ impl<L: Ledger> Plan<L> {
         if let Some(guard) = self.once.guard_mut() {
             guard.asked = true;
         }
+    }
+
+    /// Whether its answer tells a cost, as far as is known before the hold.
+    pub(super) fn is_told(&mut self) -> bool {
+        self.once.guard_mut().is_some_and(|guard| guard.is_told())
     }
 
     /// Takes the hold that was given.
@@ -332,7 +337,8 @@ fn stream<R: Body, L: Ledger>(
         }
         // Only who keeps a tally sends whole events in a frame, into which the cost can be put.
         writer = tally
-            .filter(|_| guard.config.member != CostMember::Absent && scanner.is_none())
+            .filter(|_| guard.config.member != CostMember::Absent && guard.is_told())
+            .filter(|_| scanner.is_none())
             .map(|tally| Writer::new(tally, &guard.quote, guard.config.member, carrier))
             .map(Box::new);
     }
@@ -343,7 +349,7 @@ const COST: HeaderName = HeaderName::from_static("x-completion-cost");
 const CURRENCY: HeaderName = HeaderName::from_static("x-completion-cost-currency");
 
 impl Whole {
-    /// Charged, with its cost in headers, and in its JSON where the dialect has it.
+    /// Charged, and told what it cost, where somebody pays.
     fn finish<R, L: Ledger>(self, plan: &mut Plan<L>) -> Response<ResponseBody<R, L>> {
         let Self {
             mut head,
@@ -369,29 +375,38 @@ impl Whole {
                 // Nobody counted: all of the answer is taken for text.
                 usage.output = (answer.len() as u64).div_ceil(4);
             }
+            let told = guard.is_told();
             let receipt = guard.charge(usage, seen);
-            let cost = member::Sum {
-                amount: receipt.cost,
-                currency: receipt.currency,
-            };
-            if let Some(with) = member::whole(&answer, guard.config.member, cost) {
-                answer = Bytes::from(with);
-                // Where no length is said the body knows its own.
-                if let Some(said) = head.headers.get_mut(header::CONTENT_LENGTH) {
-                    *said = HeaderValue::from(answer.len());
-                }
+            if told {
+                answer = tell(&mut head, answer, &receipt, guard.config.member);
             }
-            let mut room = [0; 48];
-            let amount = receipt.cost.digits(&mut room);
-            // Digits and a point are always a header value.
-            if let Ok(cost) = HeaderValue::from_maybe_shared(text::copied(amount)) {
-                head.headers.insert(COST, cost);
-            }
-            head.headers.insert(CURRENCY, currency(receipt.currency));
             head.extensions.insert(receipt);
         }
         Response::from_parts(head, ResponseBody::own(Full::new(answer)))
     }
+}
+
+/// Says the cost in headers, and in the answer's JSON where the dialect has it.
+fn tell(head: &mut Parts, mut answer: Bytes, receipt: &Receipt, member: CostMember) -> Bytes {
+    let cost = member::Sum {
+        amount: receipt.cost,
+        currency: receipt.currency,
+    };
+    if let Some(with) = member::whole(&answer, member, cost) {
+        answer = Bytes::from(with);
+        // Where no length is said the body knows its own.
+        if let Some(said) = head.headers.get_mut(header::CONTENT_LENGTH) {
+            *said = HeaderValue::from(answer.len());
+        }
+    }
+    let mut room = [0; 48];
+    let amount = receipt.cost.digits(&mut room);
+    // Digits and a point are always a header value.
+    if let Ok(cost) = HeaderValue::from_maybe_shared(text::copied(amount)) {
+        head.headers.insert(COST, cost);
+    }
+    head.headers.insert(CURRENCY, currency(receipt.currency));
+    answer
 }
 
 fn currency(of: Currency) -> HeaderValue {

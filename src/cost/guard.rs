@@ -31,6 +31,11 @@ impl<L: Ledger> Guard<L> {
         self.hold.is_some() || self.budget.applies() || self.max.is_some()
     }
 
+    /// Whether anybody pays: an account, or a budget alone. What nobody pays is not told as a cost.
+    pub(super) fn is_told(&self) -> bool {
+        self.hold.is_some() || self.budget.applies()
+    }
+
     /// Makes room for so much more in the budgets and below the request's own ceiling.
     pub(super) fn reserve(&mut self, by: Amount) -> bool {
         let most = self.most.plus(by);

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     dialect::{CostMember, Dialect},
     ext::Principal,
+    hint::Hint,
     parse::{Chat, Parse},
 };
 
@@ -38,6 +39,16 @@ pub(super) struct Config<L> {
     pub(super) clock: fn() -> SystemTime,
     pub(super) run_out: RunOut,
     pub(super) max_bytes: usize,
+    pub(super) nobody: Nobody,
+    /// Nobody is known here.
+    pub(super) unknown: Hint,
+}
+
+/// What becomes of a request without a principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nobody {
+    Passes,
+    IsRefused,
 }
 
 impl<L> Config<L> {
@@ -82,10 +93,21 @@ impl<L: Ledger> CostLayer<L> {
             clock: SystemTime::now,
             run_out: RunOut::default(),
             max_bytes: 64 << 20,
+            nobody: Nobody::Passes,
+            unknown: Hint::default(),
         };
         Self {
             config: Arc::new(config),
         }
+    }
+
+    /// Refuses (401) a request without a [`Principal`]: it has no account to be charged. So a layer
+    /// that by mistake stands outside of the authentication lets nobody pass, instead of everybody
+    /// for nothing. Default: such a request passes, nothing is charged, its answer tells no cost, and
+    /// the log says so once (feature `tracing`); in `Gateway` it is refused.
+    pub fn require_principal(mut self) -> Self {
+        Arc::make_mut(&mut self.config).nobody = Nobody::IsRefused;
+        self
     }
 
     /// How requests are charged: for limits on money, which count what is charged.

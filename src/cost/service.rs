@@ -13,7 +13,7 @@ use super::{
     Amount, Ledger, Most, Period, Price, ResponseBody, ResponseFuture, Scope, Unpriced, ask,
     future::{Plan, denial, not_priced},
     guard::Guard,
-    layer::Config,
+    layer::{Config, Nobody},
 };
 use crate::{
     body::Full,
@@ -29,7 +29,9 @@ use crate::{
 /// A caller whose balance or budget is too low gets a 402, one with a balance and a model without a
 /// price a 403. The client may set a ceiling with the header `x-max-cost` (a decimal, in the currency of
 /// the accounts: a request that may cost more is a 402 `max_cost_exceeded`), and ask for the estimate alone with
-/// `x-dry-run: 1`: nobody is asked then and nothing held. Without a principal nothing is held; without a price nothing is charged. Dropping the
+/// `x-dry-run: 1`: nobody is asked then and nothing held. Without a principal nothing is held on an
+/// account and no cost is told, or the request is refused
+/// ([`CostLayer::require_principal`](super::CostLayer::require_principal)); without a price nothing is charged. Dropping the
 /// future or the body settles: with what was used, as far as it is known.
 pub struct Cost<S, L> {
     inner: S,
@@ -83,13 +85,25 @@ where
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
         let caller = request.extensions().get::<Principal>();
-        let (plan, most) = match self.config.admit(&request, caller) {
+        let (mut plan, most) = match self.config.admit(&request, caller) {
             Err(response) => return ResponseFuture::answered(response),
+            Ok(Asked::Free) if caller.is_none() && self.config.nobody == Nobody::IsRefused => {
+                return ResponseFuture::answered(self.config.unknown());
+            }
             Ok(Asked::Free) => return ResponseFuture::calling(self.inner.call(request), None),
             Ok(Asked::Unpriced) => (None, Most::Unknown),
             Ok(Asked::Priced(plan, most)) => (Some(plan), most),
         };
         let Some(account) = caller.map(Principal::id) else {
+            if self.config.nobody == Nobody::IsRefused {
+                return ResponseFuture::answered(self.config.unknown());
+            }
+            if plan.as_mut().is_some_and(|plan| !plan.is_told()) {
+                self.config.unknown.give(
+                    "cost: a priced request has no Principal, so nobody is charged; put \
+                     authentication outside of CostLayer",
+                );
+            }
             return ResponseFuture::calling(self.inner.call(request), plan);
         };
         let ledger = &self.config.ledger;
@@ -124,6 +138,18 @@ enum Asked<L: Ledger> {
 }
 
 impl<L: Ledger> Config<L> {
+    /// The answer where somebody has to be known. What the budgets held is given back with the plan.
+    #[cold]
+    fn unknown(&self) -> Box<Response<Full>> {
+        self.unknown.give(
+            "cost: a request without a Principal was refused, as require_principal has it; is \
+             authentication outside of CostLayer?",
+        );
+        let message = "Nobody is known whom this request could be charged to.";
+        let error = Error::new(Kind::Authentication, message);
+        Box::new(error.response(&Dialect::openai()))
+    }
+
     /// Prices a request and takes what it may cost out of the budgets; or answers it.
     fn admit(
         self: &Arc<Self>,

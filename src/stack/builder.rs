@@ -159,7 +159,8 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(quote);
         // Each could parse for itself; one does it for all.
         let stack = reframe.layer(upstream).into_inner();
-        let stack = self.cost.dialect(&dialect).layer(stack).into_inner();
+        let cost = self.cost.dialect(&dialect).require_principal();
+        let stack = cost.layer(stack).into_inner();
         let stack = tokens.layer(Boxed::new(stack)).into_inner();
         let stack = self.idempotency.layer(stack).into_inner();
         let stack = validate.layer(stack).into_inner();
