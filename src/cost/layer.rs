@@ -4,17 +4,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use http::request::Parts;
 use tower_layer::Layer;
 
-use super::{
-    Budgets, Cost, Currency, Ledger, Price, PriceBook,
-    quote::{Quoted, Rules},
-    refill::RunOut,
-};
+use super::{Budgets, Cost, Currency, Ledger, Price, PriceBook, quote::Rules, refill::RunOut};
 use crate::{
     dialect::{CostMember, Dialect},
-    ext::Principal,
     hint::Hint,
+    meter::Quote,
     parse::{Chat, Parse},
 };
 
@@ -101,7 +98,7 @@ impl<L: Ledger> CostLayer<L> {
         }
     }
 
-    /// Refuses (401) a request without a [`Principal`]: it has no account to be charged. So a layer
+    /// Refuses (401) a request without a [`Principal`](crate::ext::Principal): it has no account to be charged. So a layer
     /// that by mistake stands outside of the authentication lets nobody pass, instead of everybody
     /// for nothing. Default: such a request passes, nothing is charged, its answer tells no cost, and
     /// the log says so once (feature `tracing`); in `Gateway` it is refused.
@@ -110,15 +107,31 @@ impl<L: Ledger> CostLayer<L> {
         self
     }
 
-    /// How requests are charged: for limits on money, which count what is charged.
-    pub(crate) fn quoter(
-        &self,
-    ) -> impl Fn(Option<&Principal>, &Chat) -> Option<Quoted> + Send + Sync + 'static
-    where
-        L: Ledger,
-    {
+    /// How this layer charges, as it is now: for
+    /// [`TokenLimitLayer::quote`](crate::limit::TokenLimitLayer::quote), so that limits on money count
+    /// what is charged, in 10⁻¹² of the currency. A request without a price counts nothing. `Gateway`
+    /// does so by itself.
+    ///
+    /// ```
+    /// use tower_completions::{
+    ///     cost::{CostLayer, MemoryLedger, Price, Prices},
+    ///     limit::{Limiter, TokenLimitLayer},
+    /// };
+    ///
+    /// let prices = Prices::new().with("m", Price::new("1", "2")?);
+    /// let cost = CostLayer::new(prices, MemoryLedger::new());
+    /// let tokens = TokenLimitLayer::new(Limiter::new()).quote(cost.quoter());
+    /// # let _ = (cost, tokens);
+    /// # Ok::<(), tower_completions::cost::NotAnAmount>(())
+    /// ```
+    pub fn quoter(&self) -> impl Fn(&Parts, &Chat) -> Quote + Send + Sync + 'static + use<L> {
         let config = Arc::clone(&self.config);
-        move |caller, chat| config.quoted(caller, chat)
+        move |parts, chat| match config.quoted(parts.extensions.get(), chat) {
+            Some(quoted) => {
+                Arc::new(move |usage, known| quoted.cost(usage, known.served, known.tally))
+            }
+            None => Arc::new(|_, _| 0),
+        }
     }
 
     /// Says the cost in the JSON too, where the dialect has it. Default: in headers only.

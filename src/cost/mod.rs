@@ -61,7 +61,6 @@ pub use ledger::{
 pub use ledger::{Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions};
 pub use list::PriceList;
 pub use price::{Circumstances, Price, When};
-pub(crate) use quote::Quoted;
 pub use rates::Class;
 pub use receipt::{Bill, Loser, Receipt};
 pub use refill::RunOut;

@@ -118,11 +118,11 @@ impl<L> Config<L> {
 }
 
 /// How a request is charged, by the rules of the charge itself: for limits on money.
-pub(crate) struct Quoted(Quote);
+pub(super) struct Quoted(Quote);
 
 impl Quoted {
     /// What a usage costs, in 10⁻¹² of the currency.
-    pub(crate) fn cost(
+    pub(super) fn cost(
         &self,
         usage: &Usage,
         served: Option<&Served>,

@@ -33,6 +33,8 @@ struct Shared {
 pub(super) struct Hints {
     /// No rule concerns a request of nobody.
     pub(super) unconcerned: Hint,
+    /// Money is limited, and nobody says what a request costs.
+    pub(super) unpriced: Hint,
 }
 
 /// The rules: those it was made with, until others were set.

@@ -140,8 +140,10 @@ impl Limits {
         self.limit(Unit::OutputTokens, rate)
     }
 
-    /// Picodollars (10⁻¹² USD) at a rate. Counted only where a
-    /// price is configured.
+    /// Picodollars (10⁻¹² USD) at a rate. Counted only where
+    /// [`TokenLimitLayer`](super::TokenLimitLayer) is told what a request costs, by
+    /// [`quote`](super::TokenLimitLayer::quote) or [`price`](super::TokenLimitLayer::price), as in
+    /// `Gateway`.
     #[must_use]
     pub fn money(self, rate: Rate) -> Self {
         self.limit(Unit::Money, rate)

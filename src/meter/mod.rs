@@ -6,10 +6,12 @@
 //! keeps one, a [`Scanner`] reads the answer as it passes.
 
 mod metered;
+mod quote;
 mod scan;
 mod tally;
 
 pub use metered::{Ending, Metered, Once, Settle};
+pub use quote::{Known, Quote};
 pub use scan::Scanner;
 pub(crate) use tally::Seen;
 pub use tally::{Outcome, Tally};

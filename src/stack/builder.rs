@@ -1,20 +1,17 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use http::request::Parts;
 use tower_layer::Layer;
 
 use super::{Boxed, Gateway, RequestId, RequestIdLayer};
 use crate::{
     auth::{Auth, AuthLayer},
-    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices, Quoted},
+    cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
     dialect::Dialect,
     idempotency::{Idempotency, IdempotencyLayer},
-    limit::{
-        Limiter, Memory, Quote, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer,
-    },
+    limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
     messages::MessagesLayer,
     models::{Card, Models},
-    parse::{Chat, Parse, ParseLayer, ReadLimits},
+    parse::{Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
     validate::{Validate, ValidateLayer},
 };
@@ -149,14 +146,7 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             .unwrap_or_else(|| ReframeLayer::new(dialect.clone()).convert());
         // What limits on money count is what is charged.
         let quoter = self.cost.quoter();
-        let quote = move |parts: &Parts, chat: &Chat| -> Quote {
-            let quoted = quoter(parts.extensions.get(), chat);
-            Arc::new(move |usage, known| {
-                let cost = |it: &Quoted| it.cost(usage, known.served, known.tally);
-                quoted.as_ref().map_or(0, cost)
-            })
-        };
-        let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(quote);
+        let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(quoter);
         // Each could parse for itself; one does it for all.
         let stack = reframe.layer(upstream).into_inner();
         let cost = self.cost.dialect(&dialect).require_principal();

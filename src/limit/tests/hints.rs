@@ -1,17 +1,22 @@
 //! What an operator is told, once, of limits that do nothing.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{Arc, Mutex},
 };
 
 use futures_util::FutureExt as _;
-use http::Request;
+use http::{Request, Response, StatusCode};
 use tower::{ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 
 use super::{limiter, ok, request};
-use crate::limit::{Limits, RateLimitLayer, Rule};
+use crate::{
+    body::Full,
+    limit::{Limits, Rate, RateLimitLayer, Rule, TokenLimitLayer},
+    parse::ChatBody,
+};
 
 /// What was logged meanwhile.
 fn logged(run: impl FnOnce()) -> String {
@@ -62,5 +67,28 @@ fn limits_that_concern_nobody_say_so_once() {
         });
         let lines = text.lines().filter(|line| line.contains("Principal"));
         assert_eq!(lines.count(), said, "{text}");
+    }
+}
+
+#[test]
+fn a_limit_on_money_without_a_price_says_so_once() {
+    let limits = Limits::new().money(Rate::per_day(1));
+    let layer = TokenLimitLayer::new(limiter().0);
+    for (layer, passed, said) in [(layer.clone(), 2, 1), (layer.price(|_, _| 1), 1, 0)] {
+        let mut admitted = 0;
+        let text = logged(|| {
+            for _ in 0..2 {
+                let answer = async |_: Request<ChatBody>| {
+                    Ok::<_, Infallible>(Response::new(Full::new("{}")))
+                };
+                let text = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+                let ask = request(limits.clone()).map(|()| Full::new(text));
+                let response = layer.layer(service_fn(answer)).oneshot(ask).now_or_never();
+                let response = response.expect("at once").expect("infallible");
+                admitted += usize::from(response.status() == StatusCode::OK);
+            }
+        });
+        assert_eq!(admitted, passed);
+        assert_eq!(text.matches("does not bind").count(), said, "{text}");
     }
 }

@@ -3,11 +3,9 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::TokenLimit;
+use super::{Quote, TokenLimit};
 use crate::{
-    ext::Served,
     limit::{Fields, Limiter, Memory, Mode, Settings},
-    meter::Tally,
     parse::{Chat, Parse},
     wire::Usage,
 };
@@ -24,20 +22,6 @@ pub enum Cached {
     /// Not at all.
     Free,
 }
-
-/// What is known of an answer when its usage is priced; nothing before there is one.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Known<'a> {
-    /// Who answered.
-    pub served: Option<&'a Served>,
-    /// What was seen of the answer.
-    pub tally: Option<&'a Tally>,
-}
-
-/// Tells what a usage of one request costs, in picodollars (10⁻¹² USD). Called from `Drop` too: it
-/// must neither block nor panic.
-pub type Quote = Arc<dyn Fn(&Usage, Known<'_>) -> u64 + Send + Sync>;
 
 type Quotes = dyn Fn(&Parts, &Chat) -> Quote + Send + Sync;
 
@@ -128,7 +112,9 @@ impl<St> TokenLimitLayer<St> {
 
     /// The same, where the price depends on more than the model: on the caller, the tier, the time.
     /// Asked once for each request with a limit on money; what it gives prices the estimate and then
-    /// the usage.
+    /// the usage. What [`CostLayer::quoter`](crate::cost::CostLayer::quoter) gives counts what is
+    /// charged. Default: nothing costs anything, so limits on money do not bind, and the log says so
+    /// once (feature `tracing`).
     #[must_use]
     pub fn quote(
         mut self,

@@ -106,8 +106,17 @@ where
         let limits = || ask.demands.iter().flat_map(|it| it.limits.list());
         // Without such a limit nobody asks what it costs.
         let priced = limits().any(|limit| limit.unit == Unit::Money);
-        let quotes = self.options.quotes.as_ref().filter(|_| priced);
-        let quote = quotes.map(|quotes| quotes(&parts, chat));
+        let quote = match &self.options.quotes {
+            Some(quotes) if priced => Some(quotes(&parts, chat)),
+            None if priced => {
+                self.limiter.hints().unpriced.give(
+                    "limits: money is limited, but TokenLimitLayer has no price or quote, so that \
+                     limit does not bind; CostLayer::quoter gives one",
+                );
+                None
+            }
+            _ => None,
+        };
         self.options.reserve(chat, &mut ask, quote.as_ref());
         let guard = TokenGuard::new(chat.input_estimate(), self.options.cached, quote);
         let request = Request::from_parts(parts, body);

@@ -1,0 +1,18 @@
+use std::sync::Arc;
+
+use super::Tally;
+use crate::{ext::Served, wire::Usage};
+
+/// What is known of an answer when its usage is priced; nothing before there is one.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Known<'a> {
+    /// Who answered.
+    pub served: Option<&'a Served>,
+    /// What was seen of the answer.
+    pub tally: Option<&'a Tally>,
+}
+
+/// Tells what a usage of one request costs, in 10⁻¹² of the currency (picodollars, where that is
+/// USD). Called from `Drop` too: it must neither block nor panic.
+pub type Quote = Arc<dyn Fn(&Usage, Known<'_>) -> u64 + Send + Sync>;
