@@ -41,6 +41,7 @@ mod future;
 mod keys;
 mod layer;
 mod service;
+mod table;
 
 pub use future::ResponseFuture;
 pub use keys::{Digest, Keys, NotADigest, credential};
