@@ -27,6 +27,10 @@ use crate::{
 ///
 /// The paths may have `/api` in front. Anything else is a 404 in the API's shape, so a gateway may
 /// be an application's fallback.
+///
+/// It is always ready: models, refusals and unknown paths are answered while the upstream is not. A
+/// completion then waits for the upstream in its own future, past the limits and before the accounting; whoever
+/// would rather refuse it puts a layer that sheds load around the upstream.
 #[derive(Clone, Debug)]
 pub struct Gateway<C, M> {
     completions: RequestId<C>,
@@ -60,7 +64,8 @@ impl<C, M> Gateway<C, M> {
     }
 }
 
-/// The response of a [`Gateway`].
+/// The response of a [`Gateway`]. Dropped, whatever is under way is given up: what was reserved and
+/// held is settled by what was used until then.
 pub struct GatewayFuture(Pin<Box<dyn Future<Output = Answer> + Send>>);
 
 type Answer = Result<Response<BoxBody>, Infallible>;
@@ -88,6 +93,7 @@ where
             Error = Infallible,
             Future: Send + 'static,
         >,
+    C: Clone,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     M: Service<Request<B>, Response = Response<Q>, Error = Infallible>,
@@ -102,6 +108,7 @@ where
     type Future = GatewayFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Neither waits: what is around the upstream is ready whether or not that is.
         std::task::ready!(Service::<Request<B>>::poll_ready(&mut self.completions, cx))?;
         self.models.poll_ready(cx)
     }
@@ -117,10 +124,16 @@ where
                 // The same service, made ready above.
                 boxed(self.messages.layer(&mut self.completions).call(request))
             }
-            "/v1/chat/completions" | "/v1/messages" => Box::pin(ready(Ok(not_post()))),
-            "/v1/models" => boxed(self.models.call(request)),
-            _ if path.starts_with("/v1/models/") => boxed(self.models.call(request)),
-            _ => Box::pin(ready(Ok(not_found()))),
+            _ => {
+                // What was made ready goes, with whatever it keeps free for a request.
+                self.completions = self.completions.clone();
+                match path {
+                    "/v1/chat/completions" | "/v1/messages" => Box::pin(ready(Ok(not_post()))),
+                    "/v1/models" => boxed(self.models.call(request)),
+                    _ if path.starts_with("/v1/models/") => boxed(self.models.call(request)),
+                    _ => Box::pin(ready(Ok(not_found()))),
+                }
+            }
         };
         GatewayFuture(future)
     }
@@ -178,4 +191,71 @@ fn refuse(error: Error) -> Response<BoxBody> {
         .headers_mut()
         .insert("x-request-id", id::request_value());
     response
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tower::{ServiceExt, limit::ConcurrencyLimit, service_fn};
+
+    use super::*;
+    use crate::{auth::Keys, body::Full, ext::Principal, parse::ChatBody};
+
+    #[tokio::test]
+    async fn what_needs_no_upstream_does_not_wait_for_it() {
+        let upstream = ConcurrencyLimit::new(
+            service_fn(|request: Request<ChatBody>| async move {
+                if request.body().chat().model() == "slow" {
+                    std::future::pending::<()>().await;
+                }
+                let answer =
+                    r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"}}]}"#;
+                let response = Response::builder().header("content-type", "application/json");
+                Ok::<_, Infallible>(response.body(Full::new(answer)).expect("a response"))
+            }),
+            1,
+        );
+        let keys = Keys::new();
+        keys.insert("sk", Principal::new("a"));
+        let gateway = Gateway::builder(keys).build(upstream);
+        let ask = |method: &str, path: &str, key: &str, model: &str| {
+            let body =
+                format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]}}"#);
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header("authorization", format!("Bearer {key}"));
+            let call = gateway
+                .clone()
+                .oneshot(request.body(Full::new(body)).expect("a request"));
+            call.map(|response| response.expect("infallible").status().as_u16())
+                .boxed()
+        };
+        const PATH: &str = "/v1/chat/completions";
+
+        let mut slow = ask("POST", PATH, "sk", "slow");
+        assert_eq!((&mut slow).now_or_never(), None);
+        let mut next = ask("POST", PATH, "sk", "quick");
+        assert_eq!((&mut next).now_or_never(), None);
+        for (method, path, key, expected) in [
+            ("GET", "/v1/models", "sk", 200),
+            ("POST", PATH, "wrong", 401),
+            ("GET", PATH, "sk", 405),
+            ("GET", "/nope", "sk", 404),
+        ] {
+            let status = ask(method, path, key, "quick").now_or_never();
+            assert_eq!(status, Some(expected), "{method} {path}");
+        }
+        // Who has gone leaves the line, and what was not needed is not kept.
+        assert_eq!(ask("POST", PATH, "sk", "quick").now_or_never(), None);
+        let mut idle = gateway.clone();
+        let nope = Request::get("/nope")
+            .body(Full::new(""))
+            .expect("a request");
+        drop(slow);
+        let ready = ServiceExt::<Request<Full>>::ready(&mut idle).await;
+        let answer = ready.expect("infallible").call(nope).await;
+        assert_eq!(answer.expect("infallible").status(), 404);
+        assert_eq!(next.await, 200);
+        assert_eq!(ask("POST", PATH, "sk", "quick").now_or_never(), Some(200));
+        drop(idle);
+    }
 }

@@ -32,7 +32,7 @@ mod ext;
 mod gateway;
 mod request_id;
 
-pub use boxed::Boxed;
+pub use boxed::{Boxed, BoxedFuture};
 pub use builder::{GatewayBuilder, Stack};
 pub use ext::ServiceBuilderExt;
 pub use gateway::{Gateway, GatewayFuture};
