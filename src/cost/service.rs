@@ -50,6 +50,17 @@ impl<S: Clone, L> Cost<S, L> {
         let clone = self.inner.clone();
         mem::replace(&mut self.inner, clone)
     }
+
+    /// An answer without the service inside: what was made ready goes, with whatever it keeps free for
+    /// a request.
+    fn answered<R>(&mut self, response: Box<Response<Full>>) -> ResponseFuture<S, R, L>
+    where
+        S: Service<Request<ChatBody>>,
+        L: Ledger,
+    {
+        self.inner = self.inner.clone();
+        ResponseFuture::answered(response)
+    }
 }
 
 impl<S: Clone, L> Clone for Cost<S, L> {
@@ -86,9 +97,9 @@ where
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
         let caller = request.extensions().get::<Principal>();
         let (mut plan, most) = match self.config.admit(&request, caller) {
-            Err(response) => return ResponseFuture::answered(response),
+            Err(response) => return self.answered(response),
             Ok(Asked::Free) if caller.is_none() && self.config.nobody == Nobody::IsRefused => {
-                return ResponseFuture::answered(self.config.unknown());
+                return self.answered(self.config.unknown());
             }
             Ok(Asked::Free) => return ResponseFuture::calling(self.inner.call(request), None),
             Ok(Asked::Unpriced) => (None, Most::Unknown),
@@ -96,7 +107,7 @@ where
         };
         let Some(account) = caller.map(Principal::id) else {
             if self.config.nobody == Nobody::IsRefused {
-                return ResponseFuture::answered(self.config.unknown());
+                return self.answered(self.config.unknown());
             }
             if plan.as_mut().is_some_and(|plan| !plan.is_told()) {
                 self.config.unknown.give(
@@ -117,7 +128,7 @@ where
             }
             Some(Err(denied)) => {
                 let response = denial(denied).response(&Dialect::openai());
-                ResponseFuture::answered(Box::new(response))
+                self.answered(Box::new(response))
             }
             None => {
                 let hold = ledger.hold(account, most);

@@ -87,7 +87,11 @@ where
         let (mut parts, body) = request.into_parts();
         let encoding = match head::check(&parts, &self.limits) {
             Ok(encoding) => encoding,
-            Err(error) => return ResponseFuture::refused(error),
+            Err(error) => {
+                // What was made ready goes, with whatever it keeps free for a request.
+                self.inner = self.inner.clone();
+                return ResponseFuture::refused(error);
+            }
         };
         if encoding != Encoding::Identity {
             // What goes on is what was inside.

@@ -40,7 +40,7 @@ impl<S: fmt::Debug> fmt::Debug for Validate<S> {
 
 impl<S, R> Service<Request<ChatBody>> for Validate<S>
 where
-    S: Service<Request<ChatBody>, Response = Response<R>>,
+    S: Service<Request<ChatBody>, Response = Response<R>> + Clone,
     R: Body<Data = Bytes>,
 {
     type Response = Response<Reply<R>>;
@@ -60,7 +60,11 @@ where
         let caller = request.extensions().get::<Principal>().cloned();
         let chat = request.body_mut().chat_mut();
         match judge(chat, dialect, policy, models.as_deref(), caller.as_ref()) {
-            Err(refusal) => ResponseFuture::refused(refusal, dialect.clone()),
+            Err(refusal) => {
+                // What was made ready goes, with whatever it keeps free for a request.
+                self.inner = self.inner.clone();
+                ResponseFuture::refused(refusal, dialect.clone())
+            }
             Ok(taken) => {
                 let chat: Chat = chat.clone();
                 // Nearly always there, for who has parsed has left it.

@@ -1,0 +1,84 @@
+//! What a layer had made ready for a request that it answers itself is let go: whoever else waits for
+//! the place has it, though the service that refused lives on.
+
+use std::{convert::Infallible, task::Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use tower::{Layer as _, Service, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
+use tower_completions::{
+    Dialect, Principal,
+    auth::{AuthLayer, Keys},
+    body::Full,
+    cost::{CostLayer, MemoryLedger, Price, Prices},
+    limit::{Limits, RateLimitLayer, TokenLimitLayer},
+    parse::{ChatBody, ParseLayer},
+    validate::ValidateLayer,
+};
+
+/// A service with one place.
+fn one<Q>()
+-> impl Service<Request<Q>, Response = Response<Full>, Error = Infallible, Future: Send + 'static>
++ Clone {
+    let answer = |_: Request<Q>| std::future::ready(Ok(Response::new(Full::new("{}"))));
+    ConcurrencyLimit::new(service_fn(answer), 1)
+}
+
+async fn lets_go<S, R>(service: S, request: Request<Full>, expected: u16)
+where
+    S: Service<Request<Full>, Response = Response<R>, Error = Infallible> + Clone,
+    R: http_body::Body<Data = Bytes>,
+{
+    let (mut refuses, mut waits) = (service.clone(), service);
+    let ready = refuses.ready().await.expect("infallible");
+    let response = ready.call(request).await.expect("infallible");
+    let status = response.status();
+    assert_eq!(status, StatusCode::from_u16(expected).expect("a status"));
+    drop(response);
+    let ready = std::future::poll_fn(|cx| Poll::Ready(waits.poll_ready(cx).is_ready())).await;
+    assert!(ready, "the place is still kept after a {expected}");
+    drop(refuses);
+}
+
+#[tokio::test]
+async fn a_refusal_lets_the_place_go() {
+    const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    let ask = |body: &'static str| Request::post("/").body(Full::new(body)).expect("a request");
+    let caller = |limits| {
+        let mut request = ask(BODY);
+        let caller = Principal::new("a").attach::<Limits>(limits);
+        request.extensions_mut().insert(caller);
+        request
+    };
+    let with = |name: &'static str, value: &'static str| {
+        let mut request = caller(Limits::new());
+        let value = http::HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+        request
+    };
+
+    lets_go(AuthLayer::new(Keys::new()).layer(one()), ask(BODY), 401).await;
+
+    let none = || caller(Limits::new().requests_per_minute(0));
+    lets_go(RateLimitLayer::default().layer(one()), none(), 429).await;
+    let few = || caller(Limits::new().tokens_per_minute(1));
+    lets_go(TokenLimitLayer::default().layer(one()), few(), 429).await;
+
+    let parse = || ParseLayer::new().layer(one::<ChatBody>());
+    lets_go(parse(), with("content-type", "text/plain"), 415).await;
+    lets_go(parse(), with("content-length", "99999999999"), 413).await;
+    lets_go(parse(), ask("["), 400).await;
+
+    let validate = ValidateLayer::new(Dialect::openai());
+    lets_go(validate.layer(one()), ask(r#"{"model":"m"}"#), 400).await;
+
+    let ledger = MemoryLedger::new();
+    ledger.grant("a", "0.0000001".parse().expect("an amount"));
+    let prices = Prices::new().with("m", Price::new("1", "1").expect("decimals"));
+    let cost = || CostLayer::new(prices.clone(), ledger.clone());
+    lets_go(cost().layer(one()), caller(Limits::new()), 402).await;
+    lets_go(cost().layer(one()), with("x-dry-run", "1"), 200).await;
+    lets_go(cost().layer(one()), with("x-max-cost", "0"), 402).await;
+    let known = cost().require_principal();
+    lets_go(known.layer(one()), ask(BODY), 401).await;
+}
