@@ -66,8 +66,11 @@ struct Shared<T> {
     swept: AtomicU64,
     timer: T,
     epoch: Instant,
-    wall: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    wall: Arc<Wall>,
 }
+
+/// Tells the time of day.
+type Wall = dyn Fn() -> SystemTime + Send + Sync;
 
 impl Memory {
     /// An empty store on the default timer's clock.
@@ -86,34 +89,33 @@ impl Default for Memory {
 impl<T: Timer> Memory<T> {
     /// An empty store on a clock of your own.
     pub fn with_timer(timer: T) -> Self {
+        Self::make(timer, CAPACITY, Arc::new(SystemTime::now))
+    }
+
+    /// How many keys are kept at most. Default: 65 536. What is returned is an empty store: clones of
+    /// the one before go on as they are, and count apart.
+    #[must_use]
+    pub fn capacity(self, keys: usize) -> Self {
+        Self::make(self.0.timer.clone(), keys, Arc::clone(&self.0.wall))
+    }
+
+    /// Where the time of day comes from, for limits by the calendar. Default: the system's clock. What
+    /// is returned is an empty store: clones of the one before go on as they are, and count apart.
+    #[must_use]
+    pub fn wall_clock(self, wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self::make(self.0.timer.clone(), self.0.capacity, Arc::new(wall))
+    }
+
+    fn make(timer: T, capacity: usize, wall: Arc<Wall>) -> Self {
         let epoch = timer.now();
         Self(Arc::new(Shared {
             entries: table::Table::new(SHARDS, RandomState::default()),
-            capacity: CAPACITY,
+            capacity,
             swept: AtomicU64::new(0),
             timer,
             epoch,
-            wall: Box::new(SystemTime::now),
+            wall,
         }))
-    }
-
-    /// How many keys are kept at most. Default: 65 536. Empties the store: for its making only.
-    #[must_use]
-    pub fn capacity(self, keys: usize) -> Self {
-        self.rebuild(|shared| shared.capacity = keys)
-    }
-
-    /// Where the time of day comes from, for limits by the calendar. Default: the system's clock.
-    /// Empties the store: for its making only.
-    #[must_use]
-    pub fn wall_clock(self, wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.rebuild(|shared| shared.wall = Box::new(wall))
-    }
-
-    fn rebuild(self, change: impl FnOnce(&mut Shared<T>)) -> Self {
-        let mut shared = Arc::into_inner(self.0).expect("configured before it is shared");
-        change(&mut shared);
-        Self(Arc::new(shared))
     }
 
     /// How many keys are kept now.

@@ -306,6 +306,26 @@ async fn a_limit_of_zero_never_admits() {
     assert!(String::from_utf8_lossy(&body).contains("request_exceeds_limit"));
 }
 
+#[test]
+fn a_store_that_is_shared_may_be_configured_and_is_another() {
+    let limits = Limits::new().requests_per_minute(1);
+    let limiter = Limiter::with_store(Memory::with_timer(Manual::new()));
+    let (parts, ()) = request(limits).into_parts();
+    let ask = limiter.ask(&parts, Weights::new().with(Unit::Requests, 1));
+    let admits = |store: &Memory<Manual>| match store.decide(&ask) {
+        Decision::Admitted(hold, _) => {
+            hold.settle(&Weights::new().with(Unit::Requests, 1));
+            true
+        }
+        Decision::Refused(_) => false,
+    };
+    assert!(admits(limiter.store()) && !admits(limiter.store()));
+    let other = limiter.store().clone().capacity(7);
+    let other = other.clone().wall_clock(std::time::SystemTime::now);
+    assert!(other.is_empty());
+    assert!(admits(&other) && !admits(limiter.store()));
+}
+
 #[tokio::test]
 async fn a_flood_of_keys_is_bounded_and_never_over_admitted() {
     let clock = Manual::new();
