@@ -149,6 +149,8 @@ pub enum Origin {
 pub enum Class {
     /// Our key was refused.
     Credential,
+    /// Refused to our key here, for this model or request: that says nothing of the key elsewhere.
+    Forbidden,
     /// Our account is out of money or quota: waiting does not help.
     Quota,
     /// The provider does not know the model, or knows it no longer.

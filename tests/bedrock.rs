@@ -221,7 +221,7 @@ async fn a_refused_key_is_not_tried_twice_and_a_lying_clock_only_once() {
         let (head, _) = ask(Provider::new("aws", layer.layer(client), bedrock()), false).await;
         assert_eq!(head.status, StatusCode::BAD_GATEWAY);
         let error = head.extensions.get::<Error>().expect("an error");
-        assert_eq!(error.class(), Some(Class::Credential));
+        assert_eq!(error.class(), Some(Class::Forbidden));
         assert_eq!(sent.lock().expect("not poisoned").len(), sends, "{date}");
     }
 }

@@ -151,7 +151,8 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// How long a key that was refused is not used. Default: 10 min.
+    /// How long a key that was refused is not used, unless it serves meanwhile, nobody else being left.
+    /// Default: 10 min.
     pub fn dead_for(mut self, time: Duration) -> Self {
         self.rules.dead_for = millis(time);
         self

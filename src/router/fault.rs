@@ -39,7 +39,9 @@ fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
         .with_class(class)
     };
     match status.as_u16() {
-        401 | 403 => unauthorized(Class::Credential),
+        401 => unauthorized(Class::Credential),
+        // Nothing says that it is meant of the key.
+        403 => unauthorized(Class::Forbidden),
         402 => unauthorized(Class::Quota),
         404 => Error::new(Kind::BadUpstream, "the upstream does not know the model")
             .with_code("upstream_model_not_found")
@@ -83,7 +85,7 @@ mod tests {
             (400, Class::Caller, 400, "invalid_request"),
             (401, Class::Credential, 502, "upstream_unauthorized"),
             (402, Class::Quota, 502, "upstream_unauthorized"),
-            (403, Class::Credential, 502, "upstream_unauthorized"),
+            (403, Class::Forbidden, 502, "upstream_unauthorized"),
             (404, Class::ModelGone, 502, "upstream_model_not_found"),
             (408, Class::Transient, 504, "upstream_timeout"),
             (413, Class::Caller, 400, "invalid_request"),

@@ -72,6 +72,16 @@ impl Keys {
         }
     }
 
+    /// A key that has served is not dead, whatever it was refused before.
+    pub(crate) fn revive(&self, key: Option<usize>) {
+        if let Some(key) = key.and_then(|key| self.keys.get(key)) {
+            // Nearly always it is not: what all requests read is written by none.
+            if key.dead_until.load(Ordering::Relaxed) > 0 {
+                key.dead_until.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Remembers a key that was refused. False without a pool: there is nothing to remember.
     pub(crate) fn bury(&self, key: Option<usize>, until: Millis) -> bool {
         let slot = key.and_then(|key| self.keys.get(key));

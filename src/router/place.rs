@@ -73,6 +73,7 @@ impl Place {
     /// A head after this long.
     pub(crate) fn took(&self, micros: u64, now: Millis) {
         self.candidate().state.took(micros, now);
+        self.keys.revive(self.key);
         self.model.note(self.at);
     }
 

@@ -47,23 +47,24 @@ pub(crate) struct Row {
 /// |---|---|---|
 /// | credential, quota | other key | the key |
 /// | rate limit | other key | the key, which rests |
-/// | model gone, region | other target | nobody |
+/// | model gone, region, forbidden | other target | nobody |
 /// | overload, transient | other target, then the same one after a pause | the target |
 /// | context length | other model | nobody |
 /// | content policy, the caller's fault | give up | nobody |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Policy([Next; 10]);
+pub struct Policy([Next; 11]);
 
 impl Default for Policy {
     fn default() -> Self {
-        let mut policy = Self([Next::GiveUp; 10]);
+        let mut policy = Self([Next::GiveUp; 11]);
         for class in [Class::Credential, Class::Quota, Class::RateLimit] {
             policy = policy.on(class, Next::OtherKey);
         }
         for class in [
             Class::ModelGone,
             Class::Region,
+            Class::Forbidden,
             Class::Overload,
             Class::Transient,
         ] {
@@ -111,6 +112,7 @@ const fn index(class: Class) -> usize {
         Class::Caller => 7,
         Class::ContentPolicy => 8,
         Class::ContextLength => 9,
+        Class::Forbidden => 10,
     }
 }
 
@@ -127,6 +129,7 @@ mod tests {
             (Class::RateLimit, Next::OtherKey, Blame::Key),
             (Class::ModelGone, Next::OtherTarget, Blame::Nobody),
             (Class::Region, Next::OtherTarget, Blame::Nobody),
+            (Class::Forbidden, Next::OtherTarget, Blame::Nobody),
             (Class::Overload, Next::OtherTarget, Blame::Target),
             (Class::Transient, Next::OtherTarget, Blame::Target),
             (Class::ContextLength, Next::OtherModel, Blame::Nobody),

@@ -195,6 +195,30 @@ async fn a_dead_key_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_forbidden_is_asked_elsewhere_and_buries_no_key() {
+    let stage = Stage::new(&[(403, &[])]);
+    let router = router(&stage, 2, pair());
+    assert_eq!(ask(&router, "m").await, is(200, "", 2));
+    assert!(stage.asked().ends_with(" b/y#0"));
+    for _ in 0..4 {
+        assert_eq!(ask(&router, "m").await, is(200, "", 1));
+        assert!(stage.asked().starts_with("a/x#"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_key_that_serves_lives() {
+    let stage = Stage::new(&[(401, &[]), (401, &[])]);
+    let router = router(&stage, 2, lone());
+    assert_eq!(ask(&router, "m").await, is(502, "upstream_unauthorized", 2));
+    let dead = || router.health()[0].dead_keys;
+    assert_eq!(dead(), 2);
+    // Nobody else is left, so a dead one is asked.
+    assert_eq!(ask(&router, "m").await, is(200, "", 1));
+    assert_eq!(dead(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limited_target_rests_as_long_as_it_said() {
     let stage = Stage::new(&[(429, &[("retry-after", "30")])]);
     let router = router(&stage, 0, lone());

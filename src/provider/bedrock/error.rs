@@ -65,8 +65,9 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
         "servicequotaexceededexception" => {
             (StatusCode::TOO_MANY_REQUESTS, Some("insufficient_quota"))
         }
-        "accessdeniedexception"
-        | "unrecognizedclientexception"
+        // Of the key, the model or the request: its words say which.
+        "accessdeniedexception" => (StatusCode::FORBIDDEN, None),
+        "unrecognizedclientexception"
         | "invalidsignatureexception"
         | "signaturedoesnotmatch"
         | "incompletesignature"

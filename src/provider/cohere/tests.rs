@@ -370,7 +370,7 @@ fn refusals() {
         ),
         (401, json!({"message": "x"}), Class::Credential),
         (402, json!({"message": "x"}), Class::Quota),
-        (403, json!({"message": "x"}), Class::Credential),
+        (403, json!({"message": "x"}), Class::Forbidden),
         (404, json!({"message": "x"}), Class::ModelGone),
         (422, json!({"message": "x"}), Class::Caller),
         (429, json!({"message": "x"}), Class::RateLimit),

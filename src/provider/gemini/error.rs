@@ -4,7 +4,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::{
-    error::{Class, Error, upstream::Said},
+    error::{
+        Class, Error,
+        upstream::{Said, forbidden},
+    },
     provider::refusal::refusal,
     retry::{duration, retry_after},
 };
@@ -85,6 +88,9 @@ fn classify(error: &Status, status: StatusCode) -> Class {
     if [
         "API_KEY_INVALID",
         "API_KEY_SERVICE_BLOCKED",
+        "BILLING_DISABLED",
+        "CONSUMER_SUSPENDED",
+        "SERVICE_DISABLED",
         "ACCESS_TOKEN_EXPIRED",
     ]
     .into_iter()
@@ -96,7 +102,8 @@ fn classify(error: &Status, status: StatusCode) -> Class {
         return Class::Region;
     }
     match error.status.as_str() {
-        "UNAUTHENTICATED" | "PERMISSION_DENIED" => Class::Credential,
+        "UNAUTHENTICATED" => Class::Credential,
+        "PERMISSION_DENIED" => forbidden(&message),
         "NOT_FOUND" => Class::ModelGone,
         "RESOURCE_EXHAUSTED" => {
             let mut violations = error.details.iter().flat_map(|detail| &detail.violations);
@@ -116,7 +123,8 @@ fn classify(error: &Status, status: StatusCode) -> Class {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => Class::Caller,
         "INTERNAL" | "DEADLINE_EXCEEDED" | "UNKNOWN" | "ABORTED" | "CANCELLED" => Class::Transient,
         _ => match status.as_u16() {
-            401 | 403 => Class::Credential,
+            401 => Class::Credential,
+            403 => forbidden(&message),
             404 => Class::ModelGone,
             429 => Class::RateLimit,
             503 => Class::Overload,

@@ -9,7 +9,7 @@ pub use crate::error::upstream::classify;
 use crate::{
     error::{
         Error,
-        upstream::{self, Said},
+        upstream::{self, Numbers, Said},
     },
     provider::refusal::refusal,
     retry::retry_after,
@@ -17,13 +17,18 @@ use crate::{
 
 /// Reads a refusal of any provider of the family: the provider's code before the status.
 pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    read_of(Numbers::Unsaid, status, headers, body)
+}
+
+/// The same where it is known whose numbers its codes are.
+pub(super) fn read_of(
+    numbers: Numbers,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Error {
     let said = Said::read(body);
-    let class = classify(
-        status,
-        said.code.as_deref(),
-        said.kind.as_deref(),
-        said.message.as_deref(),
-    );
+    let class = said.class(status, numbers);
     refusal(class, status, said, retry_after(headers), body)
 }
 
@@ -46,9 +51,11 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
     if is_short && (WORD.find(trimmed).is_some() || MESSAGE.find(trimmed).is_none()) {
         let value: Value = serde_json::from_slice(trimmed)
             .map_err(|error| bad("it is not JSON").with_source(error))?;
-        let has_error = |value: &Value| value.get("error").is_some_and(|error| !error.is_null());
+        let says = |name| value.get(name).is_some_and(|it| !it.is_null());
         let Some(choices) = value.get("choices").and_then(Value::as_array) else {
-            return Err(if has_error(&value) {
+            // Some errors are flat objects, without a member that says so.
+            let is_error = ["error", "message", "detail"].into_iter().any(says);
+            return Err(if is_error {
                 error()
             } else {
                 bad("it has no choices")
@@ -57,9 +64,12 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
         if choices.is_empty() {
             return Err(bad("it has no choices"));
         }
-        let failed = |choice: &Value| has_error(choice) || choice["finish_reason"] == "error";
+        let failed = |choice: &Value| {
+            choice.get("error").is_some_and(|error| !error.is_null())
+                || choice["finish_reason"] == "error"
+        };
         if choices.iter().any(failed) {
-            return Err(bad("a choice of it has failed"));
+            return Err(error());
         }
     }
     Ok(body)
@@ -68,7 +78,10 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Class, Kind};
+    use crate::{
+        error::{Class, Kind},
+        provider::openai::Vendor,
+    };
 
     fn error(status: u16, body: &str) -> Error {
         let status = StatusCode::from_u16(status).expect("a status");
@@ -194,6 +207,77 @@ mod tests {
                 Class::Overload,
                 Some("upstream_overloaded"),
             ),
+            // OpenRouter's and xAI's of what they found in the prompt: the client's, though it is a 403.
+            (
+                403,
+                r#"{"error":{"message":"needs moderation","code":403,"metadata":{"reasons":["sexual"],"flagged_input":"x"}}}"#,
+                Class::ContentPolicy,
+                None,
+            ),
+            (
+                403,
+                r#"{"code":"The caller does not have permission to execute the specified operation","error":"Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}"#,
+                Class::ContentPolicy,
+                None,
+            ),
+            // Of the key or its account, of a model, of nobody knows what.
+            (
+                403,
+                r#"{"error":{"message":"Key limit exceeded (total limit)","code":403}}"#,
+                Class::Credential,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                403,
+                r#"{"error":"Your newly created team doesn't have any credits yet."}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                403,
+                r#"{"error":{"message":"Your API key may not use the model `m`"}}"#,
+                Class::Forbidden,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                403,
+                "<html>",
+                Class::Forbidden,
+                Some("upstream_unauthorized"),
+            ),
+            // Google's where it does not serve.
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}]"#,
+                Class::Region,
+                Some("upstream_unauthorized"),
+            ),
+            // Alibaba's of an account, Mistral's of a model.
+            (
+                400,
+                r#"{"error":{"message":"Access denied","type":"Arrearage","code":"Arrearage"}}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}"#,
+                Class::ModelGone,
+                Some("upstream_model_not_found"),
+            ),
+            // Mistral, too, counts in thousands.
+            (
+                429,
+                r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","param":null,"code":"1300"}"#,
+                Class::RateLimit,
+                Some("upstream_rate_limited"),
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit exceeded","code":"1300"}}"#,
+                Class::RateLimit,
+                Some("upstream_rate_limited"),
+            ),
             // Z.ai's numbers before its statuses: 429 stands for all of these but the last.
             (
                 429,
@@ -248,6 +332,23 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_as_whose_they_are() {
+        let body = br#"{"error":{"code":"1301","message":"x"}}"#;
+        for (vendor, status, class) in [
+            ("zai", 429, Class::ContentPolicy),
+            ("plain", 429, Class::RateLimit),
+            ("plain", 400, Class::ContentPolicy),
+            ("mistral", 429, Class::RateLimit),
+            ("mistral", 400, Class::Caller),
+        ] {
+            let vendor = Vendor::named(vendor).expect("known");
+            let status = StatusCode::from_u16(status).expect("a status");
+            let error = read_of(vendor.numbers(), status, &HeaderMap::new(), body);
+            assert_eq!(error.class(), Some(class), "{vendor:?} {status}");
+        }
+    }
+
+    #[test]
     fn the_callers_fault_is_told_without_our_secrets() {
         let error = error(
             400,
@@ -277,6 +378,22 @@ mod tests {
                 r#"{"error":{"code":"context_length_exceeded","message":"x"}}"#,
                 Class::ContextLength,
                 "context_length_exceeded",
+            ),
+            // Flat ones, and one of a choice.
+            (
+                r#"{"object":"error","message":"x","type":"rate_limited","code":"3505"}"#,
+                Class::RateLimit,
+                "upstream_rate_limited",
+            ),
+            (
+                r#"{"detail":"This model's maximum context length is 5 tokens"}"#,
+                Class::ContextLength,
+                "context_length_exceeded",
+            ),
+            (
+                r#"{"error":null,"choices":[{"message":{},"error":{"code":429}}]}"#,
+                Class::RateLimit,
+                "upstream_rate_limited",
             ),
         ] {
             let error = check(Bytes::from_static(body.as_bytes())).expect_err("it is one");

@@ -124,6 +124,6 @@ impl Translate for OpenAi {
     }
 
     fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-        error::read(status, headers, body)
+        error::read_of(self.vendor.numbers(), status, headers, body)
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::rows::{Fate, PLAIN, ROWS, Row};
-use crate::wire::Counting;
+use crate::{error::upstream::Numbers, wire::Counting};
 
 /// A vendor whose API is OpenAI's, or nearly.
 ///
@@ -98,6 +98,15 @@ impl Vendor {
     pub fn knows_n(self) -> bool {
         let mut params = self.0.params.iter();
         !params.any(|(name, fate)| *name == "n" && matches!(fate, Fate::Refused))
+    }
+
+    /// Whose numbers its codes may be; a server that is nobody's may stand before anyone's.
+    pub(super) fn numbers(self) -> Numbers {
+        match self.0.name {
+            "zai" => Numbers::Zai,
+            "plain" => Numbers::Unsaid,
+            _ => Numbers::Others,
+        }
     }
 
     pub(super) fn row(self) -> &'static Row {

@@ -37,7 +37,7 @@ fn errors_by_name_before_status() {
             Class::Region,
         ),
         (401, "UNAUTHENTICATED", "x", json!([]), Class::Credential),
-        (403, "PERMISSION_DENIED", "x", json!([]), Class::Credential),
+        (403, "PERMISSION_DENIED", "x", json!([]), Class::Forbidden),
         (404, "NOT_FOUND", "x", json!([]), Class::ModelGone),
         (
             429,
