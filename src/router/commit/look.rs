@@ -50,7 +50,7 @@ fn glance(text: &str) -> Option<bool> {
     while let Some(key) = c.key().ok()? {
         match key.bytes() {
             _ if key.is_escaped() => return None,
-            b"error" => c.null().ok()?,
+            b"error" | b"message" | b"detail" => c.null().ok()?,
             b"choices" if begun.is_some() => return None,
             b"choices" => begun = Some(choices(text, c)?),
             _ => {
@@ -81,8 +81,14 @@ fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
                 _ if key.is_escaped() => return None,
                 b"finish_reason" if !finish => {
                     finish = true;
+                    let from = c.at();
                     begun |= says_here(text, c)?;
+                    let reason = text[from..c.at()].trim_ascii();
+                    if reason == "\"error\"" || reason.contains('\\') {
+                        return None;
+                    }
                 }
+                b"error" => c.null().ok()?,
                 b"delta" if !delta => {
                     delta = true;
                     begun |= speaks_here(text, c)?;
@@ -141,7 +147,11 @@ fn look_closely(event: &Event) -> Look {
         let error = Error::new(Kind::BadUpstream, "the upstream sent what is no JSON");
         return Look::Broken(error.with_class(Class::Transient));
     };
-    if event.name() == Some("error") || value.get("error").is_some_and(|error| !error.is_null()) {
+    if event.name() == Some("error") {
+        return Look::Broken(upstream::in_stream(&event.text()));
+    }
+    let is_chunk = matches!(event.name(), None | Some("message")) || value.get("choices").is_some();
+    if is_chunk && has_failed(&value) {
         return Look::Broken(upstream::in_stream(&event.text()));
     }
     let choices = value.get("choices").and_then(Value::as_array);
@@ -155,6 +165,23 @@ fn look_closely(event: &Event) -> Look {
     } else {
         Look::Lifecycle
     }
+}
+
+/// Whether a chunk says that the answer has failed, as the re-framer reads it.
+fn has_failed(chunk: &Value) -> bool {
+    // No chunk is anything but an object; some put their error into an array.
+    let Some(members) = chunk.as_object() else {
+        return true;
+    };
+    let is = |name| members.get(name).is_some_and(|value| !value.is_null());
+    let choices = members.get("choices").and_then(Value::as_array);
+    // Some errors are flat, without a member that says so.
+    let is_flat = choices.is_none() && !members.contains_key("usage");
+    is("error")
+        || (is_flat && (is("message") || is("detail")))
+        || choices.into_iter().flatten().any(|choice| {
+            choice["finish_reason"] == "error" || choice.get("error").is_some_and(Value::is_object)
+        })
 }
 
 /// Whether a value is neither null nor empty.
@@ -223,6 +250,43 @@ mod tests {
                 "ContextLength",
             ),
             (r#"{"error":"text"}"#, "Transient"),
+            // What has failed is no content, nor what is flat or in an array.
+            (
+                r#"{"choices":[{"delta":{},"finish_reason":"error"}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"\u0065rror"}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{},"finish_reason":"error","error":{"code":429}}]}"#,
+                "RateLimit",
+            ),
+            (
+                r#"{"choices":[{"delta":{},"finish_reason":null,"error":{"code":503}}]}"#,
+                "Overload",
+            ),
+            (
+                r#"{"object":"error","message":"x","type":"rate_limited","code":"1300","raw_status_code":429}"#,
+                "RateLimit",
+            ),
+            (
+                r#"{"object":"error","message":"no","type":"invalid_request_error","code":400}"#,
+                "Caller",
+            ),
+            (
+                r#"{"detail":"This model's maximum context length is 5"}"#,
+                "ContextLength",
+            ),
+            (r#"[{"error":{"code":429,"message":"x"}}]"#, "RateLimit"),
+            (r#"[{"error":{"code":400,"message":"x"}}]"#, "Caller"),
+            ("5", "Transient"),
+            (
+                r#"{"choices":[{"delta":{"role":"assistant"}}],"message":"x"}"#,
+                "Lifecycle",
+            ),
+            (r#"{"message":"x","usage":null}"#, "Lifecycle"),
         ] {
             let seen = match look(&event(data)) {
                 Look::Broken(error) => format!("{:?}", error.class().expect("given")),
@@ -231,12 +295,22 @@ mod tests {
             assert_eq!(seen, want, "{data}");
         }
     }
+
+    #[test]
+    fn what_another_kind_of_event_says_is_no_error() {
+        let mut decoder = Decoder::new();
+        decoder.push("event: ping\ndata: {\"message\":\"x\"}\n\n".into());
+        let event = decoder.next().expect("whole").expect("sound");
+        assert!(matches!(look(&event), Look::Lifecycle));
+    }
+
     #[test]
     fn a_glance_sees_what_a_close_look_sees() {
         let chunks = [
             r#"{"id":"a","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"error":null}"#,
             r#"{"choices":[{"delta":{"content":null,"tool_calls":[ ],"x":{}},"finish_reason":""},{"delta":{"a":0}}]}"#,
             r#"{"choices":[{"delta":{"role":"r"},"delta":{"content":"b"}}],"choices":[],"error":{"code":1}}"#,
+            r#"{"message":null,"choices":[{"finish_reason":"error","delta":{},"error":null}],"usage":1}"#,
             r#"{"choices":[1,{"delta":[1]},{"delta":{"content":"a","content":"","rol\u0065":"x"}}]} "#,
         ];
         let others = [
