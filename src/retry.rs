@@ -1,42 +1,20 @@
 //! When an upstream wants to be asked again, in each of the forms that upstreams have for it.
 
+mod families;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, header};
 use smallvec::SmallVec;
 
+pub(crate) use families::{FAMILIES, Family, Limit};
+
 /// The longest wait that is believed: nobody waits longer, and a hostile value overflows nothing.
 const LONGEST: f64 = 86_400.0;
 
-/// The headers that say what is left of a limit, and when it is whole again.
-const LIMITS: &[(&str, &str)] = &[
-    (
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
-    ),
-    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-    ("x-ratelimit-remaining", "x-ratelimit-reset"),
-    ("ratelimit-remaining", "ratelimit-reset"),
-    (
-        "anthropic-ratelimit-requests-remaining",
-        "anthropic-ratelimit-requests-reset",
-    ),
-    (
-        "anthropic-ratelimit-tokens-remaining",
-        "anthropic-ratelimit-tokens-reset",
-    ),
-    (
-        "anthropic-ratelimit-input-tokens-remaining",
-        "anthropic-ratelimit-input-tokens-reset",
-    ),
-    (
-        "anthropic-ratelimit-output-tokens-remaining",
-        "anthropic-ratelimit-output-tokens-reset",
-    ),
-];
-
 /// After how long a retry is wanted: `retry-after-ms`, `retry-after` in seconds (fractions allowed),
-/// as a [`duration`] or as a date, or the longest of the limits' resets whose remainder is zero.
+/// as a [`duration`] or as a date, or the longest of the limits' resets whose remainder is zero, by
+/// the names of every family of providers.
 /// Cut to a day; a date that is over is no wait.
 ///
 /// Dates are taken against the answer's own `date` where there is one, so that two clocks that
@@ -108,11 +86,12 @@ impl<'a> Fields<'a> {
                 return wait;
             }
         }
-        LIMITS
+        FAMILIES
             .iter()
-            .filter(|(remaining, _)| text(remaining) == Some("0"))
-            .filter_map(|(_, reset)| {
-                let reset = text(reset)?;
+            .flat_map(Family::limits)
+            .filter(|limit| text(limit.remaining) == Some("0"))
+            .filter_map(|limit| {
+                let reset = text(limit.reset)?;
                 match reset.parse::<f64>() {
                     // Unix time, in milliseconds or in seconds: no limit lasts thirty years.
                     Ok(ms) if ms >= 1e12 => until(ms / 1000.0, now()),
@@ -380,6 +359,11 @@ mod tests {
                 (Some(want), None),
                 "{reset}: {value}"
             );
+        }
+        // Every limit of every family makes wait.
+        for limit in FAMILIES.iter().flat_map(Family::limits) {
+            let spent = read(&[(limit.remaining, "0"), (limit.reset, "33.5")]);
+            assert_eq!(spent, Some(33_500), "{}", limit.remaining);
         }
         let mut headers = HeaderMap::new();
         headers.insert("x-ratelimit-remaining", HeaderValue::from_static("0"));

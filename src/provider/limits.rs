@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use crate::retry::{Fields, duration, instant};
+use crate::retry::{FAMILIES, Fields, Limit, duration, instant};
 
 /// What an upstream says of its own limits, read from the headers of any answer of its.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,51 +20,6 @@ pub struct RateHeaders {
     pub retry_after: Option<Duration>,
 }
 
-/// The names that a family of providers has for the same four things.
-struct Names {
-    remaining_requests: &'static str,
-    remaining_tokens: &'static str,
-    reset_requests: &'static str,
-    reset_tokens: &'static str,
-}
-
-// Source: the vendors' API references, read 2026-11.
-const FAMILIES: &[Names] = &[
-    // OpenAI, Azure, Groq, xAI, OpenRouter's upstreams, Fireworks, vLLM behind a gateway.
-    Names {
-        remaining_requests: "x-ratelimit-remaining-requests",
-        remaining_tokens: "x-ratelimit-remaining-tokens",
-        reset_requests: "x-ratelimit-reset-requests",
-        reset_tokens: "x-ratelimit-reset-tokens",
-    },
-    Names {
-        remaining_requests: "anthropic-ratelimit-requests-remaining",
-        remaining_tokens: "anthropic-ratelimit-tokens-remaining",
-        reset_requests: "anthropic-ratelimit-requests-reset",
-        reset_tokens: "anthropic-ratelimit-tokens-reset",
-    },
-    // Cerebras: by the minute for tokens, by the day for requests.
-    Names {
-        remaining_requests: "x-ratelimit-remaining-requests-day",
-        remaining_tokens: "x-ratelimit-remaining-tokens-minute",
-        reset_requests: "x-ratelimit-reset-requests-day",
-        reset_tokens: "x-ratelimit-reset-tokens-minute",
-    },
-    Names {
-        remaining_requests: "x-ratelimit-remaining-req-10-second",
-        remaining_tokens: "x-ratelimit-remaining-tokens-minute",
-        reset_requests: "x-ratelimit-reset-req-10-second",
-        reset_tokens: "x-ratelimit-reset-tokens-minute",
-    },
-    // OpenRouter's own, Together, Hugging Face, GitHub: requests only.
-    Names {
-        remaining_requests: "x-ratelimit-remaining",
-        remaining_tokens: "x-tokenlimit-remaining",
-        reset_requests: "x-ratelimit-reset",
-        reset_tokens: "x-tokenlimit-reset",
-    },
-];
-
 impl RateHeaders {
     /// Reads the names of every family, and `retry-after` in each of its forms. `None` when there is
     /// none of them. An instant (RFC 3339, as Anthropic writes them) is taken as so long after the
@@ -75,9 +30,9 @@ impl RateHeaders {
         if fields.is_empty() {
             return None;
         }
-        let count = |name| fields.get(name).and_then(|text| text.parse().ok());
-        let reset = |name| {
-            let text = fields.get(name)?;
+        let count = |limit: &Limit| fields.get(limit.remaining)?.parse().ok();
+        let reset = |limit: &Limit| {
+            let text = fields.get(limit.reset)?;
             duration(text)
                 .filter(|wait| wait.as_secs() < 1_000_000_000)
                 .or_else(|| until(text, headers))
@@ -86,12 +41,13 @@ impl RateHeaders {
             retry_after: fields.retry_after(headers),
             ..Self::default()
         };
-        for names in FAMILIES {
+        for family in FAMILIES {
+            let (requests, tokens) = (&family.requests, family.tokens.as_ref());
             // Some share a name: one that is found already stays.
-            found.remaining_requests = count(names.remaining_requests);
-            found.remaining_tokens = found.remaining_tokens.or(count(names.remaining_tokens));
-            found.reset_requests = found.reset_requests.or(reset(names.reset_requests));
-            found.reset_tokens = found.reset_tokens.or(reset(names.reset_tokens));
+            found.remaining_requests = count(requests);
+            found.remaining_tokens = found.remaining_tokens.or(tokens.and_then(count));
+            found.reset_requests = found.reset_requests.or(reset(requests));
+            found.reset_tokens = found.reset_tokens.or(tokens.and_then(reset));
             if found.remaining_requests.is_some() {
                 break;
             }
@@ -123,23 +79,18 @@ mod tests {
     #[test]
     fn every_family_has_its_names() {
         assert_eq!(read(&[]), None);
-        for names in FAMILIES {
-            let found = read(&[
-                (names.remaining_requests, "3"),
-                (names.remaining_tokens, "9"),
-                (names.reset_requests, "1m0s"),
-                (names.reset_tokens, "7"),
-            ])
-            .expect("some");
-            assert_eq!(
-                found.remaining_requests,
-                Some(3),
-                "{}",
-                names.remaining_requests
-            );
-            assert_eq!(found.remaining_tokens, Some(9));
+        for family in FAMILIES {
+            let requests = &family.requests;
+            let mut pairs = vec![(requests.remaining, "3"), (requests.reset, "1m0s")];
+            if let Some(tokens) = &family.tokens {
+                pairs.extend([(tokens.remaining, "9"), (tokens.reset, "7")]);
+            }
+            let found = read(&pairs).expect("some");
+            assert_eq!(found.remaining_requests, Some(3), "{}", requests.remaining);
             assert_eq!(found.reset_requests, Some(Duration::from_secs(60)));
-            assert_eq!(found.reset_tokens, Some(Duration::from_secs(7)));
+            let told = family.tokens.is_some();
+            assert_eq!(found.remaining_tokens, told.then_some(9));
+            assert_eq!(found.reset_tokens, told.then_some(Duration::from_secs(7)));
         }
     }
 
