@@ -9,7 +9,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use http::{header, response::Parts};
 
-use self::event::{Answer, Form};
+pub(crate) use self::event::Answer;
 use super::{Outcome, Tally};
 use crate::{
     error::{Class, Error, Kind},
@@ -167,7 +167,7 @@ impl Scanner {
             }
             let name = decoder.name(&found);
             let text = std::str::from_utf8(data).unwrap_or_default();
-            if let Err(error) = self.answer.read(text, name, Form::Chunk, &self.tally) {
+            if let Err(error) = self.answer.event(name, text, &self.tally) {
                 self.tally.end(Outcome::Failed(error));
                 self.input = Input::Over;
             }
@@ -185,7 +185,7 @@ impl Scanner {
 
     fn read_whole(&mut self, answer: &[u8]) {
         let text = std::str::from_utf8(answer).unwrap_or_default();
-        let read = self.answer.read(text, b"", Form::Whole, &self.tally);
+        let read = self.answer.whole(text, &self.tally);
         match read {
             Ok(()) if self.answer.has_begun() => self.tally.end(Outcome::Complete),
             // Whatever it is, it is nothing that can be told whole from cut.

@@ -14,14 +14,14 @@ const MAX_CHOICES: usize = 128;
 
 /// What is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+enum Form {
     Chunk,
     Whole,
 }
 
 /// What is remembered of an answer from event to event.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     counting: Counting,
     choices: Vec<Choice>,
 }
@@ -42,7 +42,7 @@ struct Seen {
 }
 
 impl Answer {
-    pub(super) fn new(counting: Counting) -> Self {
+    pub(crate) fn new(counting: Counting) -> Self {
         Self {
             counting,
             choices: Vec::new(),
@@ -50,36 +50,49 @@ impl Answer {
     }
 
     /// Whether there was a choice.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         !self.choices.is_empty()
     }
 
     /// Whether every choice that was begun has been finished, and there was one.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.has_begun() && self.choices.iter().all(|choice| choice.finished)
     }
 
-    /// Notes what a text says.
+    /// Notes what an event of a stream says; whether it is a chunk, and not an event of a kind of
+    /// its own.
     ///
     /// # Errors
     /// It says that the answer has failed.
-    pub(super) fn read(
-        &mut self,
-        text: &str,
-        name: &[u8],
-        form: Form,
-        tally: &Tally,
-    ) -> Result<(), Error> {
+    pub(crate) fn event(&mut self, name: &[u8], text: &str, tally: &Tally) -> Result<bool, Error> {
         match name {
             b"" | b"message" => {}
             b"error" => return Err(upstream::in_stream(text)),
             _ if text.contains("\"choices\"") => {}
-            _ => return Ok(()),
+            _ => return Ok(false),
         }
+        self.read(text, Form::Chunk, tally)?;
+        Ok(true)
+    }
+
+    /// Notes what a whole answer says.
+    ///
+    /// # Errors
+    /// It says that it has failed.
+    pub(crate) fn whole(&mut self, text: &str, tally: &Tally) -> Result<(), Error> {
+        self.read(text, Form::Whole, tally)
+    }
+
+    fn read(&mut self, text: &str, form: Form, tally: &Tally) -> Result<(), Error> {
         let mut seen = Seen::default();
-        // What is no JSON is the client's to find out: nothing is changed here.
-        if self.top(text, form, &mut seen, tally).is_ok() {
-            tally.relayed(seen.content);
+        match self.top(text, form, &mut seen, tally) {
+            Ok(()) => tally.relayed(seen.content),
+            // Some put their error into an array.
+            Err(_) if text.trim_start().starts_with('[') && text.contains("\"error\"") => {
+                seen.failed = true;
+            }
+            // What is no JSON is the client's to find out: nothing is changed here.
+            Err(_) => {}
         }
         if seen.failed {
             return Err(upstream::in_stream(text));
@@ -178,6 +191,10 @@ impl Answer {
                         seen.failed |= reason.bytes() == b"error";
                     }
                     (b"usage", Type::Object) => self.usage(c, tally)?,
+                    (b"error", Type::Object) => {
+                        c.skip()?;
+                        seen.failed = true;
+                    }
                     _ => c.skip().map(drop)?,
                 }
             }

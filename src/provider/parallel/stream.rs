@@ -7,6 +7,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, header, response::Parts};
 use http_body::Body as HttpBody;
+use serde_json::value::RawValue;
 
 use super::{
     body::{ParallelBody, Which, merged},
@@ -32,8 +33,8 @@ pub(super) fn merge<B>(
     let mut strands = Vec::with_capacity(answers.len());
     let mut accounts = Vec::with_capacity(answers.len());
     for (head, body) in answers {
-        accounts.push(Account::of_stream(&head));
-        let decoder = sse::Decoder::new();
+        accounts.push(Account::new(&head));
+        let decoder = sse::Decoder::new().at_end(sse::AtEnd::Flush);
         strands.push(Some(Strand { body, decoder }));
         first.get_or_insert(head);
     }
@@ -135,9 +136,6 @@ where
     }
 
     fn take(&mut self, nth: usize, chunk: Bytes) -> Result<(), Error> {
-        if let Some(account) = self.accounts.get_mut(nth) {
-            account.push(chunk.clone());
-        }
         if let Some(strand) = self.strands.get_mut(nth).and_then(Option::as_mut) {
             strand.decoder.push(chunk);
         }
@@ -145,7 +143,6 @@ where
             let Some(event) = strand.decoder.next() else {
                 break;
             };
-            let broken = |error| nonsense("its stream is broken").with_source(error);
             self.event(nth, &event.map_err(broken)?)?;
         }
         Ok(())
@@ -156,30 +153,34 @@ where
         self.tally.hear();
         let data = event.data();
         if data.starts_with(b"[DONE]") {
-            self.strands[nth] = None;
+            return self.close(nth, Account::has_begun);
+        }
+        if data.trim_ascii().is_empty() {
             return Ok(());
         }
-        let chunk: Members<'_> = serde_json::from_slice(data).map_err(unreadable)?;
-        if chunk
-            .get("error")
-            .is_some_and(|error| error.get() != "null")
-        {
-            // As it was told; what ended this one ends all.
-            sse::write_event(&mut self.out, None, data);
-            let outcome = self.accounts[nth].noted().and_then(Tally::outcome);
-            let outcome = outcome.unwrap_or_else(|| Outcome::Failed(cut()));
-            self.end(outcome);
-            return Ok(());
+        let text = std::str::from_utf8(data);
+        let text = text.map_err(|error| nonsense("it is not UTF-8").with_source(error))?;
+        match self.accounts[nth].event(event.name().unwrap_or_default(), text) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                // As it was told; what ended this one ends all.
+                sse::write_event(&mut self.out, event.name(), data);
+                let outcome = self.accounts[nth].noted().and_then(Tally::outcome);
+                self.end(outcome.unwrap_or(Outcome::Failed(error)));
+                return Ok(());
+            }
         }
+        let chunk: Members<'_> = serde_json::from_str(text).map_err(unreadable)?;
         let choices = chunk.choices().map_err(unreadable)?;
         if choices.is_empty() {
             return Ok(());
         }
-        if self.names.is_empty() {
-            for name in ["id", "created", "model"] {
-                if let Some(value) = chunk.get(name) {
-                    self.names.push((name, value.get().into()));
-                }
+        for name in ["id", "created", "model"] {
+            let value = chunk.get(name).map(RawValue::get);
+            let known = self.names.iter().any(|(known, _)| *known == name);
+            if let Some(value) = value.filter(|value| !known && names(value)) {
+                self.names.push((name, value.into()));
             }
         }
         let mut list = vec![b'['];
@@ -197,15 +198,30 @@ where
         Ok(())
     }
 
-    /// An end without `[DONE]` is none.
+    /// Its bytes have ended: behind `[DONE]`, or where every choice has been finished.
     fn ended(&mut self, nth: usize) -> Result<(), Error> {
         while let Some(strand) = self.strands.get_mut(nth).and_then(Option::as_mut) {
-            let Some(event) = strand.decoder.finish() else {
-                return Err(cut());
+            let whole = strand.decoder.next();
+            let unfinished = whole.is_none();
+            let Some(event) = whole.or_else(|| strand.decoder.finish()) else {
+                return self.close(nth, Account::is_finished);
             };
-            let broken = |error| nonsense("its stream is broken").with_source(error);
-            self.event(nth, &event.map_err(broken)?)?;
+            match self.event(nth, &event.map_err(broken)?) {
+                // An event without its blank line may be cut anywhere.
+                Err(error) if unfinished => return Err(cut().with_source(error)),
+                read => read?,
+            }
         }
+        Ok(())
+    }
+
+    /// Nothing more comes of one.
+    fn close(&mut self, nth: usize, is_whole: fn(&Account) -> bool) -> Result<(), Error> {
+        if !is_whole(&self.accounts[nth]) {
+            return Err(cut());
+        }
+        self.accounts[nth].complete();
+        self.strands[nth] = None;
         Ok(())
     }
 
@@ -237,4 +253,13 @@ where
         self.strands.clear();
         self.tally.end(outcome);
     }
+}
+
+/// Whether the value of an `id`, `created` or `model` says one.
+fn names(value: &str) -> bool {
+    !matches!(value, "null" | "0" | "\"\"")
+}
+
+fn broken(error: sse::Error) -> Error {
+    nonsense("its stream is broken").with_source(error)
 }

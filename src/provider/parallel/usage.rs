@@ -1,10 +1,10 @@
 //! What several answers used together.
 
-use bytes::Bytes;
 use http::response::Parts;
 
 use crate::{
-    meter::{Scanner, Tally},
+    error::Error,
+    meter::{Answer, Outcome, Tally},
     wire::{Counting, Usage},
 };
 
@@ -12,36 +12,50 @@ use crate::{
 pub(super) struct Account {
     noted: Option<Tally>,
     seen: Tally,
-    scanner: Scanner,
+    answer: Answer,
 }
 
 impl Account {
-    pub(super) fn of_stream(head: &Parts) -> Self {
-        Self::new(head, Scanner::stream)
-    }
-
-    pub(super) fn of_whole(head: &Parts) -> Self {
-        Self::new(head, Scanner::whole)
-    }
-
-    fn new(head: &Parts, scanner: fn(Tally, Counting) -> Scanner) -> Self {
+    pub(super) fn new(head: &Parts) -> Self {
         let counting = head.extensions.get::<Counting>();
-        let seen = Tally::new();
         Self {
             noted: head.extensions.get::<Tally>().cloned(),
-            scanner: scanner(seen.clone(), counting.copied().unwrap_or_default()),
-            seen,
+            seen: Tally::new(),
+            answer: Answer::new(counting.copied().unwrap_or_default()),
         }
     }
 
-    /// Takes some of its bytes.
-    pub(super) fn push(&mut self, chunk: Bytes) {
-        self.scanner.push(chunk);
+    /// Takes an event of a stream; whether it is a chunk.
+    ///
+    /// # Errors
+    /// It says that the answer has failed.
+    pub(super) fn event(&mut self, name: &str, text: &str) -> Result<bool, Error> {
+        self.answer.event(name.as_bytes(), text, &self.seen)
     }
 
-    /// Its bytes have ended.
-    pub(super) fn end(&mut self) {
-        self.scanner.end();
+    /// Takes an answer that came whole.
+    ///
+    /// # Errors
+    /// It says that it has failed.
+    pub(super) fn whole(&mut self, text: &str) -> Result<(), Error> {
+        self.answer.whole(text, &self.seen)?;
+        self.complete();
+        Ok(())
+    }
+
+    /// Whether there was a choice.
+    pub(super) fn has_begun(&self) -> bool {
+        self.answer.has_begun()
+    }
+
+    /// Whether every choice that was begun has been finished, and there was one.
+    pub(super) fn is_finished(&self) -> bool {
+        self.answer.is_finished()
+    }
+
+    /// All of it has come.
+    pub(super) fn complete(&self) {
+        self.seen.end(Outcome::Complete);
     }
 
     /// What its own service noted of it.

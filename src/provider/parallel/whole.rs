@@ -11,7 +11,7 @@ use crate::{
     body::Full,
     error::Error,
     meter::Tally,
-    provider::{chunks::write_usage, future::cut, members::Members},
+    provider::{chunks::write_usage, future::cut, members::Members, nonsense},
 };
 
 /// Several whole answers as one.
@@ -33,11 +33,13 @@ fn join(answers: &[(Parts, Bytes)], how: Merge, tally: &Tally) -> Result<Vec<u8>
     let mut read = Vec::with_capacity(answers.len());
     let mut accounts = Vec::with_capacity(answers.len());
     for (head, text) in answers {
+        let mut account = Account::new(head);
+        account.whole(&String::from_utf8_lossy(text))?;
         let members: Members<'_> = serde_json::from_slice(text).map_err(unreadable)?;
+        if !account.has_begun() {
+            return Err(nonsense("it has no choices"));
+        }
         read.push(members);
-        let mut account = Account::of_whole(head);
-        account.push(text.clone());
-        account.end();
         accounts.push(account);
     }
     let mut choices = vec![b'['];
