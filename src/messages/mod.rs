@@ -11,6 +11,10 @@
 //! Budgets of thinking become the nearest effort. What has none is refused when it changes the
 //! answer (a provider's own server tools), else dropped and announced in `x-params-dropped`.
 //!
+//! A stream has one open block at a time. Pieces of several calls that come in turns, or text amid a
+//! call, wait until the open call is whole; a stream of which more than 8 MiB would wait ends in an
+//! error event.
+//!
 //! ```
 //! use http_body_util::BodyExt;
 //! use tower::{Layer, ServiceExt};
@@ -31,6 +35,7 @@
 //! # Ok(()) }
 //! ```
 
+mod blocks;
 mod body;
 mod error;
 mod future;

@@ -1,8 +1,9 @@
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
+    blocks::{Blocks, Kind, Place, write},
     error::by_type,
     response::{Call, Said, Thought, read_usage, stop_reason, usage},
 };
@@ -16,19 +17,9 @@ use crate::wire::{
 pub(super) struct Stream {
     begun: bool,
     over: bool,
-    /// The block that is being written, if it is text or thinking.
-    open: Option<(Open, usize)>,
-    /// Each call's ordinal and its block. They stay open to the end: deltas name their block.
-    calls: Vec<(u64, usize)>,
-    blocks: usize,
+    blocks: Blocks,
     reason: Option<&'static str>,
     usage: Usage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Open {
-    Text,
-    Thinking,
 }
 
 #[derive(Deserialize)]
@@ -56,14 +47,6 @@ struct Choice<'a> {
 }
 
 /// A piece of a block.
-#[derive(Serialize)]
-struct Delta<T> {
-    #[serde(rename = "type")]
-    event: &'static str,
-    index: usize,
-    delta: T,
-}
-
 #[derive(Default, Serialize)]
 struct Piece<'r, 'a> {
     #[serde(rename = "type")]
@@ -85,16 +68,6 @@ struct Signed<'a> {
     thinking: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<Raw<'a>>,
-}
-
-/// Writes an event where it is to stand. JSON that is written here has no line ends: those within
-/// strings are escaped.
-fn write(out: &mut BytesMut, name: &str, data: &impl Serialize) {
-    out.put_slice(b"event: ");
-    out.put_slice(name.as_bytes());
-    out.put_slice(b"\ndata: ");
-    serde_json::to_writer(out.writer(), data).expect("strings serialise into memory");
-    out.put_slice(b"\n\n");
 }
 
 impl Stream {
@@ -127,6 +100,13 @@ impl Stream {
             if let Some(reason) = &choice.finish_reason {
                 self.reason = Some(stop_reason(reason));
             }
+        }
+        if self.blocks.are_too_long() {
+            self.fail(
+                "api_error",
+                "The answer's blocks come too much out of order.",
+                out,
+            );
         }
     }
 
@@ -166,13 +146,13 @@ impl Stream {
     fn say(&mut self, said: &Said<'_>, out: &mut BytesMut) {
         let reasoning = said.reasoning_content.as_ref();
         if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-            let index = self.enter(Open::Thinking, out);
+            let at = self.enter(Kind::Thinking, out);
             let piece = Piece {
                 kind: "thinking_delta",
                 thinking: Some(text),
                 ..Piece::default()
             };
-            delta(index, piece, out);
+            self.blocks.delta(at, piece, out);
         }
         for entry in said.reasoning_details.iter().flatten() {
             if let Some(thought) = Thought::of(*entry) {
@@ -181,13 +161,13 @@ impl Stream {
         }
         for text in [&said.content, &said.refusal].into_iter().flatten() {
             if !text.is_empty() {
-                let index = self.enter(Open::Text, out);
+                let at = self.enter(Kind::Text, out);
                 let piece = Piece {
                     kind: "text_delta",
                     text: Some(text),
                     ..Piece::default()
                 };
-                delta(index, piece, out);
+                self.blocks.delta(at, piece, out);
             }
         }
         for call in said.tool_calls.iter().flatten() {
@@ -195,52 +175,29 @@ impl Stream {
         }
     }
 
-    /// The block of a kind: the open one, or the next.
-    fn enter(&mut self, kind: Open, out: &mut BytesMut) -> usize {
-        match self.open {
-            Some((open, index)) if open == kind => index,
-            _ => {
-                self.leave(out);
-                let block = match kind {
-                    Open::Text => json!({ "type": "text", "text": "" }),
-                    Open::Thinking => {
-                        json!({ "type": "thinking", "thinking": "", "signature": "" })
-                    }
-                };
-                let index = self.start(&block, out);
-                self.open = Some((kind, index));
-                index
-            }
+    /// The block of text or thinking that is being written, or the next.
+    fn enter(&mut self, kind: Kind, out: &mut BytesMut) -> usize {
+        if let Some(at) = self.blocks.last(kind) {
+            return at;
         }
-    }
-
-    fn leave(&mut self, out: &mut BytesMut) {
-        if let Some((_, index)) = self.open.take() {
-            stop(index, out);
-        }
-    }
-
-    fn start(&mut self, block: &Value, out: &mut BytesMut) -> usize {
-        let index = self.blocks;
-        self.blocks += 1;
-        let event =
-            json!({ "type": "content_block_start", "index": index, "content_block": block });
-        write(out, "content_block_start", &event);
-        index
+        let block = match kind {
+            Kind::Thinking => json!({ "type": "thinking", "thinking": "", "signature": "" }),
+            _ => json!({ "type": "text", "text": "" }),
+        };
+        self.blocks.begin(kind, &block, out)
     }
 
     /// A block of reasoning that is signed, or not shown.
     fn thought(&mut self, entry: Raw<'_>, thought: &Thought<'_>, out: &mut BytesMut) {
         if thought.is_redacted() {
-            self.leave(out);
             let block: Value = serde_json::from_str(entry.get()).unwrap_or_default();
-            let index = self.start(&block, out);
-            stop(index, out);
+            let at = self.blocks.begin(Kind::Redacted, &block, out);
+            self.blocks.close(at, out);
             return;
         }
         // Its text has come piece by piece before, or comes now.
-        let begun = matches!(self.open, Some((Open::Thinking, _)));
-        let index = self.enter(Open::Thinking, out);
+        let begun = self.blocks.last(Kind::Thinking).is_some();
+        let at = self.enter(Kind::Thinking, out);
         let is_text = |raw: &Raw<'_>| raw.get().starts_with('"');
         if let Some(thinking) = thought.thinking.filter(is_text).filter(|_| !begun) {
             let piece = Signed {
@@ -248,7 +205,7 @@ impl Stream {
                 thinking: Some(thinking),
                 signature: None,
             };
-            delta(index, piece, out);
+            self.blocks.delta(at, piece, out);
         }
         if let Some(signature) = thought.signature.filter(is_text) {
             let piece = Signed {
@@ -256,34 +213,30 @@ impl Stream {
                 thinking: None,
                 signature: Some(signature),
             };
-            delta(index, piece, out);
+            self.blocks.delta(at, piece, out);
         }
-        self.leave(out);
+        self.blocks.close(at, out);
     }
 
     fn call(&mut self, call: &Call<'_>, out: &mut BytesMut) {
         let ordinal = call.index.unwrap_or(0);
         let function = call.function.as_ref();
         let custom = call.custom.as_ref();
-        let known = self.calls.iter().find(|(of, _)| *of == ordinal);
-        let index = match known {
-            Some((_, index)) => *index,
-            None => {
-                self.leave(out);
+        let at = match self.blocks.of_call(ordinal) {
+            Place::At(at) => at,
+            // Its arguments were whole.
+            Place::Closed => return,
+            Place::Nowhere => {
                 let name = function
                     .and_then(|it| it.name.as_deref())
                     .or(custom.and_then(|it| it.name.as_deref()));
-                let index = self.start(
-                    &json!({
-                        "type": "tool_use",
-                        "id": call.id.as_deref().unwrap_or_default(),
-                        "name": name.unwrap_or_default(),
-                        "input": {},
-                    }),
-                    out,
-                );
-                self.calls.push((ordinal, index));
-                index
+                let block = json!({
+                    "type": "tool_use",
+                    "id": call.id.as_deref().unwrap_or_default(),
+                    "name": name.unwrap_or_default(),
+                    "input": {},
+                });
+                self.blocks.begin(Kind::Call(ordinal), &block, out)
             }
         };
         let text = function.and_then(|it| it.arguments.as_ref());
@@ -293,17 +246,15 @@ impl Stream {
                 partial_json: Some(text),
                 ..Piece::default()
             };
-            delta(index, piece, out);
+            self.blocks.delta(at, piece, out);
+            self.blocks.argued(at, text, out);
         }
     }
 
     fn finish(&mut self, out: &mut BytesMut) {
         self.over = true;
         self.begin("", "", out);
-        self.leave(out);
-        for (_, index) in &self.calls {
-            stop(*index, out);
-        }
+        self.blocks.finish(out);
         let reason = self.reason.unwrap_or("end_turn");
         let event = json!({
             "type": "message_delta",
@@ -315,17 +266,5 @@ impl Stream {
     }
 }
 
-fn delta(index: usize, delta: impl Serialize, out: &mut BytesMut) {
-    let event = "content_block_delta";
-    let data = Delta {
-        event,
-        index,
-        delta,
-    };
-    write(out, event, &data);
-}
-
-fn stop(index: usize, out: &mut BytesMut) {
-    let event = json!({ "type": "content_block_stop", "index": index });
-    write(out, "content_block_stop", &event);
-}
+#[cfg(test)]
+mod tests;
