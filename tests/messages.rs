@@ -2,7 +2,7 @@
 
 mod support;
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use support::{Answer, Gateway};
@@ -157,8 +157,54 @@ async fn refusals_have_anthropics_shape() {
             .map(|it| it.trim_matches(['0', '.'])),
         Some("")
     );
-    let other = gateway.get("sk-demo", "/v1/messages").await;
-    assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED);
+    for (path, status, kind) in [
+        ("/v1/messages", 405, "invalid_request_error"),
+        ("/v1/messages/batches", 404, "not_found_error"),
+        ("/api/v1/messages/", 404, "not_found_error"),
+    ] {
+        let other = gateway.get("sk-demo", path).await;
+        let said = other.json();
+        assert_eq!(other.status.as_u16(), status, "{path}");
+        assert_eq!(
+            (said["type"].as_str(), said["error"]["type"].as_str()),
+            (Some("error"), Some(kind)),
+            "{path}"
+        );
+        assert_eq!(
+            said["request_id"].as_str(),
+            Some(other.header("request-id"))
+        );
+        if status == 405 {
+            assert_eq!(other.header("allow"), "POST");
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_name_the_clients_own_members() {
+    let gateway = Gateway::start(CONFIG);
+    for (members, name) in [
+        (
+            json!({"stop_sequences": ["a", "b", "c", "d", "e"]}),
+            "`stop_sequences`",
+        ),
+        (json!({"temperature": 3}), "`temperature`"),
+        (json!({"max_tokens": 0}), "`max_tokens`"),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "1"}]}]}),
+            "`messages[0].content[0].tool_use_id`",
+        ),
+    ] {
+        let mut body: Value =
+            serde_json::from_str(&question("mock/echo", false)).expect("a question");
+        let members = members.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(members);
+        let answer = ask(&gateway, "sk-demo", &body.to_string()).await;
+        let said = answer.json();
+        assert_eq!(answer.status.as_u16(), 400, "{said}");
+        let message = said["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(name), "{message}");
+    }
 }
 
 #[tokio::test]

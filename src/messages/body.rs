@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     fmt,
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -17,8 +16,8 @@ use crate::{
     sse,
 };
 
-/// What reading the request's body came to: the names of what was dropped, or why it is refused.
-pub(super) type Told = Arc<OnceLock<Result<Vec<Cow<'static, str>>, Error>>>;
+/// What reading the request's body came to: what is to be told of its way, or why it is refused.
+pub(super) type Told = Arc<OnceLock<Result<request::Way, Error>>>;
 
 pin_project! {
     /// A request's body, read to its end and then given out as one of Chat Completions.
@@ -88,9 +87,9 @@ where
                 )
             }
             None => match request::translate(&this.text.take()) {
-                Ok((body, dropped)) => {
+                Ok((body, way)) => {
                     *this.done = true;
-                    let _ = this.told.set(Ok(dropped));
+                    let _ = this.told.set(Ok(way));
                     return Poll::Ready(Some(Ok(Frame::data(body))));
                 }
                 Err(error) => error,

@@ -2,15 +2,22 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// A refusal in Anthropic's shape: its status, and its body.
+use super::paths::Paths;
+
+/// A refusal in Anthropic's shape: its status, and its body. A member that its message names has the
+/// name that it had in the client's request.
 pub(super) fn refusal(
     status: StatusCode,
     body: &[u8],
     request_id: Option<&str>,
+    paths: Option<&Paths>,
 ) -> (StatusCode, Bytes) {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = said["error"]["message"].as_str();
     let message = message.unwrap_or("The request was refused.");
+    let param = said["error"]["param"].as_str();
+    let own = paths.and_then(|paths| paths.translate(message, param));
+    let message = own.as_deref().unwrap_or(message);
     let kind = by_status(status);
     let status = match status {
         // What an overload is there.

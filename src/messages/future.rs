@@ -10,12 +10,13 @@ use http::{HeaderName, HeaderValue, Response, header, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{MessagesBody, body::Told, error, response};
+use super::{MessagesBody, body::Told, error, paths::Paths, response};
 use crate::{
     announce,
     body::{BoxError, Pieces},
     dialect::Dialect,
     error::Error,
+    id,
 };
 
 pin_project! {
@@ -75,10 +76,11 @@ where
                                 }
                             }
                             let text = body.remaining();
-                            return Poll::Ready(Ok(whole(head, text)));
+                            return Poll::Ready(Ok(whole(head, text, None)));
                         }
-                        Some(Ok(dropped)) => {
-                            announce::add(&mut parts.headers, announce::DROPPED, dropped);
+                        Some(Ok(way)) => {
+                            let names = way.dropped.names();
+                            announce::add(&mut parts.headers, announce::DROPPED, names);
                         }
                         None => {}
                     }
@@ -107,7 +109,9 @@ where
                         // An answer that broke off cannot be read, and is told so.
                         None | Some(Err(_)) => {
                             let parts = parts.take().expect("polled after completion");
-                            return Poll::Ready(Ok(whole(parts, &text.take())));
+                            let way = this.told.get().and_then(|told| told.as_ref().ok());
+                            let paths = way.map(|way| &way.paths);
+                            return Poll::Ready(Ok(whole(parts, &text.take(), paths)));
                         }
                     }
                 },
@@ -131,7 +135,8 @@ fn named(parts: &mut Parts) {
     }
 }
 
-fn whole<R>(mut parts: Parts, text: &[u8]) -> Response<MessagesBody<R>> {
+/// An answer, or a refusal in the client's terms.
+fn whole<R>(mut parts: Parts, text: &[u8], paths: Option<&Paths>) -> Response<MessagesBody<R>> {
     let mut body = None;
     if parts.status.is_success() {
         match response::message(text) {
@@ -140,7 +145,7 @@ fn whole<R>(mut parts: Parts, text: &[u8]) -> Response<MessagesBody<R>> {
                 let own: Response<_> = error.clone().response(&Dialect::openai());
                 parts.status = own.status();
                 parts.extensions.insert::<Error>(error);
-                return refused(parts, own.body().remaining());
+                return refused(parts, own.body().remaining(), None);
             }
         }
     }
@@ -150,14 +155,21 @@ fn whole<R>(mut parts: Parts, text: &[u8]) -> Response<MessagesBody<R>> {
             parts.headers.remove(header::CONTENT_LENGTH);
             Response::from_parts(parts, MessagesBody::own(body))
         }
-        None => refused(parts, text),
+        None => refused(parts, text, paths),
     }
 }
 
-fn refused<R>(mut parts: Parts, text: &[u8]) -> Response<MessagesBody<R>> {
+/// A refusal of the gateway's own, at a path that belongs to the Messages API.
+pub(crate) fn refuse<R>(error: Error) -> Response<MessagesBody<R>> {
+    let (mut head, body) = error.response(&Dialect::openai()).into_parts();
+    head.headers.insert(X_REQUEST_ID, id::request_value());
+    refused(head, body.remaining(), None)
+}
+
+fn refused<R>(mut parts: Parts, text: &[u8], paths: Option<&Paths>) -> Response<MessagesBody<R>> {
     let id = parts.headers.get(X_REQUEST_ID);
     let id = id.and_then(|id| id.to_str().ok());
-    let (status, body) = error::refusal(parts.status, text, id);
+    let (status, body) = error::refusal(parts.status, text, id, paths);
     parts.status = status;
     named(&mut parts);
     parts.headers.remove(header::CONTENT_LENGTH);

@@ -9,7 +9,9 @@
 //! Instructions, images, documents, tools and their results, forced and forbidden tools, thinking
 //! with its signatures, efforts, schemas, cache marks and stop sequences have their counterparts.
 //! Budgets of thinking become the nearest effort. What has none is refused when it changes the
-//! answer (a provider's own server tools), else dropped and announced in `x-params-dropped`.
+//! answer (a provider's own server tools), else dropped and announced in `x-params-dropped`:
+//! members that nobody here knows, too, by the first 128 names. What is refused further in is told by
+//! the path that it has in the client's request.
 //!
 //! A stream has one open block at a time. Pieces of several calls that come in turns, or text amid a
 //! call, wait until the open call is whole; a stream of which more than 8 MiB would wait ends in an
@@ -39,6 +41,8 @@ mod blocks;
 mod body;
 mod error;
 mod future;
+mod members;
+mod paths;
 mod request;
 mod response;
 mod service;
@@ -49,4 +53,5 @@ mod turns;
 
 pub use body::{MessagesBody, RequestBody};
 pub use future::ResponseFuture;
+pub(crate) use future::refuse;
 pub use service::{Messages, MessagesLayer};

@@ -8,8 +8,9 @@ use crate::{
 };
 
 fn translated(body: &Value) -> (Value, Vec<String>) {
-    let (out, dropped) = request::translate(body.to_string().as_bytes()).expect("translates");
-    let dropped = dropped.iter().map(|name| name.to_string()).collect();
+    let (out, way) = request::translate(body.to_string().as_bytes()).expect("translates");
+    let dropped = way.dropped.names().iter().map(|name| name.to_string());
+    let dropped = dropped.collect();
     (serde_json::from_slice(&out).expect("JSON"), dropped)
 }
 
@@ -277,7 +278,23 @@ fn what_has_no_counterpart() {
             "messages[0].content[0]",
         ),
         (json!({"max_tokens": "many"}), ""),
-        (json!({"messages": null}), ""),
+        (json!({"messages": null}), "messages"),
+        (
+            json!({"messages": [{"role": "user"}]}),
+            "messages[0].content",
+        ),
+        (json!({"messages": [{"content": "Hi"}]}), "messages[0].role"),
+        (
+            json!({"messages": [{"role": "tool", "content": "Hi"}]}),
+            "messages[0].role",
+        ),
+        (json!({"tools": [{}]}), "tools[0].name"),
+        (json!({"tool_choice": {"type": "any"}}), "tool_choice"),
+        (
+            json!({"tools": [], "tool_choice": {"type": "tool", "name": "f"}}),
+            "tool_choice",
+        ),
+        (json!({"system": [{"type": "image"}]}), "system[0]"),
     ] {
         assert_eq!(refused(&with(members.clone())), param, "{members}");
     }
@@ -289,15 +306,108 @@ fn what_has_no_counterpart() {
     assert_eq!(
         dropped,
         [
-            "container",
-            "context_management",
             "messages[].content[].is_error",
             "messages[].content[].server_tool_use",
-            "service_tier"
+            "service_tier",
+            "container",
+            "context_management"
         ]
     );
     assert!(request::translate(b"\xff").is_err());
     assert!(request::translate(b"").is_err());
+}
+
+#[test]
+fn nothing_is_dropped_without_a_word() {
+    let asking = |blocks: Value| json!({"messages": [{"role": "user", "content": blocks}]});
+    let document = json!({"type": "document", "title": "t", "context": "c", "citations": {"enabled": true},
+        "source": {"type": "text", "media_type": "text/plain", "data": "words", "x": 1}});
+    let file = json!({"type": "document", "title": "t", "citations": {"enabled": false},
+        "source": {"type": "base64", "media_type": "application/pdf", "data": "UERG"}});
+    let mark = json!({"type": "ephemeral"});
+    for (members, names) in [
+        (
+            json!({"foo": 1, "speed": "fast", "inference_geo": "us"}),
+            "foo inference_geo speed",
+        ),
+        (
+            json!({"foo": null, "metadata": null, "tool_choice": {"type": "auto"}}),
+            "",
+        ),
+        (json!({"metadata": {"user_id": "u", "x": 1}}), "metadata.x"),
+        (
+            json!({"thinking": {"type": "adaptive", "display": "summarized"}}),
+            "thinking.display thinking",
+        ),
+        (
+            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low", "x": 1}}),
+            "output_config.x",
+        ),
+        (
+            json!({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}),
+            "thinking",
+        ),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 2000}, "output_config": {"effort": "low"}}),
+            "thinking.budget_tokens",
+        ),
+        (
+            json!({"tools": [{"name": "f", "defer_loading": true}, {"name": "g", "defer_loading": true}]}),
+            "tools[].defer_loading",
+        ),
+        (
+            asking(json!([document])),
+            "messages[].content[].context messages[].content[].citations messages[].content[].source messages[].content[].title",
+        ),
+        (asking(json!([file])), ""),
+        (
+            asking(
+                json!([{"type": "text", "text": "a", "citations": []}, {"type": "text", "text": "b", "citations": [{}]}]),
+            ),
+            "messages[].content[].citations",
+        ),
+        (
+            asking(json!([{"type": "tool_result", "tool_use_id": "t", "cache_control": mark}])),
+            "messages[].content[].cache_control",
+        ),
+        (
+            asking(
+                json!([{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "a", "y": 1}], "x": 1}]),
+            ),
+            "messages[].content[].x messages[].content[].content[].y",
+        ),
+        (
+            json!({"messages": [{"role": "assistant", "id": "m", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}, "cache_control": mark, "caller": {}}]}]}),
+            "messages[].id messages[].content[].caller messages[].content[].cache_control",
+        ),
+        (
+            json!({"system": [{"type": "text", "text": "a", "x": 1}]}),
+            "system[].x",
+        ),
+    ] {
+        let (_, dropped) = translated(&with(members.clone()));
+        assert_eq!(dropped.join(" "), names, "{members}");
+    }
+    let many = (0..1000).map(|n| (format!("x{n}"), json!(1)));
+    let (_, dropped) = translated(&with(Value::Object(many.collect())));
+    assert_eq!(dropped.len(), 128);
+}
+
+/// The mark of a result stands at the end of its text.
+#[test]
+fn results_keep_their_cache_marks() {
+    for content in [
+        json!("a"),
+        json!([{"type": "text", "text": "b"}, {"type": "text", "text": "a"}]),
+    ] {
+        let members = json!({"messages": [{"role": "user", "content": [{"type": "tool_result",
+            "tool_use_id": "t", "content": content, "cache_control": {"type": "ephemeral"}}]}]});
+        let (out, dropped) = translated(&with(members));
+        let parts = out["messages"][0]["content"].as_array().expect("parts");
+        let want = json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}});
+        assert_eq!(parts.last(), Some(&want));
+        assert!(dropped.is_empty(), "{dropped:?}");
+    }
 }
 
 #[test]

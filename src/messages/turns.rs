@@ -1,12 +1,16 @@
 //! The turns of a conversation: blocks of the Messages API, and the messages and parts that they
 //! become. Texts go over as they are spelled.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::request::{Dropped, shape, unsupported};
+use super::{
+    members::{Dropped, objects},
+    paths::Origin,
+    request::{shape, unsupported},
+};
 use crate::{
     error::Error,
     wire::chat::{Raw, Text},
@@ -45,47 +49,36 @@ impl<'de: 'a, 'a> Deserialize<'de> for Block<'a> {
     }
 }
 
-#[derive(Deserialize)]
-struct Read<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    source: Option<Source<'a>>,
-    #[serde(borrow, default)]
-    title: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    name: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_use_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(default)]
-    is_error: Option<bool>,
-    #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    cache_control: Option<Raw<'a>>,
+objects! {
+    Read<'a> {
+        kind: Text<'a> = "type",
+        text: Text<'a> = "text",
+        source: Source<'a> = "source",
+        title: Text<'a> = "title",
+        citations: Raw<'a> = "citations",
+        id: Text<'a> = "id",
+        name: Text<'a> = "name",
+        input: &'a RawValue = "input",
+        tool_use_id: Text<'a> = "tool_use_id",
+        content: &'a RawValue = "content",
+        is_error: bool = "is_error",
+        thinking: Text<'a> = "thinking",
+        cache_control: Raw<'a> = "cache_control",
+    }
+
+    Source<'a> {
+        kind: Text<'a> = "type",
+        media_type: Text<'a> = "media_type",
+        data: Text<'a> = "data",
+        url: Text<'a> = "url",
+        file_id: Text<'a> = "file_id",
+    }
 }
 
-#[derive(Deserialize)]
-struct Source<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    media_type: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    data: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    url: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    file_id: Option<Text<'a>>,
-}
+/// Where blocks stand, for names of what is dropped of them.
+pub(super) const BLOCKS: &str = "messages[].content[].";
+/// The same for blocks in the result of a call.
+const IN_RESULTS: &str = "messages[].content[].content[].";
 
 /// A message of ours.
 #[derive(Serialize)]
@@ -178,6 +171,28 @@ impl Serialize for Joined<'_> {
     }
 }
 
+impl<'a> Said<'a> {
+    /// Puts a cache mark behind it; false: there is nothing to mark, or a mark already.
+    fn mark(&mut self, mark: Raw<'a>) -> bool {
+        if let Self::Text(text) = self {
+            if text.is_empty() {
+                return false;
+            }
+            *self = Self::Parts(vec![Part::text(std::mem::take(text))]);
+        }
+        let Self::Parts(parts) = self else {
+            return false;
+        };
+        match parts.last_mut() {
+            Some(last) if last.cache_control.is_none() => {
+                last.cache_control = Some(mark);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Message<'a> {
     fn of(role: &'static str, content: Option<Said<'a>>) -> Self {
         Self {
@@ -219,7 +234,27 @@ impl<'a> Part<'a> {
 
 impl<'a> Read<'a> {
     fn is(&self, kind: &str) -> bool {
-        &*self.kind == kind
+        self.kind.as_deref() == Some(kind)
+    }
+
+    /// Notes what goes no further of a text or a medium that stands at a path.
+    fn note(&self, path: &'static str, dropped: &mut Dropped) {
+        dropped.unknown(path, &self.unknown);
+        if self
+            .citations
+            .is_some_and(|citations| wants(citations.get()))
+        {
+            dropped.member(path, "citations");
+        }
+        let source = self.source.as_ref();
+        if source.is_some_and(|source| !source.unknown.is_empty()) {
+            dropped.member(path, "source");
+        }
+        // The name of a file, where there is a file.
+        let is_file = source.is_some_and(|source| source.kind.as_deref() == Some("base64"));
+        if self.title.is_some() && !(is_file && self.is("document")) {
+            dropped.member(path, "title");
+        }
     }
 
     /// A text with its cache mark; `None` when it is none.
@@ -241,7 +276,8 @@ impl<'a> Read<'a> {
         }
         let cache_control = self.cache_control;
         let source = self.source?;
-        let part = match (&*self.kind, &*source.kind) {
+        let kind = source.kind.as_deref().unwrap_or_default();
+        let part = match (self.kind.as_deref().unwrap_or_default(), kind) {
             ("image", "base64") => Part::image(source.data_url()?),
             ("image", "url") => Part::image(Joined(vec![source.url?])),
             ("document", "base64") => Part::file(File {
@@ -275,10 +311,22 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Instructions are texts, each with its cache mark; the path leads to where they stand.
+/// Whether citations are wanted, or were made.
+fn wants(citations: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Citations {
+        enabled: bool,
+    }
+    let set = serde_json::from_str::<Citations>(citations);
+    citations != "[]" && set.map_or(true, |set| set.enabled)
+}
+
+/// Instructions are texts, each with its cache mark; the path leads to where each stands.
 pub(super) fn instructions<'a>(
     content: Content<'a>,
-    path: impl Fn() -> String,
+    path: impl Fn(usize) -> String,
+    of_each: &'static str,
+    dropped: &mut Dropped,
 ) -> Result<Message<'a>, Error> {
     let blocks = match content {
         Content::Text(text) => return Ok(Message::of("system", Some(Said::Text(text)))),
@@ -286,8 +334,9 @@ pub(super) fn instructions<'a>(
     };
     let mut parts = Vec::with_capacity(blocks.len());
     for (nth, block) in blocks.into_iter().enumerate() {
+        block.read.note(of_each, dropped);
         let part = block.read.text_part();
-        parts.push(part.ok_or_else(|| unsupported(format!("{}.content[{nth}]", path())))?);
+        parts.push(part.ok_or_else(|| unsupported(path(nth)))?);
     }
     Ok(Message::of("system", Some(Said::Parts(parts))))
 }
@@ -297,42 +346,49 @@ pub(super) fn heard<'a>(
     content: Content<'a>,
     at: usize,
     messages: &mut Vec<Message<'a>>,
+    origins: &mut Vec<Origin>,
     dropped: &mut Dropped,
 ) -> Result<(), Error> {
     let blocks = match content {
         Content::Text(text) => {
             messages.push(Message::of("user", Some(Said::Text(text))));
+            origins.push(Origin::Turn(at, 0));
             return Ok(());
         }
         Content::Blocks(blocks) => blocks,
     };
     let mut parts = Vec::new();
+    let mut results = 0;
     for (nth, Block { read, .. }) in blocks.into_iter().enumerate() {
         let path = || format!("messages[{at}].content[{nth}]");
         if !read.is("tool_result") {
+            read.note(BLOCKS, dropped);
             parts.push(read.part().ok_or_else(|| unsupported(path()))?);
             continue;
         }
+        dropped.unknown(BLOCKS, &read.unknown);
         if read.is_error == Some(true) {
-            once(dropped, "messages[].content[].is_error");
+            dropped.member(BLOCKS, "is_error");
         }
-        let (said, others) = result(read.content, &path)?;
+        let (mut said, others) = result(read.content, &path, dropped)?;
+        if let Some(mark) = read.cache_control {
+            if !said.mark(mark) {
+                dropped.member(BLOCKS, "cache_control");
+            }
+        }
         messages.push(Message {
             tool_call_id: Some(read.tool_use_id.unwrap_or_default()),
             ..Message::of("tool", Some(said))
         });
+        origins.push(Origin::Result(at, nth));
+        results += 1;
         parts.extend(others);
     }
     if !parts.is_empty() {
         messages.push(Message::of("user", Some(Said::Parts(parts))));
+        origins.push(Origin::Turn(at, results));
     }
     Ok(())
-}
-
-fn once(dropped: &mut Dropped, name: &'static str) {
-    if !dropped.iter().any(|there| there == name) {
-        dropped.push(Cow::Borrowed(name));
-    }
 }
 
 /// The text of a result, and what else is in it: results are texts here, so images follow in the
@@ -340,6 +396,7 @@ fn once(dropped: &mut Dropped, name: &'static str) {
 fn result<'a>(
     content: Option<&'a RawValue>,
     path: &impl Fn() -> String,
+    dropped: &mut Dropped,
 ) -> Result<(Said<'a>, Vec<Part<'a>>), Error> {
     let content = content.map(|raw| serde_json::from_str(raw.get()).map_err(shape));
     let blocks = match content.transpose()? {
@@ -349,6 +406,7 @@ fn result<'a>(
     };
     let (mut texts, mut others) = (Vec::new(), Vec::new());
     for block in blocks {
+        block.read.note(IN_RESULTS, dropped);
         let part = block.read.part().ok_or_else(|| unsupported(path()))?;
         if part.text.is_some() {
             texts.push(part);
@@ -377,23 +435,32 @@ pub(super) fn said<'a>(
     let mut message = Message::of("assistant", None);
     let mut texts = Vec::new();
     for (nth, Block { raw, read }) in blocks.into_iter().enumerate() {
-        match &*read.kind {
-            "text" => texts.extend(read.text_part()),
+        match read.kind.as_deref().unwrap_or_default() {
+            "text" => {
+                read.note(BLOCKS, dropped);
+                texts.extend(read.text_part());
+            }
             "thinking" | "redacted_thinking" => {
                 message.reasoning_content.0.extend(read.thinking);
                 message.reasoning_details.push(raw);
             }
-            "tool_use" => message.tool_calls.push(Call {
-                id: read.id.unwrap_or_default(),
-                kind: "function",
-                function: Called {
-                    name: read.name.unwrap_or_default(),
-                    arguments: read.input.map_or("{}", RawValue::get),
-                },
-            }),
+            "tool_use" => {
+                dropped.unknown(BLOCKS, &read.unknown);
+                if read.cache_control.is_some() {
+                    dropped.member(BLOCKS, "cache_control");
+                }
+                message.tool_calls.push(Call {
+                    id: read.id.unwrap_or_default(),
+                    kind: "function",
+                    function: Called {
+                        name: read.name.unwrap_or_default(),
+                        arguments: read.input.map_or("{}", RawValue::get),
+                    },
+                });
+            }
             // What a provider's own tools did and found is in the text that came of it.
             kind if kind.starts_with("server_tool_use") || kind.ends_with("_tool_result") => {
-                once(dropped, "messages[].content[].server_tool_use");
+                dropped.member(BLOCKS, "server_tool_use");
             }
             _ => return Err(unsupported(format!("messages[{at}].content[{nth}]"))),
         }

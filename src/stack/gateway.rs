@@ -15,18 +15,18 @@ use tower_service::Service;
 
 use super::{GatewayBuilder, RequestId};
 use crate::{
-    body::{BoxBody, BoxError},
+    body::{BoxBody, BoxError, Full},
     dialect::Dialect,
     error::{Error, Kind},
     id,
-    messages::{MessagesLayer, RequestBody},
+    messages::{self, MessagesLayer, RequestBody},
 };
 
 /// A whole gateway: `POST /v1/chat/completions` through every layer, `POST /v1/messages` for
 /// Anthropic's clients through the same, and `GET /v1/models`.
 ///
-/// The paths may have `/api` in front. Anything else is a 404 in the API's shape, so a gateway may
-/// be an application's fallback.
+/// The paths may have `/api` in front. Anything else is a 404 in the API's shape (in Anthropic's
+/// below `/v1/messages/`), so a gateway may be an application's fallback.
 ///
 /// It is always ready: models, refusals and unknown paths are answered while the upstream is not. A
 /// completion then waits for the upstream in its own future, past the limits and before the accounting; whoever
@@ -128,10 +128,14 @@ where
                 // What was made ready goes, with whatever it keeps free for a request.
                 self.completions = self.completions.clone();
                 match path {
-                    "/v1/chat/completions" | "/v1/messages" => Box::pin(ready(Ok(not_post()))),
+                    "/v1/chat/completions" => Box::pin(ready(Ok(refuse(not_post())))),
+                    "/v1/messages" => Box::pin(ready(Ok(refuse_message(not_post())))),
+                    _ if path.starts_with("/v1/messages/") => {
+                        Box::pin(ready(Ok(refuse_message(not_found()))))
+                    }
                     "/v1/models" => boxed(self.models.call(request)),
                     _ if path.starts_with("/v1/models/") => boxed(self.models.call(request)),
-                    _ => Box::pin(ready(Ok(not_found()))),
+                    _ => Box::pin(ready(Ok(refuse(not_found())))),
                 }
             }
         };
@@ -170,26 +174,36 @@ where
     }
 }
 
-fn not_post() -> Response<BoxBody> {
-    let mut response = refuse(Error::new(
-        Kind::Method,
-        "Completions are asked for with POST.",
-    ));
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("POST"));
-    response
+fn not_post() -> Error {
+    Error::new(Kind::Method, "Completions are asked for with POST.")
 }
 
-fn not_found() -> Response<BoxBody> {
-    refuse(Error::new(Kind::NotFound, "There is nothing at this path."))
+fn not_found() -> Error {
+    Error::new(Kind::NotFound, "There is nothing at this path.")
 }
 
 fn refuse(error: Error) -> Response<BoxBody> {
+    let kind = error.kind();
     let mut response = error.response(&Dialect::openai()).map(BoxBody::new);
     response
         .headers_mut()
         .insert("x-request-id", id::request_value());
+    allowed(kind, response)
+}
+
+/// In the shape that Anthropic's clients know.
+fn refuse_message(error: Error) -> Response<BoxBody> {
+    let kind = error.kind();
+    let response = messages::refuse::<Full>(error).map(BoxBody::new);
+    allowed(kind, response)
+}
+
+/// Where the method was wrong, the right one.
+fn allowed(kind: Kind, mut response: Response<BoxBody>) -> Response<BoxBody> {
+    if kind == Kind::Method {
+        let post = HeaderValue::from_static("POST");
+        response.headers_mut().insert(header::ALLOW, post);
+    }
     response
 }
 
