@@ -3,7 +3,6 @@
 use super::{
     FaultKind, Word,
     fault::{Stop, stop},
-    scan::{rest_of_string, run},
 };
 
 /// How long the escape is that this byte follows the backslash of; 0 for none.
@@ -89,106 +88,109 @@ pub(super) fn hex(text: &[u8], at: usize, escape: usize) -> Result<u16, Stop> {
     Ok(u16::from(a << 4 | b) << 8 | u16::from(c << 4 | d))
 }
 
-/// A key that has an escape near its opening quote and stands right before its colon: where its value
-/// begins; zero for any other.
-#[inline(always)]
-pub(super) fn escaped_key(text: &[u8], quote: usize, clean: bool, word: &mut Word) -> usize {
-    match escaped_word(text, quote, clean, word) {
-        end if text.get(end) == Some(&b':') && end > 0 => end + 1,
-        _ => 0,
-    }
+/// What a string was found to be at one look.
+pub(super) struct Meant {
+    pub(super) word: Word,
+    /// Where it ends, be it at its closing quote or with the text.
+    pub(super) end: usize,
+    pub(super) is_escaped: bool,
 }
 
-/// A string that has an escape near its opening quote: the place behind it; zero for any other. It is
-/// checked and resolved at one look, however long it is.
+/// What the string means that begins at a place: it is checked and resolved at one look. Nothing where it is
+/// wrong or long.
 #[inline(never)]
-pub(super) fn escaped_word(text: &[u8], quote: usize, clean: bool, word: &mut Word) -> usize {
+pub(super) fn meant(text: &[u8], start: usize) -> Option<Meant> {
     let byte = |at: usize| text.get(at).copied().unwrap_or(0);
-    let Some([b'"', near @ ..]) = text.get(quote..).and_then(<[u8]>::first_chunk::<17>) else {
-        return 0;
-    };
-    let (length, Word { mut low, mut high }) = match near {
-        [b'\\', ..] => (0, Word::NONE),
-        _ => near_run(near),
-    };
-    if near.get(length) != Some(&b'\\') {
-        return 0;
-    }
-    let mut at = quote + 1 + length;
-    let mut shift = 8 * length as u64;
-    let mut has_nul = false;
+    let mut at = start;
+    let mut words = Words::default();
+    let (mut is_escaped, mut has_nul) = (false, false);
     loop {
-        let mut here = u64::from(byte(at));
-        let mut bits = 8;
-        match byte(at) {
+        let here = byte(at);
+        let (run, bits) = match here {
             b'"' => break,
-            // Nothing more is kept.
-            _ if shift >= 128 => {
-                let end = match clean {
-                    true => rest_of_string::<true>(text, at),
-                    false => rest_of_string::<false>(text, at),
-                };
-                let Ok(end) = end else { return 0 };
-                at = end;
-                break;
-            }
             b'\\' => {
+                is_escaped = true;
                 let escape = byte(at + 1);
+                let meaning = MEANINGS[usize::from(escape)];
                 at += 2;
-                here = u64::from(MEANINGS[usize::from(escape)]);
-                if escape == b'u' {
-                    (here, bits) = match ascii_number(text, at) {
+                if meaning != 0 {
+                    (meaning.into(), 8)
+                } else if escape == b'u' {
+                    let (word, bits) = match ascii_number(text, at) {
                         0 => wide_number(text, at),
                         ascii => (ascii.into(), 8),
                     };
+                    if bits == 0 {
+                        return None;
+                    }
+                    has_nul |= word == 0;
                     at += if bits == 32 { 10 } else { 4 };
-                    has_nul |= here == 0;
-                } else if here == 0 {
-                    return 0;
-                }
-                if bits == 0 {
-                    return 0;
+                    (word, bits)
+                } else {
+                    return None;
                 }
             }
-            0..0x20 => return 0,
-            _ if matches!(byte(at + 1), b'"' | b'\\') => at += 1,
+            0..0x20 if at >= text.len() => break,
+            0..0x20 => return None,
+            // What is looked for is not waited for.
+            _ if matches!(byte(at + 1), b'"' | b'\\') => {
+                at += 1;
+                (here.into(), 8)
+            }
             _ => match text.get(at..).and_then(<[u8]>::first_chunk) {
-                None => at += 1,
+                None => {
+                    at += 1;
+                    (here.into(), 8)
+                }
                 Some(block) => {
                     let (length, run) = word_run(*block);
-                    if shift < 64 {
-                        low |= run << shift;
-                        high |= run >> 1 >> (63 - shift);
-                    } else {
-                        high |= run << (shift - 64);
-                    }
                     at += length;
-                    shift += 8 * length as u64;
-                    continue;
+                    (run, 8 * length as u64)
                 }
             },
-        }
-        if shift < 64 {
-            low |= here << shift;
-            // In two steps, for it may be all of them that go there.
-            high |= here >> 1 >> (63 - shift);
-        } else if shift < 128 {
-            high |= here << (shift - 64);
-        }
-        shift += bits;
+        };
+        words.push(run, bits)?;
     }
-    if shift <= 120 && !has_nul {
-        *word = Word { low, high };
-    }
-    at + 1
+    Some(Meant {
+        word: words.word(has_nul)?,
+        end: at,
+        is_escaped,
+    })
 }
 
-/// As [`run`], for one that mostly is of less than eight bytes.
-#[inline(always)]
-fn near_run(near: &[u8; 16]) -> (usize, Word) {
-    match near.first_chunk().copied().map(word_run) {
-        Some((length @ 0..8, low)) => (length, Word { low, high: 0 }),
-        _ => long_run(near),
+/// As many words are looked at together.
+const MOST: usize = 6;
+
+/// Bytes in words, the first one lowest.
+#[derive(Default)]
+struct Words {
+    whole: [u64; MOST],
+    count: usize,
+    /// What comes behind these, and how many bits of it there are.
+    last: u64,
+    filled: u64,
+}
+
+impl Words {
+    /// Adds so many bits, above which there is nothing. Nothing where there is no room.
+    #[inline(always)]
+    fn push(&mut self, run: u64, bits: u64) -> Option<()> {
+        self.last |= run << self.filled;
+        self.filled += bits;
+        if self.filled >= 64 {
+            *self.whole.get_mut(self.count)? = self.last;
+            self.count += 1;
+            self.filled -= 64;
+            self.last = run.checked_shr((bits - self.filled) as u32).unwrap_or(0);
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn word(&self, has_nul: bool) -> Option<Word> {
+        let whole = self.whole.get(..self.count)?;
+        let bytes = (self.filled / 8) as usize;
+        Some(Word::of_words(whole, self.last, bytes, has_nul))
     }
 }
 
@@ -207,11 +209,6 @@ pub(super) fn word_run(bytes: [u8; 8]) -> (usize, u64) {
     }
     let before = (marks & marks.wrapping_neg()).wrapping_sub(1) >> 7;
     ((marks.trailing_zeros() / 8) as usize, word & before)
-}
-
-#[inline(never)]
-fn long_run(near: &[u8; 16]) -> (usize, Word) {
-    run(near)
 }
 
 /// What the four digits mean that come next; zero where that is more than seven bits, or nothing.
@@ -244,7 +241,7 @@ fn wide_number(text: &[u8], at: usize) -> (u64, u64) {
 }
 
 /// What an escape of two bytes means by its second; zero for none.
-const MEANINGS: [u8; 256] = {
+pub(super) const MEANINGS: [u8; 256] = {
     let mut meanings = [0; 256];
     let mut at = 0;
     while at < 8 {

@@ -1,6 +1,10 @@
 //! Keys, with what they say in one word.
 
-use super::{Cursor, Str, digits, escape, scan};
+use super::{
+    Cursor, Str, Word,
+    escape::{self, Meant},
+    scan,
+};
 
 /// A key of an object.
 #[derive(Clone, Copy)]
@@ -8,101 +12,6 @@ pub(crate) struct Key<'a> {
     pub(crate) string: Str<'a>,
     /// The same however the key is spelled, so that an escape is resolved once.
     pub(crate) word: Word,
-}
-
-/// A string of 1 to 15 bytes, none of which is NUL: the bytes, the first one lowest. No two strings
-/// have the same word but those that have none, and share [`NONE`](Self::NONE).
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
-pub(crate) struct Word {
-    pub(crate) low: u64,
-    pub(crate) high: u64,
-}
-
-impl Word {
-    pub(crate) const NONE: Self = Self { low: 0, high: 0 };
-
-    /// Of bytes that are known at compile time.
-    pub(crate) const fn of(text: &[u8]) -> Self {
-        if text.len() > 15 {
-            return Self::NONE;
-        }
-        let mut word = 0u128;
-        let mut at = text.len();
-        while at > 0 {
-            at -= 1;
-            if text[at] == 0 {
-                return Self::NONE;
-            }
-            word = word << 8 | text[at] as u128;
-        }
-        Self {
-            low: word as u64,
-            high: (word >> 64) as u64,
-        }
-    }
-
-    /// What a string means.
-    #[inline(never)]
-    pub(crate) fn meant_by(string: Str<'_>) -> Self {
-        if string.is_escaped() {
-            return Self::meant_by_escaped(string);
-        }
-        let mut padded = [0; 16];
-        let bytes = string.bytes();
-        if bytes.len() > 15 {
-            return Self::NONE;
-        }
-        padded[..bytes.len()].copy_from_slice(bytes);
-        let word = u128::from_le_bytes(padded);
-        Self {
-            low: word as u64,
-            high: (word >> 64) as u64,
-        }
-    }
-
-    fn meant_by_escaped(string: Str<'_>) -> Self {
-        let mut bytes = [0; 16 + escape::ROOM];
-        let (passed, length) = escape::resolve(string.bytes(), &mut bytes);
-        let is_whole = passed == string.bytes().len();
-        match bytes.first_chunk() {
-            Some(bytes) if is_whole && length <= 15 && !bytes[..length].contains(&0) => {
-                let word = u128::from_le_bytes(*bytes) & ((1 << (8 * length)) - 1);
-                Self {
-                    low: word as u64,
-                    high: (word >> 64) as u64,
-                }
-            }
-            _ => Self::NONE,
-        }
-    }
-
-    /// Whether there is one, and it is made of decimal digits.
-    #[inline(always)]
-    pub(crate) const fn is_digits(self) -> bool {
-        are_digits(self.low) && (self.high == 0 || are_digits(self.high)) && !self.is_none()
-    }
-
-    #[inline(always)]
-    pub(crate) const fn is_none(self) -> bool {
-        // A string has no NUL, and so no word begins with one.
-        self.low == 0
-    }
-}
-
-/// Whether bytes, behind which their word is zero, are decimal digits.
-#[inline(always)]
-const fn are_digits(word: u64) -> bool {
-    const ONES: u64 = u64::MAX / 0xFF;
-    // Where there is none, it is as if there were a zero.
-    let used = 64 - word.leading_zeros() / 8 * 8;
-    let bits = match 1u64.checked_shl(used) {
-        Some(end) => end - 1,
-        None => u64::MAX,
-    };
-    let word = word ^ (ONES * 0x30) & bits;
-    // The high bit of each byte above nine, carries aside.
-    (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80) == 0
 }
 
 impl<'a> Cursor<'a> {
@@ -141,19 +50,17 @@ impl<'a> Cursor<'a> {
             let length = 8 + (high_others.trailing_zeros() / 8) as usize;
             (length, Word { low, high })
         } else {
-            (digits::digits(text, quote + 17) - quote - 1, Word::NONE)
+            (0, Word::NONE)
         };
         let start = quote + 1;
         let end = start + length;
         if length == 0 || text.get(end) != Some(&b'"') {
-            let (end, word) = escaped_word(text, quote, self.clean)?;
-            let string = Str::new(&text[start..end - 1], start, true);
-            let is_long = || word.is_none() && string.all(|byte| byte.is_ascii_digit()).0;
-            if !word.is_digits() && !is_long() {
+            let (key, end) = any_key(text, quote)?;
+            if !key.word.is_digits() {
                 return None;
             }
             self.value_behind_key(end)?;
-            return Some(Key { string, word });
+            return Some(key);
         }
         self.value_behind_key(end + 1)?;
         let string = Str::new(&text[start..end], start, false);
@@ -187,30 +94,87 @@ impl<'a> Cursor<'a> {
         let block = self.text.get(quote..)?.first_chunk::<17>()?;
         let (end, word) = match (block, scan::short(block)) {
             ([b'"', ..], Some((length, word))) => (quote + length + 2, word),
-            _ => escaped_word(self.text, quote, self.clean)?,
+            _ => any_word(self.text, quote)?,
         };
         self.budget = budget;
         self.at = end;
         Some((quote, word))
     }
 
-    /// The word that a string has, and its place, if it begins right here and has an escape.
+    /// The word that a string has, and its place, if it begins right here and is not long.
     #[inline(always)]
-    pub(crate) fn escaped_word_here(&mut self) -> Option<(usize, Word)> {
+    pub(crate) fn any_word_here(&mut self) -> Option<(usize, Word)> {
         let quote = self.at;
-        let (end, word) = escaped_word(self.text, quote, self.clean)?;
+        let (end, word) = any_word(self.text, quote)?;
         self.at = end;
         Some((quote, word))
     }
 }
 
+/// A key right behind what is due before it, however it is spelled, unless it is long; and where its value
+/// begins.
 #[inline(always)]
-fn escaped_word(text: &[u8], quote: usize, clean: bool) -> Option<(usize, Word)> {
-    let mut word = Word::NONE;
-    match escape::escaped_word(text, quote, clean, &mut word) {
-        0 => None,
-        end => Some((end, word)),
+pub(super) fn spelled_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
+    if text.get(at) != Some(&mark) {
+        return None;
     }
+    if let Some(found) = once_escaped_key(text, at + 1) {
+        return Some(found);
+    }
+    let (key, end) = any_key(text, at + 1)?;
+    let colon = scan::near_space(text, end);
+    (text.get(colon) == Some(&b':')).then_some((key, colon + 1))
+}
+
+/// The same of one that is short, has one escape of two bytes, and stands right before its colon.
+#[inline(always)]
+fn once_escaped_key(text: &[u8], quote: usize) -> Option<(Key<'_>, usize)> {
+    let [b'"', near @ ..] = text.get(quote..)?.first_chunk::<9>()? else {
+        return None;
+    };
+    let (before, low) = escape::word_run(*near);
+    let escape = near.get(before..)?;
+    let [b'\\', escape, ..] = escape else {
+        return None;
+    };
+    let meaning = escape::MEANINGS[usize::from(*escape)];
+    if meaning == 0 {
+        return None;
+    }
+    let rest = text.get(quote + 3 + before..)?.first_chunk::<10>()?;
+    let (behind, run) = escape::word_run(*rest.first_chunk()?);
+    if before + behind >= 8 || rest.get(behind..behind + 2) != Some(b"\":") {
+        return None;
+    }
+    let low = low | (u64::from(meaning) | run << 8) << (8 * before);
+    let (start, length) = (quote + 1, before + 2 + behind);
+    let string = Str::new(text.get(start..start + length)?, start, true);
+    let word = Word { low, high: 0 };
+    Some((Key { string, word }, start + length + 2))
+}
+
+/// A key, however it is spelled, unless it is long; and the place behind its closing quote.
+#[inline(always)]
+pub(super) fn any_key(text: &[u8], quote: usize) -> Option<(Key<'_>, usize)> {
+    if text.get(quote) != Some(&b'"') {
+        return None;
+    }
+    let start = quote + 1;
+    let Meant {
+        word,
+        end,
+        is_escaped,
+    } = escape::meant(text, start)?;
+    let raw = text.get(start..end).filter(|_| end < text.len())?;
+    let string = Str::new(raw, start, is_escaped);
+    Some((Key { string, word }, end + 1))
+}
+
+/// The same of a string that is no key.
+#[inline(always)]
+fn any_word(text: &[u8], quote: usize) -> Option<(usize, Word)> {
+    let (key, end) = any_key(text, quote)?;
+    Some((end, key.word))
 }
 
 /// The place of what follows the comma that comes next.
@@ -230,65 +194,5 @@ fn behind_few_blanks(text: &[u8], at: usize) -> usize {
     match text.get(at..) {
         Some([b' ', b' ', b'!'..=0xFF, ..]) => at + 2,
         _ => scan::near_space(text, at),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::json::Cursor;
-
-    /// The first key of an object whose text goes on behind it, and the same at the end of the text.
-    fn words(key: &str) -> [Word; 2] {
-        let word = |text: &str| {
-            let mut cursor = Cursor::new(text);
-            cursor.object().expect("an object");
-            let key = cursor.opening_key().expect("a key").expect("one");
-            assert_eq!(cursor.at(), text.find(':').expect("a colon") + 1);
-            key.word
-        };
-        let long = "and so on, and so on, and so on";
-        [
-            word(&format!("{{\"{key}\":\"{long}\"}}")),
-            word(&format!("{{ \"{key}\" :1}}")),
-        ]
-    }
-
-    #[test]
-    fn a_word_is_the_same_however_a_key_is_spelled() {
-        for length in 1..=20 {
-            let plain: String = ('a'..='z').take(length).collect();
-            let of = Word::of(plain.as_bytes());
-            assert_eq!(of.is_none(), length > 15, "{plain}");
-            for at in 0..length {
-                let escape = format!("\\u{:04x}", plain.as_bytes()[at]);
-                let escaped = format!("{}{escape}{}", &plain[..at], &plain[at + 1..]);
-                assert_eq!(words(&escaped), [of, of], "{escaped}");
-            }
-            assert_eq!(words(&plain), [of, of], "{plain}");
-        }
-        for (spelled, meant) in [
-            ("\\n\\t\\r\\b\\f\\/\\\"\\\\", "\n\t\r\u{8}\u{c}/\"\\"),
-            ("ä\\u00e4\\u20ac", "ää€"),
-            ("\\ud834\\udd1e", "𝄞"),
-            ("a\\u00e4bcdefghijklm", "aäbcdefghijklm"),
-        ] {
-            let of = Word::of(meant.as_bytes());
-            assert!(!of.is_none(), "{meant}");
-            assert_eq!(words(spelled), [of, of], "{spelled}");
-        }
-    }
-
-    #[test]
-    fn what_is_empty_long_or_has_a_nul_has_no_word() {
-        for spelled in [
-            "",
-            "\\u0000",
-            "mode\\u0000",
-            "\\u0000mode",
-            "abcdefghijklmno\\u0070",
-        ] {
-            assert_eq!(words(spelled), [Word::NONE; 2], "{spelled}");
-        }
     }
 }

@@ -3,8 +3,8 @@
 use super::{
     Cursor, Fault, Key, Str, Word,
     cursor::{quoted, spend},
-    escape,
     fault::{Stop, unexpected},
+    key::any_key,
     scan,
 };
 
@@ -86,12 +86,12 @@ impl<'a> Cursor<'a> {
         if let Some(key) = self.short_key_at(at) {
             return Ok(key);
         }
-        let mut word = Word::NONE;
-        let end = escape::escaped_key(self.text, at, self.clean, &mut word);
-        if end > 0 {
-            self.at = end;
-            let string = Str::new(&self.text[at + 1..end - 2], at + 1, true);
-            return Ok(Key { string, word });
+        if let Some((key, end)) = any_key(self.text, at) {
+            let colon = scan::near_space(self.text, end);
+            if self.text.get(colon) == Some(&b':') {
+                self.at = colon + 1;
+                return Ok(key);
+            }
         }
         let end = self.key_end(at)?;
         let string = Str::new(&self.text[at + 1..end >> 1], at + 1, end & 1 == 1);

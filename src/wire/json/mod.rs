@@ -42,16 +42,18 @@ mod sound;
 mod string;
 mod unread;
 mod window;
+mod word;
 mod words;
 
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub(crate) use fault::Stop;
 pub use fault::{Fault, FaultKind};
-pub(crate) use key::{Key, Word};
+pub(crate) use key::Key;
 pub use number::Number;
 pub(crate) use scan::plain_until;
 pub(crate) use sound::sound_end;
 pub use string::Str;
+pub(crate) use word::{Digest, Word};
 
 #[cfg(test)]
 mod tests;

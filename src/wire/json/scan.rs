@@ -87,22 +87,31 @@ pub(super) fn string<const CLEAN: bool>(text: &[u8], start: usize) -> Result<usi
 /// A string with something that is neither plain nor its end at `at`.
 #[inline(never)]
 pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> Result<usize, Stop> {
+    // Whether the last escape was of two bytes, so that there may be more such.
+    let mut short = true;
     'place: loop {
         match text.get(at) {
             Some(b'"') => return Ok(at),
             // Escapes may stand side by side.
             Some(b'\\') => {
-                at = escape(text, at)?;
+                let behind = escape(text, at)?;
+                short = behind == at + 2;
+                at = behind;
                 continue 'place;
             }
             Some(0..0x20) => return Err(stop(at, FaultKind::Control)),
             Some(_) => {}
             None => return Err(stop(text.len(), FaultKind::End)),
         }
-        let mut rest = text.get(at..).unwrap_or_default();
         for _ in 0..32 {
-            let Some((block, more)) = rest.split_first_chunk::<WIDE>() else {
-                at = plain_tail(text, text.len() - rest.len());
+            let near = text.get(at - 1..).and_then(<[u8]>::first_chunk);
+            if let Some(near) = near.filter(|near| short && goes_on::<CLEAN>(near)) {
+                // A backslash at the end is for what follows.
+                at += WIDE - usize::from(near[WIDE] == b'\\');
+                continue;
+            }
+            let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<WIDE>) else {
+                at = plain_tail(text, at);
                 continue 'place;
             };
             // What has two bytes is passed within the block, so that no byte is looked at twice.
@@ -112,21 +121,50 @@ pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> R
                     let place = 8 * word + (bit / 8) as usize;
                     let here = block[place % WIDE];
                     if here == b'"' {
-                        return Ok(text.len() - rest.len() + place);
+                        return Ok(at + place);
                     }
                     let next = block[(place + 1) % WIDE];
                     if (!CLEAN && here < 0x20) || bit == 56 || ESCAPES[usize::from(next)] != 2 {
-                        at = text.len() - rest.len() + place;
+                        at += place;
                         continue 'place;
                     }
                     marks &= !(0xFFFF << bit);
                 }
             }
-            rest = more;
+            at += WIDE;
+            short = true;
         }
         // What is so long is mostly without escapes.
-        at = plain_more::<CLEAN>(text, text.len() - rest.len());
+        at = plain_more::<CLEAN>(text, at);
     }
+}
+
+/// Whether a string goes on behind a block, before which stands the first byte, and has nothing in it but plain
+/// bytes and escapes of two bytes, no backslash among these.
+#[inline(always)]
+fn goes_on<const CLEAN: bool>(near: &[u8; WIDE + 1]) -> bool {
+    if near[0] == b'\\' {
+        return false;
+    }
+    // All bits of a byte, or none: so it stays in vectors.
+    let all = |is: bool| if is { 0xFF } else { 0 };
+    let mut marks = [0_u8; WIDE];
+    for at in 0..WIDE {
+        let (before, here) = (near[at], near[at + 1]);
+        let escaped = all(before == b'\\');
+        let letter = all(here | 4 == b'f') | all(here == b'n') | all(here == b'r');
+        let letter = letter | all(here == b't') | all(here == b'/');
+        let quote = all(here == b'"');
+        let end = (escaped & !(letter | quote)) | (!escaped & quote);
+        let control = if CLEAN { 0 } else { all(here < 0x20) };
+        marks[at] = end | control;
+    }
+    let mut ends = [0; BLOCK];
+    for at in 0..BLOCK {
+        ends[at] = marks[at] | marks[at + BLOCK];
+    }
+    let (low, high) = halves(ends);
+    low | high == 0
 }
 
 /// Where the first quote, backslash or control character stands from `at` on, else the end.
@@ -158,24 +196,7 @@ pub(super) fn short<const SIZE: usize>(block: &[u8; SIZE]) -> Option<(usize, Wor
     None
 }
 
-/// How many bytes come before the first quote, backslash or control character of a block, and these bytes.
-#[inline(always)]
-pub(super) fn run(block: &[u8; BLOCK]) -> (usize, Word) {
-    let (low_marks, high_marks) = special::<false>(block);
-    let half = |at: usize| block[at..].first_chunk().copied().map(u64::from_le_bytes);
-    // All bytes before the first mark; all there are without one.
-    let before = |marks: u64| (marks & marks.wrapping_neg()).wrapping_sub(1);
-    let (low, high) = (half(0).unwrap_or(0), half(8).unwrap_or(0));
-    if low_marks != 0 {
-        let low = low & before(low_marks);
-        return (first(low_marks), Word { low, high: 0 });
-    }
-    let length = 8 + first(high_marks);
-    let high = high & before(high_marks);
-    (length, Word { low, high })
-}
-
-/// The same; in a clean text control characters are not looked for. Keys are short: what stands in
+/// [`plain_until`], for a loop; in a clean text control characters are not looked for. Keys are short: what stands in
 /// the first block needs no call.
 #[inline(always)]
 pub(super) fn plain<const CLEAN: bool>(text: &[u8], at: usize) -> usize {

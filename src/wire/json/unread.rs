@@ -4,8 +4,9 @@ use super::{
     Cursor, Key, MAX_DEPTH, Str, Word,
     cursor::quoted,
     digits,
-    escape::{self, word_run},
+    escape::word_run,
     fault::Stop,
+    key::{any_key, spelled_key},
     scan,
 };
 
@@ -33,7 +34,7 @@ impl<'a> Cursor<'a> {
         let mut unpassed = None;
         while budget > 0 && text.get(at) != Some(&b'}') {
             let next = near_key(text, at, mark)
-                .or_else(|| escaped_key(text, at, mark, clean))
+                .or_else(|| spelled_key(text, at, mark))
                 .or_else(|| other_key(text, at, mark, clean));
             let Some((key, value)) = next else { break };
             if !take(key)? {
@@ -84,7 +85,7 @@ impl<'a> Cursor<'a> {
             loop {
                 let next = near_key(text, place, mark)
                     .or_else(|| spaced_key(text, place, mark))
-                    .or_else(|| escaped_key(text, place, mark, clean))
+                    .or_else(|| spelled_key(text, place, mark))
                     .or_else(|| other_key(text, place, mark, clean));
                 let next = next.filter(|(key, _)| left > 0 && is_taken(*key));
                 let Some((_, value)) = next else {
@@ -151,6 +152,9 @@ fn near_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
     let [first, b'"', within @ ..] = block else {
         return None;
     };
+    if within[0] == b'\\' {
+        return None;
+    }
     let (length, low) = word_run(*within.first_chunk()?);
     let end = within.get(length..length + 2)?;
     if end != b"\":" || *first != mark {
@@ -185,21 +189,6 @@ fn spaced_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
     Some((Key { string, word }, colon + 1))
 }
 
-/// The same of one that has an escape near its beginning.
-#[inline(always)]
-fn escaped_key(text: &[u8], at: usize, mark: u8, clean: bool) -> Option<(Key<'_>, usize)> {
-    if text.get(at) != Some(&mark) {
-        return None;
-    }
-    let mut word = Word::NONE;
-    let behind = escape::escaped_key(text, at + 1, clean, &mut word);
-    if behind == 0 {
-        return None;
-    }
-    let string = Str::new(&text[at + 2..behind - 2], at + 2, true);
-    Some((Key { string, word }, behind))
-}
-
 /// Any other.
 #[inline(never)]
 fn other_key(text: &[u8], mut at: usize, mark: u8, clean: bool) -> Option<(Key<'_>, usize)> {
@@ -214,16 +203,13 @@ fn other_key(text: &[u8], mut at: usize, mark: u8, clean: bool) -> Option<(Key<'
         Some((b'"', Some((length, word)))) => {
             (Str::new(&text[start..start + length], start, false), word)
         }
-        _ => {
-            let mut word = Word::NONE;
-            match escape::escaped_word(text, quote, clean, &mut word) {
-                0 => {
-                    let (string, _) = quoted(text, quote, clean).ok()?;
-                    (string, Word::meant_by(string))
-                }
-                end => (Str::new(&text[start..end - 1], start, true), word),
+        _ => match any_key(text, quote) {
+            None => {
+                let (string, _) = quoted(text, quote, clean).ok()?;
+                (string, Word::meant_by(string))
             }
-        }
+            Some((key, _)) => (key.string, key.word),
+        },
     };
     let colon = scan::near_space(text, start + string.bytes().len() + 1);
     let value = (text.get(colon) == Some(&b':')).then_some(colon + 1)?;

@@ -5,6 +5,9 @@ use super::{index::Member, name::Name, top::MAX_MEMBERS};
 /// How many have room without an allocation: most requests have no more.
 const FEW: usize = 8;
 
+/// How many have room in the first allocation.
+const ROOM: usize = 64;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) name: Option<Name>,
@@ -58,6 +61,7 @@ impl Entries {
     #[inline(never)]
     fn next_of_many<'a>(few: &[Entry], many: &'a mut Vec<Entry>) -> Option<&'a mut Entry> {
         if many.is_empty() {
+            many.reserve(ROOM);
             many.extend_from_slice(few);
         }
         if many.len() == MAX_MEMBERS {

@@ -1,9 +1,7 @@
 //! Whether a key stands twice in its object.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use super::reader::{Read, duplicate};
-use crate::wire::json::{Cursor, Key, Str, Word};
+use crate::wire::json::{Cursor, Key};
 
 /// How many keys are compared each with each.
 const FEW: usize = 6;
@@ -12,12 +10,8 @@ const PLACES: usize = 1024;
 
 /// Tells the keys of an object apart that the API does not know; those that it knows take a bit each
 /// and have no place here.
-///
-/// Its seed is what digests begin with: nobody outside can know it, so nobody can choose keys that
-/// have the same digest and are slow to tell apart.
 #[derive(Default)]
 pub(super) struct Distinct {
-    seed: Option<u64>,
     /// The keys of the objects that are being read, the innermost last: digest and place.
     keys: Vec<u64>,
     /// Digests, each with the round that put it there, so that no round has to empty it: made when an
@@ -32,14 +26,15 @@ impl Distinct {
         self.keys.len()
     }
 
-    /// Takes a key of the object whose keys begin there, with its place and its digest; whether it is not
-    /// one too many.
+    /// Takes a key of the object whose keys begin there; whether it is not one too many.
     #[inline(always)]
-    pub(super) fn push(&mut self, begin: usize, max: usize, place: usize, digest: u32) -> bool {
+    pub(super) fn push(&mut self, begin: usize, max: usize, key: Key<'_>) -> bool {
         if self.keys.len() - begin == max {
             return false;
         }
-        self.keys.push(u64::from(digest) << 32 | place as u64);
+        let place = key.string.start() - 1;
+        self.keys
+            .push(u64::from(key.word.digest()) << 32 | place as u64);
         true
     }
 
@@ -83,51 +78,6 @@ impl Distinct {
         self.round += 1;
         placed(keys, text, &mut self.table, self.round)
     }
-
-    /// Digests what a key means.
-    #[inline(always)]
-    pub(super) fn digest(&mut self, key: Key<'_>) -> u32 {
-        if key.word.is_none() {
-            return (mixed(key.string, self.seed()) >> 32) as u32;
-        }
-        let Word { low, high } = key.word;
-        let seed = self.seed();
-        (fold(low ^ seed, high ^ seed.rotate_left(32)) >> 32) as u32
-    }
-
-    #[inline(always)]
-    fn seed(&mut self) -> u64 {
-        match self.seed {
-            Some(seed) => seed,
-            None => self.sow(),
-        }
-    }
-
-    #[cold]
-    fn sow(&mut self) -> u64 {
-        let random = || RandomState::new().build_hasher().finish();
-        *self.seed.get_or_insert_with(random)
-    }
-}
-
-const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// Digests what a string means.
-#[inline(never)]
-pub(super) fn mixed(text: Str<'_>, seed: u64) -> u64 {
-    let (mut sum, mut last, mut bytes) = (seed, [0; 8], 0);
-    text.each_piece(|piece| {
-        bytes += piece.len() as u64;
-        let mut rest = piece;
-        while let Some((word, behind)) = rest.split_first_chunk() {
-            sum = fold(sum ^ u64::from_le_bytes(*word), STEP);
-            rest = behind;
-        }
-        // None but the last piece leaves some.
-        last[..rest.len()].copy_from_slice(rest);
-    });
-    let sum = fold(sum ^ u64::from_le_bytes(last), STEP);
-    fold(sum ^ bytes, seed.rotate_left(32) | 1)
 }
 
 /// Tells keys apart by their places in a table, which are a power of two. It has the digests, each with
@@ -199,11 +149,4 @@ fn differ(earlier: u64, later: u64, text: &[u8]) -> Read {
         return Err(duplicate(later.start()));
     }
     Ok(())
-}
-
-/// Both halves of a product, mixed.
-#[inline(always)]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
 }

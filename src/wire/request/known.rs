@@ -55,21 +55,25 @@ pub(super) use keys;
 #[inline(always)]
 pub(super) fn find<K: Known>(key: Key<'_>) -> Option<K> {
     if key.word.is_none() {
-        return find_long(key.string.bytes(), key.string.is_escaped());
+        return find_long(key.word, key.string.bytes(), key.string.is_escaped());
     }
     K::find_word(key.word)
 }
 
 #[inline(never)]
-fn find_long<K: Known>(key: &[u8], escaped: bool) -> Option<K> {
+fn find_long<K: Known>(word: Word, key: &[u8], escaped: bool) -> Option<K> {
     const { assert!(longest::<K>() <= 32) };
     if longest::<K>() <= 15 {
         return None;
     }
-    if escaped {
-        return K::find_long(Str::new(key, 0, true).resolve(&mut [0; 32])?);
+    if !escaped {
+        return K::find_long(key);
     }
-    K::find_long(key)
+    let length = word.long_length();
+    if !K::NAMES.iter().any(|name| name.len() == length) {
+        return None;
+    }
+    K::find_long(Str::new(key, 0, true).resolve(&mut [0; 32])?)
 }
 
 /// How long the longest name is.
@@ -87,7 +91,7 @@ const fn longest<K: Known>() -> usize {
 /// Whether a key, given by its word and its spelling, is none of them.
 pub(super) fn is_stranger<K: Known>(word: Word, key: &[u8], escaped: bool) -> bool {
     match word.is_none() {
-        true => find_long::<K>(key, escaped).is_none(),
+        true => find_long::<K>(word, key, escaped).is_none(),
         false => K::find_word(word).is_none(),
     }
 }

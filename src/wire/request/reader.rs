@@ -6,12 +6,12 @@ use super::{
     fault::{Fault, FaultKind, Unreadable},
     found::{Early, Found, Held, Kinds, Tag},
     index::{Request, Unknown},
-    keys::{Distinct, mixed},
+    keys::Distinct,
     known::{Known, Words, find, is_stranger},
     part::Parts,
     top::MAX_MEMBERS,
 };
-use crate::wire::json::{self, Cursor, Key, Stop, Str, Type, Word};
+use crate::wire::json::{self, Cursor, Digest, Key, Stop, Str, Type, Word};
 
 /// How many faults are kept with their place; the rest are counted.
 pub const MAX_FAULTS: usize = 32;
@@ -287,7 +287,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         // Behind blanks it may be as short and plain.
         self.cursor.value_at();
         let here = self.cursor.word_here();
-        let here = here.or_else(|| self.cursor.escaped_word_here());
+        let here = here.or_else(|| self.cursor.any_word_here());
         let (at, word) = match here {
             Some(found) => found,
             None => match self.text(null, expected)? {
@@ -556,14 +556,12 @@ fn note_stranger(
     strangers: usize,
     key: Key<'_>,
 ) -> Read {
-    let digest = distinct.digest(key);
-    let place = key.string.start() - 1;
-    if !distinct.push(strangers, MAX_MEMBERS, place, digest) {
+    if !distinct.push(strangers, MAX_MEMBERS, key) {
         return Err(Box::new(Unreadable::TooManyMembers));
     }
     found.push_unknown(Unknown {
         object: object as u32,
-        key: place as u32,
+        key: (key.string.start() - 1) as u32,
     });
     Ok(())
 }
@@ -587,5 +585,5 @@ pub(super) fn is_longer(text: Str<'_>, max: usize) -> bool {
 /// Digests what an id means: only ever compared with digests of the same request, to tell a wrong id from a
 /// right one.
 pub(super) fn digest(id: Str<'_>) -> u64 {
-    mixed(id, 0)
+    Digest::of(id).sum()
 }

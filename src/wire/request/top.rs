@@ -20,16 +20,6 @@ const MAX_BIASES: usize = 4096;
 
 const COUNT: &str = "an integer of at least 1";
 
-/// Whether it is a number of decimal digits.
-#[inline(always)]
-fn is_token(key: Key<'_>) -> bool {
-    let Key { string, word } = key;
-    if word.is_none() {
-        return !string.bytes().is_empty() && string.all(|byte| byte.is_ascii_digit()).0;
-    }
-    word.is_digits()
-}
-
 impl Reader<'_, '_> {
     /// Reads the whole text, of which so many members and elements were allowed.
     pub(super) fn all(&mut self, nodes: usize) -> Read {
@@ -263,7 +253,7 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         self.entries(MAX_BIASES, EXPECTED, |reader, key, entries| {
-            if !is_token(key) {
+            if !key.word.is_digits() {
                 let expected = "a token id in decimal digits";
                 reader.fault(key.string.start() - 1, FaultKind::Value(expected))?;
             }
@@ -355,9 +345,7 @@ impl Entries {
         self.count += 1;
         // What is too much anyway is not kept.
         if self.count <= self.max {
-            let digest = distinct.digest(key);
-            let place = key.string.start() - 1;
-            distinct.push(self.keys, self.max, place, digest);
+            distinct.push(self.keys, self.max, key);
         }
     }
 }

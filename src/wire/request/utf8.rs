@@ -30,24 +30,29 @@ pub(super) fn is_utf8(text: &[u8]) -> bool {
     near = [0; BEFORE + BLOCK];
     near[..rest.len()].copy_from_slice(rest);
     judge(&near, &mut wrong);
-    wrong == [0; BLOCK]
+    wrong.iter().all(u8::is_ascii)
 }
 
-/// Notes what is wrong with each byte of a block, before which stand the three before it.
+/// Notes in the high bit of each byte of a block, before which stand the three before it, whether it is wrong.
+/// What is in the other bits does not matter.
 #[inline(always)]
 fn judge(near: &[u8; BEFORE + BLOCK], wrong: &mut [u8; BLOCK]) {
     // All bits of a byte, or none: so it stays in vectors.
     let all = |is: bool| if is { 0xFF } else { 0 };
     for at in 0..BLOCK {
         let [third, second, first, here] = [near[at], near[at + 1], near[at + 2], near[at + 3]];
-        let continues = all(here & 0xC0 == 0x80);
-        let due = all(first >= 0xC0) | all(second >= 0xE0) | all(third >= 0xF0);
-        let never = all(here & 0xFE == 0xC0) | all(here >= 0xF5);
-        // Too long a spelling, a surrogate, beyond U+10FFFF.
-        let range = all(first == 0xE0) & all(here < 0xA0)
-            | all(first == 0xED) & all(here >= 0xA0)
-            | all(first == 0xF0) & all(here < 0x90)
-            | all(first == 0xF4) & all(here >= 0x90);
+        let continues = here & !here.wrapping_add(here);
+        // From these on each has its high bit.
+        let due = first.saturating_sub(0xC0 - 0x80)
+            | second.saturating_sub(0xE0 - 0x80)
+            | third.saturating_sub(0xF0 - 0x80);
+        let never = all(here & 0xFE == 0xC0) | here.saturating_sub(0xF5 - 0x80);
+        // Too long a spelling, a surrogate, beyond U+10FFFF. What is no continuation is wrong anyway.
+        let (is_early, is_low) = (all((here as i8) < -0x70), all((here as i8) < -0x60));
+        let range = all(first == 0xE0) & is_low
+            | all(first == 0xED) & !is_low
+            | all(first == 0xF0) & is_early
+            | all(first == 0xF4) & !is_early;
         wrong[at] |= (continues ^ due) | never | range;
     }
 }
