@@ -96,11 +96,18 @@ impl Azure {
 impl Translate for Azure {
     type Stream = Untranslated;
 
-    fn request(&self, chat: &Chat, target: &Target, _: &mut Notes) -> Result<Request<Full>, Error> {
+    fn request(
+        &self,
+        chat: &Chat,
+        target: &Target,
+        notes: &mut Notes,
+    ) -> Result<Request<Full>, Error> {
+        let mut chat = chat.clone();
+        openai::foreign::leave(&mut chat, notes)?;
         let uri = request::uri(self, &target.model).map_err(path::unusable)?;
         Ok(openai::request::request(
             uri,
-            chat.clone(),
+            chat,
             target,
             openai::Usage::Asked,
         ))

@@ -7,7 +7,8 @@
 //! one gets the body as it is. So it is with the conversation: the role `developer` becomes `system`,
 //! ids of calls are brought into the form that Mistral wants, members of messages that Groq and Mistral
 //! refuse (reasoning among them) are left out, where the vendor's row says so; tools that take free
-//! text become functions of one string. Sampling parameters are refused for models that reason, or
+//! text become functions of one string. Reasoning that another vendor has signed is left out, where whose it
+//! is can be told. Sampling parameters are refused for models that reason, or
 //! dropped where those pass over them.
 //!
 //! ```
@@ -27,6 +28,7 @@
 //! ```
 
 pub(super) mod error;
+pub(super) mod foreign;
 mod models;
 mod params;
 pub(super) mod request;
@@ -95,6 +97,7 @@ impl Translate for OpenAi {
         }
         params::fit(&mut chat, self.vendor, &target.model, notes)?;
         speech::fit(&mut chat, self.vendor.row().speech, notes)?;
+        foreign::fit(&mut chat, self.vendor.row().whose, notes)?;
         let usage = self.vendor.row().usage;
         Ok(request::request(self.uri.clone(), chat, target, usage))
     }

@@ -1,6 +1,7 @@
 //! The table: where each vendor is, what it calls things, what it does not take.
 
 use super::{
+    foreign::{Origin, Whose},
     models::{Efforts, gpt_efforts, grok_efforts, groks, groq_efforts, reasons, thinks},
     speech::Speech,
     vendor::Usage,
@@ -56,6 +57,8 @@ pub(super) struct Row {
     pub(super) usage: Usage,
     pub(super) counting: Counting,
     pub(super) speech: Speech,
+    /// Whose reasoning it is given back.
+    pub(super) whose: Whose,
     /// Whether it knows `functions`, the deprecated form of tools.
     pub(super) functions: bool,
     /// Whether its tools are functions only, with no choice among a part of them.
@@ -98,6 +101,7 @@ pub(super) const PLAIN: Row = Row {
         members: None,
         short_ids: false,
     },
+    whose: Whose::Anyones,
     functions: true,
     only_functions: false,
     reasons: |_, _| false,
@@ -109,6 +113,7 @@ const OTHER: Row = Row {
         no_developer: true,
         ..PLAIN.speech
     },
+    whose: Whose::Nobodys,
     functions: false,
     only_functions: true,
     ..PLAIN
@@ -135,6 +140,7 @@ pub(super) static ROWS: &[Row] = &[
             ("logprobs", RefusedReasoning),
             ("top_logprobs", RefusedReasoning),
         ],
+        whose: Whose::Nobodys,
         reasons,
         ..PLAIN
     },
@@ -263,6 +269,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "openrouter",
         hosts: &["openrouter.ai"],
         base_url: Some("https://openrouter.ai/api/v1"),
+        whose: Whose::Of(Origin::OpenRouter),
         functions: false,
         ..PLAIN
     },
@@ -404,6 +411,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "github",
         hosts: &["models.github.ai", "models.inference.ai.azure.com"],
         base_url: Some("https://models.github.ai/inference"),
+        whose: Whose::Nobodys,
         ..PLAIN
     },
     Row {
@@ -429,6 +437,7 @@ pub(super) static ROWS: &[Row] = &[
         hosts: &["generativelanguage.googleapis.com"],
         base_url: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
         counting: Counting::OutputInTotal,
+        whose: Whose::Of(Origin::Gemini),
         ..OTHER
     },
 ];
