@@ -11,9 +11,6 @@ use crate::{
     wire::{ServiceTier, Usage, request::Name},
 };
 
-/// More tokens than any request has. A count beyond it is taken for nonsense.
-const MOST_TOKENS: u64 = 100_000_000;
-
 /// How a request is priced: by the model that answers, at the prices it began with.
 #[derive(Clone)]
 pub(super) struct Quote {
@@ -172,36 +169,18 @@ impl Quote {
         answered().map_or(Cow::Borrowed(&self.price), Cow::Owned)
     }
 
-    /// What was used: as the provider says, else the prompt's estimate and what was relayed, at a
-    /// token for every four bytes. Where the provider's counts cannot be, the estimate stands in.
+    /// What was used, as everybody counts it; of what nobody could read, what it may be at most.
     pub(super) fn usage(&self, seen: Option<&Seen>) -> Usage {
         let it = &self.extent;
-        let relayed = seen.map_or(self.unseen_output, |seen| seen.content_bytes.div_ceil(4));
-        let Some(mut usage) = seen.and_then(|seen| seen.usage) else {
-            let mut usage = Usage::new(it.input_estimate, relayed);
-            usage.images = it.images;
-            usage.estimated = true;
-            return usage;
+        let mut usage = match seen {
+            Some(seen) => seen.used_or_estimated(it.input_estimate),
+            None => {
+                let mut usage = Usage::new(it.input_estimate, self.unseen_output);
+                usage.estimated = true;
+                usage
+            }
         };
         usage.images = it.images;
-        if usage.input > MOST_TOKENS || (usage.clamped && usage.input == 0) {
-            usage.input = it.input_estimate;
-            usage.clamped = true;
-        }
-        if usage.output > MOST_TOKENS || (usage.clamped && usage.output == 0) {
-            usage.output = relayed;
-            usage.clamped = true;
-        }
-        if usage.web_searches > MOST_TOKENS {
-            usage.web_searches = 0;
-            usage.clamped = true;
-        }
-        if seen.is_some_and(|seen| seen.outran(usage.output)) {
-            // Counts of an answer that was not finished, from before most of what was relayed.
-            usage.output = relayed;
-            usage.estimated = true;
-            usage.reported_cost = None;
-        }
         usage
     }
 

@@ -328,6 +328,9 @@ impl Sink {
         }
         reader.tally.relayed(seen.content);
         self.learn(reader, text, &seen);
+        if seen.usage || seen.finish {
+            reader.date_counts(&seen);
+        }
         if seen.usage {
             self.usage_seen = true;
             self.usage_event.clear();

@@ -411,8 +411,21 @@ impl Reader {
         Ok(stated)
     }
 
+    /// Notes of which moment the counts are: those that come with the finish or behind it are of the whole
+    /// answer. What a provider counts itself, it has done before its finish is read.
+    pub(super) fn date_counts(&self, seen: &Seen) {
+        if (seen.usage || !self.counts) && self.choices.is_finished() {
+            let last = seen.usage && seen.choices == Some(0);
+            self.tally.counts_are_whole(last);
+        }
+    }
+
     pub(super) fn note_usage(&mut self, usage: Usage, spelled: &[u8], seen: &mut Seen) {
         seen.usage = true;
+        let usage = usage.plausible();
+        if usage.clamped && usage.input == 0 {
+            self.tally.record_prompt(self.config.input_estimate);
+        }
         // What a provider has counted itself says more than what it tells in our terms.
         if self.counts {
             self.tally.record_usage(usage);

@@ -72,7 +72,8 @@ impl Settle for Guard {
         finished.stream = self.stream;
         finished.served = self.served.as_ref();
         finished.model = model.as_deref();
-        finished.usage = tally.and_then(Tally::usage);
+        // The prompt is not read out here.
+        finished.usage = tally.and_then(|tally| tally.used(0));
         finished.first_event = self.first_event;
         self.watch.on(&Event::Finished(finished));
     }

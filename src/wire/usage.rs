@@ -74,6 +74,9 @@ pub struct Usage {
     pub clamped: bool,
 }
 
+/// More tokens, or searches, than any request has. A count beyond it is taken for nonsense.
+const MOST: u64 = 100_000_000;
+
 impl Usage {
     /// The plain case: so many tokens in, so many out.
     #[must_use]
@@ -95,6 +98,33 @@ impl Usage {
             estimated: false,
             clamped: false,
         }
+    }
+
+    /// What cannot be is none: a count beyond 100 million is zero, with its parts, and
+    /// [`clamped`](Self::clamped) says so. What stands in for it, an estimate, is for who has one.
+    #[must_use]
+    pub const fn plausible(mut self) -> Self {
+        if self.input > MOST {
+            self.input = 0;
+            self.cached_input = 0;
+            self.cache_write = 0;
+            self.cache_write_1h = 0;
+            self.audio_input = 0;
+            self.image_input = 0;
+            self.clamped = true;
+        }
+        if self.output > MOST {
+            self.output = 0;
+            self.reasoning = 0;
+            self.audio_output = 0;
+            self.image_output = 0;
+            self.clamped = true;
+        }
+        if self.web_searches > MOST {
+            self.web_searches = 0;
+            self.clamped = true;
+        }
+        self
     }
 
     /// Input and output together.

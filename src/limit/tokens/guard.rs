@@ -46,11 +46,7 @@ impl<H: Hold> TokenGuard<H> {
 
     /// What was used in truth, as far as it is known; `None` keeps the reservation.
     fn used(&self, ending: &Ending, tally: Option<&Tally>) -> Option<Usage> {
-        if let Some((tally, mut usage)) = tally.and_then(|it| Some((it, it.usage()?))) {
-            if tally.outran(usage.output) {
-                usage.output = tally.content_bytes().div_ceil(4);
-                usage.estimated = true;
-            }
+        if let Some(usage) = tally.and_then(|it| it.used(self.input)) {
             return Some(usage);
         }
         match (self.stage, ending) {

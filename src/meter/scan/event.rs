@@ -1,8 +1,8 @@
 //! One chunk of a stream or one whole answer, looked at for what it says of itself.
 
-use super::Tally;
 use crate::{
     error::{Error, upstream},
+    meter::Tally,
     wire::{
         Counting, Usage,
         json::{Cursor, Fault, Type},
@@ -38,6 +38,7 @@ struct Choice {
 #[derive(Default)]
 struct Seen {
     content: u64,
+    usage: bool,
     failed: bool,
 }
 
@@ -97,6 +98,9 @@ impl Answer {
         if seen.failed {
             return Err(upstream::in_stream(text));
         }
+        if seen.usage && self.is_finished() {
+            tally.counts_are_whole(false);
+        }
         Ok(())
     }
 
@@ -119,7 +123,7 @@ impl Answer {
                 }
                 (b"usage", _) => {
                     answers = true;
-                    self.usage(c, tally)?;
+                    self.usage(c, seen, tally)?;
                 }
                 (b"message" | b"detail", kind) => {
                     c.skip()?;
@@ -129,7 +133,7 @@ impl Answer {
                     c.object()?;
                     while let Some(key) = c.key()? {
                         match key.bytes() {
-                            b"usage" => self.usage(c, tally)?,
+                            b"usage" => self.usage(c, seen, tally)?,
                             _ => c.skip().map(drop)?,
                         }
                     }
@@ -146,9 +150,10 @@ impl Answer {
         Ok(())
     }
 
-    fn usage(&self, c: &mut Cursor<'_>, tally: &Tally) -> Result<(), Fault> {
+    fn usage(&self, c: &mut Cursor<'_>, seen: &mut Seen, tally: &Tally) -> Result<(), Fault> {
         if let Some(usage) = Usage::read(c, self.counting)? {
             tally.record_usage(usage);
+            seen.usage = true;
         }
         Ok(())
     }
@@ -190,7 +195,7 @@ impl Answer {
                         finished |= !reason.bytes().is_empty();
                         seen.failed |= reason.bytes() == b"error";
                     }
-                    (b"usage", Type::Object) => self.usage(c, tally)?,
+                    (b"usage", Type::Object) => self.usage(c, seen, tally)?,
                     (b"error", Type::Object) => {
                         c.skip()?;
                         seen.failed = true;

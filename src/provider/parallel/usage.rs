@@ -72,16 +72,9 @@ impl Account {
     /// What it used: what has not been said is estimated, and so is the output of an answer that
     /// broke off long after its counts were made.
     fn usage(&self, prompt: u64) -> Usage {
-        let relayed = self.seen.content_bytes().div_ceil(4);
-        let mut usage = match self.said() {
-            Some(said) if !self.seen.outran(said.output) => return said,
-            Some(said) => said,
-            None => Usage::new(prompt, 0),
-        };
-        usage.output = relayed;
-        usage.estimated = true;
-        usage.reported_cost = None;
-        usage
+        let mut seen = self.seen.seen();
+        seen.usage = self.said();
+        seen.used_or_estimated(prompt)
     }
 }
 
