@@ -9,16 +9,15 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    Ledger,
+    Amount, Bill, Currency, Ledger,
     guard::Guard,
     member::{self, Carrier},
-    quote::Quote,
     refill::Refill,
 };
 use crate::{
     body::Full,
     dialect::CostMember,
-    meter::{Metered, Once, Scanner, Tally},
+    meter::{Ending, Metered, Once, Scanner, Settle, Tally},
 };
 
 /// The body of `Cost`'s answers. A stream settles when it ends or is dropped.
@@ -47,20 +46,31 @@ pin_project! {
 /// The most that waits for the usage, in bytes; more goes out without the cost in it.
 const MOST_HELD: usize = 256 << 10;
 
-/// Puts the cost into the event that carries it, which waits until the usage is known.
+const DONE: &[u8] = b"data: [DONE]";
+
+/// Puts the cost into the event that carries it, which waits until nothing follows that could change
+/// it: the stream's end, or counts behind the finish in an event of their own.
 pub(super) struct Writer {
     tally: Tally,
-    quote: Quote,
+    bill: Bill,
+    currency: Currency,
     place: CostMember,
     carrier: Carrier,
     held: BytesMut,
 }
 
 impl Writer {
-    pub(super) fn new(tally: Tally, quote: &Quote, place: CostMember, carrier: Carrier) -> Self {
+    pub(super) fn new(
+        tally: Tally,
+        bill: Bill,
+        currency: Currency,
+        place: CostMember,
+        carrier: Carrier,
+    ) -> Self {
         Self {
             tally,
-            quote: quote.clone(),
+            bill,
+            currency,
             place,
             carrier,
             held: BytesMut::new(),
@@ -68,37 +78,39 @@ impl Writer {
     }
 
     /// What may go out now that these events have come.
-    fn take(&mut self, events: Bytes) -> Option<Bytes> {
+    fn take<G: Settle>(&mut self, events: Bytes, once: &mut Once<G>) -> Option<Bytes> {
         if self.held.is_empty() && member::carrier(&events, self.carrier).is_none() {
             return Some(events);
         }
-        let done = memchr::memmem::find(&events, b"data: [DONE]").is_some();
+        // At the beginning of a line: within an event's JSON the model may say it.
+        let done = events.starts_with(DONE)
+            || memchr::memmem::find_iter(&events, DONE).any(|at| at > 0 && events[at - 1] == b'\n');
         self.held.extend_from_slice(&events);
-        if done || self.tally.usage().is_some() {
-            return Some(self.release());
+        if done || self.tally.has_last_counts() {
+            return Some(self.release(once));
         }
         (self.held.len() > MOST_HELD).then(|| self.held.split().freeze())
     }
 
-    /// What goes out at last, these events at its end.
-    fn end(&mut self, events: Bytes) -> Bytes {
-        self.take(events).unwrap_or_else(|| self.release())
+    /// Whether something is held for which nothing more is to come.
+    fn is_ready(&self) -> bool {
+        !self.held.is_empty() && self.tally.has_last_counts()
     }
 
-    fn release(&mut self) -> Bytes {
+    /// What goes out at last, these events at its end.
+    fn end<G: Settle>(&mut self, events: Bytes, once: &mut Once<G>) -> Bytes {
+        self.take(events, once)
+            .unwrap_or_else(|| self.release(once))
+    }
+
+    /// Settles, so that what is shown is what is charged, whatever comes behind it.
+    fn release<G: Settle>(&mut self, once: &mut Once<G>) -> Bytes {
         let held = self.held.split().freeze();
-        let seen = self.tally.seen();
-        let seen = Some(&seen);
-        let price = self.quote.price(seen);
-        let usage = self.quote.usage(seen);
-        let cost = member::Sum {
-            amount: self
-                .quote
-                .charge(&usage, seen, &price)
-                .cost()
-                .plus(self.quote.losers().1),
-            currency: price.currency(),
-        };
+        once.end(Ending::Complete);
+        let nothing = (Amount::ZERO, self.currency);
+        let receipt = self.bill.receipt();
+        let (amount, currency) = receipt.map_or(nothing, |it| (it.cost, it.currency));
+        let cost = member::Sum { amount, currency };
         member::events(&held, self.carrier, self.place, cost).map_or(held, Bytes::from)
     }
 }
@@ -201,7 +213,7 @@ impl<R: Body<Data = Bytes>, L: Ledger> Stream<R, L> {
                 if let Some(end) = ready!(refill.as_mut().poll(once, cx)) {
                     *over = true;
                     return Poll::Ready(Some(Ok(Frame::data(match this.writer {
-                        Some(writer) => writer.end(end),
+                        Some(writer) => writer.end(end, once),
                         None => end,
                     }))));
                 }
@@ -215,15 +227,20 @@ impl<R: Body<Data = Bytes>, L: Ledger> Stream<R, L> {
             let Some(writer) = this.writer else {
                 return polled;
             };
+            let once = this.body.as_mut().once_mut();
+            if polled.is_pending() && writer.is_ready() {
+                // The last counts have come, in an event that is not for the client.
+                return Poll::Ready(Some(Ok(Frame::data(writer.release(once)))));
+            }
             let frame = match ready!(polled) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(events) => match writer.take(events) {
+                    Ok(events) => match writer.take(events, once) {
                         Some(events) => Some(Ok(Frame::data(events))),
                         None => continue,
                     },
                     Err(trailers) => Some(Ok(trailers)),
                 },
-                None if !writer.held.is_empty() => Some(Ok(Frame::data(writer.release()))),
+                None if !writer.held.is_empty() => Some(Ok(Frame::data(writer.release(once)))),
                 other => other,
             };
             return Poll::Ready(frame);

@@ -322,7 +322,6 @@ fn stream<R: Body, L: Ledger>(
         }
         let bill = Bill::default();
         head.extensions.insert(bill.clone());
-        guard.bill = Some(bill);
         let carrier = if plan.include_usage {
             Carrier::Usage
         } else {
@@ -339,8 +338,12 @@ fn stream<R: Body, L: Ledger>(
         writer = tally
             .filter(|_| guard.config.member != CostMember::Absent && guard.is_told())
             .filter(|_| scanner.is_none())
-            .map(|tally| Writer::new(tally, &guard.quote, guard.config.member, carrier))
+            .map(|tally| {
+                let (currency, place) = (guard.quote.price.currency(), guard.config.member);
+                Writer::new(tally, bill.clone(), currency, place, carrier)
+            })
             .map(Box::new);
+        guard.bill = Some(bill);
     }
     ResponseBody::stream(body, plan.once, scanner, writer, refill)
 }
