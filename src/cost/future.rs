@@ -212,11 +212,15 @@ where
                     }
                 }
                 StateProj::Calling { call } => {
-                    if let Some(plan) = this.plan {
-                        plan.asked();
-                    }
+                    let polled = match this.plan {
+                        Some(plan) => {
+                            plan.asked();
+                            plan.once.polling(|| call.poll(cx))
+                        }
+                        None => call.poll(cx),
+                    };
                     // Taken apart at once: an answer that is moved whole is moved often.
-                    let (mut head, body) = match call.poll(cx) {
+                    let (mut head, body) = match polled {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Ok(response)) => response.into_parts(),
                         Poll::Ready(Err(error)) => {
@@ -276,7 +280,8 @@ where
                     let max = plan.once.guard_mut();
                     let max = max.map_or(0, |guard| guard.config.max_bytes);
                     let failed = loop {
-                        match ready!(body.as_mut().poll_frame(cx)) {
+                        let polled = plan.once.polling(|| body.as_mut().poll_frame(cx));
+                        match ready!(polled) {
                             None => break None,
                             Some(Err(_)) => {
                                 break Some("The upstream cut its answer short.");

@@ -224,10 +224,15 @@ where
         loop {
             let call = match this.state.as_mut().project() {
                 StateProj::Calling { call } => {
-                    if let Some(guard) = this.held.once.as_mut().and_then(Once::guard_mut) {
-                        guard.begin();
-                    }
-                    let result = ready!(call.poll(cx));
+                    let result = match &mut this.held.once {
+                        Some(once) => {
+                            if let Some(guard) = once.guard_mut() {
+                                guard.begin();
+                            }
+                            ready!(once.polling(|| call.poll(cx)))
+                        }
+                        None => ready!(call.poll(cx)),
+                    };
                     return Poll::Ready(this.held.answered::<St, _, _>(result));
                 }
                 StateProj::Refused { response } => {

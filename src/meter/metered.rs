@@ -1,7 +1,8 @@
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll},
+    thread,
 };
 
 use bytes::Bytes;
@@ -17,9 +18,10 @@ use crate::error::Error;
 pub enum Ending {
     /// The answer went out whole.
     Complete,
-    /// The answer was refused, broke off or never came. The error is there when it is known.
+    /// The answer was refused, broke off or never came, or code of ours or inside panicked. The error is
+    /// there when it is known.
     Failed(Option<Error>),
-    /// Dropped before its end: the client left, or a task was aborted or panicked.
+    /// Dropped before its end: the client left, or a task was aborted.
     Cancelled,
 }
 
@@ -29,7 +31,8 @@ pub trait Settle {
     fn settle(self, ending: Ending, tally: Option<&Tally>);
 }
 
-/// Holds a guard and settles it once: with the ending it is given, or as cancelled when dropped.
+/// Holds a guard and settles it once: with the ending it is given, or as cancelled when dropped, or
+/// failed where a panic drops it.
 ///
 /// It travels from the response future into the response body; whichever of the two is dropped
 /// with it inside settles it.
@@ -73,6 +76,15 @@ impl<G: Settle> Once<G> {
         self.guard = None;
     }
 
+    /// Polls what is inside. A panic there is a failure, also where somebody further out catches it and
+    /// drops what is left later.
+    pub(crate) fn polling<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        let unwinding = Unwinding(self);
+        let polled = poll();
+        mem::forget(unwinding);
+        polled
+    }
+
     /// Settles, unless that has happened.
     pub fn end(&mut self, ending: Ending) {
         let Some(guard) = self.guard.take() else {
@@ -90,7 +102,23 @@ impl<G: Settle> Once<G> {
 
 impl<G: Settle> Drop for Once<G> {
     fn drop(&mut self) {
-        self.end(Ending::Cancelled);
+        if self.guard.is_none() {
+            return;
+        }
+        self.end(if thread::panicking() {
+            Ending::Failed(None)
+        } else {
+            Ending::Cancelled
+        });
+    }
+}
+
+/// Dropped by a panic alone.
+struct Unwinding<'a, G: Settle>(&'a mut Once<G>);
+
+impl<G: Settle> Drop for Unwinding<'_, G> {
+    fn drop(&mut self) {
+        self.0.end(Ending::Failed(None));
     }
 }
 
@@ -177,7 +205,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         // Looked at where it lies: a frame is large, and moved by each body around this one.
-        let polled = this.body.as_mut().poll_frame(cx);
+        let polled = this.once.polling(|| this.body.as_mut().poll_frame(cx));
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
