@@ -349,6 +349,12 @@ async fn a_request_may_not_cost_more_than_its_client_says() {
         let error = response.extensions().get::<Error>().expect("kept");
         assert_eq!(error.code(), code, "{max}");
     }
+    // What is wrong is wrong, whether or not there is a price to compare it with.
+    let mut unpriced = request("unknown");
+    let much = http::HeaderValue::from_static("much");
+    unpriced.headers_mut().insert("x-max-cost", much);
+    let response = layer.layer(nobody()).oneshot(unpriced).await;
+    assert_eq!(response.expect("infallible").status(), 400);
     let inner = service_fn(|_: Request<ChatBody>| async {
         Ok::<_, Infallible>(Response::new(Full::new("{}")))
     });

@@ -97,11 +97,26 @@ async fn send_within<L: Ledger>(
     impl Body<Data = Bytes, Error = BoxError> + use<L>,
     Arc<AtomicBool>,
 ) {
+    send_events(ledger, run_out, fields, budgets, max_cost, &[EVENT; 10]).await
+}
+
+async fn send_events<L: Ledger>(
+    ledger: &L,
+    run_out: RunOut,
+    fields: &str,
+    budgets: Budgets,
+    max_cost: Option<Amount>,
+    events: &[&'static str],
+) -> (
+    impl Body<Data = Bytes, Error = BoxError> + use<L>,
+    Arc<AtomicBool>,
+) {
     let cut = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cut);
+    let events = events.to_vec();
     let inner = service_fn(move |_: Request<ChatBody>| {
         let tally = Tally::new();
-        let mut events: VecDeque<_> = std::iter::repeat_n(EVENT, 10).collect();
+        let mut events: VecDeque<_> = events.iter().copied().collect();
         events.push_back(END);
         let mut response = Response::new(Stream {
             events,
@@ -192,6 +207,27 @@ async fn or_as_at_the_limit_of_its_length() {
         ]
     );
     assert_eq!(spent(&ledger), pico(8, 40));
+}
+
+#[tokio::test]
+async fn then_each_choice_that_is_open_is_finished() {
+    const FINISH: &str =
+        "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\": \"stop\"}]}\n\n";
+    for (second, finished) in [(EVENT, [1, 1, 1]), (FINISH, [1, 0, 1])] {
+        let ledger = granted(24, 60);
+        let mut events = [EVENT; 10];
+        events[1] = second;
+        let budgets = Budgets::new();
+        let body = send_events(&ledger, RunOut::Length, r#""n":3,"#, budgets, None, &events);
+        let text = text(body.await.0).await;
+        let count = |index| {
+            let finish =
+                format!(r#""choices":[{{"index":{index},"delta":{{}},"finish_reason":"length"}}]"#);
+            text.matches(&finish).count()
+        };
+        assert_eq!([count(0), count(1), count(2)], finished, "{text}");
+        assert!(text.ends_with(END), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -287,7 +323,8 @@ async fn a_budget_bounds_what_outgrows_its_hold() {
     let (body, cut) = send_within(&ledger, RunOut::Error, "", budgets.clone(), None).await;
     let text = text(body).await;
     assert_eq!(text.matches("x-1").count(), 5, "{text}");
-    assert!(text.contains("insufficient_balance") && !text.contains("[DONE]"));
+    assert!(text.contains(r#""code":"budget_exceeded""#), "{text}");
+    assert!(!text.contains("[DONE]"));
     assert!(cut.load(Ordering::SeqCst), "the upstream is cancelled");
     assert_eq!(spent(&ledger), pico(8, 50));
     let standing = budgets.standing(&Principal::new("a"), unix());
@@ -304,6 +341,7 @@ async fn what_a_client_will_pay_at_most_bounds_it_too() {
     let (body, cut) = send_within(&ledger, RunOut::Error, "", Budgets::new(), max).await;
     let text = text(body).await;
     assert_eq!(text.matches("x-1").count(), 5, "{text}");
+    assert!(text.contains(r#""code":"max_cost_exceeded""#), "{text}");
     assert!(cut.load(Ordering::SeqCst), "the upstream is cancelled");
     assert_eq!(spent(&ledger), pico(8, 45), "no more than was said");
 }

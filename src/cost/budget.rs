@@ -284,7 +284,10 @@ impl BudgetHold {
     }
 
     /// Holds so much more in all of them, or in none. A window that has ended bounds nothing any more.
-    pub(super) fn extend(&mut self, by: Amount) -> bool {
+    ///
+    /// # Errors
+    /// Whose budget has no room for it.
+    pub(super) fn extend(&mut self, by: Amount) -> Result<(), (Scope, Period)> {
         for (at, (account, begin)) in self.of.iter().enumerate() {
             let mut window = account.lock();
             if window.begin != *begin {
@@ -293,12 +296,12 @@ impl BudgetHold {
             if window.held.plus(window.spent).plus(by) > account.budget.amount {
                 drop(window);
                 give_back(&self.of[..at], by);
-                return false;
+                return Err((account.budget.scope.clone(), account.budget.period));
             }
             window.held = window.held.plus(by);
         }
         self.amount = self.amount.plus(by);
-        true
+        Ok(())
     }
 
     /// Gives back what an extension took.

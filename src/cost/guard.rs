@@ -1,7 +1,11 @@
 use std::sync::Arc;
 
-use super::{Amount, Bill, Ledger, Receipt, budget::BudgetHold, layer::Config, quote::Quote};
+use super::{
+    Amount, Bill, Ledger, Receipt, ask, budget::BudgetHold, layer::Config, quote::Quote,
+    service::budget_exceeded,
+};
 use crate::{
+    error::Error,
     meter::{Ending, Seen, Settle, Tally},
     observe::{Event, Watch},
     wire::Usage,
@@ -37,13 +41,18 @@ impl<L: Ledger> Guard<L> {
     }
 
     /// Makes room for so much more in the budgets and below the request's own ceiling.
-    pub(super) fn reserve(&mut self, by: Amount) -> bool {
+    ///
+    /// # Errors
+    /// What has no room, as its client is told.
+    pub(super) fn reserve(&mut self, by: Amount) -> Result<(), Error> {
         let most = self.most.plus(by);
-        if self.max.is_some_and(|max| most > max) || !self.budget.extend(by) {
-            return false;
+        if let Some(max) = self.max.filter(|max| most > *max) {
+            return Err(ask::too_dear(most, max, self.quote.price.currency()));
         }
+        let budget = self.budget.extend(by);
+        budget.map_err(|(scope, period)| budget_exceeded(&scope, period))?;
         self.most = most;
-        true
+        Ok(())
     }
 
     /// Gives that room back: the account had no more.

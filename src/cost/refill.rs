@@ -8,10 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use pin_project_lite::pin_project;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{Amount, Denied, Ledger, future::denial, guard::Guard};
+use super::{
+    Amount, Denied, Ledger,
+    future::denial,
+    guard::Guard,
+    member::{self, Carrier},
+};
 use crate::{
     error::{Error, Kind},
     meter::{Once, Outcome, Tally},
@@ -43,11 +48,13 @@ pin_project! {
         covered: u64,
         slice: u64,
         halved: u32,
-        denied: Option<Denied>,
+        ends: Option<End>,
         run_out: RunOut,
         include_usage: bool,
         // The first events, for what all chunks of the stream have in common.
         first: Option<Bytes>,
+        // The choices that are finished: who ends the stream finishes the others.
+        finished: Vec<u64>,
         // Whether what has gone out ends with a whole event.
         whole: bool,
         asked: u64,
@@ -71,10 +78,11 @@ impl<L: Ledger> Refill<L> {
             covered: tokens.saturating_mul(BYTES),
             slice: tokens,
             halved: 0,
-            denied: None,
+            ends: None,
             run_out,
             include_usage,
             first: None,
+            finished: Vec::new(),
             whole: true,
             asked: 0,
             reserved: Amount::ZERO,
@@ -114,22 +122,23 @@ impl<L: Ledger> Refill<L> {
                         *this.covered = this.covered.saturating_add(asked);
                     }
                     Err(Denied::Insufficient) if *this.halved < HALVES => *this.halved += 1,
-                    Err(denied) => *this.denied = Some(denied),
+                    Err(denied) => *this.ends = Some(End::of(denied)),
                 }
                 continue;
             }
-            if let Some(denied) = *this.denied {
+            if let Some(end) = &*this.ends {
                 if left > 0 || !*this.whole {
                     return Poll::Ready(None);
                 }
                 let ending = Ending {
                     tally: this.tally,
                     first: this.first.as_deref().unwrap_or_default(),
+                    finished: this.finished,
                     include_usage: *this.include_usage,
                 };
-                return Poll::Ready(Some(match (denied, *this.run_out) {
-                    (Denied::Insufficient, RunOut::Length) => ending.length(once),
-                    _ => ending.error(denied),
+                return Poll::Ready(Some(match (end, *this.run_out) {
+                    (End::Spent(_), RunOut::Length) => ending.length(once),
+                    (End::Spent(error) | End::Failed(error), _) => ending.error(error.clone()),
                 }));
             }
             if left > this.slice.saturating_mul(BYTES) / 2 {
@@ -145,11 +154,11 @@ impl<L: Ledger> Refill<L> {
                 *this.covered = u64::MAX;
                 continue;
             }
-            if !guard.reserve(by) {
+            if let Err(error) = guard.reserve(by) {
                 if *this.halved < HALVES {
                     *this.halved += 1;
                 } else {
-                    *this.denied = Some(Denied::Insufficient);
+                    *this.ends = Some(End::Spent(error));
                 }
                 continue;
             }
@@ -168,22 +177,72 @@ impl<L: Ledger> Refill<L> {
         }
     }
 
-    /// Keeps the first events, should the stream have to be ended.
+    /// Keeps the first events, and who is finished, should the stream have to be ended.
     pub(super) fn relay(self: Pin<&mut Self>, events: &Bytes) {
         let this = self.project();
         *this.whole = events.ends_with(b"\n\n") || events.ends_with(b"\r\n\r\n");
-        if *this.run_out == RunOut::Length && this.first.is_none() {
+        if *this.run_out != RunOut::Length {
+            return;
+        }
+        if this.first.is_none() {
             *this.first = events
                 .windows(6)
                 .any(|it| it == b"data: ")
                 .then(|| events.clone());
         }
+        if member::carrier(events, Carrier::Finish).is_some() {
+            this.finished.extend(finished(events));
+        }
     }
+}
+
+/// Why a stream has to end, as its client is told.
+enum End {
+    /// What may be spent is: by the balance, a budget or the request's own ceiling.
+    Spent(Error),
+    /// The ledger does not say.
+    Failed(Error),
+}
+
+impl End {
+    fn of(denied: Denied) -> Self {
+        match denied {
+            Denied::Insufficient => Self::Spent(Error::new(
+                Kind::Balance,
+                "The balance was used up while the answer was on its way.",
+            )),
+            denied => Self::Failed(denial(denied)),
+        }
+    }
+}
+
+/// The choices that these events finish.
+fn finished(events: &[u8]) -> Vec<u64> {
+    #[derive(Deserialize)]
+    struct Chunk {
+        #[serde(default)]
+        choices: Vec<Choice>,
+    }
+    #[derive(Deserialize)]
+    struct Choice {
+        #[serde(default)]
+        index: u64,
+        finish_reason: Option<IgnoredAny>,
+    }
+    let lines = events.split(|byte| *byte == b'\n');
+    let chunks = lines.filter_map(|line| {
+        let data = line.strip_prefix(b"data:")?;
+        serde_json::from_slice::<Chunk>(data).ok()
+    });
+    let choices = chunks.flat_map(|chunk| chunk.choices);
+    let done = choices.filter(|choice| choice.finish_reason.is_some());
+    done.map(|choice| choice.index).collect()
 }
 
 struct Ending<'a> {
     tally: &'a Tally,
     first: &'a [u8],
+    finished: &'a [u64],
     include_usage: bool,
 }
 
@@ -199,23 +258,17 @@ struct Common<'a> {
 }
 
 impl Ending<'_> {
-    fn error(&self, denied: Denied) -> Bytes {
-        let error = match denied {
-            Denied::Insufficient => Error::new(
-                Kind::Balance,
-                "What may be spent was used up while the answer was on its way.",
-            ),
-            denied => denial(denied),
-        };
+    fn error(&self, error: Error) -> Bytes {
         let event = error.event();
         self.tally.end(Outcome::Failed(error));
         event
     }
 
     fn length<L: Ledger>(&self, once: &mut Once<Box<Guard<L>>>) -> Bytes {
-        let usage = once
+        let (n, usage) = once
             .guard_mut()
-            .map(|guard| guard.quote.usage(Some(&self.tally.seen())))
+            .map(|guard| &guard.quote)
+            .map(|quote| (quote.extent.n, quote.usage(Some(&self.tally.seen()))))
             .unwrap_or_default();
         // What is charged is what is said.
         self.tally.record_usage(usage);
@@ -237,10 +290,13 @@ impl Ending<'_> {
         } else {
             ""
         };
-        let mut out = format!(
-            r#"{head}"choices":[{{"index":0,"delta":{{}},"finish_reason":"length"}}]{null}}}"#
-        );
-        out.push_str("\n\n");
+        let mut out = String::new();
+        for index in (0..n).filter(|index| !self.finished.contains(index)) {
+            out.push_str(&format!(
+                r#"{head}"choices":[{{"index":{index},"delta":{{}},"finish_reason":"length"}}]{null}}}"#
+            ));
+            out.push_str("\n\n");
+        }
         if self.include_usage {
             out.push_str(&format!("{head}\"choices\":[],{}}}\n\n", counts(&usage)));
         }

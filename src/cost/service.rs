@@ -173,6 +173,10 @@ impl<L: Ledger> Config<L> {
         let asks = ask::any(request.headers());
         let dry = asks && is_dry_run(request.headers());
         let refuse = |error: Error| Box::new(error.response(&Dialect::openai()));
+        let max = match asks {
+            true => ask::max_cost(request.headers()).map_err(refuse)?,
+            false => None,
+        };
         let extent = self.extent(caller, chat);
         let foreign = |price: &Price| price.currency() != self.currency;
         let (mut dearest, mut known, mut mixed) = (Amount::ZERO, true, false);
@@ -217,10 +221,6 @@ impl<L: Ledger> Config<L> {
             let quote = known.then_some((&quote, dearest));
             return Err(Box::new(ask::estimate(chat.model(), quote)));
         }
-        let max = match asks {
-            true => ask::max_cost(request.headers()).map_err(refuse)?,
-            false => None,
-        };
         if let Some(max) = max.filter(|max| dearest > *max) {
             return Err(refuse(ask::too_dear(dearest, max, self.currency)));
         }
@@ -258,7 +258,7 @@ fn foreign_currency() -> Error {
         .with_code("currency_mismatch")
 }
 
-fn budget_exceeded(scope: &Scope, period: Period) -> Error {
+pub(super) fn budget_exceeded(scope: &Scope, period: Period) -> Error {
     let whose = match scope {
         Scope::Key(_) => "the key's",
         Scope::Team(_) => "the team's",
