@@ -156,7 +156,8 @@ pub enum Event<'a> {
         picodollars: u64,
         /// Of the usage, nothing was known: the charge is an estimate.
         estimated: bool,
-        /// How much more it cost than was held for it, as the charge.
+        /// How much more was used than was held for it, as the charge: what the balance had not, and what
+        /// is beyond the request's own ceiling, included.
         overrun: u64,
     },
 }

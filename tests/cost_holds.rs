@@ -202,11 +202,34 @@ async fn a_whole_answer_is_charged_no_more_than_its_client_said() {
         request.extensions_mut().insert(Principal::new("a"));
         let value = http::HeaderValue::from_static(max);
         request.headers_mut().insert("x-max-cost", value);
+        let told = Arc::new(Mutex::new(None));
+        let notes = Arc::clone(&told);
+        request
+            .extensions_mut()
+            .insert(Watch::new(move |event: &Event<'_>| {
+                if let Event::Settled { overrun, .. } = event {
+                    *notes.lock().expect("unpoisoned") = Some(*overrun);
+                }
+            }));
         let response = layer.layer(inner).oneshot(request).await;
         let response = response.expect("infallible");
         assert_eq!(response.status(), if given { 200 } else { 402 }, "{max}");
         let spent = books::settled(&ledger, "a").spent;
         assert_eq!(spent, if given { usd(max) } else { Amount::ZERO }, "{max}");
+        let beyond = usd("0.010008").minus(usd(max));
+        let told = told.lock().expect("unpoisoned").take();
+        let overrun = told.map(|pico| Amount::from_pico(pico.into()));
+        assert_eq!(overrun, given.then_some(beyond), "{max}");
+        let Some(receipt) = response.extensions().get::<Receipt>() else {
+            assert!(!given);
+            continue;
+        };
+        assert_eq!((receipt.cost, receipt.waived), (usd(max), beyond));
+        let json = receipt.to_json();
+        let lines = receipt.charge.lines().map(|line| line.amount);
+        let lines = lines.fold(Amount::ZERO, Amount::plus);
+        assert_eq!(lines, receipt.cost.plus(receipt.waived), "{json}");
+        assert!(json.ends_with(r#"],"waived":0.00998}"#), "{json}");
     }
 }
 

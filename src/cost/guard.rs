@@ -66,17 +66,17 @@ impl<L: Ledger> Guard<L> {
         let price = self.quote.price(seen);
         let charge = self.quote.charge(&usage, seen, &price);
         let (losers, lost) = self.quote.losers();
-        let cost = charge.cost().plus(lost);
+        let used = charge.cost().plus(lost);
         // What the client said it would pay at most is kept, whatever came on the way to the end.
-        let cost = self.max.map_or(cost, |max| cost.min(max));
+        let cost = self.max.map_or(used, |max| used.min(max));
+        let overrun = used.minus(self.most).max(Amount::ZERO);
+        if overrun > Amount::ZERO && self.is_bounded() {
+            self.log_overrun(used, overrun);
+        }
         self.budget.settle(cost);
         let charged = match self.hold.take() {
             Some(hold) => {
                 let charged = self.config.ledger.settle(hold, cost);
-                let overrun = cost.minus(self.most).max(Amount::ZERO);
-                if overrun > Amount::ZERO {
-                    self.log_overrun(cost, overrun);
-                }
                 if let Some(watch) = &self.watch {
                     let pico = |amount: Amount| u64::try_from(amount.pico()).unwrap_or(u64::MAX);
                     watch.on(&Event::Settled {
@@ -91,6 +91,7 @@ impl<L: Ledger> Guard<L> {
         };
         Receipt {
             cost,
+            waived: used.minus(cost),
             charged,
             usage,
             charge,

@@ -16,6 +16,9 @@ use crate::{
 pub struct Receipt {
     /// What it cost.
     pub cost: Amount,
+    /// What came to more than the request's own ceiling (`x-max-cost`), and is not part of the cost.
+    /// Nearly always zero.
+    pub waived: Amount,
     /// What was taken from the account: less than the cost when the balance was.
     pub charged: Amount,
     /// What its amounts are of.
@@ -55,7 +58,7 @@ impl Receipt {
 
     /// The receipt as JSON: the amounts exact numbers, one line for each class that
     /// was used, and where there are losers the list of them. The amounts of lines and losers are the
-    /// cost together.
+    /// cost together, and what was waived, which is named where there is any.
     ///
     /// ```
     /// use tower_completions::{cost::Receipt, cost::Price, wire::Usage};
@@ -88,11 +91,11 @@ impl Receipt {
             self.usage.clamped,
             self.attempts(),
         );
-        let used = self
+        let lines = self
             .charge
             .lines()
             .filter(|line| line.price != Amount::ZERO);
-        for (at, line) in used.enumerate() {
+        for (at, line) in lines.enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(
                 out,
@@ -122,6 +125,9 @@ impl Receipt {
         if !self.losers.is_empty() {
             out.push(']');
         }
+        if self.waived != Amount::ZERO {
+            let _ = write!(out, r#","waived":{}"#, self.waived);
+        }
         out.push('}');
         out
     }
@@ -132,6 +138,7 @@ impl Receipt {
         let charge = price.charge(usage, super::Circumstances::default());
         Self {
             cost: charge.cost(),
+            waived: Amount::ZERO,
             charged: Amount::ZERO,
             usage: *usage,
             charge,
