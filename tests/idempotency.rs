@@ -24,7 +24,7 @@ use tower_completions::{
     Error, Principal,
     auth::Keys,
     body::{BoxError, Full},
-    cost::{MemoryLedger, Price, Prices},
+    cost::{DrainLayer, MemoryLedger, Price, Prices},
     error::Kind,
     idempotency::IdempotencyLayer,
     meter::{Outcome, Tally},
@@ -191,6 +191,62 @@ where
 
 fn told(text: &str, again: bool) -> (String, bool) {
     (text.to_owned(), again)
+}
+
+#[tokio::test]
+async fn how_the_limits_stood_is_not_given_again() {
+    let inner = tower::service_fn(|_: Request<ChatBody>| async {
+        let response = Response::builder()
+            .header("x-ratelimit-remaining-tokens", "7")
+            .header("x-ratelimit-reset-requests", "1s")
+            .header("ratelimit", "\"tokens\";r=7;t=1")
+            .header("ratelimit-policy", "\"tokens\";q=9;w=60")
+            .header("x-completion-cost", "0.1")
+            .body(Full::new("one"));
+        Ok::<_, Infallible>(response.expect("a response"))
+    });
+    let service = IdempotencyLayer::new().layer(inner);
+    let response = service.clone().oneshot(ask("k", "hi")).await;
+    let first = response.expect("infallible");
+    assert_eq!(first.headers().len(), 5, "the first has its own");
+    assert_eq!(whole(first).await, told("one", false));
+    let response = service.oneshot(ask("k", "hi")).await;
+    let again = response.expect("infallible");
+    let names: Vec<_> = again.headers().keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["x-completion-cost", "idempotent-replayed"]);
+    assert_eq!(whole(again).await, told("one", true));
+}
+
+/// Without it the upstream is cancelled with its last reader, and a repetition is another call.
+#[tokio::test]
+async fn who_leaves_and_repeats_joins_what_is_drained() {
+    for drained in [true, false] {
+        let inner = Inner::default();
+        let layer = IdempotencyLayer::new();
+        let rests = Arc::new(Mutex::new(Vec::new()));
+        let spawned = Arc::clone(&rests);
+        let drain = DrainLayer::new(move |rest| {
+            if drained {
+                spawned.lock().expect("unpoisoned").push(rest);
+            }
+        });
+        let service = drain.layer(layer.layer(inner.clone()));
+        let mut call = inner.expect();
+        let mut first = Box::pin(service.clone().oneshot(ask("k", "hi")));
+        assert!(poll(&mut first).is_pending());
+        drop(first);
+        let mut second = (!drained).then(|| inner.expect());
+        let mut repeated = Box::pin(service.oneshot(ask("k", "hi")));
+        assert!(poll(&mut repeated).is_pending());
+        assert_eq!(inner.calls(), if drained { 1 } else { 2 });
+        let call = second.as_mut().unwrap_or(&mut call);
+        call.begin(StatusCode::OK);
+        call.say("one");
+        call.end();
+        // Who comes back is the one that is told first.
+        let answer = whole(repeated.await.expect("infallible")).await;
+        assert_eq!(answer, told("one", false));
+    }
 }
 
 #[tokio::test]

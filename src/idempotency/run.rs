@@ -137,7 +137,7 @@ impl Head {
     fn of(parts: &Parts) -> Self {
         Self {
             status: parts.status,
-            headers: parts.headers.clone(),
+            headers: lasting(&parts.headers),
             served: parts.extensions.get().cloned(),
             error: parts.extensions.get().cloned(),
             tally: parts.extensions.get().cloned(),
@@ -165,6 +165,18 @@ impl Head {
         }
         parts
     }
+}
+
+/// What is of the answer and not of the moment: how the limits stood when it was made is not how they
+/// stand when it is given again, which a layer further out tells.
+fn lasting(headers: &HeaderMap) -> HeaderMap {
+    let of_the_moment =
+        |name: &str| name.starts_with("x-ratelimit-") || name.starts_with("ratelimit");
+    let all = headers.iter();
+    let lasting = all.filter(|(name, _)| !of_the_moment(name.as_str()));
+    lasting
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// What comes of asking for the head.
