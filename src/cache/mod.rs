@@ -2,7 +2,8 @@
 //! that come later.
 //!
 //! [`Cache`] compares requests byte for byte, as they would go on from here, and only those of one
-//! caller with one another. While an answer is under way, a request like it joins it: both read the
+//! caller with one another; requests without a [`Principal`](crate::Principal) are all of the same caller,
+//! so an application that serves strangers whose answers differ puts one into each request first. While an answer is under way, a request like it joins it: both read the
 //! one upstream. Once it is whole it is kept for a time, and given again. Nothing of this happens
 //! unless the layer is put in; best just outside of the router, where what it gives is made
 //! canonical like any other answer.

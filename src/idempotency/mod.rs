@@ -3,7 +3,9 @@
 //! A client that does not know whether its request arrived sends it again under the same key. While
 //! the first is under way the second joins it; within a day of its end the second is given the answer
 //! again: one upstream call, one charge. A key belongs to its caller, and to one body: another body
-//! under the same key is a 409. A request without the header passes at the price of looking for it.
+//! under the same key is a 409. Callers are told apart by their [`Principal`](crate::Principal): requests
+//! without one are all of the same caller, who share their keys and are given each other's answers, so an
+//! application that serves strangers puts a principal into each request first. A request without the header passes at the price of looking for it.
 //!
 //! The layer stands outside of what counts and charges, and inside of what authenticates.
 //!
@@ -50,7 +52,9 @@
 //!
 //! Whoever reads drives the answer: when the first caller leaves, those who joined it go on with what
 //! there is. When the last one leaves before the end, the upstream is cancelled and the key is free
-//! again.
+//! again: who comes back then is another request, called and charged once more. With a
+//! [`DrainLayer`](crate::cost::DrainLayer) outside of this one the answer goes on without a reader, and
+//! who comes back joins it.
 
 mod body;
 mod future;
