@@ -14,14 +14,19 @@
 //! assert_eq!(error.status(&Dialect::strict()), 422);
 //! ```
 
+mod cause;
 pub(crate) mod upstream;
 
-use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use self::cause::Source;
 use crate::{body::Full, dialect::Dialect};
+
+pub use self::cause::Causes;
+pub(crate) use self::cause::Refused;
 
 /// What went wrong, which alone decides the status and the `type` of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -190,7 +195,7 @@ pub enum TimeOut {
 /// An error in the API's own shape: what happened, for the caller, and why, for the operator.
 ///
 /// [`fmt::Display`] and the JSON hold only what the caller may see; hosts, keys and causes are in
-/// [`source`](StdError::source).
+/// [`source`](StdError::source), and of those [`cause`](Self::cause) tells the ones that may be logged.
 #[derive(Clone)]
 pub struct Error(Box<Repr>);
 
@@ -204,7 +209,7 @@ struct Repr {
     origin: Origin,
     class: Option<Class>,
     time_out: Option<TimeOut>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    source: Source,
 }
 
 impl Error {
@@ -225,7 +230,7 @@ impl Error {
             origin,
             class: None,
             time_out: None,
-            source: None,
+            source: Source::Nothing,
         }))
     }
 
@@ -277,13 +282,6 @@ impl Error {
         let mut error = Self::new(Kind::UpstreamTimeout, message).with_class(Class::Transient);
         error.0.time_out = Some(which);
         error
-    }
-
-    /// The cause, for the operator only.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(Arc::from(source.into()));
-        self
     }
 
     /// What went wrong.
@@ -429,7 +427,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
+        self.0.source.get()
     }
 }
 

@@ -275,6 +275,61 @@ fn no_key_or_prompt_is_logged_by_the_layers_at_trace() {
     }
 }
 
+/// What is beneath a 502 is in the spans, of the request and of each attempt; what an upstream says is
+/// not, which may quote the prompt.
+#[test]
+fn the_cause_of_a_failure_is_in_the_spans() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let unreachable = service_fn(async |_: Request<tower_completions::body::Full>| {
+        Err::<Response<mock::Body>, _>(io::Error::other("connect 10.0.0.1:443 refused"))
+    });
+    let echoes = Upstream::new().with_default(Script::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "server_error",
+        "internal_error",
+        "cannot answer canary-prompt one two",
+    ));
+    let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+    let dead = Provider::new("dead", unreachable, translate.clone()).with_keys(["sk-canary-up"]);
+    let ill = Provider::new("ill", echoes, translate).with_keys(["sk-canary-up"]);
+    let model = Model::new("m")
+        .target(Candidate::new("dead", "m"))
+        .target(Candidate::new("ill", "m").priority(1));
+    let router = Router::builder(Table::new([model]).expect("a table"))
+        .provider("dead", dead.clone().boxed())
+        .provider("ill", ill.boxed())
+        .attempts(2.try_into().expect("not 0"))
+        .build()
+        .expect("sound");
+    tracing::subscriber::with_default(subscriber, || {
+        current_thread().block_on(async {
+            let layer = TelemetryLayer::new(Trace::new());
+            let routed = layer.layer(ParseLayer::new().layer(router));
+            let response = routed.oneshot(ask("m", false)).await.expect("infallible");
+            assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+            drop(response);
+            let alone = layer.layer(ParseLayer::new().layer(dead));
+            drop(alone.oneshot(ask("m", false)).await.expect("infallible"));
+        });
+    });
+    let text = lines.text();
+    let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    // The first attempt, and the request that had no router.
+    let refused = "tower_completions.error.cause=connect 10.0.0.1:443 refused";
+    assert_eq!(count(refused), 2, "{text}");
+    let answered = "tower_completions.error.cause=upstream answered 500 Internal Server Error";
+    assert_eq!(count(answered), 2, "{text}");
+    for private in ["canary", "one two"] {
+        assert!(!text.contains(private), "{private} in\n{text}");
+    }
+}
+
 #[test]
 fn the_dashboard_shows_every_metric_and_no_other() {
     let dashboard = include_str!("../examples/gateway/dashboard.json");

@@ -170,7 +170,7 @@ where
                     machine.take(None);
                     machine.ended = true;
                 }
-                Some(Err(error)) => machine.fail(&cut().with_source(error)),
+                Some(Err(error)) => machine.fail(&cut().with_cause(error)),
                 Some(Ok(frame)) => {
                     if let Ok(chunk) = frame.into_data() {
                         machine.take(Some(chunk));

@@ -246,7 +246,7 @@ impl Future for ClientFuture {
             .poll(cx)
             .map_ok(|response| response.map(ClientBody))
             .map_err(|error| match error.is_connect() && is_late(&error) {
-                true => Error::timed_out(TimeOut::Connect).with_source(error).into(),
+                true => Error::timed_out(TimeOut::Connect).with_cause(error).into(),
                 false => error.into(),
             })
     }

@@ -173,7 +173,7 @@ where
                     let ended = loop {
                         match ready!(body.as_mut().poll_frame(cx)) {
                             None => break Ok(()),
-                            Some(Err(error)) => break Err(cut().with_source(error)),
+                            Some(Err(error)) => break Err(cut().with_cause(error)),
                             Some(Ok(frame)) => {
                                 if let Ok(chunk) = frame.into_data() {
                                     read.push(chunk);

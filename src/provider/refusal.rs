@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::error::{
-    Class, Error, Kind,
+    Class, Error, Kind, Refused,
     upstream::{Said, of_class},
 };
 
@@ -22,11 +22,7 @@ pub(super) fn refusal(
     if let (Some(after), Kind::RateLimit | Kind::Overloaded) = (after, error.kind()) {
         error = error.with_retry_after(after);
     }
-    error.with_class(class).with_source(source(status, body))
-}
-
-/// For the operator: the status and the beginning of what was said.
-pub(super) fn source(status: StatusCode, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(1024)]);
-    format!("upstream answered {status}: {text}")
+    error
+        .with_class(class)
+        .with_source(Refused::new(status, body))
 }

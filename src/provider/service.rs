@@ -232,5 +232,5 @@ pub(super) fn unreachable(source: impl Into<BoxError>) -> Error {
         .with_code("upstream_unreachable")
         .with_class(Class::Transient)
         .with_origin(Origin::Upstream)
-        .with_source(source)
+        .with_cause(source)
 }

@@ -151,5 +151,5 @@ fn unreachable(error: BoxError) -> Error {
     Error::new(Kind::BadUpstream, "The upstream could not be reached.")
         .with_code("upstream_unreachable")
         .with_class(Class::Transient)
-        .with_source(error)
+        .with_cause(error)
 }

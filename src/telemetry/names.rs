@@ -36,6 +36,9 @@ pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
 pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 /// What went wrong: the kind of an error, or `cancelled`.
 pub const ERROR_TYPE: &str = "error.type";
+/// Why an upstream failed, as far as that quotes nothing: what the connection failed with, or the status of
+/// its refusal.
+pub const CAUSE: &str = "tower_completions.error.cause";
 /// The status of the answer.
 pub const STATUS: &str = "http.response.status_code";
 /// The class of a token: `input`, `cached`, `output`, `reasoning`.

@@ -4,11 +4,15 @@ use http::request::Parts;
 use tracing::{Span, field::Empty};
 
 use super::names::{self, Version};
-use crate::observe::{Event, Observe, Watch, Watcher};
+use crate::{
+    error::Error,
+    observe::{Event, Observe, Watch, Watcher},
+};
 
 /// A span a request, to the end of its stream, and within it a span an attempt.
 ///
-/// Attributes are those of [`names`]; there is none for a prompt, an answer or a key.
+/// Attributes are those of [`names`]; there is none for a prompt, an answer or a key. Where an upstream
+/// failed its span says why, as far as that quotes nothing ([`Error::cause`]).
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct Trace {
@@ -42,12 +46,20 @@ impl Observe for Trace {
             "gen_ai.usage.output_tokens" = Empty,
             "http.response.status_code" = Empty,
             "error.type" = Empty,
+            "tower_completions.error.cause" = Empty,
         );
         Watch::new(One {
             span,
             attempts: Mutex::new(Vec::new()),
             version: self.version,
         })
+    }
+}
+
+fn failed(span: &Span, error: &Error) {
+    span.record(names::ERROR_TYPE, names::error_type(error.kind()));
+    if let Some(cause) = error.cause() {
+        span.record(names::CAUSE, tracing::field::display(cause));
     }
 }
 
@@ -83,6 +95,7 @@ impl Watcher for One {
                     "gen_ai.system" = Empty,
                     "gen_ai.provider.name" = Empty,
                     "error.type" = Empty,
+                    "tower_completions.error.cause" = Empty,
                 );
                 span.record(self.version.provider(), &*target.provider);
                 self.attempts(|open| open.push((*number, span)));
@@ -94,7 +107,7 @@ impl Watcher for One {
             } => self.attempts(|open| {
                 if let Some(at) = open.iter().position(|(one, _)| one == number) {
                     let (_, span) = open.swap_remove(at);
-                    span.record(names::ERROR_TYPE, names::error_type(error.kind()));
+                    failed(&span, error);
                 }
             }),
             Event::FirstEvent { .. } => {
@@ -115,8 +128,7 @@ impl Watcher for One {
                     self.span.record(names::OUTPUT_TOKENS, usage.output);
                 }
                 if let Some(error) = end.error {
-                    self.span
-                        .record(names::ERROR_TYPE, names::error_type(error.kind()));
+                    failed(&self.span, error);
                 } else if end.cancelled {
                     self.span.record(names::ERROR_TYPE, "cancelled");
                 }

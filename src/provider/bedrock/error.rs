@@ -3,7 +3,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    error::{Class, Error},
+    error::{Class, Error, Refused},
     provider::openai,
 };
 
@@ -90,8 +90,7 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
     let message = said.original_message.as_deref().unwrap_or(&said.message);
     let shaped = json!({ "error": { "message": message, "code": word } }).to_string();
     let error = openai::read_error(status, headers, shaped.as_bytes());
-    let text = String::from_utf8_lossy(&body[..body.len().min(1024)]);
-    let error = error.with_source(format!("upstream answered {status}, {code}: {text}"));
+    let error = error.with_source(Refused::with_code(status, &code, body));
     match &*code {
         // A quota of the account is no fault of the key.
         "servicequotaexceededexception" => error.with_class(Class::Quota),

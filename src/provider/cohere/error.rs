@@ -1,7 +1,10 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{error::Error, provider::openai};
+use crate::{
+    error::{Error, Refused},
+    provider::openai,
+};
 
 /// Reads a refusal: `{id, message, error_type?}`.
 pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
@@ -18,9 +21,7 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Erro
         _ => (status, None),
     };
     let shaped = json!({ "error": { "message": message, "code": code } }).to_string();
-    let text = String::from_utf8_lossy(&body[..body.len().min(1024)]);
-    openai::read_error(status, headers, shaped.as_bytes())
-        .with_source(format!("upstream answered {status}: {text}"))
+    openai::read_error(status, headers, shaped.as_bytes()).with_source(Refused::new(status, body))
 }
 
 /// An answer that ended in failure.

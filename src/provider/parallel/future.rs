@@ -202,7 +202,7 @@ where
                 }
                 Poll::Ready(Some(Err(error))) => {
                     branches.clear();
-                    return Poll::Ready(Ok(refuse(cut().with_source(error))));
+                    return Poll::Ready(Ok(refuse(cut().with_cause(error))));
                 }
             }
         }

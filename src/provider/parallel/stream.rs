@@ -106,7 +106,7 @@ where
                 };
                 let read = match frame {
                     None => self.ended(nth),
-                    Some(Err(error)) => Err(cut().with_source(error)),
+                    Some(Err(error)) => Err(cut().with_cause(error)),
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(chunk) => self.take(nth, chunk),
                         Err(_) => Ok(()),
