@@ -12,13 +12,20 @@ use super::{
     keys::Keys,
     state::State,
 };
-use crate::{error::Error, ext::Target};
+use crate::{
+    error::{Error, Kind},
+    ext::{Principal, Target},
+};
 
 /// Which targets a request may go to, in order.
 ///
 /// The built-in one is [`Table`](super::Table), or [`Live`](super::Live) to replace it while it runs.
 pub trait Route: Send + Sync + 'static {
     /// The plan for a request that names `model`.
+    ///
+    /// Whether the caller may use the model need not be asked here: the router refuses it (403
+    /// `model_not_allowed`) to a [`Principal`] whose models have neither the name asked for nor, where
+    /// the plan has no [star](Plan::with_star), the id or an alias of the plan's first model.
     ///
     /// # Errors
     /// What the client is told when there is none: `model_not_found`, say.
@@ -46,6 +53,35 @@ impl Plan {
             groups: models.into_iter().collect(),
             captured: SmallVec::new(),
         }
+    }
+
+    /// What the `*` of the first model's pattern stood for: it takes the place of the `*` in the names of
+    /// that model's [candidates](Candidate::new), which go upstream as they are without it. A caller must
+    /// then be allowed the very name that it asked for.
+    #[must_use]
+    pub fn with_star(mut self, star: impl Into<Arc<str>>) -> Self {
+        self.captured.retain(|(group, _)| *group != 0);
+        self.captured.push((0, star.into()));
+        self
+    }
+
+    /// Whether the caller may use the model that was asked for, by any of its names.
+    pub(crate) fn allowed(self, asked: &str, parts: &Parts) -> Result<Self, Error> {
+        let allowed = parts.extensions.get::<Principal>().is_none_or(|caller| {
+            let first = self.groups.first().filter(|_| self.star(0).is_none());
+            let named = |model: &Arc<Model>| {
+                let mut aliases = model.aliases.iter();
+                caller.may_use(&model.id) || aliases.any(|name| caller.may_use(name))
+            };
+            caller.may_use(asked) || first.is_some_and(named)
+        });
+        if allowed {
+            return Ok(self);
+        }
+        let message = format!("This key may not use the model `{asked}`");
+        Err(Error::new(Kind::Permission, message)
+            .with_param("model")
+            .with_code("model_not_allowed"))
     }
 
     /// This plan, and after it what of others is not in it yet.
@@ -133,7 +169,8 @@ const ALL: Capabilities = Capabilities {
 };
 
 impl Candidate {
-    /// A model at a provider. A `*` in its name becomes what the `*` of the model's id stood for.
+    /// A model at a provider. A `*` in its name becomes what the `*` of the model's id stood for: a
+    /// [`Table`](super::Table) knows it, a route of one's own says it ([`Plan::with_star`]).
     pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
         let target = Target::new(provider, model);
         Self {

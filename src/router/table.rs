@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    ext::{Principal, Target},
+    ext::Target,
 };
 
 /// A mistake in a table of models.
@@ -103,7 +103,7 @@ impl Table {
 }
 
 impl Route for Table {
-    fn plan(&self, asked: &str, parts: &Parts) -> Result<Plan, Error> {
+    fn plan(&self, asked: &str, _: &Parts) -> Result<Plan, Error> {
         let exact = self.names.get(asked).map(|at| (*at, None));
         let found = exact.or_else(|| {
             self.patterns.iter().find_map(|at| {
@@ -119,28 +119,14 @@ impl Route for Table {
             .with_param("model")
             .with_code("model_not_found"));
         };
-        let groups = &self.chains[at];
-        let allowed = parts.extensions.get::<Principal>().is_none_or(|caller| {
-            let model = &groups[0];
-            let mut aliases = model.aliases.iter();
-            caller.may_use(asked)
-                || captured.is_none()
-                    && (caller.may_use(&model.id) || aliases.any(|name| caller.may_use(name)))
-        });
-        if !allowed {
-            let message = format!("This key may not use the model `{asked}`");
-            return Err(Error::new(Kind::Permission, message)
-                .with_param("model")
-                .with_code("model_not_allowed"));
-        }
-        let mut plan = Plan {
-            groups: Arc::clone(groups),
+        let plan = Plan {
+            groups: Arc::clone(&self.chains[at]),
             captured: SmallVec::new(),
         };
-        if let Some(star) = captured {
-            plan.captured.push((0, star));
-        }
-        Ok(plan)
+        Ok(match captured {
+            Some(star) => plan.with_star(star),
+            None => plan,
+        })
     }
 
     fn models(&self) -> Vec<Arc<Model>> {
@@ -195,7 +181,7 @@ impl Route for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::router::plan::Candidate;
+    use crate::{ext::Principal, router::plan::Candidate};
 
     fn parts() -> Parts {
         http::Request::new(()).into_parts().0
@@ -251,8 +237,8 @@ mod tests {
             let mut parts = parts();
             let caller = Principal::new("k").with_models(caller.iter().copied());
             parts.extensions.insert(caller);
-            table
-                .plan(asked, &parts)
+            let plan = table.plan(asked, &parts);
+            plan.and_then(|plan| plan.allowed(asked, &parts))
                 .err()
                 .and_then(|error| error.code().map(str::to_owned))
         };

@@ -15,7 +15,7 @@ use super::{Ask, Candidate, Live, Model, Plan, Route, Router, Table};
 use crate::{
     body::Full,
     error::{Error, Kind},
-    ext::{Served, Target},
+    ext::{Principal, Served, Target},
     observe::Breaker,
 };
 
@@ -417,6 +417,60 @@ async fn a_route_may_be_anyones() {
     );
     let unknown = router.clone().oneshot(Request::new(Body("z"))).await;
     assert_eq!(unknown.expect("infallible").status(), 404);
+}
+
+/// Whose route it is makes no difference to what a key may use, nor to what a star stands for.
+#[tokio::test(start_paused = true)]
+async fn a_key_may_use_by_any_route_what_it_may_use_by_a_table() {
+    struct Any(Arc<Model>);
+    impl Route for Any {
+        fn plan(&self, model: &str, _: &Parts) -> Result<Plan, Error> {
+            let plan = Plan::new([Arc::clone(&self.0)]);
+            let star = model.strip_prefix("any/");
+            Ok(star.map_or(plan.clone(), |star| plan.with_star(star)))
+        }
+    }
+    let model = || {
+        let model = Model::new("any/*").alias("nick");
+        model.target(Candidate::new("a", "at/*"))
+    };
+    let stage = Stage::new(&[]);
+    let table = Table::new([model()]).expect("sound");
+    let by_table = Router::builder(table)
+        .service("a", stage.upstream(), 0)
+        .build()
+        .expect("sound");
+    let by_own = Router::builder(Any(Arc::new(model())))
+        .service("a", stage.upstream(), 0)
+        .build()
+        .expect("sound");
+    for (asked, models, status, upstream) in [
+        ("any/secret", Some("other/*"), 403, ""),
+        ("any/secret", Some("any/public"), 403, ""),
+        ("any/public", Some("any/public"), 200, "a/at/public#0"),
+        ("any/public", None, 200, "a/at/public#0"),
+        ("nick", Some("other/*"), 403, ""),
+        ("nick", Some("nick"), 200, "a/at/*#0"),
+    ] {
+        let ask = || {
+            let mut request = Request::new(Body(asked));
+            if let Some(models) = models {
+                let caller = Principal::new("k").with_models([models]);
+                request.extensions_mut().insert(caller);
+            }
+            request
+        };
+        let answers = [
+            by_table.clone().oneshot(ask()).await,
+            by_own.clone().oneshot(ask()).await,
+        ];
+        for answer in answers {
+            let answer = answer.expect("infallible");
+            assert_eq!(answer.status().as_u16(), status, "{asked} {models:?}");
+        }
+        let both = [upstream, upstream].join(" ");
+        assert_eq!(stage.asked(), both.trim(), "{asked} {models:?}");
+    }
 }
 
 /// One probe at a time, until its body has ended: then everybody, or nobody for longer.
