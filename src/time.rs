@@ -1,7 +1,9 @@
 //! Time as a value, so that no layer is bound to a runtime.
 
 use std::{
+    fmt,
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,6 +21,31 @@ pub trait Timer: Clone + Send + Sync + 'static {
     /// A future that ends after `duration`.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         self.sleep_until(after(self.now(), duration))
+    }
+}
+
+/// A clock that is only looked at: of the time of day, or of instants.
+pub(crate) struct Reading<T>(Arc<dyn Fn() -> T + Send + Sync>);
+
+impl<T> Reading<T> {
+    pub(crate) fn new(now: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(crate) fn now(&self) -> T {
+        (self.0)()
+    }
+}
+
+impl<T> Clone for Reading<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Reading<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reading")
     }
 }
 

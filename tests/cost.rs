@@ -381,7 +381,7 @@ async fn budgets_bound_what_balances_allow() {
         .with(Scope::Global, pico(8, 10).times(100), Period::Month);
     let layer = CostLayer::new(book(), ledger.clone())
         .budgets(budgets.clone())
-        .clock(clock);
+        .wall_clock(clock);
     let steps = [Step::Usage(8, 10), Step::Data("{}")];
     let inner = service_fn(move |_: Request<ChatBody>| {
         let tally = Tally::new();
@@ -436,7 +436,7 @@ async fn a_denied_hold_leaves_budgets_as_they_were() {
     let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_608_000);
     let layer = CostLayer::new(book(), ledger)
         .budgets(budgets.clone())
-        .clock(clock);
+        .wall_clock(clock);
     let response = layer
         .layer(nobody())
         .oneshot(request("m"))

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use tower_completions::{
     error::Kind,
     idempotency::IdempotencyLayer,
     meter::{Outcome, Tally},
-    mock::{Script, Upstream},
+    mock::{Clock, Script, Upstream},
     parse::ChatBody,
     provider::{Provider, openai::OpenAi},
     stack::Gateway,
@@ -529,18 +529,14 @@ async fn too_large_an_answer_is_for_the_first_alone() {
 
 #[tokio::test]
 async fn answers_are_kept_for_a_time_and_in_bounds() {
-    static NOW: Mutex<Option<Instant>> = Mutex::new(None);
-    let later = |time| {
-        let mut now = NOW.lock().expect("unpoisoned");
-        *now = Some(now.unwrap_or_else(Instant::now) + time);
-    };
-    later(Duration::ZERO);
+    let clock = Clock::new();
+    let later = |time| clock.advance(time);
     let inner = Inner::default();
     let service = IdempotencyLayer::new()
         .keep(Duration::from_secs(60))
         .max_keys(2)
         .max_bytes(5)
-        .clock(|| NOW.lock().expect("unpoisoned").expect("it is set"))
+        .timer(clock.clone())
         .layer(inner.clone());
     let get = async |key: &str| {
         let response = service

@@ -43,7 +43,11 @@ fn asked(model: &str, stream: bool) -> Asked {
     let body =
         json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi"}]});
     let chat = Chat::parse(body.to_string().into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("p", model));
+    let asked = Asked::new(
+        &chat,
+        &Target::new("p", model),
+        std::time::SystemTime::now(),
+    );
     // Drawn once, so that every run has the same.
     let _ = asked.id();
     asked

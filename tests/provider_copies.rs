@@ -332,7 +332,11 @@ fn from_the_request_into_the_body_with_functions() {
 fn asked() -> Asked {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
     let chat = Chat::parse(body.into()).expect("a request");
-    Asked::new(&chat, &Target::new("p", "claude"))
+    Asked::new(
+        &chat,
+        &Target::new("p", "claude"),
+        std::time::SystemTime::now(),
+    )
 }
 
 /// Whole answers with this text, as each provider gives them.

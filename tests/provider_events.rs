@@ -11,7 +11,7 @@ use tower_completions::{
 fn last<T: Translate>(translate: &T, events: &[&str]) -> u64 {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
     let chat = Chat::parse(body.into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("p", "m"));
+    let asked = Asked::new(&chat, &Target::new("p", "m"), std::time::SystemTime::now());
     let mut stream = translate.stream(&asked).expect("translated");
     let mut out = BytesMut::with_capacity(4096);
     let (measured, before) = events.split_last().expect("some");

@@ -62,8 +62,8 @@ impl DrainLayer {
 }
 
 impl<T: Timer> DrainLayer<T> {
-    fn change(self, change: impl FnOnce(&mut Config<T>)) -> Self {
-        let mut config = match Arc::try_unwrap(self.config) {
+    fn into_config(self) -> Config<T> {
+        match Arc::try_unwrap(self.config) {
             Ok(config) => config,
             Err(shared) => Config {
                 spawn: {
@@ -74,7 +74,11 @@ impl<T: Timer> DrainLayer<T> {
                 max_bytes: shared.max_bytes,
                 timer: shared.timer.clone(),
             },
-        };
+        }
+    }
+
+    fn change(self, change: impl FnOnce(&mut Config<T>)) -> Self {
+        let mut config = self.into_config();
         change(&mut config);
         Self {
             config: Arc::new(config),
@@ -89,6 +93,19 @@ impl<T: Timer> DrainLayer<T> {
     /// How many bytes the rest of an answer may have. Default: 1 MiB.
     pub fn max_bytes(self, bytes: u64) -> Self {
         self.change(|config| config.max_bytes = bytes)
+    }
+
+    /// The timer. Default: tokio's with the feature `tokio`; without it only the bytes bound a rest.
+    pub fn timer<U: Timer>(self, timer: U) -> DrainLayer<U> {
+        let config = self.into_config();
+        DrainLayer {
+            config: Arc::new(Config {
+                spawn: config.spawn,
+                within: config.within,
+                max_bytes: config.max_bytes,
+                timer,
+            }),
+        }
     }
 }
 

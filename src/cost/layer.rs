@@ -13,6 +13,7 @@ use crate::{
     hint::Hint,
     meter::Quote,
     parse::{Chat, Parse},
+    time::Reading,
 };
 
 /// Puts [`Cost`] around a service.
@@ -33,7 +34,7 @@ pub(super) struct Config<L> {
     pub(super) unpriced: Unpriced,
     pub(super) rules: Rules,
     pub(super) budgets: Budgets,
-    pub(super) clock: fn() -> SystemTime,
+    pub(super) clock: Reading<SystemTime>,
     pub(super) run_out: RunOut,
     pub(super) max_bytes: usize,
     pub(super) nobody: Nobody,
@@ -51,7 +52,7 @@ pub(super) enum Nobody {
 impl<L> Config<L> {
     /// The seconds of the Unix time, by the clock.
     pub(super) fn unix(&self) -> u64 {
-        let since = (self.clock)().duration_since(UNIX_EPOCH);
+        let since = self.clock.now().duration_since(UNIX_EPOCH);
         since.map_or(0, |since| since.as_secs())
     }
 }
@@ -87,7 +88,7 @@ impl<L: Ledger> CostLayer<L> {
             unpriced: Unpriced::default(),
             rules: Rules::default(),
             budgets: Budgets::new(),
-            clock: SystemTime::now,
+            clock: Reading::new(SystemTime::now),
             run_out: RunOut::default(),
             max_bytes: 64 << 20,
             nobody: Nobody::Passes,
@@ -198,10 +199,10 @@ impl<L: Ledger> CostLayer<L> {
         self
     }
 
-    /// The clock that tells which of several dated prices is current, and
-    /// when budgets begin anew. Default: the system's.
-    pub fn clock(mut self, now: fn() -> SystemTime) -> Self {
-        Arc::make_mut(&mut self.config).clock = now;
+    /// Where the time of day comes from, which tells which of several dated prices is current, and
+    /// when budgets begin anew. Default: the system's clock.
+    pub fn wall_clock(mut self, wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.config).clock = Reading::new(wall);
         self
     }
 }

@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
@@ -12,7 +8,7 @@ use super::{
 };
 use crate::{
     parse::Parse,
-    time::{DefaultTimer, Timer as _},
+    time::{DefaultTimer, Reading, Timer},
 };
 
 /// Puts [`Idempotency`] around a service. Clones, and the services that they make, share what is
@@ -35,7 +31,7 @@ impl IdempotencyLayer {
             answer: 4 << 20,
             caller_entries: None,
             caller_bytes: None,
-            now: || DefaultTimer::default().now(),
+            now: Reading::new(|| DefaultTimer::default().now()),
         })
     }
 
@@ -88,9 +84,9 @@ impl IdempotencyLayer {
         Self::of(self.limits)
     }
 
-    /// The clock. Default: the layers' timer.
-    pub fn clock(mut self, now: fn() -> Instant) -> Self {
-        self.limits.now = now;
+    /// The timer, of which only the clock is looked at. Default: that of all layers.
+    pub fn timer(mut self, timer: impl Timer) -> Self {
+        self.limits.now = Reading::new(move || timer.now());
         Self::of(self.limits)
     }
 }

@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::run::{Call, Now, Open, Run};
+use crate::time::Reading;
 
 /// Whose key it is, and the key.
 pub(super) type Key = (Arc<str>, Box<str>);
@@ -17,7 +18,7 @@ pub(super) struct Limits {
     pub(super) answer: usize,
     pub(super) caller_entries: Option<usize>,
     pub(super) caller_bytes: Option<usize>,
-    pub(super) now: fn() -> Instant,
+    pub(super) now: Reading<Instant>,
 }
 
 impl Limits {
@@ -108,7 +109,7 @@ impl Store {
         digest: [u8; 32],
         call: impl FnOnce() -> Call,
     ) -> Admission {
-        let now = (self.limits.now)();
+        let now = self.limits.now.now();
         let mut runs = self.runs();
         while runs
             .kept
@@ -259,7 +260,7 @@ impl Seat {
             Now::Kept(size) => *size,
         };
         let limits = &self.store.limits;
-        let until = crate::time::after((limits.now)(), limits.keep);
+        let until = crate::time::after(limits.now.now(), limits.keep);
         let mut runs = self.store.runs();
         runs.keep(until, self.key.clone(), Arc::clone(&self.run), size);
         let of_caller = |runs: &Runs| runs.callers.get(&self.key.0).map_or(0, |it| it.bytes);

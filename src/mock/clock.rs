@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::time::{Timer, after};
@@ -78,6 +78,12 @@ impl Clock {
             std::mem::replace(&mut state.sleeps, later)
         };
         due.into_values().for_each(Waker::wake);
+    }
+
+    /// The time of day by this clock, which begins with the system's now: for what takes a `wall_clock`.
+    pub fn wall_clock(&self) -> impl Fn() -> SystemTime + Clone + Send + Sync + use<> {
+        let (clock, begun, wall) = (self.clone(), self.now(), SystemTime::now());
+        move || wall + clock.now().saturating_duration_since(begun)
     }
 
     /// How long until the earliest sleep ends; `None` when nothing waits for this clock.

@@ -2,6 +2,7 @@ use std::{
     fmt, mem,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::{
     error::{Class, Error, Kind, Origin},
     ext::{KeyPool, Target},
     parse::ChatBody,
+    time::Reading,
 };
 
 /// An upstream as a service: the request translated, sent over any HTTP client, its answer read.
@@ -39,6 +41,7 @@ pub(super) struct Config<T> {
     keys: Vec<Key>,
     pub(super) max_bytes: usize,
     pub(super) contract: Contract,
+    wall: Reading<SystemTime>,
 }
 
 #[derive(Clone)]
@@ -68,6 +71,7 @@ impl<C, T> Provider<C, T> {
             keys: Vec::new(),
             max_bytes: 64 << 20,
             contract: Contract::default(),
+            wall: Reading::new(SystemTime::now),
         };
         Self {
             client,
@@ -99,6 +103,17 @@ impl<C, T> Provider<C, T> {
         self
     }
 
+    /// Where the time of day comes from, by which an answer is dated that has no date of its own.
+    /// Default: the system's clock.
+    #[must_use]
+    pub fn with_wall_clock(mut self, wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self
+    where
+        T: Clone,
+    {
+        Arc::make_mut(&mut self.config).wall = Reading::new(wall);
+        self
+    }
+
     /// What becomes of parameters that the provider has no counterpart of. Default: dropped and
     /// announced where the answer means the same without them, else refused.
     #[must_use]
@@ -126,6 +141,7 @@ impl<T: Clone> Clone for Config<T> {
             keys: self.keys.clone(),
             max_bytes: self.max_bytes,
             contract: self.contract.clone(),
+            wall: self.wall.clone(),
         }
     }
 }
@@ -174,7 +190,7 @@ where
             .cloned()
             .unwrap_or_else(|| Target::new(Arc::clone(&self.config.name), chat.model()));
         let mut notes = Notes::of(self.config.contract.clone(), chat);
-        let mut asked = Asked::new(chat, &target);
+        let mut asked = Asked::new(chat, &target, self.config.wall.now());
         let modern = !self.config.translate.knows_functions() && functions::speaks(chat);
         asked.functions = modern && functions::offers(chat);
         if !asked.functions && !self.config.translate.knows_custom_tools() {

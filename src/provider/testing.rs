@@ -1,5 +1,7 @@
 //! What the tests of all translators begin with.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
@@ -10,9 +12,8 @@ use crate::{error::Error, ext::Target, parse::Chat, sse::Decode};
 pub(super) fn asked(provider: &str, model: &str) -> Asked {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
     let chat = Chat::parse(body.into()).expect("a request");
-    let mut asked = Asked::new(&chat, &Target::new(provider, model));
-    asked.created = 7;
-    asked
+    let now = UNIX_EPOCH + Duration::from_secs(7);
+    Asked::new(&chat, &Target::new(provider, model), now)
 }
 
 pub(super) fn chat(body: &Value) -> Chat {

@@ -33,13 +33,13 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Takes it from a request and its target, now.
+    /// Takes it from a request and its target, asked at this time.
     #[must_use]
-    pub fn new(chat: &Chat, target: &Target) -> Self {
+    pub fn new(chat: &Chat, target: &Target, now: SystemTime) -> Self {
         Self {
             model: Arc::clone(&target.model),
             stream: chat.stream(),
-            created: SystemTime::now()
+            created: now
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
             functions: false,

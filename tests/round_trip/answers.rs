@@ -88,7 +88,7 @@ fn asked(stream: bool) -> Asked {
     let body =
         json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi"}]});
     let chat = Chat::parse(body.to_string().into()).expect("a request");
-    Asked::new(&chat, &Target::new("p", "m"))
+    Asked::new(&chat, &Target::new("p", "m"), std::time::SystemTime::now())
 }
 
 fn usage(read: &mut Read, usage: &Value) {

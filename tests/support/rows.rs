@@ -13,7 +13,7 @@ use tower_completions::{
 pub fn asked() -> Asked {
     let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
     let chat = Chat::parse(body.into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("p", "m"));
+    let asked = Asked::new(&chat, &Target::new("p", "m"), std::time::SystemTime::now());
     // Drawn once, so that every run has the same.
     let _ = asked.id();
     asked

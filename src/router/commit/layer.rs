@@ -3,7 +3,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 use super::Commit;
-use crate::time::DefaultTimer;
+use crate::time::{DefaultTimer, Timer};
 
 /// How far a stream is read before its head goes out.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,14 @@ impl Default for CommitLayer {
 }
 
 impl<T> CommitLayer<T> {
+    /// The timer. Default: tokio's with the feature `tokio`; without it these times never end.
+    pub fn timer<U: Timer>(self, timer: U) -> CommitLayer<U> {
+        CommitLayer {
+            bounds: self.bounds,
+            timer,
+        }
+    }
+
     /// How long a stream may take to its first event, comments not counted; then it has failed
     /// with `upstream_timeout`. From when the request went out if that asks for a stream
     /// ([`Ask::streams`](crate::router::Ask::streams)), else from the head of the answer. Default: 30 s.
