@@ -179,6 +179,10 @@ impl Target {
     }
 }
 
+/// The client's headers that are to go upstream. Put into the request by the router.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarded(pub(crate) HeaderMap);
+
 /// An upstream's service that knows how many keys it has, so that a router need not be told.
 pub trait KeyPool {
     /// How many keys a [`Target`] may name by its index: 1 where there is one credential, or none,

@@ -130,6 +130,71 @@ async fn only_allowed_headers_travel_either_way_and_bodies_are_not_copied() {
     }
 }
 
+/// What the router forwards leaves the process, with every value; what a provider says itself, and what
+/// is of the client's connection, is never the client's to say.
+#[tokio::test(start_paused = true)]
+async fn what_is_forwarded_leaves_through_a_provider() {
+    let (a, _, builder) = builder(pair());
+    let router = [
+        "x-tag",
+        "authorization",
+        "accept-encoding",
+        "host",
+        "content-encoding",
+    ]
+    .into_iter()
+    .map(http::HeaderName::from_static)
+    .fold(builder, |builder, name| builder.forward(name))
+    .build()
+    .expect("sound");
+    let mut request = chat("");
+    for (name, value) in [
+        ("traceparent", "00-1-2-01"),
+        ("tracestate", "a=1"),
+        ("tracestate", "b=2"),
+        ("x-tag", "one"),
+        ("x-tag", "two"),
+        ("x-other", "secret"),
+        ("cookie", "secret"),
+        ("authorization", "Bearer secret"),
+        ("accept-encoding", "secret"),
+        ("host", "secret"),
+        ("content-encoding", "secret"),
+        ("content-type", "text/secret"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().append(name, value);
+    }
+    let response = router.oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), 200);
+    let seen = a.log().last().expect("asked");
+    let all = |name: &str| -> Vec<_> { seen.headers().get_all(name).iter().cloned().collect() };
+    assert_eq!(all("traceparent"), ["00-1-2-01"]);
+    assert_eq!(all("tracestate"), ["a=1", "b=2"]);
+    assert_eq!(all("x-tag"), ["one", "two"]);
+    assert_eq!(all("authorization"), ["Bearer sk-a"]);
+    assert_eq!(all("content-type"), ["application/json"]);
+    let text = format!("{:?}", seen.headers());
+    assert!(!text.contains("secret"), "{text}");
+
+    // Without a router there is nobody who has said what may travel.
+    let mut request = chat("");
+    let value = HeaderValue::from_static("00-1-2-01");
+    request.headers_mut().insert("traceparent", value);
+    let alone = provider("a", &a)
+        .oneshot(request)
+        .await
+        .expect("infallible");
+    assert_eq!(alone.status(), 200);
+    assert!(
+        a.log()
+            .last()
+            .expect("asked")
+            .header("traceparent")
+            .is_none()
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_not_followed() {
     let (a, b, builder) = builder(pair());

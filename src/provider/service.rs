@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response, header};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
-    ext::{KeyPool, Target},
+    ext::{Forwarded, KeyPool, Target},
     parse::ChatBody,
     time::Reading,
 };
@@ -27,8 +27,9 @@ use crate::{
 /// `C` is any `Service<http::Request<Full>>` that answers with a body of [`Bytes`]: the client of
 /// the feature `client`, an in-memory mock, the application's own. Every failure is a response with
 /// an [`Error`] in its extensions, whose [`Class`] a router acts on; a client that fails with such an
-/// `Error` of its own is taken at its word. Of the client's headers none
-/// travels upstream; of the upstream's, only its limits come back, as [`RateHeaders`](super::RateHeaders)
+/// `Error` of its own is taken at its word. Of the client's headers those
+/// travel upstream that a router [forwards](crate::router::Builder::forward), `traceparent` and `tracestate`
+/// by default, and none without a router; of the upstream's, only its limits come back, as [`RateHeaders`](super::RateHeaders)
 /// in the extensions. Dropping the future or the body drops the upstream's connection with it.
 pub struct Provider<C, T> {
     client: C,
@@ -203,6 +204,10 @@ where
         } else {
             self.config.outgoing(chat, &target, &mut notes)
         };
+        let outgoing = match request.extensions().get::<Forwarded>() {
+            Some(forwarded) => outgoing.map(|outgoing| forward(outgoing, forwarded)),
+            None => outgoing,
+        };
         let key = self.config.key(&target);
         let key = key.map(|key| key.spellings.clone());
         let config = Arc::clone(&self.config);
@@ -236,6 +241,37 @@ impl<T: Translate> Config<T> {
         let at = target.key.checked_rem(self.keys.len())?;
         self.keys.get(at)
     }
+}
+
+/// Of the client's headers those that say nothing of the connection, the body or its encoding, and
+/// that the request has not already: what the provider says itself counts.
+fn forward(mut request: Request<Full>, Forwarded(headers): &Forwarded) -> Request<Full> {
+    let own = request.headers();
+    let names = headers.keys().filter(|name| travels(name));
+    let names: Vec<_> = names.filter(|name| !own.contains_key(*name)).collect();
+    for name in names {
+        for value in headers.get_all(name) {
+            request.headers_mut().append(name, value.clone());
+        }
+    }
+    request
+}
+
+fn travels(name: &HeaderName) -> bool {
+    const CONNECTION: [&str; 4] = ["keep-alive", "proxy-connection", "host", "expect"];
+    let of_connection = [
+        header::CONNECTION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::PROXY_AUTHORIZATION,
+        header::ACCEPT,
+        header::ACCEPT_ENCODING,
+    ];
+    !(of_connection.contains(name)
+        || CONNECTION.contains(&name.as_str())
+        || name.as_str().starts_with("content-"))
 }
 
 /// The failure to reach an upstream at all, unless the client says itself what it is.

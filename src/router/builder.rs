@@ -202,8 +202,11 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// A header of the client's that travels to the providers' services. Default: `content-type`,
-    /// `accept`, `traceparent` and `tracestate`, and no other.
+    /// A header of the client's that travels to the providers' services, with all its values. Default:
+    /// `content-type`, `accept`, `traceparent` and `tracestate`, and no other.
+    ///
+    /// A [`Provider`](crate::provider::Provider) sends it upstream where it has none of that name itself,
+    /// but for those that are about the connection, the body or its encoding.
     pub fn forward(mut self, name: HeaderName) -> Self {
         self.forward.push(name);
         self

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -27,7 +27,7 @@ use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
     error::{Error, TimeOut},
-    ext::{Attempt as Tried, Attempts, Served},
+    ext::{Attempt as Tried, Attempts, Forwarded, Served},
     meter::Tally,
     observe::{Event, Watch},
     time::{Timer, after},
@@ -380,11 +380,16 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        let given = &self.parts.headers;
-        for name in given.keys().filter(|name| shared.forward.contains(name)) {
-            if let Some(value) = given.get(name) {
-                request.headers_mut().insert(name, value.clone());
+        let mut more = false;
+        for (name, value) in &self.parts.headers {
+            if shared.forward.contains(name) {
+                more |= !of_every_request(name);
+                request.headers_mut().append(name, value.clone());
             }
+        }
+        if more {
+            let forwarded = Forwarded(request.headers().clone());
+            request.extensions_mut().insert(forwarded);
         }
         let provider = &shared.providers[&target.provider];
         Box::pin(Attempt {
@@ -450,6 +455,11 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         };
         Response::from_parts(parts, ResponseBody::new(Reply::inner(body), Some(lesson)))
     }
+}
+
+/// Whether a header tells of the body alone: a provider's own request has one of its own.
+fn of_every_request(name: &HeaderName) -> bool {
+    *name == header::CONTENT_TYPE || *name == header::ACCEPT
 }
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-attempts");
