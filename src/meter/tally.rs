@@ -188,6 +188,19 @@ impl Tally {
         });
     }
 
+    /// Notes a failure. The error that it is to be told as: the one that a service further in has noted
+    /// before, whose bytes in the stream say less than it does.
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        let mut told = error.clone();
+        self.write(|slow| {
+            let outcome = slow.outcome.get_or_insert(Outcome::Failed(error));
+            if let Outcome::Failed(first) = outcome {
+                told = first.clone();
+            }
+        });
+        told
+    }
+
     /// How the answer ended; `None` while it runs, or when it was dropped.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {

@@ -273,13 +273,13 @@ impl Machine {
     #[cold]
     fn fail_with(&mut self, error: Error) {
         let Self { reader, sink, .. } = self;
+        let error = reader.tally.fail(error);
         let out = sink.outgoing.behind(self.decoder.chunk());
         out.append(&mut sink.tail);
         out.extend_from_slice(&error.event());
         if reader.config.done_after_error {
             out.extend_from_slice(DONE);
         }
-        reader.tally.end(Outcome::Failed(error));
         self.early = None;
         self.over = true;
     }

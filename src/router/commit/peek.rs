@@ -10,7 +10,7 @@ use http::{Response, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{ResponseBody, layer::Bounds, look::Look, seen::Seen};
+use super::{super::fault, ResponseBody, layer::Bounds, look::Look, seen::Seen};
 use crate::{
     body::BoxError,
     dialect::Dialect,
@@ -122,13 +122,20 @@ where
                 let frames = mem::take(&mut this.seen.frames);
                 Response::from_parts(parts, ResponseBody::read(frames, rest))
             }
-            Some(error) => failed(error),
+            Some(error) => {
+                // What a service inside has noted of the failure says more than its bytes.
+                let tally = parts.extensions.get::<Tally>();
+                failed(match tally {
+                    Some(tally) => tally.fail(error),
+                    None => error,
+                })
+            }
         })
     }
 }
 
 fn failed<B>(error: Error) -> Response<ResponseBody<B>> {
-    let class = error.class().unwrap_or(Class::Transient);
+    let class = fault::class(&error);
     let response = error.with_class(class).response(&Dialect::openai());
     response.map(ResponseBody::own)
 }
