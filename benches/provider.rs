@@ -32,7 +32,7 @@ fn main() {
         });
 
         let mut stream = translate
-            .stream(&Asked::new(&chat, &target))
+            .stream(&Asked::new(&chat, &target, std::time::SystemTime::now()))
             .expect("it is translated");
         let mut out = BytesMut::with_capacity(4096);
         for (name, data) in [

@@ -43,7 +43,7 @@ pub fn run<T: Translate, D: Decode>(
 pub fn asked() -> Asked {
     let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}"#;
     let chat = Chat::parse(body.into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("p", "m"));
+    let asked = Asked::new(&chat, &Target::new("p", "m"), std::time::UNIX_EPOCH);
     // Drawn once, so that every run has the same.
     let _ = asked.id();
     asked
