@@ -6,6 +6,7 @@ mod costs;
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -426,6 +427,30 @@ async fn budgets_bound_what_balances_allow() {
         .await
         .expect("infallible");
     assert_eq!(response.status(), 403);
+}
+
+#[tokio::test]
+async fn a_closure_is_a_price_book() {
+    let price = Arc::new(Price::new("1", "1").expect("amounts"));
+    let book = move |model: &str| (model == "m").then(|| Arc::clone(&price));
+    let layer = CostLayer::new(book, MemoryLedger::new());
+    let inner = service_fn(|_: Request<ChatBody>| {
+        let tally = Tally::new();
+        let steps = [Step::Usage(8, 10), Step::Data("{}")];
+        let mut response = Response::new(Script {
+            steps: steps.into_iter().collect(),
+            tally: tally.clone(),
+        });
+        response.extensions_mut().insert(tally);
+        async { Ok::<_, Infallible>(response) }
+    });
+    for (model, cost) in [("m", Some("0.000018")), ("n", None)] {
+        let response = layer.layer(inner).oneshot(request(model)).await;
+        let response = response.expect("infallible");
+        let told = response.headers().get("x-completion-cost");
+        let told = told.map(|cost| cost.to_str().expect("text"));
+        assert_eq!(told, cost, "{model}");
+    }
 }
 
 #[tokio::test]

@@ -281,7 +281,7 @@ async fn the_clients_wishes_are_obeyed_where_that_is_allowed() {
         .expect("infallible");
     assert_eq!(response.status(), 200);
     let (a, b2, obeying) = builder(models());
-    let router = obeying.client_wishes(true).build().expect("sound");
+    let router = obeying.obey_client_wishes().build().expect("sound");
     for _ in 0..9 {
         let response = router
             .clone()

@@ -15,7 +15,7 @@ use tower_completions::{
     mock::{Script, Upstream},
     parse::ChatBody,
     provider::{BoxProvider, Provider, anthropic::Anthropic, openai::OpenAi},
-    router::{Candidate, CommitLayer, Live, Mistake, Model, Plan, Route, Router, Table},
+    router::{Candidate, CommitLayer, Live, Mistake, Model, Plan, Router, Table},
     stack::Gateway,
 };
 
@@ -174,19 +174,10 @@ async fn the_keys_of_a_pool_are_counted_where_they_are() {
 /// What only shows when it runs is the operator's mistake, and no lack of room.
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_nobody_has_is_an_internal_error() {
-    struct Nowhere(Option<Arc<Model>>);
-    impl Route for Nowhere {
-        fn plan(
-            &self,
-            _: &str,
-            _: &http::request::Parts,
-        ) -> Result<Plan, tower_completions::Error> {
-            Ok(Plan::new(self.0.clone()))
-        }
-    }
     let model = Arc::new(Model::new("m").target(Candidate::new("opneai", "x")));
     for model in [Some(model), None] {
-        let router = Router::builder(Nowhere(model))
+        let route = move |_: &str, _: &http::request::Parts| Ok(Plan::new(model.clone()));
+        let router = Router::builder(route)
             .provider("a", provider("a", &Upstream::new()))
             .build()
             .expect("its models are not told");
@@ -248,4 +239,18 @@ async fn providers_of_all_kinds_share_a_router() {
     let response = router.oneshot(chat("")).await.expect("infallible");
     let seen = (routes::served(&response), code(&response));
     assert_eq!(seen, ("own/x".into(), String::new()));
+}
+
+/// A route is a function from a model's name to a plan.
+#[tokio::test(start_paused = true)]
+async fn a_closure_is_a_route() {
+    let model = Arc::new(Model::new("any").target(Candidate::new("a", "*")));
+    let router = Router::builder(move |asked: &str, _: &http::request::Parts| {
+        Ok(Plan::new([Arc::clone(&model)]).with_star(asked))
+    })
+    .provider("a", provider("a", &Upstream::new()))
+    .build()
+    .expect("sound");
+    let response = router.oneshot(chat("")).await.expect("infallible");
+    assert_eq!(routes::served(&response), "a/m");
 }

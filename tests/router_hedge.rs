@@ -294,7 +294,7 @@ async fn what_the_losers_upstream_had_counted_is_charged() {
         }
     });
     let router = Router::builder(Table::new(pair()).expect("sound"))
-        .service("a", service.clone(), 1)
+        .service("a", service, 1)
         .service("b", service, 1)
         .hedge(hedge(LoserCharge::Estimate))
         .build()

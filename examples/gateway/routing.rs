@@ -241,8 +241,10 @@ pub fn builder(
             CommitLayer::new()
                 .first_event_timeout(config.stream.first_event_timeout)
                 .idle_timeout(config.stream.idle_timeout),
-        )
-        .client_wishes(routing.options.client_wishes);
+        );
+    if routing.options.client_wishes {
+        builder = builder.obey_client_wishes();
+    }
     if routing.options.hedge {
         builder = builder.hedge(Hedge::late().charge(routing.options.loser));
     }

@@ -11,6 +11,21 @@ use super::{Price, PriceList};
 use crate::{ext::Served, facts::Facts};
 
 /// Knows what models cost.
+///
+/// It is asked on the way of each request, and again when an answer is settled, which may be in `Drop`:
+/// it must neither block nor panic. What has to be fetched is fetched beside it, and looked up here. A
+/// closure is a book too:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_completions::cost::{CostLayer, MemoryLedger, Price};
+///
+/// let price = Arc::new(Price::new("0.15", "0.60")?);
+/// let book = move |model: &str| model.starts_with("gpt-").then(|| Arc::clone(&price));
+/// let layer = CostLayer::new(book, MemoryLedger::new());
+/// # let _ = layer;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait PriceBook: Send + Sync {
     /// The price of a model by its configured id, or by any name that clients use for it; `None`
     /// when it is not known, which is not the same as free.
@@ -39,6 +54,15 @@ pub trait PriceBook: Send + Sync {
     /// is settled. Default: `None`, for a book that never changes.
     fn snapshot(&self) -> Option<Arc<dyn PriceBook>> {
         None
+    }
+}
+
+impl<F> PriceBook for F
+where
+    F: Fn(&str) -> Option<Arc<Price>> + Send + Sync,
+{
+    fn price(&self, model: &str) -> Option<Arc<Price>> {
+        self(model)
     }
 }
 

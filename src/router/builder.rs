@@ -168,13 +168,15 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// The failure table.
+    /// The failure table: what is tried after which failure. Default: the table of [`Policy`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.rules.policy = policy;
         self
     }
 
-    /// When breakers open.
+    /// When breakers open: of one target, for all requests. Default: after 5 failures in a row, or when half
+    /// of at least 20 outcomes within 10 s are failures; for 5 s at first, and at most for 60 s. See
+    /// [`Breaking`].
     pub fn breaking(mut self, breaking: Breaking) -> Self {
         self.rules.breaking = breaking;
         self
@@ -193,12 +195,12 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// Whether the client's own `models` and `provider` members are obeyed, and taken out of the
-    /// request. A key's models bind them too. Default: not; they stay in the body.
+    /// Obeys the client's own `models` and `provider` members, and takes them out of the request. A
+    /// key's models bind them too. Default: they are not looked at, and stay in the body.
     ///
     /// What such a request may cost is held by the model that it names first.
-    pub fn client_wishes(mut self, obeyed: bool) -> Self {
-        self.client_wishes = obeyed;
+    pub fn obey_client_wishes(mut self) -> Self {
+        self.client_wishes = true;
         self
     }
 

@@ -19,7 +19,31 @@ use crate::{
 
 /// Which targets a request may go to, in order.
 ///
-/// The built-in one is [`Table`](super::Table), or [`Live`](super::Live) to replace it while it runs.
+/// The built-in one is [`Table`](super::Table), or [`Live`](super::Live) to replace it while it runs. A
+/// closure is one too:
+///
+/// ```
+/// use std::sync::Arc;
+/// use http::request::Parts;
+/// use tower_completions::{
+///     mock::Upstream,
+///     provider::{Provider, openai::OpenAi},
+///     router::{Candidate, Model, Plan, Router},
+/// };
+///
+/// let [eu, us] = ["eu", "us"].map(|at| Arc::new(Model::new("m").target(Candidate::new(at, "m"))));
+/// let by_region = move |_: &str, parts: &Parts| {
+///     let european = parts.headers.get("x-region").is_some_and(|region| region == "eu");
+///     Ok(Plan::new([Arc::clone(if european { &eu } else { &us })]))
+/// };
+/// let provider = Provider::new("eu", Upstream::new(), OpenAi::new("http://upstream/v1")?);
+/// let router = Router::builder(by_region)
+///     .provider("eu", provider.clone())
+///     .provider("us", provider)
+///     .build()?;
+/// # let _ = router;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Route: Send + Sync + 'static {
     /// The plan for a request that names `model`.
     ///
@@ -34,6 +58,15 @@ pub trait Route: Send + Sync + 'static {
     /// All models there are, for who looks at their targets or probes them. Default: none.
     fn models(&self) -> Vec<Arc<Model>> {
         Vec::new()
+    }
+}
+
+impl<F> Route for F
+where
+    F: Fn(&str, &Parts) -> Result<Plan, Error> + Send + Sync + 'static,
+{
+    fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error> {
+        self(model, parts)
     }
 }
 

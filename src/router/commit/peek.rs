@@ -14,7 +14,7 @@ use super::{super::fault, ResponseBody, layer::Bounds, look::Look, seen::Seen};
 use crate::{
     body::BoxError,
     dialect::Dialect,
-    error::{Class, Error, TimeOut},
+    error::{Error, TimeOut},
     meter::Tally,
     time::Timer,
 };
