@@ -12,7 +12,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{error::Error, wire::Usage};
+use crate::{error::Error, id, wire::Usage};
 
 /// Who is calling. Put into the request by `Auth`, or by the application's own authentication.
 ///
@@ -125,6 +125,45 @@ impl fmt::Debug for Principal {
         f.debug_struct("Principal")
             .field("id", &self.0.id)
             .finish_non_exhaustive()
+    }
+}
+
+/// The id of a request: what its answer has as `x-request-id`. Put into the request by
+/// [`RequestIdLayer`](crate::stack::RequestIdLayer), and so by `Gateway`: what is inside may log it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallId(HeaderValue);
+
+impl CallId {
+    /// An id of this text; `None` unless it is 1 to 128 visible ASCII characters.
+    #[must_use]
+    pub fn new(id: HeaderValue) -> Option<Self> {
+        let is_id = (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+        is_id.then_some(Self(id))
+    }
+
+    /// One that has not been: `req_` and 24 hexadecimal digits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(id::request_value())
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Made of visible ASCII only.
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// As a header has it.
+    #[must_use]
+    pub const fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl From<CallId> for HeaderValue {
+    fn from(id: CallId) -> Self {
+        id.0
     }
 }
 

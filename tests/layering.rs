@@ -47,6 +47,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("error", "body"),
     ("error", "dialect"),
     ("ext", "error"),
+    ("ext", "id"),
     ("observe", "error"),
     ("observe", "ext"),
     ("sse", "wire"),

@@ -13,12 +13,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{GatewayBuilder, RequestId};
+use super::{GatewayBuilder, RequestId, request_id};
 use crate::{
     body::{BoxBody, BoxError, Full},
     dialect::Dialect,
     error::{Error, Kind},
-    id,
     messages::{self, MessagesLayer, RequestBody},
 };
 
@@ -127,16 +126,17 @@ where
             _ => {
                 // What was made ready goes, with whatever it keeps free for a request.
                 self.completions = self.completions.clone();
-                match path {
-                    "/v1/chat/completions" => Box::pin(ready(Ok(refuse(not_post())))),
-                    "/v1/messages" => Box::pin(ready(Ok(refuse_message(not_post())))),
-                    _ if path.starts_with("/v1/messages/") => {
-                        Box::pin(ready(Ok(refuse_message(not_found()))))
+                let refused = match path {
+                    "/v1/models" => return GatewayFuture(boxed(self.models.call(request))),
+                    _ if path.starts_with("/v1/models/") => {
+                        return GatewayFuture(boxed(self.models.call(request)));
                     }
-                    "/v1/models" => boxed(self.models.call(request)),
-                    _ if path.starts_with("/v1/models/") => boxed(self.models.call(request)),
-                    _ => Box::pin(ready(Ok(refuse(not_found())))),
-                }
+                    "/v1/chat/completions" => refuse(not_post()),
+                    "/v1/messages" => refuse_message(not_post()),
+                    _ if path.starts_with("/v1/messages/") => refuse_message(not_found()),
+                    _ => refuse(not_found()),
+                };
+                Box::pin(ready(Ok(named(refused, request))))
             }
         };
         GatewayFuture(future)
@@ -182,12 +182,17 @@ fn not_found() -> Error {
     Error::new(Kind::NotFound, "There is nothing at this path.")
 }
 
+/// The answer with the name of its request.
+fn named<B>(mut response: Response<BoxBody>, mut request: Request<B>) -> Response<BoxBody> {
+    let id = request_id::name(&mut request);
+    let headers = response.headers_mut();
+    headers.insert(request_id::NAME, id.into());
+    response
+}
+
 fn refuse(error: Error) -> Response<BoxBody> {
     let kind = error.kind();
-    let mut response = error.response(&Dialect::openai()).map(BoxBody::new);
-    response
-        .headers_mut()
-        .insert("x-request-id", id::request_value());
+    let response = error.response(&Dialect::openai()).map(BoxBody::new);
     allowed(kind, response)
 }
 
