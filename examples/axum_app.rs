@@ -20,19 +20,25 @@ use tower_completions::{
     auth::{AuthLayer, Keys},
     cost::{CostLayer, MemoryLedger, Price, Prices},
     limit::{Limits, RateLimitLayer},
+    parse::Chat,
     reframe::ReframeLayer,
     validate::ValidateLayer,
+    wire::request::Content,
 };
 
 /// The application's own handler: it knows nothing of keys, limits, prices or streams.
-async fn complete(Extension(caller): Extension<Principal>, Json(ask): Json<Value>) -> Json<Value> {
-    let said = ask["messages"]
-        .as_array()
-        .and_then(|messages| messages.last()?["content"].as_str())
-        .unwrap_or_default();
+async fn complete(
+    Extension(caller): Extension<Principal>,
+    // The layers have parsed the request; `Json` would do it again.
+    Extension(chat): Extension<Chat>,
+) -> Json<Value> {
+    let said = match chat.messages().last().map(|message| message.content) {
+        Some(Content::Text(text)) => text.cow(),
+        _ => "".into(),
+    };
     let content = format!("{} says: {said}", caller.id());
     let tokens = |text: &str| text.split_whitespace().count();
-    let (input, output) = (tokens(said), tokens(&content));
+    let (input, output) = (tokens(&said), tokens(&content));
     Json(json!({
         "choices": [{
             "index": 0,

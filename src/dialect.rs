@@ -50,7 +50,8 @@ pub enum CostMember {
 }
 
 impl Dialect {
-    /// OpenAI's own: nothing is filled in, every mistake is a 400.
+    /// OpenAI's own: nothing is filled in, every mistake is a 400, ids are the upstream's, the cost is in
+    /// headers only.
     #[must_use]
     pub const fn openai() -> Self {
         Self {
@@ -62,7 +63,9 @@ impl Dialect {
         }
     }
 
-    /// Ids of our own, sampling defaults filled in, the cost in the answer.
+    /// As [`openai`](Self::openai), but: where the client names none, `temperature` 0.7 and `top_p` 1 are
+    /// sent upstream; ids of answers and chunks are `req_` and 24 hexadecimal digits; the cost is a
+    /// top-level member of the answer.
     #[must_use]
     pub const fn onysoft() -> Self {
         Self {
@@ -74,7 +77,7 @@ impl Dialect {
         }
     }
 
-    /// 422 for values out of range.
+    /// As [`openai`](Self::openai), but 422 for values out of range.
     #[must_use]
     pub const fn strict() -> Self {
         Self {
@@ -83,7 +86,8 @@ impl Dialect {
         }
     }
 
-    /// Sampling defaults of 1 filled in.
+    /// As [`openai`](Self::openai), but where the client names none, `temperature` 1 and `top_p` 1 are
+    /// sent upstream.
     #[must_use]
     pub const fn osiris() -> Self {
         Self {
