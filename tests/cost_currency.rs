@@ -29,7 +29,7 @@ fn price(input: &str, currency: Currency) -> Price {
 }
 
 fn euros() -> MemoryLedger {
-    let ledger = MemoryLedger::in_currency(Currency::EUR);
+    let ledger = MemoryLedger::new().in_currency(Currency::EUR);
     ledger.grant("a", "1".parse().expect("an amount"));
     ledger
 }

@@ -31,7 +31,7 @@ pub enum Books {
 impl Books {
     pub async fn open(store: &Store, currency: Currency) -> Result<Self, StoreError> {
         if store.place == "memory" {
-            return Ok(Self::Memory(MemoryLedger::in_currency(currency)));
+            return Ok(Self::Memory(MemoryLedger::new().in_currency(currency)));
         }
         let Some(path) = store.place.strip_prefix("redb:") else {
             let options = PostgresOptions::new(store.place.as_str()).currency(currency);
