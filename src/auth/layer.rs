@@ -1,6 +1,6 @@
 use tower_layer::Layer;
 
-use super::Auth;
+use super::{Auth, Authenticate};
 
 /// Puts [`Auth`] around a service.
 #[derive(Clone, Copy, Debug)]
@@ -9,8 +9,8 @@ pub struct AuthLayer<A> {
     authenticate: A,
 }
 
-impl<A> AuthLayer<A> {
-    /// Admits whom `authenticate` knows.
+impl<A: Authenticate> AuthLayer<A> {
+    /// Admits whom `authenticate` knows: [`Keys`](super::Keys), a closure, or a type of one's own.
     pub const fn new(authenticate: A) -> Self {
         Self { authenticate }
     }

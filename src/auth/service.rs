@@ -20,7 +20,36 @@ use crate::{
 
 /// Tells who is calling.
 ///
-/// Any `Fn(&Parts) -> impl Future<Output = Result<Option<Principal>, Error>>` is one.
+/// Any `Fn(&Parts) -> impl Future<Output = Result<Option<Principal>, Error>>` is one. The future must not
+/// borrow the head, which goes on with the request: so an `async fn(&Parts)` is none; take out of the head
+/// what is needed, and then `async move`:
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_completions::{Error, Principal, auth::AuthLayer};
+///
+/// # async fn look_up(_: Option<String>) -> Result<Option<Principal>, Error> { Ok(None) }
+/// let layer = AuthLayer::new(|parts: &Parts| {
+///     let tenant = parts.headers.get("x-tenant").and_then(|it| Some(it.to_str().ok()?.to_owned()));
+///     async move { look_up(tenant).await }
+/// });
+/// # let _ = layer;
+/// ```
+///
+/// What is none is refused where the layer is made:
+///
+/// ```compile_fail,E0277
+/// use http::request::Parts;
+/// use tower_completions::{Principal, auth::AuthLayer};
+///
+/// let layer = AuthLayer::new(|_: &Parts| Some(Principal::new("nobody waits for this")));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not authenticate",
+    label = "not an `Authenticate`",
+    note = "an `Authenticate` is `auth::Keys`, or a closure `|parts: &http::request::Parts| ..` whose result \
+            is a future of `Result<Option<Principal>, Error>` that does not borrow `parts`"
+)]
 pub trait Authenticate {
     /// Ends with the caller; `None` refuses with the one 401, an error is answered as it is (a key
     /// store that cannot be reached, say). Dropping it must leave nothing behind.

@@ -26,6 +26,11 @@ use crate::{ext::Served, facts::Facts};
 /// # let _ = layer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know prices",
+    label = "not a `PriceBook`",
+    note = "`cost::Prices` is one, and so is `Fn(&str) -> Option<Arc<Price>>`"
+)]
 pub trait PriceBook: Send + Sync {
     /// The price of a model by its configured id, or by any name that clients use for it; `None`
     /// when it is not known, which is not the same as free.

@@ -50,6 +50,11 @@ impl Key {
 ///
 /// Count only by what a caller cannot make up, or accept that strangers share one count once the
 /// store is full.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell what requests are counted under",
+    label = "not a `KeyExtractor`",
+    note = "a `KeyExtractor` is `ByPrincipal`, `ByIp` and the like, a pair of them, or a closure `|parts: &http::request::Parts| -> Option<limit::Key>`"
+)]
 pub trait KeyExtractor: Send + Sync + 'static {
     /// The key; `None` when this request is not counted.
     fn key(&self, parts: &Parts) -> Option<Key>;

@@ -6,6 +6,11 @@ use crate::error::Error;
 /// Where limits are counted: in this process, or shared between nodes.
 ///
 /// All demands of one [`Ask`] are met together or none is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not count limits",
+    label = "not a `limit::Store`",
+    note = "a store is `limit::Memory`, `limit::redis::Redis` (feature `redis`), or one of these in a `limit::Queue`"
+)]
 pub trait Store: Clone + Send + Sync + 'static {
     /// What has been taken.
     type Hold: Hold;

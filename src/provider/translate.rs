@@ -98,6 +98,11 @@ pub enum Framing {
 /// Between Chat Completions and one provider's own API. Pure: no input or output, no clock.
 ///
 /// See the [module](super) for how little an own one needs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not translate for a provider",
+    label = "not a `Translate`",
+    note = "`provider::openai::OpenAi` and the other providers' types are; one of your own must be `Clone + Send + Sync`"
+)]
 pub trait Translate: Clone + Send + Sync + 'static {
     /// The state of one answer's stream.
     type Stream: TranslateStream;

@@ -44,6 +44,11 @@ use crate::{
 /// # let _ = router;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not plan routes",
+    label = "not a `Route`",
+    note = "`router::Table` is one, and `router::Live` to replace it while it runs"
+)]
 pub trait Route: Send + Sync + 'static {
     /// The plan for a request that names `model`.
     ///

@@ -1,17 +1,21 @@
-use std::fmt;
+use std::{convert::Infallible, fmt};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
 use tower_layer::Layer;
+use tower_service::Service;
 
 use super::{Boxed, Gateway, RequestId, RequestIdLayer};
 use crate::{
-    auth::{Auth, AuthLayer},
+    auth::{Auth, AuthLayer, Authenticate},
     cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
     dialect::Dialect,
     idempotency::{Idempotency, IdempotencyLayer},
     limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
     messages::MessagesLayer,
     models::{Card, Models},
-    parse::{Parse, ParseLayer, ReadLimits},
+    parse::{ChatBody, Parse, ParseLayer, ReadLimits},
     reframe::{Reframe, ReframeLayer},
     validate::{Validate, ValidateLayer},
 };
@@ -37,7 +41,7 @@ pub struct GatewayBuilder<A, L = MemoryLedger, St = Memory> {
     models: Models,
 }
 
-impl<A> GatewayBuilder<A> {
+impl<A: Authenticate> GatewayBuilder<A> {
     pub(super) fn new(authenticate: A) -> Self {
         Self {
             authenticate,
@@ -53,7 +57,7 @@ impl<A> GatewayBuilder<A> {
     }
 }
 
-impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
+impl<A: Authenticate, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
     /// Which API it presents. Default: OpenAI's.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
@@ -132,10 +136,14 @@ impl<A, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         self
     }
 
-    /// The gateway in front of an upstream: a router, one provider, or a service of one's own.
-    pub fn build<S>(self, upstream: S) -> Gateway<Stack<S, A, L, St>, Auth<Models, A>>
+    /// The gateway in front of an upstream: a router, one provider, or a service of one's own that takes
+    /// the parsed request and never fails. What fails is an answer: tower's `ServiceExt::then`, or
+    /// axum's `HandleError`, makes one of an error.
+    pub fn build<S, R>(self, upstream: S) -> Gateway<Stack<S, A, L, St>, Auth<Models, A>>
     where
         A: Clone,
+        S: Service<Request<ChatBody>, Response = Response<R>, Error = Infallible> + Clone,
+        R: Body<Data = Bytes>,
     {
         let dialect = self.dialect;
         let validate = self

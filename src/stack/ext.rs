@@ -4,7 +4,7 @@ use tower::{ServiceBuilder, layer::util::Stack};
 
 use super::RequestIdLayer;
 use crate::{
-    auth::AuthLayer,
+    auth::{AuthLayer, Authenticate},
     cache::CacheLayer,
     cost::{CostLayer, Ledger, PriceBook},
     dialect::Dialect,
@@ -56,7 +56,7 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
     fn request_id(self) -> With<RequestIdLayer, L>;
 
     /// Admits whom `authenticate` knows.
-    fn auth<A>(self, authenticate: A) -> With<AuthLayer<A>, L>;
+    fn auth<A: Authenticate>(self, authenticate: A) -> With<AuthLayer<A>, L>;
 
     /// Holds requests to a limiter's limits in time and number. (`rate_limit` is tower's own.)
     fn limit_rates<St: Store>(self, limiter: Limiter<St>) -> With<RateLimitLayer<St>, L>;
@@ -89,7 +89,7 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         self.layer(RequestIdLayer::new())
     }
 
-    fn auth<A>(self, authenticate: A) -> With<AuthLayer<A>, L> {
+    fn auth<A: Authenticate>(self, authenticate: A) -> With<AuthLayer<A>, L> {
         self.layer(AuthLayer::new(authenticate))
     }
 

@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::{GatewayBuilder, RequestId, request_id};
 use crate::{
+    auth::Authenticate,
     body::{BoxBody, BoxError, Full},
     dialect::Dialect,
     error::{Error, Kind},
@@ -39,7 +40,7 @@ pub struct Gateway<C, M> {
 
 impl Gateway<(), ()> {
     /// Begins with who may call.
-    pub fn builder<A>(authenticate: A) -> GatewayBuilder<A> {
+    pub fn builder<A: Authenticate>(authenticate: A) -> GatewayBuilder<A> {
         GatewayBuilder::new(authenticate)
     }
 }

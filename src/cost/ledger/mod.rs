@@ -65,6 +65,11 @@ impl From<Amount> for Most {
 /// Taking a hold, and extending it, may be remote, so both return a future. Settling is
 /// synchronous, is called from `Drop`, and must neither block nor fail: the place for what it
 /// writes is reserved with the hold, so that no full queue loses a charge.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not keep accounts",
+    label = "not a `Ledger`",
+    note = "a ledger is `cost::MemoryLedger`, `RedbLedger` (feature `ledger-redb`) or `PostgresLedger` (feature `ledger-postgres`)"
+)]
 pub trait Ledger: Clone + Send + Sync + 'static {
     /// A hold that is open. Dropped without being settled it is released, under the same rules as
     /// a settlement.
