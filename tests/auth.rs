@@ -193,3 +193,24 @@ fn the_service_is_send_sync_and_clone() {
     fn check<T: Send + Sync + Clone>(_: &T) {}
     check(&AuthLayer::new(keys()).layer(service_fn(echo)));
 }
+
+#[tokio::test]
+async fn no_value_of_a_credential_is_shown() {
+    let anybody = |_: &Parts| std::future::ready(Ok(Some(Principal::new("anybody"))));
+    let service = AuthLayer::new(anybody).layer(service_fn(echo));
+    let names = [
+        "x-api-key",
+        "authorization",
+        "api-key",
+        "x-goog-api-key",
+        "cookie",
+    ];
+    for name in names {
+        let request = Request::builder()
+            .header(name, "sk-one")
+            .header(name, "sk-two");
+        let request = request.body(Full::default()).expect("a request");
+        let response = service.clone().oneshot(request).await;
+        assert_eq!(response.expect("infallible").status(), 200, "{name}");
+    }
+}

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Authenticate, table::Table};
 use crate::{error::Error, ext::Principal};
 
-pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The longest credential that is looked at, in bytes.
 const LONGEST: usize = 4096;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Request, Response, header, request::Parts};
+use http::{Extensions, HeaderMap, Request, Response, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -80,9 +80,10 @@ where
 
 /// Admits known callers and puts their [`Principal`] into the request's extensions.
 ///
-/// Its place is outermost: everything inside may count on the principal. The credential headers
-/// are marked sensitive, so that no log of the headers shows them. Dropping the response future
-/// drops whatever is under way.
+/// Its place is outermost: everything inside may count on the principal. All headers in which credentials
+/// are usual (`authorization`, `proxy-authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`)
+/// are marked sensitive, so that no log of the headers shows them; another that your own
+/// [`Authenticate`] reads is not. Dropping the response future drops whatever is under way.
 #[derive(Clone)]
 pub struct Auth<S, A> {
     inner: S,
@@ -142,10 +143,19 @@ where
     }
 }
 
-/// Marks the credentials, which no log is to show.
+/// Marks the credentials, which no log is to show: all values of every header that carries one, in one
+/// pass over what are few.
 fn hide(headers: &mut HeaderMap) {
-    for name in [&header::AUTHORIZATION, &super::keys::X_API_KEY] {
-        if let Some(value) = headers.get_mut(name) {
+    for (name, value) in headers.iter_mut() {
+        if matches!(
+            name.as_str(),
+            "authorization"
+                | "x-api-key"
+                | "api-key"
+                | "x-goog-api-key"
+                | "proxy-authorization"
+                | "cookie"
+        ) {
             value.set_sensitive(true);
         }
     }

@@ -33,8 +33,6 @@
 //! ```
 
 mod bucket;
-#[cfg(test)]
-mod calendar;
 mod cell;
 mod either;
 mod few;
@@ -47,10 +45,6 @@ mod layer;
 mod limiter;
 mod limits;
 mod memory;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod modelled;
 mod queue;
 mod rate;
 #[cfg(feature = "redis")]

@@ -1,7 +1,10 @@
 //! The request layer as its users see it.
 
+mod calendar;
 #[cfg(feature = "tracing")]
 mod hints;
+mod model;
+mod modelled;
 
 use std::{
     convert::Infallible,

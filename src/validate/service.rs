@@ -17,7 +17,8 @@ use crate::{
     parse::{Chat, ChatBody},
 };
 
-/// Refuses what no upstream would take, and lets the rest pass with the dialect's defaults.
+/// Refuses what no upstream would take, and lets the rest pass with the dialect's defaults. Dropping its
+/// future drops whatever is under way inside; a refusal has none.
 #[derive(Clone)]
 pub struct Validate<S> {
     inner: S,

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use tower::{ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 
-use super::{tests::Manual, *};
+use super::*;
 use crate::{body::Full, ext::Principal, meter::Tally, parse::ChatBody, wire::Usage};
 
 const HOUR: u64 = 3600;

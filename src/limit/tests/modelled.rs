@@ -9,7 +9,7 @@ mod sync {
 }
 
 #[expect(clippy::duplicate_mod, reason = "the same file over other locks")]
-#[path = "table.rs"]
+#[path = "../table.rs"]
 mod table;
 
 use foldhash::quality::FixedState;

@@ -152,7 +152,7 @@ fn ask(key: &str, own: &Limits, all: &Limits) -> Ask {
 
 #[test]
 fn sixty_four_threads_take_exactly_what_there_is() {
-    let clock = super::tests::Manual::new();
+    let clock = super::Manual::new();
     let store = Memory::with_timer(clock);
     let own = Limits::new().requests_per_minute(40).max_concurrent(3);
     let all = Limits::new().tokens_per_minute(10_000).max_concurrent(16);
@@ -192,7 +192,7 @@ fn whoever_waits_as_told_is_admitted_and_nobody_sooner() {
     let mut numbers = Numbers(42);
     let mut waited = 0;
     for _ in 0..decisions() / 200 {
-        let clock = super::tests::Manual::new();
+        let clock = super::Manual::new();
         let store = Memory::with_timer(clock.clone());
         let rate = |numbers: &mut Numbers, most: u64| {
             let amount = 1 + numbers.below(most);
