@@ -25,7 +25,7 @@ use tower_completions::{
         anthropic::Anthropic,
         bedrock::Bedrock,
         cohere::Cohere,
-        gemini::{Gemini, Streaming},
+        gemini::Gemini,
         ollama::Ollama,
         openai::{OpenAi, Vendor},
         vertex::Vertex,
@@ -56,11 +56,9 @@ fn asked(model: &str, stream: bool) -> Asked {
 /// The events on the wire.
 fn wire(framing: Framing, events: &[Value]) -> Bytes {
     let mut out = BytesMut::new();
-    for (n, event) in events.iter().enumerate() {
+    for event in events {
         let text = match framing {
             Framing::JsonLines => format!("{event}\n"),
-            Framing::JsonArray if n == 0 => format!("[{event}"),
-            Framing::JsonArray => format!(",\r\n{event}"),
             Framing::AwsEventStream => {
                 let name = event[0].as_str().expect("a name");
                 let payload = event[1].to_string();
@@ -75,16 +73,12 @@ fn wire(framing: Framing, events: &[Value]) -> Bytes {
         };
         out.extend_from_slice(text.as_bytes());
     }
-    if framing == Framing::JsonArray {
-        out.extend_from_slice(b"]");
-    }
     out.freeze()
 }
 
 fn decoder(framing: Framing) -> Box<dyn Decode> {
     match framing {
         Framing::JsonLines => Box::new(sse::ndjson::Decoder::new()),
-        Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
         Framing::AwsEventStream => Box::new(aws::Decoder::new()),
         _ => Box::new(sse::Decoder::new()),
     }
@@ -329,8 +323,6 @@ fn gemini() {
         "tier served",
     ];
     rows(&translate, "gemini", fixture!("gemini"), &listed);
-    let array = translate.with_streaming(Streaming::Array);
-    rows(&array, "gemini as an array", fixture!("gemini"), &listed);
     let vertex = Vertex::at("http://host", "p", "l").expect("a URL");
     rows(&vertex, "gemini on vertex", fixture!("gemini"), &listed);
 }

@@ -144,7 +144,11 @@ where
                     },
                     Ok(response) => {
                         let (head, body) = response.into_parts();
-                        if head.status.is_success() && this.asked.stream {
+                        // Some stream what was to come whole: that passes, too, and is folded
+                        // outside, where an error in it keeps its class.
+                        if head.status.is_success()
+                            && (this.asked.stream || is_events(&head.headers))
+                        {
                             let state = this.config.translate.stream(this.asked);
                             if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
                                 return Poll::Ready(stream(
@@ -236,14 +240,20 @@ const HEADERS: usize = 12;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// The content type without what follows it.
+fn kind(headers: &HeaderMap) -> Option<&str> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(kind.split(';').next().unwrap_or_default().trim())
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    kind(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"))
+}
+
 fn is_stream(headers: &HeaderMap, framing: Option<Framing>) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
     // Some servers send a stream with no content type at all; JSON and HTML are never one.
-    kind.is_none_or(|kind| {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        let array = framing == Some(Framing::JsonArray);
+    kind(headers).is_none_or(|kind| {
+        let array = matches!(framing, Some(Framing::JsonArray | Framing::SseOrJsonArray));
         [
             "text/event-stream",
             "application/x-ndjson",

@@ -30,7 +30,9 @@ use crate::{
 /// `Error` of its own is taken at its word. Of the client's headers those
 /// travel upstream that a router [forwards](crate::router::Builder::forward), `traceparent` and `tracestate`
 /// by default, and none without a router; of the upstream's, only its limits come back, as [`RateHeaders`](super::RateHeaders)
-/// in the extensions. Dropping the future or the body drops the upstream's connection with it.
+/// in the extensions. Events that come where one answer was asked for pass as a stream, which
+/// [`ReframeLayer::convert`](crate::reframe::ReframeLayer::convert) folds. Dropping the future or the body drops the
+/// upstream's connection with it.
 pub struct Provider<C, T> {
     client: C,
     config: Arc<Config<T>>,

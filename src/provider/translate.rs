@@ -90,6 +90,8 @@ pub enum Framing {
     JsonLines,
     /// One JSON array whose elements come one by one.
     JsonArray,
+    /// Server-sent events or one JSON array, whichever comes: told by the first byte.
+    SseOrJsonArray,
     /// AWS's binary event stream.
     #[cfg(feature = "bedrock")]
     AwsEventStream,

@@ -171,11 +171,38 @@ fn is_whole(last: &Result<sse::Event, sse::Error>) -> bool {
     data == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(data).is_ok()
 }
 
+/// The decoder for what comes, from its first byte on.
+#[derive(Default)]
+struct Either(Option<Box<dyn Decode + Send>>);
+
+impl Decode for Either {
+    fn push(&mut self, chunk: Bytes) {
+        if self.0.is_none() {
+            self.0 = chunk.trim_ascii_start().first().map(|byte| match byte {
+                b'[' | b'{' => decoder(Framing::JsonArray),
+                _ => decoder(Framing::Sse),
+            });
+        }
+        if let Some(decoder) = &mut self.0 {
+            decoder.push(chunk);
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<sse::Event, sse::Error>> {
+        self.0.as_mut()?.next()
+    }
+
+    fn finish(&mut self) -> Option<Result<sse::Event, sse::Error>> {
+        self.0.as_mut()?.finish()
+    }
+}
+
 fn decoder(framing: Framing) -> Box<dyn Decode + Send> {
     match framing {
         Framing::Sse => Box::new(sse::Decoder::new().at_end(AtEnd::Flush)),
         Framing::JsonLines => Box::new(sse::ndjson::Decoder::new()),
         Framing::JsonArray => Box::new(sse::json_array::Decoder::new()),
+        Framing::SseOrJsonArray => Box::new(Either::default()),
         #[cfg(feature = "bedrock")]
         Framing::AwsEventStream => Box::new(sse::aws::Decoder::new()),
     }

@@ -75,7 +75,7 @@ impl Gemini {
         gemini.uri("model", false).map(|_| gemini)
     }
 
-    /// How answers are streamed. Default: as events.
+    /// How answers are asked to be streamed. Default: as events. Either is read, whichever comes.
     #[must_use]
     pub const fn with_streaming(mut self, streaming: Streaming) -> Self {
         self.streaming = streaming;
@@ -123,7 +123,7 @@ impl Translate for Gemini {
     }
 
     fn stream(&self, asked: &Asked) -> Option<Stream> {
-        Some(Stream::new(asked, self.streaming))
+        Some(Stream::new(asked))
     }
 
     fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {

@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 
 use super::{
-    Streaming, error,
+    error,
     pieces::Pieces,
     read::{Call, Candidate, Counts, Finish, Part, Piece, Response, finish},
     response::{Id, Ids, broken, citation, detail, extra, logprobs, named},
@@ -25,7 +25,6 @@ const MOST: u64 = 128;
 #[derive(Debug)]
 pub struct Stream {
     asked: Asked,
-    streaming: Streaming,
     /// From the first event on.
     begun: Option<(Chunks, Ids)>,
     choices: Vec<Choice>,
@@ -65,10 +64,9 @@ impl Open {
 }
 
 impl Stream {
-    pub(in crate::provider) fn new(asked: &Asked, streaming: Streaming) -> Self {
+    pub(in crate::provider) fn new(asked: &Asked) -> Self {
         Self {
             asked: asked.clone(),
-            streaming,
             begun: None,
             choices: Vec::new(),
             blocked: false,
@@ -258,10 +256,8 @@ fn text_of(id: &Id<'_>) -> String {
 
 impl TranslateStream for Stream {
     fn framing(&self) -> Framing {
-        match self.streaming {
-            Streaming::Events => Framing::Sse,
-            Streaming::Array => Framing::JsonArray,
-        }
+        // Some that stand in for the API send the one where they are asked for the other.
+        Framing::SseOrJsonArray
     }
 
     fn event(&mut self, _: Option<&str>, data: &[u8], out: &mut BytesMut) -> Result<(), Error> {

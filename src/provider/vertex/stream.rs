@@ -2,10 +2,7 @@ use bytes::BytesMut;
 
 use crate::{
     error::Error,
-    provider::{
-        Asked, Framing, TranslateStream, anthropic,
-        gemini::{self, Streaming},
-    },
+    provider::{Asked, Framing, TranslateStream, anthropic, gemini},
     wire::Usage,
 };
 
@@ -24,7 +21,7 @@ impl Stream {
         Self(if claude {
             Of::Anthropic(Box::new(anthropic::Stream::new(asked)))
         } else {
-            Of::Gemini(Box::new(gemini::Stream::new(asked, Streaming::Events)))
+            Of::Gemini(Box::new(gemini::Stream::new(asked)))
         })
     }
 }

@@ -47,7 +47,7 @@ fn run(streaming: Streaming, pieces: &[&[u8]]) -> (Result<(), Error>, String, St
         Streaming::Events => Box::new(sse::Decoder::new()),
         Streaming::Array => Box::new(sse::json_array::Decoder::new()),
     };
-    let mut stream = Stream::new(&asked(), streaming);
+    let mut stream = Stream::new(&asked());
     let (text, ended) = testing::run(&mut *decoder, &mut stream, pieces);
     (ended, text, stream)
 }
