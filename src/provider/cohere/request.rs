@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     error::Error,
@@ -48,7 +49,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    k: Option<Raw<'a>>,
+    k: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +164,7 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
         max_tokens: request.max_output(),
         temperature: request.temperature,
         p: ranged(request.top_p, 0.01, 0.99, "top_p", notes),
-        k: request.extra("top_k"),
+        k: top_k(&request, notes),
         frequency_penalty: ranged(
             request.frequency_penalty,
             0.0,
@@ -188,6 +189,16 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
         priority: request.extra("priority"),
     };
     Ok(write(&whole, chat.length()))
+}
+
+/// The number of words to draw from: 500 at most.
+fn top_k(request: &Request<'_>, notes: &mut Notes) -> Option<Value> {
+    let k: Value = serde_json::from_str(request.extra("top_k")?.get()).ok()?;
+    if k.as_f64().is_some_and(|k| k > 500.0) {
+        notes.changed("top_k");
+        return Some(500.into());
+    }
+    Some(k)
 }
 
 fn ranged(

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::model::Model;
+use super::{model::Model, names};
 use crate::{
     error::{Error, Kind},
     provider::{
@@ -69,7 +69,7 @@ struct File<'a> {
 struct Call<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a Text<'a>>,
-    name: &'a str,
+    name: Cow<'a, str>,
     args: Box<RawValue>,
 }
 
@@ -77,7 +77,7 @@ struct Call<'a> {
 struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a Text<'a>>,
-    name: &'a str,
+    name: Cow<'a, str>,
     response: Output<'a>,
 }
 
@@ -180,7 +180,7 @@ fn result<'a>(
     };
     let mut part = Part::new(Kinds::FunctionResponse(Answer {
         id: id.filter(|id| theirs(id)),
-        name,
+        name: names::fit(name),
         response: Output {
             output: Said::of(message, at, notes)?,
         },
@@ -252,7 +252,7 @@ fn signature<'a>(call: &ToolCall<'a>, details: &[Detail<'a>]) -> Option<Cow<'a, 
 fn called<'a>(call: &'a ToolCall<'a>, at: usize, n: usize) -> Result<Part<'a>, Error> {
     Ok(Part::new(Kinds::FunctionCall(Call {
         id: Some(&call.id).filter(|id| theirs(id)),
-        name: call.name(),
+        name: names::fit(call.name()),
         args: arguments(call, at, n)?,
     })))
 }

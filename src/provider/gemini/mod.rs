@@ -27,6 +27,7 @@
 mod contents;
 pub(super) mod error;
 mod model;
+mod names;
 mod pieces;
 pub(super) mod read;
 pub(super) mod request;

@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::names;
 use crate::{
     provider::json::{Reader, Spelled},
     wire::{ServiceTier, Usage, json::Fault},
@@ -156,7 +157,7 @@ impl<'a> Part<'a> {
                     reader.object(|reader, key| {
                         match key {
                             "id" => call.id = reader.string()?.unwrap_or_default(),
-                            "name" => call.name = reader.string()?.unwrap_or_default(),
+                            "name" => call.name = names::back(reader.string()?.unwrap_or_default()),
                             "args" => call.args = reader.raw()?,
                             "partialArgs" => values = reader.raw()?,
                             "willContinue" => goes_on = reader.bool()?.unwrap_or(false),

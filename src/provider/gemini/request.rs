@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     contents::{Content, conversation},
     model::{Model, Thinking, budget},
+    names,
 };
 use crate::{
     error::Error,
@@ -163,7 +164,7 @@ enum Tools<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Declaration<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -362,7 +363,7 @@ fn tools<'a>(
         let described = function.map(|it| &it.description);
         let described = described.or(custom.map(|it| &it.description));
         declared.push(Declaration {
-            name,
+            name: names::fit(name),
             description: described.and_then(|text| text.as_deref()),
             parameters_json_schema: match function {
                 Some(function) => function.parameters.map(|raw| Cow::Borrowed(raw.0)),
@@ -373,7 +374,10 @@ fn tools<'a>(
     let mut config = None;
     if !declared.is_empty() {
         let names = |names: &[crate::wire::chat::Text<'_>]| -> Vec<String> {
-            names.iter().map(|name| name.to_string()).collect()
+            names
+                .iter()
+                .map(|name| names::fit(name).into_owned())
+                .collect()
         };
         let calling = match &request.tool_choice {
             None => None,
@@ -381,7 +385,7 @@ fn tools<'a>(
             Some(ToolChoice::None) => Some(json!({ "mode": "NONE" })),
             Some(ToolChoice::Required) => Some(json!({ "mode": "ANY" })),
             Some(ToolChoice::Named(name)) => {
-                Some(json!({ "mode": "ANY", "allowedFunctionNames": [&**name] }))
+                Some(json!({ "mode": "ANY", "allowedFunctionNames": [names::fit(name)] }))
             }
             Some(ToolChoice::Allowed(mode, allowed)) => {
                 let mode = match mode {

@@ -78,7 +78,8 @@ fn one(
                 let fits = number.clamp(least, most);
                 if fits != number {
                     notes.changed(param);
-                    chat.set(param, Value::from(fits).to_string());
+                    // Spelled so, an integer stays one.
+                    chat.set(param, fits.to_string());
                 }
             }
         }

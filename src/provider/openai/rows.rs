@@ -98,6 +98,7 @@ pub(super) const PLAIN: Row = Row {
     speech: Speech {
         no_developer: false,
         parts: None,
+        inline_images: false,
         members: None,
         short_ids: false,
     },
@@ -397,6 +398,7 @@ pub(super) static ROWS: &[Row] = &[
         ],
         speech: Speech {
             parts: Some(&["text", "image_url"]),
+            inline_images: true,
             ..OTHER.speech
         },
         ..OTHER

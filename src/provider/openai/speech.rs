@@ -16,6 +16,8 @@ pub(super) struct Speech {
     pub(super) no_developer: bool,
     /// Parts of other types than these, which follow the contract.
     pub(super) parts: Option<&'static [&'static str]>,
+    /// Whether an image must come as data; one by its address is a part of another type.
+    pub(super) inline_images: bool,
     /// Members of messages other than these, which are refused there: dropped and announced, save
     /// those that say nothing.
     pub(super) members: Option<&'static [&'static str]>,
@@ -191,16 +193,21 @@ impl<'a> Reader<'a> {
         let (mut parts, mut count) = (Vec::new(), 0);
         while self.cursor.element()? {
             let start = self.object()?;
-            let mut known = true;
+            let (mut known, mut far) = (true, false);
             while let Some(key) = self.cursor.key()? {
                 if key == *"type" && self.cursor.peek()? == Type::String {
                     let kind = self.cursor.string()?;
                     known = kind == *"refusal" || kinds.iter().any(|one| kind == **one);
+                } else if self.speech.inline_images
+                    && key == *"image_url"
+                    && self.cursor.peek()? == Type::Object
+                {
+                    far = self.is_far()?;
                 } else {
                     self.cursor.skip()?;
                 }
             }
-            if !known {
+            if !known || far {
                 parts.push(count);
                 self.edits.cut(list, start);
             }
@@ -211,6 +218,20 @@ impl<'a> Reader<'a> {
             self.others.push(Others { at, parts, alone });
         }
         Ok(())
+    }
+
+    /// Whether an image is told by its address.
+    fn is_far(&mut self) -> Result<bool, Fault> {
+        let mut far = false;
+        self.cursor.object()?;
+        while let Some(key) = self.cursor.key()? {
+            if key == *"url" && self.cursor.peek()? == Type::String {
+                far = !self.cursor.string()?.cow().starts_with("data:");
+            } else {
+                self.cursor.skip()?;
+            }
+        }
+        Ok(far)
     }
 
     fn calls(&mut self) -> Result<(), Fault> {

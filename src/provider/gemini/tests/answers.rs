@@ -64,3 +64,40 @@ fn an_answer_survives_the_round_trip() {
     );
     assert!(notes.dropped().is_empty(), "{notes:?}");
 }
+
+#[test]
+fn a_name_that_the_provider_does_not_take_goes_there_and_comes_back() {
+    let name = "3d-render";
+    let named = json!({"type": "function", "function": {"name": name}});
+    let call =
+        json!({"id": "own", "type": "function", "function": {"name": name, "arguments": "{}"}});
+    let mut body = with(
+        "messages",
+        json!([{"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "own", "content": "1"}]),
+    );
+    body["tools"] = json!([named]);
+    body["tool_choice"] = named.clone();
+    let out = translated(&body, "gemini-2.5-flash");
+    for place in [
+        "/tools/0/functionDeclarations/0/name",
+        "/toolConfig/functionCallingConfig/allowedFunctionNames/0",
+        "/contents/0/parts/0/functionCall/name",
+        "/contents/1/parts/0/functionResponse/name",
+    ] {
+        let sent = out.pointer(place).and_then(Value::as_str);
+        assert_eq!(sent, Some("_.3d-render"), "{place}");
+    }
+    let parts = json!([{"functionCall": {"name": "_.3d-render", "args": {}}}]);
+    let event =
+        json!({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}).to_string();
+    let answer = response::answer(event.as_bytes(), &asked()).expect("reads");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let back = &answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"];
+    assert_eq!(back, name);
+    let (_, text, _) = run(
+        Streaming::Events,
+        &[format!("data: {event}\n\n").as_bytes()],
+    );
+    assert!(text.contains(r#""name":"3d-render""#), "{text}");
+}

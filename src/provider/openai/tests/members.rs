@@ -61,7 +61,7 @@ fn a_member_by_another_name_or_value() {
             "top_logprobs",
             json!(20),
             "top_logprobs",
-            json!(5.0),
+            json!(5),
         ),
         (
             "fireworks",
