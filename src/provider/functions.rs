@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use super::{
     Notes,
     edits::{Edits, name},
-    members::Members,
 };
 use crate::{
     body::BoxError,
     error::{Error, Kind},
     parse::Chat,
     wire::{
+        Members,
         json::{Cursor, Fault, Str, Type},
         request::Name,
     },

@@ -47,7 +47,6 @@ mod future;
 pub mod gemini;
 mod json;
 mod limits;
-mod members;
 mod notes;
 pub mod ollama;
 pub mod openai;

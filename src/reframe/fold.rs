@@ -1,20 +1,22 @@
-//! A stream as one answer, and one answer as a stream.
+//! A stream as one answer. What it says goes over as it is spelled.
 
 use std::{collections::BTreeMap, mem};
 
-use bytes::{BufMut, Bytes};
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::{
     config::Config,
     fault::{nonsense, too_large},
+    folded::Folded,
     machine::Machine,
 };
 use crate::{
     dialect::Dialect,
-    error::{Error, upstream},
+    error::Error,
     meter::{Outcome, Tally},
     sse::{Decoder, Limits},
+    wire::Members,
 };
 
 /// Merges a whole stream of chunks into the one answer that it would have been.
@@ -41,74 +43,6 @@ pub fn fold(stream: &[u8]) -> Result<Bytes, Error> {
     folder.finish()
 }
 
-/// Turns one answer into a stream that says the same, with the usage last.
-///
-/// ```
-/// let answer = br#"{"id":"a","created":1,"model":"m","choices":[{"index":0,
-///     "message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
-/// let stream = tower_completions::reframe::unfold(answer)?;
-/// assert!(stream.starts_with(b"data: {") && stream.ends_with(b"data: [DONE]\n\n"));
-/// # Ok::<(), tower_completions::Error>(())
-/// ```
-///
-/// # Errors
-/// It is not a `chat.completion`, has no choices, or says that it failed.
-pub fn unfold(answer: &[u8]) -> Result<Bytes, Error> {
-    let wrong = || nonsense("The provider sent an answer that is not a chat completion.");
-    let text = answer;
-    let mut answer: Map<String, Value> = serde_json::from_slice(text).map_err(|_| wrong())?;
-    let says = |name| answer.get(name).is_some_and(|value| !value.is_null());
-    let is_none = !says("choices");
-    if says("error") || (is_none && (says("message") || says("detail"))) {
-        return Err(upstream::in_stream(&String::from_utf8_lossy(text)));
-    }
-    let Some(Value::Array(choices)) = answer.remove("choices") else {
-        return Err(wrong());
-    };
-    if choices.is_empty() {
-        return Err(nonsense("The provider sent an answer without choices."));
-    }
-    let usage = answer.remove("usage").filter(|usage| !usage.is_null());
-    answer.insert("object".into(), json!("chat.completion.chunk"));
-    let mut out = Vec::new();
-    let mut write = |choices: Value, usage: Option<Value>| {
-        let mut chunk = answer.clone();
-        chunk.insert("choices".into(), choices);
-        if let Some(usage) = usage {
-            chunk.insert("usage".into(), usage);
-        }
-        out.put_slice(format!("data: {}\n\n", Value::Object(chunk)).as_bytes());
-    };
-    for (position, choice) in choices.into_iter().enumerate() {
-        let Value::Object(mut choice) = choice else {
-            return Err(wrong());
-        };
-        let index = choice.remove("index").unwrap_or(json!(position));
-        let finish = choice.remove("finish_reason").unwrap_or(json!("stop"));
-        let mut delta = choice.remove("message").unwrap_or(json!({}));
-        if let Some(Value::Array(calls)) = delta.get_mut("tool_calls") {
-            for (at, call) in calls.iter_mut().enumerate() {
-                if let Value::Object(call) = call {
-                    call.insert("index".into(), json!(at));
-                }
-            }
-        }
-        choice.insert("index".into(), index.clone());
-        choice.insert("delta".into(), delta);
-        choice.insert("finish_reason".into(), Value::Null);
-        write(json!([choice]), None);
-        write(
-            json!([{ "index": index, "delta": {}, "finish_reason": finish }]),
-            None,
-        );
-    }
-    if usage.is_some() {
-        write(json!([]), usage);
-    }
-    out.extend_from_slice(b"data: [DONE]\n\n");
-    Ok(out.into())
-}
-
 /// Folds a stream as it comes.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -116,15 +50,16 @@ pub(super) struct Folder {
     decoder: Decoder,
     tally: Tally,
     limits: Limits,
-    answer: Map<String, Value>,
+    answer: Folded,
     choices: BTreeMap<u64, Choice>,
     held: usize,
 }
 
 #[derive(Debug, Default)]
 struct Choice {
-    members: Map<String, Value>,
-    message: Map<String, Value>,
+    members: Folded,
+    message: Folded,
+    logprobs: Option<Folded>,
 }
 
 impl Folder {
@@ -136,7 +71,7 @@ impl Folder {
             decoder: Decoder::with_limits(limits),
             tally,
             limits,
-            answer: Map::new(),
+            answer: Folded::default(),
             choices: BTreeMap::new(),
             held: 0,
         }
@@ -166,28 +101,19 @@ impl Folder {
         if let Some(Outcome::Failed(error)) = self.tally.outcome() {
             return Err(error);
         }
-        let choices = mem::take(&mut self.choices)
-            .into_iter()
-            .map(|(index, choice)| {
-                let mut members = choice.members;
-                let mut message = choice.message;
-                message.entry("content").or_insert(Value::Null);
-                message.entry("refusal").or_insert(Value::Null);
-                if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
-                    for call in calls.iter_mut().filter_map(Value::as_object_mut) {
-                        call.remove("index");
-                    }
-                }
-                members.insert("index".into(), json!(index));
-                members.insert("message".into(), Value::Object(message));
-                members.entry("finish_reason").or_insert(Value::Null);
-                members.entry("logprobs").or_insert(Value::Null);
-                Value::Object(members)
-            });
-        let mut answer = mem::take(&mut self.answer);
-        answer.insert("choices".into(), choices.collect());
-        answer.insert("object".into(), json!("chat.completion"));
-        Ok(Value::Object(answer).to_string().into())
+        let mut choices = String::from("[");
+        for (index, choice) in mem::take(&mut self.choices) {
+            if choices.len() > 1 {
+                choices.push(',');
+            }
+            choice.write(index, &mut choices);
+        }
+        choices.push(']');
+        let answer = mem::take(&mut self.answer);
+        let with = [("object", "\"chat.completion\""), ("choices", &*choices)];
+        let mut out = String::with_capacity(choices.len() + 256);
+        answer.write(&with, &mut out);
+        Ok(out.into())
     }
 
     fn take_all(&mut self, mut frame: Option<Bytes>) -> Result<(), Error> {
@@ -209,144 +135,90 @@ impl Folder {
         self.decoder.push(frame);
         while let Some(Ok(event)) = self.decoder.next() {
             if !event.data().starts_with(b"[DONE]") {
-                let chunk = serde_json::from_slice(event.data());
-                self.chunk(chunk.map_err(|_| nonsense("The provider sent a strange chunk."))?);
+                let read = serde_json::from_slice(event.data());
+                let read = read.and_then(|chunk| self.chunk(&chunk));
+                read.map_err(|_| nonsense("The provider sent a strange chunk."))?;
             }
         }
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: Map<String, Value>) {
-        for (key, value) in chunk {
-            match (key.as_str(), value) {
-                ("choices", Value::Array(choices)) => {
-                    for choice in choices {
-                        self.choice(choice);
+    fn chunk(&mut self, chunk: &Members<'_>) -> serde_json::Result<()> {
+        for (name, value) in &chunk.0 {
+            match name.as_str() {
+                "choices" => {
+                    self.answer.place("choices");
+                    let choices: Vec<&RawValue> = serde_json::from_str(value.get())?;
+                    for choice in choices.into_iter().filter(|choice| is_object(choice)) {
+                        self.choice(&serde_json::from_str(choice.get())?)?;
                     }
                 }
-                // Filler of single events.
-                ("obfuscation", _) => {}
-                (_, value) => last(&mut self.answer, key, value),
+                // Filler of single events, and what stands there until the last.
+                "obfuscation" => {}
+                "usage" if value.get() == "null" => {}
+                _ => self.answer.last(name, value),
             }
         }
+        Ok(())
     }
 
-    fn choice(&mut self, choice: Value) {
-        let Value::Object(choice) = choice else {
-            return;
-        };
-        let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+    fn choice(&mut self, choice: &Members<'_>) -> serde_json::Result<()> {
+        let index = choice.get("index").map(RawValue::get);
+        let index = index.and_then(|index| index.parse().ok()).unwrap_or(0);
         let into = self.choices.entry(index).or_default();
-        for (key, value) in choice {
-            match (key.as_str(), value) {
-                ("index", _) => {}
-                ("delta", Value::Object(delta)) => merge(&mut into.message, delta),
-                ("logprobs", Value::Object(logprobs)) => {
-                    let all = into.members.entry(key).or_insert(json!({}));
-                    if !all.is_object() {
-                        *all = json!({});
-                    }
-                    if let Value::Object(all) = all {
-                        merge(all, logprobs);
-                    }
+        for (name, value) in &choice.0 {
+            match name.as_str() {
+                "index" => into.members.place("index"),
+                "delta" if is_object(value) => {
+                    into.members.place("message");
+                    into.message.merge(&serde_json::from_str(value.get())?);
                 }
-                (_, value) => last(&mut into.members, key, value),
-            }
-        }
-    }
-}
-
-/// The last value counts, but null takes nothing away.
-fn last(into: &mut Map<String, Value>, key: String, value: Value) {
-    if value.is_null() {
-        into.entry(key).or_insert(value);
-    } else {
-        into.insert(key, value);
-    }
-}
-
-/// Puts one delta behind what came before.
-fn merge(into: &mut Map<String, Value>, delta: Map<String, Value>) {
-    for (key, value) in delta {
-        let text = matches!(
-            key.as_str(),
-            "content" | "refusal" | "reasoning_content" | "arguments" | "input" | "transcript"
-        );
-        match (into.get_mut(&key), value) {
-            (Some(Value::String(all)), Value::String(more)) if text => all.push_str(&more),
-            (Some(Value::String(all)), Value::String(more)) if key == "data" => {
-                join_base64(all, &more);
-            }
-            (Some(Value::Array(all)), Value::Array(more)) if key == "tool_calls" => {
-                for call in more {
-                    merge_call(all, call);
+                "logprobs" if is_object(value) => {
+                    into.members.place("logprobs");
+                    let all = into.logprobs.get_or_insert_default();
+                    all.merge(&serde_json::from_str(value.get())?);
                 }
+                _ => into.members.last(name, value),
             }
-            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
-            (Some(Value::Object(all)), Value::Object(more)) => merge(all, more),
-            (_, value) => last(into, key, value),
         }
+        Ok(())
     }
 }
 
-fn merge_call(calls: &mut Vec<Value>, call: Value) {
-    let same = calls.iter_mut().find(|seen| seen["index"] == call["index"]);
-    match (same, call) {
-        (Some(Value::Object(seen)), Value::Object(call)) => merge(seen, call),
-        (_, call) => calls.push(call),
-    }
-}
-
-/// Puts base64 behind base64. Padding may only stand at the very end, so pieces that had some are
-/// put together as bytes.
-fn join_base64(all: &mut String, more: &str) {
-    if !all.ends_with('=') {
-        all.push_str(more);
-        return;
-    }
-    let mut bytes = decode_base64(all);
-    bytes.extend(decode_base64(more));
-    *all = encode_base64(&bytes);
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn decode_base64(text: &str) -> Vec<u8> {
-    let digits: Vec<u32> = text
-        .bytes()
-        .filter_map(|byte| ALPHABET.iter().position(|&digit| digit == byte))
-        .map(|digit| digit as u32)
-        .collect();
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    for group in digits.chunks(4) {
-        let word = (0..4).fold(0, |word, at| word << 6 | group.get(at).unwrap_or(&0));
-        let kept = group.len() * 6 / 8;
-        bytes.extend_from_slice(&word.to_be_bytes()[1..=kept]);
-    }
-    bytes
-}
-
-fn encode_base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = (0..3).fold(0, |word, at| {
-            word << 8 | u32::from(*group.get(at).unwrap_or(&0))
-        });
-        for at in 0..4 {
-            let digit = ALPHABET[(word >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= group.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+impl Choice {
+    fn write(self, index: u64, out: &mut String) {
+        let index = index.to_string();
+        let absent = |members: &Folded, name: &'static str| {
+            let none = (name, "null");
+            (!members.has(name)).then_some(none)
+        };
+        let nulls = ["content", "refusal"].map(|name| absent(&self.message, name));
+        let nulls: Vec<_> = nulls.into_iter().flatten().collect();
+        let mut message = String::new();
+        self.message.write(&nulls, &mut message);
+        let mut logprobs = String::new();
+        if let Some(all) = self.logprobs {
+            all.write(&[], &mut logprobs);
         }
+        let mut with = vec![("index", &*index), ("message", &*message)];
+        with.extend(absent(&self.members, "finish_reason"));
+        match &*logprobs {
+            "" => with.extend(absent(&self.members, "logprobs")),
+            all => with.push(("logprobs", all)),
+        }
+        self.members.write(&with, out);
     }
-    text
+}
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::{Value, json};
+
+    use super::{super::unfold, *};
 
     fn value(bytes: &[u8]) -> Value {
         serde_json::from_slice(bytes).expect("JSON")
@@ -418,22 +290,31 @@ mod tests {
     fn a_broken_stream_is_no_answer() {
         assert!(fold(b"data: {\"choices\":[{\"delta\":{}}]}\n\n").is_err());
         assert!(fold(b"data: {\"error\":\"x\"}\n\n").is_err());
-        for none in ["{}", "[]", r#"{"choices":[]}"#] {
-            assert!(unfold(none.as_bytes()).is_err(), "{none}");
-        }
-        for failed in [
-            r#"{"error":{"code":429},"choices":[{}]}"#,
-            r#"{"object":"error","message":"slow","code":429}"#,
-        ] {
-            let error = unfold(failed.as_bytes()).expect_err("it says so");
-            assert_eq!(error.code(), Some("upstream_rate_limited"), "{failed}");
-        }
     }
 
     #[test]
-    fn base64_there_and_back() {
-        for bytes in [&b""[..], b"a", b"ab", b"abc", b"\xff\xfe\xfd\x00"] {
-            assert_eq!(decode_base64(&encode_base64(bytes)), bytes);
-        }
+    fn all_stays_as_it_is_spelled() {
+        let chunk = |rest: &str, delta: &str| {
+            format!(
+                "data: {{\"id\":\"a\",\"zbig\":123456789012345678901234567890,\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":0,\"zc\":-0,\"delta\":{delta}{rest}}}],\"ze\":1e5}}\n\n"
+            )
+        };
+        let stream = [
+            chunk(
+                "",
+                r#"{"role":"assistant","content":"h\u00e9","unk":{"b":1.10, "a":1},"more":{"n":1.0}}"#,
+            ),
+            chunk("", r#"{"content":"\/\ud83d\ude00","list":[1.0 ]}"#),
+            chunk("", r#"{"list":[ ],"more":{"m":1e5,"n":2.50}}"#),
+            chunk(r#","finish_reason":"stop""#, r#"{"list":[2e1],"unk":null}"#),
+            r#"data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":0.000100}}"#.to_owned() + "\n\n",
+            "data: [DONE]\n\n".to_owned(),
+        ]
+        .concat();
+        let answer = fold(stream.as_bytes()).expect("whole");
+        assert_eq!(
+            answer,
+            r#"{"id":"a","zbig":123456789012345678901234567890,"object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"zc":-0,"message":{"role":"assistant","content":"h\u00e9\/\ud83d\ude00","unk":{"b":1.10, "a":1},"more":{"n":2.50,"m":1e5},"list":[1.0 ,2e1],"refusal":null},"finish_reason":"stop","logprobs":null}],"ze":1e5,"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":0.000100}}"#
+        );
     }
 }

@@ -18,11 +18,12 @@ use super::{
     clock::{Clock, Due},
     config::Config,
     fault::too_large,
-    fold::{self, Folder},
+    fold::Folder,
     layer::Settings,
     machine::Machine,
     read::Reader,
     service::Asked,
+    unfold::unfold,
     whole,
 };
 use crate::{
@@ -299,7 +300,7 @@ impl Gather {
                 whole::answer(&mut Reader::new(config, tally), &pieces.take())
             }
             Self::Unfold(mut pieces, mut machine) => {
-                let stream = fold::unfold(&pieces.take())?;
+                let stream = unfold(&pieces.take())?;
                 // It ends with `[DONE]`, so that all of it is there.
                 let mut all = Pieces::default();
                 all.push(machine.push(stream).unwrap_or_default());

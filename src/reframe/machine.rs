@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     config::Config,
     fault,
-    outgoing::Outgoing,
+    outgoing::{Outgoing, on_one_line},
     pass::{Form, Seen},
     pattern::{Pattern, Run},
     read::Reader,
@@ -466,14 +466,8 @@ fn write(out: &mut Vec<u8>, reader: &mut Reader, text: &str) {
     let from = out.len();
     let Reader { edits, pinned, .. } = reader;
     edits.apply(text.as_bytes(), pinned, out);
-    // JSON over several data lines came joined by line feeds, which may not stand in one.
-    if memchr::memchr2(b'\n', b'\r', &out[from..]).is_some() {
-        for byte in &mut out[from..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-    }
+    // JSON over several data lines came joined by line feeds.
+    on_one_line(&mut out[from..]);
     out.extend_from_slice(b"\n\n");
 }
 

@@ -53,6 +53,7 @@
 //! # let _ = layer;
 //! ```
 
+mod base64;
 mod body;
 mod calls;
 mod choices;
@@ -61,6 +62,7 @@ mod config;
 mod edits;
 mod fault;
 mod fold;
+mod folded;
 mod future;
 mod layer;
 mod machine;
@@ -69,14 +71,16 @@ mod pass;
 mod pattern;
 mod read;
 mod service;
+mod unfold;
 mod usual;
 mod whole;
 
 pub use body::ResponseBody;
-pub use fold::{fold, unfold};
+pub use fold::fold;
 pub use future::ResponseFuture;
 pub use layer::{ModelName, ReframeLayer};
 pub use service::Reframe;
+pub use unfold::unfold;
 
 #[cfg(all(test, feature = "tokio"))]
 mod tests;

@@ -128,3 +128,14 @@ impl Outgoing {
         frame
     }
 }
+
+/// Makes spaces of line ends, which may stand between the tokens of JSON but not in a line of data.
+pub(super) fn on_one_line(json: &mut [u8]) {
+    if memchr::memchr2(b'\n', b'\r', json).is_some() {
+        for byte in json {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+}

@@ -5,9 +5,11 @@
 pub mod chat;
 mod counting;
 pub mod json;
+mod members;
 pub mod request;
 pub mod splice;
 mod usage;
 
 pub use counting::Counting;
+pub(crate) use members::Members;
 pub use usage::{ServiceTier, Usage};

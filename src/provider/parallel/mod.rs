@@ -26,7 +26,8 @@ use crate::{
     error::{Error, Kind},
     ext::{KeyPool, Target},
     parse::ChatBody,
-    provider::{members::Members, nonsense},
+    provider::nonsense,
+    wire::Members,
 };
 
 /// Asks an upstream that knows no `n`, or only a small one, for several answers at once, and makes

@@ -19,8 +19,9 @@ use crate::{
     body::BoxError,
     error::Error,
     meter::{Outcome, Tally},
-    provider::{chunks::write_usage, future::cut, members::Members, nonsense},
+    provider::{chunks::write_usage, future::cut, nonsense},
     sse,
+    wire::Members,
 };
 
 /// Several streams as one.

@@ -11,7 +11,8 @@ use crate::{
     body::Full,
     error::Error,
     meter::Tally,
-    provider::{chunks::write_usage, future::cut, members::Members, nonsense},
+    provider::{chunks::write_usage, future::cut, nonsense},
+    wire::Members,
 };
 
 /// Several whole answers as one.

@@ -8,10 +8,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::wire::chat::Text;
+use super::chat::Text;
 
 /// The members of an object in their order, their values as text.
-pub(super) struct Members<'a>(pub(super) Vec<(Text<'a>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,27 +38,27 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().find(|(key, _)| &**key == name);
         found.map(|(_, value)| *value)
     }
 
-    pub(super) fn choices(&self) -> serde_json::Result<Vec<Self>> {
+    pub(crate) fn choices(&self) -> serde_json::Result<Vec<Self>> {
         let raw = self.get("choices").map_or("[]", RawValue::get);
         let choices: Option<Vec<Self>> = serde_json::from_str(raw)?;
         Ok(choices.unwrap_or_default())
     }
 
     /// Those that are not named so.
-    pub(super) fn without(&self, names: &[&str]) -> Self {
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
         let kept = self.0.iter().filter(|(key, _)| !names.contains(&&**key));
         Self(kept.cloned().collect())
     }
 
     /// Writes them, those named in `with` replaced; what is there and not here comes last.
-    pub(super) fn write(&self, with: &[(&str, &str)], out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, with: &[(&str, &str)], out: &mut Vec<u8>) {
         let mut first = true;
-        let mut member = |name: &str, json: &str| {
+        let mut member = |name: &Text<'_>, json: &str| {
             out.push(if mem::take(&mut first) { b'{' } else { b',' });
             serde_json::to_writer(&mut *out, name).expect("a string serialises into memory");
             out.push(b':');
@@ -70,7 +70,7 @@ impl<'a> Members<'a> {
         }
         for (name, json) in with {
             if self.get(name).is_none() {
-                member(name, json);
+                member(&Text::from(*name), json);
             }
         }
         if first {
