@@ -195,7 +195,8 @@ where
                 if chunks {
                     this.clock.event(now);
                 }
-                if frame.is_some() {
+                // What waits for a name would have gone out: the silence behind it is one.
+                if frame.is_some() || this.machine.is_waiting() {
                     this.clock.sent(now);
                 }
                 // An upstream that never pauses would never be asked for the time.

@@ -23,6 +23,8 @@ use crate::{
 const DONE: &[u8] = b"data: [DONE]\n\n";
 /// What an event is longer than its data.
 const FRAME: usize = b"data: \n\n".len();
+/// Events that wait for a name at most.
+const MOST_EARLY: usize = 8;
 
 /// Re-frames one stream. Each call gives at most one frame, never an empty one; what else the same
 /// read has completed, which is seldom, waits to be asked for.
@@ -31,8 +33,9 @@ pub(super) struct Machine {
     decoder: Decoder,
     reader: Reader,
     sink: Sink,
-    /// The first event, when it names nothing and a later one may.
-    early: Option<String>,
+    /// The first events, as long as they say nothing of the answer and a name is open that a later
+    /// one may have.
+    early: Vec<String>,
     /// How often the upstream had been heard without a chunk.
     heard: u32,
     over: bool,
@@ -61,7 +64,7 @@ impl Machine {
             decoder: Decoder::with_limits(limits).at_end(AtEnd::Flush),
             reader: Reader::new(config, tally),
             sink: Sink::default(),
-            early: None,
+            early: Vec::new(),
             heard: 0,
             over: false,
         }
@@ -75,6 +78,11 @@ impl Machine {
     /// Whether nothing more is wanted of the upstream.
     pub(super) fn has_ended(&self) -> bool {
         self.over
+    }
+
+    /// Whether the answer has begun, but nothing of it has gone out yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// What else goes out, of what has been read.
@@ -214,15 +222,22 @@ impl Machine {
             }
             _ => {}
         }
-        if self.early.is_some() {
-            self.reader.pin(text);
-            let early = self.early.take().unwrap_or_default();
-            self.sink
-                .relay(&mut self.reader, self.decoder.chunk(), &early, None, false)?;
-        } else if !self.reader.choices.has_begun() && self.reader.names_nothing(text) {
-            self.early = Some(text.to_owned());
-            self.sink.events += 1;
-            return Ok(());
+        if !self.reader.choices.has_begun() {
+            if self.early.len() < MOST_EARLY && self.reader.may_wait(text) {
+                // What it does name is the first of its kind.
+                self.reader.pin(text);
+                self.early.push(text.to_owned());
+                self.sink.events += 1;
+                return Ok(());
+            }
+            if !self.early.is_empty() {
+                self.reader.pin(text);
+                for early in mem::take(&mut self.early) {
+                    let chunk = self.decoder.chunk();
+                    self.sink
+                        .relay(&mut self.reader, chunk, &early, None, false)?;
+                }
+            }
         }
         self.sink
             .relay(&mut self.reader, self.decoder.chunk(), text, whole, last)
@@ -230,14 +245,14 @@ impl Machine {
 
     /// What was held back for a name goes out under one of ours.
     fn relay_early(&mut self) {
-        let Some(early) = self.early.take() else {
-            return;
-        };
-        let relayed = self
-            .sink
-            .relay(&mut self.reader, self.decoder.chunk(), &early, None, false);
-        if let Err(error) = relayed {
-            self.fail_with(error);
+        for early in mem::take(&mut self.early) {
+            let chunk = self.decoder.chunk();
+            let relayed = self
+                .sink
+                .relay(&mut self.reader, chunk, &early, None, false);
+            if let Err(error) = relayed {
+                return self.fail_with(error);
+            }
         }
     }
 
@@ -280,7 +295,7 @@ impl Machine {
         if reader.config.done_after_error {
             out.extend_from_slice(DONE);
         }
-        self.early = None;
+        self.early = Vec::new();
         self.over = true;
     }
 

@@ -54,36 +54,15 @@ impl Reader {
         }
     }
 
-    /// Whether the id or the model is still open and this text has none to give nor a choice, so
-    /// that it can wait for one that has.
-    pub(super) fn names_nothing(&self, text: &str) -> bool {
-        /// Whether it has a choice, an id, a model.
-        fn look(text: &str) -> Result<[bool; 3], Fault> {
-            let mut cursor = Cursor::new(text);
-            cursor.object()?;
-            let mut found = [false; 3];
-            while let Some(key) = cursor.key()? {
-                let kind = cursor.peek()?;
-                if key.bytes() == b"choices" && text[cursor.at()..].starts_with("[{") {
-                    // Whatever else it has.
-                    return Ok([true, false, false]);
-                }
-                let long = cursor.skip()?.len() > 2;
-                match key.bytes() {
-                    b"choices" => found[0] = long,
-                    b"id" => found[1] = long && kind == Type::String,
-                    b"model" => found[2] = long && kind == Type::String,
-                    _ => {}
-                }
-            }
-            Ok(found)
-        }
-        let id = self.pinned.id.is_none() && self.config.id == IdFormat::Upstream;
-        let model = self.pinned.model.is_none();
-        (id || model)
-            && look(text).is_ok_and(|[choice, has_id, has_model]| {
-                !choice && ((id && !has_id) || (model && !has_model))
-            })
+    /// Whether the id, the time or the model is still open, and this text has none to give nor
+    /// anything of the answer, so that it can wait for one that has. At the most a role is in it.
+    pub(super) fn may_wait(&self, text: &str) -> bool {
+        let open = [
+            self.pinned.id.is_none() && self.config.id == IdFormat::Upstream,
+            self.pinned.created.is_none(),
+            self.pinned.model.is_none(),
+        ];
+        open.contains(&true) && says_nothing(text, open).unwrap_or(false)
     }
 
     /// Takes id, time and, where it is the upstream's, model from a text, without reading it on.
@@ -437,6 +416,65 @@ impl Reader {
             self.usage_text.extend_from_slice(spelled);
         }
     }
+}
+
+/// Whether a chunk has nothing of an answer, and leaves an id, a time or a model open.
+fn says_nothing(text: &str, mut open: [bool; 3]) -> Result<bool, Fault> {
+    let c = &mut Cursor::new(text);
+    c.object()?;
+    while let Some(key) = c.key()? {
+        let kind = c.peek()?;
+        if key.bytes() == b"choices" && kind == Type::Array {
+            c.array()?;
+            while c.element()? {
+                if c.peek()? == Type::Object && choice_says(c)? {
+                    return Ok(false);
+                }
+            }
+            continue;
+        }
+        let value = &text[c.skip()?];
+        let named = kind == Type::String && value.len() > 2;
+        match key.bytes() {
+            b"id" => open[0] &= !named,
+            b"created" => open[1] &= !is_time(value.as_bytes()),
+            b"model" => open[2] &= !named,
+            b"error" | b"message" | b"detail" if kind != Type::Null => return Ok(false),
+            _ => {}
+        }
+        if open == [false; 3] {
+            // Nothing is to be waited for.
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a choice has more than a role.
+fn choice_says(c: &mut Cursor<'_>) -> Result<bool, Fault> {
+    c.object()?;
+    let mut says = false;
+    while let Some(key) = c.key()? {
+        let kind = c.peek()?;
+        match (key.bytes(), kind) {
+            (b"delta", Type::Object) => {
+                c.object()?;
+                while let Some(key) = c.key()? {
+                    let null = c.peek()? == Type::Null;
+                    let empty = c.skip()?.len() == 2;
+                    says |= key.bytes() != b"role" && !null && !empty;
+                }
+            }
+            (b"finish_reason" | b"error" | b"message", kind) => {
+                c.skip()?;
+                says |= kind != Type::Null;
+            }
+            _ => {
+                c.skip()?;
+            }
+        }
+    }
+    Ok(says)
 }
 
 /// Whether it is a number of seconds as OpenAI writes one.

@@ -1,4 +1,5 @@
 mod deltas;
+mod names;
 mod unread;
 
 use super::*;
