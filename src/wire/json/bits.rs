@@ -6,9 +6,9 @@ use std::hint::black_box;
 pub(super) const WINDOW: usize = 64;
 const BLOCK: usize = 16;
 
-/// A window of text whose bytes stand as those of a square of eight by eight with its rows for its columns:
-/// what is so of each byte of a row becomes one bit of each byte of a word.
-pub(super) struct Bits([u8; WINDOW]);
+/// A window of text by the bits of its bytes: the lowest bit of each, the next one of each, and so on. What is
+/// so of each byte is then found out in as many steps as for one.
+pub(super) struct Bits([u64; 8]);
 
 impl Bits {
     #[inline(always)]
@@ -17,23 +17,72 @@ impl Bits {
         // reading more at once than was written; nothing depends on them.
         let once = interleaved(window)?;
         let twice = interleaved(black_box(&once[..]))?;
-        interleaved(black_box(&twice[..])).map(Self)
+        let rows = interleaved(black_box(&twice[..]))?;
+        let rows = black_box(&rows[..]).first_chunk::<WINDOW>()?;
+        let row = |at: usize| {
+            let row = rows[8 * at..].first_chunk();
+            u64::from_le_bytes(*row.unwrap_or(&[0; 8]))
+        };
+        // A square of eight by eight bytes with its rows for its columns; now the same with the bits of each eight.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|at| swapped::<4>(row(at), row(at + 4)));
+        let [a, b, c, d] = [(a.0, c.0), (b.0, d.0), (a.1, c.1), (b.1, d.1)];
+        let [a, b, c, d] = [a, b, c, d].map(|(low, high)| swapped::<2>(low, high));
+        let [a, b, c, d] = [(a.0, b.0), (a.1, b.1), (c.0, d.0), (c.1, d.1)];
+        let [a, b, c, d] = [a, b, c, d].map(|(low, high)| swapped::<1>(low, high));
+        Some(Self([a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1]))
     }
 
-    /// A bit for each byte of which something is so.
+    /// A bit for each byte that is this one.
     #[inline(always)]
-    pub(super) fn of(&self, is: impl Fn(u8) -> bool) -> u64 {
-        let (bytes, mut marks) = (&self.0, [0; WINDOW]);
-        for at in 0..WINDOW {
-            marks[at] = if is(bytes[at]) { 1 << (at / 8) } else { 0 };
-        }
-        let mut all = [0; BLOCK];
-        for at in 0..BLOCK {
-            all[at] = marks[at] | marks[at + 16] | marks[at + 32] | marks[at + 48];
-        }
-        let (low, high) = super::scan::halves(all);
-        low | high
+    pub(super) fn is(&self, byte: u8) -> u64 {
+        self.like(byte, 0xFF)
     }
+
+    /// The same where only some bits of the byte are asked for.
+    #[inline(always)]
+    pub(super) fn like(&self, byte: u8, asked: u8) -> u64 {
+        // From the highest on, which those that are asked for together have in common.
+        let mut all = u64::MAX;
+        for bit in (0..8).rev() {
+            if asked >> bit & 1 == 1 {
+                let set = self.0[bit];
+                all &= if byte >> bit & 1 == 1 { set } else { !set };
+            }
+        }
+        all
+    }
+
+    /// A bit for each decimal digit.
+    #[inline(always)]
+    pub(super) fn digits(&self) -> u64 {
+        self.like(b'0', !7) | self.like(b'8', !1)
+    }
+
+    /// Which digits are less than this one, and which are the same.
+    #[inline(always)]
+    pub(super) fn compare(&self, digit: u8) -> (u64, u64) {
+        let (mut less, mut same) = (0, u64::MAX);
+        for bit in (0..4).rev() {
+            let set = self.0[bit];
+            let asked = u64::from(digit >> bit & 1).wrapping_neg();
+            less |= same & asked & !set;
+            same &= !(asked ^ set);
+        }
+        (less, same)
+    }
+}
+
+/// Rows of bits so far from one another, with what stands in the upper columns of the lower in the lower ones
+/// of the upper, and the other way round: columns as far from one another in each square of twice the size.
+#[inline(always)]
+fn swapped<const FAR: u32>(low: u64, high: u64) -> (u64, u64) {
+    let mask = match FAR {
+        4 => 0x0F0F_0F0F_0F0F_0F0F,
+        2 => 0x3333_3333_3333_3333,
+        _ => 0x5555_5555_5555_5555,
+    };
+    let others = (low >> FAR ^ high) & mask;
+    (low ^ others << FAR, high ^ others)
 }
 
 /// The first half of all bytes and the second, in turns.
@@ -55,5 +104,35 @@ fn interleave(a: &[u8; BLOCK], b: &[u8; BLOCK], both: &mut [u8; 2 * BLOCK]) {
     for at in 0..BLOCK / 2 {
         (both[2 * at], both[2 * at + 1]) = (a[at], b[at]);
         (both[BLOCK + 2 * at], both[BLOCK + 2 * at + 1]) = (a[BLOCK / 2 + at], b[BLOCK / 2 + at]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_has_its_bit_wherever_it_stands() {
+        for shift in 0..4 {
+            let window: [u8; WINDOW] = std::array::from_fn(|at| (at * 37 + shift * 64) as u8);
+            let bits = Bits::new(&window).expect("a window");
+            let of = |is: &dyn Fn(u8) -> bool| {
+                let marks = window.iter().rev();
+                marks.fold(0, |marks, byte| marks << 1 | u64::from(is(*byte)))
+            };
+            for byte in 0..=u8::MAX {
+                assert_eq!(bits.is(byte), of(&|here| here == byte), "{byte}");
+                let asked = byte.rotate_left(3) ^ 0x5A;
+                let like = of(&|here| (here ^ byte) & asked == 0);
+                assert_eq!(bits.like(byte, asked), like, "{byte}");
+            }
+            let digits = of(&|here| here.is_ascii_digit());
+            assert_eq!(bits.digits(), digits);
+            for digit in b'0'..=b'9' {
+                let (less, same) = bits.compare(digit);
+                assert_eq!(less & digits, of(&|here| here < digit) & digits);
+                assert_eq!(same & digits, of(&|here| here == digit));
+            }
+        }
     }
 }

@@ -96,82 +96,106 @@ impl Levels {
         self.room - (MOST - HALF) * self.words
     }
 
-    /// Passes brackets and commas, of which those of objects are known: the levels then. Where one is wrong, or
-    /// the outermost level ends, bits before it.
+    /// Passes brackets: the levels then, and which commas stand in objects, by a bit for each and maybe for other
+    /// places. Where a bracket is wrong, or the outermost level ends, bits before it.
     #[inline(always)]
-    pub(super) fn pass(self, marks: Marks) -> Result<Self, u64> {
-        let Marks {
-            mut opens,
-            mut closes,
-            mut commas,
-            objects,
-        } = marks;
+    pub(super) fn pass(self, marks: Marks) -> Result<(Self, u64), u64> {
+        let Marks { opens, closes, .. } = marks;
         if opens | closes == 0 {
-            let others = if self.is_object() { !objects } else { objects };
-            return if commas & others == 0 {
-                Ok(self)
-            } else {
-                Err(0)
-            };
+            return Ok((self, if self.is_object() { u64::MAX } else { 0 }));
         }
-        // The innermost pairs are taken away together.
+        // How deep each place stands is counted for all of them together, in binary digits: from four on, or from
+        // five where something is left at first, as mostly there are two depths. What is closed ends behind its
+        // bracket.
         let brackets = opens | closes;
-        let next = |opens: u64| (opens << 1).wrapping_add(!brackets) & brackets;
-        let ends = next(opens) & closes;
-        let mut between = !brackets;
-        let mut inside = ends >> 1 & between;
-        for shift in [1, 2, 4, 8, 16, 32] {
-            inside |= inside >> shift & between;
-            between &= between >> shift;
+        let is_left = brackets & brackets.wrapping_neg() & closes != 0;
+        let ended = closes << 1;
+        let (up, down) = (opens & !ended, ended & !opens);
+        let turns = up | down;
+        let ones = turned(turns) ^ if is_left { u64::MAX } else { 0 };
+        let turns = up & !ones | down & ones;
+        let here = if is_left { 5 } else { 4 };
+        if turns == 0 {
+            return self.pass_depths(marks, here, 4, [!ones, ones], ones >> 63);
         }
-        let begins = (inside | ends) >> 1 & opens;
-        let pairs = ends.wrapping_sub(begins);
-        let of_objects = (ends & objects).wrapping_sub(begins & objects);
-        let mismatch =
-            (next(opens & objects) ^ objects) & ends | (objects ^ of_objects) & commas & pairs;
-        if mismatch != 0 {
-            return Err(until(mismatch));
+        let twos = turned(turns);
+        let turns = turns & (up & !twos | down & twos);
+        let fours = !turned(turns);
+        if turns & (up & !fours | down & fours) != 0 {
+            return self.pass_far(marks);
         }
-        opens ^= begins;
-        closes ^= ends;
-        commas &= !pairs;
-        let height = usize::from(ends != 0);
-        if opens | closes == 0 {
-            let kind = if self.is_object() { objects } else { !objects };
-            return match commas & !kind {
-                0 if self.has_room(height) => Ok(self),
-                _ => Err(0),
+        let four = |high: u64| {
+            let (low, high) = (high & !twos, high & twos);
+            [low & !ones, low & ones, high & !ones, high & ones]
+        };
+        let ([a, b, c, d], [e, f, g, h]) = (four(!fours), four(fours));
+        let last = ones >> 63 | twos >> 63 << 1 | fours >> 63 << 2;
+        self.pass_depths(marks, here, 0, [a, b, c, d, e, f, g, h], last)
+    }
+
+    /// The same where it is known which places stand how deep, the least deep first, and how deep the last does;
+    /// and so the window's beginning.
+    #[inline(always)]
+    fn pass_depths<const DEPTHS: usize>(
+        self,
+        marks: Marks,
+        here: u32,
+        first: u32,
+        depths: [u64; DEPTHS],
+        last: u64,
+    ) -> Result<(Self, u64), u64> {
+        let brackets = marks.opens | marks.closes;
+        let (opens, closes) = (marks.opens & marks.objects, marks.closes & marks.objects);
+        // As many as if it were five.
+        let before = self.kinds << (5 - here);
+        let (mut in_objects, mut wrong, mut kinds) = (0, 0, 0);
+        for (depth, places) in (first..).zip(depths) {
+            let is_object = match depth {
+                0..=5 => before >> (5 - depth) & 1,
+                _ => 0,
             };
+            // At one depth begin and end come in turns, so that an object ends where the next bracket is.
+            let brackets = brackets & places;
+            let (begin, end) = ((opens & places) << 1 | is_object, closes & places);
+            wrong |= begin.wrapping_add(!brackets) & brackets ^ end;
+            let (inside, is_open) = end.overflowing_sub(begin);
+            in_objects |= inside & places;
+            kinds = kinds << 1 | u64::from(is_open);
         }
-        self.pass_steps(
-            Marks {
-                opens,
-                closes,
-                commas,
-                objects,
-            },
-            height,
-        )
+        let outermost = before.leading_zeros().wrapping_sub(57 + first);
+        if let Some(places) = depths.get(outermost as usize) {
+            wrong |= marks.closes & places;
+        }
+        if wrong != 0 {
+            return Err(until(wrong));
+        }
+        let more = |depth: usize| (first as usize + depth).saturating_sub(here as usize);
+        let deepest = || depths.iter().rposition(|places| *places != 0);
+        if !self.has_room(more(DEPTHS - 1)) && !self.has_room(more(deepest().unwrap_or(0))) {
+            return Err(0);
+        }
+        let outside = before >> (6 - first);
+        let kinds = outside << (last + 1) | kinds >> (DEPTHS as u64 - 1 - last);
+        Ok((Self { kinds, ..self }, in_objects))
     }
 
-    /// The same by steps over a few places each, where what has been taken away has a height.
-    #[inline(always)]
-    fn pass_steps(self, marks: Marks, height: usize) -> Result<Self, u64> {
-        let most = marks.opens.count_ones() as usize + height;
-        match self.has_room(most) {
-            true => self.pass_all::<false>(marks, height),
-            false => self.pass_exactly(marks, height),
-        }
-    }
-
-    /// The same where there may be no room for all of them.
+    /// The same however deep they stand, by steps over a few places each.
     #[inline(never)]
-    fn pass_exactly(self, marks: Marks, height: usize) -> Result<Self, u64> {
-        self.pass_all::<true>(marks, height)
+    fn pass_far(self, mut marks: Marks) -> Result<(Self, u64), u64> {
+        let in_objects = match marks.colons {
+            0 => 0,
+            _ => before_colons(marks.colons, marks.commas, marks.opens | marks.closes),
+        };
+        marks.objects |= in_objects;
+        let levels = match self.has_room(marks.opens.count_ones() as usize) {
+            true => self.pass_steps::<false>(marks),
+            false => self.pass_steps::<true>(marks),
+        }?;
+        Ok((levels, in_objects))
     }
 
     #[inline(always)]
-    fn pass_all<const EXACTLY: bool>(self, marks: Marks, height: usize) -> Result<Self, u64> {
+    fn pass_steps<const EXACTLY: bool>(self, marks: Marks) -> Result<Self, u64> {
         let mut kinds = self.kinds;
         let mut peaks = 0;
         let steps = marks.steps();
@@ -182,8 +206,8 @@ impl Levels {
                 return Err((1 << (PLACES * at)) - 1);
             }
             if EXACTLY {
-                let peak = usize::from(step.peak) + height;
-                if kinds.leading_zeros() as usize <= peak {
+                let peak = u32::from(step.peak);
+                if kinds.leading_zeros() <= peak {
                     return Err(0);
                 }
                 peaks |= kinds << peak;
@@ -203,12 +227,34 @@ impl Levels {
     }
 }
 
-/// The brackets and commas of a window, and which of them are those of objects.
+/// Whether an odd number of bits is set up to each place, it included.
+#[inline(always)]
+pub(super) fn turned(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+/// The commas that have a colon before the next comma or bracket.
+#[inline(always)]
+fn before_colons(colons: u64, commas: u64, brackets: u64) -> u64 {
+    let mut between = !(commas | colons | brackets);
+    let mut inside = colons >> 1 & between;
+    for shift in [1, 2, 4, 8, 16, 32] {
+        inside |= inside >> shift & between;
+        between &= between >> shift;
+    }
+    (inside | colons) >> 1 & commas
+}
+
+/// The brackets, commas and colons of a window, and which brackets are those of objects.
 #[derive(Clone, Copy)]
 pub(super) struct Marks {
     pub(super) opens: u64,
     pub(super) closes: u64,
     pub(super) commas: u64,
+    pub(super) colons: u64,
     pub(super) objects: u64,
 }
 

@@ -81,6 +81,14 @@ impl<'a> Cursor<'a> {
             if (text.get(comma), text.get(open)) != (Some(&b','), Some(&b'{')) {
                 break;
             }
+            if text.get(open + 1) != Some(&b'"') {
+                let inside = scan::near_space(text, open + 1);
+                if text.get(inside) == Some(&b'}') {
+                    at = inside + 1;
+                    budget -= 1;
+                    continue;
+                }
+            }
             let (mut place, mut mark, mut left) = (open, b'{', budget - 1);
             loop {
                 let next = near_key(text, place, mark)

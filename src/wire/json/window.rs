@@ -6,7 +6,7 @@
 
 use super::{
     bits::{Bits, WINDOW},
-    levels::{Levels, Marks},
+    levels::{Levels, Marks, turned},
     words::{escaped, wrong_escapes, wrong_words},
 };
 
@@ -23,6 +23,8 @@ const MANY: usize = 8;
 const LONG: usize = 128;
 /// Where a window has less commas, opening brackets, escapes and blanks, or no comma, one by one is no dearer.
 const DENSE: u32 = 6;
+/// In ASCII the brackets of objects are those of arrays with one more bit.
+const KIND: u8 = 0x20;
 
 /// Where a member or an element is due behind a comma and can be paid for, passes those that are small, as
 /// many as there are: the place where one is due then, or blanks before it, how much of the budget may be
@@ -66,39 +68,34 @@ fn part<const CLEAN: bool>(
     let bits = Bits::new(window)?;
     let mut wrong = 0;
 
-    let mut quotes = bits.of(|byte| byte == b'"');
-    let backslashes = bits.of(|byte| byte == b'\\');
+    let mut quotes = bits.is(b'"');
+    let backslashes = bits.is(b'\\');
     if backslashes != 0 {
         let escaped = escaped(backslashes);
         quotes &= !escaped;
         wrong |= wrong_escapes(&bits, escaped);
     }
     // From an opening quote to before its closing one.
-    let mut within = quotes;
-    for shift in [1, 2, 4, 8, 16, 32] {
-        within ^= within << shift;
-    }
+    let within = turned(quotes);
     let outside = !(within | quotes);
 
-    let commas = bits.of(|byte| byte == b',') & outside;
-    // In ASCII the brackets of objects are those of arrays with one more bit.
-    let opens = bits.of(|byte| byte | 0x20 == b'{') & outside;
+    let commas = bits.is(b',') & outside;
+    let opens = bits.like(b'{', !KIND) & outside;
     // In a clean text a blank is nothing but a space.
-    let mut blanks = bits.of(|byte| byte == b' ') & outside;
+    let mut blanks = bits.is(b' ') & outside;
     if !CLEAN {
-        let controls = bits.of(|byte| byte < b' ');
+        let controls = bits.like(0, 0xE0);
         wrong |= controls & within;
         if controls & outside != 0 {
-            let is_line = |byte| (byte == b'\n') | (byte == b'\r') | (byte == b'\t');
-            blanks |= bits.of(is_line) & outside;
+            blanks |= (bits.is(b'\n') | bits.is(b'\r') | bits.is(b'\t')) & outside;
         }
     }
     let dear = commas | opens | backslashes | blanks & !(blanks << 1);
     if commas == 0 || dear.count_ones() < DENSE {
         return None;
     }
-    let colons = bits.of(|byte| byte == b':') & outside;
-    let closes = bits.of(|byte| byte | 0x20 == b'}') & outside;
+    let colons = bits.is(b':') & outside;
+    let closes = bits.like(b'}', !KIND) & outside;
     let bare = outside & !(blanks | commas | colons | opens | closes);
     let starts = quotes & within | bare & !(bare << 1);
     let ends = quotes & !within | bare & !(bare >> 1);
@@ -122,20 +119,17 @@ fn part<const CLEAN: bool>(
         return None;
     }
     let mut range = before(cut);
-    let in_objects = match colons {
-        0 => 0,
-        _ => before_colons(colons, commas, opens | closes),
-    };
-    let objects = bits.of(|byte| byte > b'a') & (opens | closes) | in_objects;
-    let inner = loop {
+    let objects = bits.like(KIND, KIND) & (opens | closes);
+    let (inner, in_objects) = loop {
         let marks = Marks {
             opens: opens & range,
             closes: closes & range,
             commas: commas & range >> 1,
+            colons,
             objects,
         };
         match levels.pass(marks) {
-            Ok(levels) => break levels,
+            Ok(passed) => break passed,
             // What encloses all of it ends there.
             Err(end) => {
                 cut &= end;
@@ -148,7 +142,8 @@ fn part<const CLEAN: bool>(
     };
     // Keys are due behind these, and colons behind keys only.
     let first = u64::from(levels.is_object());
-    let keys = behind(((in_objects | opens & objects) & range >> 1) << 1 | first) & !empty;
+    let begins = (commas & in_objects | opens & objects) & range >> 1;
+    let keys = behind(begins << 1 | first) & !empty;
     let key_ends = keys.wrapping_add(within) & !within;
     let is_wrong = (behind(key_ends << 1) ^ colons) & range != 0 || keys & range & !quotes != 0;
     if is_wrong {
@@ -157,18 +152,6 @@ fn part<const CLEAN: bool>(
     let count = ((commas | opens) & range).count_ones() - (empty & range).count_ones();
     let length = WINDOW as u32 - range.leading_zeros();
     Some((length as usize, count as usize, inner))
-}
-
-/// The commas that have a colon before the next comma or bracket.
-#[inline(always)]
-fn before_colons(colons: u64, commas: u64, brackets: u64) -> u64 {
-    let mut between = !(commas | colons | brackets);
-    let mut inside = colons >> 1 & between;
-    for shift in [1, 2, 4, 8, 16, 32] {
-        inside |= inside >> shift & between;
-        between &= between >> shift;
-    }
-    (inside | colons) >> 1 & commas
 }
 
 /// All bits below the lowest.
@@ -230,7 +213,7 @@ mod tests {
         }
     }
 
-    const ALIKE: [&str; 34] = [
+    const ALIKE: [&str; 41] = [
         "1,",
         " 1 ,",
         "12 ,",
@@ -241,6 +224,13 @@ mod tests {
         "-0.25e-10 ,",
         "1e308,",
         "1e299,",
+        "17e307,",
+        "179e306,",
+        "1797e305,",
+        "1.79E+308 ,",
+        "9e307,",
+        "0e999,",
+        "-0.00e0400,",
         "\"\",",
         "\"a\",",
         "\"\u{e9}\" , ",
@@ -266,7 +256,7 @@ mod tests {
         "{\"\\n\":[{\"c\":[[]]}]},",
         "[{\"a\":[{\"a\":[{\"a\":[0]}]}]}],",
     ];
-    const OTHERS: [&str; 79] = [
+    const OTHERS: [&str; 90] = [
         "",
         "01,",
         "1 1,",
@@ -301,11 +291,22 @@ mod tests {
         "1]",
         "17976931348623157000000000000000000000,",
         "1e309,",
-        "17e307,",
-        "179e306,",
         "1.7e308,",
         "1.8e308,",
+        "18e307,",
         "99e307,",
+        "99e306,",
+        "1.798e308,",
+        "1798e305,",
+        "17977e304,",
+        "17976e304,",
+        "999999999e299,",
+        "9999999999e299,",
+        "9e310,",
+        "1e1000,",
+        "0.1e309,",
+        "0.01e311,",
+        "0.017e310,",
         "1e0000000001,",
         "-1e-999999,",
         "99999999999999999999999999e299,",

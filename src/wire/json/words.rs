@@ -15,38 +15,37 @@ pub(super) fn escaped(backslashes: u64) -> u64 {
 /// What follows a backslash and may not.
 #[inline(never)]
 pub(super) fn wrong_escapes(bits: &Bits, escaped: u64) -> u64 {
-    let is_short = |byte| {
-        let is_mark = (byte == b'"') | (byte == b'\\') | (byte == b'/');
-        let is_control = (byte == b'n') | (byte == b't') | (byte == b'r');
-        is_mark | is_control | (byte == b'b') | (byte == b'f')
-    };
-    let others = escaped & !bits.of(is_short);
+    let is = |byte| bits.is(byte);
+    // Two of the letters at a time differ in one bit.
+    let letters = bits.like(b'b', !0x10) | bits.like(b'f', !0x08) | is(b't');
+    let others = escaped & !(letters | is(b'"') | is(b'\\') | is(b'/'));
     if others == 0 {
         return 0;
     }
-    let numbers = others & bits.of(|byte| byte == b'u');
-    let is_digit =
-        |byte: u8| (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 6);
-    let digits = bits.of(is_digit);
-    let halves = numbers & bits.of(|byte| byte | 0x20 == b'd') >> 1;
-    let is_first = |byte: u8| (byte & !1 == b'8') | (byte | 0x20 == b'a') | (byte | 0x20 == b'b');
-    let first = halves & bits.of(is_first) >> 2;
-    let second = halves & bits.of(|byte| (byte | 0x20).wrapping_sub(b'c') < 4) >> 2;
+    let numbers = others & is(b'u');
+    let (one, two, four) = (bits.like(1, 1), bits.like(2, 2), bits.like(4, 4));
+    // Of the letters in lower and in upper case, those from the first to the sixth.
+    let letters = bits.like(b'A', !0x27) & (one | two | four) & !(one & two & four);
+    let digits = bits.digits() | letters;
     let due = numbers << 1 | numbers << 2 | numbers << 3 | numbers << 4;
-    others ^ numbers | due & !digits | first << 6 ^ second
+    let wrong = others ^ numbers | due & !digits;
+    // Halves of pairs are told apart by their second digits; with one below eight it is none.
+    let halves = numbers & bits.like(b'D', !0x20) >> 1 & (letters | bits.like(8, 8)) >> 2;
+    let second = halves & (letters & (four | one & two)) >> 2;
+    wrong | (halves ^ second) << 6 ^ second
 }
 
 /// What is wrong with numbers and literals, which are what is bare.
 #[inline(always)]
 pub(super) fn wrong_words(window: &[u8; WINDOW], bits: &Bits, bare: u64) -> u64 {
-    let digits = bits.of(|byte| byte.wrapping_sub(b'0') < 10) & bare;
+    let digits = bits.digits() & bare;
     let starts = bare & !(bare << 1);
     if digits == bare {
         // Nothing follows a zero.
         let second = starts << 1 & digits;
         return match second {
             0 => 0,
-            _ => bits.of(|byte| byte == b'0') << 1 & second,
+            _ => bits.is(b'0') << 1 & second,
         };
     }
     wrong_numbers(window, bits, bare, digits)
@@ -55,22 +54,22 @@ pub(super) fn wrong_words(window: &[u8; WINDOW], bits: &Bits, bare: u64) -> u64 
 #[inline(never)]
 fn wrong_numbers(window: &[u8; WINDOW], bits: &Bits, bare: u64, digits: u64) -> u64 {
     let starts = bare & !(bare << 1);
-    let minus = bits.of(|byte| byte == b'-') & bare;
-    let letters = bits.of(|byte| byte | 0x20 == b'e') & bare;
+    let minus = bits.is(b'-') & bare;
+    let letters = bits.like(b'e', !0x20) & bare;
     let others = starts & !digits & !minus;
     let literals = match others {
         0 => 0,
-        _ => literals(bits, others, letters),
+        _ => literals(bits, others),
     };
     let rest = bare & !literals;
-    let zeros = bits.of(|byte| byte == b'0') & rest;
+    let zeros = bits.is(b'0') & rest;
     if rest == digits {
         let starts = starts & digits;
         return starts ^ digits & !(digits << 1) | (starts & zeros) << 1 & digits;
     }
     let letters = letters & rest;
-    let plus = bits.of(|byte| byte == b'+') & rest;
-    let points = bits.of(|byte| byte == b'.') & rest;
+    let plus = bits.is(b'+') & rest;
+    let points = bits.is(b'.') & rest;
 
     // Each run of digits is due somewhere, and what comes behind it too.
     let behind = |run: u64| run.wrapping_add(digits) & !digits;
@@ -86,52 +85,116 @@ fn wrong_numbers(window: &[u8; WINDOW], bits: &Bits, bare: u64, digits: u64) -> 
     let mut wrong = due ^ digits & !(digits << 1);
     wrong |= (starts & minus | point | letter | signs) ^ rest & !digits;
     wrong |= (whole & zeros) << 1 & digits;
-    // A window has no number that is too large but by three digits of its exponent.
-    let third = (exponent << 1 & digits) << 1 & digits & !((signs & minus) << 3);
-    if third != 0 {
-        // Where those that are written with one digit before the point, or with two, have their exponent.
-        let one = whole & digits & !(digits >> 1);
-        let two = whole & digits & digits >> 1 & !(digits >> 2);
-        let exponent_of = |behind_whole: u64| {
-            let fraction = (behind_whole & points) << 1;
-            let letter = (behind_whole | behind(fraction & digits)) & letter;
-            letter << 1 & !signs | (letter << 1 & signs) << 1
+    let exponent = exponent & !((signs & minus) << 1);
+    // No number is too large in a window but by three digits of its exponent.
+    if (exponent << 1 & digits) << 1 & digits != 0 {
+        let spelled = Spelled {
+            digits,
+            zeros,
+            whole,
+            behind_whole,
+            points,
+            letter,
+            signs,
+            exponent,
         };
-        let (first, second) = (exponent_of(one << 1), exponent_of(two << 2));
-        let is = |from: u8, to: u8| bits.of(|byte| byte.wrapping_sub(from) <= to - from);
-        let (up_to_6, seven, eight) = (is(b'0', b'6'), is(b'7', b'7'), is(b'8', b'8'));
-        let three = is(b'3', b'3') & zeros >> 1;
-        // Seventeen and nothing more is below 1.79 · 10³⁰⁸.
-        let seventeen = two & is(b'1', b'1') & (up_to_6 | seven) >> 1;
-        let last = (first | second) << 2 & up_to_6
-            | first << 2 & (seven | one << 4 & is(b'1', b'1') << 4 & eight)
-            | seventeen << 5 & seven;
-        let small = (first | second) & is(b'0', b'2') | three & (last >> 2);
-        // Any other is read by itself.
-        let mut others = third & (!(small << 2) | digits >> 1);
-        while others != 0 {
-            let bit = others & others.wrapping_neg();
-            let before = starts & (bit - 1);
-            let start = 63 - before.leading_zeros() as usize;
-            if digits::number(window, start).is_err() {
-                wrong |= bit;
-            }
-            others ^= bit;
-        }
+        wrong |= too_large(window, bits, spelled);
     }
     wrong
 }
 
+/// What numbers are made of. Of the exponents those that are not negative.
+struct Spelled {
+    digits: u64,
+    zeros: u64,
+    /// Where the whole digits begin, and what stands behind them.
+    whole: u64,
+    behind_whole: u64,
+    points: u64,
+    letter: u64,
+    /// The signs of exponents, and where their digits begin.
+    signs: u64,
+    exponent: u64,
+}
+
+/// Numbers that no double holds, by the third digit of their exponent. Nearly all that a double holds are told by
+/// how many digits are before the point, and by the first few of all: what is left is read by itself.
+#[inline(never)]
+fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
+    let Spelled {
+        digits,
+        zeros,
+        whole,
+        behind_whole,
+        points,
+        letter,
+        signs,
+        exponent,
+    } = spelled;
+    let behind = |run: u64, from: u64| from.wrapping_add(run) & !run;
+    let exponent_of = |letters: u64| letters << 1 & !signs | (letters << 1 & signs) << 1;
+    // Whatever its exponent is, zero is zero.
+    let behind_zero = (whole & zeros) << 1;
+    let zero = (behind_zero | behind(zeros, (behind_zero & points) << 1)) & letter;
+    let first = behind(zeros, exponent & !exponent_of(zero)) & digits;
+    let third = (first << 1 & digits) << 1 & digits;
+
+    // What is known of a number at some place, at the third digit of its exponent.
+    let at_third = |places: u64| {
+        let letters = behind(digits | points, places) & letter;
+        behind(zeros, exponent_of(letters)) << 2
+    };
+    let two = behind_whole & digits << 2;
+    let three = two & digits << 3;
+    let four = three & digits << 4;
+    let many = at_third(four & digits << 5);
+    let (two, three, four) = (at_third(two), at_third(three), at_third(four));
+    let least = |digit| !bits.compare(digit).0;
+    let (five, six, seven) = (least(b'5'), least(b'6'), least(b'7'));
+    let (eight, nine) = (least(b'8'), least(b'9'));
+    // By their digits before the point these are not below 10³⁰⁸, and these not below 10³⁰⁹.
+    let more = eight | two & seven | three & six | four & five;
+    let most = nine | two & eight | three & seven | four & six;
+    let below = at_third(below_largest(bits, whole & !zeros & digits, digits, points));
+    let three_hundred = (first & bits.is(b'3')) << 2 & zeros << 1;
+    let less = (first & (bits.is(b'1') | bits.is(b'2'))) << 2;
+    let small = less | three_hundred & !most & (below | !more);
+    let mut others = third & !(small & !many & !(digits >> 1));
+    let mut wrong = 0;
+    while others != 0 {
+        let bit = others & others.wrapping_neg();
+        let before = whole & (bit - 1) | 1;
+        let start = 63 - before.leading_zeros() as usize;
+        if digits::number(window, start).is_err() {
+            wrong |= bit;
+        }
+        others ^= bit;
+    }
+    wrong
+}
+
+/// A place in each number whose first digits, wherever its point stands, are less than those of the least that
+/// is too large.
+#[inline(always)]
+fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> u64 {
+    let (mut below, mut places) = (0, first);
+    for digit in *b"1797" {
+        let (less, same) = bits.compare(digit);
+        below |= places & (less | !digits);
+        let next = (places & same & digits) << 1;
+        places = next & !points | (next & points) << 1;
+    }
+    below
+}
+
 /// The literals that begin at places where nothing else may.
 #[inline(always)]
-fn literals(bits: &Bits, starts: u64, e: u64) -> u64 {
-    let [a, f, l, n] = *b"afln";
-    let [r, s, t, u] = *b"rstu";
-    let is = |letter| bits.of(|byte| byte == letter);
-    let (e, l, u) = (e & bits.of(|byte| byte > b'a'), is(l), is(u));
-    let null = starts & is(n) & u >> 1 & l >> 2 & l >> 3;
-    let yes = starts & is(t) & is(r) >> 1 & u >> 2 & e >> 3;
-    let no = starts & is(f) & is(a) >> 1 & l >> 2 & is(s) >> 3 & e >> 4;
+fn literals(bits: &Bits, starts: u64) -> u64 {
+    let is = |letter| bits.is(letter);
+    let (e, l, u) = (is(b'e'), is(b'l'), is(b'u'));
+    let null = starts & is(b'n') & u >> 1 & l >> 2 & l >> 3;
+    let yes = starts & is(b't') & is(b'r') >> 1 & u >> 2 & e >> 3;
+    let no = starts & is(b'f') & is(b'a') >> 1 & l >> 2 & is(b's') >> 3 & e >> 4;
     let four = null | yes | no;
     four | four << 1 | four << 2 | four << 3 | no << 4
 }
