@@ -9,10 +9,9 @@ use bytes::{BufMut, BytesMut};
 use memchr::memmem::find;
 use serde_json::value::RawValue;
 
-use super::members::Members;
 use crate::{
     parse::Chat,
-    wire::{chat::Tool, request::Name},
+    wire::{Members, chat::Tool, request::Name},
 };
 
 /// Calls of one answer that are followed.

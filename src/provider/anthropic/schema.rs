@@ -9,11 +9,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::value::RawValue;
 
-use crate::{
-    error::Error,
-    provider::{Notes, members::Members},
-    wire::chat::Function,
-};
+use crate::{error::Error, provider::Notes, wire::Members, wire::chat::Function};
 
 /// The formats of strings that the provider keeps to.
 const FORMATS: &[&str] = &[

@@ -6,10 +6,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::{
-    error::Error,
-    provider::{members::Members, nonsense},
-};
+use crate::{error::Error, provider::nonsense, wire::Members};
 
 /// The most that is kept of one call, in bytes.
 const LONGEST: usize = 4 << 20;
