@@ -16,7 +16,7 @@ use crate::{
     body::{BoxError, Pieces},
     dialect::Dialect,
     error::Error,
-    id,
+    ext::CallId,
 };
 
 pin_project! {
@@ -160,9 +160,9 @@ fn whole<R>(mut parts: Parts, text: &[u8], paths: Option<&Paths>) -> Response<Me
 }
 
 /// A refusal of the gateway's own, at a path that belongs to the Messages API.
-pub(crate) fn refuse<R>(error: Error) -> Response<MessagesBody<R>> {
+pub(crate) fn refuse<R>(error: Error, id: CallId) -> Response<MessagesBody<R>> {
     let (mut head, body) = error.response(&Dialect::openai()).into_parts();
-    head.headers.insert(X_REQUEST_ID, id::request_value());
+    head.headers.insert(X_REQUEST_ID, id.into());
     refused(head, body.remaining(), None)
 }
 

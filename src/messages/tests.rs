@@ -442,7 +442,11 @@ fn a_whole_answer() {
 fn reasons_there_and_back() {
     let anthropic = Anthropic::new("https://upstream").expect("a URL");
     let chat = Chat::parse(r#"{"model":"m","messages":[]}"#.into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("anthropic", "m"));
+    let asked = Asked::new(
+        &chat,
+        &Target::new("anthropic", "m"),
+        std::time::SystemTime::now(),
+    );
     for reason in ["end_turn", "max_tokens", "tool_use", "refusal"] {
         let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
             "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "Hi"},

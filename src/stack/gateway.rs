@@ -19,6 +19,7 @@ use crate::{
     body::{BoxBody, BoxError, Full},
     dialect::Dialect,
     error::{Error, Kind},
+    ext::CallId,
     messages::{self, MessagesLayer, RequestBody},
 };
 
@@ -113,7 +114,7 @@ where
         self.models.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> GatewayFuture {
+    fn call(&mut self, mut request: Request<B>) -> GatewayFuture {
         let path = request.uri().path();
         let path = path.strip_prefix("/api").unwrap_or(path);
         let future: Pin<Box<dyn Future<Output = Answer> + Send>> = match path {
@@ -127,17 +128,22 @@ where
             _ => {
                 // What was made ready goes, with whatever it keeps free for a request.
                 self.completions = self.completions.clone();
-                let refused = match path {
-                    "/v1/models" => return GatewayFuture(boxed(self.models.call(request))),
-                    _ if path.starts_with("/v1/models/") => {
-                        return GatewayFuture(boxed(self.models.call(request)));
-                    }
-                    "/v1/chat/completions" => refuse(not_post()),
-                    "/v1/messages" => refuse_message(not_post()),
-                    _ if path.starts_with("/v1/messages/") => refuse_message(not_found()),
-                    _ => refuse(not_found()),
+                if path == "/v1/models" || path.starts_with("/v1/models/") {
+                    return GatewayFuture(boxed(self.models.call(request)));
+                }
+                let refusal = match path {
+                    "/v1/chat/completions" | "/v1/messages" => not_post(),
+                    _ => not_found(),
                 };
-                Box::pin(ready(Ok(named(refused, request))))
+                // In the shape that Anthropic's clients know, where they ask.
+                let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
+                let id = request_id::name(&mut request);
+                let refused = if messages {
+                    refuse_message(refusal, id)
+                } else {
+                    refuse(refusal, id)
+                };
+                Box::pin(ready(Ok(refused)))
             }
         };
         GatewayFuture(future)
@@ -183,24 +189,16 @@ fn not_found() -> Error {
     Error::new(Kind::NotFound, "There is nothing at this path.")
 }
 
-/// The answer with the name of its request.
-fn named<B>(mut response: Response<BoxBody>, mut request: Request<B>) -> Response<BoxBody> {
-    let id = request_id::name(&mut request);
-    let headers = response.headers_mut();
-    headers.insert(request_id::NAME, id.into());
-    response
-}
-
-fn refuse(error: Error) -> Response<BoxBody> {
+fn refuse(error: Error, id: CallId) -> Response<BoxBody> {
     let kind = error.kind();
-    let response = error.response(&Dialect::openai()).map(BoxBody::new);
+    let mut response = error.response(&Dialect::openai()).map(BoxBody::new);
+    response.headers_mut().insert(request_id::NAME, id.into());
     allowed(kind, response)
 }
 
-/// In the shape that Anthropic's clients know.
-fn refuse_message(error: Error) -> Response<BoxBody> {
+fn refuse_message(error: Error, id: CallId) -> Response<BoxBody> {
     let kind = error.kind();
-    let response = messages::refuse::<Full>(error).map(BoxBody::new);
+    let response = messages::refuse::<Full>(error, id).map(BoxBody::new);
     allowed(kind, response)
 }
 

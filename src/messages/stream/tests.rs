@@ -287,7 +287,11 @@ fn streams_there_and_back() {
     let anthropic = Anthropic::new("https://upstream").expect("a URL");
     let chat =
         Chat::parse(r#"{"model":"m","stream":true,"messages":[]}"#.into()).expect("a request");
-    let asked = Asked::new(&chat, &Target::new("anthropic", "m"));
+    let asked = Asked::new(
+        &chat,
+        &Target::new("anthropic", "m"),
+        std::time::SystemTime::now(),
+    );
     let mut inner = anthropic.stream(&asked).expect("translated");
     let mut middle = BytesMut::new();
     for event in &came {
