@@ -366,6 +366,9 @@ impl<G: Settle> Held<G> {
                 return Err(error);
             }
         };
+        if self.shadow.is_none() && parts.extensions.get::<Refused>().is_some() {
+            self.report.give_request_back();
+        }
         self.fields
             .write(&mut parts.headers, &self.report, told::<St, G>());
         if let Some(refusal) = self.shadow.take() {

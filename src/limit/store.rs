@@ -205,6 +205,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// How the limits stand when a request that was admitted was turned down further in, and gives its
+    /// place back.
+    pub(super) fn give_request_back(&mut self) {
+        if let Some(requests) = &mut self.requests {
+            requests.remaining = requests.limit.min(requests.remaining.saturating_add(1));
+            if requests.remaining == requests.limit {
+                requests.reset = Duration::ZERO;
+            }
+        }
+    }
+
     /// Adds a limit; of two of a kind the one that has less left stays.
     pub fn add(&mut self, standing: Standing) {
         let place = match standing.unit {

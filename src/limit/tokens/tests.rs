@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     body::Full,
     ext::Principal,
-    limit::{Limits, Rate, Report, tests::limiter},
+    limit::{Limits, Rate, RateLimitLayer, Report, tests::limiter},
     meter::Tally,
     parse::{Chat, ChatBody},
     wire::Usage,
@@ -78,6 +78,70 @@ async fn the_estimate_is_settled_by_the_usage() {
     drop(response);
     let report = limiter.standing(&caller).await.expect("memory");
     assert_eq!(remaining(&report), (9970, 0));
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_lock_nobody_out_and_credit_nobody() {
+    let mut negative = Usage::new(0, 0);
+    negative.clamped = true;
+    for usage in [
+        Usage::new(1_000_000_000_000, 5),
+        Usage::new(10, 10_000_000_000_000_000_000),
+        negative,
+    ] {
+        let (limiter, _) = limiter();
+        let layer = TokenLimitLayer::new(limiter.clone());
+        let limits = Limits::new().tokens_per_minute(10_000);
+        let caller = Principal::new("acme").attach(limits.clone());
+        let app = layer.layer(answering(Some(usage), StatusCode::OK));
+        let response = app.oneshot(asking(&limits, with_max(5000))).await;
+        drop(response.expect("infallible"));
+        let report = limiter.standing(&caller).await.expect("memory");
+        let (left, debt) = remaining(&report);
+        assert!(
+            debt == 0 && (9900..10_000).contains(&left),
+            "{usage:?}: {report:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_tokens_refuse_is_no_request() {
+    let (limiter, _) = limiter();
+    let limits = Limits::new().requests_per_minute(60).tokens_per_minute(100);
+    let tokens = TokenLimitLayer::new(limiter.clone());
+    let tokens = tokens.layer(answering(None, StatusCode::OK));
+    let app = RateLimitLayer::new(limiter.clone())
+        .with_tokens()
+        .layer(tokens);
+    let response = app.oneshot(asking(&limits, with_max(5000))).await;
+    let response = response.expect("infallible");
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let told = |name: &str| response.headers()[name].to_str().expect("text");
+    assert_eq!(told("x-ratelimit-remaining-requests"), "60");
+    assert_eq!(told("x-ratelimit-reset-requests"), "0s");
+    let caller = Principal::new("acme").attach(limits.clone());
+    drop(response);
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(report.requests.expect("a limit").remaining, 60);
+}
+
+#[tokio::test]
+async fn a_panic_inside_is_not_the_callers() {
+    let (limiter, _) = limiter();
+    let layer = TokenLimitLayer::new(limiter.clone());
+    let limits = Limits::new().tokens_per_minute(10_000);
+    let caller = Principal::new("acme").attach(limits.clone());
+    let app = layer.layer(service_fn(async |_: Request<ChatBody>| {
+        if true {
+            panic!("a handler's fault");
+        }
+        Ok::<_, Infallible>(Response::new(Full::new("{}")))
+    }));
+    let task = tokio::spawn(app.oneshot(asking(&limits, PLAIN)));
+    assert!(task.await.expect_err("it panics").is_panic());
+    let report = limiter.standing(&caller).await.expect("memory");
+    assert_eq!(remaining(&report), (10_000, 0));
 }
 
 #[tokio::test]
@@ -372,7 +436,7 @@ async fn tokens_are_settled_on_every_ending() {
             }
             End::Panics => {
                 assert!(tokio::spawn(call).await.is_err());
-                input
+                0
             }
             End::Fails => {
                 assert!(call.await.is_err());
