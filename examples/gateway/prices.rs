@@ -1,5 +1,7 @@
 //! What each model costs: from the file, the operator's price files, and the built-in table.
 
+use std::path::Path;
+
 use tower_completions::cost::{NotAnAmount, Price, PriceBook, PriceList, Prices};
 
 use crate::config::{Config, Provider};
@@ -74,9 +76,9 @@ fn lists(config: &Config, mistakes: &mut Vec<String>) -> Vec<PriceList> {
     type Read = fn(&str, &str) -> Result<PriceList, String>;
     let own: Read = |text, _| toml::from_str(text).map_err(|error| error.to_string());
     let litellm: Read =
-        |text, path| PriceList::litellm(text, path).map_err(|error| error.to_string());
+        |text, name| PriceList::litellm(text, name).map_err(|error| error.to_string());
     let genai: Read =
-        |text, path| PriceList::genai_prices(text, path).map_err(|error| error.to_string());
+        |text, name| PriceList::genai_prices(text, name).map_err(|error| error.to_string());
     let files = &config.prices;
     let mut lists = Vec::new();
     for (key, path, read) in [
@@ -86,7 +88,9 @@ fn lists(config: &Config, mistakes: &mut Vec<String>) -> Vec<PriceList> {
     ] {
         let Some(path) = path else { continue };
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
-        match text.and_then(|text| read(&text, path)) {
+        // The version goes to clients: where the file lies is not for them.
+        let name = Path::new(path).file_name().unwrap_or_default();
+        match text.and_then(|text| read(&text, &name.to_string_lossy())) {
             Ok(list) => lists.push(list),
             Err(error) => mistakes.push(format!("prices.{key}: {path}: {error}")),
         }
