@@ -24,7 +24,7 @@ enum Slot {
     /// The only key that begins so.
     Key(Arc<(Digest, Principal)>),
     /// Several, told apart by the next digit.
-    Fork(Arc<[Slot; 16]>),
+    Fork(Arc<[Self; 16]>),
 }
 
 impl Table {
