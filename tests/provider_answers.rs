@@ -454,3 +454,26 @@ async fn family() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_without_a_type_is_told_by_its_first_byte() {
+    let answer = r#"{"id":"a","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
+    let stream = "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    for body in [answer, stream] {
+        let client = tower::service_fn(move |_: http::Request<Full>| async move {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(body)))
+        });
+        let translate = OpenAi::new("https://upstream/v1").expect("a URL");
+        let provider = Provider::new("p", client, translate);
+        let service = ReframeLayer::new(Dialect::openai()).layer(provider);
+        let request =
+            json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+        let request = http::Request::post("/").body(Full::new(request.to_string()));
+        let response = service.oneshot(request.expect("a request")).await;
+        let body = response.expect("infallible").into_body();
+        let text = body.collect().await.expect("whole").to_bytes();
+        let text = std::str::from_utf8(&text).expect("UTF-8");
+        assert!(text.contains(r#""content":"Hi""#), "{text}");
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    }
+}

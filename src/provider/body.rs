@@ -1,6 +1,7 @@
 mod machine;
 #[cfg(test)]
 mod tests;
+mod untyped;
 
 use std::{
     fmt, mem,
@@ -14,6 +15,7 @@ use pin_project_lite::pin_project;
 
 use machine::Machine;
 pub(super) use machine::Told;
+use untyped::Untyped;
 
 use super::{
     cut::{Cutting, Spellings},
@@ -42,6 +44,7 @@ pin_project! {
         Whole { body: Full },
         // In boxes: what few answers have does not make every one large.
         Through { #[pin] body: Option<B>, cutting: Cutting, last: Option<Box<Frame<Bytes>>> },
+        Untyped { #[pin] body: Option<B>, cutting: Cutting, untyped: Box<Untyped> },
         Translated { #[pin] body: Option<B>, machine: Box<Machine<S>> },
     }
 }
@@ -86,6 +89,38 @@ fn through<B: HttpBody<Data = Bytes>>(
     }
 }
 
+/// The same of an answer of which it is not known whether it is a stream. Trailers have no place
+/// behind one.
+fn untyped<B: HttpBody<Data = Bytes>>(
+    mut body: Pin<&mut Option<B>>,
+    cutting: &mut Cutting,
+    untyped: &mut Untyped,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, B::Error>>> {
+    loop {
+        let Some(inner) = body.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let (chunk, ended) = match ready!(inner.poll_frame(cx)) {
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(chunk) if cutting.passes(&chunk) => (chunk, false),
+                Ok(chunk) => (cutting.push(chunk), false),
+                Err(_) => continue,
+            },
+            None => (cutting.rest().unwrap_or_default(), true),
+        };
+        let mut out = untyped.push(chunk);
+        if ended || untyped.is_too_large() {
+            body.set(None);
+            out = out.or_else(|| untyped.end());
+        }
+        if out.is_some() || ended {
+            return Poll::Ready(out.map(Ok));
+        }
+    }
+}
+
 impl<B, S> Body<B, S> {
     pub(super) fn whole(bytes: Bytes) -> Self {
         Self::refusal(Full::new(bytes))
@@ -99,6 +134,18 @@ impl<B, S> Body<B, S> {
 }
 
 impl<B, S: TranslateStream> Body<B, S> {
+    /// An answer that passes as it is, whose head does not say whether it is a stream; one that is
+    /// none may have so many bytes.
+    pub(super) fn untyped(body: B, key: Spellings, limit: usize) -> Self {
+        Self {
+            kind: Which::Untyped {
+                body: Some(body),
+                cutting: Cutting::new(key),
+                untyped: Box::new(Untyped::new(limit)),
+            },
+        }
+    }
+
     pub(super) fn stream(
         body: B,
         state: Option<S>,
@@ -152,6 +199,15 @@ where
                 cutting,
                 last,
             } => return through(body, cutting, last, cx).map_err(Into::into),
+            WhichProj::Untyped {
+                body,
+                cutting,
+                untyped: state,
+            } => {
+                let chunk = ready!(untyped(body, cutting, state, cx));
+                let frame = chunk.map(|chunk| chunk.map(Frame::data));
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            }
             WhichProj::Translated { body, machine } => (body, machine),
         };
         for _ in 0..READS {
@@ -194,6 +250,8 @@ where
                 let ended = body.as_ref().is_none_or(HttpBody::is_end_stream);
                 ended && cutting.is_empty() && last.is_none()
             }
+            // What has been gathered goes out at the end.
+            Which::Untyped { body, .. } => body.is_none(),
             Which::Translated { body, machine } => {
                 machine.out.is_empty() && (machine.ended || body.is_none())
             }
@@ -203,7 +261,9 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Which::Whole { body } => body.size_hint(),
-            Which::Through { .. } | Which::Translated { .. } => SizeHint::default(),
+            Which::Through { .. } | Which::Untyped { .. } | Which::Translated { .. } => {
+                SizeHint::default()
+            }
         }
     }
 }

@@ -151,8 +151,9 @@ where
                         {
                             let state = this.config.translate.stream(this.asked);
                             if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
+                                let limit = this.config.max_bytes;
                                 return Poll::Ready(stream(
-                                    &head, body, state, this.key, this.asked,
+                                    &head, body, state, this.key, this.asked, limit,
                                 ));
                             }
                         }
@@ -271,6 +272,7 @@ fn stream<B, S: super::TranslateStream>(
     state: Option<S>,
     key: &Spellings,
     asked: &Asked,
+    limit: usize,
 ) -> Response<Body<B, S>> {
     // There for a stream that passes as it is, too: who reads it outside writes here, and a router
     // in between learns how it ended.
@@ -279,13 +281,14 @@ fn stream<B, S: super::TranslateStream>(
     } else {
         Tally::unread()
     };
-    let mut response = Response::new(Body::stream(
-        body,
-        state,
-        &tally,
-        key.clone(),
-        Told::of(asked),
-    ));
+    let typed = head.headers.contains_key(header::CONTENT_TYPE);
+    let told = Told::of(asked);
+    let passes = state.is_none() && matches!(told, Told::AsTheyAre);
+    let mut response = Response::new(if passes && !typed {
+        Body::untyped(body, key.clone(), limit)
+    } else {
+        Body::stream(body, state, &tally, key.clone(), told)
+    });
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().reserve(HEADERS);
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
