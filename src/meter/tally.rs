@@ -48,8 +48,6 @@ struct Slow {
     counted: u64,
     /// Nothing is to come behind the counts.
     last: bool,
-    /// What the prompt is estimated at.
-    prompt: u64,
     model: Option<Arc<str>>,
     tier: Option<ServiceTier>,
     outcome: Option<Outcome>,
@@ -119,8 +117,8 @@ impl Tally {
     }
 
     /// What was used, so far: the usage last seen, with an estimate where that cannot be all. `prompt` is
-    /// what the prompt is estimated at, in tokens; zero where that is not known: what the answer's reader
-    /// knows of it then. `None` when no usage has been seen.
+    /// what the prompt is estimated at, in tokens; zero where that is not known. `None` when no usage has been
+    /// seen.
     ///
     /// A prompt that was not counted, or absurdly, is taken for that estimate, and such an output for what
     /// was relayed, at a token for every four bytes ([`clamped`](Usage::clamped)). So is an output that has
@@ -128,12 +126,6 @@ impl Tally {
     #[must_use]
     pub fn used(&self, prompt: u64) -> Option<Usage> {
         self.seen().used(prompt)
-    }
-
-    /// Notes what the prompt is estimated at, for those further out who cannot tell.
-    #[cold]
-    pub(crate) fn record_prompt(&self, estimate: u64) {
-        self.write(|slow| slow.prompt = estimate);
     }
 
     /// Notes that the counts that have come, or come next, are of all that has been relayed: its choices are
@@ -260,7 +252,6 @@ impl Tally {
 pub(crate) struct Seen {
     pub(crate) usage: Option<Usage>,
     counted: u64,
-    prompt: u64,
     pub(crate) model: Option<Arc<str>>,
     pub(crate) tier: Option<ServiceTier>,
     pub(crate) outcome: Option<Outcome>,
@@ -275,7 +266,6 @@ impl Tally {
             Some(Seen {
                 usage: slow.usage,
                 counted: slow.counted,
-                prompt: slow.prompt,
                 model: slow.model.clone(),
                 tier: slow.tier,
                 outcome: slow.outcome.clone(),
@@ -305,7 +295,7 @@ impl Seen {
     pub(crate) fn used(&self, prompt: u64) -> Option<Usage> {
         let mut usage = self.usage?;
         if usage.clamped && usage.input == 0 {
-            usage.input = if prompt > 0 { prompt } else { self.prompt };
+            usage.input = prompt;
         }
         if usage.clamped && usage.output == 0 {
             usage.output = self.relayed();
@@ -419,9 +409,6 @@ mod tests {
             tally.end(Outcome::Complete);
             tally.record_usage(said);
             assert_eq!(tally.used(8), Some(used), "{said:?}");
-            // Whoever is too far out to know the prompt is told of it.
-            tally.record_prompt(8);
-            assert_eq!(tally.used(0), Some(used), "{said:?}");
         }
         let mut parts = Usage::new(ABSURD, ABSURD);
         parts.cached_input = ABSURD;

@@ -401,9 +401,10 @@ impl Reader {
 
     pub(super) fn note_usage(&mut self, usage: Usage, spelled: &[u8], seen: &mut Seen) {
         seen.usage = true;
-        let usage = usage.plausible();
+        let mut usage = usage.plausible();
         if usage.clamped && usage.input == 0 {
-            self.tally.record_prompt(self.config.input_estimate);
+            // Those further out cannot tell.
+            usage.input = self.config.input_estimate;
         }
         // What a provider has counted itself says more than what it tells in our terms.
         if self.counts {
