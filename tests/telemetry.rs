@@ -405,3 +405,35 @@ async fn the_router_tells_its_plan_and_each_attempt() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_panic_and_a_transports_error_are_errors() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let layer = TelemetryLayer::new(move |_: &http::request::Parts| {
+        let notes = Arc::clone(&notes);
+        Watch::new(move |event: &Event<'_>| {
+            if let Event::Finished(end) = event {
+                let kind = end.error.map(Error::kind);
+                notes
+                    .lock()
+                    .expect("unpoisoned")
+                    .push((kind, end.cancelled));
+            }
+        })
+    });
+    let panicking = layer.layer(service_fn(async |_: Request<Full<Bytes>>| {
+        if true {
+            panic!("a handler's fault");
+        }
+        Ok::<_, io::Error>(Response::new(Full::<Bytes>::default()))
+    }));
+    let task = tokio::spawn(panicking.oneshot(ask("m", false)));
+    assert!(task.await.expect_err("it panics").is_panic());
+    let failing = layer.layer(service_fn(async |_: Request<Full<Bytes>>| {
+        Err::<Response<Full<Bytes>>, _>(io::Error::other("reset"))
+    }));
+    assert!(failing.oneshot(ask("m", false)).await.is_err());
+    let told = told.lock().expect("unpoisoned").clone();
+    assert_eq!(told, [(Some(Kind::Internal), false); 2]);
+}

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use http::{StatusCode, header, response::Parts};
 
 use crate::{
-    error::Error,
+    error::{Error, Kind},
     ext::Served,
     meter::{Ending, Settle, Tally},
     observe::{Event, Finished, Watch},
@@ -61,7 +61,7 @@ impl Settle for Guard {
     fn settle(self, ending: Ending, tally: Option<&Tally>) {
         let (late, cancelled) = match ending {
             Ending::Complete => (None, false),
-            Ending::Failed(error) => (error, false),
+            Ending::Failed(error) => (Some(error.unwrap_or_else(broke_off)), false),
             Ending::Cancelled => (None, true),
         };
         let model = tally.and_then(Tally::model);
@@ -72,9 +72,14 @@ impl Settle for Guard {
         finished.stream = self.stream;
         finished.served = self.served.as_ref();
         finished.model = model.as_deref();
-        // The prompt is not read out here.
+        // The prompt is not read out here: who reads the answer has put its estimate there.
         finished.usage = tally.and_then(|tally| tally.used(0));
         finished.first_event = self.first_event;
         self.watch.on(&Event::Finished(finished));
     }
+}
+
+/// Of a transport's error, and of a panic, no more is known.
+fn broke_off() -> Error {
+    Error::new(Kind::Internal, "The answer broke off.")
 }
