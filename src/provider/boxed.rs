@@ -23,7 +23,7 @@ type Answer = Result<Response<BoxBody>, Infallible>;
 
 /// A provider's service in a box: those of different APIs are one type, as a router asks for.
 ///
-/// It costs two allocations a request, of the future and of the body.
+/// It costs three allocations an attempt: of the service's clone, its future and its body.
 ///
 /// ```
 /// use tower_completions::{

@@ -314,7 +314,9 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
             }
         }
         let limited = self.key_limits.keys().filter(|name| !known.contains(name));
-        mistakes.extend(limited.cloned().map(Mistake::LimitOfNobody));
+        let mut limited: Vec<_> = limited.cloned().collect();
+        limited.sort_unstable();
+        mistakes.extend(limited.into_iter().map(Mistake::LimitOfNobody));
         BuildError::of(mistakes)
     }
 }

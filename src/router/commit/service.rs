@@ -59,9 +59,12 @@ where
     }
 
     fn call(&mut self, req: Request<Q>) -> Self::Future {
+        let looks = self.bounds.is_some();
         ResponseFuture {
-            heard: req.extensions().get::<Heard>().cloned(),
-            streams: req.body().streams(),
+            heard: looks
+                .then(|| req.extensions().get::<Heard>().cloned())
+                .flatten(),
+            streams: looks && req.body().streams(),
             call: self.inner.call(req),
             peek: None,
             bounds: self.bounds,
