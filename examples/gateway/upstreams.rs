@@ -83,7 +83,8 @@ impl Parts {
         Ok(match of.kind.as_str() {
             "mock" => {
                 let translate = OpenAi::new("http://mock/v1").map_err(unfit())?;
-                BoxProvider::new(provider(of, mock::Upstream::new(), translate))
+                let keys = of.api_keys.iter().map(String::as_str);
+                BoxProvider::new(provider(of, mock::Upstream::new(), translate).with_keys(keys))
             }
             "azure" => {
                 let api = match of.api.as_deref() {
