@@ -5,15 +5,20 @@ use super::window::until;
 /// So many objects and arrays within one another, at most 128.
 #[derive(Clone, Copy)]
 pub(super) struct Levels {
-    /// A bit for each of the innermost, set for an object, the lowest for the innermost of all, and one more that
-    /// is set above them.
-    kinds: u64,
-    /// What they must stay below for one more to be entered.
-    limit: u64,
+    inner: Inner,
     /// The same of those outside, where there are more than one word holds.
     outer: [u64; 3],
     words: usize,
     room: usize,
+}
+
+/// Those of them that are told by one word.
+#[derive(Clone, Copy)]
+pub(super) struct Inner {
+    /// A bit for each, set for an object, the lowest for the innermost of all, and one more that is set above them.
+    kinds: u64,
+    /// What they must stay below for one more to be entered.
+    limit: u64,
 }
 
 /// So many levels are told by one word.
@@ -25,8 +30,10 @@ impl Levels {
     #[inline(always)]
     pub(super) fn new(is_object: bool, room: usize) -> Self {
         Self {
-            kinds: 2 | u64::from(is_object),
-            limit: 1 << room.min(MOST),
+            inner: Inner {
+                kinds: 2 | u64::from(is_object),
+                limit: 1 << room.min(MOST),
+            },
             outer: [0; 3],
             words: 0,
             room,
@@ -34,33 +41,39 @@ impl Levels {
     }
 
     #[inline(always)]
-    pub(super) fn is_object(self) -> bool {
-        self.kinds & 1 == 1
+    pub(super) fn inner(self) -> Inner {
+        self.inner
+    }
+
+    /// The same levels outside of these.
+    #[inline(always)]
+    pub(super) fn with_inner(self, inner: Inner) -> Self {
+        Self { inner, ..self }
     }
 
     /// What the innermost ends with.
     #[inline(always)]
     pub(super) fn close(self) -> u8 {
         // In ASCII the brackets of objects are those of arrays with one more bit.
-        b']' | (self.kinds as u8 & 1) << 5
+        b']' | (self.inner.kinds as u8 & 1) << 5
     }
 
     /// Whether no other can be entered before [`with_room`](Self::with_room).
     #[inline(always)]
     pub(super) fn is_full(self) -> bool {
-        self.kinds >= self.limit
+        self.inner.kinds >= self.inner.limit
     }
 
     #[inline(always)]
     pub(super) fn enter(&mut self, is_object: bool) {
-        self.kinds = self.kinds << 1 | u64::from(is_object);
+        self.inner.kinds = self.inner.kinds << 1 | u64::from(is_object);
     }
 
     /// Whether none is left before [`outside`](Self::outside).
     #[inline(always)]
     pub(super) fn leave(&mut self) -> bool {
-        self.kinds >>= 1;
-        self.kinds == 1
+        self.inner.kinds >>= 1;
+        self.inner.kinds == 1
     }
 
     /// The same levels with room for another, if there may be one.
@@ -70,10 +83,10 @@ impl Levels {
         if self.below() <= MOST {
             return None;
         }
-        *self.outer.get_mut(self.words)? = self.kinds >> HALF;
+        *self.outer.get_mut(self.words)? = self.inner.kinds >> HALF;
         self.words += 1;
-        self.kinds = self.kinds & ((1 << HALF) - 1) | 1 << HALF;
-        self.limit = self.limit();
+        self.inner.kinds = self.inner.kinds & ((1 << HALF) - 1) | 1 << HALF;
+        self.inner.limit = self.limit();
         Some(self)
     }
 
@@ -81,8 +94,8 @@ impl Levels {
     #[inline(never)]
     pub(super) fn outside(mut self) -> Option<Self> {
         self.words = self.words.checked_sub(1)?;
-        self.kinds = *self.outer.get(self.words)?;
-        self.limit = self.limit();
+        self.inner.kinds = *self.outer.get(self.words)?;
+        self.inner.limit = self.limit();
         Some(self)
     }
 
@@ -95,14 +108,24 @@ impl Levels {
         // What is put away is what is not kept of a full one.
         self.room - (MOST - HALF) * self.words
     }
+}
 
-    /// Passes brackets: the levels then, and which commas stand in objects, by a bit for each and maybe for other
-    /// places. Where a bracket is wrong, or the outermost level ends, bits before it.
+impl Inner {
     #[inline(always)]
-    pub(super) fn pass(self, marks: Marks) -> Result<(Self, u64), u64> {
+    pub(super) fn is_object(self) -> bool {
+        self.kinds & 1 == 1
+    }
+
+    /// Passes brackets: the levels then. Where a bracket is wrong, or the outermost level ends, bits before it.
+    #[inline(always)]
+    pub(super) fn pass(self, marks: Marks) -> Result<Passed, u64> {
         let Marks { opens, closes, .. } = marks;
         if opens | closes == 0 {
-            return Ok((self, if self.is_object() { u64::MAX } else { 0 }));
+            return Ok(Passed {
+                levels: self,
+                in_objects: if self.is_object() { u64::MAX } else { 0 },
+                outermost: u64::MAX,
+            });
         }
         // How deep each place stands is counted for all of them together, in binary digits: from four on, or from
         // five where something is left at first, as mostly there are two depths. What is closed ends behind its
@@ -143,7 +166,7 @@ impl Levels {
         first: u32,
         depths: [u64; DEPTHS],
         last: u64,
-    ) -> Result<(Self, u64), u64> {
+    ) -> Result<Passed, u64> {
         let brackets = marks.opens | marks.closes;
         let (opens, closes) = (marks.opens & marks.objects, marks.closes & marks.objects);
         // As many as if it were five.
@@ -163,9 +186,8 @@ impl Levels {
             kinds = kinds << 1 | u64::from(is_open);
         }
         let outermost = before.leading_zeros().wrapping_sub(57 + first);
-        if let Some(places) = depths.get(outermost as usize) {
-            wrong |= marks.closes & places;
-        }
+        let outermost = depths.get(outermost as usize).copied().unwrap_or(0);
+        wrong |= marks.closes & outermost;
         if wrong != 0 {
             return Err(until(wrong));
         }
@@ -176,12 +198,16 @@ impl Levels {
         }
         let outside = before >> (6 - first);
         let kinds = outside << (last + 1) | kinds >> (DEPTHS as u64 - 1 - last);
-        Ok((Self { kinds, ..self }, in_objects))
+        Ok(Passed {
+            levels: Self { kinds, ..self },
+            in_objects,
+            outermost,
+        })
     }
 
     /// The same however deep they stand, by steps over a few places each.
     #[inline(never)]
-    fn pass_far(self, mut marks: Marks) -> Result<(Self, u64), u64> {
+    fn pass_far(self, mut marks: Marks) -> Result<Passed, u64> {
         let in_objects = match marks.colons {
             0 => 0,
             _ => before_colons(marks.colons, marks.commas, marks.opens | marks.closes),
@@ -191,7 +217,11 @@ impl Levels {
             true => self.pass_steps::<false>(marks),
             false => self.pass_steps::<true>(marks),
         }?;
-        Ok((levels, in_objects))
+        Ok(Passed {
+            levels,
+            in_objects,
+            outermost: 0,
+        })
     }
 
     #[inline(always)]
@@ -246,6 +276,14 @@ fn before_colons(colons: u64, commas: u64, brackets: u64) -> u64 {
         between &= between >> shift;
     }
     (inside | colons) >> 1 & commas
+}
+
+/// The levels behind brackets that have been passed. Of some commas, and maybe other places, it is known that they
+/// stand in objects, or in the outermost level that is told by the same word.
+pub(super) struct Passed {
+    pub(super) levels: Inner,
+    pub(super) in_objects: u64,
+    pub(super) outermost: u64,
 }
 
 /// The brackets, commas and colons of a window, and which brackets are those of objects.

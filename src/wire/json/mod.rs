@@ -53,6 +53,7 @@ pub use number::Number;
 pub(crate) use scan::plain_until;
 pub(crate) use sound::sound_end;
 pub use string::Str;
+pub(crate) use window::beginnings;
 pub(crate) use word::{Digest, Word};
 
 #[cfg(test)]

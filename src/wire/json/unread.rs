@@ -7,7 +7,8 @@ use super::{
     escape::word_run,
     fault::Stop,
     key::{any_key, spelled_key},
-    scan,
+    levels::Levels,
+    scan, window,
 };
 
 /// Where a key stands that was looked at and not passed, and where its value does.
@@ -16,16 +17,32 @@ pub(crate) struct Unpassed<'a> {
     value: usize,
 }
 
+/// So many members or objects are passed one by one before the next are looked at together.
+const FEW: usize = 8;
+/// So many where that did not help.
+const MANY: usize = 32;
+
 impl<'a> Cursor<'a> {
     /// Passes the next members of the object entered last, as long as their keys are taken. What comes then, be
     /// it another key, the end of the object or a mistake, is still to be read; the key is told.
     #[inline(always)]
     pub(crate) fn pass_members<E: From<Stop>>(
         &mut self,
+        take: impl FnMut(Key<'a>) -> Result<bool, E>,
+    ) -> Result<Option<Unpassed<'a>>, E> {
+        self.pass_most_members::<0, E>(take)
+    }
+
+    /// The same where it is not asked of keys that are far from the names with some [`beginnings`], as all of them
+    /// are taken.
+    #[inline(always)]
+    pub(crate) fn pass_most_members<const BEGINNINGS: u64, E: From<Stop>>(
+        &mut self,
         mut take: impl FnMut(Key<'a>) -> Result<bool, E>,
     ) -> Result<Option<Unpassed<'a>>, E> {
         let (text, clean) = (self.text, self.clean);
         let mut budget = self.budget;
+        let mut alone = FEW;
         // What stands before the first key, and before each that follows.
         let (mut at, mut mark) = match self.first {
             true => (self.at - 1, b'{'),
@@ -33,6 +50,12 @@ impl<'a> Cursor<'a> {
         };
         let mut unpassed = None;
         while budget > 0 && text.get(at) != Some(&b'}') {
+            if BEGINNINGS != 0 {
+                if alone == 0 {
+                    (at, budget, alone) = self.pass_level::<BEGINNINGS>(at, true, budget);
+                }
+                alone -= 1;
+            }
             let next = near_key(text, at, mark)
                 .or_else(|| spelled_key(text, at, mark))
                 .or_else(|| other_key(text, at, mark, clean));
@@ -68,14 +91,21 @@ impl<'a> Cursor<'a> {
     ///
     /// There may be thousands of the smallest, so that the place is kept where nobody else sees it.
     #[inline(always)]
-    pub(crate) fn pass_objects(&mut self, is_taken: impl Fn(Key<'a>) -> bool) {
+    pub(crate) fn pass_objects<const BEGINNINGS: u64>(
+        &mut self,
+        is_taken: impl Fn(Key<'a>) -> bool,
+    ) {
         let (text, clean) = (self.text, self.clean);
         let (mut at, mut budget) = (self.at, self.budget);
         if self.depth >= MAX_DEPTH {
             return;
         }
-        self.depth += 1;
+        let mut alone = FEW;
         'object: while budget > 0 {
+            if alone == 0 {
+                (at, budget, alone) = self.pass_level::<BEGINNINGS>(at, false, budget);
+            }
+            alone -= 1;
             let comma = scan::near_space(text, at);
             let open = scan::near_space(text, comma + 1);
             if (text.get(comma), text.get(open)) != (Some(&b','), Some(&b'{')) {
@@ -90,6 +120,7 @@ impl<'a> Cursor<'a> {
                 }
             }
             let (mut place, mut mark, mut left) = (open, b'{', budget - 1);
+            let mut members = FEW;
             loop {
                 let next = near_key(text, place, mark)
                     .or_else(|| spaced_key(text, place, mark))
@@ -107,13 +138,21 @@ impl<'a> Cursor<'a> {
                     Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, value, *first),
                     _ => {
                         self.budget = left;
+                        self.depth += 1;
                         let end = self.pass_at(value);
+                        self.depth -= 1;
                         left = self.budget;
                         end
                     }
                 };
                 let Ok(end) = end else { break 'object };
                 place = scan::near_space(text, end);
+                members -= 1;
+                if members == 0 {
+                    self.depth += 1;
+                    (place, left, members) = self.pass_level::<BEGINNINGS>(place, true, left);
+                    self.depth -= 1;
+                }
                 match text.get(place) {
                     Some(b',') => mark = b',',
                     Some(b'}') => break,
@@ -123,9 +162,26 @@ impl<'a> Cursor<'a> {
             at = place + 1;
             budget = left;
         }
-        self.depth -= 1;
         self.at = at;
         self.budget = budget;
+    }
+
+    /// Passes members of the object that is being read, or objects that are elements of the array, up to a comma: its
+    /// place, the rest of the budget, and how many are next to be passed one by one.
+    #[inline(always)]
+    fn pass_level<const BEGINNINGS: u64>(
+        &self,
+        comma: usize,
+        is_object: bool,
+        budget: usize,
+    ) -> (usize, usize, usize) {
+        let levels = Levels::new(is_object, usize::from(MAX_DEPTH - self.depth) + 1);
+        let level = levels.inner();
+        let (at, budget) = match self.clean {
+            true => window::pass_level::<true, BEGINNINGS>(self.text, comma, level, budget),
+            false => window::pass_level::<false, BEGINNINGS>(self.text, comma, level, budget),
+        };
+        (at, budget, if at == comma { MANY } else { FEW })
     }
 
     /// The next key, be it the first or a later one.
@@ -227,9 +283,11 @@ fn other_key(text: &[u8], mut at: usize, mark: u8, clean: bool) -> Option<(Key<'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::json::Fault;
+    use crate::wire::json::{Fault, beginnings};
 
     type Keys = Vec<(usize, Word)>;
+
+    const BEGINNINGS: u64 = beginnings(&[Word::of(b"name")]);
 
     fn is_wanted(key: Key<'_>) -> bool {
         key.word == Word::of(b"name")
@@ -246,18 +304,22 @@ mod tests {
         Ok((keys, cursor.at(), cursor.budget()))
     }
 
-    /// The same where those that nobody wants are passed together.
-    fn pass(mut cursor: Cursor<'_>, tell: bool) -> Result<(Keys, usize, usize), Fault> {
+    /// The same where those that nobody wants are passed together, and where only those that somebody wants are told.
+    fn pass(mut cursor: Cursor<'_>, tell: bool, most: bool) -> Result<(Keys, usize, usize), Fault> {
         let mut keys = Vec::new();
         cursor.object()?;
         loop {
-            let unpassed = cursor.pass_members(|key| {
+            let take = |key: Key<'_>| {
                 let passed = !is_wanted(key);
-                if passed {
+                if passed && !most {
                     keys.push((key.string.start(), key.word));
                 }
                 Ok::<_, Stop>(passed)
-            })?;
+            };
+            let unpassed = match most {
+                false => cursor.pass_members(take)?,
+                true => cursor.pass_most_members::<BEGINNINGS, _>(take)?,
+            };
             let key = match unpassed.filter(|_| tell) {
                 Some(unpassed) => {
                     cursor.pass_key(&unpassed);
@@ -266,7 +328,9 @@ mod tests {
                 None => cursor.next_any_key()?,
             };
             let Some(key) = key else { break };
-            keys.push((key.string.start(), key.word));
+            if !most || is_wanted(key) {
+                keys.push((key.string.start(), key.word));
+            }
             cursor.skip()?;
         }
         Ok((keys, cursor.at(), cursor.budget()))
@@ -283,7 +347,7 @@ mod tests {
                 cursor.skip()?;
             }
             if together {
-                cursor.pass_objects(|key| !is_wanted(key));
+                cursor.pass_objects::<BEGINNINGS>(|key| !is_wanted(key));
             }
         }
         Ok((wanted, cursor.at(), cursor.budget()))
@@ -296,12 +360,19 @@ mod tests {
             cursors.push(cursor.clean());
         }
         for cursor in cursors {
-            let alone = read(cursor.clone());
+            let mut alone = read(cursor.clone());
             for tell in [false, true] {
-                assert_eq!(pass(cursor.clone(), tell), alone, "{text}");
+                assert_eq!(pass(cursor.clone(), tell, false), alone, "{text}");
             }
+            if let Ok((keys, ..)) = &mut alone {
+                keys.retain(|(_, word)| *word == Word::of(b"name"));
+            }
+            assert_eq!(pass(cursor, true, true), alone, "{text}");
         }
+        let many = [text, ","].concat().repeat(400 / (text.len() + 1));
         for list in [
+            format!("[{{}},{many}{text}]"),
+            format!("[{{}},{many}1]"),
             format!("[{{}},{text},{{\"a\":1}},{text}]"),
             format!("[ {{}} , {text} , {text}"),
         ] {
@@ -371,11 +442,18 @@ mod tests {
         for round in 0..6000 {
             let spaced = next(3) == 0;
             let mut tokens = vec!["{"];
-            for at in 0..next(9) {
+            // Of many that are alike some may be passed together, as those before and behind others.
+            let alike = [(); 2].map(|()| (keys[next(keys.len())], values[next(values.len())]));
+            let many = next(8) == 0;
+            for at in 0..if many { next(60) } else { next(9) } {
                 if at > 0 {
                     tokens.push(",");
                 }
-                tokens.extend([keys[next(keys.len())], ":", values[next(values.len())]]);
+                let (key, value) = match next(if many { 24 } else { 1 }) {
+                    0 => (keys[next(keys.len())], values[next(values.len())]),
+                    which => alike[which % 2],
+                };
+                tokens.extend([key, ":", value]);
             }
             tokens.push("}");
             if round % 2 == 0 {

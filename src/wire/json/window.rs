@@ -6,7 +6,8 @@
 
 use super::{
     bits::{Bits, WINDOW},
-    levels::{Levels, Marks, turned},
+    key::Word,
+    levels::{Inner, Levels, Marks, turned},
     words::{escaped, wrong_escapes, wrong_words},
 };
 
@@ -23,7 +24,7 @@ const MANY: usize = 8;
 const LONG: usize = 128;
 /// Where a window has less commas, opening brackets, escapes and blanks, or no comma, one by one is no dearer.
 const DENSE: u32 = 6;
-/// In ASCII the brackets of objects are those of arrays with one more bit.
+/// In ASCII the brackets of objects are those of arrays with one more bit, and small letters capital ones.
 const KIND: u8 = 0x20;
 
 /// Where a member or an element is due behind a comma and can be paid for, passes those that are small, as
@@ -31,16 +32,27 @@ const KIND: u8 = 0x20;
 /// spent until this is tried again, and the rest.
 ///
 /// Only what ends with a comma or a bracket that opens within a window is passed, at whatever level.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn pass<const CLEAN: bool>(
     text: &[u8],
     start: usize,
-    mut levels: Levels,
-    mut budget: usize,
+    levels: Levels,
+    budget: usize,
 ) -> (usize, Levels, usize, usize) {
+    let (at, inner, next, rest) = pass_inner::<CLEAN>(text, start, levels.inner(), budget);
+    (at, levels.with_inner(inner), next, rest)
+}
+
+#[inline(never)]
+fn pass_inner<const CLEAN: bool>(
+    text: &[u8],
+    start: usize,
+    mut levels: Inner,
+    mut budget: usize,
+) -> (usize, Inner, usize, usize) {
     let mut at = start;
     while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let Some((length, count, inner)) = part::<CLEAN>(window, levels) else {
+        let Some((length, count, inner)) = part::<CLEAN, 0>(window, levels) else {
             break;
         };
         if budget <= count {
@@ -58,13 +70,56 @@ pub(super) fn pass<const CLEAN: bool>(
     (at, levels, next, budget - next)
 }
 
+/// Where a comma is due that has a member behind it, or an element that is an object, passes those that are small up
+/// to another such comma: its place, and the rest of the budget. Those that have a key with one of the beginnings
+/// are not passed.
+#[inline(never)]
+pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
+    text: &[u8],
+    mut at: usize,
+    level: Inner,
+    mut budget: usize,
+) -> (usize, usize) {
+    while let Some([b',', window @ ..]) = text
+        .get(at..)
+        .and_then(<[u8]>::first_chunk::<{ WINDOW + 1 }>)
+    {
+        let Some(window) = window.first_chunk() else {
+            break;
+        };
+        let Some((length, count, _)) = part::<CLEAN, BEGINNINGS>(window, level) else {
+            break;
+        };
+        if budget <= count {
+            break;
+        }
+        budget -= count;
+        at += length;
+    }
+    (at, budget)
+}
+
+/// The beginnings of at most four names: of each its first letter and its length.
+pub(crate) const fn beginnings(names: &[Word]) -> u64 {
+    assert!(names.len() <= 4);
+    let (mut all, mut at) = (0, 0);
+    while at < names.len() {
+        let Word { low, high } = names[at];
+        assert!(high == 0);
+        let length = (64 - low.leading_zeros() as u64).div_ceil(8);
+        all = all << 16 | length << 8 | low & 0xFF;
+        at += 1;
+    }
+    all
+}
+
 /// The part of a window that is made of such values: its length, how many members and elements begin in
-/// it or behind it, and the levels then.
+/// it or behind it, and the levels then. Where there are beginnings, it is what [`pass_level`] passes.
 #[inline(always)]
-fn part<const CLEAN: bool>(
+fn part<const CLEAN: bool, const BEGINNINGS: u64>(
     window: &[u8; WINDOW],
-    levels: Levels,
-) -> Option<(usize, usize, Levels)> {
+    levels: Inner,
+) -> Option<(usize, usize, Inner)> {
     let bits = Bits::new(window)?;
     let mut wrong = 0;
 
@@ -120,7 +175,7 @@ fn part<const CLEAN: bool>(
     }
     let mut range = before(cut);
     let objects = bits.like(KIND, KIND) & (opens | closes);
-    let (inner, in_objects) = loop {
+    let passed = loop {
         let marks = Marks {
             opens: opens & range,
             closes: closes & range,
@@ -140,18 +195,74 @@ fn part<const CLEAN: bool>(
             }
         }
     };
+    if BEGINNINGS != 0 {
+        let outermost = commas & passed.outermost & range;
+        if outermost == 0 {
+            return None;
+        }
+        range = before(outermost);
+        let elements = behind((outermost & range >> 1) << 1 | 1);
+        if !levels.is_object() && elements & !(opens & objects) != 0 {
+            return None;
+        }
+    }
     // Keys are due behind these, and colons behind keys only.
     let first = u64::from(levels.is_object());
-    let begins = (commas & in_objects | opens & objects) & range >> 1;
+    let begins = (commas & passed.in_objects | opens & objects) & range >> 1;
     let keys = behind(begins << 1 | first) & !empty;
     let key_ends = keys.wrapping_add(within) & !within;
     let is_wrong = (behind(key_ends << 1) ^ colons) & range != 0 || keys & range & !quotes != 0;
     if is_wrong {
         return None;
     }
+    if BEGINNINGS != 0
+        && like_names::<BEGINNINGS>(&bits, keys & range, quotes & !within, within) != 0
+    {
+        return None;
+    }
     let count = ((commas | opens) & range).count_ones() - (empty & range).count_ones();
     let length = WINDOW as u32 - range.leading_zeros();
-    Some((length as usize, count as usize, inner))
+    let levels = match BEGINNINGS {
+        0 => passed.levels,
+        _ => levels,
+    };
+    Some((length as usize, count as usize, levels))
+}
+
+/// Keys that may mean a name with one of the beginnings, by a bit somewhere: those of its length that begin with its
+/// letter, or have an escape then, and those that begin with an escape of the letter.
+#[inline(always)]
+fn like_names<const BEGINNINGS: u64>(bits: &Bits, keys: u64, ends: u64, within: u64) -> u64 {
+    let first = keys << 1;
+    let backslashes = bits.is(b'\\');
+    let plain = within & !backslashes;
+    let escape = (first & backslashes) << 1 & bits.is(b'u');
+    let digits = ((escape << 1 & bits.is(b'0')) << 1 & bits.is(b'0')) << 1;
+    let mut alike = 0;
+    let mut names = BEGINNINGS;
+    // No loop, so that the compiler knows each letter.
+    alike |= like_name(bits, names as u16, first, ends, plain, digits);
+    names >>= 16;
+    alike |= like_name(bits, names as u16, first, ends, plain, digits);
+    names >>= 16;
+    alike |= like_name(bits, names as u16, first, ends, plain, digits);
+    names >>= 16;
+    alike | like_name(bits, names as u16, first, ends, plain, digits)
+}
+
+/// The same of one of them.
+#[inline(always)]
+fn like_name(bits: &Bits, name: u16, first: u64, ends: u64, plain: u64, digits: u64) -> u64 {
+    let [letter, length] = name.to_le_bytes();
+    if length == 0 {
+        return 0;
+    }
+    let begins = first & bits.is(letter);
+    let escaped = begins.wrapping_add(plain) & !plain & bits.is(b'\\');
+    let low = b"0123456789abcdef"[usize::from(letter & 0xF)];
+    let case = if low < b'a' { 0 } else { KIND };
+    let by_number = (digits & bits.is(b'0' | letter >> 4)) << 1 & bits.like(low, !case);
+    begins & ends >> length | escaped | by_number
 }
 
 /// All bits below the lowest.

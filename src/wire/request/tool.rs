@@ -7,12 +7,13 @@ use super::{
     known::{Words, keys, words},
     reader::{Null, Read, Reader, duplicate, place_of},
 };
-use crate::wire::json::{Key, Stop, Str, Type};
+use crate::wire::json::{Key, Stop, Str, Type, beginnings};
 
 const OBJECT: &str = "an object";
 const NAME: &str = "a name of 1 to 64 letters, digits, `_` or `-`";
 /// The members that may name a tool.
 const TOOL_NAMES: &Words = words!("type", "name", "function", "custom");
+const BEGINNINGS: u64 = beginnings(TOOL_NAMES);
 const TOOL: &str = "one of `function`, `custom`";
 
 keys!(Tool {
@@ -251,7 +252,7 @@ impl Reader<'_, '_> {
     #[inline(never)]
     fn pass_nameless_tools(&mut self) {
         self.cursor
-            .pass_objects(|key| place_of(TOOL_NAMES, key.word).is_none());
+            .pass_objects::<BEGINNINGS>(|key| place_of(TOOL_NAMES, key.word).is_none());
     }
 
     /// What may name a tool: whether a member in it does. The API does not look into it; which tool it names
@@ -278,7 +279,7 @@ impl Reader<'_, '_> {
         let mut seen = 0_u8;
         loop {
             let named = |key: Key<'_>| Ok::<_, Stop>(place_of(names, key.word).is_none());
-            let unpassed = self.cursor.pass_members(named)?;
+            let unpassed = self.cursor.pass_most_members::<BEGINNINGS, _>(named)?;
             let key = match unpassed {
                 Some(unpassed) => {
                     self.cursor.pass_key(&unpassed);
