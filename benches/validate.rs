@@ -279,6 +279,11 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
         ("signs_spaced", fill("   -1   ,", "1").into()),
         ("literals", fill("false,", "1").into()),
         ("limits_of_three", fill("179e305,", "1").into()),
+        ("limits_of_four", fill("0.1e309,", "1").into()),
+        (
+            "pairs_and_limits",
+            fill(r#"["\ud834\udd1e"],179e306,"#, "1").into(),
+        ),
         (
             "mixed_small",
             mixed(&["1,", r#""","#, "[],", "{},", "null,"]),
@@ -335,6 +340,8 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
         ),
         ("allowed_escaped", allowed(r#"{"\u0061":0,"\n":0}"#)),
         ("allowed_nested", allowed(r#"{"":[0]}"#)),
+        ("allowed_empty", allowed("{  }")),
+        ("allowed_alike", allowed(r#"{"\u0074":0}"#)),
         (
             "allowed_doubled",
             allowed(&format!("{{{}}}", vec![r#""\n":0"#; 2000].join(","))),

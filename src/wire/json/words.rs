@@ -135,9 +135,12 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
     let exponent_of = |letters: u64| letters << 1 & !signs | (letters << 1 & signs) << 1;
     // Whatever its exponent is, zero is zero.
     let behind_zero = (whole & zeros) << 1;
-    let zero = (behind_zero | behind(zeros, (behind_zero & points) << 1)) & letter;
+    let behind_more = behind(zeros, (behind_zero & points) << 1);
+    let zero = (behind_zero | behind_more) & letter;
     let first = behind(zeros, exponent & !exponent_of(zero)) & digits;
     let third = (first << 1 & digits) << 1 & digits;
+    // A window has not so many zeros that they would make up for four.
+    let fourth = third << 1 & digits;
 
     // What is known of a number at some place, at the third digit of its exponent.
     let at_third = |places: u64| {
@@ -155,36 +158,69 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
     // By their digits before the point these are not below 10³⁰⁸, and these not below 10³⁰⁹.
     let more = eight | two & seven | three & six | four & five;
     let most = nine | two & eight | three & seven | four & six;
-    let below = at_third(below_largest(bits, whole & !zeros & digits, digits, points));
+    let begins = (whole & !zeros | behind_more) & digits;
+    let (below, same) = below_largest(bits, begins, digits, points);
+    let is_below = at_third(below);
     let three_hundred = (first & bits.is(b'3')) << 2 & zeros << 1;
     let less = (first & (bits.is(b'1') | bits.is(b'2'))) << 2;
-    let small = less | three_hundred & !most & (below | !more);
-    let mut others = third & !(small & !many & !(digits >> 1));
-    let mut wrong = 0;
+    let small = less | three_hundred & !most & (is_below | !more);
+    let mut others = third & !(fourth >> 1) & !(small & !many);
+    let mut wrong = fourth;
     while others != 0 {
         let bit = others & others.wrapping_neg();
-        let before = whole & (bit - 1) | 1;
-        let start = 63 - before.leading_zeros() as usize;
-        if digits::number(window, start).is_err() {
-            wrong |= bit;
-        }
         others ^= bit;
+        let before = bit - 1;
+        let place = |marks: u64| (marks & before | 1).leading_zeros() ^ 63;
+        let (begin, point) = (place(begins), place(behind_whole));
+        let third = bit.trailing_zeros() as usize;
+        let digit = |at: usize| u32::from(window[at % WINDOW] & 0xF);
+        let exponent = 100 * digit(third - 2) + 10 * digit(third - 1) + digit(third);
+        // Its digits before the point, less the zeros behind it.
+        let power = (exponent + point + u32::from(point < begin)).wrapping_sub(begin);
+        let has = |marks: u64| (marks & before) >> begin != 0;
+        let is_large = if power == 309 && has(same) {
+            digits::number(window, place(whole) as usize).is_err()
+        } else {
+            power > 308 + u32::from(has(below))
+        };
+        wrong |= if is_large { bit } else { 0 };
     }
     wrong
 }
 
-/// A place in each number whose first digits, wherever its point stands, are less than those of the least that
-/// is too large.
+/// A place in each number whose digits, wherever its point stands, are less than those of the least that is too
+/// large; and one in each that begins as that does.
 #[inline(always)]
-fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> u64 {
-    let (mut below, mut places) = (0, first);
-    for digit in *b"1797" {
-        let (less, same) = bits.compare(digit);
-        below |= places & (less | !digits);
-        let next = (places & same & digits) << 1;
-        places = next & !points | (next & points) << 1;
-    }
-    below
+fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> (u64, u64) {
+    let mut state = (0, first);
+    let mut goes_on = |digit: u8| {
+        state = compared(bits, state, digit, digits, points);
+        state.1 != 0
+    };
+    // No loop, so that the compiler knows each digit.
+    let _ = goes_on(b'1')
+        && goes_on(b'7')
+        && goes_on(b'9')
+        && goes_on(b'7')
+        && goes_on(b'6')
+        && goes_on(b'9')
+        && goes_on(b'3');
+    state
+}
+
+/// The same where places are compared with one digit.
+#[inline(always)]
+fn compared(
+    bits: &Bits,
+    (below, places): (u64, u64),
+    digit: u8,
+    digits: u64,
+    points: u64,
+) -> (u64, u64) {
+    let (less, same) = bits.compare(digit);
+    let below = below | places & (less | !digits);
+    let next = (places & same & digits) << 1;
+    (below, next & !points | (next & points) << 1)
 }
 
 /// The literals that begin at places where nothing else may.
