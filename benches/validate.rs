@@ -212,6 +212,21 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
         let part = format!(r#"{{{},"text":"","type":"text"}}"#, keys.join(","));
         list(&part, r#"{"role":"user","content":["#, "]}]}")
     };
+    // A model's name of pieces in no order that could be foreseen, or an unknown key.
+    let spelled = |pieces: &[&str], open: &str, close: &str| {
+        let user = r#"{"role":"user","content":"x"}]"#;
+        let (mut text, mut random) = (String::new(), 1_u64);
+        while text.len() < 100_000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            text += pieces[(random >> 33) as usize % pieces.len()];
+        }
+        Bytes::from(format!(r#"{{"messages":[{user},{open}{text}{close}}}"#))
+    };
+    const SPELLED: &[&str] = &[
+        r"\u00e9", r"\u20ac", r"\u0041", r"\n", r"\\", "a", "bcd", "\u{e9}",
+    ];
     let zeros = "0".repeat(100_000);
     let user = r#"{"role":"user","content":"x"}]"#;
     vec![
@@ -369,6 +384,16 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
                 "\u{e9}\\n".repeat(25_000)
             )
             .into(),
+        ),
+        ("meaning_mixed", spelled(SPELLED, r#""model":""#, r#"""#)),
+        ("key_mixed", spelled(SPELLED, r#""model":"m",""#, r#"":0"#)),
+        (
+            "key_of_runs",
+            spelled(
+                &[r"\n", r"a\n", r"ab\n", r"abc\n", r"abcd\n"],
+                r#""model":"m",""#,
+                r#"":0"#,
+            ),
         ),
         ("keys_of_parts", parts_of(r"\n", 7)),
         ("keys_of_parts_long", parts_of(r"abcdefghijklmno\n", 250)),

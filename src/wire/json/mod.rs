@@ -37,6 +37,7 @@ mod levels;
 mod members;
 mod number;
 mod pass;
+mod resolve;
 mod scan;
 mod sound;
 mod string;

@@ -87,31 +87,22 @@ pub(super) fn string<const CLEAN: bool>(text: &[u8], start: usize) -> Result<usi
 /// A string with something that is neither plain nor its end at `at`.
 #[inline(never)]
 pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> Result<usize, Stop> {
-    // Whether the last escape was of two bytes, so that there may be more such.
-    let mut short = true;
     'place: loop {
         match text.get(at) {
             Some(b'"') => return Ok(at),
             // Escapes may stand side by side.
             Some(b'\\') => {
-                let behind = escape(text, at)?;
-                short = behind == at + 2;
-                at = behind;
+                at = escape(text, at)?;
                 continue 'place;
             }
             Some(0..0x20) => return Err(stop(at, FaultKind::Control)),
             Some(_) => {}
             None => return Err(stop(text.len(), FaultKind::End)),
         }
+        let mut rest = text.get(at..).unwrap_or_default();
         for _ in 0..32 {
-            let near = text.get(at - 1..).and_then(<[u8]>::first_chunk);
-            if let Some(near) = near.filter(|near| short && goes_on::<CLEAN>(near)) {
-                // A backslash at the end is for what follows.
-                at += WIDE - usize::from(near[WIDE] == b'\\');
-                continue;
-            }
-            let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<WIDE>) else {
-                at = plain_tail(text, at);
+            let Some((block, more)) = rest.split_first_chunk::<WIDE>() else {
+                at = plain_tail(text, text.len() - rest.len());
                 continue 'place;
             };
             // What has two bytes is passed within the block, so that no byte is looked at twice.
@@ -121,50 +112,21 @@ pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> R
                     let place = 8 * word + (bit / 8) as usize;
                     let here = block[place % WIDE];
                     if here == b'"' {
-                        return Ok(at + place);
+                        return Ok(text.len() - rest.len() + place);
                     }
                     let next = block[(place + 1) % WIDE];
                     if (!CLEAN && here < 0x20) || bit == 56 || ESCAPES[usize::from(next)] != 2 {
-                        at += place;
+                        at = text.len() - rest.len() + place;
                         continue 'place;
                     }
                     marks &= !(0xFFFF << bit);
                 }
             }
-            at += WIDE;
-            short = true;
+            rest = more;
         }
         // What is so long is mostly without escapes.
-        at = plain_more::<CLEAN>(text, at);
+        at = plain_more::<CLEAN>(text, text.len() - rest.len());
     }
-}
-
-/// Whether a string goes on behind a block, before which stands the first byte, and has nothing in it but plain
-/// bytes and escapes of two bytes, no backslash among these.
-#[inline(always)]
-fn goes_on<const CLEAN: bool>(near: &[u8; WIDE + 1]) -> bool {
-    if near[0] == b'\\' {
-        return false;
-    }
-    // All bits of a byte, or none: so it stays in vectors.
-    let all = |is: bool| if is { 0xFF } else { 0 };
-    let mut marks = [0_u8; WIDE];
-    for at in 0..WIDE {
-        let (before, here) = (near[at], near[at + 1]);
-        let escaped = all(before == b'\\');
-        let letter = all(here | 4 == b'f') | all(here == b'n') | all(here == b'r');
-        let letter = letter | all(here == b't') | all(here == b'/');
-        let quote = all(here == b'"');
-        let end = (escaped & !(letter | quote)) | (!escaped & quote);
-        let control = if CLEAN { 0 } else { all(here < 0x20) };
-        marks[at] = end | control;
-    }
-    let mut ends = [0; BLOCK];
-    for at in 0..BLOCK {
-        ends[at] = marks[at] | marks[at + BLOCK];
-    }
-    let (low, high) = halves(ends);
-    low | high == 0
 }
 
 /// Where the first quote, backslash or control character stands from `at` on, else the end.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range, str::Chars};
 
-use super::escape;
+use super::resolve::{ROOM, resolve};
 
 /// A string within the text, its escapes already checked but not yet resolved.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct Str<'a> {
 }
 
 /// So many bytes of a meaning are held at once.
-const PIECE: usize = 128;
+const PIECE: usize = 4 * 64;
 
 /// Bytes that begin where words do.
 #[repr(align(8))]
@@ -79,8 +79,8 @@ impl<'a> Str<'a> {
         if !self.is_escaped() {
             return Cow::Borrowed(self.raw());
         }
-        let mut meaning = vec![0; self.raw.len() + escape::ROOM];
-        let (_, length) = escape::resolve(self.raw, &mut meaning);
+        let mut meaning = vec![0; self.raw.len() + ROOM];
+        let (_, length) = resolve(self.raw, &mut meaning);
         meaning.truncate(length);
         Cow::Owned(String::from_utf8(meaning).unwrap_or_default())
     }
@@ -120,7 +120,7 @@ impl<'a> Str<'a> {
         let mut buffer = [0; PIECE];
         let (mut rest, mut length) = (self.raw, 0);
         loop {
-            let (passed, more) = escape::resolve(rest, &mut buffer[length..]);
+            let (passed, more) = resolve(rest, &mut buffer[length..]);
             rest = &rest[passed..];
             length += more;
             if rest.is_empty() {

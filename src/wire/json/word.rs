@@ -124,7 +124,7 @@ impl Word {
 const fn others(word: u64, bits: u32) -> u64 {
     const ONES: u64 = u64::MAX / 0xFF;
     let zeros = match 1u64.checked_shl(bits) {
-        Some(end) => ONES * 0x30 & (end - 1),
+        Some(end) => (ONES * 0x30) & (end - 1),
         None => ONES * 0x30,
     };
     let word = word ^ zeros;
