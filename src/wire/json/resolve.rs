@@ -58,7 +58,7 @@ pub(super) fn resolve(text: &[u8], buffer: &mut [u8]) -> (usize, usize) {
 #[inline(always)]
 fn resolve_window(near: &[u8; NEAR], size: usize, room: &mut [u8; ROOM]) -> Option<(usize, usize)> {
     let bits = Bits::new(near.first_chunk()?)?;
-    let mut openings = openings(bits.of(|byte| byte == b'\\'));
+    let mut openings = openings(bits.is(b'\\'));
     if openings == 0 {
         return None;
     }

@@ -5,8 +5,8 @@
 //! what follows what is judged for all of them together.
 
 use super::{
+    Word,
     bits::{Bits, WINDOW},
-    key::Word,
     levels::{Inner, Levels, Marks, turned},
     words::{escaped, wrong_escapes, wrong_words},
 };
