@@ -104,6 +104,7 @@ fn wrong_numbers(window: &[u8; WINDOW], bits: &Bits, bare: u64, digits: u64) -> 
 }
 
 /// What numbers are made of. Of the exponents those that are not negative.
+#[derive(Clone, Copy)]
 struct Spelled {
     digits: u64,
     zeros: u64,
