@@ -118,7 +118,7 @@ async fn several_streams_end_as_one_does() {
                 "{role}{}",
                 event(r#"{"choices":[{"index":0,"delta":{},"error":{"code":503,"message":"x"}}]}"#)
             ),
-            bad,
+            "upstream_overloaded",
         ),
         (
             format!(

@@ -66,9 +66,9 @@ async fn what_is_moved_is_small() {
     });
     let translate = OpenAi::new("http://upstream/v1").expect("an address");
     let provider = Provider::new("upstream", upstream, translate).with_keys(["sk-2"]);
-    at_most(sizes(provider.clone(), parsed()), (432, 112));
+    at_most(sizes(provider.clone(), parsed()), (440, 112));
     let commit = CommitLayer::new().layer(provider.clone());
-    at_most(sizes(commit, parsed()), (520, 128));
+    at_most(sizes(commit, parsed()), (528, 128));
     let model = Model::new("m").target(Candidate::new("upstream", "m"));
     let router = Router::builder(Table::new([model]).expect("a table"))
         .provider("upstream", provider)

@@ -21,8 +21,8 @@ use crate::{
 /// Calls of one answer that are followed.
 const MOST: usize = 4096;
 
-/// The names of the custom tools that a request offers.
-pub(super) type Names = Arc<[Box<str>]>;
+/// The names of the custom tools that a request offers. One word wide: every call has room for it.
+pub(super) type Names = Arc<Vec<Box<str>>>;
 
 /// Those of a request; none in nearly all.
 pub(super) fn offered(chat: &Chat) -> Option<Names> {
@@ -31,8 +31,8 @@ pub(super) fn offered(chat: &Chat) -> Option<Names> {
     find(json, b"\"custom\"")?;
     let tools: Vec<Tool<'_>> = serde_json::from_slice(json).ok()?;
     let names = tools.iter().filter_map(|tool| tool.custom.as_ref());
-    let names: Names = names.map(|custom| Box::from(&*custom.name)).collect();
-    (!names.is_empty()).then_some(names)
+    let names: Vec<Box<str>> = names.map(|custom| Box::from(&*custom.name)).collect();
+    (!names.is_empty()).then(|| Arc::new(names))
 }
 
 /// A whole answer with its calls of custom tools; `None` where it has none, or cannot be read.
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        [Box::from("free"), Box::from("code")].into()
+        Arc::new(vec![Box::from("free"), Box::from("code")])
     }
 
     #[test]
