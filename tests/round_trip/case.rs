@@ -188,7 +188,9 @@ impl Case {
             .map(|name| (name.clone(), json!({"type": "string"})));
         let properties: Map<String, Value> = properties.collect();
         // Closed, as Claude's API has to have it: others are told to it in its own way.
-        Some(json!({"type": "object", "properties": properties, "required": names, "additionalProperties": false}))
+        Some(
+            json!({"type": "object", "properties": properties, "required": names, "additionalProperties": false}),
+        )
     }
 
     pub(crate) fn meaning(&self) -> Meaning {
