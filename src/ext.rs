@@ -104,6 +104,7 @@ impl Principal {
 
     /// Whether it may use a model.
     #[must_use]
+    #[inline]
     pub fn may_use(&self, model: &str) -> bool {
         match &self.0.models {
             None => true,

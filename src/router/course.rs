@@ -162,6 +162,8 @@ impl Course {
     }
 
     /// Whether the router has the provider of any target.
+    #[cold]
+    #[inline(never)]
     fn is_known<'k>(&self, rules: &Rules, keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>) -> bool {
         let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
         all.any(|candidate| candidate.pool(rules.id, keys).is_some())

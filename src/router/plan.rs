@@ -104,7 +104,8 @@ impl Plan {
     }
 
     /// Whether the caller may use the model that was asked for, by any of its names.
-    pub(crate) fn allowed(self, asked: &str, parts: &Parts) -> Result<Self, Error> {
+    #[inline(always)]
+    pub(crate) fn admit(&self, asked: &str, parts: &Parts) -> Result<(), Error> {
         let allowed = parts.extensions.get::<Principal>().is_none_or(|caller| {
             let first = self.groups.first().filter(|_| self.star(0).is_none());
             let named = |model: &Arc<Model>| {
@@ -114,12 +115,10 @@ impl Plan {
             caller.may_use(asked) || first.is_some_and(named)
         });
         if allowed {
-            return Ok(self);
+            Ok(())
+        } else {
+            Err(not_allowed(asked))
         }
-        let message = format!("This key may not use the model `{asked}`");
-        Err(Error::new(Kind::Permission, message)
-            .with_param("model")
-            .with_code("model_not_allowed"))
     }
 
     /// This plan, and after it what of others is not in it yet.
@@ -323,7 +322,16 @@ impl Candidate {
     }
 }
 
+#[cold]
+fn not_allowed(model: &str) -> Error {
+    let message = format!("This key may not use the model `{model}`");
+    Error::new(Kind::Permission, message)
+        .with_param("model")
+        .with_code("model_not_allowed")
+}
+
 /// A provider that no router has: a mistake that only the operator can mend.
+#[cold]
 fn unknown(target: &Target) {
     #[cfg(feature = "tracing")]
     tracing::error!(

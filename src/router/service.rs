@@ -74,13 +74,6 @@ impl<S, R, T> Shared<S, R, T> {
         millis(time.saturating_duration_since(self.started))
     }
 
-    fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error>
-    where
-        R: Route,
-    {
-        self.route.plan(model, parts)?.allowed(model, parts)
-    }
-
     pub(super) fn keys(&self, provider: &str) -> Option<&Arc<Keys>> {
         self.providers.get(provider).map(|provider| &provider.keys)
     }
@@ -122,7 +115,8 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     /// # Errors
     /// What the client would be told: an unknown model, or nobody who is free.
     pub fn would_ask<Q: Ask>(&self, parts: &Parts, body: &Q) -> Result<Target, Error> {
-        let plan = self.shared.plan(body.model(), parts)?;
+        let plan = self.shared.route.plan(body.model(), parts)?;
+        plan.admit(body.model(), parts)?;
         let mut course = Course::of(plan, parts, body, None);
         let rules = &self.shared.rules;
         let keys = |name: &str| self.shared.keys(name);
@@ -175,12 +169,16 @@ fn course<S, R: Route, T, Q: Ask>(
     parts: &Parts,
     body: &mut Q,
 ) -> Result<Course, Error> {
-    let mut plan = shared.plan(body.model(), parts)?;
+    let mut plan = shared.route.plan(body.model(), parts)?;
+    plan.admit(body.model(), parts)?;
     let mut wants = None;
     if shared.client_wishes {
         let wishes = body.take_wishes();
         let more = wishes.models.iter();
-        let more = more.map(|model| shared.plan(model, parts));
+        let more = more.map(|model| {
+            let plan = shared.route.plan(model, parts)?;
+            plan.admit(model, parts).map(|()| plan)
+        });
         plan = plan.then(more.collect::<Result<Vec<Plan>, Error>>()?);
         wants = Some(wishes.provider).filter(|wants| !wants.is_empty());
     }
