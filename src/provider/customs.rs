@@ -7,12 +7,13 @@ mod input;
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use memchr::memmem::find;
 use serde_json::value::RawValue;
 
 use input::Input;
 
+use super::retell::retell;
 use crate::{
     parse::Chat,
     wire::{Members, chat::Tool, request::Name},
@@ -62,21 +63,7 @@ impl Customs {
 
     /// Tells a text of events; those without such calls, and what cannot be read, stay.
     pub(super) fn events(&mut self, text: &[u8], out: &mut BytesMut) {
-        let mut rest = text;
-        while let Some(end) = find(rest, b"\n\n") {
-            let (event, behind) = rest.split_at(end + 2);
-            let data = event.strip_prefix(b"data: ");
-            match data.and_then(|data| self.retold(data.trim_ascii_end())) {
-                Some(json) => {
-                    out.put_slice(b"data: ");
-                    out.put_slice(&json);
-                    out.put_slice(b"\n\n");
-                }
-                None => out.put_slice(event),
-            }
-            rest = behind;
-        }
-        out.put_slice(rest);
+        retell(text, out, |data| self.retold(data));
     }
 
     fn retold(&mut self, json: &[u8]) -> Option<Vec<u8>> {

@@ -6,13 +6,14 @@
 
 use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::{
     Notes,
     edits::{Edits, name},
+    retell::retell,
 };
 use crate::{
     body::BoxError,
@@ -286,21 +287,7 @@ fn called(message: &Members<'_>) -> Option<String> {
 
 /// The same of a text of events; those that cannot be read stay.
 pub(super) fn events(text: &[u8], out: &mut BytesMut) {
-    let mut rest = text;
-    while let Some(end) = memchr::memmem::find(rest, b"\n\n") {
-        let (event, behind) = rest.split_at(end + 2);
-        let data = event.strip_prefix(b"data: ");
-        match data.and_then(|data| deprecated(data.trim_ascii_end())) {
-            Some(json) => {
-                out.put_slice(b"data: ");
-                out.put_slice(&json);
-                out.put_slice(b"\n\n");
-            }
-            None => out.put_slice(event),
-        }
-        rest = behind;
-    }
-    out.put_slice(rest);
+    retell(text, out, deprecated);
 }
 
 #[cfg(test)]
