@@ -33,7 +33,8 @@ pub(super) fn resolve(text: &[u8], buffer: &mut [u8]) -> (usize, usize) {
             Some(near) => resolve_window(near, WINDOW, window_room),
             None if rest.len() < SHORT => {
                 let (passed, meant) = resolve_steps(rest, room);
-                return (at + passed, length + meant);
+                // An escape that is cut off was passed as if it were whole.
+                return (text.len().min(at + passed), length + meant);
             }
             None => {
                 let mut near = [0; NEAR];

@@ -97,10 +97,10 @@ impl<'a> Str<'a> {
         self.cow().into()
     }
 
-    /// Enough of its beginning to have so many characters, if it has.
+    /// Enough of its beginning to have so many characters of ASCII, if it begins with them.
     pub(crate) fn beginning(self, characters: usize) -> Self {
-        // None takes more than the twelve bytes of two escapes.
-        let mut end = self.raw.len().min(12 * characters);
+        // None takes more than the six bytes of an escape.
+        let mut end = self.raw.len().min(6 * characters);
         while end < self.raw.len() && self.raw[end] & 0xC0 == 0x80 {
             end -= 1;
         }

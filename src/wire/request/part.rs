@@ -140,7 +140,7 @@ impl<'a> Reader<'a, '_> {
         let at = url.range().start - 1;
         let url = url.beginning(6);
         if url.is_escaped() {
-            let mut buffer = [0; 12 * 6];
+            let mut buffer = [0; 6 * 6];
             let meaning = url.resolve(&mut buffer).unwrap_or_default();
             self.judge_address(at, meaning);
         } else {
