@@ -303,6 +303,32 @@ async fn a_request_of_too_many_mistakes_is_refused_by_the_first_and_passes_where
     assert_eq!(ask(limits, 5000).await.status(), 200);
 }
 
+#[tokio::test]
+async fn too_many_names_spelled_by_escapes_are_refused_and_told_where() {
+    let ask = async |limits: ReadLimits, escapes: usize| {
+        let name = r"\u006d".repeat(escapes);
+        let text = format!(r#"{{"model":"{name}","messages":[{{"role":"user","content":"x"}}]}}"#);
+        let service = ParseLayer::new().limits(limits).layer(service_fn(end));
+        let request = Request::new(Full::new(text));
+        service.oneshot(request).await.expect("infallible")
+    };
+    let limits = ReadLimits::default();
+    for (limits, most) in [(limits, 16 * 1024 / 6), (limits.max_escaped(12), 2)] {
+        assert_eq!(ask(limits, most).await.status(), 200, "{most}");
+        let refused = ask(limits, most + 1).await;
+        assert_eq!(refused.status(), 400, "{most}");
+        let error = refused.extensions().get::<Error>().expect("a refusal");
+        assert_eq!(
+            (error.message(), error.param(), error.code()),
+            (
+                "The request spells too much of its keys, ids and names by escapes, from byte 9 on.",
+                None,
+                Some("invalid_value")
+            )
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_longest_duration_means_never() {
     let limits = ReadLimits::default()

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     wire::{
         json::Cursor,
-        request::{MAX_COUNTED, Member, Messages, Name, Request, UnknownMember},
+        request::{Bounds, Member, Messages, Name, Request, UnknownMember},
     },
 };
 
@@ -50,16 +50,17 @@ impl Chat {
     ///
     /// # Errors
     /// [`Kind::Format`](crate::error::Kind::Format) when it is not a JSON object, nested deeper
-    /// than 128 levels, or has a key twice in an object that decides anything. All else that may be
+    /// than 128 levels, has a key twice in an object that decides anything, or spells more than
+    /// [`MAX_ESCAPED`](crate::wire::request::MAX_ESCAPED) bytes of its keys and names by escapes. All else that may be
     /// wrong with it is in [`Request::faults`], for a validator to judge, unless that is more than
-    /// [`MAX_COUNTED`] faults: then it is the error of the first of them.
+    /// [`MAX_COUNTED`](crate::wire::request::MAX_COUNTED) faults: then it is the error of the first of them.
     pub fn parse(bytes: Bytes) -> Result<Self, Error> {
-        Self::read(bytes, usize::MAX, MAX_COUNTED)
+        Self::read(bytes, Bounds::default())
     }
 
-    /// Parses a body of at most so many members and elements, and of at most so many faults.
-    pub(super) fn read(bytes: Bytes, nodes: usize, faults: usize) -> Result<Self, Error> {
-        match Request::read_with(&bytes, nodes, faults) {
+    /// Parses a body within other bounds.
+    pub(super) fn read(bytes: Bytes, bounds: Bounds) -> Result<Self, Error> {
+        match Request::read_within(&bytes, bounds) {
             Ok(request) => Ok(Self {
                 parsed: Arc::new(Parsed { bytes, request }),
                 changes: None,

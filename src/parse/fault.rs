@@ -24,6 +24,13 @@ pub(super) fn unreadable(text: &[u8], why: Unreadable) -> Error {
             ),
             "invalid_value",
         ),
+        Unreadable::Json(fault) if fault.kind == FaultKind::TooManyEscapes => error(
+            format!(
+                "The request spells too much of its keys, ids and names by escapes, from byte {} on.",
+                fault.at
+            ),
+            "invalid_value",
+        ),
         Unreadable::Json(_) if text.starts_with(b"\xEF\xBB\xBF") => error(
             "The request is not valid JSON: it begins with a byte order mark.".to_owned(),
             "invalid_json",

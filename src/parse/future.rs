@@ -236,7 +236,7 @@ fn parsed(parts: &mut Parts, bytes: Bytes, limits: &ReadLimits) -> Result<Chat, 
             return Ok(chat.clone());
         }
     }
-    let chat = Chat::read(bytes, limits.max_values, limits.max_faults)?;
+    let chat = Chat::read(bytes, limits.bounds())?;
     parts.extensions.insert(chat.clone());
     Ok(chat)
 }

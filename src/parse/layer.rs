@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use super::Parse;
 use crate::{
     time::{DefaultTimer, Timer},
-    wire::request::MAX_COUNTED,
+    wire::request::{Bounds, MAX_COUNTED, MAX_ESCAPED},
 };
 
 /// How much of a body is read, and for how long.
@@ -29,7 +29,11 @@ pub struct ReadLimits {
     ///
     /// [`Request::faults`]: crate::wire::request::Request::faults
     pub max_faults: usize,
-    /// The status of that refusal when its mistake is one of value: 400 or 422, as
+    /// The most bytes of keys, ids, words and the model's name, as they stand in the body, that are spelled by
+    /// escapes where the API reads them; more are a 400. Contents do not count, nor what nobody reads, such as
+    /// the schema of a tool. Default: 16 KiB, which the sixteen keys that `metadata` may have never reach.
+    pub max_escaped: usize,
+    /// The status of the refusal for too many mistakes when the one told is one of value: 400 or 422, as
     /// [`Dialect::value_status`] has it. `ValidateLayer` and `Gateway` set it by their dialect. Default: 400.
     ///
     /// [`Dialect::value_status`]: crate::Dialect::value_status
@@ -59,6 +63,7 @@ impl Default for ReadLimits {
             timeout: Duration::from_secs(60),
             max_values: 250_000,
             max_faults: MAX_COUNTED,
+            max_escaped: MAX_ESCAPED,
             value_status: StatusCode::BAD_REQUEST,
             decode: Decode::Nothing,
         }
@@ -90,10 +95,24 @@ impl ReadLimits {
         self
     }
 
+    /// The most bytes of keys and names that are spelled by escapes.
+    pub const fn max_escaped(mut self, bytes: usize) -> Self {
+        self.max_escaped = bytes;
+        self
+    }
+
     /// The status of the refusal for more mistakes than that, when it is one of value.
     pub const fn value_status(mut self, status: StatusCode) -> Self {
         self.value_status = status;
         self
+    }
+
+    /// How much of the text is read.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds::default()
+            .values(self.max_values)
+            .faults(self.max_faults)
+            .escaped(self.max_escaped)
     }
 
     /// Which content encoding is undone.

@@ -39,6 +39,8 @@ pub struct Cursor<'a> {
     pub(super) at: usize,
     /// How many more members and elements may come.
     pub(super) budget: usize,
+    /// How many more bytes may be resolved of keys and of other strings that are spelled by escapes.
+    pub(super) escaped: u32,
     pub(super) depth: u8,
     /// Right behind `{` or `[`, where no comma is due.
     pub(super) first: bool,
@@ -66,6 +68,7 @@ impl<'a> Cursor<'a> {
             text,
             at,
             budget,
+            escaped: u32::MAX,
             depth: 0,
             first: false,
             clean: false,
@@ -75,6 +78,13 @@ impl<'a> Cursor<'a> {
     /// The same over a text that is known to have no control character.
     pub(crate) fn clean(mut self) -> Self {
         self.clean = true;
+        self
+    }
+
+    /// The same where no more than so many bytes are resolved of keys, and of what is asked for by
+    /// [`spend_escaped`](Self::spend_escaped), that are spelled by escapes.
+    pub(crate) fn with_escaped(mut self, bytes: usize) -> Self {
+        self.escaped = bytes.try_into().unwrap_or(u32::MAX);
         self
     }
 
@@ -364,6 +374,23 @@ impl<'a> Cursor<'a> {
     pub(crate) fn is_left_behind_blanks(&mut self) -> bool {
         self.at = scan::near_space(self.text, self.at);
         self.is_left()
+    }
+
+    /// To be asked before a string is resolved: of those that are spelled by escapes there may be only so much.
+    #[inline(always)]
+    pub(crate) fn spend_escaped(&mut self, string: Str<'_>) -> Result<(), Stop> {
+        match string.is_escaped() {
+            true => self.spend_escaped_bytes(string.start(), string.bytes().len()),
+            false => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn spend_escaped_bytes(&mut self, start: usize, bytes: usize) -> Result<(), Stop> {
+        let left = (self.escaped as usize).checked_sub(bytes);
+        let left = left.ok_or_else(|| stop(start - 1, FaultKind::TooManyEscapes))?;
+        self.escaped = left as u32;
+        Ok(())
     }
 
     /// Passes a closing bracket.

@@ -25,6 +25,8 @@ pub enum FaultKind {
     TooDeep,
     /// More values than the caller allows.
     TooMany,
+    /// More bytes of keys and names spelled by escapes than the caller allows.
+    TooManyEscapes,
     /// A control character that is not escaped, within a string.
     Control,
     /// An escape that does not exist.
@@ -43,6 +45,7 @@ impl fmt::Display for Fault {
             FaultKind::Trailing => "unexpected text after the value",
             FaultKind::TooDeep => "nested deeper than 128 levels",
             FaultKind::TooMany => "too many values",
+            FaultKind::TooManyEscapes => "too many escapes in keys and names",
             FaultKind::Control => "unescaped control character in a string",
             FaultKind::Escape => "unknown escape in a string",
             FaultKind::Surrogate => "lone surrogate in a string",
@@ -70,6 +73,7 @@ impl From<Stop> for Fault {
             5 => FaultKind::Control,
             6 => FaultKind::Escape,
             7 => FaultKind::Surrogate,
+            8 => FaultKind::TooManyEscapes,
             _ => FaultKind::Range,
         };
         Self {
@@ -90,7 +94,8 @@ pub(super) fn stop(at: usize, kind: FaultKind) -> Stop {
         FaultKind::Control => 5,
         FaultKind::Escape => 6,
         FaultKind::Surrogate => 7,
-        FaultKind::Range => 8,
+        FaultKind::TooManyEscapes => 8,
+        FaultKind::Range => 9,
     };
     // No text is so long that its places need the upper four bits.
     Stop(at << 4 | kind)

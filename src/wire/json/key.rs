@@ -59,7 +59,12 @@ impl<'a> Cursor<'a> {
             if !key.word.is_digits() {
                 return None;
             }
-            self.value_behind_key(end)?;
+            let before = self.escaped;
+            self.spend_escaped(key.string).ok()?;
+            if self.value_behind_key(end).is_none() {
+                self.escaped = before;
+                return None;
+            }
             return Some(key);
         }
         self.value_behind_key(end + 1)?;
@@ -94,7 +99,7 @@ impl<'a> Cursor<'a> {
         let block = self.text.get(quote..)?.first_chunk::<17>()?;
         let (end, word) = match (block, scan::short(block)) {
             ([b'"', ..], Some((length, word))) => (quote + length + 2, word),
-            _ => any_word(self.text, quote)?,
+            _ => self.any_word(quote)?,
         };
         self.budget = budget;
         self.at = end;
@@ -105,9 +110,17 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(crate) fn any_word_here(&mut self) -> Option<(usize, Word)> {
         let quote = self.at;
-        let (end, word) = any_word(self.text, quote)?;
+        let (end, word) = self.any_word(quote)?;
         self.at = end;
         Some((quote, word))
+    }
+
+    /// What a string at a place says, however it is spelled, unless it is long; and the place behind it.
+    #[inline(always)]
+    fn any_word(&mut self, quote: usize) -> Option<(usize, Word)> {
+        let (key, end) = any_key(self.text, quote)?;
+        self.spend_escaped(key.string).ok()?;
+        Some((end, key.word))
     }
 }
 
@@ -168,13 +181,6 @@ pub(super) fn any_key(text: &[u8], quote: usize) -> Option<(Key<'_>, usize)> {
     let raw = text.get(start..end).filter(|_| end < text.len())?;
     let string = Str::new(raw, start, is_escaped);
     Some((Key { string, word }, end + 1))
-}
-
-/// The same of a string that is no key.
-#[inline(always)]
-fn any_word(text: &[u8], quote: usize) -> Option<(usize, Word)> {
-    let (key, end) = any_key(text, quote)?;
-    Some((end, key.word))
 }
 
 /// The place of what follows the comma that comes next.

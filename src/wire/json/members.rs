@@ -89,12 +89,14 @@ impl<'a> Cursor<'a> {
         if let Some((key, end)) = any_key(self.text, at) {
             let colon = scan::near_space(self.text, end);
             if self.text.get(colon) == Some(&b':') {
+                self.spend_escaped(key.string)?;
                 self.at = colon + 1;
                 return Ok(key);
             }
         }
         let end = self.key_end(at)?;
         let string = Str::new(&self.text[at + 1..end >> 1], at + 1, end & 1 == 1);
+        self.spend_escaped(string)?;
         let word = Word::meant_by(string);
         Ok(Key { string, word })
     }

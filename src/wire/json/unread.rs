@@ -40,7 +40,7 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut take: impl FnMut(Key<'a>) -> Result<bool, E>,
     ) -> Result<Option<Unpassed<'a>>, E> {
-        let (text, clean) = (self.text, self.clean);
+        let text = self.text;
         let mut budget = self.budget;
         let mut alone = FEW;
         // What stands before the first key, and before each that follows.
@@ -56,11 +56,13 @@ impl<'a> Cursor<'a> {
                 }
                 alone -= 1;
             }
+            let before = self.escaped;
             let next = near_key(text, at, mark)
-                .or_else(|| spelled_key(text, at, mark))
-                .or_else(|| other_key(text, at, mark, clean));
+                .or_else(|| self.within_bounds(spelled_key(text, at, mark)?))
+                .or_else(|| self.other_key(at, mark));
             let Some((key, value)) = next else { break };
             if !take(key)? {
+                self.escaped = before;
                 unpassed = Some(Unpassed { key, value });
                 break;
             }
@@ -95,12 +97,13 @@ impl<'a> Cursor<'a> {
         &mut self,
         is_taken: impl Fn(Key<'a>) -> bool,
     ) {
-        let (text, clean) = (self.text, self.clean);
+        let text = self.text;
         let (mut at, mut budget) = (self.at, self.budget);
         if self.depth >= MAX_DEPTH {
             return;
         }
         let mut alone = FEW;
+        let mut escaped = self.escaped;
         'object: while budget > 0 {
             if alone == 0 {
                 (at, budget, alone) = self.pass_level::<BEGINNINGS>(at, false, budget);
@@ -124,8 +127,8 @@ impl<'a> Cursor<'a> {
             loop {
                 let next = near_key(text, place, mark)
                     .or_else(|| spaced_key(text, place, mark))
-                    .or_else(|| spelled_key(text, place, mark))
-                    .or_else(|| other_key(text, place, mark, clean));
+                    .or_else(|| self.within_bounds(spelled_key(text, place, mark)?))
+                    .or_else(|| self.other_key(place, mark));
                 let next = next.filter(|(key, _)| left > 0 && is_taken(*key));
                 let Some((_, value)) = next else {
                     break 'object;
@@ -161,9 +164,11 @@ impl<'a> Cursor<'a> {
             }
             at = place + 1;
             budget = left;
+            escaped = self.escaped;
         }
         self.at = at;
         self.budget = budget;
+        self.escaped = escaped;
     }
 
     /// Passes members of the object that is being read, or objects that are elements of the array, up to a comma: its
@@ -184,6 +189,45 @@ impl<'a> Cursor<'a> {
         (at, budget, if at == comma { MANY } else { FEW })
     }
 
+    /// A key, unless it is spelled by more escapes than may still be resolved.
+    #[inline(always)]
+    fn within_bounds(&mut self, found: (Key<'a>, usize)) -> Option<(Key<'a>, usize)> {
+        self.spend_escaped(found.0.string).ok()?;
+        Some(found)
+    }
+
+    /// Any other key behind what is due before it, and where its value begins.
+    #[inline(never)]
+    fn other_key(&mut self, at: usize, mark: u8) -> Option<(Key<'a>, usize)> {
+        let text = self.text;
+        let at = scan::near_space(text, at);
+        if text.get(at) != Some(&mark) {
+            return None;
+        }
+        let quote = scan::near_space(text, at + 1);
+        let start = quote + 1;
+        let block = text.get(quote..)?.first_chunk::<17>();
+        let (string, word) = match block.map(|block| (block[0], scan::short(block))) {
+            Some((b'"', Some((length, word)))) => {
+                (Str::new(&text[start..start + length], start, false), word)
+            }
+            _ => match any_key(text, quote) {
+                None => {
+                    let (string, _) = quoted(text, quote, self.clean).ok()?;
+                    self.spend_escaped(string).ok()?;
+                    (string, Word::meant_by(string))
+                }
+                Some((key, _)) => {
+                    self.spend_escaped(key.string).ok()?;
+                    (key.string, key.word)
+                }
+            },
+        };
+        let colon = scan::near_space(text, start + string.bytes().len() + 1);
+        let value = (text.get(colon) == Some(&b':')).then_some(colon + 1)?;
+        Some((Key { string, word }, value))
+    }
+
     /// The next key, be it the first or a later one.
     #[inline(always)]
     pub(crate) fn next_any_key(&mut self) -> Result<Option<Key<'a>>, Stop> {
@@ -202,6 +246,9 @@ impl<'a> Cursor<'a> {
     /// Passes such a key.
     #[inline(always)]
     pub(crate) fn pass_key(&mut self, unpassed: &Unpassed<'a>) {
+        // It was within bounds when it was looked at.
+        let within = self.spend_escaped(unpassed.key.string);
+        debug_assert!(within.is_ok());
         self.at = unpassed.value;
         self.budget -= 1;
         self.first = false;
@@ -251,33 +298,6 @@ fn spaced_key(text: &[u8], at: usize, mark: u8) -> Option<(Key<'_>, usize)> {
     let string = Str::new(&within[..length], quote + 1, false);
     let word = Word { low, high: 0 };
     Some((Key { string, word }, colon + 1))
-}
-
-/// Any other.
-#[inline(never)]
-fn other_key(text: &[u8], mut at: usize, mark: u8, clean: bool) -> Option<(Key<'_>, usize)> {
-    at = scan::near_space(text, at);
-    if text.get(at) != Some(&mark) {
-        return None;
-    }
-    let quote = scan::near_space(text, at + 1);
-    let start = quote + 1;
-    let block = text.get(quote..)?.first_chunk::<17>();
-    let (string, word) = match block.map(|block| (block[0], scan::short(block))) {
-        Some((b'"', Some((length, word)))) => {
-            (Str::new(&text[start..start + length], start, false), word)
-        }
-        _ => match any_key(text, quote) {
-            None => {
-                let (string, _) = quoted(text, quote, clean).ok()?;
-                (string, Word::meant_by(string))
-            }
-            Some((key, _)) => (key.string, key.word),
-        },
-    };
-    let colon = scan::near_space(text, start + string.bytes().len() + 1);
-    let value = (text.get(colon) == Some(&b':')).then_some(colon + 1)?;
-    Some((Key { string, word }, value))
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 use std::ops::Range;
 
 use super::{
+    bounds::Bounds,
     counts::Counts,
     entries::{Entries, Entry},
     fault::{Fault, FaultKind, Unreadable},
     found::Found,
     known::Known as _,
     name::Name,
-    reader::{MAX_COUNTED, Reader},
+    reader::Reader,
     utf8::is_utf8,
     view::Messages,
 };
@@ -98,18 +99,19 @@ impl Request {
     ///
     /// # Errors
     /// When it is not a JSON object, nested too deep, or has a key twice in an object that decides
-    /// anything. What is wrong beyond that is in [`faults`](Self::faults), up to [`MAX_COUNTED`] of
-    /// them: at one more it is an error too, and what follows is not read.
+    /// anything. What is wrong beyond that is in [`faults`](Self::faults), up to
+    /// [`MAX_COUNTED`](super::MAX_COUNTED) of
+    /// them: at one more it is an error too, and what follows is not read. So it is where more than
+    /// [`MAX_ESCAPED`](super::MAX_ESCAPED) bytes of keys and names are spelled by escapes.
     pub fn read(text: &[u8]) -> Result<Self, Unreadable> {
-        Self::read_with(text, usize::MAX, MAX_COUNTED)
+        Self::read_within(text, Bounds::default())
     }
 
-    /// Reads the text of a request that has at most so many members and elements in all, and at most
-    /// so many faults.
+    /// Reads the text of a request within other bounds.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and when there are more of either.
-    pub fn read_with(text: &[u8], nodes: usize, faults: usize) -> Result<Self, Unreadable> {
+    /// As [`read`](Self::read), and when there is more of anything.
+    pub fn read_within(text: &[u8], bounds: Bounds) -> Result<Self, Unreadable> {
         if u32::try_from(text.len()).is_err() {
             return Err(Unreadable::TooLong);
         }
@@ -121,13 +123,13 @@ impl Request {
                 return Err(Unreadable::Encoding(error.valid_up_to()));
             }
         }
-        let cursor = Cursor::within(text, 0, nodes);
+        let cursor = Cursor::within(text, 0, bounds.values).with_escaped(bounds.escaped);
         let cursor = if clean { cursor.clean() } else { cursor };
         // The index is large: it is filled where it is returned.
         let mut read = Ok(Self::default());
         if let Ok(request) = &mut read {
-            request.found.bear(faults);
-            if let Err(why) = Reader::new(text, cursor, request).all(nodes) {
+            request.found.bear(bounds.faults);
+            if let Err(why) = Reader::new(text, cursor, request).all(bounds.values) {
                 read = Err(*why);
             }
         }

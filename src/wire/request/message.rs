@@ -5,7 +5,7 @@ use super::{
     found::Tag,
     known::{keys, words},
     part::{IMAGE, Parts, REFUSAL, TEXT},
-    reader::{Null, Object, Read, Reader, Seen, digest},
+    reader::{Null, Object, Read, Reader, Seen},
     view::Role,
 };
 use crate::wire::json::{Str, Type};
@@ -225,7 +225,11 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn judge_answer(&mut self, id: Str<'a>) -> Read {
-        if self.calls.len() < MAX_CALLS && self.calls.binary_search(&digest(id)).is_err() {
+        if self.calls.len() >= MAX_CALLS {
+            return Ok(());
+        }
+        let digest = self.digest(id)?;
+        if self.calls.binary_search(&digest).is_err() {
             let rule =
                 "must be the id of a call in the `tool_calls` of an earlier assistant message";
             self.fault(id.range().start - 1, FaultKind::Rule(rule))?;
@@ -319,7 +323,8 @@ impl<'a> Reader<'a, '_> {
                 ToolCall::Id => {
                     if let Some(id) = reader.text(Null::Refused, "a string")? {
                         if reader.calls.len() < MAX_CALLS {
-                            reader.calls.push(digest(id));
+                            let digest = reader.digest(id)?;
+                            reader.calls.push(digest);
                         }
                     }
                 }

@@ -19,6 +19,7 @@
 //! assert_eq!(request.unknown().count(), 1);
 //! ```
 
+mod bounds;
 mod counts;
 mod entries;
 mod fault;
@@ -37,6 +38,7 @@ mod top;
 mod utf8;
 mod view;
 
+pub use bounds::{Bounds, MAX_ESCAPED};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind, Unreadable, shown};
 pub use index::{ImageUrls, Member, Request, ToolChoice, UnknownMember};

@@ -108,6 +108,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         }
     }
 
+    /// Digests what an id means: only ever compared with digests of the same request, to tell a wrong id from
+    /// a right one.
+    pub(super) fn digest(&mut self, id: Str<'a>) -> Read<u64> {
+        self.cursor.spend_escaped(id)?;
+        Ok(Digest::of(id).sum())
+    }
+
     /// Whether a value of this type comes next. A null is passed where it may stand for absence,
     /// anything else is noted and passed.
     #[inline(always)]
@@ -291,7 +298,10 @@ impl<'a, 'r> Reader<'a, 'r> {
         let (at, word) = match here {
             Some(found) => found,
             None => match self.text(null, expected)? {
-                Some(text) => (text.start() - 1, Word::meant_by(text)),
+                Some(text) => {
+                    self.cursor.spend_escaped(text)?;
+                    (text.start() - 1, Word::meant_by(text))
+                }
                 None => return Ok(None),
             },
         };
@@ -311,10 +321,9 @@ impl<'a, 'r> Reader<'a, 'r> {
         mut each: impl FnMut(&mut Self, Option<u8>),
     ) -> Read {
         while let Some((at, word)) = self.cursor.later_word() {
-            let mut found = place_of(words, word);
+            let found = place_of(words, word);
             if found.is_none() {
-                self.cursor.back_to(at);
-                found = self.other_word(words, Null::Refused, expected)?;
+                self.fault(at, FaultKind::Value(expected))?;
             }
             each(self, found);
         }
@@ -580,10 +589,4 @@ pub(super) fn is_longer(text: Str<'_>, max: usize) -> bool {
     // No character takes more than the twelve bytes of two escapes.
     let bytes = text.bytes().len();
     bytes > max && (bytes > 12 * max || text.count() > max)
-}
-
-/// Digests what an id means: only ever compared with digests of the same request, to tell a wrong id from a
-/// right one.
-pub(super) fn digest(id: Str<'_>) -> u64 {
-    Digest::of(id).sum()
 }

@@ -1,5 +1,6 @@
 use super::*;
 
+mod escaped;
 mod keys;
 mod limit;
 
@@ -358,7 +359,8 @@ const ELEMENTS: &[&str] = &[
 /// Faults, values and unknown members, by reading.
 fn tally(open: &str, elements: &[&str], close: &str) -> [usize; 3] {
     let text = format!("{open}{}{close}", elements.join(","));
-    let request = Request::read_with(text.as_bytes(), usize::MAX, usize::MAX).expect(&text);
+    let request =
+        Request::read_within(text.as_bytes(), Bounds::default().faults(usize::MAX)).expect(&text);
     let unknown = request.unknown().len();
     [request.fault_count(), request.counts().nodes, unknown]
 }
@@ -441,7 +443,7 @@ fn many_wrong_elements_end_where_one_does() {
             let text = format!("{open}{}[{{}}]{close}", "0,".repeat(count));
             let nodes = Request::read(text.as_bytes()).expect(&text).counts().nodes;
             for allowed in 0..=nodes {
-                let read = Request::read_with(text.as_bytes(), allowed, MAX_COUNTED);
+                let read = Request::read_within(text.as_bytes(), Bounds::default().values(allowed));
                 assert_eq!(read.is_ok(), allowed == nodes, "{allowed} of {text}");
             }
         }
@@ -453,7 +455,8 @@ fn what_comes_before_the_type_counts_as_what_comes_behind_it() {
     let tally = |part: &str, count: usize| {
         let parts = vec![part; count].join(",");
         let text = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{parts}]}}]}}"#);
-        let request = Request::read_with(text.as_bytes(), usize::MAX, usize::MAX).expect(&text);
+        let request = Request::read_within(text.as_bytes(), Bounds::default().faults(usize::MAX))
+            .expect(&text);
         let shape = request
             .faults()
             .iter()

@@ -157,6 +157,7 @@ impl Reader<'_, '_> {
     #[inline(never)]
     fn model(&mut self) -> Read {
         if let Some(model) = self.text(Null::Refused, "a string")? {
+            self.cursor.spend_escaped(model)?;
             self.request.model = Some(model.boxed());
         }
         Ok(())
@@ -294,7 +295,11 @@ impl Reader<'_, '_> {
         if !self.want(Type::Object, Null::Absent, "an object of strings")? {
             return Ok(());
         }
-        self.entries(16, EXPECTED, |reader, key, _| {
+        self.entries(16, EXPECTED, |reader, key, entries| {
+            if entries.are_too_many() {
+                // They are refused as they are; how long each is nobody needs to know.
+                return Ok(reader.cursor.pass()?);
+            }
             if is_longer(key.string, 64) {
                 let rule = "must have a key of at most 64 characters";
                 reader.fault(key.string.start() - 1, FaultKind::Rule(rule))?;
@@ -324,7 +329,7 @@ impl Reader<'_, '_> {
             each(self, key, &mut entries)?;
             next = self.cursor.later_key()?;
         }
-        if entries.count > max {
+        if entries.are_too_many() {
             self.fault(at, FaultKind::Value(expected))?;
         }
         self.distinct.judge(keys, self.text)
@@ -340,11 +345,15 @@ struct Entries {
 }
 
 impl Entries {
+    fn are_too_many(&self) -> bool {
+        self.count > self.max
+    }
+
     #[inline(always)]
     fn note(&mut self, distinct: &mut Distinct, key: Key<'_>) {
         self.count += 1;
         // What is too much anyway is not kept.
-        if self.count <= self.max {
+        if !self.are_too_many() {
             distinct.push(self.keys, self.max, key);
         }
     }

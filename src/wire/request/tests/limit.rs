@@ -14,7 +14,7 @@ fn ended(text: &str) -> Result<usize, Fault> {
 }
 
 fn whole(text: &str) -> Request {
-    Request::read_with(text.as_bytes(), usize::MAX, usize::MAX).expect(text)
+    Request::read_within(text.as_bytes(), Bounds::default().faults(usize::MAX)).expect(text)
 }
 
 /// Wrong members and elements wherever there may be many: what stands before, the one that is repeated,
@@ -106,7 +106,7 @@ fn as_many_faults_as_are_borne_are_counted_and_one_more_ends_reading() {
 fn as_many_are_borne_as_the_caller_says() {
     let text = r#"{"model":"m","messages":[0,0,0]}"#.as_bytes();
     for most in 0..5 {
-        let read = Request::read_with(text, usize::MAX, most);
+        let read = Request::read_within(text, Bounds::default().faults(most));
         assert_eq!(read.is_ok(), most >= 3, "{most}");
     }
     // What concerns the request as a whole comes last and counts too.
@@ -114,7 +114,7 @@ fn as_many_are_borne_as_the_caller_says() {
         r#"{"messages":[{"role":"user","content":"x"}]}"#,
         r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tool_choice":"auto"}"#,
     ] {
-        let read = |most| Request::read_with(text.as_bytes(), usize::MAX, most);
+        let read = |most| Request::read_within(text.as_bytes(), Bounds::default().faults(most));
         assert!(read(1).is_ok() && read(0).is_err(), "{text}");
     }
 }
