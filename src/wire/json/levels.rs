@@ -2,115 +2,135 @@
 
 use super::window::until;
 
-/// So many objects and arrays within one another, at most 128.
+/// So many objects and arrays within one another, the innermost of at most 128.
 #[derive(Clone, Copy)]
 pub(super) struct Levels {
-    inner: Inner,
-    /// The same of those outside, where there are more than one word holds.
-    outer: [u64; 3],
-    words: usize,
-    room: usize,
-}
-
-/// Those of them that are told by one word.
-#[derive(Clone, Copy)]
-pub(super) struct Inner {
     /// A bit for each, set for an object, the lowest for the innermost of all, and one more that is set above them.
     kinds: u64,
     /// What they must stay below for one more to be entered.
     limit: u64,
 }
 
+/// Those outside of them, where there are more than one word holds. Apart, so that the word is kept in a register
+/// wherever levels are entered and left.
+pub(super) struct Outside {
+    words: [u64; 3],
+    count: usize,
+    /// How many there may be in all.
+    room: usize,
+}
+
+/// So many brackets that stand side by side are passed together.
+pub(super) const RUN: usize = 8;
 /// So many levels are told by one word.
 const MOST: usize = 62;
 /// So many of them are put away when it is full, so that as many may be left or entered before another is.
 const HALF: usize = 31;
 
-impl Levels {
-    #[inline(always)]
-    pub(super) fn new(is_object: bool, room: usize) -> Self {
+impl Outside {
+    pub(super) fn new(room: usize) -> Self {
         Self {
-            inner: Inner {
-                kinds: 2 | u64::from(is_object),
-                limit: 1 << room.min(MOST),
-            },
-            outer: [0; 3],
-            words: 0,
+            words: [0; 3],
+            count: 0,
             room,
         }
     }
 
-    #[inline(always)]
-    pub(super) fn inner(self) -> Inner {
-        self.inner
+    /// Levels that are full with room for another, if there may be one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn put_away(&mut self, levels: Levels) -> Option<Levels> {
+        if self.below() <= MOST {
+            return None;
+        }
+        *self.words.get_mut(self.count)? = levels.kinds >> HALF;
+        self.count += 1;
+        let kinds = levels.kinds & ((1 << HALF) - 1) | 1 << HALF;
+        Some(self.with_limit(kinds))
     }
 
-    /// The same levels outside of these.
+    /// The levels outside of those that have been left, if there are some.
+    #[inline(never)]
+    pub(super) fn take_back(&mut self) -> Option<Levels> {
+        self.count = self.count.checked_sub(1)?;
+        let kinds = *self.words.get(self.count)?;
+        Some(self.with_limit(kinds))
+    }
+
+    fn with_limit(&self, kinds: u64) -> Levels {
+        let limit = 1 << self.below().min(MOST);
+        Levels { kinds, limit }
+    }
+
+    /// How many may be told by the word.
+    fn below(&self) -> usize {
+        // What is put away is what is not kept of a full one.
+        self.room - (MOST - HALF) * self.count
+    }
+}
+
+impl Levels {
     #[inline(always)]
-    pub(super) fn with_inner(self, inner: Inner) -> Self {
-        Self { inner, ..self }
+    pub(super) fn new(is_object: bool, room: usize) -> Self {
+        Self {
+            kinds: 2 | u64::from(is_object),
+            limit: 1 << room.min(MOST),
+        }
     }
 
     /// What the innermost ends with.
     #[inline(always)]
     pub(super) fn close(self) -> u8 {
         // In ASCII the brackets of objects are those of arrays with one more bit.
-        b']' | (self.inner.kinds as u8 & 1) << 5
+        b']' | (self.kinds as u8 & 1) << 5
     }
 
-    /// Whether no other can be entered before [`with_room`](Self::with_room).
+    /// Whether no other can be entered before some are put away.
     #[inline(always)]
     pub(super) fn is_full(self) -> bool {
-        self.inner.kinds >= self.inner.limit
+        self.kinds >= self.limit
     }
 
     #[inline(always)]
     pub(super) fn enter(&mut self, is_object: bool) {
-        self.inner.kinds = self.inner.kinds << 1 | u64::from(is_object);
+        self.kinds = self.kinds << 1 | u64::from(is_object);
     }
 
-    /// Whether none is left before [`outside`](Self::outside).
+    /// Whether they are more than a run leaves: honest values have never so many.
+    #[inline(always)]
+    pub(super) fn are_many(self) -> bool {
+        self.kinds >> RUN > 1
+    }
+
+    /// Enters as many arrays as a run has, if there is room for them.
+    #[inline(always)]
+    pub(super) fn enter_run(&mut self) -> bool {
+        let kinds = self.kinds << RUN;
+        let has_room = self.kinds.leading_zeros() as usize >= RUN && kinds < self.limit;
+        if has_room {
+            self.kinds = kinds;
+        }
+        has_room
+    }
+
+    /// Leaves as many as a run has, if they are of the innermost's kind and there is one left then.
+    #[inline(always)]
+    pub(super) fn leave_run(&mut self) -> bool {
+        let innermost = (self.kinds & 1).wrapping_neg() & ((1 << RUN) - 1);
+        let alike = self.kinds & ((1 << RUN) - 1) == innermost && self.are_many();
+        if alike {
+            self.kinds >>= RUN;
+        }
+        alike
+    }
+
+    /// Whether none is left of those that are told by the word.
     #[inline(always)]
     pub(super) fn leave(&mut self) -> bool {
-        self.inner.kinds >>= 1;
-        self.inner.kinds == 1
+        self.kinds >>= 1;
+        self.kinds == 1
     }
 
-    /// The same levels with room for another, if there may be one.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn with_room(mut self) -> Option<Self> {
-        if self.below() <= MOST {
-            return None;
-        }
-        *self.outer.get_mut(self.words)? = self.inner.kinds >> HALF;
-        self.words += 1;
-        self.inner.kinds = self.inner.kinds & ((1 << HALF) - 1) | 1 << HALF;
-        self.inner.limit = self.limit();
-        Some(self)
-    }
-
-    /// The levels outside of those that have been left, if there are some.
-    #[inline(never)]
-    pub(super) fn outside(mut self) -> Option<Self> {
-        self.words = self.words.checked_sub(1)?;
-        self.inner.kinds = *self.outer.get(self.words)?;
-        self.inner.limit = self.limit();
-        Some(self)
-    }
-
-    fn limit(&self) -> u64 {
-        1 << self.below().min(MOST)
-    }
-
-    /// How many may be told by the word.
-    fn below(&self) -> usize {
-        // What is put away is what is not kept of a full one.
-        self.room - (MOST - HALF) * self.words
-    }
-}
-
-impl Inner {
     #[inline(always)]
     pub(super) fn is_object(self) -> bool {
         self.kinds & 1 == 1
@@ -281,7 +301,7 @@ fn before_colons(colons: u64, commas: u64, brackets: u64) -> u64 {
 /// The levels behind brackets that have been passed. Of some commas, and maybe other places, it is known that they
 /// stand in objects, or in the outermost level that is told by the same word.
 pub(super) struct Passed {
-    pub(super) levels: Inner,
+    pub(super) levels: Levels,
     pub(super) in_objects: u64,
     pub(super) outermost: u64,
 }

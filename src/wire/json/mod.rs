@@ -29,6 +29,7 @@
 
 mod bits;
 mod cursor;
+mod dense;
 mod digits;
 mod escape;
 mod fault;

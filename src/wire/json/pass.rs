@@ -3,9 +3,9 @@
 use super::{
     Cursor, FaultKind, MAX_DEPTH,
     cursor::spend,
-    digits,
+    dense, digits,
     fault::{Stop, stop, unexpected},
-    levels::Levels,
+    levels::{Levels, Outside, RUN},
     scan, window,
 };
 
@@ -98,7 +98,7 @@ impl Cursor<'_> {
             _ => at,
         };
         let levels = Levels::new(close == b'}', room);
-        self.pass_levels::<CLEAN>(at, levels, budget)
+        self.pass_levels::<CLEAN>(at, levels, Outside::new(room), budget)
     }
 
     /// The same from the first value in it, of which it is known what closes it. One loop over all levels.
@@ -109,6 +109,7 @@ impl Cursor<'_> {
         &mut self,
         mut at: usize,
         mut levels: Levels,
+        mut outside: Outside,
         budget: usize,
     ) -> Result<usize, Stop> {
         let text = self.text;
@@ -129,7 +130,7 @@ impl Cursor<'_> {
                 loop {
                     if levels.is_full() {
                         let too_deep = || stop(at, FaultKind::TooDeep);
-                        levels = levels.with_room().ok_or_else(too_deep)?;
+                        levels = outside.put_away(levels).ok_or_else(too_deep)?;
                     }
                     at += 1;
                     let mut next = text.get(at).copied().unwrap_or(0);
@@ -148,11 +149,26 @@ impl Cursor<'_> {
                     close = here + 2;
                     levels.enter(here == b'{');
                     if here == b'{' {
-                        at = key::<CLEAN>(text, at)?;
+                        at = match text.get(at..) {
+                            Some([b'"', b'"', b':', ..]) if levels.are_many() => at + 3,
+                            _ => key::<CLEAN>(text, at)?,
+                        };
                         continue 'value;
                     }
                     if next != b'[' {
                         continue 'value;
+                    }
+                    // The last of a run may be empty.
+                    while levels.are_many()
+                        && is_run(text, at, b'[')
+                        && text.get(at + RUN) == Some(&b'[')
+                        && portion + rest >= RUN
+                        && levels.enter_run()
+                    {
+                        let from_portion = portion.min(RUN);
+                        portion -= from_portion;
+                        rest -= RUN - from_portion;
+                        at += RUN;
                     }
                 }
                 at += 1;
@@ -171,13 +187,17 @@ impl Cursor<'_> {
                     Some(&here) if here == close => {
                         at += 1;
                         if levels.leave() {
-                            let Some(outside) = levels.outside() else {
+                            let Some(left) = outside.take_back() else {
                                 self.budget = rest + portion;
                                 return Ok(at);
                             };
-                            levels = outside;
+                            levels = left;
                         }
                         close = levels.close();
+                        while levels.are_many() && is_run(text, at, close) && levels.leave_run() {
+                            at += RUN;
+                            close = levels.close();
+                        }
                     }
                     Some(&here @ 0..=b' ') => {
                         at = behind_blanks(text, at, here)?;
@@ -197,6 +217,12 @@ impl Cursor<'_> {
             }
         }
     }
+}
+
+/// Whether a run of this bracket begins at a place.
+#[inline(always)]
+fn is_run(text: &[u8], at: usize, bracket: u8) -> bool {
+    text.get(at..).and_then(<[u8]>::first_chunk) == Some(&[bracket; RUN])
 }
 
 /// What an honest value holds is hardly more.
@@ -247,7 +273,8 @@ fn rest_of_key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop>
     let end = match text.get(at..) {
         Some([b'"', ..]) => at,
         Some([b'\\', b'b' | b'f' | b'n' | b'r' | b't', b'"', ..]) => at + 2,
-        _ => scan::rest_of_string::<CLEAN>(text, at)?,
+        // Where there is another escape there are mostly more.
+        _ => scan::rest_of_string::<CLEAN>(text, dense::pass::<CLEAN>(text, at))?,
     };
     let at = scan::space(text, end + 1);
     if text.get(at) != Some(&b':') {

@@ -2,7 +2,7 @@
 //! a loop over many values keeps its place in a register.
 
 use super::{
-    FaultKind, Word,
+    FaultKind, Word, dense,
     escape::{ESCAPES, escape},
     fault::{Stop, stop, unexpected},
 };
@@ -84,14 +84,31 @@ pub(super) fn string<const CLEAN: bool>(text: &[u8], start: usize) -> Result<usi
     }
 }
 
+/// After so many escapes it is asked how far apart they are; where that is less than so many bytes, those that
+/// follow are passed together.
+const MANY: usize = 2;
+const APART: usize = 12;
+
 /// A string with something that is neither plain nor its end at `at`.
 #[inline(never)]
 pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> Result<usize, Stop> {
+    let (mut escapes, mut since) = (0, at);
     'place: loop {
         match text.get(at) {
             Some(b'"') => return Ok(at),
             // Escapes may stand side by side.
             Some(b'\\') => {
+                escapes += 1;
+                if escapes >= MANY {
+                    let before = at;
+                    if before - since < APART * escapes {
+                        at = dense::pass::<CLEAN>(text, at);
+                    }
+                    (escapes, since) = (0, at);
+                    if at > before {
+                        continue 'place;
+                    }
+                }
                 at = escape(text, at)?;
                 continue 'place;
             }
@@ -120,6 +137,7 @@ pub(super) fn rest_of_string<const CLEAN: bool>(text: &[u8], mut at: usize) -> R
                         continue 'place;
                     }
                     marks &= !(0xFFFF << bit);
+                    escapes += 1;
                 }
             }
             rest = more;

@@ -180,8 +180,7 @@ impl<'a> Cursor<'a> {
         is_object: bool,
         budget: usize,
     ) -> (usize, usize, usize) {
-        let levels = Levels::new(is_object, usize::from(MAX_DEPTH - self.depth) + 1);
-        let level = levels.inner();
+        let level = Levels::new(is_object, usize::from(MAX_DEPTH - self.depth) + 1);
         let (at, budget) = match self.clean {
             true => window::pass_level::<true, BEGINNINGS>(self.text, comma, level, budget),
             false => window::pass_level::<false, BEGINNINGS>(self.text, comma, level, budget),

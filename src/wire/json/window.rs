@@ -7,7 +7,7 @@
 use super::{
     Word,
     bits::{Bits, WINDOW},
-    levels::{Inner, Levels, Marks, turned},
+    levels::{Levels, Marks, turned},
     words::{escaped, wrong_escapes, wrong_words},
 };
 
@@ -32,27 +32,16 @@ const KIND: u8 = 0x20;
 /// spent until this is tried again, and the rest.
 ///
 /// Only what ends with a comma or a bracket that opens within a window is passed, at whatever level.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn pass<const CLEAN: bool>(
     text: &[u8],
     start: usize,
-    levels: Levels,
-    budget: usize,
-) -> (usize, Levels, usize, usize) {
-    let (at, inner, next, rest) = pass_inner::<CLEAN>(text, start, levels.inner(), budget);
-    (at, levels.with_inner(inner), next, rest)
-}
-
-#[inline(never)]
-fn pass_inner<const CLEAN: bool>(
-    text: &[u8],
-    start: usize,
-    mut levels: Inner,
+    mut levels: Levels,
     mut budget: usize,
-) -> (usize, Inner, usize, usize) {
+) -> (usize, Levels, usize, usize) {
     let mut at = start;
     while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let Some((length, count, inner)) = part::<CLEAN, 0>(window, levels) else {
+        let Some((length, count, behind)) = part::<CLEAN, 0>(window, levels) else {
             break;
         };
         if budget <= count {
@@ -60,7 +49,7 @@ fn pass_inner<const CLEAN: bool>(
         }
         budget -= count;
         at += length;
-        levels = inner;
+        levels = behind;
         if length < ENOUGH {
             break;
         }
@@ -77,7 +66,7 @@ fn pass_inner<const CLEAN: bool>(
 pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
     text: &[u8],
     mut at: usize,
-    level: Inner,
+    level: Levels,
     mut budget: usize,
 ) -> (usize, usize) {
     while let Some([b',', window @ ..]) = text
@@ -118,8 +107,8 @@ pub(crate) const fn beginnings(names: &[Word]) -> u64 {
 #[inline(always)]
 fn part<const CLEAN: bool, const BEGINNINGS: u64>(
     window: &[u8; WINDOW],
-    levels: Inner,
-) -> Option<(usize, usize, Inner)> {
+    levels: Levels,
+) -> Option<(usize, usize, Levels)> {
     let bits = Bits::new(window)?;
     let mut wrong = 0;
 
@@ -128,7 +117,7 @@ fn part<const CLEAN: bool, const BEGINNINGS: u64>(
     if backslashes != 0 {
         let escaped = escaped(backslashes);
         quotes &= !escaped;
-        wrong |= wrong_escapes(&bits, escaped);
+        wrong |= wrong_escapes(&bits, escaped).0;
     }
     // From an opening quote to before its closing one.
     let within = turned(quotes);

@@ -12,27 +12,30 @@ pub(super) fn escaped(backslashes: u64) -> u64 {
     ((backslashes << 1 | ODD).wrapping_sub(backslashes) ^ ODD) ^ backslashes
 }
 
-/// What follows a backslash and may not.
+/// What follows a backslash and may not, and which letters of escapes by number are those of the first half of a
+/// pair. What is wrong with an escape is told at its letter.
 #[inline(never)]
-pub(super) fn wrong_escapes(bits: &Bits, escaped: u64) -> u64 {
+pub(super) fn wrong_escapes(bits: &Bits, escaped: u64) -> (u64, u64) {
     let is = |byte| bits.is(byte);
     // Two of the letters at a time differ in one bit.
     let letters = bits.like(b'b', !0x10) | bits.like(b'f', !0x08) | is(b't');
     let others = escaped & !(letters | is(b'"') | is(b'\\') | is(b'/'));
     if others == 0 {
-        return 0;
+        return (0, 0);
     }
     let numbers = others & is(b'u');
     let (one, two, four) = (bits.like(1, 1), bits.like(2, 2), bits.like(4, 4));
     // Of the letters in lower and in upper case, those from the first to the sixth.
     let letters = bits.like(b'A', !0x27) & (one | two | four) & !(one & two & four);
     let digits = bits.digits() | letters;
-    let due = numbers << 1 | numbers << 2 | numbers << 3 | numbers << 4;
-    let wrong = others ^ numbers | due & !digits;
+    let all = digits >> 1 & digits >> 2 & digits >> 3 & digits >> 4;
+    let wrong = others & !(numbers & all);
     // Halves of pairs are told apart by their second digits; with one below eight it is none.
     let halves = numbers & bits.like(b'D', !0x20) >> 1 & (letters | bits.like(8, 8)) >> 2;
     let second = halves & (letters & (four | one & two)) >> 2;
-    wrong | (halves ^ second) << 6 ^ second
+    let first = halves ^ second;
+    let alone = first & !(second >> 6) | second & !(first << 6);
+    (wrong | alone, first)
 }
 
 /// What is wrong with numbers and literals, which are what is bare.
@@ -145,6 +148,9 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
 
     // What is known of a number at some place, at the third digit of its exponent.
     let at_third = |places: u64| {
+        if places == 0 {
+            return 0;
+        }
         let letters = behind(digits | points, places) & letter;
         behind(zeros, exponent_of(letters)) << 2
     };
@@ -159,6 +165,9 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
     // By their digits before the point these are not below 10³⁰⁸, and these not below 10³⁰⁹.
     let more = eight | two & seven | three & six | four & five;
     let most = nine | two & eight | three & seven | four & six;
+    // Those whose only digit before the point is a zero are below a tenth of that.
+    let led = at_third(behind_zero & points);
+    let (more, most) = (more & !led | nine, most & !led);
     let begins = (whole & !zeros | behind_more) & digits;
     let (below, same) = below_largest(bits, begins, digits, points);
     let is_below = at_third(below);
