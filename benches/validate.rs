@@ -147,6 +147,36 @@ fn turns() -> Bytes {
     format!(r#"{{"model":"m","messages":[{turns}]}}"#).into()
 }
 
+/// What an agent sends: calls of tools and their answers, whose JSON stands in strings.
+fn agent() -> Bytes {
+    let turn = |at: usize| {
+        format!(
+            r#"{{"role":"assistant","content":null,"tool_calls":[{{"id":"call_{at:024x}","type":"function","function":{{"name":"get_weather","arguments":"{{\"city\":\"Lima\",\"unit\":\"celsius\",\"days\":{}}}"}}}}]}},{{"role":"tool","tool_call_id":"call_{at:024x}","content":"{{\"temp\":{},\"sky\":\"clear\",\"wind\":[{},4]}}"}}"#,
+            at % 9,
+            at % 40,
+            at % 7,
+        )
+    };
+    let turns: Vec<String> = (0..100_000 / turn(0).len()).map(turn).collect();
+    format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"x"}},{}]}}"#,
+        turns.join(",")
+    )
+    .into()
+}
+
+/// Pieces in no order that could be foreseen, of so many bytes.
+fn in_no_order(pieces: &[&str], bytes: usize) -> String {
+    let (mut text, mut random) = (String::new(), 1_u64);
+    while text.len() < bytes {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        text += pieces[(random >> 33) as usize % pieces.len()];
+    }
+    text
+}
+
 /// Texts of 100 KB that are made to be slow.
 fn hostile() -> Vec<(&'static str, Bytes)> {
     let fill = |piece: &str, close: &str| {
@@ -155,17 +185,7 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
             r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"x":[{pieces}{close}]}}"#
         )
     };
-    // In no order that could be foreseen.
-    let mixed = |pieces: &[&str]| {
-        let (mut text, mut random) = (String::new(), 1_u64);
-        while text.len() < 100_000 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            text += pieces[(random >> 33) as usize % pieces.len()];
-        }
-        Bytes::from(fill(&text, "1"))
-    };
+    let mixed = |pieces: &[&str]| Bytes::from(fill(&in_no_order(pieces, 100_000), "1"));
     let named = |piece: &str| {
         let pieces = piece.repeat(100_000 / piece.len());
         Bytes::from(fill(&format!(r#"{{{pieces}"":0}},"#), "1"))
@@ -212,21 +232,36 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
         let part = format!(r#"{{{},"text":"","type":"text"}}"#, keys.join(","));
         list(&part, r#"{"role":"user","content":["#, "]}]}")
     };
-    // A model's name of pieces in no order that could be foreseen, or an unknown key.
+    // A model's name of such pieces, or an unknown key.
     let spelled = |pieces: &[&str], open: &str, close: &str| {
         let user = r#"{"role":"user","content":"x"}]"#;
-        let (mut text, mut random) = (String::new(), 1_u64);
-        while text.len() < 100_000 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            text += pieces[(random >> 33) as usize % pieces.len()];
-        }
+        let text = in_no_order(pieces, 100_000);
         Bytes::from(format!(r#"{{"messages":[{user},{open}{text}{close}}}"#))
     };
     const SPELLED: &[&str] = &[
         r"\u00e9", r"\u20ac", r"\u0041", r"\n", r"\\", "a", "bcd", "\u{e9}",
     ];
+    let name = in_no_order(SPELLED, 300);
+    let call =
+        format!(r#"{{"id":"{name}","type":"function","function":{{"name":"f","arguments":""}}}}"#);
+    let values: Vec<String> = (0..200)
+        .map(|at| format!(r#""{at}":"{name}{name}""#))
+        .collect();
+    // Of lengths that cannot be foreseen either.
+    let pieces: Vec<String> = (0..24).map(|at| in_no_order(SPELLED, 8 * at + 1)).collect();
+    let strings: Vec<String> = pieces
+        .iter()
+        .map(|piece| format!(r#""{piece}","#))
+        .collect();
+    let names: Vec<String> = pieces
+        .iter()
+        .map(|piece| format!(r#""{piece}":0,"#))
+        .collect();
+    let some = |all: &[String], bytes| {
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        in_no_order(&all, bytes)
+    };
+    let (strings, names) = (some(&strings, 1000), some(&names, 100_000));
     let zeros = "0".repeat(100_000);
     let user = r#"{"role":"user","content":"x"}]"#;
     vec![
@@ -395,6 +430,74 @@ fn hostile() -> Vec<(&'static str, Bytes)> {
                 r#"":0"#,
             ),
         ),
+        // Known keys and words, ids and values, spelled by escapes.
+        (
+            "keys_known",
+            list(
+                r#"{"\u0072\u006f\u006c\u0065":"user","\u0063\u006f\u006e\u0074\u0065\u006e\u0074":"x"}"#,
+                "",
+                "]}",
+            ),
+        ),
+        (
+            "words_escaped",
+            list(
+                r#"{"role":"\u0075\u0073\u0065\u0072","content":"x"}"#,
+                "",
+                "]}",
+            ),
+        ),
+        (
+            "ids_escaped",
+            list(&call, r#"{"role":"assistant","tool_calls":["#, "]}]}"),
+        ),
+        (
+            "metadata_escaped",
+            format!(
+                r#"{{"model":"m","messages":[{user},"metadata":{{{}}}}}"#,
+                values.join(",")
+            )
+            .into(),
+        ),
+        (
+            "content_mixed",
+            spelled(SPELLED, r#""model":"m","stop":""#, r#"""#),
+        ),
+        ("strings_mixed", fill(&strings, "1").into()),
+        (
+            "names_mixed",
+            fill(&format!(r#"{{{names}"":0}},"#), "1").into(),
+        ),
+        (
+            "urls_mixed",
+            list(
+                &format!(r#"{{"type":"image_url","image_url":{{"url":"{name}"}}}}"#),
+                r#"{"role":"user","content":["#,
+                "]}]}",
+            ),
+        ),
+        (
+            "nests_of_objects",
+            fill(
+                &format!("{}0{},", r#"{"":"#.repeat(100), "}".repeat(100)),
+                "1",
+            )
+            .into(),
+        ),
+        (
+            "limits_mixed",
+            mixed(&[
+                "17e307,",
+                "0.1e309,",
+                "179e305,",
+                "1e308,",
+                "1.7e308,",
+                "0.00017e312,",
+                "1797e304,",
+                "-1e-308,",
+                "3e2,",
+            ]),
+        ),
         ("keys_of_parts", parts_of(r"\n", 7)),
         ("keys_of_parts_long", parts_of(r"abcdefghijklmno\n", 250)),
         (
@@ -422,7 +525,11 @@ fn main() {
                 serde_json::from_slice::<Value>(&body).is_ok()
             });
         }
-        let honest = [("dense_100k", dense()), ("turns_100k", turns())];
+        let honest = [
+            ("dense_100k", dense()),
+            ("turns_100k", turns()),
+            ("agent_100k", agent()),
+        ];
         let hostile = hostile()
             .into_iter()
             .map(|(name, body)| (format!("hostile_{name}"), body));
