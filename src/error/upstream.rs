@@ -27,6 +27,17 @@ pub(crate) fn in_stream(text: &str) -> Error {
         .with_source(text.chars().take(1024).collect::<String>())
 }
 
+/// Whether a reason to finish says that the answer was broken off: OpenRouter and Mistral write `error`,
+/// vLLM and SGLang `abort`, DeepSeek `insufficient_system_resource`, Z.ai `network_error`.
+///
+/// Source: the vendors' API references and the servers' code, read 2026-11.
+pub(crate) fn breaks_off(reason: &[u8]) -> bool {
+    matches!(
+        reason,
+        b"error" | b"abort" | b"insufficient_system_resource" | b"network_error"
+    )
+}
+
 /// The answer that the caller gets if no other attempt is made.
 pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
     let upstream = |kind, code: &'static str, message: &'static str| {

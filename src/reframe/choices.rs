@@ -9,7 +9,10 @@ use super::{
     edits::Object,
     pass::{Bad, Form, Pass},
 };
-use crate::wire::json::{Cursor, Type};
+use crate::{
+    error::upstream,
+    wire::json::{Cursor, Type},
+};
 
 /// Choices that one answer may have.
 const MAX_CHOICES: usize = 128;
@@ -181,7 +184,7 @@ impl Choices {
             if canonical != Some("null") {
                 self.list[at].finished = true;
                 pass.seen.finish = true;
-                pass.seen.failed |= reason == b"error";
+                pass.seen.failed |= upstream::breaks_off(reason);
             }
         }
         Ok(())
@@ -415,14 +418,29 @@ fn parts_to_text(at: Range<usize>, object: &mut Object, pass: &mut Pass<'_, '_>)
     }
 }
 
-/// OpenAI's name of a finish reason, quoted, when it has another; `null` when it is none.
+/// OpenAI's name of a finish reason, quoted, when it has another; `null` when it is none. One that
+/// nobody has heard of stays.
 fn canonical_reason(reason: &[u8], called: bool) -> Option<&'static str> {
     match reason {
         b"stop" | b"length" | b"tool_calls" | b"content_filter" | b"function_call" => None,
-        b"" if called => Some("\"tool_calls\""),
+        b"" | b"STOP" if called => Some("\"tool_calls\""),
         b"" => Some("null"),
-        b"eos" | b"eos_token" | b"stop_sequence" | b"end_turn" => Some("\"stop\""),
-        b"model_length" | b"max_tokens" => Some("\"length\""),
+        b"STOP" | b"eos" | b"eos_token" | b"stop_sequence" | b"end_turn" => Some("\"stop\""),
+        b"model_length" | b"max_tokens" | b"MAX_TOKENS" | b"model_context_window_exceeded" => {
+            Some("\"length\"")
+        }
+        b"tool_use" => Some("\"tool_calls\""),
+        // Google's compatible endpoint passes on its own words.
+        b"SAFETY"
+        | b"RECITATION"
+        | b"BLOCKLIST"
+        | b"PROHIBITED_CONTENT"
+        | b"SPII"
+        | b"IMAGE_SAFETY"
+        | b"IMAGE_PROHIBITED_CONTENT"
+        | b"refusal"
+        | b"sensitive" => Some("\"content_filter\""),
+        _ if reason.starts_with(b"content_filter:") => Some("\"content_filter\""),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! One answer as a stream. What it says goes over as it is spelled.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -56,10 +58,15 @@ pub fn unfold(answer: &[u8]) -> Result<Bytes, Error> {
     for (position, choice) in choices.iter().enumerate() {
         let position = position.to_string();
         let index = choice.get("index").map_or(&*position, RawValue::get);
-        let finish = choice.get("finish_reason");
-        let finish = finish.map_or("\"stop\"", RawValue::get);
         let delta = choice.get("message").map_or("{}", RawValue::get);
         let delta = numbered(delta);
+        let finish = choice.get("finish_reason").map(RawValue::get);
+        let finish = finish.filter(|json| *json != "null");
+        let finish = finish.unwrap_or(match delta {
+            // Only one with calls has been written anew.
+            Cow::Owned(_) => "\"tool_calls\"",
+            Cow::Borrowed(_) => "\"stop\"",
+        });
         list.clear();
         list.push(b'[');
         let kept = choice.without(&["message"]);
@@ -82,13 +89,13 @@ pub fn unfold(answer: &[u8]) -> Result<Bytes, Error> {
 }
 
 /// A message as a delta: its calls with the index that each must have there.
-fn numbered(message: &str) -> std::borrow::Cow<'_, str> {
+fn numbered(message: &str) -> Cow<'_, str> {
     let Ok(members) = serde_json::from_str::<Members<'_>>(message) else {
         return message.into();
     };
     let calls = members.get("tool_calls").map(RawValue::get);
     let calls = calls.and_then(|calls| serde_json::from_str::<Vec<Members<'_>>>(calls).ok());
-    let Some(calls) = calls else {
+    let Some(calls) = calls.filter(|calls| !calls.is_empty()) else {
         return message.into();
     };
     let mut list = vec![b'['];
@@ -126,6 +133,27 @@ mod tests {
         ] {
             let error = unfold(failed.as_bytes()).expect_err("it says so");
             assert_eq!(error.code(), Some("upstream_rate_limited"), "{failed}");
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_reason_is_an_ordinary_one() {
+        for (choice, reason) in [
+            (r#""message":{"content":"a"}"#, "stop"),
+            (
+                r#""message":{"tool_calls":[]},"finish_reason":null"#,
+                "stop",
+            ),
+            (
+                r#""message":{"tool_calls":[{"id":"a"}]},"finish_reason":null"#,
+                "tool_calls",
+            ),
+        ] {
+            let answer = format!(r#"{{"choices":[{{{choice}}}]}}"#);
+            let out = unfold(answer.as_bytes()).expect("an answer");
+            let out = String::from_utf8_lossy(&out).into_owned();
+            let end = format!(r#""finish_reason":"{reason}"}}]"#);
+            assert!(out.contains(&end), "{out}");
         }
     }
 

@@ -193,7 +193,7 @@ impl Answer {
                     (b"finish_reason", Type::String) => {
                         let reason = c.string()?;
                         finished |= !reason.bytes().is_empty();
-                        seen.failed |= reason.bytes() == b"error";
+                        seen.failed |= upstream::breaks_off(reason.bytes());
                     }
                     (b"usage", Type::Object) => self.usage(c, seen, tally)?,
                     (b"error", Type::Object) => {

@@ -66,7 +66,9 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
         }
         let failed = |choice: &Value| {
             choice.get("error").is_some_and(|error| !error.is_null())
-                || choice["finish_reason"] == "error"
+                || choice["finish_reason"]
+                    .as_str()
+                    .is_some_and(|reason| upstream::breaks_off(reason.as_bytes()))
         };
         if choices.iter().any(failed) {
             return Err(error());

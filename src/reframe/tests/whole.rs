@@ -39,6 +39,20 @@ async fn a_whole_answer_is_made_canonical() {
 }
 
 #[tokio::test]
+async fn a_whole_answer_that_was_broken_off_is_none() {
+    for reason in [
+        "error",
+        "abort",
+        "insufficient_system_resource",
+        "network_error",
+    ] {
+        let broken = WHOLE.replace("\"stop\"", &format!("\"{reason}\""));
+        let (told, _) = answer(&layer(), "", "application/json", vec![step(&broken)]).await;
+        assert_eq!(told.status(), 502, "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn the_calls_of_a_whole_answer_are_each_for_themselves() {
     let call = |id: &str, name: &str| {
         let function = format!(r#"{{"name":"{name}","arguments":"{{}}"}}"#);

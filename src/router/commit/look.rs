@@ -83,8 +83,8 @@ fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
                     finish = true;
                     let from = c.at();
                     begun |= says_here(text, c)?;
-                    let reason = text[from..c.at()].trim_ascii();
-                    if reason == "\"error\"" || reason.contains('\\') {
+                    let reason = text[from..c.at()].trim_ascii().trim_matches('"');
+                    if upstream::breaks_off(reason.as_bytes()) || reason.contains('\\') {
                         return None;
                     }
                 }
@@ -180,7 +180,9 @@ fn has_failed(chunk: &Value) -> bool {
     is("error")
         || (is_flat && (is("message") || is("detail")))
         || choices.into_iter().flatten().any(|choice| {
-            choice["finish_reason"] == "error" || choice.get("error").is_some_and(Value::is_object)
+            let reason = choice["finish_reason"].as_str().unwrap_or_default();
+            upstream::breaks_off(reason.as_bytes())
+                || choice.get("error").is_some_and(Value::is_object)
         })
 }
 
@@ -253,6 +255,10 @@ mod tests {
             // What has failed is no content, nor what is flat or in an array.
             (
                 r#"{"choices":[{"delta":{},"finish_reason":"error"}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"abort"}]}"#,
                 "Transient",
             ),
             (

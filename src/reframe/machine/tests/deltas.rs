@@ -202,6 +202,34 @@ fn deltas_of_all_vendors() {
             r#"{"index":0,"finish_reason":"model_length","message":{"a":1},"delta":{"role":"assistant"}}"#,
             "length",
         ),
+        (
+            r#"{"index":0,"finish_reason":"STOP","delta":{"role":"assistant","content":"a"}}"#,
+            "stop",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"STOP","delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}}"#,
+            "tool_calls",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"tool_use","delta":{"content":"a"}}"#,
+            "tool_calls",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"content_filter: PROHIBITED_CONTENT","delta":{"content":"a"}}"#,
+            "content_filter",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"sensitive","delta":{"content":"a"}}"#,
+            "content_filter",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"model_context_window_exceeded","delta":{"content":"a"}}"#,
+            "length",
+        ),
+        (
+            r#"{"index":0,"finish_reason":"of_tomorrow","delta":{"content":"a"}}"#,
+            "of_tomorrow",
+        ),
     ] {
         let (out, _) = reframe(&config(), &events(&[&chunk(sent)]));
         assert!(
@@ -221,6 +249,29 @@ fn a_choice_that_failed_fails_the_stream() {
         out.contains("bad_upstream_response") && !out.contains("[DONE]"),
         "{out}"
     );
+}
+
+#[test]
+fn a_reason_that_tells_of_a_break_fails_the_stream() {
+    let begun = chunk(r#"{"index":0,"delta":{"role":"assistant","content":"a"}}"#);
+    for reason in [
+        "error",
+        "abort",
+        "insufficient_system_resource",
+        "network_error",
+    ] {
+        let choice = format!(r#"{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}"#);
+        let sent = events(&[&begun, &chunk(&choice), "[DONE]"]);
+        let (out, tally) = reframe(&config(), &sent);
+        assert!(
+            out.contains("bad_upstream_response") && !out.contains("[DONE]"),
+            "{out}"
+        );
+        assert!(
+            matches!(tally.outcome(), Some(Outcome::Failed(_))),
+            "{reason}"
+        );
+    }
 }
 
 /// What the client gets of these choices, each in a chunk of its own, and how many bytes were counted
