@@ -133,7 +133,6 @@ impl fmt::Display for Said<'_, '_> {
 }
 
 /// Whether a text says nothing: it is empty or blank.
-#[cfg(any(feature = "bedrock", test))]
 pub(super) fn is_blank(text: &Text<'_>) -> bool {
     pieces(text).all(|piece| match piece {
         Piece::Plain(text) => text.trim().is_empty(),

@@ -46,7 +46,11 @@ pub(crate) use model::effort;
 pub use stream::Stream;
 
 use super::{Answer, Asked, Notes, Translate, credential};
-use crate::{body::Full, error::Error, ext::Target, parse::Chat};
+use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::request::Name};
+
+/// What is not open to all yet is asked for by name. Source: the provider's page of its Files API, 2026-11.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+const FILES: HeaderValue = HeaderValue::from_static("files-api-2025-04-14");
 
 /// Speaks to `{base_url}/v1/messages`.
 #[derive(Clone, Debug)]
@@ -75,6 +79,8 @@ impl Translate for Anthropic {
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
         let body = request::body(chat, &target.model, request::Door::Own, notes)?;
+        let messages = chat.raw(Name::Messages).unwrap_or_default();
+        let files = memchr::memmem::find(messages, b"\"file_id\"").is_some();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -85,6 +91,9 @@ impl Translate for Anthropic {
             (HeaderName::from_static("anthropic-version"), "2023-06-01"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        if files {
+            headers.insert(BETA, FILES);
         }
         Ok(request)
     }

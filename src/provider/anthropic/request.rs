@@ -49,7 +49,7 @@ pub(in crate::provider) fn body(
     out.insert("max_tokens".into(), max.into());
     sampling(&request, of, &mut out, notes)?;
     let shape = format(&request, of, &out, notes)?;
-    let (system, messages) = conversation(&request, notes)?;
+    let (system, messages) = conversation(&request, door, notes)?;
     let tools = tools(&request, of, &shape, &mut out, notes)?.into_iter();
     let mut tools: Vec<Offered<'_>> = tools.map(Offered::Tool).collect();
     tools.extend(request.web_search_options.map(|raw| search(raw, notes)));
@@ -207,11 +207,23 @@ fn think(
             if effort != asked {
                 notes.changed("reasoning_effort");
             }
-            out.insert("thinking".into(), json!({ "type": "adaptive" }));
+            out.insert("thinking".into(), adaptive(sampling));
             out.insert("output_config".into(), json!({ "effort": effort }));
         }
     }
     Ok(())
+}
+
+/// Thinking as much as the model finds right. Of those that show nothing of it by default, which are
+/// the ones that cannot be told a temperature, a summary is asked for: it is the reasoning of the answer.
+///
+/// Source: the provider's page on adaptive thinking, 2026-11.
+pub(in crate::provider) fn adaptive(sampling: bool) -> Value {
+    if sampling {
+        json!({ "type": "adaptive" })
+    } else {
+        json!({ "type": "adaptive", "display": "summarized" })
+    }
 }
 
 fn sampling(

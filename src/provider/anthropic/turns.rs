@@ -3,12 +3,13 @@
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
+use super::request::Door;
 use crate::{
     error::Error,
     provider::{
         Notes, base64,
         notes::unsupported,
-        said::Left,
+        said::{Left, is_blank},
         support::{arguments, plain},
     },
     wire::chat::{Content, Message, Part, Raw, Request, Role, Text},
@@ -96,6 +97,7 @@ impl<'a> Block<'a> {
 
 pub(super) fn conversation<'r>(
     request: &'r Request<'_>,
+    door: Door,
     notes: &mut Notes,
 ) -> Result<(Vec<Block<'r>>, Vec<Turn<'r>>), Error> {
     let mut system = Vec::new();
@@ -103,12 +105,12 @@ pub(super) fn conversation<'r>(
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
-                system.extend(blocks(&message.content, at, notes)?);
+                system.extend(blocks(&message.content, at, door, notes)?);
                 continue;
             }
-            Role::User => ("user", blocks(&message.content, at, notes)?),
-            Role::Assistant => ("assistant", spoken(message, at, notes)?),
-            Role::Tool => ("user", vec![result(message, at, notes)?]),
+            Role::User => ("user", blocks(&message.content, at, door, notes)?),
+            Role::Assistant => ("assistant", spoken(message, at, door, notes)?),
+            Role::Tool => ("user", vec![result(message, at, door, notes)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -169,9 +171,14 @@ fn id(of: &str) -> String {
         .collect()
 }
 
-fn result<'r>(message: &'r Message<'_>, at: usize, notes: &mut Notes) -> Result<Block<'r>, Error> {
+fn result<'r>(
+    message: &'r Message<'_>,
+    at: usize,
+    door: Door,
+    notes: &mut Notes,
+) -> Result<Block<'r>, Error> {
     let content = match &message.content {
-        Some(Content::Parts(_)) => Results::Blocks(blocks(&message.content, at, notes)?),
+        Some(Content::Parts(_)) => Results::Blocks(blocks(&message.content, at, door, notes)?),
         Some(Content::Text(text)) => Results::Text(text.clone()),
         None => Results::Text(Text::default()),
     };
@@ -186,6 +193,7 @@ fn result<'r>(message: &'r Message<'_>, at: usize, notes: &mut Notes) -> Result<
 fn spoken<'r>(
     message: &'r Message<'_>,
     at: usize,
+    door: Door,
     notes: &mut Notes,
 ) -> Result<Vec<Block<'r>>, Error> {
     plain(message, at, notes)?;
@@ -194,8 +202,8 @@ fn spoken<'r>(
         .filter(|raw| is_thinking(raw))
         .map(|raw| Block::Kept(*raw))
         .collect();
-    all.extend(blocks(&message.content, at, notes)?);
-    if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
+    all.extend(blocks(&message.content, at, door, notes)?);
+    if let Some(refusal) = message.refusal.clone().filter(|text| !is_blank(text)) {
         all.push(Block::text(refusal));
     }
     for (n, call) in message.calls().iter().enumerate() {
@@ -209,15 +217,16 @@ fn spoken<'r>(
     Ok(all)
 }
 
+/// Blank texts are refused upstream and say nothing.
 fn blocks<'r>(
     content: &'r Option<Content<'_>>,
     at: usize,
+    door: Door,
     notes: &mut Notes,
 ) -> Result<Vec<Block<'r>>, Error> {
     let parts = match content {
         None => return Ok(Vec::new()),
-        // Empty texts are refused upstream and say nothing.
-        Some(Content::Text(text)) if text.is_empty() => return Ok(Vec::new()),
+        Some(Content::Text(text)) if is_blank(text) => return Ok(Vec::new()),
         Some(Content::Text(text)) => return Ok(vec![Block::text(text.clone())]),
         Some(Content::Parts(parts)) => parts,
     };
@@ -226,7 +235,7 @@ fn blocks<'r>(
     for (n, part) in parts.iter().enumerate() {
         let cache_control = part.breakpoint().map(|mark| ephemeral(mark.is_long()));
         if let Some(text) = part.text.as_ref().or(part.refusal.as_ref()) {
-            if !text.is_empty() {
+            if !is_blank(text) {
                 all.push(Block::Text {
                     kind: "text",
                     text: text.clone(),
@@ -235,7 +244,7 @@ fn blocks<'r>(
             }
             continue;
         }
-        let Some((kind, source)) = source(part) else {
+        let Some((kind, source)) = source(part, door) else {
             left.out(n, notes)?;
             continue;
         };
@@ -261,7 +270,7 @@ fn picture(kind: &str) -> Option<&str> {
 }
 
 /// What an image or a file is there, and where.
-fn source<'r>(part: &'r Part<'_>) -> Option<(&'static str, Source<'r>)> {
+fn source<'r>(part: &'r Part<'_>, door: Door) -> Option<(&'static str, Source<'r>)> {
     let base64 = |media_type, data| Source::Base64 { media_type, data };
     if let Some(image) = &part.image_url {
         let source = match image.data() {
@@ -273,6 +282,8 @@ fn source<'r>(part: &'r Part<'_>) -> Option<(&'static str, Source<'r>)> {
     }
     let file = part.file.as_ref()?;
     let source = match (&file.file_id, file.data()) {
+        // There are none where others serve the models.
+        (Some(_), _) if door != Door::Own => return None,
         (Some(id), _) => Source::File { file_id: id },
         (None, Some(("application/pdf", data))) => base64("application/pdf", data),
         // A text goes as what it says.

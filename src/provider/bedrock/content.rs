@@ -1,6 +1,6 @@
 //! Messages as Converse's turns and blocks.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -108,7 +108,7 @@ pub(super) fn conversation<'a>(
             }
             Role::User => ("user", blocks(&message.content, at, notes)?),
             Role::Assistant => ("assistant", spoken(message, at, notes)?),
-            Role::Tool => ("user", vec![result(message, at, notes)?]),
+            Role::Tool => ("user", result(message, at, notes)?),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -125,7 +125,39 @@ pub(super) fn conversation<'a>(
         turn.content
             .sort_by_key(|block| !matches!(block, Block::ToolResult { .. }));
     }
+    let mut names = HashSet::new();
+    let contents = turns.iter_mut().map(|turn| &mut turn.content);
+    for content in std::iter::once(&mut system).chain(contents) {
+        name_apart(content, &mut names);
+    }
     Ok((system, turns))
+}
+
+/// Two documents of one name in a conversation are refused: the later ones are numbered, so that those
+/// before them keep theirs from request to request.
+fn name_apart(blocks: &mut [Block<'_>], names: &mut HashSet<String>) {
+    for block in blocks {
+        match block {
+            Block::ToolResult { content, .. } => name_apart(content, names),
+            Block::Document(Media {
+                name: Some(name), ..
+            }) => {
+                let mut own = name.clone();
+                let mut nth = 2;
+                while !names.insert(own.to_ascii_lowercase()) {
+                    let number = format!("-{nth}");
+                    own = name
+                        .chars()
+                        .take(LONGEST - number.len())
+                        .collect::<String>()
+                        + &number;
+                    nth += 1;
+                }
+                *name = own;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What the model said: its reasoning as it was, its text, its calls.
@@ -151,16 +183,28 @@ fn spoken<'a>(
     Ok(all)
 }
 
-fn result<'a>(message: &'a Message<'_>, at: usize, notes: &mut Notes) -> Result<Block<'a>, Error> {
-    let mut content = blocks(&message.content, at, notes)?;
+/// What a tool gave, and the marks of it: those stand behind it, not within.
+fn result<'a>(
+    message: &'a Message<'_>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'a>>, Error> {
+    let given = blocks(&message.content, at, notes)?.into_iter();
+    let (marks, mut content): (Vec<_>, Vec<_>) =
+        given.partition(|block| matches!(block, Block::CachePoint(_)));
     if content.is_empty() {
         // A result needs some content, and no text may be blank.
         content.push(Block::Text("(no output)".into()));
     }
-    Ok(Block::ToolResult {
+    let result = Block::ToolResult {
         tool_use_id: id(message.tool_call_id.as_deref().unwrap_or_default()),
         content,
-    })
+    };
+    // Behind the result they all mark the same place: one is enough.
+    Ok([result]
+        .into_iter()
+        .chain(marks.into_iter().next_back())
+        .collect())
 }
 
 /// An entry of `reasoning_details` as this provider and Anthropic's own API give them.
@@ -296,11 +340,14 @@ fn document(kind: &str, filename: &str) -> Option<&'static str> {
         .map(|(format, _)| if *format == "htm" { "html" } else { format })
 }
 
+/// The longest name of a document.
+const LONGEST: usize = 200;
+
 /// Names are kept to what the service takes; they must not be empty.
 fn name(filename: &str) -> String {
     let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
     let mut kept = String::new();
-    for c in stem.chars().take(200) {
+    for c in stem.chars().take(LONGEST) {
         let fits = c.is_ascii_alphanumeric() || "-()[]".contains(c);
         // Runs of blanks are refused.
         if fits || (!kept.ends_with(' ') && !kept.is_empty()) {

@@ -9,6 +9,7 @@ use crate::{
         Notes,
         anthropic::{
             model::{Model as Claude, Off, Thinking, budget},
+            request::adaptive,
             turns::lacks_thinking,
         },
     },
@@ -154,7 +155,7 @@ fn claude(
                 effort => effort,
             };
             told(effort, sent, notes);
-            fields.insert("thinking".into(), json!({ "type": "adaptive" }));
+            fields.insert("thinking".into(), adaptive(sampling));
             fields.insert("output_config".into(), json!({ "effort": sent }));
         }
     }
