@@ -5,9 +5,10 @@
 //! [`Vendor`] calls otherwise is renamed, what it does not take follows the
 //! [`Contract`](super::Contract); the vendor is told from the host unless it is given. An unknown
 //! one gets the body as it is. So it is with the conversation: the role `developer` becomes `system`,
-//! ids of calls are brought into the form that Mistral wants, members of messages that Groq and Mistral
-//! refuse (reasoning among them) are left out, where the vendor's row says so; tools that take free
-//! text become functions of one string. Reasoning that another vendor has signed is left out, where whose it
+//! ids of calls are brought into the form that Mistral wants, members of messages that Cerebras, Groq and
+//! Mistral refuse are left out, where the vendor's row says so (earlier reasoning among them, which goes to
+//! models of the first two under the name that they read); tools that take free text become functions of
+//! one string. Reasoning that another vendor has signed is left out, where whose it
 //! is can be told. Sampling parameters are refused for models that reason, or
 //! dropped where those pass over them.
 //!
@@ -44,6 +45,7 @@ use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
 pub use error::classify;
 pub(crate) use error::read as read_error;
+use speech::Speech;
 pub(super) use vendor::Usage;
 pub use vendor::Vendor;
 
@@ -96,7 +98,12 @@ impl Translate for OpenAi {
             tools::fit(&mut chat, notes)?;
         }
         params::fit(&mut chat, self.vendor, &target.model, notes)?;
-        speech::fit(&mut chat, self.vendor.row().speech, notes)?;
+        let row = self.vendor.row();
+        let speech = Speech {
+            reasoning: (row.remembers)(&target.model),
+            ..row.speech
+        };
+        speech::fit(&mut chat, speech, notes)?;
         foreign::fit(&mut chat, self.vendor.row().whose, notes)?;
         let usage = self.vendor.row().usage;
         Ok(request::request(self.uri.clone(), chat, target, usage))

@@ -30,6 +30,15 @@ pub(super) fn groks(model: &str, _: Option<&str>) -> bool {
             .any(|word| model.contains(word))
 }
 
+/// Moonshot's models that can be told whether to think, not how hard; later ones are told an effort.
+///
+/// Source: the vendor's overview of its models, 2026-11.
+pub(super) fn kimis(model: &str) -> bool {
+    ["kimi-k2.5", "kimi-k2.6"]
+        .iter()
+        .any(|it| model.contains(it))
+}
+
 /// How a model may be told how hard to reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Efforts {

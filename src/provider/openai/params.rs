@@ -177,6 +177,19 @@ fn one(
                 chat.set("thinking", format!("{{\"type\":\"{kind}\"}}"));
             }
         }
+        Fate::Switched(which, name, [on, off]) => {
+            if !which(model) {
+                return Ok(());
+            }
+            let reasons = value() != "none";
+            if reasons {
+                notes.changed(param);
+            }
+            chat.remove(param);
+            if chat.member(name).is_none() {
+                chat.set(name, if reasons { on } else { off });
+            }
+        }
         Fate::Counted => {
             let more = chat.member("top_logprobs");
             let more: u64 = more.and_then(|json| json.parse().ok()).unwrap_or(0);

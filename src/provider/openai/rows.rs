@@ -2,7 +2,7 @@
 
 use super::{
     foreign::{Origin, Whose},
-    models::{Efforts, gpt_efforts, grok_efforts, groks, groq_efforts, reasons, thinks},
+    models::{Efforts, gpt_efforts, grok_efforts, groks, groq_efforts, kimis, reasons, thinks},
     speech::Speech,
     vendor::Usage,
 };
@@ -42,6 +42,9 @@ pub(super) enum Fate {
     DroppedReasoning,
     /// Tools cannot be forced on models that reason.
     UnforcedReasoning,
+    /// For the models that this says, whether they reason is a member of this name, with these two
+    /// values for yes and no; how hard cannot be told.
+    Switched(fn(&str) -> bool, &'static str, [&'static str; 2]),
     /// Tools cannot be forced. Not to call any is not to have any.
     Unforced,
 }
@@ -65,6 +68,9 @@ pub(super) struct Row {
     pub(super) only_functions: bool,
     /// Whether a model of it reasons, at this effort.
     pub(super) reasons: fn(&str, Option<&str>) -> bool,
+    /// Whether a model of it reads what it has thought before as `reasoning` of a message, and under no
+    /// other name.
+    pub(super) remembers: fn(&str) -> bool,
 }
 
 use Fate::{
@@ -101,11 +107,13 @@ pub(super) const PLAIN: Row = Row {
         inline_images: false,
         members: None,
         short_ids: false,
+        reasoning: false,
     },
     whose: Whose::Anyones,
     functions: true,
     only_functions: false,
     reasons: |_, _| false,
+    remembers: |_| false,
 };
 
 /// A vendor that knows no names of OpenAI's older or newer than its own API.
@@ -244,6 +252,7 @@ pub(super) static ROWS: &[Row] = &[
             members: Some(&["role", "content", "tool_calls", "tool_call_id"]),
             ..OTHER.speech
         },
+        remembers: |model| model.contains("gpt-oss"),
         ..OTHER
     },
     Row {
@@ -329,6 +338,12 @@ pub(super) static ROWS: &[Row] = &[
             ("metadata", Dropped),
             ("prompt_cache_key", Dropped),
         ],
+        // Whatever it does not know is refused.
+        speech: Speech {
+            members: Some(&["role", "content", "name", "tool_calls", "tool_call_id"]),
+            ..OTHER.speech
+        },
+        remembers: |_| true,
         ..OTHER
     },
     Row {
@@ -420,18 +435,72 @@ pub(super) static ROWS: &[Row] = &[
         name: "moonshot",
         hosts: &["api.moonshot.ai", "api.moonshot.cn"],
         base_url: Some("https://api.moonshot.ai/v1"),
+        params: &[
+            (
+                "reasoning_effort",
+                Fate::Switched(
+                    kimis,
+                    "thinking",
+                    [r#"{"type":"enabled"}"#, r#"{"type":"disabled"}"#],
+                ),
+            ),
+            ("web_search_options", Refused),
+            ("moderation", Refused),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("service_tier", Dropped),
+            ("verbosity", Dropped),
+            ("store", Dropped),
+            ("prompt_cache_retention", Dropped),
+            ("prompt_cache_options", Dropped),
+        ],
         ..OTHER
     },
     Row {
         name: "alibaba",
         hosts: &["aliyuncs.com"],
         base_url: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            (
+                "reasoning_effort",
+                Fate::Switched(|_| true, "enable_thinking", ["true", "false"]),
+            ),
+            ("web_search_options", Refused),
+            ("user", Dropped),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
         ..OTHER
     },
     Row {
         name: "zai",
         hosts: &["api.z.ai"],
         base_url: Some("https://api.z.ai/api/paas/v4"),
+        params: params![
+            ("max_completion_tokens", Called("max_tokens")),
+            ("reasoning_effort", Thinking),
+            ("response_format", NoSchema),
+            ("tool_choice", Fate::Unforced),
+            ("temperature", Within(0.0, 1.0)),
+            ("top_p", Within(0.01, 1.0)),
+            ("logit_bias", Refused),
+            ("logprobs", Refused),
+            ("top_logprobs", Refused),
+            ("modalities", Refused),
+            ("audio", Refused),
+            ("web_search_options", Refused),
+            ("parallel_tool_calls", Dropped),
+            ("frequency_penalty", Dropped),
+            ("presence_penalty", Dropped),
+            ("user", Dropped),
+            ("prediction", Dropped),
+            ("metadata", Dropped),
+            ("service_tier", Dropped),
+            ("prompt_cache_key", Dropped),
+        ],
         ..OTHER
     },
     Row {

@@ -23,6 +23,8 @@ pub(super) struct Speech {
     pub(super) members: Option<&'static [&'static str]>,
     /// Ids of calls that are not nine letters and digits; others are brought into that form.
     pub(super) short_ids: bool,
+    /// Whether earlier reasoning is read, under the name `reasoning` alone.
+    pub(super) reasoning: bool,
 }
 
 /// Fits the conversation by edits of the text that came, so that what is said is copied once, into the
@@ -117,6 +119,8 @@ impl<'a> Reader<'a> {
         let start = self.object()?;
         // Where a refusal stands that is not taken, and what else the message says.
         let (mut refusal, mut nothing, mut says) = (None, None, false);
+        // Where reasoning stands under the name that is not read, and whether it does under the other.
+        let (mut reasoning, mut named) = (None, false);
         while let Some(key) = self.cursor.key()? {
             let kind = self.cursor.peek()?;
             if key == *"content" && kind == Type::Null {
@@ -133,6 +137,16 @@ impl<'a> Reader<'a> {
                 && known.is_some_and(|known| !known.contains(&"refusal"))
             {
                 refusal = Some(key);
+                self.cursor.skip()?;
+                continue;
+            }
+            if self.speech.reasoning && key == *"reasoning" {
+                named = true;
+                self.cursor.skip()?;
+                continue;
+            }
+            if self.speech.reasoning && key == *"reasoning_content" && kind == Type::String {
+                reasoning = Some(key);
                 self.cursor.skip()?;
                 continue;
             }
@@ -159,6 +173,11 @@ impl<'a> Reader<'a> {
                 ("tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
                 _ => self.cursor.skip().map(drop)?,
             }
+        }
+        match reasoning {
+            Some(key) if named => self.edits.cut(start, key.start() - 1),
+            Some(key) => self.edits.replace(key.range(), "reasoning"),
+            None => {}
         }
         match refusal {
             Some(key) if says => {
