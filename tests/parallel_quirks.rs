@@ -1,6 +1,9 @@
 //! What upstreams do to their streams is the same to one answer and to several.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -10,6 +13,7 @@ use tower_completions::{
     Dialect,
     body::Full,
     meter::{Outcome, Tally},
+    parse::ParseLayer,
     provider::{ParallelLayer, Provider, openai::OpenAi},
     reframe::ReframeLayer,
 };
@@ -85,6 +89,10 @@ async fn several_streams_end_as_one_does() {
         (format!("{all}{DONE}").replace('\n', "\r\n"), finished),
         (format!("{role}{DONE}"), "0 finished"),
         (role.clone(), bad),
+        (
+            format!("{role}{}{DONE}", finish.replace("stop", "abort")),
+            bad,
+        ),
         (format!("{role}{}", &finish[..40]), bad),
         (DONE.to_owned(), bad),
         (String::new(), bad),
@@ -160,5 +168,41 @@ async fn several_whole_answers_fail_as_one_does() {
             let (ended, _) = ask(body, "application/json", n).await;
             assert_eq!(ended, want, "{n} {body}");
         }
+    }
+}
+
+#[tokio::test]
+async fn several_answers_of_one_seed_differ_and_are_the_same_again() {
+    for (seed, wanted) in [
+        (json!(7), vec![json!(7), json!(8), json!(9)]),
+        (Value::Null, vec![Value::Null; 3]),
+    ] {
+        let seeds = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&seeds);
+        let client = tower::service_fn(move |request: Request<Full>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let body = request.into_body().collect().await.expect("whole");
+                let body: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
+                seen.lock()
+                    .expect("not poisoned")
+                    .push(body["seed"].clone());
+                let answer = r#"{"id":"a","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"#;
+                let response = Response::builder().header("content-type", "application/json");
+                Ok::<_, Infallible>(response.body(Full::new(answer)).expect("a response"))
+            }
+        });
+        let translate = OpenAi::new("https://api.groq.com/openai/v1").expect("a URL");
+        let provider = Provider::new("p", client, translate);
+        let service = ParseLayer::new().layer(ParallelLayer::new().layer(provider));
+        let request = json!({"model": "m", "n": 3, "seed": seed,
+            "messages": [{"role": "user", "content": "Hi"}]});
+        let request = Request::post("/").body(Full::new(request.to_string()));
+        let response = service.oneshot(request.expect("a request")).await;
+        let body = response.expect("infallible").into_body().collect().await;
+        body.expect("whole");
+        let mut seeds = seeds.lock().expect("not poisoned").clone();
+        seeds.sort_by_key(|seed| seed.as_i64());
+        assert_eq!(seeds, wanted);
     }
 }

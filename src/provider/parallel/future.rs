@@ -85,7 +85,9 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
         request: &Request<ChatBody>,
     ) -> Self {
         let mut left = request.body().chat().n();
-        let branch = |service: S| {
+        let seed = request.body().chat().member("seed");
+        let seed = seed.and_then(|json| json.parse::<i64>().ok());
+        let branch = |(nth, service): (i64, S)| {
             let share = left.min(per_call.get());
             left -= share;
             let mut request = request.clone();
@@ -94,6 +96,10 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
                 chat.set("n", share.to_string());
             } else {
                 chat.remove("n");
+            }
+            // Of one seed all would be the same; of these each request gets the same ones again.
+            if let Some(seed) = seed.filter(|_| nth > 0) {
+                chat.set("seed", seed.wrapping_add(nth).to_string());
             }
             Branch {
                 call: Some(Box::pin(service.oneshot(request))),
@@ -104,7 +110,7 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
         };
         Self {
             state: State::Many {
-                branches: services.into_iter().map(branch).collect(),
+                branches: (0..).zip(services).map(branch).collect(),
                 merge: Merge {
                     prompt: request.body().chat().input_estimate(),
                     per_call,
