@@ -117,6 +117,10 @@ pub(super) fn is_context_length(message: &str) -> bool {
             "available context size",
             "maximum prompt length",
             "input is too long",
+            // SGLang, Moonshot, Alibaba.
+            "the model's context length",
+            "exceeded model token limit",
+            "range of input length should be",
             // TGI.
             "`max_new_tokens` must be <=",
         ],

@@ -54,7 +54,10 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
         {
             (StatusCode::BAD_REQUEST, Some("context_length_exceeded"))
         }
-        "validationexception" if has("model identifier is invalid") => {
+        // A model that is only had by an inference profile is none by its own id.
+        "validationexception"
+            if has("model identifier is invalid") || has("on-demand throughput") =>
+        {
             (StatusCode::NOT_FOUND, Some("model_not_found"))
         }
         "validationexception" => (StatusCode::BAD_REQUEST, None),

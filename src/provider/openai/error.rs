@@ -334,6 +334,23 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_that_is_too_long_is_known_by_its_words() {
+        for message in [
+            "This model's maximum context length is 8 tokens",
+            "The input (9 tokens) is longer than the model's context length (8 tokens).",
+            "Invalid request: Your request exceeded model token limit: 8",
+            "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 8]",
+        ] {
+            let body = serde_json::json!({"error": {"message": message}}).to_string();
+            assert_eq!(
+                error(400, &body).class(),
+                Some(Class::ContextLength),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn numbers_are_read_as_whose_they_are() {
         let body = br#"{"error":{"code":"1301","message":"x"}}"#;
         for (vendor, status, class) in [

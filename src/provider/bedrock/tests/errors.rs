@@ -17,6 +17,12 @@ fn refusals() {
             "The provided model identifier is invalid.",
             Class::ModelGone,
         ),
+        (
+            400,
+            "ValidationException",
+            "Invocation of model ID x with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.",
+            Class::ModelGone,
+        ),
         (400, "ServiceQuotaExceededException", "x", Class::Quota),
         (403, "AccessDeniedException", "x", Class::Forbidden),
         (
