@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use tower_completions::{
@@ -97,6 +97,24 @@ fails! {
     an_early_end: Script::echo().with_fault(3, Fault::End), Stream => 200;
     an_event_that_is_no_json: Script::echo().with_fault(3, Fault::Malformed), Stream => 200;
     an_error_in_the_stream: Script::echo().with_fault(3, Fault::Error), Stream => 200;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_compressed_is_told_as_what_it_is() {
+    let gzip = HeaderValue::from_static("gzip");
+    for script in [
+        Script::gzip_bomb(),
+        Script::echo().with_header(CONTENT_ENCODING, gzip),
+    ] {
+        for answer in [Answer::Whole, Answer::Stream] {
+            let (status, text) = play(script.clone(), answer).await;
+            assert_eq!(status, 502, "{text}");
+            assert!(text.contains("compressed"), "{text}");
+        }
+    }
+    let identity = HeaderValue::from_static("Identity");
+    let script = Script::echo().with_header(CONTENT_ENCODING, identity);
+    assert_eq!(play(script, Answer::Whole).await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]

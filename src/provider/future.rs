@@ -144,6 +144,10 @@ where
                     },
                     Ok(response) => {
                         let (head, body) = response.into_parts();
+                        if head.status.is_success() && is_packed(&head.headers) {
+                            let error = nonsense("it is compressed, which nobody had asked for");
+                            return Poll::Ready(refuse(error, RateHeaders::read(&head.headers)));
+                        }
                         // Some stream what was to come whole: that passes, too, and is folded
                         // outside, where an error in it keeps its class.
                         if head.status.is_success()
@@ -245,6 +249,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 fn kind(headers: &HeaderMap) -> Option<&str> {
     let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(kind.split(';').next().unwrap_or_default().trim())
+}
+
+/// Whether the body is in a coding. A client that unpacks takes the header away.
+fn is_packed(headers: &HeaderMap) -> bool {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_events(headers: &HeaderMap) -> bool {
