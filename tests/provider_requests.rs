@@ -353,6 +353,20 @@ fn more() -> Vec<(Value, Value)> {
         ),
         (hi("content", json!("a")), hi("audio", json!({"id": "x"}))),
         (
+            hi("content", json!("a")),
+            hi(
+                "images",
+                json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]),
+            ),
+        ),
+        (hi("content", json!("a")), hi("mine", json!(0))),
+        (
+            hi("content", json!("a")),
+            hi("cache_control", json!({"type": "ephemeral"})),
+        ),
+        (marked(json!({})), marked(json!({"mine": true}))),
+        (tool(json!({})), tool(json!({"mine": [1]}))),
+        (
             json!({"web_search_options": {}}),
             json!({"web_search_options": {"search_context_size": "high"}}),
         ),

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Kind},
     parse::{Chat, refused},
-    wire::request::{Fault, FaultKind, path_at},
+    wire::request::{Fault, FaultKind, path_at, pattern_at},
 };
 
 /// How many members below the top level are named when they are dropped; finding the path of each
@@ -116,27 +116,9 @@ pub(super) fn drop_unknown(chat: &mut Chat, policy: &Policy, names: &mut Names) 
         if member.object == top {
             names.push(key.into());
         } else if !keys.contains(&key) && keys.len() < NAMED {
-            names.push(without_indices(&path_at(chat.original(), member.key)).into());
+            names.push(pattern_at(chat.original(), member.key).into());
             keys.push(key);
         }
         chat.remove_unknown(member);
     }
-}
-
-/// `messages[3].content[0].x` as `messages[].content[].x`.
-fn without_indices(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut inside = false;
-    for c in path.chars() {
-        if c == ']' {
-            inside = false;
-        }
-        if !inside {
-            out.push(c);
-        }
-        if c == '[' {
-            inside = true;
-        }
-    }
-    out
 }

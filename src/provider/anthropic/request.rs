@@ -15,7 +15,7 @@ use crate::{
     parse::Chat,
     provider::{
         Notes, structured,
-        support::{MARKS, Without, parse, settle, write},
+        support::{MARKS, Without, parse, settle, strangers, write},
     },
     wire::chat::{Request, Schema},
 };
@@ -38,6 +38,7 @@ pub(in crate::provider) fn body(
 ) -> Result<Bytes, Error> {
     let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    strangers(chat, &[], notes)?;
     let of = Model::of(model);
     let mut out = Map::new();
     let mut max = request.max_output().unwrap_or(of.max_output);

@@ -16,7 +16,7 @@ use crate::{
         Notes,
         anthropic::{request::only_top_p, schema::closed},
         structured,
-        support::{MARKS, Without, parse, settle, write},
+        support::{MARKS, Without, parse, settle, strangers, write},
     },
     wire::chat::{Raw, Request, Schema as ByName, Stop},
 };
@@ -140,6 +140,7 @@ struct Tier {
 pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    strangers(chat, &[], notes)?;
     let family = Family::of(model);
     let mut fields = Map::new();
     let mut inference = Inference {

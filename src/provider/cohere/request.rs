@@ -12,7 +12,8 @@ use crate::{
         anthropic::model::budget,
         said::{Left, Said},
         support::{
-            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops, write,
+            Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops,
+            strangers, write,
         },
     },
     wire::chat::{Content as Written, Message, Raw, Request, Role, Text},
@@ -139,6 +140,7 @@ struct Thinking {
 pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(chat)?;
     settle(&request, SMALL, TAKEN, notes)?;
+    strangers(chat, &[], notes)?;
     // The likelihoods are of what was chosen, without what else might have been.
     if request.top_logprobs.is_some_and(|n| n.0 > 0) {
         notes.without("top_logprobs")?;

@@ -1,6 +1,9 @@
 //! The conversation: turns of two roles, made of parts.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -215,9 +218,20 @@ fn spoken<'a>(
     if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
         parts.push(Part::new(Kinds::Text(refusal)));
     }
-    for detail in details.iter().filter(|detail| detail.id.is_none()) {
+    let shown = message.images.as_deref().unwrap_or_default().iter();
+    let shown: Vec<_> = shown.filter_map(media).collect();
+    let signatures = details.iter().filter(|detail| detail.id.is_none());
+    let mut signatures: VecDeque<_> = signatures.map(|it| it.signature.clone()).collect();
+    // The images are signed last; what was signed before them is the text.
+    while signatures.len() > shown.len() {
         let mut part = Part::new(Kinds::Text(Text::default()));
-        part.thought_signature = Some(detail.signature.clone());
+        part.thought_signature = signatures.pop_front();
+        parts.push(part);
+    }
+    for kind in shown {
+        let mut part = Part::new(kind);
+        let none = || of.third.then(|| UNSIGNED.into());
+        part.thought_signature = signatures.pop_front().or_else(none);
         parts.push(part);
     }
     let mut signed = false;

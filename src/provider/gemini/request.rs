@@ -15,7 +15,7 @@ use crate::{
     provider::{
         Notes,
         notes::unsupported,
-        support::{Without, loosely, parse, settle, write},
+        support::{Without, loosely, parse, settle, strangers, write},
     },
     wire::chat::{AllowedMode, Raw, Request, ToolChoice},
 };
@@ -64,6 +64,7 @@ pub(in crate::provider) fn body(
 ) -> Result<Translated, Error> {
     let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    strangers(chat, &["images"], notes)?;
     loosely(&request, notes)?;
     let of = Model::of(model);
     let mut config = Map::new();

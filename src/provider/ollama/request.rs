@@ -10,7 +10,7 @@ use crate::{
         said::Said,
         support::{
             Declared, Must, SMALL, arguments, chosen, declared, loosely, parse, plain, settle,
-            stops, write,
+            stops, strangers, write,
         },
     },
     wire::chat::{Raw, Request, Role, Text},
@@ -114,6 +114,7 @@ enum Think {
 pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes, Error> {
     let request = parse(chat)?;
     settle(&request, SMALL, TAKEN, notes)?;
+    strangers(chat, &[], notes)?;
     loosely(&request, notes)?;
     if request.logprobs == Some(true) {
         notes.unsupported("logprobs")?;

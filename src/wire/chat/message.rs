@@ -62,6 +62,10 @@ pub struct Message<'a> {
     /// is no array.
     #[serde(borrow, default, deserialize_with = "lenient::known")]
     pub reasoning_details: Option<Vec<Raw<'a>>>,
+    /// Images that the model made, as answers of this API carry them; `None` also where it is no array of
+    /// parts.
+    #[serde(borrow, default, deserialize_with = "lenient::known")]
+    pub images: Option<Vec<Part<'a>>>,
 }
 
 impl<'a> Message<'a> {

@@ -44,6 +44,7 @@ pub use fault::{Fault, FaultKind, Unreadable, shown};
 pub use index::{ImageUrls, Member, Request, ToolChoice, UnknownMember};
 pub use name::Name;
 pub use path::path_at;
+pub(crate) use path::pattern_at;
 pub use reader::{MAX_COUNTED, MAX_FAULTS, MAX_UNKNOWN};
 pub use top::MAX_MEMBERS;
 pub use view::{Content, Message, Messages, Part, Parts, Role};

@@ -35,6 +35,25 @@ pub fn path_at(text: &[u8], at: usize) -> String {
     path
 }
 
+/// The same for any of its like: `tools[].function.name`.
+pub(crate) fn pattern_at(text: &[u8], at: usize) -> String {
+    let path = path_at(text, at);
+    let mut out = String::with_capacity(path.len());
+    let mut inside = false;
+    for c in path.chars() {
+        if c == ']' {
+            inside = false;
+        }
+        if !inside {
+            out.push(c);
+        }
+        if c == '[' {
+            inside = true;
+        }
+    }
+    out
+}
+
 fn walk<'a>(text: &'a [u8], at: usize, steps: &mut Vec<Step<'a>>) -> Result<(), Fault> {
     let mut cursor = Cursor::within(text, 0, usize::MAX);
     loop {

@@ -84,3 +84,46 @@ fn signatures_come_back_from_either_place_and_calls_of_others_get_none() {
         Value::Null
     );
 }
+
+#[test]
+fn images_that_the_model_made_go_back_with_their_signatures() {
+    let image = |data: &str| {
+        let url = format!("data:image/png;base64,{data}");
+        json!({"type": "image_url", "image_url": {"url": url}})
+    };
+    let signed = |signature: &str| json!({"type": "thought_signature", "signature": signature});
+    let inline = |data: &str| json!({"mimeType": "image/png", "data": data});
+    for (model, details, wanted) in [
+        (
+            "gemini-3-pro-image",
+            vec![signed("t"), signed("a"), signed("b")],
+            json!([{"text": "Here"}, {"text": "", "thoughtSignature": "t"},
+                {"inlineData": inline("AAAA"), "thoughtSignature": "a"},
+                {"inlineData": inline("BBBB"), "thoughtSignature": "b"}]),
+        ),
+        (
+            "gemini-3-pro-image",
+            vec![],
+            json!([{"text": "Here"},
+                {"inlineData": inline("AAAA"), "thoughtSignature": "skip_thought_signature_validator"},
+                {"inlineData": inline("BBBB"), "thoughtSignature": "skip_thought_signature_validator"}]),
+        ),
+        (
+            "gemini-2.5-flash-image",
+            vec![],
+            json!([{"text": "Here"}, {"inlineData": inline("AAAA")}, {"inlineData": inline("BBBB")}]),
+        ),
+    ] {
+        let body = with(
+            "messages",
+            json!([{"role": "user", "content": "Draw."},
+                {"role": "assistant", "content": "Here", "images": [image("AAAA"), image("BBBB")],
+                 "reasoning_details": details},
+                {"role": "user", "content": "Bluer."}]),
+        );
+        let (out, notes) = translate(&body, model);
+        let out = out.expect("translates");
+        assert_eq!(out["contents"][1]["parts"], wanted, "{model}");
+        assert!(notes.dropped().is_empty(), "{notes:?}");
+    }
+}
