@@ -184,7 +184,7 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
         seed: request.seed.map(|seed| seed.0),
         logprobs: request.logprobs.filter(|asked| *asked),
         stop_sequences: stops(&request),
-        thinking: thinking(&request),
+        thinking: thinking(&request, notes),
         documents: request.extra("documents"),
         citation_options: request.extra("citation_options"),
         safety_mode: request.extra("safety_mode"),
@@ -219,18 +219,24 @@ fn ranged(
 }
 
 /// Efforts as budgets, which have no vendor's definition.
-fn thinking(request: &Request<'_>) -> Option<Thinking> {
+fn thinking(request: &Request<'_>, notes: &mut Notes) -> Option<Thinking> {
     let effort = request.reasoning_effort.as_deref()?;
-    Some(if effort == "none" {
-        Thinking {
+    if effort == "none" {
+        return Some(Thinking {
             kind: "disabled",
             token_budget: None,
-        }
-    } else {
-        Thinking {
-            kind: "enabled",
-            token_budget: Some(budget(effort)),
-        }
+        });
+    }
+    let wanted = budget(effort);
+    // It counts towards the limit, and must leave room for an answer.
+    let most = request.max_output().map_or(u64::MAX, |max| max / 4 * 3);
+    let tokens = wanted.min(most.max(1));
+    if tokens < wanted {
+        notes.changed("reasoning_effort");
+    }
+    Some(Thinking {
+        kind: "enabled",
+        token_budget: Some(tokens),
     })
 }
 
