@@ -350,6 +350,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
         params: SERVER,
+        remembers: |_| true,
         ..OTHER
     },
     Row {
@@ -416,6 +417,7 @@ pub(super) static ROWS: &[Row] = &[
             inline_images: true,
             ..OTHER.speech
         },
+        remembers: |_| true,
         ..OTHER
     },
     Row {
