@@ -185,13 +185,16 @@ fn think(
         Thinking::None => notes.unsupported("reasoning_effort")?,
         Thinking::Budget if lacks_thinking(request) => notes.without("reasoning_effort")?,
         Thinking::Budget => {
-            let tokens = budget(effort);
+            let wanted = budget(effort);
             if request.max_output().is_none() {
-                *max = (*max).max(tokens + 4096).min(of.ceiling);
+                *max = (*max).max(wanted + 4096).min(of.ceiling);
             }
             // Below 1024 no budget is legal, and it must leave room for an answer.
-            let tokens = tokens.min(*max / 4 * 3).max(1024);
+            let tokens = wanted.min(*max / 4 * 3).max(1024);
             if tokens < *max {
+                if tokens < wanted && request.max_output().is_some() {
+                    notes.changed("reasoning_effort");
+                }
                 let thinking = json!({ "type": "enabled", "budget_tokens": tokens });
                 out.insert("thinking".into(), thinking);
             } else {

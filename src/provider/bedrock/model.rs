@@ -137,12 +137,15 @@ fn claude(
     match of.thinking {
         Thinking::None => notes.unsupported("reasoning_effort")?,
         Thinking::Budget => {
-            let tokens = budget(effort);
+            let wanted = budget(effort);
             // A budget must lie below the limit, so there has to be one.
-            let limit = max.unwrap_or_else(|| of.max_output.max(tokens + 4096).min(of.ceiling));
-            let tokens = tokens.min(limit / 4 * 3).max(1024);
+            let limit = max.unwrap_or_else(|| of.max_output.max(wanted + 4096).min(of.ceiling));
+            let tokens = wanted.min(limit / 4 * 3).max(1024);
             if tokens >= limit {
                 return notes.without("reasoning_effort");
+            }
+            if tokens < wanted && max.is_some() {
+                notes.changed("reasoning_effort");
             }
             *max = Some(limit);
             let thinking = json!({ "type": "enabled", "budget_tokens": tokens });
