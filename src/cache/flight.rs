@@ -37,6 +37,8 @@ struct State<F, B, E> {
     /// Whether all frames are there and the answer may be kept.
     whole: bool,
     members: Vec<Option<usize>>,
+    /// Somebody has come: the upstream's tally is theirs.
+    begun: bool,
 }
 
 enum Stage<F, B, E> {
@@ -88,6 +90,8 @@ impl Wake for Wakers {
 pub(super) struct Member<F, B, E> {
     flight: Arc<Flight<F, B, E>>,
     number: usize,
+    /// The first to come, whose tally is the upstream's own.
+    first: bool,
     /// How many frames it has read.
     read: usize,
 }
@@ -102,6 +106,7 @@ impl<F, B, E> Flight<F, B, E> {
                 bytes: 0,
                 whole: true,
                 members: Vec::new(),
+                begun: false,
             }),
             wakers: Arc::default(),
             key,
@@ -127,9 +132,11 @@ impl<F, B, E> Flight<F, B, E> {
             state.members.push(None);
         }
         state.members[number] = Some(0);
+        let first = !std::mem::replace(&mut state.begun, true);
         Some(Member {
             flight: Arc::clone(self),
             number,
+            first,
             read: 0,
         })
     }
@@ -156,7 +163,7 @@ where
                     mine.headers = parts.headers.clone();
                     mine.extensions = parts.extensions.clone();
                     let tally = parts.extensions.get::<Tally>();
-                    if let Some(tally) = tally.filter(|_| self.number > 0) {
+                    if let Some(tally) = tally.filter(|_| !self.first) {
                         mine.extensions.insert(copy(tally));
                     }
                     break Poll::Ready(Ok(mine));

@@ -22,8 +22,9 @@ use super::{
 };
 use crate::{
     body::{BoxError, Full},
+    error::{Error, Kind},
     ext::{Cached, Principal},
-    meter::Tally,
+    meter::{Outcome, Tally},
 };
 
 /// A body fed by the test; it counts how many are open.
@@ -170,6 +171,30 @@ async fn a_kept_answer_is_given_again_to_the_same_caller_for_a_time() {
         assert_eq!(how(&late), "miss");
     }
     assert_eq!(upstream.open(), 0, "an answer that nobody reads is dropped");
+}
+
+/// What the first has noted of its reading is its own, whoever comes in its place.
+#[tokio::test(start_paused = true)]
+async fn who_comes_when_the_first_has_left_has_a_tally_of_its_own() {
+    let upstream = Upstream::default();
+    let layer = CacheLayer::new(Duration::ZERO);
+    let service = upstream.layered(&layer);
+    let come = async || service.clone().oneshot(ask(true, "a")).await.expect("ok");
+    let tally = |response: &Response<_>| response.extensions().get::<Tally>().cloned();
+    let first = come().await;
+    let second = come().await;
+    let noted = tally(&first).expect("the upstream's");
+    noted.end(Outcome::Failed(Error::new(
+        Kind::UpstreamTimeout,
+        "no time",
+    )));
+    drop(first);
+    let third = come().await;
+    for (response, how_it_came) in [(second, "shared"), (third, "shared")] {
+        assert_eq!(how(&response), how_it_came);
+        assert!(tally(&response).expect("one").outcome().is_none());
+    }
+    assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
