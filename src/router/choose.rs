@@ -412,6 +412,22 @@ mod tests {
         }
     }
 
+    /// Few are looked at one by one, many are laid out beforehand.
+    #[test]
+    fn requests_stick_to_none_of_those_without_weight() {
+        for n in [2, 20] {
+            let all = candidates(&vec![0; n]);
+            let tier = &Tier::of(&all, Balance::Sticky(Sticky::Key))[0];
+            for random in 0..100 {
+                let choice = choice(Balance::Sticky(Sticky::Key), random);
+                let found = choice.choose(&all, tier, |_| Some(Can::Yes(None)));
+                assert!(all[found.expect("one").0].state.enter(u32::MAX));
+            }
+            let busy = all.iter().filter(|one| one.state.in_flight() > 0);
+            assert_eq!(busy.count(), n, "any of them will do");
+        }
+    }
+
     #[test]
     fn a_sticky_target_is_not_overrun() {
         let all = candidates(&[1; 4]);

@@ -16,7 +16,8 @@ const FEW: usize = 12;
 
 impl Buckets {
     pub(super) fn of(run: &[Candidate], uniform: bool) -> Option<Self> {
-        if run.len() < FEW || u16::try_from(run.len()).is_err() {
+        let nobody = run.iter().all(|one| one.weight == 0);
+        if nobody || run.len() < FEW || u16::try_from(run.len()).is_err() {
             return None;
         }
         let pair = |bucket| two_best(run, uniform, mix(bucket)).map(|at| at as u16);
