@@ -28,6 +28,8 @@ pub enum TableError {
     UnknownFallback(Box<str>),
     /// This model has no target.
     NoTarget(Box<str>),
+    /// An id with more than one `*`, or an alias with one.
+    BadPattern(Box<str>),
 }
 
 impl fmt::Display for TableError {
@@ -36,6 +38,9 @@ impl fmt::Display for TableError {
             Self::Duplicate(name) => write!(f, "two models answer to `{name}`"),
             Self::UnknownFallback(name) => write!(f, "the fallback `{name}` is no model"),
             Self::NoTarget(id) => write!(f, "the model `{id}` has no target"),
+            Self::BadPattern(name) => {
+                write!(f, "`{name}`: only an id may hold a `*`, and only one")
+            }
         }
     }
 }
@@ -74,8 +79,13 @@ impl Table {
                 let state = known.entry(candidate.target.clone());
                 candidate.state = Arc::clone(state.or_insert_with(|| Arc::clone(&candidate.state)));
             }
-            if model.id.contains('*') {
-                table.patterns.push(at);
+            let starred = model.aliases.iter().find(|alias| alias.contains('*'));
+            let stars = model.id.matches('*').count();
+            match starred {
+                Some(alias) => return Err(TableError::BadPattern(alias.clone())),
+                None if stars > 1 => return Err(TableError::BadPattern((*model.id).into())),
+                None if stars == 1 => table.patterns.push(at),
+                None => {}
             }
             for name in model.aliases.iter().map(|name| &**name).chain([&*model.id]) {
                 if table.names.insert(name.into(), at).is_some() {
@@ -91,7 +101,9 @@ impl Table {
         for model in &built {
             let mut chain = vec![Arc::clone(model)];
             for name in &model.fallbacks {
-                let Some(at) = table.names.get(name) else {
+                let at = table.names.get(name);
+                // Nothing says what the `*` of a pattern would stand for.
+                let Some(at) = at.filter(|at| !table.patterns.contains(at)) else {
                     return Err(TableError::UnknownFallback(name.clone()));
                 };
                 chain.push(Arc::clone(&built[*at]));
@@ -228,6 +240,26 @@ mod tests {
             error(vec![model("b").fallback("a")]),
             TableError::UnknownFallback(name())
         );
+    }
+
+    #[test]
+    fn a_pattern_is_an_id_with_one_star_and_stands_in_for_nobody() {
+        let error = |models: Vec<Model>| Table::new(models).expect_err("a mistake");
+        for fallback in ["p/*", "alias"] {
+            let pattern = model("p/*").alias("alias");
+            assert_eq!(
+                error(vec![pattern, model("b").fallback(fallback)]),
+                TableError::UnknownFallback(fallback.into())
+            );
+        }
+        for (wrong, name) in [
+            (model("p/*/x*"), "p/*/x*"),
+            (model("p").alias("q/*"), "q/*"),
+        ] {
+            assert_eq!(error(vec![wrong]), TableError::BadPattern(name.into()));
+        }
+        let twice = error(vec![model("p/*"), model("p/*")]);
+        assert_eq!(twice, TableError::Duplicate("p/*".into()));
     }
 
     #[test]
