@@ -58,6 +58,22 @@ async fn all_attempts_end_with_the_total_time() {
     assert_eq!(error.time_out(), Some(TimeOut::Total));
 }
 
+#[tokio::test]
+async fn a_header_that_comes_alone_is_not_let_through() {
+    let service = service_fn(async |_: Request<ChatBody>| {
+        let response = Response::builder().header("openai-organization", "ours");
+        Ok::<_, std::convert::Infallible>(response.body(Full::new("{}")).expect("valid"))
+    });
+    let table = Table::new([Model::new("m").target(Candidate::new("a", "x"))]);
+    let router = Router::builder(table.expect("sound"))
+        .service("a", service, 0)
+        .build()
+        .expect("sound");
+    let response = router.oneshot(chat("")).await.expect("infallible");
+    let names: Vec<_> = response.headers().keys().collect();
+    assert_eq!(names, ["x-attempts"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_allowed_headers_travel_either_way_and_bodies_are_not_copied() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -437,13 +437,11 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             served = served.with_tried(tried);
         }
         parts.extensions.insert(served);
-        if parts.headers.len() > 1 {
-            let allowed = &self.shared.backward;
-            let alien = parts.headers.keys().filter(|name| !allowed.contains(name));
-            let alien: Vec<_> = alien.cloned().collect();
-            for name in alien {
-                parts.headers.remove(name);
-            }
+        let allowed = &self.shared.backward;
+        let alien = parts.headers.keys().filter(|name| !allowed.contains(name));
+        let alien: Vec<_> = alien.cloned().collect();
+        for name in alien {
+            parts.headers.remove(name);
         }
         parts.headers.insert(ATTEMPTS, number(attempts));
         let lesson = Lesson {
