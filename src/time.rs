@@ -22,6 +22,13 @@ pub trait Timer: Clone + Send + Sync + 'static {
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         self.sleep_until(after(self.now(), duration))
     }
+
+    /// Whether what it sleeps for ever comes. Where it does not, time-outs are off, and nothing waits
+    /// that could only be woken by the time: a router gives up where it would pause, a queue refuses.
+    /// Default: yes.
+    fn can_wait(&self) -> bool {
+        true
+    }
 }
 
 /// A clock that is only looked at: of the time of day, or of instants.
@@ -77,7 +84,8 @@ impl Timer for TokioTimer {
     }
 }
 
-/// Never waits: every time-out is switched off. What the layers use without the feature `tokio`.
+/// Never waits: every time-out is switched off, and so is every pause. What the layers use without the
+/// feature `tokio`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTimer;
 
@@ -90,6 +98,10 @@ impl Timer for NoTimer {
 
     fn sleep_until(&self, _: Instant) -> Self::Sleep {
         std::future::pending()
+    }
+
+    fn can_wait(&self) -> bool {
+        false
     }
 }
 

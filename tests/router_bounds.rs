@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use routes::{attempts, builder, chat, code, pair, provider};
 use tokio::time::Instant;
@@ -33,6 +33,7 @@ use tower_completions::{
     provider::{Provider, openai::OpenAi},
     router::{Balance, Candidate, Model, Router, Sticky, Table},
     stack::Gateway,
+    time::NoTimer,
 };
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +57,58 @@ async fn all_attempts_end_with_the_total_time() {
     assert_eq!((start.elapsed().as_secs(), attempts(&response)), (30, 2));
     let error = response.extensions().get::<Error>().expect("refused");
     assert_eq!(error.time_out(), Some(TimeOut::Total));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_time_is_left_for_is_not_begun() {
+    // A pause that ends behind the total time: the answer is there at once, and says when to come again.
+    let (a, b, builder) = builder([Model::new("m").target(Candidate::new("a", "x"))]);
+    let router = builder
+        .total_timeout(Duration::from_secs(2))
+        .build()
+        .expect("sound");
+    let after = HeaderName::from_static("retry-after");
+    let later = |seconds| {
+        Script::overloaded().with_header(after.clone(), HeaderValue::from_static(seconds))
+    };
+    a.queue(later("3"));
+    let start = Instant::now();
+    let response = router.clone().oneshot(chat("")).await.expect("infallible");
+    assert_eq!(
+        (response.status().as_u16(), code(&response)),
+        (503, "upstream_overloaded".into())
+    );
+    assert_eq!(response.headers()["retry-after"], "3");
+    assert_eq!((start.elapsed().as_secs(), attempts(&response)), (0, 1));
+    assert_eq!(b.log().counts().calls, 0);
+    // A target that nobody has time to ask is none that was asked.
+    let (a, b, builder) = routes::builder(pair());
+    let router = builder
+        .total_timeout(Duration::from_secs(2))
+        .build()
+        .expect("sound");
+    a.queue(Script::silent());
+    let response = router.clone().oneshot(chat("")).await.expect("infallible");
+    let error = response.extensions().get::<Error>().expect("refused");
+    assert_eq!(error.time_out(), Some(TimeOut::Total));
+    assert_eq!((attempts(&response), b.log().counts().calls), (1, 0));
+}
+
+/// Without a timer no pause would end: nothing is waited for.
+#[tokio::test(start_paused = true)]
+async fn without_a_timer_no_request_waits_for_ever() {
+    for script in [Script::overloaded(), Script::failed()] {
+        let (a, _, builder) = builder([Model::new("m").target(Candidate::new("a", "x"))]);
+        let router = builder.timer(NoTimer).build().expect("sound");
+        for _ in 0..2 {
+            a.queue(script.clone());
+        }
+        let call = router.oneshot(chat(""));
+        let answer = tokio::time::timeout(Duration::from_secs(3_600), call).await;
+        let response = answer.expect("an answer").expect("infallible");
+        assert_eq!(attempts(&response), 1);
+        assert!(response.status().is_server_error());
+    }
 }
 
 #[tokio::test]

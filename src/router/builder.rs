@@ -138,7 +138,8 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// How long all attempts of a request may take to an answer's head. Default: 600 s.
+    /// How long all attempts of a request may take to an answer's head; what would have to be waited for
+    /// beyond it is not waited for. Default: 600 s.
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = timeout;
         self
@@ -221,7 +222,8 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// The timer. Default: tokio's.
+    /// The timer. Default: tokio's; without the feature `tokio` none, so that no time runs out and
+    /// nothing is waited for before it is asked again.
     pub fn timer<U: Timer>(self, timer: U) -> Builder<S, R, U> {
         Builder {
             route: self.route,
@@ -245,8 +247,9 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     /// # Errors
     /// All mistakes there are: see [`Mistake`](super::Mistake). Of a route's models only those are looked
     /// at that [`Route::models`] tells of now.
-    pub fn build(self) -> Result<Router<S, R, T>, BuildError> {
+    pub fn build(mut self) -> Result<Router<S, R, T>, BuildError> {
         self.check()?;
+        self.rules.can_wait = self.timer.can_wait();
         let timer = self.timer.clone();
         let providers = self.providers.into_iter().map(|(name, service, keys)| {
             let timer = timer.clone();

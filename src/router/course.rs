@@ -16,7 +16,7 @@ use super::{
     state::{Millis, millis},
 };
 use crate::{
-    error::{Class, Error, Kind},
+    error::{Class, Error, Kind, TimeOut},
     ext::Target,
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Course {
     waited: bool,
     /// It was sent to a target that is not well: there is no second one.
     desperate: bool,
+    /// When all attempts must be over; known with the first.
+    deadline: Option<Millis>,
 }
 
 impl Course {
@@ -71,7 +73,13 @@ impl Course {
             last: None,
             waited: false,
             desperate: false,
+            deadline: None,
         }
+    }
+
+    /// No attempt begins from then on, and no pause ends later.
+    pub(crate) fn end_by(&mut self, deadline: Millis) {
+        self.deadline = Some(deadline);
     }
 
     /// Attempts begun so far.
@@ -108,6 +116,11 @@ impl Course {
             if over || (row.budgeted && !self.waited && !rules.budget.retry(now)) {
                 return self.stop(None, now);
             }
+        }
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            return Step::Stop(Error::timed_out(TimeOut::Total));
+        }
+        if let Some(row) = row {
             if row.next == Next::SameTarget && !self.waited {
                 let until = self.again(now, random).filter(|_| row.passes);
                 if let Some(until) = self.patience(rules, now, until) {
@@ -223,9 +236,15 @@ impl Course {
         Some(now.saturating_add(pause))
     }
 
-    /// Whether to wait until then: once in a row, and not for too long.
+    /// Whether to wait until then: once in a row, not for too long, and for an attempt that may still
+    /// begin.
     fn patience(&self, rules: &Rules, now: Millis, until: Option<Millis>) -> Option<Millis> {
-        until.filter(|until| until.saturating_sub(now) <= rules.longest_wait && !self.waited)
+        until.filter(|until| {
+            until.saturating_sub(now) <= rules.longest_wait
+                && !self.waited
+                && rules.can_wait
+                && self.deadline.is_none_or(|deadline| *until < deadline)
+        })
     }
 
     fn wait(&mut self, until: Millis) -> Step {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
-    error::{Error, TimeOut},
+    error::Error,
     ext::{Attempt as Tried, Attempts, Forwarded, Served},
     meter::Tally,
     observe::{Event, Watch},
@@ -234,18 +234,18 @@ where
             let time = shared.timer.now();
             let now = shared.millis(time);
             let total = shared.total_timeout;
-            let deadline = *run.deadline.get_or_insert_with(|| after(time, total));
+            if run.deadline.is_none() {
+                let deadline = after(time, total);
+                run.deadline = Some(deadline);
+                course.end_by(shared.millis(deadline));
+            }
             let keys = |name: &str| shared.keys(name);
             let step = course.next(&shared.rules, now, shared.random(), keys);
             match step {
                 Step::Stop(error) => return Poll::Ready(Ok(run.give_up(course, error))),
-                _ if time >= deadline => {
-                    let error = Error::timed_out(TimeOut::Total);
-                    return Poll::Ready(Ok(run.give_up(course, error)));
-                }
                 Step::WaitUntil(until) => {
                     let at = after(shared.started, Duration::from_millis(until));
-                    let pause = shared.timer.sleep_until(at.min(deadline));
+                    let pause = shared.timer.sleep_until(at);
                     *sleep = Sleep::Pause(Box::pin(pause));
                 }
                 Step::Try(place) => {

@@ -17,6 +17,8 @@ pub(crate) struct Rules {
     pub(crate) budget: Budget,
     pub(crate) percent: u32,
     pub(crate) longest_wait: Millis,
+    /// Whether a pause would end.
+    pub(crate) can_wait: bool,
     pub(crate) dead_for: Millis,
     pub(crate) adaptive: Option<Adaptive>,
     clock: Box<dyn Fn() -> Millis + Send + Sync>,
@@ -44,6 +46,7 @@ impl Default for Rules {
             budget: Budget::new(),
             percent: 10,
             longest_wait: 5_000,
+            can_wait: true,
             dead_for: 600_000,
             adaptive: None,
             clock: Box::new(|| 0),

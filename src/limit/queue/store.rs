@@ -290,7 +290,11 @@ impl<St: Store, T: Timer> Future for QueueTake<St, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let shared = Arc::clone(&this.queue.shared);
-        let waits = this.ask.wait && !this.ask.peek && !this.ask.demands.is_empty();
+        // Without a timer nobody could be told that the deadline is over.
+        let waits = this.ask.wait
+            && !this.ask.peek
+            && !this.ask.demands.is_empty()
+            && this.queue.timer.can_wait();
         if !*this.begun {
             *this.begun = true;
             let others = shared.waiting.load(Ordering::SeqCst) > 0;
