@@ -110,10 +110,12 @@ impl Course {
             .last
             .as_ref()
             .map(|(_, class)| rules.policy.row(*class));
+        // Leave is taken once somebody is found to ask, or to wait for: it is of all requests.
+        let mut owes = row.is_some_and(|row| row.budgeted && !self.waited);
+        let mut denied = || std::mem::take(&mut owes) && !rules.budget.retry(now);
         if let Some(row) = row {
             let spent = self.attempts() >= rules.attempts || row.next == Next::GiveUp;
-            let over = spent || self.desperate;
-            if over || (row.budgeted && !self.waited && !rules.budget.retry(now)) {
+            if spent || self.desperate {
                 return self.stop(None, now);
             }
         }
@@ -124,6 +126,9 @@ impl Course {
             if row.next == Next::SameTarget && !self.waited {
                 let until = self.again(now, random).filter(|_| row.passes);
                 if let Some(until) = self.patience(rules, now, until) {
+                    if denied() {
+                        return self.stop(None, now);
+                    }
                     return self.wait(until);
                 }
             }
@@ -144,6 +149,9 @@ impl Course {
                     key,
                     unwell,
                 } => {
+                    if denied() {
+                        return self.stop(None, now);
+                    }
                     let model = &self.plan.groups[group];
                     let pool = model.candidates[at].pool(rules.id, &keys);
                     let place = pool.and_then(|pool| Place::take(group, model, at, key, pool, now));
@@ -166,6 +174,7 @@ impl Course {
             Some(_) => None,
         };
         match self.patience(rules, now, again.or(resting)) {
+            Some(_) if denied() => self.stop(None, now),
             Some(until) => self.wait(until),
             None if self.last.is_none() && resting.is_none() && !self.is_known(rules, &keys) => {
                 Step::Stop(nobody())
