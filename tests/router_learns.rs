@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
-use routes::{Providers, attempts, pair, served};
+use routes::{Providers, attempts, builder, pair, served};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_completions::{
     mock::{Script, Upstream},
     provider::{Provider, openai::OpenAi},
-    router::{Candidate, Live, Model, Router, Table},
+    router::{Balance, Candidate, Hedge, Live, Model, Router, Table},
 };
 
 type Routed = Router<Providers, Live>;
@@ -56,6 +57,74 @@ fn later(status: u16, seconds: &'static str) -> Script {
         HeaderName::from_static("retry-after"),
         HeaderValue::from_static(seconds),
     )
+}
+
+/// Fifty milliseconds in which a target has not answered do not say that it takes so long.
+#[tokio::test(start_paused = true)]
+async fn a_loser_is_not_taken_for_faster_than_it_is() {
+    let [m] = pair();
+    let alone = Model::new("n").target(Candidate::new("b", "y"));
+    let (a, b) = (Upstream::new(), Upstream::new());
+    let upstreams: [(_, _, &[_]); 2] = [("a", &a, &["k"]), ("b", &b, &["k"])];
+    let router = router([m, alone], &upstreams)
+        .hedge(Hedge::after(ms(100)))
+        .build()
+        .expect("sound");
+    let of_b = || router.health().pop().expect("two");
+    b.queue(Script::echo().with_delay(ms(500)));
+    ask(&router, "n").await;
+    assert_eq!(of_b().latency, ms(500));
+    for delay in [500, 3_000] {
+        a.queue(Script::echo().with_delay(ms(150)));
+        b.queue(Script::echo().with_delay(ms(delay)));
+        assert_eq!(ask(&router, "m").await, ("a/x".into(), 2));
+        assert_eq!(of_b().latency, ms(500));
+    }
+    // One that was waited for longer than it usually takes is slower.
+    a.queue(Script::echo().with_delay(ms(900)));
+    b.queue(Script::silent());
+    assert_eq!(ask(&router, "m").await, ("a/x".into(), 2));
+    assert!(of_b().latency >= ms(800), "{:?}", of_b().latency);
+    // Nor has its key served: what has been found of it meanwhile stays.
+    a.queue(Script::echo().with_delay(ms(300)));
+    b.queue(Script::silent());
+    let hedged = tokio::spawn({
+        let router = router.clone();
+        async move { ask(&router, "m").await }
+    });
+    tokio::time::sleep(ms(150)).await;
+    b.queue(later(401, "0"));
+    assert_eq!(ask(&router, "n").await, (String::new(), 1));
+    assert_eq!(of_b().dead_keys, 1);
+    assert_eq!(hedged.await.expect("no panic"), ("a/x".into(), 2));
+    assert_eq!(of_b().dead_keys, 1);
+}
+
+/// Clients seldom wait as long as the router would: a target that falls silent would stay the fastest.
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_callers_leave_does_not_stay_the_fastest() {
+    for balance in [Balance::Fastest, Balance::LeastLoad] {
+        let model = Model::new("m").balance(balance);
+        let model = model
+            .target(Candidate::new("a", "x"))
+            .target(Candidate::new("b", "y"));
+        let (a, b, builder) = builder([model]);
+        let router = builder.build().expect("sound");
+        b.queue(Script::echo().with_delay(ms(50)));
+        a.queue(Script::echo().with_delay(ms(10)));
+        while a.log().counts().calls == 0 || b.log().counts().calls == 0 {
+            ask(&router, "m").await;
+        }
+        let before = a.log().counts().calls;
+        for _ in 0..20 {
+            a.queue(Script::silent());
+        }
+        for _ in 0..8 {
+            let _ = timeout(ms(5_000), ask(&router, "m")).await;
+        }
+        let to_a = a.log().counts().calls - before;
+        assert!(to_a <= 4, "{balance:?}: {to_a} of 8");
+    }
 }
 
 /// What all requests share is not spent where nobody is left to ask.

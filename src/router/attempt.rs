@@ -90,6 +90,12 @@ where
 }
 
 impl<S, Q, F, P> Attempt<S, Q, F, P> {
+    /// Since when it is waited for, and where, if it has not ended.
+    pub(super) fn waits(self: Pin<&mut Self>) -> (Instant, Option<&Place>) {
+        let this = self.project();
+        (*this.since, this.place.as_ref())
+    }
+
     pub(super) fn end(self: Pin<&mut Self>) -> End {
         let this = self.project();
         End {

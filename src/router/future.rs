@@ -140,6 +140,31 @@ where
     }
 }
 
+impl<S, Q, R, T> Drop for Way<S, Q, R, T>
+where
+    S: Service<Request<Q>>,
+    T: Timer,
+{
+    /// The caller left: whom it waited for takes at least so long. Callers seldom have the patience of the
+    /// time-outs here, and a target that falls silent would else stay the fastest.
+    fn drop(&mut self) {
+        let Self {
+            run,
+            attempt,
+            rival,
+            ..
+        } = self;
+        for asked in [attempt, rival].into_iter().flatten() {
+            let (since, place) = asked.as_mut().waits();
+            if let Some(place) = place {
+                let time = run.shared.timer.now();
+                let waited = time.saturating_duration_since(since);
+                place.was_waited_for(micros(waited), run.shared.millis(time));
+            }
+        }
+    }
+}
+
 impl<S, Q, R, T> fmt::Debug for ResponseFuture<S, Q, R, T>
 where
     S: Service<Request<Q>>,
@@ -194,7 +219,7 @@ where
                             Which::First => rival,
                             Which::Rival => attempt,
                         };
-                        if let Some(loser) = loser {
+                        if let Some(mut loser) = loser.take() {
                             run.lost(loser.as_mut().end());
                         }
                         return Poll::Ready(Ok(run.served(response, course, end)));
@@ -290,7 +315,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         self.shared.timer.now().saturating_duration_since(since)
     }
 
-    /// One that was not waited for: it took at least this long, and no shorter time is known.
+    /// One that was not waited for.
     fn lost(&mut self, end: End)
     where
         Q: Ask,
@@ -298,8 +323,8 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     {
         let time = self.shared.timer.now();
         let took = time.saturating_duration_since(end.since);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX - 1);
-        end.place.took(micros + 1, self.shared.millis(time));
+        end.place
+            .was_waited_for(micros(took), self.shared.millis(time));
         let id = Arc::clone(&end.place.model().id);
         let mut tried = Tried::new(end.target, id, took);
         tried.used = end
@@ -423,8 +448,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let time = self.shared.timer.now();
         let now = self.shared.millis(time);
         let took = time.saturating_duration_since(end.since);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        end.place.took(micros, now);
+        end.place.took(micros(took), now);
         rules.budget.answered(rules.percent, now);
         self.failed.settle(usize::MAX);
         let attempts = course.attempts();
@@ -453,6 +477,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         };
         Response::from_parts(parts, ResponseBody::new(Reply::inner(body), Some(lesson)))
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whether a header tells of the body alone: a provider's own request has one of its own.

@@ -77,6 +77,12 @@ impl Place {
         self.model.note(self.at);
     }
 
+    /// No head after this long, and nobody waits for it any more.
+    pub(crate) fn was_waited_for(&self, micros: u64, now: Millis) {
+        self.candidate().state.was_waited_for(micros, now);
+        self.model.note(self.at);
+    }
+
     /// A failure of the target.
     pub(crate) fn failed(&self, now: Millis) {
         self.candidate().state.failed(now);

@@ -253,6 +253,19 @@ impl State {
         self.slow.store(slow, Ordering::Relaxed);
     }
 
+    /// No head after this long, and then it was no longer waited for: it takes at least so long, which
+    /// tells nothing of one that is slower as a rule.
+    pub(crate) fn was_waited_for(&self, micros: u64, now: Millis) {
+        if micros > self.latency(now) {
+            self.saw(micros, now);
+        }
+        let slow = self.slow.load(Ordering::Relaxed);
+        if slow > 0 && micros > slow {
+            self.slow
+                .store(slow + 19 * (slow / 256 + 1), Ordering::Relaxed);
+        }
+    }
+
     /// A failure counts as an answer that took at least a second and twice as long as before.
     pub(crate) fn failed(&self, now: Millis) {
         let worse = self.latency(now).saturating_mul(2);
