@@ -6,20 +6,24 @@
 #[path = "support/routes.rs"]
 mod routes;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
-use routes::{Providers, attempts, builder, pair, served};
+use routes::{Providers, attempts, builder, chat, pair, served};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_completions::{
     mock::{Script, Upstream},
     provider::{Provider, openai::OpenAi},
-    router::{Balance, Candidate, Hedge, Live, Model, Router, Table},
+    router::{Adaptive, Balance, Candidate, Hedge, Live, Model, Router, Table},
 };
 
 type Routed = Router<Providers, Live>;
+
+const fn number(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).expect("not 0")
+}
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -57,6 +61,69 @@ fn later(status: u16, seconds: &'static str) -> Script {
         HeaderName::from_static("retry-after"),
         HeaderValue::from_static(seconds),
     )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_serves_one_at_a_time_serves_more_again() {
+    let (a, _, builder) = builder(pair());
+    let router = builder
+        .adaptive_concurrency(Adaptive::new().start(number(2)))
+        .build()
+        .expect("sound");
+    let most = || router.health()[0].max_concurrent;
+    a.queue(Script::overloaded());
+    assert_eq!(ask(&router, "m").await, ("b/y".into(), 2));
+    assert_eq!(most(), Some(1));
+    for _ in 0..2 {
+        assert_eq!(ask(&router, "m").await, ("a/x".into(), 1));
+    }
+    assert_eq!(most(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_failures_of_one_moment_halve_the_concurrency_once() {
+    let (a, _, builder) = builder(pair());
+    let router = builder
+        .adaptive_concurrency(Adaptive::new().start(number(16)))
+        .build()
+        .expect("sound");
+    let most = || router.health()[0].max_concurrent;
+    let mut under_way = Vec::new();
+    for _ in 0..4 {
+        a.queue(Script::overloaded().with_delay(ms(10)));
+        let router = router.clone();
+        under_way.push(tokio::spawn(async move { ask(&router, "m").await }));
+    }
+    for one in under_way {
+        assert_eq!(one.await.expect("no panic"), ("b/y".into(), 2));
+    }
+    assert_eq!(most(), Some(8));
+    // One that was sent since is another trouble.
+    tokio::time::advance(ms(10)).await;
+    a.queue(Script::overloaded().with_delay(ms(10)));
+    ask(&router, "m").await;
+    assert_eq!(most(), Some(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_comes_later_begins_as_those_that_were_there() {
+    let (a, b) = (Upstream::new(), Upstream::new());
+    let live = Live::new(Table::new(pair()).expect("sound"));
+    let router = Router::builder(live.clone())
+        .provider("a", routes::provider("a", &a))
+        .provider("b", routes::provider("b", &b))
+        .adaptive_concurrency(Adaptive::new().start(number(2)))
+        .build()
+        .expect("sound");
+    let reserve = Candidate::new("b", "y").priority(1);
+    let new = Model::new("m").target(Candidate::new("a", "new"));
+    live.replace([new.target(reserve)]).expect("sound");
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(router.clone().oneshot(chat("")).await.expect("infallible"));
+    }
+    let by: Vec<_> = open.iter().map(served).collect();
+    assert_eq!(by, ["a/new", "a/new", "b/y"]);
 }
 
 /// Fifty milliseconds in which a target has not answered do not say that it takes so long.

@@ -39,7 +39,7 @@ impl Drop for Lesson {
                 place.failed(self.rules.now());
             }
             if let Some(adaptive) = &self.rules.adaptive {
-                place.candidate().state.adapt(adaptive, good);
+                place.adapt(adaptive, good, self.rules.now());
             }
             learn(&mut place, good, &self.rules, self.watch.as_ref());
         }

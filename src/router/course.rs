@@ -153,7 +153,7 @@ impl Course {
                         return self.stop(None, now);
                     }
                     let model = &self.plan.groups[group];
-                    let pool = model.candidates[at].pool(rules.id, &keys);
+                    let pool = model.candidates[at].pool(rules, &keys);
                     let place = pool.and_then(|pool| Place::take(group, model, at, key, pool, now));
                     if let Some(place) = place {
                         self.desperate |= unwell;
@@ -188,7 +188,7 @@ impl Course {
     #[inline(never)]
     fn is_known<'k>(&self, rules: &Rules, keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>) -> bool {
         let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
-        all.any(|candidate| candidate.pool(rules.id, keys).is_some())
+        all.any(|candidate| candidate.pool(rules, keys).is_some())
     }
 
     /// Another target beside the one that is being asked, for the same model first.
@@ -216,7 +216,7 @@ impl Course {
             return None;
         }
         let model = &self.plan.groups[group];
-        let pool = model.candidates[at].pool(rules.id, &keys)?;
+        let pool = model.candidates[at].pool(rules, &keys)?;
         let place = Place::take(group, model, at, key, pool, now)?;
         self.begin(&place);
         Some(place)

@@ -4,7 +4,7 @@ use super::{
     breaker::{Breaking, Change},
     keys::Keys,
     plan::{Candidate, Model},
-    state::Millis,
+    state::{Adaptive, Millis},
 };
 
 /// A place at a target and on a key, given back when dropped.
@@ -81,6 +81,16 @@ impl Place {
     pub(crate) fn was_waited_for(&self, micros: u64, now: Millis) {
         self.candidate().state.was_waited_for(micros, now);
         self.model.note(self.at);
+    }
+
+    /// Moves the adaptive concurrency.
+    pub(crate) fn adapt(&self, adaptive: &Adaptive, good: bool, now: Millis) {
+        let state = &self.candidate().state;
+        if good {
+            state.grow(adaptive, state.in_flight() + u32::from(!self.inside));
+        } else {
+            state.shrink(adaptive, self.sent, now);
+        }
     }
 
     /// A failure of the target.

@@ -10,6 +10,7 @@ use super::{
     ask::{Needs, Sticky},
     choose::Tier,
     keys::Keys,
+    rules::Rules,
     state::State,
 };
 use crate::{
@@ -285,21 +286,21 @@ impl Candidate {
     /// routers share.
     pub(crate) fn pool<'c, 'k: 'c>(
         &'c self,
-        router: u64,
+        rules: &Rules,
         keys: impl Fn(&str) -> Option<&'k Arc<Keys>>,
     ) -> Option<&'c Arc<Keys>> {
         if let Some((known, pool)) = self.pool.get() {
-            if *known == router {
+            if *known == rules.id {
                 return Some(pool);
             }
         }
-        self.pool_by_name(router, keys)
+        self.pool_by_name(rules, keys)
     }
 
     #[cold]
     fn pool_by_name<'c, 'k: 'c>(
         &'c self,
-        router: u64,
+        rules: &Rules,
         keys: impl Fn(&str) -> Option<&'k Arc<Keys>>,
     ) -> Option<&'c Arc<Keys>> {
         let Some(pool) = keys(&self.target.provider) else {
@@ -308,7 +309,11 @@ impl Candidate {
             }
             return None;
         };
-        let _ = self.pool.set((router, Arc::clone(pool)));
+        // It may have come after the router was built, or by a route that tells of no models.
+        if let Some(adaptive) = &rules.adaptive {
+            self.state.start_adaptive(adaptive);
+        }
+        let _ = self.pool.set((rules.id, Arc::clone(pool)));
         Some(pool)
     }
 

@@ -21,7 +21,8 @@ pub(crate) fn millis(time: Duration) -> Millis {
 }
 
 /// A concurrency that follows what the target can bear: one more after a round of answers, half as
-/// many after it was overloaded, limited or too slow.
+/// many after it has failed, or was overloaded, limited or too slow. What was under way together when
+/// it did halves it once.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Adaptive {
@@ -66,6 +67,8 @@ pub(crate) struct State {
     in_flight: AtomicU32,
     /// The adaptive concurrency in thousandths; 0 when nothing is known yet.
     ceiling: AtomicU64,
+    /// Right behind the time when that was last halved.
+    halved: AtomicU64,
     /// Smoothed time to the answer's head in microseconds, failures counted as slow.
     latency: AtomicU64,
     /// The latency and when it was seen in one number: see [`pace_of`].
@@ -328,19 +331,34 @@ impl State {
         random % 100 < share
     }
 
-    /// Moves the adaptive concurrency.
-    pub(crate) fn adapt(&self, adaptive: &Adaptive, good: bool) {
+    /// One more at once after a round of answers, as far as so many places are made use of. `busy` counts
+    /// the one that has just been answered.
+    pub(crate) fn grow(&self, adaptive: &Adaptive, busy: u32) {
+        self.adapt(adaptive, |now| {
+            let used = u64::from(busy) * 2000 >= now;
+            if used {
+                now + 1_000_000 / now.max(1000)
+            } else {
+                now
+            }
+        });
+    }
+
+    /// Half as many at once, after a failure of what was sent at `sent`. All that were under way when it
+    /// was last halved are of the same trouble.
+    pub(crate) fn shrink(&self, adaptive: &Adaptive, sent: Millis, now: Millis) {
+        let halved = |last: u64| (sent >= last).then_some(now.saturating_add(1));
+        let (order, seen) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.halved.fetch_update(order, seen, halved).is_ok() {
+            self.adapt(adaptive, |now| now / 2);
+        }
+    }
+
+    fn adapt(&self, adaptive: &Adaptive, change: impl Fn(u64) -> u64) {
         let bound = |requests: u32| u64::from(requests) * 1000;
         let change = |now: u64| {
             let now = if now == 0 { bound(adaptive.start) } else { now };
-            let busy = bound(self.in_flight.load(Ordering::Relaxed));
-            let new = match good {
-                // One more for a whole round of answers, and only where it is made use of.
-                true if busy * 2 >= now => now + 1_000_000 / now.max(1000),
-                true => now,
-                false => now / 2,
-            };
-            Some(new.clamp(bound(adaptive.least), bound(adaptive.most)))
+            Some(change(now).clamp(bound(adaptive.least), bound(adaptive.most)))
         };
         let _ = self
             .ceiling
@@ -480,23 +498,24 @@ mod tests {
         let state = State::default();
         state.start_adaptive(&adaptive);
         assert_eq!(state.most(u32::MAX), Some(12));
-        for halved in [6, 3, 2, 2] {
-            state.adapt(&adaptive, false);
+        for (sent, halved) in (0..).zip([6, 3, 2, 2]) {
+            state.shrink(&adaptive, sent, sent);
             assert_eq!(state.most(u32::MAX), Some(halved));
         }
+        let answered = || state.grow(&adaptive, state.in_flight());
         for _ in 0..40 {
-            state.adapt(&adaptive, true);
+            answered();
         }
         assert_eq!(state.most(u32::MAX), Some(2), "nobody makes use of more");
         assert!(state.enter(9) && state.enter(9) && !state.enter(9));
         for _ in 0..2 {
-            state.adapt(&adaptive, true);
+            answered();
         }
         assert_eq!(state.most(u32::MAX), Some(2));
-        state.adapt(&adaptive, true);
+        answered();
         assert!(state.enter(9));
         for _ in 0..2000 {
-            state.adapt(&adaptive, true);
+            answered();
         }
         assert!(state.most(u32::MAX).is_some_and(|most| most <= 7));
     }

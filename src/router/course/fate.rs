@@ -62,7 +62,7 @@ impl Course {
             (Blame::Nobody, _) => {}
         }
         if let (Some(adaptive), true) = (&rules.adaptive, row.passes) {
-            state.adapt(adaptive, false);
+            place.adapt(adaptive, false, now);
         }
         if row.next == Next::OtherModel {
             self.group = self.group.max(place.group + 1);

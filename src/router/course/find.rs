@@ -149,7 +149,7 @@ impl Course {
                 return None;
             }
         }
-        let keys = candidate.pool(rules.id, keys)?;
+        let keys = candidate.pool(rules, keys)?;
         Some(candidate.state.can(now, candidate.limit, keys, barred))
     }
 
