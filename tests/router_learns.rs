@@ -6,7 +6,11 @@
 #[path = "support/routes.rs"]
 mod routes;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
@@ -14,9 +18,11 @@ use routes::{Providers, attempts, builder, chat, pair, served};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_completions::{
+    Target,
     mock::{Script, Upstream},
+    observe::{Breaker, Event, Watch},
     provider::{Provider, openai::OpenAi},
-    router::{Adaptive, Balance, Candidate, Hedge, Live, Model, Router, Table},
+    router::{Adaptive, Balance, Candidate, Hedge, Live, Model, Probe, Router, Table},
 };
 
 type Routed = Router<Providers, Live>;
@@ -192,6 +198,73 @@ async fn a_target_whose_callers_leave_does_not_stay_the_fastest() {
         let to_a = a.log().counts().calls - before;
         assert!(to_a <= 4, "{balance:?}: {to_a} of 8");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_goes_with_a_key_that_is_not_dead_and_is_told() {
+    let a = Upstream::new().with_fn(|seen| {
+        let gone = seen.header("authorization") == Some("Bearer gone");
+        gone.then(|| later(401, "0"))
+    });
+    let model = Model::new("m").target(Candidate::new("a", "x"));
+    let upstreams: [(_, _, &[_]); 1] = [("a", &a, &["gone", "good"])];
+    let router = router([model], &upstreams).build().expect("sound");
+    let health = || router.health().remove(0);
+    while health().breaker == Breaker::Closed {
+        a.queue(Script::failed());
+        let response = router.clone().oneshot(chat("")).await.expect("infallible");
+        drop(response);
+    }
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let watch = {
+        let told = Arc::clone(&told);
+        Watch::new(move |event: &Event<'_>| {
+            if let Event::Breaker { state, .. } = event {
+                told.lock().expect("sound").push(*state);
+            }
+        })
+    };
+    for _ in 0..2 {
+        let ask = |_: &Target| {
+            let mut request = chat("");
+            request.extensions_mut().insert(watch.clone());
+            request
+        };
+        router.probe(Probe::Unwell, ask).await;
+    }
+    assert_eq!((health().breaker, health().dead_keys), (Breaker::Closed, 1));
+    assert_eq!(*told.lock().expect("sound"), [Breaker::Closed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_tells_each_of_its_states() {
+    let (a, _, builder) = builder(pair());
+    let router = builder.build().expect("sound");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let watch = Watch::new(move |event: &Event<'_>| {
+        if let Event::Breaker { state, .. } = event {
+            notes.lock().expect("sound").push(*state);
+        }
+    });
+    let watched = async || {
+        let mut request = chat("");
+        request.extensions_mut().insert(watch.clone());
+        let response = router.clone().oneshot(request).await.expect("infallible");
+        response.into_body().collect().await.expect("whole");
+    };
+    for _ in 0..5 {
+        a.queue(Script::failed());
+        watched().await;
+    }
+    tokio::time::advance(ms(5_000)).await;
+    a.queue(Script::failed());
+    watched().await;
+    tokio::time::advance(ms(10_000)).await;
+    watched().await;
+    use Breaker::{Closed, HalfOpen, Open};
+    let told = told.lock().expect("sound");
+    assert_eq!(*told, [Open, HalfOpen, Open, HalfOpen, Closed]);
 }
 
 /// What all requests share is not spent where nobody is left to ask.

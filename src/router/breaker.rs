@@ -128,9 +128,10 @@ impl Breaker {
         !std::mem::replace(&mut open.probing, true)
     }
 
-    /// A probe that ended without a verdict makes room for another.
-    pub(crate) fn give_back_probe(&mut self) {
-        if let Some(open) = &mut self.open {
+    /// A probe that ended without a verdict makes room for another: one that was sent since it opened,
+    /// for it may have been opened anew meanwhile and wait for another one.
+    pub(crate) fn give_back_probe(&mut self, sent: Millis) {
+        if let Some(open) = self.open.as_mut().filter(|open| sent >= open.at) {
             open.probing = false;
         }
     }
@@ -160,6 +161,7 @@ impl Breaker {
             // One that was sent for want of a better target is no probe.
             if now >= open.until || open.probing {
                 self.open_again(now, config);
+                return Some(Change::Opened);
             }
             return None;
         }
@@ -231,11 +233,27 @@ mod tests {
         fail(&mut breaker, 5_000);
         assert!(!breaker.allows(14_999) && breaker.allows(15_000));
         assert!(breaker.enter(15_000));
-        breaker.give_back_probe();
+        breaker.give_back_probe(15_000);
         assert!(breaker.enter(15_000));
         let closed = breaker.record(true, 15_000, 15_100, &config);
         assert_eq!(closed, Some(Change::Closed));
         assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn a_probe_of_an_earlier_opening_makes_no_room_for_another() {
+        let (mut breaker, config) = (Breaker::default(), Breaking::default());
+        for _ in 0..5 {
+            fail(&mut breaker, 0);
+        }
+        assert!(breaker.enter(5_000));
+        // One that was asked for want of a better opens it anew; the next probe is another.
+        breaker.record(false, 6_000, 6_000, &config);
+        assert!(breaker.enter(16_000));
+        breaker.give_back_probe(5_000);
+        assert!(!breaker.enter(16_000), "one at a time");
+        breaker.give_back_probe(16_000);
+        assert!(breaker.enter(16_000));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::{
     error::Error,
     ext::{Attempt as Tried, Attempts, Forwarded, Served},
     meter::Tally,
-    observe::{Event, Watch},
+    observe::{Breaker, Event, Watch},
     time::{Timer, after},
 };
 
@@ -390,6 +390,12 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let target = course.target(&place);
         let number = course.attempts();
         if let Some(watch) = &self.watch {
+            if place.is_probe() {
+                watch.on(&Event::Breaker {
+                    target: &place.candidate().target,
+                    state: Breaker::HalfOpen,
+                });
+            }
             watch.on(&Event::Attempting {
                 number,
                 target: &target,

@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     body::BoxError,
+    error::Class,
     ext::Target,
-    observe::Breaker,
+    observe::{Breaker, Watch},
     time::{Timer, after},
 };
 
@@ -114,8 +115,9 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     /// before a request has to.
     ///
     /// Call it now and then from a task of the application's own. `ask` makes the smallest request
-    /// that the target will answer; the target itself is put in. A target with a `*` in its name is
-    /// passed over. Dropping the future cancels the probes.
+    /// that the target will answer; the target itself is put in, with a key that is not known to be dead.
+    /// A [`Watch`] that `ask` leaves in its extensions is told of breakers that move. A target with a `*` in
+    /// its name is passed over. Dropping the future cancels the probes.
     pub async fn probe<Q, B>(&self, which: Probe, ask: impl Fn(&Target) -> Request<Q>)
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
@@ -131,14 +133,13 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
             if target.model.contains('*') || (which == Probe::Unwell && !open) {
                 continue;
             }
-            let mut request = ask(target);
-            request.extensions_mut().insert(target.clone());
+            let request = ask(target);
             running.push(Box::pin(self.probe_one(model, at, request)));
         }
         All(running).await;
     }
 
-    async fn probe_one<Q, B>(&self, model: Arc<Model>, at: usize, request: Request<Q>)
+    async fn probe_one<Q, B>(&self, model: Arc<Model>, at: usize, mut request: Request<Q>)
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
         S::Error: Into<BoxError>,
@@ -150,8 +151,12 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
         let Some(provider) = shared.providers.get(&model.candidates[at].target.provider) else {
             return;
         };
-        let key = (provider.keys.len() > 0).then_some(0);
         let now = shared.rules.now();
+        let key = provider.keys.alive(now);
+        let target = model.candidates[at].target.clone();
+        let target = target.with_key(key.unwrap_or(0));
+        request.extensions_mut().insert(target);
+        let watch = request.extensions().get::<Watch>().cloned();
         let Some(mut place) = Place::take(0, &model, at, key, &provider.keys, now) else {
             // As busy as it may be: it is being asked enough.
             return;
@@ -163,13 +168,18 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
             Some(Ok(mut response)) => match fault::of_response(&mut response) {
                 None => Some(true),
                 Some(error) => {
-                    let row = shared.rules.policy.row(fault::class(&error));
+                    let class = fault::class(&error);
+                    if matches!(class, Class::Credential | Class::Quota) {
+                        let until = shared.rules.now() + shared.rules.dead_for;
+                        place.keys().bury(key, until);
+                    }
+                    let row = shared.rules.policy.row(class);
                     (row.blame == Blame::Target).then_some(false)
                 }
             },
         };
         if let Some(good) = good {
-            learn(&mut place, good, &shared.rules, None);
+            learn(&mut place, good, &shared.rules, watch.as_ref());
         }
     }
 }

@@ -51,6 +51,12 @@ impl Keys {
         key.is_some_and(|key| key.in_flight.load(Ordering::Relaxed) >= self.limit)
     }
 
+    /// The first that is not dead, else the first; none without a pool.
+    pub(crate) fn alive(&self, now: Millis) -> Option<usize> {
+        let alive = (0..self.keys.len()).find(|key| !self.is_dead(*key, now));
+        alive.or((self.len() > 0).then_some(0))
+    }
+
     /// How many are dead.
     pub(crate) fn dead(&self, now: Millis) -> usize {
         (0..self.keys.len())

@@ -70,6 +70,11 @@ impl Place {
         self.candidate().state.record(good, self.sent, now, config)
     }
 
+    /// Whether it is the one request that an open breaker lets through.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// A head after this long.
     pub(crate) fn took(&self, micros: u64, now: Millis) {
         self.candidate().state.took(micros, now);
@@ -112,7 +117,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.vacate();
         if self.probe {
-            self.candidate().state.give_back_probe();
+            self.candidate().state.give_back_probe(self.sent);
         }
     }
 }

@@ -193,8 +193,8 @@ impl State {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn give_back_probe(&self) {
-        self.lock().breaker.give_back_probe();
+    pub(crate) fn give_back_probe(&self, sent: Millis) {
+        self.lock().breaker.give_back_probe(sent);
     }
 
     /// The verdict over a request that was sent at `sent`.
