@@ -2,7 +2,7 @@
 //!
 //! Connections are pooled and sent on without delay (`TCP_NODELAY`); nothing is redirected,
 //! decompressed or retried behind the caller's back. With neither `tls-ring` nor `tls-aws-lc`
-//! only `http` is reached.
+//! only `http` is reached: a request for `https` fails before a connection is made.
 
 use std::{
     error::Error as StdError,
@@ -122,14 +122,17 @@ fn sockets(config: ClientConfig) -> HttpConnector {
     let mut http = HttpConnector::new();
     // Without it a request in two writes waits 40 ms for the acknowledgement of its first.
     http.set_nodelay(true);
-    http.enforce_http(false);
+    // What is to be sent under TLS never goes to a socket alone, with the key in plain sight.
+    http.enforce_http(true);
     http.set_connect_timeout(Some(config.connect_timeout));
     http.set_keepalive(Some(Duration::from_secs(30)));
     http
 }
 
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
-fn connector(http: HttpConnector) -> Sockets {
+fn connector(mut http: HttpConnector) -> Sockets {
+    // Both are told apart around it.
+    http.enforce_http(false);
     // Named, not taken from the process: with two in the tree the default would panic.
     #[cfg(feature = "tls-ring")]
     let provider = rustls::crypto::ring::default_provider();
@@ -295,6 +298,18 @@ mod tests {
         let socket = http.call(uri.parse().expect("a URI")).await;
         let socket = socket.expect("connected").into_inner();
         assert!(socket.nodelay().expect("told"));
+    }
+
+    #[tokio::test]
+    async fn sockets_alone_carry_nothing_that_wants_tls() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let uri = format!("https://{}", listener.local_addr().expect("bound"));
+        let mut http = sockets(ClientConfig::default());
+        let refused = http.call(uri.parse().expect("a URI")).await;
+        assert!(refused.is_err(), "with TLS it is around them");
+        listener.set_nonblocking(true).expect("set");
+        let accepted = listener.accept().map(|_| ());
+        assert!(accepted.is_err(), "nobody has connected");
     }
 
     #[test]
