@@ -27,6 +27,19 @@ impl Key {
         }
     }
 
+    /// A key of this address, as [`ByIp`] makes it: of an IPv6 address the first 64 bits, as one host has
+    /// the rest.
+    #[must_use]
+    pub fn of_address(address: IpAddr) -> Self {
+        Self::new(match address.to_canonical() {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        })
+    }
+
     #[cold]
     fn digest(text: &str) -> Self {
         let mut short = String::with_capacity(64);
@@ -126,7 +139,9 @@ impl KeyExtractor for ByHeader {
 }
 
 /// By the model asked for. Needs the parsed request: for rules of
-/// [`TokenLimitLayer`](super::TokenLimitLayer).
+/// [`TokenLimitLayer`](super::TokenLimitLayer), which count tokens and money. In front of
+/// [`RateLimitLayer`](super::RateLimitLayer), which counts requests and slots, the body has not been read,
+/// and a rule by model concerns nobody; with a [`ParseLayer`](crate::parse::ParseLayer) outside of it, it does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByModel;
 
@@ -138,6 +153,24 @@ impl KeyExtractor for ByModel {
 
 /// By the address of the peer, which the server leaves as a [`SocketAddr`] or [`IpAddr`] in the
 /// request's extensions. Of an IPv6 address the first 64 bits count, as one host has the rest.
+///
+/// Where neither is there, such a rule concerns nobody. axum leaves an address as its own `ConnectInfo`,
+/// which a closure over [`Key::of_address`] reads:
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use axum::extract::ConnectInfo;
+/// use http::request::Parts;
+/// use tower_completions::limit::{Key, Limiter, Limits, Rule};
+///
+/// let by_address = |parts: &Parts| {
+///     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+///     Some(Key::of_address(peer.ip()))
+/// };
+/// let limits = Limits::new().requests_per_minute(60);
+/// let limiter = Limiter::new().rules([Rule::new("address", by_address, limits)]);
+/// # let _ = limiter;
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByIp;
 
@@ -148,14 +181,7 @@ impl KeyExtractor for ByIp {
             .get::<IpAddr>()
             .copied()
             .or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip))?;
-        let text = match address.to_canonical() {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-        };
-        Some(Key::new(text))
+        Some(Key::of_address(address))
     }
 }
 
