@@ -34,6 +34,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// Counts what happens beside requests: breakers that a probe has moved.
+pub fn watch() -> Watch {
+    let (parts, ()) = http::Request::new(()).into_parts();
+    Meter::new().begin(&parts)
+}
+
 /// Goes outermost, and watches nothing but completions.
 pub fn layer() -> TelemetryLayer {
     let observer = (Trace::new(), Meter::new());

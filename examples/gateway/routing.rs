@@ -274,10 +274,15 @@ pub fn prober(config: &Config, router: &Router<BoxProvider, Table>) -> Option<Pr
     let router = router.clone();
     let ask = r#"{"model":"probe","messages":[{"role":"user","content":"ping"}],"max_tokens":16}"#;
     let chat = Chat::parse(ask.into()).expect("a request as any other");
+    let watch = crate::metrics::watch();
     Some(Prober(tokio::spawn(async move {
         loop {
             tokio::time::sleep(every).await;
-            let ask = |_: &_| http::Request::new(ChatBody::new(chat.clone()));
+            let ask = |_: &_| {
+                let mut request = http::Request::new(ChatBody::new(chat.clone()));
+                request.extensions_mut().insert(watch.clone());
+                request
+            };
             router.probe(Probe::Unwell, ask).await;
         }
     })))
