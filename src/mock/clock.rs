@@ -13,7 +13,9 @@ use crate::time::{Timer, after};
 /// A clock that stands until it is moved, for every layer that takes a [`Timer`].
 ///
 /// Clones are the same clock. It needs no runtime, and no time passes but by [`advance`](Self::advance);
-/// under tokio, `tokio::time::pause` does the same for layers that keep their default timer.
+/// under tokio, `tokio::time::pause` does the same for layers that keep their default timer. The delays
+/// of an [`Upstream`](super::Upstream) are tokio's: with those in a test, pause tokio's time and leave the
+/// layers their timer, for the two clocks know nothing of one another.
 ///
 /// ```
 /// use std::time::Duration;

@@ -275,27 +275,28 @@ fn stream(script: &Script, ask: &Ask, call: u64) -> Vec<Step> {
 
 /// The events of a stream as steps, with what goes wrong among them.
 fn play(events: Vec<String>, script: &Script) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(events.len());
-    for (at, event) in events.into_iter().enumerate() {
-        if let Some((after, fault)) = script.fault {
-            if after == at {
-                let last = match fault {
-                    Fault::Cut => Some(Step::Break),
-                    Fault::Stall => Some(Step::Stall),
-                    Fault::Panic => Some(Step::Panic),
-                    Fault::Error => Some(frame(&broken().to_string())),
-                    Fault::Malformed => {
-                        steps.push(frame("{\"choices\":[{\"delta\":{\"content\":\"half"));
-                        None
-                    }
-                    Fault::End => return steps,
-                };
-                if let Some(last) = last {
-                    steps.push(last);
-                    return steps;
-                }
+    let mut steps = Vec::with_capacity(events.len() + 1);
+    // Whatever was asked for happens, at the end where there are fewer events.
+    let last = events.len();
+    let fault = script.fault.map(|(after, fault)| (after.min(last), fault));
+    for (at, event) in events.into_iter().map(Some).chain([None]).enumerate() {
+        if let Some((_, fault)) = fault.filter(|(after, _)| *after == at) {
+            let (step, goes_on) = match fault {
+                Fault::Cut => (Step::Break, false),
+                Fault::Stall => (Step::Stall, false),
+                Fault::Panic => (Step::Panic, false),
+                Fault::Error => (frame(&broken().to_string()), false),
+                Fault::Malformed => (frame("{\"choices\":[{\"delta\":{\"content\":\"half"), true),
+                Fault::End => break,
+            };
+            steps.push(step);
+            if !goes_on {
+                break;
             }
         }
+        let Some(event) = event else {
+            break;
+        };
         if at > 0 && !script.event_delay.is_zero() {
             steps.push(Step::Wait(script.event_delay));
         }
@@ -435,6 +436,24 @@ mod tests {
         let malformed = events(Script::echo().with_fault(2, Fault::Malformed));
         assert!(serde_json::from_str::<Value>(&malformed[2]).is_err());
         assert_eq!(malformed.last().map(String::as_str), Some("[DONE]"));
+    }
+
+    #[test]
+    fn a_fault_behind_the_last_event_is_one_at_the_end() {
+        let whole = Plan::new(Script::echo(), &ask(true), 1).steps;
+        for after in [whole.len(), whole.len() + 9] {
+            for (fault, last) in [
+                (Fault::Cut, Some(Step::Break)),
+                (Fault::Stall, Some(Step::Stall)),
+                (Fault::Panic, Some(Step::Panic)),
+                (Fault::End, None),
+            ] {
+                let script = Script::echo().with_fault(after, fault);
+                let steps = Plan::new(script, &ask(true), 1).steps;
+                assert_eq!(steps[..whole.len()], whole);
+                assert_eq!(steps.get(whole.len()).cloned(), last);
+            }
+        }
     }
 
     #[test]

@@ -360,7 +360,8 @@ impl Script {
         self
     }
 
-    /// What goes wrong, and after how many events of a stream.
+    /// What goes wrong, and after how many events of a stream; at its end, behind `[DONE]`, where there are
+    /// fewer. The role is the first event, each word one more.
     pub fn with_fault(mut self, events: usize, fault: Fault) -> Self {
         self.fault = Some((events, fault));
         self
@@ -373,7 +374,7 @@ impl Script {
         self
     }
 
-    /// The connection breaks after so many bytes of the body.
+    /// The connection breaks after so many bytes of the body, if it has so many. Not one without an end.
     pub fn with_cut_after_bytes(mut self, bytes: usize) -> Self {
         self.cut_after_bytes = Some(bytes);
         self
