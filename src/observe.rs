@@ -125,7 +125,8 @@ pub enum Event<'a> {
         /// Who is asked.
         target: &'a Target,
     },
-    /// An upstream's answer has begun, or the attempt has failed.
+    /// An upstream's answer has begun, or the attempt has failed. One that lost against a hedge, or that the
+    /// caller did not wait for, ends without this.
     Attempt {
         /// Which attempt of this request, from 1.
         number: u32,

@@ -9,7 +9,8 @@ use crate::{meter::Tally, wire::Usage};
 /// When a late answer gets a rival: one more target is asked beside the first, the first content
 /// wins, and the other attempt is dropped, which closes its connection.
 ///
-/// The rival takes leave of the retry budget and counts as an attempt. Who pays for the loser is
+/// The rival is another target of the same model where one is free, else one of a fallback. It takes leave
+/// of the retry budget and counts as an attempt. Who pays for the loser is
 /// [`charge`](Self::charge)'s to say; either way it is listed in [`Attempts`](crate::Attempts).
 #[derive(Clone, Copy, Debug)]
 #[must_use]
