@@ -428,7 +428,8 @@ impl Model {
         self
     }
 
-    /// The id or alias of a model to try after this one's targets, in the order given.
+    /// The id or alias of a model to try after this one's targets, in the order given. One that is there
+    /// already, this one among them, is not tried twice.
     pub fn fallback(mut self, model: impl Into<Box<str>>) -> Self {
         self.fallbacks.push(model.into());
         self

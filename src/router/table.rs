@@ -106,7 +106,10 @@ impl Table {
                 let Some(at) = at.filter(|at| !table.patterns.contains(at)) else {
                     return Err(TableError::UnknownFallback(name.clone()));
                 };
-                chain.push(Arc::clone(&built[*at]));
+                let other = &built[*at];
+                if !chain.iter().any(|known| Arc::ptr_eq(known, other)) {
+                    chain.push(Arc::clone(other));
+                }
             }
             table.chains.push(chain.into());
         }
@@ -240,6 +243,15 @@ mod tests {
             error(vec![model("b").fallback("a")]),
             TableError::UnknownFallback(name())
         );
+    }
+
+    #[test]
+    fn no_model_stands_in_twice() {
+        let own = model("a").alias("b").fallback("b").fallback("c");
+        let table = Table::new([own.fallback("c"), model("c")]).expect("sound");
+        let plan = table.plan("a", &parts()).expect("found");
+        let ids: Vec<_> = plan.groups.iter().map(|model| &*model.id).collect();
+        assert_eq!(ids, ["a", "c"]);
     }
 
     #[test]
