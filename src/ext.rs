@@ -224,6 +224,11 @@ impl Target {
 pub(crate) struct Forwarded(pub(crate) HeaderMap);
 
 /// An upstream's service that knows how many keys it has, so that a router need not be told.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a provider's service",
+    label = "does not tell how many keys it has",
+    note = "a `Provider` is one, and what `boxed()` makes of it; any other service goes in by `Builder::service`"
+)]
 pub trait KeyPool {
     /// How many keys a [`Target`] may name by its index: 1 where there is one credential, or none,
     /// and 0 where nothing is to be remembered of it when it is refused.
