@@ -1,7 +1,7 @@
 use std::{
     pin::pin,
     sync::{Arc, Mutex},
-    task::Waker,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use crate::limit::{
     Ask, Decision, Demand, Hold as _, Key, Limits, Memory, Rate, Refusal, Report, Retry,
     Store as _, Unit, Weights,
 };
+use crate::time::NoTimer;
 
 fn place(rule: &str, key: &str) -> Place {
     (rule.into(), Key::new(key), 0)
@@ -233,6 +234,20 @@ async fn what_cannot_be_in_time_or_can_never_be_is_refused_at_once() {
     shadow.wait = false;
     assert!(matches!(queue.take(shadow).await, Ok(Decision::Refused(_))));
     assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(queue.stats().waiting, 0);
+}
+
+/// Nobody could be told that the deadline is over.
+#[tokio::test(start_paused = true)]
+async fn without_a_timer_nobody_waits() {
+    let queue = Queue::with_timer(Memory::new(), NoTimer);
+    let own = Limits::new().max_concurrent(1);
+    let none = Limits::new();
+    let take = || queue.take(ask("a", &own, &none, slot()));
+    let first = take().await;
+    assert!(matches!(first, Ok(Decision::Admitted(..))));
+    let second = futures_util::poll!(pin!(take()));
+    assert!(matches!(second, Poll::Ready(Ok(Decision::Refused(it))) if it.retry == Retry::Release));
     assert_eq!(queue.stats().waiting, 0);
 }
 
