@@ -125,8 +125,8 @@ pub enum Event<'a> {
         /// Who is asked.
         target: &'a Target,
     },
-    /// An upstream's answer has begun, or the attempt has failed. One that lost against a hedge, or that the
-    /// caller did not wait for, ends without this.
+    /// An upstream's answer has begun, or the attempt has failed. One that the caller did not wait for ends
+    /// without this.
     Attempt {
         /// Which attempt of this request, from 1.
         number: u32,
@@ -134,6 +134,15 @@ pub enum Event<'a> {
         target: &'a Target,
         /// Why it failed, when it did.
         error: Option<&'a Error>,
+        /// From the beginning of this attempt.
+        took: Duration,
+    },
+    /// An attempt has been dropped, as another one of the same request answered first.
+    Lost {
+        /// Which attempt of this request, from 1.
+        number: u32,
+        /// Who was asked.
+        target: &'a Target,
         /// From the beginning of this attempt.
         took: Duration,
     },

@@ -20,7 +20,7 @@ use tower_completions::{
     observe::{Breaker, Event, Gate, Observe, Watch},
     parse::ParseLayer,
     provider::{Provider, openai::OpenAi},
-    router::{Candidate, Model, Router, Table},
+    router::{Candidate, Hedge, Model, Router, Table},
     telemetry::{Meter, TelemetryLayer, Trace, names},
     wire::Usage,
 };
@@ -404,6 +404,50 @@ async fn the_router_tells_its_plan_and_each_attempt() {
             "second",
         ]
     );
+}
+
+/// The span of an attempt that lost ends then, and not with the stream of the one that won.
+#[test]
+fn an_attempt_that_lost_is_told_and_counted() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let model = Model::new("m").target(Candidate::new("acme", "late"));
+    let soon = Candidate::new("acme", "soon").priority(1);
+    let table = Table::new([model.target(soon)]).expect("a table");
+    let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+    let upstream = Upstream::new().with_model("late", Script::silent());
+    let router = Router::builder(table)
+        .provider("acme", Provider::new("acme", upstream, translate))
+        .hedge(Hedge::after(Duration::from_secs(1)))
+        .build()
+        .expect("sound");
+    let layer = TelemetryLayer::new((Trace::new(), Meter::new()));
+    let service = layer.layer(ParseLayer::new().layer(router));
+    let play = async {
+        let response = service.oneshot(ask("m", true)).await.expect("an answer");
+        // Before anything of the stream was read.
+        let seen = lines.text();
+        response.into_body().collect().await.expect("whole");
+        seen
+    };
+    let seen = tracing::subscriber::with_default(subscriber, || {
+        metrics::with_local_recorder(&recorder, || current_thread().block_on(play))
+    });
+    let closed: Vec<_> = seen.lines().filter(|line| line.contains("close")).collect();
+    assert!(
+        matches!(closed[..], [lost] if lost.contains("late") && lost.contains("cancelled")),
+        "{seen}"
+    );
+    let text = recorder.handle().render();
+    for outcome in ["lost", "ok"] {
+        let series = format!(r#"attempts{{provider="acme",outcome="{outcome}"}} 1"#);
+        assert!(text.contains(&series), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -325,6 +325,13 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let took = time.saturating_duration_since(end.since);
         end.place
             .was_waited_for(micros(took), self.shared.millis(time));
+        if let Some(watch) = &self.watch {
+            watch.on(&Event::Lost {
+                number: end.number,
+                target: &end.target,
+                took,
+            });
+        }
         let id = Arc::clone(&end.place.model().id);
         let mut tried = Tried::new(end.target, id, took);
         tried.used = end

@@ -247,6 +247,10 @@ impl Watcher for One {
                 counter!(names::ATTEMPTS, "provider" => provider, "outcome" => outcome)
                     .increment(1);
             }
+            Event::Lost { target, .. } => {
+                let provider = Arc::clone(&target.provider);
+                counter!(names::ATTEMPTS, "provider" => provider, "outcome" => "lost").increment(1);
+            }
             Event::Breaker { target, state } => {
                 let value = match state {
                     Breaker::Closed => 0.0,

@@ -54,7 +54,7 @@ pub const COST: &str = "tower_completions.cost.picodollars";
 pub const OVERRUN: &str = "tower_completions.overrun.picodollars";
 /// Requests refused or failed, by the kind of error: counter.
 pub const ERRORS: &str = "tower_completions.errors";
-/// Upstream attempts, by provider and outcome: counter.
+/// Upstream attempts, by provider and outcome (`ok`, `lost` against a hedge, or the kind of an error): counter.
 pub const ATTEMPTS: &str = "tower_completions.attempts";
 /// Breakers, by provider and model: gauge, 0 closed, 1 half open, 2 open.
 pub const BREAKER: &str = "tower_completions.breaker";

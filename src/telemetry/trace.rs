@@ -110,6 +110,12 @@ impl Watcher for One {
                     failed(&span, error);
                 }
             }),
+            Event::Lost { number, .. } => self.attempts(|open| {
+                if let Some(at) = open.iter().position(|(one, _)| one == number) {
+                    let (_, span) = open.swap_remove(at);
+                    span.record(names::ERROR_TYPE, "cancelled");
+                }
+            }),
             Event::FirstEvent { .. } => {
                 tracing::debug!(target: "tower_completions", parent: &self.span, "first event");
             }
