@@ -65,8 +65,9 @@ impl<'a> Fields<'a> {
             return None;
         }
         let text = |name: &str| self.get(name);
-        if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-            return cut(ms / 1000.0);
+        let ms = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok());
+        if let Some(wait) = ms.and_then(|ms| cut(ms / 1000.0)) {
+            return Some(wait);
         }
         let now = || {
             let date = headers.get(header::DATE).and_then(|it| it.to_str().ok());
@@ -276,6 +277,13 @@ mod tests {
         assert_eq!(read(&[("retry-after", "99999999999999999999")]), day);
         assert_eq!(read(&[("retry-after-ms", "inf")]), day);
         assert_eq!(read(&[("retry-after-ms", "nan")]), None);
+        // One that says nothing hides none that does.
+        for ms in ["-5", "nan", "soon"] {
+            assert_eq!(
+                read(&[("retry-after-ms", ms), ("retry-after", "9")]),
+                Some(9000)
+            );
+        }
         let spent = [
             ("x-ratelimit-remaining-tokens", "0"),
             ("x-ratelimit-reset-tokens", "6m0s"),
