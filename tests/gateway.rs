@@ -10,6 +10,8 @@ use std::{
 
 use http::Method;
 use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use support::Gateway;
 use tower_completions::cost::Amount;
@@ -704,6 +706,48 @@ fn http2_is_spoken_with_who_begins_with_it_whatever_the_pieces() {
     let mut frame = [0; 9];
     socket.read_exact(&mut frame).expect("a frame");
     assert_eq!(frame[3], 4, "the server's settings come first: {frame:?}");
+}
+
+#[tokio::test]
+async fn a_head_over_http2_is_answered_without_a_body() {
+    let gateway = Gateway::start(&config("openai"));
+    let socket = tokio::net::TcpStream::connect(&*gateway.addr).await;
+    let socket = TokioIo::new(socket.expect("connected"));
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), socket)
+        .await
+        .expect("a handshake");
+    tokio::spawn(connection);
+    for (path, status) in [
+        ("/", 200),
+        ("/healthz", 200),
+        ("/v1/key", 200),
+        ("/v1/models", 200),
+        ("/v1/models/mock/echo", 200),
+        ("/nowhere", 404),
+        ("/v1/chat/completions", 405),
+    ] {
+        let mut answers = Vec::new();
+        for method in [Method::GET, Method::HEAD] {
+            let request = http::Request::builder()
+                .method(method)
+                .uri(format!("http://{}{path}", gateway.addr))
+                .header("authorization", "Bearer sk-rich")
+                .body(String::new())
+                .expect("a request");
+            let answer = client.send_request(request).await.expect("an answer");
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.expect("a body that ends well");
+            assert_eq!(head.status, status, "{path}");
+            answers.push((head.headers, body.to_bytes()));
+        }
+        let [(told, body), (head, nothing)] = &answers[..] else {
+            panic!("two answers");
+        };
+        assert!(!body.is_empty() && nothing.is_empty(), "{path}");
+        for name in ["content-type", "content-length"] {
+            assert_eq!(head.get(name), told.get(name), "{path}: {name}");
+        }
+    }
 }
 
 #[tokio::test]

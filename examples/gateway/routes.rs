@@ -10,7 +10,10 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use hyper::{body::Incoming, service::Service};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::Service,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tower::{Service as _, ServiceExt, util::BoxCloneSyncService};
@@ -92,6 +95,33 @@ impl Routes {
         }
     }
 
+    fn route(&self, request: Request<Incoming>) -> Answering {
+        let path = request.uri().path();
+        if !matches!(path, "/" | "/healthz" | "/metrics" | "/v1/key") {
+            return self.complete(request);
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Box::pin(ready(Ok(not_allowed())));
+        }
+        let response = match path {
+            "/" => answer("text/html; charset=utf-8", PAGE),
+            "/healthz" if request.uri().query() == Some("verbose") => {
+                let health = routing::health(&self.own.router).to_string();
+                answer("application/json", health)
+            }
+            "/healthz" => answer("text/plain; charset=utf-8", "ok"),
+            "/metrics" => answer(
+                "text/plain; version=0.0.4; charset=utf-8",
+                self.own.metrics.render(),
+            ),
+            _ => {
+                let own = self.own.clone();
+                return Box::pin(async move { Ok(own.key(request.headers()).await) });
+            }
+        };
+        Box::pin(ready(Ok(response)))
+    }
+
     /// The gateway's own answer to a completion's request.
     fn complete(&self, request: Request<Incoming>) -> Answering {
         // Held for no longer than the call; a panic in it has left nothing half done.
@@ -150,30 +180,11 @@ impl Service<Request<Incoming>> for Routes {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let path = request.uri().path();
-        if !matches!(path, "/" | "/healthz" | "/metrics" | "/v1/key") {
-            return self.complete(request);
+        if *request.method() != Method::HEAD {
+            return self.route(request);
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Box::pin(ready(Ok(not_allowed())));
-        }
-        let response = match path {
-            "/" => answer("text/html; charset=utf-8", PAGE),
-            "/healthz" if request.uri().query() == Some("verbose") => {
-                let health = routing::health(&self.own.router).to_string();
-                answer("application/json", health)
-            }
-            "/healthz" => answer("text/plain; charset=utf-8", "ok"),
-            "/metrics" => answer(
-                "text/plain; version=0.0.4; charset=utf-8",
-                self.own.metrics.render(),
-            ),
-            _ => {
-                let own = self.own.clone();
-                return Box::pin(async move { Ok(own.key(request.headers()).await) });
-            }
-        };
-        Box::pin(ready(Ok(response)))
+        let answering = self.route(request);
+        Box::pin(async move { answering.await.map(bodiless) })
     }
 }
 
@@ -194,4 +205,15 @@ fn answer(kind: &'static str, body: impl Into<bytes::Bytes>) -> Response<BoxBody
 
 fn refuse(error: Error) -> Response<BoxBody> {
     error.response(&Dialect::openai()).map(BoxBody::new)
+}
+
+/// The answer to a HEAD: hyper leaves the body out over HTTP/1 only, over HTTP/2 it would break the
+/// client's connection.
+fn bodiless(answer: Response<BoxBody>) -> Response<BoxBody> {
+    let (mut parts, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        let length = HeaderValue::from(length);
+        parts.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    Response::from_parts(parts, BoxBody::new(Full::new("")))
 }
