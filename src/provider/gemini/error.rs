@@ -127,7 +127,7 @@ fn classify(error: &Status, status: StatusCode) -> Class {
             403 => forbidden(&message),
             404 => Class::ModelGone,
             429 => Class::RateLimit,
-            503 => Class::Overload,
+            503 | 529 => Class::Overload,
             400 | 413 | 422 => Class::Caller,
             _ => Class::Transient,
         },

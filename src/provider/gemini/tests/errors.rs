@@ -55,6 +55,8 @@ fn errors_by_name_before_status() {
         ),
         (500, "INTERNAL", "x", json!([]), Class::Transient),
         (503, "UNAVAILABLE", "x", json!([]), Class::Overload),
+        // Of what stands in front of it.
+        (529, "", "x", json!([]), Class::Overload),
         (504, "DEADLINE_EXCEEDED", "x", json!([]), Class::Transient),
     ] {
         let body = json!({"error": {"code": code, "message": message, "status": status, "details": details}});
