@@ -349,7 +349,7 @@ impl Sink {
         if seen.usage {
             self.usage_seen = true;
             self.usage_event.clear();
-            if seen.choices == Some(0) {
+            if seen.is_usage_alone() {
                 if reader.config.include_usage {
                     write(&mut self.usage_event, reader, text);
                 }

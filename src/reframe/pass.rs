@@ -50,6 +50,11 @@ impl Seen {
         self.word = Some(at);
     }
 
+    /// Whether usage stands beside no choice, as in what ends a stream; some leave out the empty array.
+    pub(super) fn is_usage_alone(&self) -> bool {
+        self.usage && self.choices.is_none_or(|choices| choices == 0)
+    }
+
     /// Whether the like of this text, with another word, would do the same.
     pub(super) fn is_steady(&self) -> bool {
         self.words == 1 && !(self.changed || self.usage || self.finish || self.failed)

@@ -291,7 +291,7 @@ impl Reader {
             self.add_missing(form, &has, &mut object);
         }
         if form == Form::Chunk && self.config.include_usage {
-            let alone = seen.choices == Some(0) && seen.usage;
+            let alone = seen.is_usage_alone();
             match seen.usage_at.clone() {
                 None if !alone => object.add("\"usage\":null", &mut self.edits),
                 Some(at) if !alone && text[at.clone()] != *"null" => {
@@ -394,8 +394,7 @@ impl Reader {
     /// answer. What a provider counts itself, it has done before its finish is read.
     pub(super) fn date_counts(&self, seen: &Seen) {
         if (seen.usage || !self.counts) && self.choices.is_finished() {
-            let last = seen.usage && seen.choices == Some(0);
-            self.tally.counts_are_whole(last);
+            self.tally.counts_are_whole(seen.is_usage_alone());
         }
     }
 

@@ -292,6 +292,37 @@ fn usage_comes_last_or_not_at_all() {
 }
 
 #[test]
+fn usage_in_an_event_without_choices_comes_last_or_not_at_all() {
+    let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
+    let at_end = format!(r#"{{{HEAD},"choices":[],{usage}}}"#);
+    let at_end: serde_json::Value = serde_json::from_str(&at_end).expect("JSON");
+    for bare in [
+        format!("{{{HEAD},{usage}}}"),
+        format!(r#"{{{HEAD},"choices":null,{usage}}}"#),
+        format!("{{{usage}}}"),
+    ] {
+        for place in 1..=3 {
+            let mut all = vec![chunk(FIRST), word("12345"), chunk(LAST)];
+            all.insert(place, bare.clone());
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let input = events(&all) + "data: [DONE]\n\n";
+
+            let (out, tally) = reframe(&with_usage(), &input);
+            assert_eq!(tally.usage(), Some(Usage::new(3, 2)));
+            let out = data(&out);
+            assert_eq!(out.len(), 5, "{out:?}");
+            let last: serde_json::Value = serde_json::from_str(out[3]).expect("JSON");
+            assert_eq!(last, at_end);
+
+            let (out, tally) = reframe(&config(), &input);
+            assert_eq!(tally.usage(), Some(Usage::new(3, 2)));
+            assert_eq!(data(&out).len(), 4, "{out}");
+            assert!(!out.contains(r#""choices":[]"#), "{out}");
+        }
+    }
+}
+
+#[test]
 fn the_finish_waits_for_the_usage_when_told_to() {
     let hold = Config {
         hold_finish: true,
