@@ -166,6 +166,46 @@ credentials = "/no/such/file""#;
         ),
         (
             "[[keys]]",
+            "[ledger]\nstore = \"mysql://h/d\"\n[[keys]]",
+            "ledger.store: expected memory or redb:…, postgres://…, postgresql://…, got \"mysql\"",
+        ),
+        (
+            "[[models]]",
+            "[[models]]\nid = \"m\"\ntargets = [{ provider = \"p\", model = \"m\" }]\n[[models]]",
+            "models[1].id: \"m\" names a model already, expected a name of its own",
+        ),
+        (
+            "[[keys]]",
+            "aliases = [\"n\", \"m\"]\n[[keys]]",
+            "models[0].aliases[1]: \"m\" names a model already, expected a name of its own",
+        ),
+        (
+            "[[keys]]",
+            "aliases = [\"\"]\n[[keys]]",
+            "models[0].aliases[0]: must not be empty",
+        ),
+        (
+            "[[keys]]",
+            "fallbacks = [\"m\"]\n[[keys]]",
+            "models[0].fallbacks[0]: \"m\" is this model itself, expected another",
+        ),
+        (
+            "[[keys]]",
+            "aliases = [\"n\"]\nfallbacks = [\"n\"]\n[[keys]]",
+            "models[0].fallbacks[0]: \"n\" is this model itself, expected another",
+        ),
+        (
+            "[[keys]]",
+            "[[keys]]\nname = \"other\"\nsecret = \"sk-very-secret\"\n[[keys]]",
+            "keys[1].secret: is that of another key, expected one of its own",
+        ),
+        (
+            "[[keys]]",
+            "[[keys]]\nname = \"other\"\nsecret = \"sk-schön\"\n[[keys]]",
+            "keys[0].secret: expected printable ASCII characters, as a header can send them",
+        ),
+        (
+            "[[keys]]",
             "[stream]\nkeep_alive_ms = -1\n[[keys]]",
             "stream.keep_alive_ms: expected an integer",
         ),
@@ -174,6 +214,41 @@ credentials = "/no/such/file""#;
         assert!(GOOD.contains(good), "{good}");
         let said = refused(&GOOD.replacen(good, bad, 1));
         assert!(said.contains(expected), "{expected}\n{said}");
+    }
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    for (good, bad, expected) in [
+        (
+            "[[keys]]",
+            "price = { input = 0.15 }\n[[keys]]",
+            "models[0].price.input: expected a string, got a float\n",
+        ),
+        (
+            "[[keys]]",
+            "price = \"0.15\"\n[[keys]]",
+            "models[0].price: expected a table, got a string\n",
+        ),
+        (
+            r#"secret = "sk-very-secret""#,
+            "secret = 12345678",
+            "keys[0].secret: expected a string, got an integer\n",
+        ),
+        (
+            r#"secret = "sk-very-secret""#,
+            "",
+            "keys[0].secret: expected either secret or sha256\n",
+        ),
+        (
+            r#"secret = "sk-very-secret""#,
+            "sha256 = \"zz\"\n[[keys]]\nname = \"other\"",
+            "keys[0].sha256: a SHA-256 is 64 hexadecimal digits\n\
+             keys[1].secret: expected either secret or sha256\n",
+        ),
+    ] {
+        assert!(GOOD.contains(good), "{good}");
+        assert_eq!(refused(&GOOD.replacen(good, bad, 1)), expected);
     }
 }
 

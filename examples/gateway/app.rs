@@ -130,7 +130,9 @@ impl App {
                 principal = principal.attach(Terms::times(factor)?);
             }
             callers.insert(key.name.as_str(), principal.clone());
-            keys.insert_digest(key.digest, principal);
+            if let Some(digest) = key.digest {
+                keys.insert_digest(digest, principal);
+            }
         }
         let budgets = budgets(config)?;
         let caller = |name: &str| {

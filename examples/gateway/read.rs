@@ -300,9 +300,10 @@ pub fn place(section: &mut Section, prefixes: &[&str], mistakes: &mut Mistakes) 
         let scheme = store
             .split_once(':')
             .map_or(store.as_str(), |(scheme, _)| scheme);
+        let prefixes = prefixes.join("…, ");
         mistakes.add(
             &section.key("store"),
-            format!("expected memory or {}…, got {scheme:?}", prefixes[0]),
+            format!("expected memory or {prefixes}…, got {scheme:?}"),
         );
     }
     store

@@ -8,7 +8,8 @@ use crate::read::{Mistakes, Section, is_price, small};
 
 pub struct Key {
     pub name: String,
-    pub digest: Digest,
+    /// Always there in a file without mistakes.
+    pub digest: Option<Digest>,
     pub balance: Option<String>,
     pub markup: Option<String>,
     pub team: Option<String>,
@@ -29,20 +30,7 @@ impl fmt::Debug for Key {
 impl Key {
     pub(super) fn read(section: &mut Section, mistakes: &mut Mistakes) -> Self {
         let name = section.required("name", mistakes);
-        let secret = section.string("secret", mistakes);
-        let sha256 = section.string("sha256", mistakes);
-        let digest = match (secret, sha256) {
-            (Some(secret), None) if !secret.trim().is_empty() => Digest::of(secret.trim()),
-            (None, Some(hex)) => hex.parse().unwrap_or_else(|error| {
-                mistakes.add(&section.key("sha256"), error);
-                // Any digest will do for the rest of the checks: the file is refused.
-                Digest::of(&name)
-            }),
-            _ => {
-                mistakes.add(&section.key("secret"), "expected either secret or sha256");
-                Digest::of(&name)
-            }
-        };
+        let digest = digest(section, mistakes);
         let balance = section.string("balance", mistakes);
         if balance.as_deref().is_some_and(|text| !is_price(text)) {
             mistakes.add(
@@ -70,6 +58,36 @@ impl Key {
             tokens_per_minute: section.integer("tokens_per_minute", 1..=1 << 40, mistakes),
             max_concurrent: small(section.integer("max_concurrent", 1..=1 << 20, mistakes)),
             models,
+        }
+    }
+}
+
+/// What the caller is known by.
+fn digest(section: &mut Section, mistakes: &mut Mistakes) -> Option<Digest> {
+    let given = ["secret", "sha256"].map(|name| section.has(name));
+    let secret = section.string("secret", mistakes);
+    let sha256 = section.string("sha256", mistakes);
+    let secret = secret.as_deref().map(str::trim);
+    match given {
+        [true, false] if secret != Some("") => {
+            let secret = secret?;
+            if secret.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+                return Some(Digest::of(secret));
+            }
+            let expected = "expected printable ASCII characters, as a header can send them";
+            mistakes.add(&section.key("secret"), expected);
+            None
+        }
+        [false, true] => match sha256?.parse() {
+            Ok(digest) => Some(digest),
+            Err(error) => {
+                mistakes.add(&section.key("sha256"), error);
+                None
+            }
+        },
+        _ => {
+            mistakes.add(&section.key("secret"), "expected either secret or sha256");
+            None
         }
     }
 }

@@ -50,6 +50,9 @@ impl Model {
     pub(super) fn read(section: &mut Section, mistakes: &mut Mistakes) -> Self {
         let id = section.required("id", mistakes);
         let aliases = section.strings("aliases", mistakes).unwrap_or_default();
+        for (at, _) in aliases.iter().enumerate().filter(|(_, it)| it.is_empty()) {
+            mistakes.add(&section.key(&format!("aliases[{at}]")), "must not be empty");
+        }
         let targets = each(section, "targets", mistakes, |section, mistakes| Target {
             provider: section.required("provider", mistakes),
             model: section.required("model", mistakes),
@@ -65,6 +68,7 @@ impl Model {
         }
         let fallbacks = section.strings("fallbacks", mistakes).unwrap_or_default();
         let price = section.has("price").then(|| {
+            let is_table = section.is_section("price");
             let mut section = section.section("price", mistakes);
             let mut found = Vec::new();
             for name in PRICES {
@@ -80,7 +84,7 @@ impl Model {
                     found.push((*name, text));
                 }
             }
-            if found.is_empty() {
+            if is_table && !PRICES.iter().any(|name| section.has(name)) {
                 mistakes.add(&section.key("input"), "or another price is missing");
             }
             section.finish(mistakes);

@@ -23,9 +23,12 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     let mut names = HashSet::new();
     for (at, model) in config.models.iter().enumerate() {
         let key = format!("models[{at}]");
-        for name in std::iter::once(&model.id).chain(&model.aliases) {
+        let aliases = model.aliases.iter().enumerate();
+        let aliases = aliases.map(|(nth, name)| (format!("{key}.aliases[{nth}]"), name));
+        for (key, name) in std::iter::once((format!("{key}.id"), &model.id)).chain(aliases) {
             if !name.is_empty() && !names.insert(name.as_str()) {
-                mistakes.add(&key, format!("{name:?} names another model already"));
+                let expected = "names a model already, expected a name of its own";
+                mistakes.add(&key, format!("{name:?} {expected}"));
             }
         }
         for (nth, target) in model.targets.iter().enumerate() {
@@ -39,12 +42,15 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     }
     for (at, model) in config.models.iter().enumerate() {
         for (nth, fallback) in model.fallbacks.iter().enumerate() {
-            if !names.contains(fallback.as_str()) {
-                mistakes.add(
-                    &format!("models[{at}].fallbacks[{nth}]"),
-                    format!("{fallback:?} is not among the models"),
-                );
-            }
+            let wrong = if *fallback == model.id || model.aliases.contains(fallback) {
+                "is this model itself, expected another"
+            } else if !names.contains(fallback.as_str()) {
+                "is not among the models"
+            } else {
+                continue;
+            };
+            let key = format!("models[{at}].fallbacks[{nth}]");
+            mistakes.add(&key, format!("{fallback:?} {wrong}"));
         }
     }
     let (mut key_names, mut digests) = (HashSet::new(), HashSet::new());
@@ -55,8 +61,9 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
                 "is there already, expected a name of its own",
             );
         }
-        if !digests.insert(key.digest) {
-            mistakes.add(&format!("keys[{at}]"), "has the same secret as another key");
+        if key.digest.is_some_and(|digest| !digests.insert(digest)) {
+            let expected = "is that of another key, expected one of its own";
+            mistakes.add(&format!("keys[{at}].secret"), expected);
         }
     }
     for (at, budget) in config.budgets.iter().enumerate() {
