@@ -163,6 +163,32 @@ async fn a_signed_stream() {
     assert_eq!(sent[0].headers()["x-amz-security-token"], "token");
 }
 
+#[tokio::test]
+async fn a_session_token_is_cut_out_of_what_the_upstream_says() {
+    const TOKEN: &str = "IQoJb3JpZ2luX2VjEHc//+==";
+    // Refused, refused after a second signature by the upstream's clock, answered.
+    for statuses in [&[400][..], &[403, 400], &[200]] {
+        let sent = Sent::default();
+        let client = upstream(&sent, move |nth| {
+            let status = statuses[nth - 1];
+            let words = format!("The token {TOKEN} is {TOKEN} good");
+            let text = match status {
+                200 => message().replace("Hello", &words),
+                _ => json!({ "message": words }).to_string(),
+            };
+            let mut response = reply(status, "application/json", text);
+            let date = "Sun, 30 Aug 2015 12:36:00 GMT".parse().expect("text");
+            response.headers_mut().insert("date", date);
+            response
+        });
+        let key = AccessKey::new("AKIDEXAMPLE", "secret").with_session_token(TOKEN);
+        let client = SignLayer::bedrock(key, "us-east-1").layer(client);
+        let (head, text) = ask(Provider::new("aws", client, bedrock()), false).await;
+        assert_eq!(Some(&head.status.as_u16()), statuses.last());
+        assert!(text.contains("The token […] is […] good"), "{text}");
+    }
+}
+
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -145,6 +145,42 @@ macro_rules! gateway {
 }
 
 #[tokio::test]
+async fn a_token_is_cut_out_of_what_the_upstream_says() {
+    let google = Google::new();
+    google.permits.add_permits(2);
+    let api = google.client();
+    let quoting = tower::service_fn(move |request: Request<Full>| {
+        let api = api.clone();
+        async move {
+            let bearer = request.headers().get("authorization").cloned();
+            let mut response = api.oneshot(request).await?;
+            if let Some(bearer) = bearer {
+                let message = format!("{} is no good", bearer.to_str().expect("text"));
+                let words = json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}});
+                *response.body_mut() = Full::new(words.to_string());
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let client = google.layer().layer(quoting);
+    let vertex = Vertex::at("https://api", "p", "global").expect("a URL");
+    let service = ParseLayer::new().layer(Provider::new("vertex", client, vertex));
+    // The first token, and one that has taken its place.
+    for nth in 1..=2 {
+        let body = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hi"}]}"#;
+        let request = Request::post("/").body(Full::new(body)).expect("a request");
+        let response = service.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let body = response.into_body().collect().await.expect("whole");
+        let text = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
+        assert!(text.contains("Bearer […] is no good"), "{text}");
+        assert_eq!(google.tokens(), nth);
+        google.now.fetch_add(3600, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_at_once_ask_for_one_token() {
     let google = Google::new();
     let layer = google.layer();

@@ -26,7 +26,8 @@ const TRY: usize = 4 << 10;
 /// A byte that comes more often than once in so many is not seldom.
 const SELDOM_IN: usize = 1 << 10;
 
-/// A key as it may be spelled in an answer.
+/// A key as it may be spelled in an answer. In the extensions of one: that of the credential which what
+/// stands between a provider and its client has put into the request.
 #[derive(Clone, Default)]
 pub(super) struct Spellings(Arc<Spelled>);
 

@@ -143,7 +143,10 @@ where
                         error: Some(unreachable(error)),
                     },
                     Ok(response) => {
-                        let (head, body) = response.into_parts();
+                        let (mut head, body) = response.into_parts();
+                        if let Some(spellings) = head.extensions.remove() {
+                            *this.key = spellings;
+                        }
                         if head.status.is_success() && is_packed(&head.headers) {
                             let error = nonsense("it is compressed, which nobody had asked for");
                             return Poll::Ready(refuse(error, RateHeaders::read(&head.headers)));

@@ -4,14 +4,17 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{body::BoxError, provider::Secret};
+use crate::{
+    body::BoxError,
+    provider::{Secret, cut::Spellings},
+};
 
 /// An access key with its secret, of a user or, with a session token, of a role for some time.
 #[derive(Clone)]
 pub struct AccessKey {
     id: String,
     secret: Secret,
-    session_token: Option<Secret>,
+    session_token: Option<(Secret, Spellings)>,
     expires: Option<SystemTime>,
 }
 
@@ -29,7 +32,9 @@ impl AccessKey {
     /// The session's token, for temporary credentials.
     #[must_use]
     pub fn with_session_token(mut self, token: impl Into<String>) -> Self {
-        self.session_token = Some(Secret::new(token.into()));
+        let token = Secret::new(token.into());
+        let sent = Spellings::of(&token);
+        self.session_token = Some((token, sent));
         self
     }
 
@@ -73,7 +78,14 @@ impl AccessKey {
     }
 
     pub(super) fn session_token(&self) -> Option<&str> {
-        self.session_token.as_ref().map(Secret::expose)
+        let (token, _) = self.session_token.as_ref()?;
+        Some(token.expose())
+    }
+
+    /// What of it goes out as it is, for the answer's extensions.
+    pub(super) fn sent(&self) -> Option<Spellings> {
+        let (_, sent) = self.session_token.as_ref()?;
+        Some(sent.clone())
     }
 
     /// When it expires.

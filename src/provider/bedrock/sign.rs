@@ -24,6 +24,7 @@ use super::{
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
+    provider::cut::Spellings,
 };
 
 /// A clock off by less is none of a signature's troubles: AWS takes five minutes.
@@ -187,6 +188,7 @@ where
                 request: Some(request),
             },
             config: Arc::clone(&self.config),
+            sent: None,
             retried: false,
         }
     }
@@ -198,6 +200,7 @@ pin_project! {
         #[pin]
         state: State<S, S::Future, P::Future>,
         config: Arc<Config<P>>,
+        sent: Option<Spellings>,
         retried: bool,
     }
 }
@@ -239,6 +242,7 @@ where
                     let mut request = request.take().expect("polled after completion");
                     let now = this.config.now();
                     sigv4::sign(&mut request, &key, &this.config.scope, now)?;
+                    *this.sent = key.sent();
                     let again = (!*this.retried).then(|| (client.clone(), request.clone()));
                     State::Calling {
                         call: client.call(request),
@@ -246,7 +250,10 @@ where
                     }
                 }
                 StateProj::Calling { call, again } => {
-                    let response = ready!(call.poll(cx)).map_err(Into::into)?;
+                    let mut response = ready!(call.poll(cx)).map_err(Into::into)?;
+                    if let Some(sent) = this.sent.take() {
+                        response.extensions_mut().insert(sent);
+                    }
                     let refused = response.status() == StatusCode::FORBIDDEN;
                     if !refused || !this.config.correct(response.headers()) {
                         return Poll::Ready(Ok(response));

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::base64;
 use crate::{
     body::{BoxError, Full},
-    provider::Secret,
+    provider::{Secret, cut::Spellings},
 };
 
 /// What a token may be used for.
@@ -53,6 +53,8 @@ struct File {
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) secret: Secret,
+    /// For the extensions of what is answered to it.
+    pub(super) sent: Spellings,
     pub(super) ends: SystemTime,
 }
 
@@ -171,8 +173,10 @@ impl ServiceAccount {
         // A parser's message could quote the token.
         let given: Given = serde_json::from_slice(body).map_err(|_| "it is not a token")?;
         let lasts = given.expires_in.unwrap_or(LIFETIME).min(LIFETIME * 24);
+        let secret = Secret::new(given.access_token);
         Ok(Token {
-            secret: Secret::new(given.access_token),
+            sent: Spellings::of(&secret),
+            secret,
             ends: now + Duration::from_secs(lasts),
         })
     }

@@ -18,6 +18,7 @@ use super::{ServiceAccount, account};
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
+    provider::cut::Spellings,
 };
 
 /// How long before its end a token is asked for anew.
@@ -146,9 +147,11 @@ where
         let mut inner = mem::replace(&mut self.inner, clone.clone());
         let config = Arc::clone(&self.config);
         TokenFuture(Box::pin(async move {
-            let value = config.value(clone).await?;
+            let (value, sent) = config.value(clone).await?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
-            inner.call(request).await.map_err(Into::into)
+            let mut response = inner.call(request).await.map_err(Into::into)?;
+            response.extensions_mut().insert(sent);
+            Ok(response)
         }))
     }
 }
@@ -158,8 +161,8 @@ impl Config {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The header's value.
-    async fn value<S, B>(&self, client: S) -> Result<HeaderValue, Error>
+    /// The header's value, and what it is known by in an answer.
+    async fn value<S, B>(&self, client: S) -> Result<(HeaderValue, Spellings), Error>
     where
         S: Service<Request<Full>, Response = Response<B>>,
         S::Error: Into<BoxError>,
@@ -220,7 +223,11 @@ impl Config {
 }
 
 impl Kept {
-    fn usable(&self, now: SystemTime, margin: Duration) -> Option<Result<HeaderValue, Error>> {
+    fn usable(
+        &self,
+        now: SystemTime,
+        margin: Duration,
+    ) -> Option<Result<(HeaderValue, Spellings), Error>> {
         let token = self.token.as_ref()?;
         let left = token.ends.duration_since(now).ok()?;
         (left > margin).then(|| {
@@ -236,7 +243,7 @@ impl Kept {
                 .with_source(source)
             })?;
             value.set_sensitive(true);
-            Ok(value)
+            Ok((value, token.sent.clone()))
         })
     }
 }
