@@ -170,6 +170,11 @@ credentials = "/no/such/file""#;
             "ledger.store: expected memory or redb:…, postgres://…, postgresql://…, got \"mysql\"",
         ),
         (
+            "[[keys]]",
+            "[ledger]\nstore = \"postgres://u:sk-very-secret@h:port/d\"\n[[keys]]",
+            "ledger.store: not an address of the form postgres://",
+        ),
+        (
             "[[models]]",
             "[[models]]\nid = \"m\"\ntargets = [{ provider = \"p\", model = \"m\" }]\n[[models]]",
             "models[1].id: \"m\" names a model already, expected a name of its own",
@@ -234,6 +239,11 @@ fn one_mistake_is_told_once() {
             r#"secret = "sk-very-secret""#,
             "secret = 12345678",
             "keys[0].secret: expected a string, got an integer\n",
+        ),
+        (
+            "[[keys]]",
+            "[limits]\nstore = \"redis://\"\n[[keys]]",
+            "limits.store: expected memory or redis://…, got \"redis\"\n",
         ),
         (
             r#"secret = "sk-very-secret""#,

@@ -30,6 +30,13 @@ impl Store {
         let mut section = root.section("ledger", mistakes);
         let prefixes = ["redb:", "postgres://", "postgresql://"];
         let place = place(&mut section, &prefixes, mistakes);
+        let is_url = prefixes[1..].iter().any(|it| place.starts_with(it));
+        // Its own words could quote a password that was not escaped.
+        if is_url && place.parse::<tokio_postgres::Config>().is_err() {
+            let expected = "not an address of the form \
+                            postgres://[user[:password]@]host[:port][/database][?option=value]";
+            mistakes.add(&section.key("store"), expected);
+        }
         if !place.starts_with("redb:") {
             for name in ["recovery", "keep_entries", "compact"] {
                 if section.has(name) {

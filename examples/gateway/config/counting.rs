@@ -20,7 +20,7 @@ impl Counting {
     pub(super) fn read(root: &mut Section, mistakes: &mut Mistakes) -> Self {
         let mut section = root.section("limits", mistakes);
         let store = place(&mut section, &["redis://"], mistakes);
-        if store.starts_with("redis://") {
+        if store.len() > "redis://".len() && store.starts_with("redis://") {
             if let Err(error) = Redis::open(&store) {
                 mistakes.add(&section.key("store"), error);
             }
