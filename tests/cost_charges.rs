@@ -156,6 +156,53 @@ async fn a_request_keeps_the_prices_it_began_with() {
     }
 }
 
+#[tokio::test]
+async fn a_fallback_is_charged_where_what_was_asked_for_has_no_price() {
+    let book = || book().with_fallbacks("ours", ["m"]);
+    for (unpriced, streamed) in [
+        (Unpriced::RefuseLimited, false),
+        (Unpriced::RefuseLimited, true),
+        (Unpriced::Free, false),
+        (Unpriced::Free, true),
+    ] {
+        for (served, cost) in [("m", pico(5, 6)), ("ours", Amount::ZERO)] {
+            let inner = service_fn(move |_: Request<ChatBody>| {
+                let tally = Tally::new();
+                tally.record_usage(Usage::new(5, 6));
+                let mut response = Response::new(Full::new("data: {}\n\n"));
+                response.extensions_mut().insert(tally);
+                let served = Served::new(&Target::new("p", "gpt"), served);
+                response.extensions_mut().insert(served);
+                let kind = if streamed { EVENTS } else { "application/json" };
+                let kind = http::HeaderValue::from_static(kind);
+                response.headers_mut().insert("content-type", kind);
+                async { Ok::<_, Infallible>(response) }
+            });
+            // Without a balance; who has one may be refused.
+            let ledger = MemoryLedger::new();
+            let layer = CostLayer::new(book(), ledger.clone()).unpriced(unpriced.clone());
+            let response = layer.layer(inner).oneshot(request("ours")).await;
+            let (head, body) = response.expect("infallible").into_parts();
+            body.collect().await.expect("whole");
+            let statement = ledger.statement("a");
+            assert_eq!((statement.spent, statement.held), (cost, Amount::ZERO));
+            let told = head.headers.contains_key("x-completion-cost");
+            assert_eq!(told, cost > Amount::ZERO && !streamed);
+            let receipt = match head.extensions.get::<Bill>() {
+                Some(bill) => bill.receipt().cloned(),
+                None => head.extensions.get::<Receipt>().cloned(),
+            };
+            assert_eq!(receipt.is_some(), cost > Amount::ZERO, "{served}");
+        }
+    }
+    let inner = service_fn(|_: Request<ChatBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::new("{}")))
+    });
+    let layer = CostLayer::new(book(), rich());
+    let response = layer.layer(inner).oneshot(request("ours")).await;
+    assert_eq!(response.expect("infallible").status(), 403);
+}
+
 /// What a request of the layer is charged when the upstream says this of its answer, whole or streamed,
 /// and whether its counts were cut.
 async fn charged(

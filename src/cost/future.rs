@@ -89,6 +89,11 @@ impl<L: Ledger> Plan<L> {
         self.once.guard_mut().is_some_and(|guard| guard.is_told())
     }
 
+    /// Whether what answers has a price.
+    fn is_priced(&mut self) -> bool {
+        self.once.guard_mut().is_none_or(|guard| guard.quote.priced)
+    }
+
     /// Takes the hold that was given.
     pub(super) fn held(&mut self, hold: L::Hold) {
         if let Some(guard) = self.once.guard_mut() {
@@ -252,8 +257,9 @@ where
                     {
                         guard.quote.served(served);
                     }
-                    if !head.status.is_success() {
-                        // Whatever an upstream has counted for it: the client gets nothing.
+                    if !head.status.is_success() || !plan.is_priced() {
+                        // Whatever an upstream has counted for it: the client gets nothing, or what has no
+                        // price.
                         plan.once.release();
                         let body = ResponseBody::inner(body);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));

@@ -61,12 +61,13 @@ impl<L> Config<L> {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Unpriced {
-    /// It costs nothing and says so, having no receipt; who has a balance or a budget is refused.
+    /// It costs nothing and says so, having no receipt, unless one with a price answers in its place; who
+    /// has a balance or a budget is refused.
     #[default]
     RefuseLimited,
     /// It is refused, whoever asks.
     Refuse,
-    /// It costs nothing, whoever asks.
+    /// It costs nothing, whoever asks, unless one with a price answers in its place.
     Free,
     /// It costs this much.
     Ceiling(Arc<Price>),

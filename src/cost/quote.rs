@@ -15,6 +15,9 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Quote {
     pub(super) price: Arc<Price>,
+    /// Whether that is one: what was asked for may have none, and cost nothing unless a fallback that has
+    /// one answers.
+    pub(super) priced: bool,
     /// The book as it was when the request arrived.
     pub(super) book: Arc<dyn PriceBook>,
     /// Who has answered.
@@ -93,6 +96,7 @@ impl<L> Config<L> {
     ) -> Quote {
         Quote {
             price,
+            priced: true,
             book,
             served: None,
             extent,
@@ -146,6 +150,7 @@ impl Quote {
         let price = self.book.answered(served, None);
         if let Some(price) = price.filter(|price| self.fits(price)) {
             self.price = price;
+            self.priced = true;
         }
         self.served = Some(served.clone());
     }

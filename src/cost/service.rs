@@ -14,6 +14,7 @@ use super::{
     future::{Plan, denial, not_priced},
     guard::Guard,
     layer::{Config, Nobody},
+    rates::Rates,
 };
 use crate::{
     body::Full,
@@ -180,9 +181,11 @@ impl<L: Ledger> Config<L> {
         let extent = self.extent(caller, chat);
         let foreign = |price: &Price| price.currency() != self.currency;
         let (mut dearest, mut known, mut mixed) = (Amount::ZERO, true, false);
+        let mut any = false;
         // The dearest prompt, of whoever may be asked beside who answers.
         let mut beside = Amount::ZERO;
         let mut see = |price: &Price| {
+            any = true;
             dearest = dearest.max(extent.most(price));
             if self.rules.losers {
                 beside = beside.max(extent.bound(price, 0));
@@ -196,19 +199,21 @@ impl<L: Ledger> Config<L> {
             (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
         });
         let dearest = dearest.plus(beside);
-        // Without a price of its own a model may still be served by one that has a price.
+        let priced = own.is_some() || matches!(self.unpriced, Unpriced::Ceiling(_));
         let price = match (own, &self.unpriced) {
             (Some(price), _) => price,
             (None, Unpriced::Ceiling(price)) => Arc::clone(price),
             (None, Unpriced::Refuse) => return Err(refuse(not_priced())),
             (None, _) if dry => return Err(Box::new(ask::estimate(chat.model(), None))),
-            (None, Unpriced::Free) => return Ok(Asked::Free),
-            (None, Unpriced::RefuseLimited) => {
-                if self.budgets.apply(caller) {
-                    return Err(refuse(not_priced()));
-                }
-                return Ok(Asked::Unpriced);
+            (None, Unpriced::RefuseLimited) if self.budgets.apply(caller) => {
+                return Err(refuse(not_priced()));
             }
+            // One that has a price may still answer in its place.
+            (None, _) if any => {
+                Arc::new(Price::from_rates(Rates::default()).in_currency(self.currency))
+            }
+            (None, Unpriced::Free) => return Ok(Asked::Free),
+            (None, Unpriced::RefuseLimited) => return Ok(Asked::Unpriced),
         };
         if mixed || foreign(&price) {
             return Err(refuse(foreign_currency()));
@@ -235,13 +240,15 @@ impl<L: Ledger> Config<L> {
         } else {
             Most::Unknown
         };
+        let mut quote = self.quote(extent, price, book);
+        quote.priced = priced;
         let guard = Box::new(Guard {
             config: Arc::clone(self),
             hold: None,
             budget,
             most: dearest,
             max,
-            quote: self.quote(extent, price, book),
+            quote,
             asked: false,
             bill: None,
             watch: request.extensions().get::<Watch>().cloned(),
