@@ -42,7 +42,8 @@ struct Counts {
 
 impl Usage {
     /// Reads the value of a `usage` member at the cursor; `None` when it is not an object or names
-    /// neither prompt nor completion.
+    /// neither prompt nor completion. Of a count that stands under both of its names
+    /// (`prompt_tokens` and `input_tokens`) the larger one is taken.
     ///
     /// Counts that are missing, negative or not integers are taken as zero, parts larger than their
     /// whole are cut, and [`clamped`](Self::clamped) says so.
@@ -75,11 +76,16 @@ impl Counts {
         cursor.object()?;
         while let Some(key) = cursor.next_key()? {
             match key.bytes() {
-                b"prompt_tokens" | b"input_tokens" => self.prompt = self.whole(cursor)?,
-                b"completion_tokens" | b"output_tokens" => self.completion = self.whole(cursor)?,
+                // Some write both names, one of them with zero or null: what is said counts.
+                b"prompt_tokens" | b"input_tokens" => {
+                    self.prompt = self.whole(cursor)?.max(self.prompt);
+                }
+                b"completion_tokens" | b"output_tokens" => {
+                    self.completion = self.whole(cursor)?.max(self.completion);
+                }
                 b"total_tokens" => self.total = self.whole(cursor)?,
                 b"prompt_cache_hit_tokens" => self.hits = self.count(cursor)?,
-                b"reasoning_tokens" => self.reasoning = self.count(cursor)?,
+                b"reasoning_tokens" => self.reasoning = self.count(cursor)?.max(self.reasoning),
                 b"num_search_queries" => self.searches = self.count(cursor)?,
                 b"prompt_tokens_details" | b"input_tokens_details" => {
                     self.input_details(cursor)?;
@@ -106,10 +112,10 @@ impl Counts {
         cursor.object()?;
         while let Some(key) = cursor.next_key()? {
             match key.bytes() {
-                b"cached_tokens" => self.cached = self.count(cursor)?,
-                b"cache_write_tokens" => self.written = self.count(cursor)?,
-                b"audio_tokens" => self.audio_in = self.count(cursor)?,
-                b"image_tokens" => self.images = self.count(cursor)?,
+                b"cached_tokens" => self.cached = self.count(cursor)?.max(self.cached),
+                b"cache_write_tokens" => self.written = self.count(cursor)?.max(self.written),
+                b"audio_tokens" => self.audio_in = self.count(cursor)?.max(self.audio_in),
+                b"image_tokens" => self.images = self.count(cursor)?.max(self.images),
                 _ => cursor.skip().map(drop)?,
             }
         }
@@ -123,9 +129,9 @@ impl Counts {
         cursor.object()?;
         while let Some(key) = cursor.next_key()? {
             match key.bytes() {
-                b"reasoning_tokens" => self.reasoning = self.count(cursor)?,
-                b"audio_tokens" => self.audio_out = self.count(cursor)?,
-                b"image_tokens" => self.images_out = self.count(cursor)?,
+                b"reasoning_tokens" => self.reasoning = self.count(cursor)?.max(self.reasoning),
+                b"audio_tokens" => self.audio_out = self.count(cursor)?.max(self.audio_out),
+                b"image_tokens" => self.images_out = self.count(cursor)?.max(self.images_out),
                 _ => cursor.skip().map(drop)?,
             }
         }
@@ -269,6 +275,26 @@ mod tests {
         assert_eq!(read("null", Counting::Plain), None);
         assert_eq!(read("{}", Counting::Plain), None);
         assert_eq!(read("[1]", Counting::Plain), None);
+    }
+
+    #[test]
+    fn of_two_names_for_one_count_the_larger_one_counts() {
+        let plain = |text: &str| read(text, Counting::Plain).expect("counts");
+        let mut expected = Usage::new(9, 12);
+        (expected.cached_input, expected.reasoning) = (4, 3);
+        for other in [
+            r#""input_tokens":0,"output_tokens":0,"input_tokens_details":{"cached_tokens":0},"output_tokens_details":{"reasoning_tokens":0},"reasoning_tokens":0"#,
+            r#""input_tokens":null,"output_tokens":null,"input_tokens_details":null,"output_tokens_details":null,"reasoning_tokens":null"#,
+            r#""input_tokens":9,"output_tokens":12"#,
+        ] {
+            let usual = r#""prompt_tokens":9,"completion_tokens":12,"total_tokens":21,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}"#;
+            for (first, second) in [(usual, other), (other, usual)] {
+                let text = format!("{{{first},{second}}}");
+                assert_eq!(plain(&text), expected, "{other}");
+            }
+        }
+        let zero = r#"{"prompt_tokens":0,"input_tokens":0,"completion_tokens":0}"#;
+        assert_eq!(plain(zero), Usage::new(0, 0), "zero is zero");
     }
 
     #[test]
