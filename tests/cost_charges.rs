@@ -12,6 +12,7 @@ use std::{
 };
 
 use costs::{EVENTS, Script, Step, book, pico, request, rich, send, spent};
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -66,13 +67,19 @@ async fn a_stream_that_nobody_counts_is_read_for_what_it_used() {
         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n",
     );
     let all = [begun.clone(), rest, usage];
-    assert_eq!(spent_unseen(EVENTS, None, &all, 9).await, pico(7, 3));
+    for kind in [EVENTS, "Text/Event-Stream; charset=utf-8"] {
+        assert_eq!(spent_unseen(kind, None, &all, 9).await, pico(7, 3));
+    }
     // A cut, a break and a client that leaves: what had come.
     assert_eq!(spent_unseen(EVENTS, None, &all[..1], 9).await, pico(8, 2));
     let breaks = [begun.clone(), Step::Break];
     assert_eq!(spent_unseen(EVENTS, None, &breaks, 9).await, pico(8, 2));
     let hangs = [begun, Step::Never];
-    assert_eq!(spent_unseen(EVENTS, None, &hangs, 1).await, pico(8, 2));
+    for kind in [EVENTS, "TEXT/EVENT-STREAM"] {
+        // It is not collected: whoever reads it has its first frame.
+        let read = spent_unseen(kind, None, &hangs, 1);
+        assert_eq!(read.now_or_never(), Some(pico(8, 2)), "{kind}");
+    }
     // It says that it has failed, and nothing had come.
     let fails = [Step::Data("data: {\"error\":\"x\"}\n\n")];
     assert_eq!(spent_unseen(EVENTS, None, &fails, 9).await, Amount::ZERO);

@@ -271,6 +271,37 @@ async fn a_length_that_is_said_is_that_of_the_answer_with_its_cost() {
 }
 
 #[tokio::test]
+async fn what_has_no_place_for_its_cost_is_left_as_it_is() {
+    for (encoding, answer) in [
+        ("gzip", "\u{1f}x{abc}\u{0}"),
+        ("br", r#"{"usage":{}}"#),
+        ("", "} {"),
+        ("", "[{}]"),
+        ("", "oops"),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd("1"));
+        let inner = service_fn(move |_: Request<ChatBody>| {
+            let mut response = Response::builder().header("content-type", "application/json");
+            if !encoding.is_empty() {
+                response = response.header("content-encoding", encoding);
+            }
+            async move { response.body(Full::new(answer)) }
+        });
+        let text = r#"{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let layer = layer(&ledger).dialect(&Dialect::onysoft());
+        let response = layer.layer(inner).oneshot(request).await;
+        let (head, body) = response.expect("answered").into_parts();
+        assert!(head.headers.contains_key("x-completion-cost"), "{answer:?}");
+        let body = body.collect().await.expect("whole").to_bytes();
+        assert_eq!(body, answer);
+        assert!(books::settled(&ledger, "a").spent > Amount::ZERO);
+    }
+}
+
+#[tokio::test]
 async fn the_dearest_that_may_answer_is_held_for_each_answer_asked_for() {
     let price = |input, output| Price::new(input, output).expect("decimals");
     let list =

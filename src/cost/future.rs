@@ -401,7 +401,11 @@ impl Whole {
 }
 
 /// Says the cost in headers, and in the answer's JSON where the dialect has it.
-fn tell(head: &mut Parts, mut answer: Bytes, receipt: &Receipt, member: CostMember) -> Bytes {
+fn tell(head: &mut Parts, mut answer: Bytes, receipt: &Receipt, mut member: CostMember) -> Bytes {
+    if head.headers.contains_key(header::CONTENT_ENCODING) {
+        // Compressed it has no place for it.
+        member = CostMember::Absent;
+    }
     let cost = member::Sum {
         amount: receipt.cost,
         currency: receipt.currency,
@@ -430,11 +434,14 @@ fn currency(of: Currency) -> HeaderValue {
     HeaderValue::from_str(of.code()).expect("three letters are a header value")
 }
 
+const STREAM: &[u8] = b"text/event-stream";
+
 fn is_stream(head: &Parts) -> bool {
     // Nearly always the first of few.
     let mut all = head.headers.iter();
     let kind = all.find(|(name, _)| **name == header::CONTENT_TYPE);
-    kind.is_some_and(|(_, kind)| kind.as_bytes().starts_with(b"text/event-stream"))
+    let essence = kind.and_then(|(_, kind)| kind.as_bytes().get(..STREAM.len()));
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(STREAM))
 }
 
 pub(super) fn not_priced() -> Error {

@@ -42,10 +42,17 @@ fn around(place: CostMember, currency: &Currency) -> (&'static str, [&str; 3]) {
 pub(super) fn whole(answer: &[u8], place: CostMember, cost: Sum) -> Option<Vec<u8>> {
     let within = match place {
         CostMember::Absent => return None,
-        CostMember::TopLevel => memchr::memchr(b'{', answer)?..memchr::memrchr(b'}', answer)?,
+        CostMember::TopLevel => object(answer)?,
         CostMember::InUsage => usage(answer)?,
     };
     Some(insert(answer, within, place, cost))
+}
+
+/// Where an answer's object stands, without the brace that ends it. What is no object has none.
+fn object(answer: &[u8]) -> Option<Range<usize>> {
+    let start = answer.len() - answer.trim_ascii_start().len();
+    let end = answer.trim_ascii_end().len().checked_sub(1)?;
+    (start < end && answer[start] == b'{' && answer[end] == b'}').then_some(start..end)
 }
 
 /// Where the usage stands, without the brace that ends it.
@@ -135,7 +142,9 @@ pub(super) fn carrier(events: &[u8], carrier: Carrier) -> Option<Range<usize>> {
     let end = memmem::find(&events[at..], b"\n\n").map_or(events.len(), |end| at + end);
     let end = memchr::memrchr(b'}', &events[..end])?;
     let start = memmem::rfind(&events[..at], b"data:")?;
-    Some(start + memchr::memchr(b'{', &events[start..end])?..end)
+    // What is no JSON may have its braces anywhere.
+    let within = events.get(start..end)?;
+    Some(start + memchr::memchr(b'{', within)?..end)
 }
 
 /// Whole events with the cost in the one that carries it.
@@ -168,6 +177,9 @@ mod tests {
         let with =
             |place| whole(answer, place, COST).map(|out| String::from_utf8(out).expect("UTF-8"));
         assert_eq!(with(CostMember::Absent), None);
+        for nonsense in ["", " ", "{", "}", "} x {", "[{}]", "null", "x{}", "{}x"] {
+            assert_eq!(whole(nonsense.as_bytes(), CostMember::TopLevel, COST), None);
+        }
         assert_eq!(
             with(CostMember::TopLevel).as_deref(),
             Some(r#"{"id":"a","usage":{"x":{}},"cost":{"amount":0.000061,"currency":"USD"}} "#)
@@ -219,6 +231,8 @@ mod tests {
             String::from_utf8(out).expect("UTF-8"),
             "data: {\"a\":[{\"finish_reason\" : \"stop\"}],\"cost\":{\"amount\":0.000061,\"currency\":\"USD\"}}\n\ndata: [DONE]\n\n"
         );
+        let text = b"data: }\n\ndata: \"usage\":{\n\n";
+        assert_eq!(carrier(text, Carrier::Usage), None, "no JSON");
         let text = b"data: {\"usage\":null}\n\ndata: {\"usage\":{\"t\":1}}\n\n";
         let out = events(text, Carrier::Usage, CostMember::InUsage, COST).expect("found");
         assert!(out.ends_with(b"{\"usage\":{\"t\":1,\"cost\":0.000061}}\n\n"));
