@@ -14,12 +14,12 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Dialect, Error, Principal,
     body::Full,
-    cost::{Amount, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt},
+    cost::{Amount, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt, When},
     error,
     meter::{Outcome, Tally},
     observe::{Event, Watch},
     parse::ChatBody,
-    wire::Usage,
+    wire::{ServiceTier, Usage},
 };
 
 /// 1 USD a million tokens in, 2 out, and a cent a search.
@@ -388,4 +388,26 @@ async fn an_answer_without_content_is_not_charged_for_its_form() {
     let told = cost_of(200, text, |tally| tally.relayed(40)).await;
     assert!(empty > Amount::ZERO && empty < usd("0.00002"), "{empty}");
     assert_eq!(told, empty.plus(usd("0.00002")));
+}
+
+#[tokio::test]
+async fn a_tier_is_understood_however_it_is_spelled() {
+    let dear = Price::new("10", "20").expect("decimals");
+    let priority = When::new().tier(ServiceTier::Priority);
+    let price = Price::new("1", "2")
+        .expect("decimals")
+        .when(priority, &dear);
+    for spelled in ["priority", "prior\\u0069ty", "fast"] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd("1"));
+        let book = Prices::new().with("m", price.clone());
+        let fields = format!(r#""service_tier":"{spelled}","#);
+        let layer = CostLayer::new(book, ledger.clone());
+        assert!(ask(layer, &fields, Usage::new(8, 10), nobody()).await);
+        assert_eq!(
+            books::settled(&ledger, "a").spent,
+            usd("0.00028"),
+            "{spelled}"
+        );
+    }
 }

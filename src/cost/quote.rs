@@ -8,7 +8,7 @@ use crate::{
     ext::{Principal, Served},
     meter::{Seen, Tally},
     parse::Chat,
-    wire::{ServiceTier, Usage, request::Name},
+    wire::{ServiceTier, Usage, json::Cursor, request::Name},
 };
 
 /// How a request is priced: by the model that answers, at the prices it began with.
@@ -270,6 +270,8 @@ fn tier(chat: &Chat) -> Option<ServiceTier> {
     if !chat.has(Name::ServiceTier) {
         return None;
     }
-    let name = chat.member(Name::ServiceTier.as_str())?;
-    ServiceTier::named(name.trim_matches('"'))
+    let spelled = chat.member(Name::ServiceTier.as_str())?;
+    // As it reads, whatever the client has escaped in it.
+    let name = Cursor::new(spelled).string().ok()?;
+    ServiceTier::named(&name.cow())
 }
