@@ -12,11 +12,11 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
-    Dialect, Error, Principal,
+    Dialect, Error, Principal, Served, Target,
     body::Full,
-    cost::{Amount, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt, When},
+    cost::{Amount, CostLayer, MemoryLedger, Price, PriceList, Prices, Receipt, Unpriced, When},
     error,
-    meter::{Outcome, Tally},
+    meter::{Known, Outcome, Tally},
     observe::{Event, Watch},
     parse::ChatBody,
     wire::{ServiceTier, Usage},
@@ -408,6 +408,76 @@ async fn a_tier_is_understood_however_it_is_spelled() {
             books::settled(&ledger, "a").spent,
             usd("0.00028"),
             "{spelled}"
+        );
+    }
+}
+
+/// Whoever answers without a price is charged for as it is said of those, whatever the model that was
+/// asked for costs; and not at all where it may not answer.
+#[tokio::test]
+async fn who_answers_without_a_price_is_charged_for_as_it_is_said() {
+    let price = |input, output| Price::new(input, output).expect("decimals");
+    let ceiling = || Unpriced::Ceiling(Arc::new(price("10", "20")));
+    for (fallback, unpriced, cost) in [
+        ("bare", ceiling(), "0.0003"),
+        ("bare", Unpriced::Free, "0"),
+        ("priced", ceiling(), "0.00006"),
+        ("priced", Unpriced::Free, "0.00006"),
+        // Nobody has said that it may answer: it goes by another name of what was asked for.
+        ("", ceiling(), "0.00003"),
+        ("", Unpriced::Free, "0.00003"),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd("1"));
+        let book = Prices::new()
+            .with("m", price("1", "2"))
+            .with("priced", price("2", "4"))
+            .with_fallbacks("m", Some(fallback).filter(|it| !it.is_empty()));
+        let layer = CostLayer::new(book, ledger.clone()).unpriced(unpriced);
+        let quotes = Arc::new(layer.quoter());
+        let served = Served::new(
+            &Target::new("p", "x"),
+            if fallback.is_empty() {
+                "other"
+            } else {
+                fallback
+            },
+        );
+        let by = served.clone();
+        let inner = service_fn(move |request: Request<ChatBody>| {
+            let (parts, body) = request.into_parts();
+            let quote = quotes(&parts, body.chat());
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(10, 10));
+            let mut known = Known::default();
+            (known.served, known.tally) = (Some(&by), Some(&tally));
+            let counted = quote(&Usage::new(10, 10), known);
+            let mut response = Response::new(Full::new(counted.to_string()));
+            response.extensions_mut().insert(tally);
+            response.extensions_mut().insert(by.clone());
+            async { Ok::<_, Infallible>(response) }
+        });
+        let text = r#"{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let response = layer
+            .layer(inner)
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        assert_eq!(response.status(), 200);
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("whole")
+            .to_bytes();
+        let spent = books::settled(&ledger, "a").spent;
+        assert_eq!(spent, usd(cost), "{fallback}");
+        assert_eq!(
+            body,
+            spent.pico().to_string(),
+            "limits on money count the same"
         );
     }
 }

@@ -169,6 +169,11 @@ impl Price {
         }
     }
 
+    /// Nothing, for whatever is used.
+    pub(super) fn nothing(currency: Currency) -> Self {
+        Self::from_rates(Rates::default()).in_currency(currency)
+    }
+
     /// The price of any class.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub(super) struct Quote {
     pub(super) book: Arc<dyn PriceBook>,
     /// Who has answered.
     pub(super) served: Option<Served>,
+    pub(super) otherwise: Otherwise,
     pub(super) extent: Extent,
     pub(super) rules: Rules,
     /// What is charged for a stream that cannot be read, being compressed: nothing before it has begun, then
@@ -61,6 +62,17 @@ pub(super) struct Rules {
     pub(super) losers: bool,
 }
 
+/// What is charged for an answer by who has no price of its own.
+#[derive(Clone)]
+pub(super) enum Otherwise {
+    /// The price of what was asked for.
+    AsAsked,
+    /// Nothing, and no cost is told.
+    Nothing,
+    /// What is said for all that have none.
+    At(Arc<Price>),
+}
+
 impl<L> Config<L> {
     /// How large a request is, and the caller's terms.
     pub(super) fn extent(&self, caller: Option<&Principal>, chat: &Chat) -> Extent {
@@ -92,6 +104,7 @@ impl<L> Config<L> {
         &self,
         extent: Extent,
         price: Arc<Price>,
+        otherwise: Otherwise,
         book: Arc<dyn PriceBook>,
     ) -> Quote {
         Quote {
@@ -99,9 +112,19 @@ impl<L> Config<L> {
             priced: true,
             book,
             served: None,
+            otherwise,
             extent,
             rules: self.rules,
             unseen_output: 0,
+        }
+    }
+
+    /// What is charged for who answers without a price of its own, where such may answer.
+    pub(super) fn otherwise(&self, bare: bool) -> Otherwise {
+        match &self.unpriced {
+            Unpriced::Ceiling(price) if bare => Otherwise::At(Arc::clone(price)),
+            Unpriced::Free if bare => Otherwise::Nothing,
+            _ => Otherwise::AsAsked,
         }
     }
 
@@ -109,12 +132,16 @@ impl<L> Config<L> {
     pub(super) fn quoted(&self, caller: Option<&Principal>, chat: &Chat) -> Option<Quoted> {
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
-        let price = match (book.price(chat.model()), &self.unpriced) {
+        let mut bare = false;
+        let own = book.look_up(chat.model(), &mut |price| bare |= price.is_none());
+        let price = match (own, &self.unpriced) {
             (Some(price), _) => price,
             (None, Unpriced::Ceiling(price)) => Arc::clone(price),
             (None, _) => return None,
         };
-        Some(Quoted(self.quote(self.extent(caller, chat), price, book)))
+        let otherwise = self.otherwise(bare);
+        let extent = self.extent(caller, chat);
+        Some(Quoted(self.quote(extent, price, otherwise, book)))
     }
 }
 
@@ -135,6 +162,9 @@ impl Quoted {
             Some(served) => {
                 let mut quote = self.0.clone();
                 quote.served(served);
+                if !quote.priced {
+                    return 0;
+                }
                 quote.charge(usage, seen, &quote.price(seen))
             }
             None => self.0.charge(usage, seen, &self.0.price),
@@ -145,14 +175,28 @@ impl Quoted {
 }
 
 impl Quote {
-    /// The price of who answered, if it has one of its own.
+    /// The price of who answered, if it has one of its own, or one is said for those that have none.
     pub(super) fn served(&mut self, served: &Served) {
-        let price = self.book.answered(served, None);
-        if let Some(price) = price.filter(|price| self.fits(price)) {
-            self.price = price;
-            self.priced = true;
+        match self.price_of(served) {
+            Otherwise::At(price) => {
+                self.price = price;
+                self.priced = true;
+            }
+            Otherwise::Nothing => self.priced = false,
+            Otherwise::AsAsked => {}
         }
         self.served = Some(served.clone());
+    }
+
+    /// What is charged for somebody's answer.
+    fn price_of(&self, served: &Served) -> Otherwise {
+        let price = self.book.answered(served, None);
+        let own = price.filter(|price| self.fits(price));
+        match (own, &self.otherwise) {
+            (Some(price), _) => Otherwise::At(price),
+            (None, Otherwise::At(price)) if !self.fits(price) => Otherwise::AsAsked,
+            (None, otherwise) => otherwise.clone(),
+        }
     }
 
     /// Whether a price can be charged: only what the hold was made in can be compared with it.
@@ -222,9 +266,11 @@ impl Quote {
             let mut usage = attempt.used?;
             usage.images = self.extent.images;
             let by = Served::new(&attempt.target, Arc::clone(&attempt.id));
-            let price = self.book.answered(&by, None);
-            let price = price.filter(|price| self.fits(price));
-            let price = price.unwrap_or_else(|| Arc::clone(&self.price));
+            let price = match self.price_of(&by) {
+                Otherwise::At(price) => price,
+                Otherwise::AsAsked => Arc::clone(&self.price),
+                Otherwise::Nothing => return None,
+            };
             let cost = self.charge(&usage, None, &price).cost();
             sum = sum.plus(cost);
             Some(Loser {

@@ -14,7 +14,6 @@ use super::{
     future::{Plan, denial, not_priced},
     guard::Guard,
     layer::{Config, Nobody},
-    rates::Rates,
 };
 use crate::{
     body::Full,
@@ -181,7 +180,8 @@ impl<L: Ledger> Config<L> {
         let extent = self.extent(caller, chat);
         let foreign = |price: &Price| price.currency() != self.currency;
         let (mut dearest, mut known, mut mixed) = (Amount::ZERO, true, false);
-        let mut any = false;
+        // Whether one that has a price may answer, and whether one that has none and is not refused for it.
+        let (mut any, mut bare) = (false, false);
         // The dearest prompt, of whoever may be asked beside who answers.
         let mut beside = Amount::ZERO;
         let mut see = |price: &Price| {
@@ -194,8 +194,11 @@ impl<L: Ledger> Config<L> {
         let own = book.look_up(chat.model(), &mut |price| match (price, &self.unpriced) {
             (Some(price), _) if foreign(price) => mixed = true,
             (Some(price), _) => see(price),
-            (None, Unpriced::Ceiling(price)) => see(price),
-            (None, Unpriced::Free) => {}
+            (None, Unpriced::Ceiling(price)) => {
+                bare = true;
+                see(price);
+            }
+            (None, Unpriced::Free) => bare = true,
             (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
         });
         let dearest = dearest.plus(beside);
@@ -209,9 +212,7 @@ impl<L: Ledger> Config<L> {
                 return Err(refuse(not_priced()));
             }
             // One that has a price may still answer in its place.
-            (None, _) if any => {
-                Arc::new(Price::from_rates(Rates::default()).in_currency(self.currency))
-            }
+            (None, _) if any => Arc::new(Price::nothing(self.currency)),
             (None, Unpriced::Free) => return Ok(Asked::Free),
             (None, Unpriced::RefuseLimited) => return Ok(Asked::Unpriced),
         };
@@ -221,8 +222,9 @@ impl<L: Ledger> Config<L> {
         if !known && matches!(self.unpriced, Unpriced::Refuse) {
             return Err(refuse(not_priced()));
         }
+        let otherwise = self.otherwise(bare);
         if dry {
-            let quote = self.quote(extent, price, book);
+            let quote = self.quote(extent, price, otherwise, book);
             let quote = known.then_some((&quote, dearest));
             return Err(Box::new(ask::estimate(chat.model(), quote)));
         }
@@ -240,7 +242,7 @@ impl<L: Ledger> Config<L> {
         } else {
             Most::Unknown
         };
-        let mut quote = self.quote(extent, price, book);
+        let mut quote = self.quote(extent, price, otherwise, book);
         quote.priced = priced;
         let guard = Box::new(Guard {
             config: Arc::clone(self),
