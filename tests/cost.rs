@@ -86,7 +86,7 @@ async fn every_ending_settles_once() {
     use Step::{Break, Data, Never, Relay, Usage};
     let data = Data("data: {}\n\n");
     // How many frames are read before the body is dropped, and what is charged.
-    let cases: [(&str, Vec<Step>, usize, Amount); 11] = [
+    let cases: [(&str, Vec<Step>, usize, Amount); 12] = [
         (
             "dropped before the first poll",
             vec![data.clone()],
@@ -126,6 +126,12 @@ async fn every_ending_settles_once() {
             pico(5, 8),
         ),
         ("broken before content", vec![Break], 2, Amount::ZERO),
+        (
+            "broken before content, its prompt counted",
+            vec![Usage(5, 1), data.clone(), Break],
+            3,
+            Amount::ZERO,
+        ),
         (
             "broken after content",
             vec![Relay(9), data.clone(), Break],

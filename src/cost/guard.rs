@@ -125,9 +125,8 @@ impl<L: Ledger> Settle for Box<Guard<L>> {
         }
         let seen = tally.map(Tally::seen);
         let seen = seen.as_ref();
-        let nothing_came = seen.map_or(self.quote.unseen_output == 0, |seen| {
-            seen.usage.is_none() && seen.content_bytes == 0
-        });
+        // Counts may come before the content, and be of a prompt that came to nothing.
+        let nothing_came = seen.map_or(self.quote.unseen_output == 0, Seen::is_empty);
         if nothing_came && matches!(ending, Ending::Failed(_)) {
             return;
         }

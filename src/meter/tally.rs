@@ -280,6 +280,12 @@ impl Tally {
 }
 
 impl Seen {
+    /// Whether nothing of the answer has come: no text, and no sound or image that was counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        let made = |usage: Usage| usage.audio_output > 0 || usage.image_output > 0;
+        self.content_bytes == 0 && !self.usage.is_some_and(made)
+    }
+
     /// As [`Tally::outran`].
     fn outran(&self, output: u64) -> bool {
         let since = self.content_bytes.saturating_sub(self.counted);
