@@ -279,10 +279,14 @@ impl Served {
 }
 
 /// The answer was given before and is given again: nobody was asked for it. Put into the response by
-/// `Cache`; `Cost` takes nothing for such an answer.
+/// `Cache`; `Cost` takes nothing for such an answer, and `TokenLimit` counts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cached;
+
+/// The answer is what a request may cost, and nobody was asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Estimate;
 
 /// The upstreams that were asked in vain, in order. Put into the response by the router, a refusal
 /// included; absent when the first one answered.

@@ -18,7 +18,7 @@ use tower_completions::{
     error,
     meter::{Known, Outcome, Tally},
     observe::{Event, Watch},
-    parse::ChatBody,
+    parse::{ChatBody, ParseLayer},
     wire::{ServiceTier, Usage},
 };
 
@@ -479,5 +479,33 @@ async fn who_answers_without_a_price_is_charged_for_as_it_is_said() {
             spent.pico().to_string(),
             "limits on money count the same"
         );
+    }
+}
+
+#[tokio::test]
+async fn limits_on_money_count_no_more_than_the_client_said() {
+    let ledger = MemoryLedger::new();
+    let quotes = Arc::new(layer(&ledger).quoter());
+    let inner = service_fn(move |request: Request<ChatBody>| {
+        let (parts, body) = request.into_parts();
+        let quote = quotes(&parts, body.chat());
+        let counted = quote(&Usage::new(1_000, 1_000), Known::default());
+        async move { Ok::<_, Infallible>(Response::new(Full::new(counted.to_string()))) }
+    });
+    let service = ParseLayer::new().layer(inner);
+    for (max, counted) in [
+        (None, "3000000000"),
+        (Some("0.00005"), "50000000"),
+        (Some("x"), "3000000000"),
+    ] {
+        let mut request = Request::post("/");
+        if let Some(max) = max {
+            request = request.header("x-max-cost", max);
+        }
+        let text = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let request = request.body(Full::new(text)).expect("a request");
+        let response = service.clone().oneshot(request).await.expect("infallible");
+        let body = response.into_body().collect().await.expect("whole");
+        assert_eq!(body.to_bytes(), counted, "{max:?}");
     }
 }

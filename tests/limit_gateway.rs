@@ -15,6 +15,7 @@ use tower_completions::{
     Principal, Served, Target,
     auth::Keys,
     body::Full,
+    cache::CacheLayer,
     cost::{Amount, MemoryLedger, Price, Prices, Terms, When},
     limit::{
         Ask, Decision, Demand, Hold as _, Key, Limiter, Limits, Memory, Queue, Rate,
@@ -150,6 +151,79 @@ async fn money_is_counted_as_it_is_charged() {
     assert_eq!(used("1", "priority", "mock/echo").await, list * 3);
     assert_eq!(used("0.5", "priority", "mock/echo").await, list * 3 / 2);
     assert_eq!(used("1", "default", "mock/other").await, list * 3);
+}
+
+/// What is charged and what the limit counts, of so many requests alike.
+async fn charged_and_counted(body: &str, header: &'static str, times: usize) -> (i128, i128) {
+    let limit = 1_000_000_000_000;
+    let limits = Limits::new()
+        .money(Rate::per_day(limit))
+        .tokens(Rate::per_day(100_000));
+    let keys = Keys::new();
+    let caller = Principal::new("demo").attach(limits);
+    keys.insert("sk-demo", caller.clone());
+    let price = Price::new("1", "2").and_then(|it| it.request("0.01")?.image("0.02"));
+    let price = price.expect("amounts");
+    let prices = Prices::new()
+        .with("mock/echo", price.clone())
+        .with("mock/overloaded", price);
+    let (limiter, ledger) = (Limiter::new(), MemoryLedger::new());
+    let openai = OpenAi::new("http://upstream/v1").expect("a URL");
+    let upstream = Provider::new("mock", Upstream::new(), openai);
+    let app = Gateway::builder(keys)
+        .cost(prices, ledger.clone())
+        .limiter(limiter.clone())
+        .build(CacheLayer::new(Duration::from_secs(60)).layer(upstream));
+    for _ in 0..times {
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", "Bearer sk-demo")
+            .header(header, "1")
+            .body(Full::new(body.to_owned()))
+            .expect("a request");
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        response.into_body().collect().await.expect("whole");
+    }
+    let standing = limiter.standing(&caller).await.expect("memory");
+    let counted = limit - standing.money.expect("a limit").remaining;
+    let charged = books::settled(&ledger, "demo").spent.pico();
+    let tokens = 100_000 - standing.tokens.expect("a limit").remaining;
+    assert_eq!(tokens > 0, charged > 0, "{tokens}");
+    (charged, counted.into())
+}
+
+/// Images have a price that no token tells; what came out of a cache, failed, or was only asked for its
+/// estimate, costs nothing at whatever price a request has.
+#[tokio::test(start_paused = true)]
+async fn money_is_counted_where_it_is_charged_and_nowhere_else() {
+    let body = |model: &str, content: &str| {
+        format!(
+            r#"{{"model":"{model}","max_tokens":8,"messages":[{{"role":"user","content":{content}}}]}}"#
+        )
+    };
+    let plain = body("mock/echo", r#""hello""#);
+    let shown = body(
+        "mock/echo",
+        r#"[{"type":"text","text":"what?"},{"type":"image_url","image_url":{"url":"https://a/b"}}]"#,
+    );
+    let failing = body("mock/overloaded", r#""hello""#);
+    let (once, counted) = charged_and_counted(&plain, "x-other", 1).await;
+    assert!(once > 10_000_000_000);
+    assert_eq!(counted, once);
+    assert_eq!(
+        charged_and_counted(&plain, "x-other", 3).await,
+        (once, once),
+        "cached"
+    );
+    let (with_image, counted) = charged_and_counted(&shown, "x-other", 1).await;
+    assert!(with_image > 30_000_000_000);
+    assert_eq!(counted, with_image);
+    for (body, header) in [(&failing, "x-other"), (&plain, "x-dry-run")] {
+        assert_eq!(
+            charged_and_counted(body, header, 2).await,
+            (0, 0),
+            "{header}"
+        );
+    }
 }
 
 /// Answers that never come as far as the layer that counts tokens tell of them too.

@@ -9,7 +9,7 @@
 //! canonical like any other answer.
 //!
 //! What is given from the cache is marked [`Cached`](crate::Cached), by which `Cost` takes nothing
-//! for it. One that joined an answer under way pays for it as if it had asked alone: else a caller
+//! for it, and `TokenLimit` counts nothing. One that joined an answer under way pays for it as if it had asked alone: else a caller
 //! could ask twice, leave the first and have the other for nothing.
 //!
 //! ```

@@ -6,7 +6,7 @@ use super::{Amount, Currency, quote::Quote};
 use crate::{
     body::Full,
     error::{Error, Kind},
-    ext::DRY_RUN,
+    ext::{DRY_RUN, Estimate},
     meter::{Outcome, Tally},
     wire::Usage,
 };
@@ -69,5 +69,6 @@ pub(super) fn estimate(model: &str, quote: Option<(&Quote, Amount)>) -> Response
     tally.record_usage(Usage::new(0, 0));
     tally.end(Outcome::Complete);
     response.extensions_mut().insert(tally);
+    response.extensions_mut().insert(Estimate);
     response
 }

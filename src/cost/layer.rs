@@ -128,7 +128,7 @@ impl<L: Ledger> CostLayer<L> {
     /// ```
     pub fn quoter(&self) -> impl Fn(&Parts, &Chat) -> Quote + Send + Sync + 'static + use<L> {
         let config = Arc::clone(&self.config);
-        move |parts, chat| match config.quoted(parts.extensions.get(), chat) {
+        move |parts, chat| match config.quoted(parts, chat) {
             Some(quoted) => {
                 Arc::new(move |usage, known| quoted.cost(usage, known.served, known.tally))
             }

@@ -1,7 +1,9 @@
 use std::{borrow::Cow, sync::Arc};
 
+use http::request::Parts;
+
 use super::{
-    Amount, Charge, Circumstances, Currency, Loser, Price, PriceBook, Terms, Unpriced,
+    Amount, Charge, Circumstances, Currency, Loser, Price, PriceBook, Terms, Unpriced, ask,
     layer::Config,
 };
 use crate::{
@@ -129,24 +131,42 @@ impl<L> Config<L> {
     }
 
     /// The same for who counts money elsewhere; nothing where the model has no price.
-    pub(super) fn quoted(&self, caller: Option<&Principal>, chat: &Chat) -> Option<Quoted> {
+    pub(super) fn quoted(&self, parts: &Parts, chat: &Chat) -> Option<Quoted> {
+        let caller = parts.extensions.get();
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
-        let mut bare = false;
-        let own = book.look_up(chat.model(), &mut |price| bare |= price.is_none());
+        let (mut any, mut bare) = (false, false);
+        let own = book.look_up(chat.model(), &mut |price| match price {
+            Some(_) => any = true,
+            None => bare = true,
+        });
+        let priced = own.is_some() || matches!(self.unpriced, Unpriced::Ceiling(_));
         let price = match (own, &self.unpriced) {
             (Some(price), _) => price,
             (None, Unpriced::Ceiling(price)) => Arc::clone(price),
+            (None, Unpriced::Free | Unpriced::RefuseLimited) if any => {
+                Arc::new(Price::nothing(self.currency))
+            }
             (None, _) => return None,
         };
         let otherwise = self.otherwise(bare);
         let extent = self.extent(caller, chat);
-        Some(Quoted(self.quote(extent, price, otherwise, book)))
+        let mut quote = self.quote(extent, price, otherwise, book);
+        quote.priced = priced;
+        Some(Quoted {
+            quote,
+            // One that cannot be read is refused further in.
+            max: ask::max_cost(&parts.headers).ok().flatten(),
+        })
     }
 }
 
 /// How a request is charged, by the rules of the charge itself: for limits on money.
-pub(super) struct Quoted(Quote);
+pub(super) struct Quoted {
+    quote: Quote,
+    /// What the client will pay at most.
+    max: Option<Amount>,
+}
 
 impl Quoted {
     /// What a usage costs, in 10⁻¹² of the currency.
@@ -158,19 +178,23 @@ impl Quoted {
     ) -> u64 {
         let seen = tally.map(Tally::seen);
         let seen = seen.as_ref();
+        let mut usage = *usage;
+        usage.images = self.quote.extent.images;
         let charge = match served {
             Some(served) => {
-                let mut quote = self.0.clone();
+                let mut quote = self.quote.clone();
                 quote.served(served);
                 if !quote.priced {
                     return 0;
                 }
-                quote.charge(usage, seen, &quote.price(seen))
+                quote.charge(&usage, seen, &quote.price(seen))
             }
-            None => self.0.charge(usage, seen, &self.0.price),
+            None => self.quote.charge(&usage, seen, &self.quote.price),
         };
-        let losers = served.map_or(Amount::ZERO, |served| self.0.lost(served).1);
-        u64::try_from(charge.cost().plus(losers).pico()).unwrap_or(u64::MAX)
+        let losers = served.map_or(Amount::ZERO, |served| self.quote.lost(served).1);
+        let cost = charge.cost().plus(losers);
+        let cost = self.max.map_or(cost, |max| cost.min(max));
+        u64::try_from(cost.pico()).unwrap_or(u64::MAX)
     }
 }
 

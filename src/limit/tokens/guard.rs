@@ -4,7 +4,7 @@ use http::Extensions;
 
 use super::{Cached, Known, Quote};
 use crate::{
-    ext::Served,
+    ext::{self, Served},
     limit::{Carry, Hold, Unit, Weights, guard::Refused},
     meter::{Ending, Settle, Tally},
     observe::Gate,
@@ -17,6 +17,8 @@ enum Stage {
     Waiting,
     Asked,
     Answered,
+    /// Out of a cache, or an estimate: nobody was asked.
+    Unasked,
     Refused,
 }
 
@@ -46,13 +48,15 @@ impl<H: Hold> TokenGuard<H> {
 
     /// What was used in truth, as far as it is known; `None` keeps the reservation.
     fn used(&self, ending: &Ending, tally: Option<&Tally>) -> Option<Usage> {
+        if self.stage == Stage::Unasked {
+            return Some(Usage::new(0, 0));
+        }
         if let Some(usage) = tally.and_then(|it| it.used(self.input)) {
             return Some(usage);
         }
         match (self.stage, ending) {
-            (Stage::Waiting | Stage::Refused, _) | (Stage::Asked, Ending::Failed(_)) => {
-                Some(Usage::new(0, 0))
-            }
+            (Stage::Waiting | Stage::Unasked | Stage::Refused, _)
+            | (Stage::Asked, Ending::Failed(_)) => Some(Usage::new(0, 0)),
             // The provider has the prompt; nobody knows what it made of it.
             (Stage::Asked, _) => Some(Usage::new(self.input, 0)),
             (Stage::Answered, Ending::Complete)
@@ -64,6 +68,17 @@ impl<H: Hold> TokenGuard<H> {
                 let output = tally?.content_bytes().div_ceil(4);
                 Some(Usage::new(self.input, output))
             }
+        }
+    }
+
+    /// Whether anybody pays for it: nobody does for what was refused, or failed before its content,
+    /// whatever was counted until then.
+    fn costs(&self, ending: &Ending, tally: Option<&Tally>) -> bool {
+        match (self.stage, ending) {
+            (Stage::Waiting | Stage::Unasked | Stage::Refused, _)
+            | (Stage::Asked, Ending::Failed(_)) => false,
+            (Stage::Answered, Ending::Failed(_)) => tally.is_none_or(|it| !it.seen().is_empty()),
+            (Stage::Asked | Stage::Answered, _) => true,
         }
     }
 }
@@ -82,10 +97,14 @@ impl<H: Hold> Carry<H> for TokenGuard<H> {
 
     fn answered(&mut self, success: bool, extensions: &Extensions) {
         let refused = extensions.get::<Refused>().is_some();
+        let unasked = extensions.get::<ext::Cached>().is_some()
+            || extensions.get::<ext::Estimate>().is_some();
         if self.quote.is_some() {
             self.served = extensions.get::<Served>().cloned().map(Box::new);
         }
-        self.stage = if success && !refused {
+        self.stage = if unasked {
+            Stage::Unasked
+        } else if success && !refused {
             Stage::Answered
         } else {
             Stage::Refused
@@ -114,7 +133,11 @@ impl<H: Hold> Settle for TokenGuard<H> {
                 .with(Unit::OutputTokens, usage.output);
             if let Some(quote) = &self.quote {
                 let served = self.served.as_deref();
-                let cost = quote(&usage, Known { served, tally });
+                let cost = if self.costs(&ending, tally) {
+                    quote(&usage, Known { served, tally })
+                } else {
+                    0
+                };
                 actual = actual.with(Unit::Money, cost);
             }
         }
