@@ -26,6 +26,7 @@ use tower_completions::{
     },
     meter::Tally,
     parse::ChatBody,
+    reframe::ReframeLayer,
     wire::{ServiceTier, Usage},
 };
 
@@ -94,6 +95,39 @@ async fn a_stream_that_nobody_counts_is_read_for_what_it_used() {
     assert_eq!(whole, pico(7, 3));
     let failed = spent_unseen("application/json", None, &[Step::Data("{\"error\":1}")], 9).await;
     assert_eq!(failed, Amount::ZERO);
+}
+
+/// Speech says no text: its words count, and its length, with a re-framer inside and without.
+#[tokio::test]
+async fn who_leaves_speech_is_charged_for_what_was_heard() {
+    // A tenth of a second is two tokens.
+    let sound = "A".repeat(6_400);
+    let heard: &'static str = String::leak(format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"role\":\"assistant\",\"audio\":{{\"id\":\"a\",\"transcript\":\"12345678\",\"data\":\"{sound}\"}}}},\"finish_reason\":null}}]}}\n\n"
+    ));
+    let steps = [Step::Data(heard), Step::Never];
+    assert_eq!(spent_unseen(EVENTS, None, &steps, 1).await, pico(8, 4));
+
+    let ledger = rich();
+    let inner = service_fn(move |_: Request<ChatBody>| {
+        let (steps, tally) = (steps.iter().cloned().collect(), Tally::new());
+        let response = Response::builder().header("content-type", EVENTS);
+        let response = response.body(Script { steps, tally }).expect("a response");
+        async { Ok::<_, Infallible>(response) }
+    });
+    let inner = ReframeLayer::new(Dialect::openai())
+        .layer(inner)
+        .into_inner();
+    let layer = CostLayer::new(book(), ledger.clone());
+    let mut request = request("m");
+    let text = r#"{"model":"m","stream":true,"max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+    *request.body_mut() = Full::new(text);
+    let response = layer.layer(inner).oneshot(request).await;
+    let mut body = Box::pin(response.expect("infallible").into_body());
+    let frame = body.frame().await.expect("an event").expect("a frame");
+    assert!(frame.into_data().expect("data").len() > sound.len());
+    drop(body);
+    assert_eq!(spent(&ledger), pico(8, 4));
 }
 
 #[tokio::test]

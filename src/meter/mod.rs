@@ -12,7 +12,7 @@ mod tally;
 
 pub use metered::{Ending, Metered, Once, Settle};
 pub use quote::{Known, Quote};
-pub(crate) use scan::Answer;
 pub use scan::Scanner;
+pub(crate) use scan::{Answer, speech};
 pub(crate) use tally::Seen;
 pub use tally::{Outcome, Tally};

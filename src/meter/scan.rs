@@ -9,7 +9,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use http::{header, response::Parts};
 
-pub(crate) use self::event::Answer;
+pub(crate) use self::event::{Answer, speech};
 use super::{Outcome, Tally};
 use crate::{
     error::{Class, Error, Kind},

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::upstream,
+    meter::speech,
     wire::json::{Cursor, Type},
 };
 
@@ -329,6 +330,10 @@ impl Choices {
                         pass.seen.text(at.start + 1..at.end - 1);
                     }
                     reasoning = Some((key.range(), at, says));
+                }
+                (b"audio", Type::Object) => {
+                    let at = c.next_value()?;
+                    pass.seen.content += speech(&mut Cursor::new(&pass.text[at]))?;
                 }
                 (b"tool_calls", Type::Array) => self.list[choice].calls.read(c, pass)?,
                 (b"function_call", Type::Object) => {

@@ -246,6 +246,7 @@ fn said(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
                 }
             }
             (b"function_call", Type::Object) => function(c, seen)?,
+            (b"audio", Type::Object) => seen.content += speech(c)?,
             _ => c.skip().map(drop)?,
         }
     }
@@ -255,6 +256,24 @@ fn said(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
 
 fn length(c: &mut Cursor<'_>) -> Result<u64, Fault> {
     Ok(c.string()?.raw().len() as u64)
+}
+
+/// Bytes of sound in base64 that count as one of text. A second, of 24 000 samples of two bytes, has
+/// 64 000; and OpenAI counts twenty tokens for it, each of which is taken for four bytes of text.
+const SOUND: u64 = 800;
+
+/// What the speech of a delta or a message counts for: its words, and its sound.
+pub(crate) fn speech(c: &mut Cursor<'_>) -> Result<u64, Fault> {
+    let mut content = 0;
+    c.object()?;
+    while let Some(key) = c.key()? {
+        match (key.bytes(), c.peek()?) {
+            (b"transcript", Type::String) => content += length(c)?,
+            (b"data", Type::String) => content += length(c)?.div_ceil(SOUND),
+            _ => c.skip().map(drop)?,
+        }
+    }
+    Ok(content)
 }
 
 /// Content as an array of text and thinking.

@@ -150,3 +150,19 @@ fn who_is_scanned() {
     }
     assert!(Scanner::of(&mut head("audio/mpeg")).is_none());
 }
+
+#[test]
+fn speech_counts_by_its_words_and_its_length() {
+    // A second of sound is twenty tokens.
+    let second = "A".repeat(64_000);
+    let words =
+        "data: {\"choices\":[{\"delta\":{\"audio\":{\"id\":\"a\",\"transcript\":\"hello\"}}}]}\n\n";
+    let sound = format!(
+        "data: {{\"choices\":[{{\"delta\":{{\"audio\":{{\"data\":\"{second}\"}}}}}}]}}\n\n"
+    );
+    let (_, bytes, ..) = scan(stream(), &[words.as_bytes(), sound.as_bytes()]);
+    assert_eq!(bytes, 5 + 4 * 20);
+    let answer =
+        "{\"choices\":[{\"message\":{\"audio\":{\"data\":\"QUFB\",\"transcript\":\"hi\"}}}]}";
+    assert_eq!(scan(whole(), &[answer.as_bytes()]).1, 3);
+}
