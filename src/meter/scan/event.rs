@@ -4,7 +4,7 @@ use crate::{
     error::{Error, upstream},
     meter::Tally,
     wire::{
-        Counting, Usage,
+        Counting, ServiceTier, Usage,
         json::{Cursor, Fault, Type},
     },
 };
@@ -115,6 +115,11 @@ impl Answer {
                     let model = c.string()?;
                     if tally.model().is_none() && !model.bytes().is_empty() {
                         tally.record_model(&*model.cow());
+                    }
+                }
+                (b"service_tier", Type::String) => {
+                    if let Some(tier) = ServiceTier::named(&c.string()?.cow()) {
+                        tally.record_service_tier(tier);
                     }
                 }
                 (b"choices", Type::Array) => {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::Usage;
+use crate::wire::{ServiceTier, Usage};
 
 /// Usage, text, events, model and ending, as they can be compared.
 type Told = (
@@ -165,4 +165,19 @@ fn speech_counts_by_its_words_and_its_length() {
     let answer =
         "{\"choices\":[{\"message\":{\"audio\":{\"data\":\"QUFB\",\"transcript\":\"hi\"}}}]}";
     assert_eq!(scan(whole(), &[answer.as_bytes()]).1, 3);
+}
+
+#[test]
+fn the_tier_is_the_one_that_the_answer_names() {
+    for (named, tier) in [
+        ("default", Some(ServiceTier::Standard)),
+        ("flex", Some(ServiceTier::Flex)),
+        ("auto", None),
+    ] {
+        let tally = Tally::new();
+        let mut scanner = Scanner::whole(tally.clone(), Counting::Plain);
+        scanner.push(format!("{{\"service_tier\":\"{named}\",\"choices\":[{{}}]}}").into());
+        scanner.end();
+        assert_eq!(tally.service_tier(), tier, "{named}");
+    }
 }
