@@ -13,7 +13,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, response::Parts};
-use http_body::Body as _;
+use http_body::{Body, Frame};
 
 use super::wakers::Wakers;
 use crate::{
@@ -290,17 +290,11 @@ impl Run {
                     }
                     Poll::Ready(Ok(response)) => {
                         let (parts, body) = response.into_parts();
-                        state.step = Step::Answering {
-                            head: Box::new(Head::of(&parts)),
-                            body,
-                            kept: Kept {
-                                bytes: BytesMut::new(),
-                                open: Arc::clone(&self.open),
-                            },
-                            overflown: false,
-                        };
+                        let (step, now) = self.begin(Box::new(Head::of(&parts)), body);
+                        state.step = step;
+                        drop(state);
                         self.wakers.wake_all();
-                        Poll::Ready((Began::First(Box::new(parts)), Now::Open))
+                        Poll::Ready((Began::First(Box::new(parts)), now))
                     }
                 }
             }
@@ -319,6 +313,63 @@ impl Run {
                 Poll::Ready((began, Now::Open))
             }
         }
+    }
+
+    /// The answer has a head. One that knows its length is whole, and charged: it is read at once, so
+    /// that it is kept should nobody look at it. Any other is read as its readers ask.
+    fn begin(&self, head: Box<Head>, mut body: BoxBody) -> (Step, Now) {
+        let mut kept = Kept {
+            bytes: BytesMut::new(),
+            open: Arc::clone(&self.open),
+        };
+        let mut cx = Context::from_waker(&self.waker);
+        while body.size_hint().exact().is_some() {
+            if body.is_end_stream() {
+                return Self::done(head, kept, false);
+            }
+            let ahead = match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => return Self::done(head, kept, false),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if self.fits(&kept, &data) => {
+                        kept.bytes.extend_from_slice(&data);
+                        continue;
+                    }
+                    Ok(data) => Ok(data),
+                    Err(_) => continue,
+                },
+                Poll::Ready(Some(Err(error))) => Err(error),
+            };
+            let ahead = Some(ahead);
+            body = BoxBody::new(Ahead { ahead, body });
+            break;
+        }
+        let answering = Step::Answering {
+            head,
+            body,
+            kept,
+            overflown: false,
+        };
+        (answering, Now::Open)
+    }
+
+    /// Whether there is room to keep this too; then it is counted.
+    fn fits(&self, kept: &Kept, data: &Bytes) -> bool {
+        kept.bytes.len() + data.len() <= self.most && self.open.take(data.len())
+    }
+
+    /// The answer is over. What is not good is for those who still read it; the key is free.
+    fn done(head: Box<Head>, kept: Kept, overflown: bool) -> (Step, Now) {
+        let good = head.is_good();
+        let bytes = kept.into_bytes();
+        let size = if overflown { 0 } else { bytes.len() };
+        let done = if overflown {
+            Done::TooLarge
+        } else {
+            Done::Whole(head, bytes)
+        };
+        let now = if good { Now::Kept(size) } else { Now::Over };
+        (Step::Done(done), now)
     }
 
     /// Asks for what follows the first so many bytes, and moves on.
@@ -397,10 +448,7 @@ impl Run {
                         return Poll::Pending;
                     }
                     Poll::Ready(Some(Ok(data))) => {
-                        let fits = !overflown
-                            && kept.bytes.len() + data.len() <= self.most
-                            && self.open.take(data.len());
-                        if fits {
+                        if !overflown && self.fits(&kept, &data) {
                             kept.bytes.extend_from_slice(&data);
                             *at = kept.bytes.len();
                         } else {
@@ -424,16 +472,9 @@ impl Run {
                     }
                 };
                 let now = if over {
-                    // What is not good is for those who still read it; the key is free.
-                    let good = head.is_good();
-                    let bytes = kept.into_bytes();
-                    let size = if overflown { 0 } else { bytes.len() };
-                    state.step = Step::Done(if overflown {
-                        Done::TooLarge
-                    } else {
-                        Done::Whole(head, bytes)
-                    });
-                    if good { Now::Kept(size) } else { Now::Over }
+                    let (done, now) = Self::done(head, kept, overflown);
+                    state.step = done;
+                    now
                 } else {
                     state.step = Step::Answering {
                         head,
@@ -457,6 +498,31 @@ impl Run {
             }
             Step::Gone => Poll::Ready((Read::Broken("the answer broke off".into()), Now::Open)),
         }
+    }
+}
+
+/// A body, and what has been read of it already and is to be read again.
+struct Ahead {
+    ahead: Option<Result<Bytes, BoxError>>,
+    body: BoxBody,
+}
+
+impl Body for Ahead {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.ahead.take() {
+            Some(ahead) => Poll::Ready(Some(ahead.map(Frame::data))),
+            None => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_none() && self.body.is_end_stream()
     }
 }
 
