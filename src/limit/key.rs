@@ -40,6 +40,12 @@ impl Key {
         })
     }
 
+    /// Of what has no room of its own: longer than any key that a caller may present.
+    #[cold]
+    pub(super) fn others() -> Self {
+        Self("others".repeat(LONGEST / 4).into())
+    }
+
     #[cold]
     fn digest(text: &str) -> Self {
         let mut short = String::with_capacity(64);
@@ -213,5 +219,9 @@ mod tests {
         assert_eq!(text(&ByPrincipal, &parts), None);
         assert_eq!(text(&Global::default(), &parts).as_deref(), Some("*"));
         assert_eq!(Key::new("x".repeat(1000)).as_str().len(), 64);
+        let others = Key::others();
+        for presented in [others.as_str(), "\u{0}others", "others"] {
+            assert_ne!(Key::new(presented), others, "nobody can present it");
+        }
     }
 }

@@ -278,10 +278,8 @@ impl<T: Timer> Shared<T> {
             return entry;
         }
         self.make_room(now);
-        insert(&demand.key, self.capacity).unwrap_or_else(|| {
-            // Whatever key a caller may present, this one it cannot: longer keys are digests.
-            insert(&Key::new("\u{0}others"), usize::MAX).expect("there is no end")
-        })
+        insert(&demand.key, self.capacity)
+            .unwrap_or_else(|| insert(&Key::others(), usize::MAX).expect("there is no end"))
     }
 
     /// Sweeps, unless that was done within the last second.
