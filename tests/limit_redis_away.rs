@@ -97,6 +97,33 @@ async fn closed_and_open_do_as_they_say() {
     assert_eq!((closed.stats().closed, open.stats().open), (10, 10));
 }
 
+/// What fits into the limit and not into a share of it is to come again: a refusal for good would be
+/// wrong as soon as Redis is back.
+#[tokio::test]
+async fn larger_than_the_share_is_not_larger_than_the_limit() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("redis://{}", free.local_addr().expect("bound"));
+    drop(free);
+    let limits = Limits::new().tokens(Rate::per_minute(1000));
+    let store = hasty(&url).build();
+    for (amount, expected) in [
+        (500, None),
+        (501, Some(Retry::Release)),
+        (1000, Some(Retry::Release)),
+        (1001, Some(Retry::Never)),
+    ] {
+        let told = store.take(one("acme", &limits, tokens(amount))).await;
+        let refused = match told.expect("a share decides") {
+            Decision::Admitted(hold, _) => {
+                hold.settle(&tokens(0));
+                None
+            }
+            Decision::Refused(refusal) => Some(refusal.retry),
+        };
+        assert_eq!(refused, expected, "{amount}");
+    }
+}
+
 #[tokio::test]
 async fn paused_it_costs_its_budget_and_takes_nothing_unseen() {
     if server::missing() {

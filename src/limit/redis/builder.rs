@@ -10,7 +10,8 @@ use super::Redis;
 pub enum Outage {
     /// Each node holds requests to its share of every limit, counted in its own memory: one by the
     /// number of [nodes](RedisBuilder::nodes). What they used before is not known there, so an
-    /// outage may admit up to one whole burst more over all nodes.
+    /// outage may admit up to one whole burst more over all nodes. A request that is larger than the
+    /// share, and not than the limit, is told to come again.
     #[default]
     LocalShare,
     /// None is admitted: 503.

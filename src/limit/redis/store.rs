@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    limit::{Ask, Decision, Demand, Memory, Report, Store},
+    limit::{Ask, Decision, Demand, Limit, Memory, Report, Retry, Store},
 };
 
 /// A question older than this, after its budget, is not looked at any more: so a Redis that was stopped
@@ -185,7 +185,15 @@ impl Redis {
                     demands: ask.demands.iter().map(share).collect(),
                     ..ask.clone()
                 };
-                Ok(shared.local.decide(&share).map(RedisHold::local))
+                let mut decision = shared.local.decide(&share).map(RedisHold::local);
+                if let Decision::Refused(refusal) = &mut decision
+                    && refusal.retry == Retry::Never
+                    && fits(ask)
+                {
+                    // Larger than the share, not than the limit: when Redis is back it fits.
+                    refusal.retry = Retry::Release;
+                }
+                Ok(decision)
             }
             Outage::Closed => Err(Error::new(
                 Kind::Overloaded,
@@ -273,6 +281,18 @@ impl Shared {
     pub(super) fn reconnect(&self) {
         self.connection.store(Arc::new(self.settings.connection()));
     }
+}
+
+/// Whether a request is within its limits when nothing of them is used.
+fn fits(ask: &Ask) -> bool {
+    ask.demands.iter().all(|demand| {
+        let within = |limit: &Limit| {
+            let amount = ask.weights.get(limit.unit).unwrap_or(0);
+            amount <= limit.window.capacity()
+        };
+        let slots = demand.limits.concurrent().filter(|_| ask.weights.slot());
+        demand.limits.list().iter().all(within) && slots != Some(0)
+    })
 }
 
 /// What kind of failure an error is.
