@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use asks::{decide, demand, one, patient, request, standing, tokens, until};
@@ -217,6 +217,47 @@ async fn a_day_of_the_calendar_is_counted_and_refunded() {
     store.flush().await;
     let report = standing(&store, "acme", &limits).await;
     assert_eq!(report.tokens.expect("a limit").remaining, 700);
+}
+
+/// The server's clock tells the day; the days that a node names are looked at for when they begin.
+#[tokio::test]
+async fn a_node_whose_clock_is_days_off_has_no_days_of_its_own() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let client = ::redis::Client::open(server.url()).expect("an address");
+    let mut connection = client.get_connection().expect("it listens");
+    let script = ::redis::Script::new(include_str!("../src/limit/redis/limits.lua"));
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(since.expect("after 1970").as_secs()).expect("not for long");
+    let day = |off: i64| (now.div_euclid(86_400) + off) * 86_400;
+    for off in [-400, -4, -3, -2, -1, 0, 1, 2, 3, 400] {
+        // The day of a node whose clock is so many days off: where it begins, where it ends, where the
+        // next one does.
+        let [begin, end, after] = [day(off), day(off + 1), day(off + 2)];
+        let mut take = |cost: i64| -> Vec<i64> {
+            let mut call = script.prepare_invoke();
+            call.key(format!("h{off}")).key(format!("s{off}"));
+            for arg in ["take", "0", "id", "1000", "-1", "1", "t/day/0", "d", "1"] {
+                call.arg(arg);
+            }
+            call.arg(&[begin, end, after, cost, 1000]);
+            call.invoke(&mut connection).expect("an answer")
+        };
+        let (first, second) = (take(600), take(600));
+        assert_eq!(
+            (first[0], second[0]),
+            (1, 2),
+            "{off} days: {first:?} {second:?}"
+        );
+        let end = second[5];
+        assert!(
+            (now..=now + 2 * 86_400).contains(&end),
+            "{off} days: {end} of {now}"
+        );
+        assert_eq!(end % 86_400, 0);
+    }
 }
 
 #[tokio::test]

@@ -59,6 +59,18 @@ local function used(state)
   return state.used * tonumber(state.scale)
 end
 
+-- When the day ends that is counted now, of the three that a node names. One whose clock is days off
+-- names none of now: then days of the same length, that end when its own do.
+local DAY = 86400
+
+local function ending(want)
+  if secs < want.begin - 2 * DAY then return want.begin - DAY * math.floor((want.begin - secs - 1) / DAY) end
+  if secs < want.begin then return want.begin end
+  if secs < want.fin then return want.fin end
+  if secs < want.after then return want.after end
+  return want.after + DAY * (1 + math.floor((secs - want.after) / DAY))
+end
+
 local function advance(state, want)
   if state.kind == 'b' then
     local passed = now - state.at
@@ -74,9 +86,7 @@ local function advance(state, want)
   elseif state.fin <= secs then
     -- What was owed is owed still.
     state.used = math.max(0, state.used - state.most)
-    state.fin = want.after
-    if secs < want.fin then state.fin = want.fin end
-    if secs < want.begin then state.fin = want.begin end
+    state.fin = ending(want)
   end
 end
 
