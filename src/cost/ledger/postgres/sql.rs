@@ -39,7 +39,11 @@ pub(super) const NODE_LOCKS: i32 = 0x746f_7763;
 const MIGRATING: i64 = 0x746f_7765_722d_6c65;
 
 /// The versions of the tables, oldest first. What has been released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("0001.sql"),
+    include_str!("0002.sql"),
+    include_str!("0003.sql"),
+];
 
 /// Brings the tables up to date; several nodes may do so at once. New ones are in this currency, and
 /// those of another are refused.

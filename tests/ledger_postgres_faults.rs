@@ -1,0 +1,107 @@
+//! The shared ledger when the database is slow to answer, and when a network swallows what is said.
+
+#![cfg(feature = "ledger-postgres")]
+
+#[path = "support/books.rs"]
+mod books;
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::time::Instant;
+
+use postgres::Postgres;
+use tower_completions::cost::{Amount, HoldId, Ledger, PostgresLedger, Statement};
+
+const fn usd(pico: i128) -> Amount {
+    Amount::from_pico(pico)
+}
+
+async fn beside(server: &Postgres) -> tokio_postgres::Client {
+    let url = server.url();
+    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
+    let (client, connection) = connecting.await.expect("reachable");
+    tokio::spawn(connection);
+    client
+}
+
+/// The books agree, with nothing held.
+async fn settled(ledger: &PostgresLedger, account: &str) -> Statement {
+    ledger.flush().await.expect("reachable");
+    let mismatches = ledger.reconcile().await.expect("reachable");
+    let statement = ledger.statement(account).await.expect("reachable");
+    books::conserved(statement, &mismatches)
+}
+
+/// Looks until a query counts so many.
+async fn until(client: &tokio_postgres::Client, query: &str, count: i64) {
+    let begun = Instant::now();
+    loop {
+        let row = client.query_one(query, &[]).await.expect("reachable");
+        if row.get::<_, i64>(0) == count {
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "never {count}: {query}");
+    }
+}
+
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+
+/// A hold may be committed by the database after whoever asked for it has given up, and while its
+/// release waits for just that.
+#[tokio::test]
+async fn a_hold_that_is_committed_while_its_end_is_written_is_ended() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = PostgresLedger::connect(&server.url())
+        .await
+        .expect("reachable");
+    assert!(
+        ledger
+            .grant("a", usd(10), "first")
+            .await
+            .expect("reachable")
+    );
+    let (slow, watch) = (beside(&server).await, beside(&server).await);
+    for (id, charge) in [(7, 3), (8, 0)] {
+        let hold = format!(
+            "BEGIN; SELECT completions_hold('{}'::uuid, 'a', 1, 5, false)",
+            format_args!("{id:032x}")
+        );
+        slow.batch_execute(&hold).await.expect("room");
+        let asked = ledger.clone();
+        let end =
+            tokio::spawn(async move { asked.settle_id("a", HoldId::new(id), usd(charge)).await });
+        until(&watch, WAITING, 1).await;
+        slow.batch_execute("COMMIT").await.expect("committed");
+        let charged = end.await.expect("no panic").expect("reachable");
+        assert_eq!(charged, Some(usd(charge)));
+    }
+    let end = settled(&ledger, "a").await;
+    assert_eq!((end.held, end.spent), (Amount::ZERO, usd(3)));
+}
+
+/// An id of one account says nothing to another, and nothing that waits is held up by it.
+#[tokio::test]
+async fn a_hold_is_ended_in_the_name_of_its_account_alone() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = PostgresLedger::connect(&server.url())
+        .await
+        .expect("reachable");
+    for account in ["a", "b"] {
+        let granted = ledger.grant(account, usd(10), "first").await;
+        assert!(granted.expect("reachable"));
+    }
+    let a = ledger.hold("a", usd(4).into()).await.expect("enough");
+    let b = ledger.hold("b", usd(6).into()).await.expect("enough");
+    let other = ledger.settle_id("b", a.id(), usd(1)).await;
+    assert_eq!(other.expect("reachable"), None);
+    ledger.settle(a, usd(2));
+    ledger.settle(b, usd(3));
+    assert_eq!(settled(&ledger, "a").await.spent, usd(2));
+    assert_eq!(settled(&ledger, "b").await.spent, usd(3));
+}
