@@ -7,10 +7,12 @@ mod books;
 #[path = "support/postgres.rs"]
 mod postgres;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postgres::Postgres;
-use tower_completions::cost::{Amount, HoldId, Ledger, PostgresLedger, Statement};
+use tower_completions::cost::{
+    Amount, Denied, HoldId, Ledger, PostgresLedger, PostgresOptions, Statement,
+};
 
 const fn usd(pico: i128) -> Amount {
     Amount::from_pico(pico)
@@ -104,4 +106,34 @@ async fn a_hold_is_ended_in_the_name_of_its_account_alone() {
     ledger.settle(b, usd(3));
     assert_eq!(settled(&ledger, "a").await.spent, usd(2));
     assert_eq!(settled(&ledger, "b").await.spent, usd(3));
+}
+
+/// One account that is locked for long takes no connection from the others for good.
+#[tokio::test]
+async fn a_hold_that_is_given_up_leaves_its_connection_to_others() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let options = PostgresOptions::new(server.url()).connections(1);
+    let options = options.timeout(Duration::from_secs(1));
+    let ledger = options.connect().await.expect("reachable");
+    for account in ["a", "b"] {
+        let granted = ledger.grant(account, usd(10), "first").await;
+        assert!(granted.expect("reachable"));
+    }
+    let (other, watch) = (beside(&server).await, beside(&server).await);
+    let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
+    other.batch_execute(lock).await.expect("locked");
+    let given_up = ledger.hold("a", usd(5).into()).await;
+    assert_eq!(given_up.map(drop), Err(Denied::Unavailable));
+    let b = ledger.hold("b", usd(5).into()).await.expect("enough");
+    ledger.settle(b, usd(2));
+    // It does not wait in the database either.
+    const HOLDING: &str = "SELECT count(*) FROM pg_stat_activity \
+        WHERE query LIKE '%completions_hold(%' AND wait_event_type = 'Lock'";
+    until(&watch, HOLDING, 0).await;
+    other.batch_execute("COMMIT").await.expect("unlocked");
+    assert_eq!(settled(&ledger, "a").await.balance(), Some(usd(10)));
+    assert_eq!(settled(&ledger, "b").await.spent, usd(2));
 }

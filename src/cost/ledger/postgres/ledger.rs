@@ -6,11 +6,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::IsolationLevel;
 
 use super::{
     PostgresExtending, PostgresHold, PostgresHolding, PostgresOptions, hold,
-    pool::{Pool, client},
+    pool::{Pool, client, give_up},
     queue::{End, Queue},
     sql,
     task::settled,
@@ -291,16 +292,7 @@ impl Handle {
         statement: &str,
         with: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<String, Denied> {
-        let asked = async {
-            let client = client(&self.pool).await?;
-            let failed = |error| StoreError::new("asking the ledger", error);
-            let statement = client.prepare_cached(statement).await.map_err(failed)?;
-            let row = client.query_one(&statement, with).await.map_err(failed)?;
-            sql::only(&row)
-        };
-        let asked = tokio::time::timeout(self.timeout, asked).await;
-        let answer = asked.unwrap_or_else(|_| Err(StoreError::plain("asking the ledger in time")));
-        answer.map_err(|error| {
+        self.answer(statement, with).await.map_err(|error| {
             #[cfg(feature = "tracing")]
             {
                 let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -309,5 +301,28 @@ impl Handle {
             let _ = error;
             Denied::Unavailable
         })
+    }
+
+    async fn answer(
+        &self,
+        statement: &str,
+        with: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<String, StoreError> {
+        let until = Instant::now() + self.timeout;
+        let late = |_| StoreError::plain("asking the ledger in time");
+        let client = timeout_at(until, client(&self.pool))
+            .await
+            .map_err(late)??;
+        let asked = async {
+            let failed = |error| StoreError::new("asking the ledger", error);
+            let statement = client.prepare_cached(statement).await.map_err(failed)?;
+            let row = client.query_one(&statement, with).await.map_err(failed)?;
+            sql::only(&row)
+        };
+        let asked = timeout_at(until, asked).await.map_err(late);
+        if asked.is_err() {
+            give_up(client);
+        }
+        asked?
     }
 }
