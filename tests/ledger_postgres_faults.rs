@@ -7,9 +7,17 @@ mod books;
 #[path = "support/postgres.rs"]
 mod postgres;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use postgres::Postgres;
+use tokio::{
+    io::copy,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tower_completions::cost::{
     Amount, Denied, HoldId, Ledger, PostgresLedger, PostgresOptions, Statement,
 };
@@ -136,4 +144,99 @@ async fn a_hold_that_is_given_up_leaves_its_connection_to_others() {
     other.batch_execute("COMMIT").await.expect("unlocked");
     assert_eq!(settled(&ledger, "a").await.balance(), Some(usd(10)));
     assert_eq!(settled(&ledger, "b").await.spent, usd(2));
+}
+
+/// A network between a node and the database.
+struct Network {
+    port: u16,
+    open: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// What a node believes to be connected still.
+    swallowed: Arc<Mutex<Vec<TcpStream>>>,
+    gone: tokio::sync::watch::Sender<u32>,
+}
+
+impl Network {
+    async fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let (gone, _) = tokio::sync::watch::channel(0);
+        let this = Self {
+            port,
+            open: Arc::default(),
+            swallowed: Arc::default(),
+            gone,
+        };
+        let (open, swallowed) = (Arc::clone(&this.open), Arc::clone(&this.swallowed));
+        let gone = this.gone.clone();
+        tokio::spawn(async move {
+            while let Ok((mut node, _)) = listener.accept().await {
+                let swallowed = Arc::clone(&swallowed);
+                let mut gone = gone.subscribe();
+                open.lock().expect("alone").push(tokio::spawn(async move {
+                    let Ok(mut database) = TcpStream::connect(("127.0.0.1", server)).await else {
+                        return;
+                    };
+                    {
+                        let (mut from, mut to) = node.split();
+                        let (mut answers, mut asks) = database.split();
+                        tokio::select! {
+                            _ = copy(&mut from, &mut asks) => return,
+                            _ = copy(&mut answers, &mut to) => return,
+                            _ = gone.changed() => {}
+                        }
+                    }
+                    // The database hears that it is over, the node hears nothing.
+                    drop(database);
+                    swallowed.lock().expect("alone").push(node);
+                }));
+            }
+        });
+        this
+    }
+
+    /// Loses every connection that is open now, in silence.
+    fn swallow(&self) {
+        self.gone.send_modify(|times| *times += 1);
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for open in self.open.lock().expect("alone").drain(..) {
+            open.abort();
+        }
+    }
+}
+
+/// A node whose session is lost in silence would be taken for dead, hold by hold, until TCP gives up.
+#[tokio::test]
+async fn a_node_whose_session_is_lost_in_silence_proves_itself_alive_by_another() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let url = server.url();
+    let port = url.rsplit(':').next().and_then(|it| it.split('/').next());
+    let port = port.and_then(|it| it.parse().ok()).expect("a port");
+    let network = Network::before(port).await;
+    let through = url.replace(&format!(":{port}/"), &format!(":{}/", network.port));
+    let options = PostgresOptions::new(through).timeout(Duration::from_secs(1));
+    let options = options.settle_timeout(Duration::from_millis(100));
+    let node = options.connect().await.expect("reachable");
+    assert!(node.grant("a", usd(10), "first").await.expect("reachable"));
+    const ALIVE: &str =
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2";
+    let watch = beside(&server).await;
+    until(&watch, ALIVE, 1).await;
+    network.swallow();
+    until(&watch, ALIVE, 0).await;
+    until(&watch, ALIVE, 1).await;
+    let hold = loop {
+        // The connections of its pool are gone as silently.
+        if let Ok(hold) = node.hold("a", usd(5).into()).await {
+            break hold;
+        }
+    };
+    node.settle(hold, usd(3));
+    assert_eq!(settled(&node, "a").await.spent, usd(3));
 }

@@ -47,8 +47,9 @@ impl PostgresOptions {
     }
 
     /// How long one attempt to write charges may take before its connection is given up and they are
-    /// tried again: the hold's id keeps what was written all the same from counting twice. Default:
-    /// 10 seconds.
+    /// tried again: the hold's id keeps what was written all the same from counting twice. The session
+    /// that proves this node alive is replaced by another when it is silent for so long. Default: 10
+    /// seconds.
     pub fn settle_timeout(mut self, timeout: Duration) -> Self {
         self.settle_timeout = timeout;
         self
@@ -112,7 +113,8 @@ impl PostgresOptions {
             Arc::clone(&queue),
             self.settle_timeout,
         ));
-        tokio::spawn(task::watch(config, node, client, Arc::downgrade(&queue)));
+        let (longest, alive) = (self.settle_timeout, Arc::downgrade(&queue));
+        tokio::spawn(task::watch(config, node, client, longest, alive));
         Ok(PostgresLedger(Arc::new(Handle {
             pool,
             queue,

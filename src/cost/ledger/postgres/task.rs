@@ -121,18 +121,31 @@ pub(super) async fn attend(config: &Config, node: i32) -> Result<Client, StoreEr
     let failed = |error| StoreError::new("reaching the ledger", error);
     let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
     tokio::spawn(connection);
-    client
-        .execute(
-            "SELECT pg_advisory_lock($1, $2)",
-            &[&sql::NODE_LOCKS, &node],
-        )
-        .await
-        .map_err(failed)?;
-    Ok(client)
+    // Not waited for: a session of ours that the database has not missed yet may have it for hours.
+    // As long as it does, this node counts as alive.
+    const TAKE: &str = "SELECT pg_try_advisory_lock($1, $2)";
+    let row = client.query_one(TAKE, &[&sql::NODE_LOCKS, &node]).await;
+    if sql::only::<bool>(&row.map_err(failed)?)? {
+        Ok(client)
+    } else {
+        Err(StoreError::plain("proving this node alive"))
+    }
+}
+
+/// Whether a session answers. Of one whose network swallows everything nobody else tells.
+async fn answers(client: &Client, longest: Duration) -> bool {
+    let answer = tokio::time::timeout(longest, client.simple_query("")).await;
+    matches!(answer, Ok(Ok(_)))
 }
 
 /// Keeps this node's lock, and releases what nodes without theirs have left open.
-pub(super) async fn watch(config: Config, node: i32, mut client: Client, alive: Weak<Queue>) {
+pub(super) async fn watch(
+    config: Config,
+    node: i32,
+    mut client: Client,
+    longest: Duration,
+    alive: Weak<Queue>,
+) {
     let mut missed = HashSet::new();
     let mut round: u32 = 0;
     loop {
@@ -140,7 +153,7 @@ pub(super) async fn watch(config: Config, node: i32, mut client: Client, alive: 
         if alive.strong_count() == 0 {
             return;
         }
-        if client.is_closed() {
+        if !answers(&client, longest).await {
             match attend(&config, node).await {
                 Ok(again) => client = again,
                 Err(error) => {
