@@ -6,10 +6,14 @@ mod support;
 
 use std::{io::Write as _, process::Command};
 
-use http::Method;
+use futures_util::future::join_all;
+use http::{Method, Request};
 use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use support::{Gateway, binary};
+use tokio::net::TcpStream;
 use tower_completions::cost::{Amount, RedbLedger, What};
 
 fn config(more: &str) -> String {
@@ -81,6 +85,42 @@ async fn what_is_drained_ends_with_its_deadline_its_bytes_or_the_process() {
     assert_eq!(gateway.wait(), Some(0));
     let ledger = RedbLedger::open(&path).expect("opens");
     assert_eq!(ledger.recovered(), [], "it was settled before the end");
+    assert!(ledger.statement("rich").spent > Amount::ZERO);
+}
+
+/// The streams of one HTTP/2 connection are served apart from it, and outlive it by a moment.
+#[tokio::test]
+async fn what_http2_leaves_open_at_the_end_is_settled_before_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    let store = format!(
+        "[ledger]\nstore = \"redb:{}\"\n[cost]\ndrain_ms = 60000",
+        path.display()
+    );
+    let mut gateway = Gateway::start(&config(&store));
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let socket = TcpStream::connect(&gateway.addr).await.expect("it listens");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
+        let (client, connection) = handshake.expect("a handshake");
+        tokio::spawn(connection);
+        let streams = (0..100).map(async |_| {
+            let request = Request::post(format!("http://{}/v1/chat/completions", gateway.addr))
+                .header("authorization", "Bearer sk-rich")
+                .body(ask("mock/stall", true, "one two three four"));
+            let answer = client.clone().send_request(request.expect("a request"));
+            let mut response = answer.await.expect("an answer");
+            let frame = response.body_mut().frame().await.expect("an event");
+            frame.expect("a frame");
+            response
+        });
+        open.extend(join_all(streams).await);
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    drop(open);
+    let ledger = RedbLedger::open(&path).expect("opens");
+    assert_eq!(ledger.recovered(), [], "all were settled before the end");
     assert!(ledger.statement("rich").spent > Amount::ZERO);
 }
 

@@ -2,8 +2,9 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,11 +13,12 @@ use std::{
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
+    rt::Executor,
     server::conn::{http1, http2},
     service::Service,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
@@ -95,7 +97,8 @@ pub async fn serve<S>(
 {
     let mut http1 = http1::Builder::new();
     http1.header_read_timeout(HEAD);
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    let streams = Streams::default();
+    let mut http2 = http2::Builder::new(streams.clone());
     http2
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
@@ -159,6 +162,34 @@ pub async fn serve<S>(
     }
     // Dropped here and waited for, so that every hold is settled when this returns.
     connections.shutdown().await;
+    streams.shutdown().await;
+}
+
+/// What serves the streams of HTTP/2 connections: tasks of their own, which outlive the connection.
+#[derive(Clone, Default)]
+struct Streams(Arc<Mutex<JoinSet<()>>>);
+
+impl Streams {
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops those that are left; each has settled when this returns.
+    async fn shutdown(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
 }
 
 #[cfg(test)]
