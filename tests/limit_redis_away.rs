@@ -10,10 +10,10 @@ mod support;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -221,6 +221,59 @@ async fn nonsense_is_never_taken_for_an_answer() {
         assert_eq!(stats.by_local_share, 20, "{text:?} {stats:?}");
         assert_eq!(held.len(), 2, "a half of four slots: {text:?}");
     }
+}
+
+/// An address that leads to one port, and to another later: connections stay where they led.
+fn address(to: &Arc<AtomicU16>) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("bound"));
+    let to = Arc::clone(to);
+    std::thread::spawn(move || {
+        for node in listener.incoming() {
+            let port = to.load(Ordering::SeqCst);
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            let (Ok(node), Ok(server)) = (node, server) else {
+                continue;
+            };
+            for (from, to) in [(&node, &server), (&server, &node)] {
+                let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else {
+                    continue;
+                };
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    url
+}
+
+/// A fail-over may leave the former primary at work as a replica, which looks well and takes no writes.
+#[tokio::test]
+async fn a_server_that_has_become_a_replica_is_left_for_its_successor() {
+    if server::missing() {
+        return;
+    }
+    let (old, new) = (Server::start(), Server::start());
+    let to = Arc::new(AtomicU16::new(old.port()));
+    let store = hasty(&address(&to)).budget(Duration::from_secs(1)).build();
+    let limits = Limits::new().requests_per_minute(600);
+    let decides = async || {
+        let before = store.stats().decided;
+        let _ = store.take(one("acme", &limits, request())).await;
+        store.stats().decided > before
+    };
+    until("the first decision", decides).await;
+    let demoted = old.command("REPLICAOF 127.0.0.1 1");
+    assert_eq!(demoted.as_deref(), Some("+OK\r\n"));
+    until("an outage of some looks", async || {
+        let _ = store.take(one("acme", &limits, request())).await;
+        store.stats().suspended > 100
+    })
+    .await;
+    let stats = store.stats();
+    assert!(stats.nonsense <= 5, "found well in between: {stats:?}");
+    to.store(new.port(), Ordering::SeqCst);
+    until("the successor decides", decides).await;
+    assert!(new.command("KEYS *").expect("keys").contains("acme"));
 }
 
 /// A configuration of the example gateway with its limits in this Redis.

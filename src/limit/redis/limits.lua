@@ -5,6 +5,7 @@
 --   take  deadline id ttl, then each demand    peek  deadline id ttl, then each demand
 --   lease deadline id ttl, then each demand: of each limit as much as there is, up to its cost
 --   settle, then each change                   renew  ttl, then key and id of each slot
+--   probe: nothing follows
 -- KEYS are two for each demand: the hash of its limits and the sorted set of its slots.
 -- A limit that flows back is kept as "b level at amount per tick", one by the day as
 -- "d used end scale most".
@@ -301,6 +302,12 @@ if ARGV[1] == 'renew' then
     redis.call('ZADD', KEYS[i], plain(ms + ttl), text())
     redis.call('PEXPIRE', KEYS[i], plain(ttl + 1000))
   end
+  return { 1, now }
+end
+
+if ARGV[1] == 'probe' then
+  -- A replica, or a server that is full, would answer to a look.
+  redis.call('SET', KEYS[1], '1', 'PX', '1000')
   return { 1, now }
 end
 

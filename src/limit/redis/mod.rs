@@ -23,9 +23,10 @@
 //!
 //! # When Redis does not answer
 //!
-//! A decision waits for at most the [budget](RedisBuilder::budget). Then, and when Redis is gone or
-//! talks nonsense, [`Outage`] says what happens; after three such failures in a row nothing is asked
-//! until a look, ten times a second, finds it well again. Each failure is counted in [`RedisStats`],
+//! A decision waits for at most the [budget](RedisBuilder::budget). Then, and when Redis is gone,
+//! talks nonsense or takes no writes, [`Outage`] says what happens; after three such failures in a row
+//! nothing is asked until a look, ten times a second, finds it well again. A server that has become a
+//! replica is left for the one that its address leads to by then. Each failure is counted in [`RedisStats`],
 //! and with the feature `tracing` the beginning and the end of an outage are logged.
 //!
 //! What an ended request used is told afterwards, in the background. What could not be told while

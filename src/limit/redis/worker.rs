@@ -192,8 +192,10 @@ async fn renew_slots(shared: &Arc<Shared>, ttl: Duration) {
 }
 
 async fn look_again(shared: &Arc<Shared>) {
-    match timeout(PATIENCE, shared.invoke(&probe())).await {
+    match timeout(PATIENCE, shared.invoke(&probe(shared.tag()))).await {
         Ok(Ok(reply)) if reply.len() == 2 && reply[0] == 1 => shared.health.well(),
+        // Another has taken its place, and is where the address leads now.
+        Ok(Err(error)) if error.code() == Some("READONLY") => shared.reconnect(),
         Ok(_) => {}
         Err(_) => shared.reconnect(),
     }

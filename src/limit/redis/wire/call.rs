@@ -30,12 +30,11 @@ pub(in crate::limit::redis) fn renew<'a>(
     call
 }
 
-/// Only looks whether the script answers as it should.
-pub(in crate::limit::redis) fn probe() -> Call {
+/// Only looks whether the script answers as it should, and may write.
+pub(in crate::limit::redis) fn probe(tag: &str) -> Call {
     let mut call = Call::default();
-    for arg in ["peek", "0", "-", "0"] {
-        call.arg(arg);
-    }
+    call.keys.push(format!("{{{tag}}}probe"));
+    call.arg("probe");
     call
 }
 
