@@ -223,7 +223,7 @@ impl Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Forwarded(pub(crate) HeaderMap);
 
-/// An upstream's service that knows how many keys it has, so that a router need not be told.
+/// What an upstream's service says of itself, so that a router need not be told.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a provider's service",
     label = "does not tell how many keys it has",
@@ -233,6 +233,13 @@ pub trait KeyPool {
     /// How many keys a [`Target`] may name by its index: 1 where there is one credential, or none,
     /// and 0 where nothing is to be remembered of it when it is refused.
     fn keys(&self) -> usize;
+
+    /// Whether it reads the head of a request: its method and address, the client's headers, and of the
+    /// extensions others than the [`Target`]. One that does not is spared a copy of them with every
+    /// attempt. Default: it does.
+    fn reads_head(&self) -> bool {
+        true
+    }
 }
 
 /// Who answered. Put into the response by the router.

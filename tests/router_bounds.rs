@@ -8,11 +8,14 @@ mod books;
 mod routes;
 
 use std::{
+    convert::Infallible,
+    future::{Ready, ready},
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -20,9 +23,9 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use routes::{attempts, builder, chat, code, pair, provider};
 use tokio::time::Instant;
-use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_completions::{
-    Cached, Dialect, Error, Principal, Target,
+    Cached, Dialect, Error, KeyPool, Principal, Target,
     auth::Keys,
     body::Full,
     cache::CacheLayer,
@@ -197,6 +200,77 @@ async fn only_allowed_headers_travel_either_way_and_bodies_are_not_copied() {
         assert_eq!(names, ["traceparent", "x-tag"]);
         assert_eq!(*bytes, original, "the very bytes that came, each time");
     }
+}
+
+/// A service under test that says itself whether it reads the head.
+#[derive(Clone)]
+struct Looks {
+    reads_head: bool,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl KeyPool for Looks {
+    fn keys(&self) -> usize {
+        1
+    }
+
+    fn reads_head(&self) -> bool {
+        self.reads_head
+    }
+}
+
+impl Service<Request<ChatBody>> for Looks {
+    type Response = Response<Full>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
+        let extensions = request.extensions();
+        let target = extensions.get::<Target>().expect("put in by the router");
+        let caller = extensions.get::<Principal>().map(Principal::id);
+        let seen = format!(
+            "{} {:?} {} {} {caller:?}",
+            target.provider,
+            request.body().chat().model(),
+            request.uri(),
+            request.headers().contains_key("traceparent"),
+        );
+        self.seen.lock().expect("sound").push(seen);
+        ready(Ok(Response::new(Full::new("{}"))))
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_read_the_head_is_given_the_body_and_the_target() {
+    let seen = Arc::default();
+    for reads_head in [true, false] {
+        let looks = Looks {
+            reads_head,
+            seen: Arc::clone(&seen),
+        };
+        let router = Router::builder(Table::new(pair()).expect("sound"))
+            .provider("a", looks.clone())
+            .provider("b", looks)
+            .build()
+            .expect("sound");
+        let mut request = chat("");
+        *request.uri_mut() = http::Uri::from_static("/v1/chat/completions");
+        let value = HeaderValue::from_static("00-1-2-01");
+        request.headers_mut().insert("traceparent", value);
+        request.extensions_mut().insert(Principal::new("acme"));
+        let response = router.oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 200);
+    }
+    let seen: Vec<String> = seen.lock().expect("sound").clone();
+    let [all, least] = &seen[..] else {
+        panic!("{seen:?}");
+    };
+    assert_eq!(all, r#"a "m" /v1/chat/completions true Some("acme")"#);
+    assert_eq!(least, r#"a "m" / false None"#);
 }
 
 /// What the router forwards leaves the process, with every value; what a provider says itself, and what

@@ -46,6 +46,7 @@ type Answer = Result<Response<BoxBody>, Infallible>;
 pub struct BoxProvider {
     inner: BoxCloneSyncService<Request<ChatBody>, Response<BoxBody>, Infallible>,
     keys: usize,
+    reads_head: bool,
 }
 
 impl BoxProvider {
@@ -58,8 +59,11 @@ impl BoxProvider {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let keys = service.keys();
-        Self::with_keys(service, keys)
+        let (keys, reads_head) = (service.keys(), service.reads_head());
+        Self {
+            reads_head,
+            ..Self::with_keys(service, keys)
+        }
     }
 
     /// Any other service, and how many keys it has: see [`KeyPool::keys`].
@@ -75,6 +79,7 @@ impl BoxProvider {
         Self {
             inner: BoxCloneSyncService::new(service.map_response(boxed)),
             keys,
+            reads_head: true,
         }
     }
 }
@@ -82,6 +87,10 @@ impl BoxProvider {
 impl KeyPool for BoxProvider {
     fn keys(&self) -> usize {
         self.keys
+    }
+
+    fn reads_head(&self) -> bool {
+        self.reads_head
     }
 }
 

@@ -134,6 +134,11 @@ impl<C, T> KeyPool for Provider<C, T> {
     fn keys(&self) -> usize {
         self.config.keys.len().max(1)
     }
+
+    /// What goes upstream is made of the body, the target and what a router forwards.
+    fn reads_head(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Clone> Clone for Config<T> {

@@ -29,7 +29,7 @@ use crate::{
 #[must_use]
 pub struct Builder<S, R, T = DefaultTimer> {
     route: R,
-    providers: Vec<(Arc<str>, S, usize)>,
+    providers: Vec<Named<S>>,
     commit: Option<CommitLayer>,
     key_limits: HashMap<Arc<str>, u32>,
     rules: Rules,
@@ -41,6 +41,14 @@ pub struct Builder<S, R, T = DefaultTimer> {
     forward: Vec<HeaderName>,
     backward: Vec<HeaderName>,
     timer: T,
+}
+
+/// The service of a provider, and what was said of it.
+struct Named<S> {
+    name: Arc<str>,
+    service: S,
+    keys: usize,
+    reads_head: bool,
 }
 
 impl<S, R, T> fmt::Debug for Builder<S, R, T> {
@@ -82,19 +90,29 @@ impl<S, R: Route> Router<S, R> {
 
 impl<S, R: Route, T: Timer> Builder<S, R, T> {
     /// The service of a provider, by the name that candidates have it under. It has at most 64 keys.
-    pub fn provider(self, name: impl Into<Arc<str>>, service: S) -> Self
+    pub fn provider(mut self, name: impl Into<Arc<str>>, service: S) -> Self
     where
         S: KeyPool,
     {
-        let keys = service.keys();
-        self.service(name, service, keys)
+        self.providers.push(Named {
+            name: name.into(),
+            keys: service.keys(),
+            reads_head: service.reads_head(),
+            service,
+        });
+        self
     }
 
     /// Any other service under a provider's name, and how many keys it has, 64 at most:
     /// [`Target::key`](crate::Target::key) says by which it is to ask. With 0 there is no pool, and
     /// credentials that are refused are not remembered.
     pub fn service(mut self, name: impl Into<Arc<str>>, service: S, keys: usize) -> Self {
-        self.providers.push((name.into(), service, keys));
+        self.providers.push(Named {
+            name: name.into(),
+            service,
+            keys,
+            reads_head: true,
+        });
         self
     }
 
@@ -251,16 +269,21 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self.check()?;
         self.rules.can_wait = self.timer.can_wait();
         let timer = self.timer.clone();
-        let providers = self.providers.into_iter().map(|(name, service, keys)| {
+        let providers = self.providers.into_iter().map(|named| {
             let timer = timer.clone();
             let service = match &self.commit {
-                Some(layer) => layer.around(service, timer),
-                None => Commit::never(service, timer),
+                Some(layer) => layer.around(named.service, timer),
+                None => Commit::never(named.service, timer),
             };
-            let mut keys = Keys::new(keys);
-            keys.limit = self.key_limits.get(&name).copied().unwrap_or(u32::MAX);
-            let keys = Arc::new(keys);
-            (name, Provider { service, keys })
+            let mut keys = Keys::new(named.keys);
+            let limit = self.key_limits.get(&named.name);
+            keys.limit = limit.copied().unwrap_or(u32::MAX);
+            let provider = Provider {
+                service,
+                keys: Arc::new(keys),
+                reads_head: named.reads_head,
+            };
+            (named.name, provider)
         });
         if let Some(adaptive) = &self.rules.adaptive {
             for model in self.route.models() {
@@ -294,7 +317,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     fn check(&self) -> Result<(), BuildError> {
         let mut mistakes = Vec::new();
         let mut known = HashSet::new();
-        for (name, _, keys) in &self.providers {
+        for Named { name, keys, .. } in &self.providers {
             if !known.insert(name) {
                 mistakes.push(Mistake::TwoProviders(Arc::clone(name)));
             }

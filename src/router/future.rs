@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -408,28 +408,19 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
                 target: &target,
             });
         }
+        let provider = &shared.providers[&target.provider];
         let mut request = Request::new(self.body.again());
-        *request.method_mut() = self.parts.method.clone();
-        *request.uri_mut() = self.parts.uri.clone();
-        *request.version_mut() = self.parts.version;
-        *request.extensions_mut() = self.parts.extensions.clone();
+        if provider.reads_head {
+            self.copy_head(&mut request);
+        }
         request.extensions_mut().insert(target.clone());
         let heard = shared.hedge.and_then(|hedge| hedge.heard());
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        let mut more = false;
-        for (name, value) in &self.parts.headers {
-            if shared.forward.contains(name) {
-                more |= !of_every_request(name);
-                request.headers_mut().append(name, value.clone());
-            }
-        }
-        if more {
-            let forwarded = Forwarded(request.headers().clone());
+        if let Some(forwarded) = self.forwarded() {
             request.extensions_mut().insert(forwarded);
         }
-        let provider = &shared.providers[&target.provider];
         Box::pin(Attempt {
             call: Call::begin(provider.service.clone(), request, cx),
             timer: None,
@@ -440,6 +431,34 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             number,
             heard,
         })
+    }
+
+    /// What a service may read of the request beside its body.
+    fn copy_head(&self, request: &mut Request<Q>) {
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = self.parts.uri.clone();
+        *request.version_mut() = self.parts.version;
+        *request.extensions_mut() = self.parts.extensions.clone();
+        for (name, value) in &self.parts.headers {
+            if self.shared.forward.contains(name) {
+                request.headers_mut().append(name, value.clone());
+            }
+        }
+    }
+
+    /// The client's headers for a provider, whose request has those of every request already.
+    fn forwarded(&self) -> Option<Forwarded> {
+        let headers = self.parts.headers.iter();
+        let forward = &self.shared.forward;
+        let mut travel = headers
+            .filter(|(name, _)| !of_every_request(name) && forward.contains(name))
+            .peekable();
+        travel.peek()?;
+        let mut forwarded = HeaderMap::new();
+        for (name, value) in travel {
+            forwarded.append(name, value.clone());
+        }
+        Some(Forwarded(forwarded))
     }
 
     fn give_up<B>(&mut self, course: &Course, error: Error) -> Response<ResponseBody<B>> {

@@ -40,6 +40,7 @@ use crate::{
 pub(super) struct Provider<S> {
     pub(super) service: S,
     pub(super) keys: Arc<Keys>,
+    pub(super) reads_head: bool,
 }
 
 pub(super) struct Shared<S, R, T> {
@@ -86,8 +87,8 @@ impl<S, R, T> Shared<S, R, T> {
 /// A stream's head goes out with its first content ([`Builder::commit`](super::Builder::commit)); until
 /// then a failure is one of that attempt.
 /// The service gets the body again for each attempt, not copied, the request's extensions with the
-/// [`Target`](crate::Target) in them, and of the client's headers a few that are allowed. Every
-/// answer has `x-attempts`, the number of upstreams asked.
+/// [`Target`](crate::Target) in them, and of the client's headers a few that are allowed; one that does
+/// not [read the head](crate::KeyPool::reads_head) the body and the target. Every answer has `x-attempts`, the number of upstreams asked.
 pub struct Router<S, R, T = DefaultTimer> {
     pub(super) shared: Arc<Shared<Commit<S, T>, R, T>>,
 }

@@ -141,6 +141,10 @@ impl<S: KeyPool> KeyPool for Parallel<S> {
     fn keys(&self) -> usize {
         self.inner.keys()
     }
+
+    fn reads_head(&self) -> bool {
+        self.inner.reads_head()
+    }
 }
 
 impl<S, B> Service<Request<ChatBody>> for Parallel<S>

@@ -40,6 +40,10 @@ impl<S: KeyPool, T> KeyPool for Commit<S, T> {
     fn keys(&self) -> usize {
         self.inner.keys()
     }
+
+    fn reads_head(&self) -> bool {
+        self.inner.reads_head()
+    }
 }
 
 impl<S, Q, B, T> Service<Request<Q>> for Commit<S, T>
