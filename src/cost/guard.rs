@@ -61,10 +61,12 @@ impl<L: Ledger> Guard<L> {
         self.most = self.most.minus(by);
     }
 
-    /// Charges, now.
+    /// Charges, now. Who has answered goes into the receipt.
     pub(super) fn charge(&mut self, usage: Usage, seen: Option<&Seen>) -> Receipt {
         let price = self.quote.price(seen);
         let charge = self.quote.charge(&usage, seen, &price);
+        let (currency, price_version) = (price.currency(), price.version().cloned());
+        drop(price);
         let (losers, lost) = self.quote.losers();
         let used = charge.cost().plus(lost);
         // What the client said it would pay at most is kept, whatever came on the way to the end.
@@ -95,10 +97,10 @@ impl<L: Ledger> Guard<L> {
             charged,
             usage,
             charge,
-            currency: price.currency(),
-            price_version: price.version().cloned(),
+            currency,
+            price_version,
             losers,
-            served: self.quote.served.clone(),
+            served: self.quote.served.take(),
         }
     }
 }

@@ -192,13 +192,16 @@ where
         let clone = self.client.clone();
         let client = mem::replace(&mut self.client, clone);
         let chat = request.body().chat();
-        let target = request
-            .extensions()
-            .get::<Target>()
-            .cloned()
-            .unwrap_or_else(|| Target::new(Arc::clone(&self.config.name), chat.model()));
+        let own;
+        let target = match request.extensions().get::<Target>() {
+            Some(target) => target,
+            None => {
+                own = Target::new(Arc::clone(&self.config.name), chat.model());
+                &own
+            }
+        };
         let mut notes = Notes::of(self.config.contract.clone(), chat);
-        let mut asked = Asked::new(chat, &target, self.config.wall.now());
+        let mut asked = Asked::new(chat, target, self.config.wall.now());
         let modern = !self.config.translate.knows_functions() && functions::speaks(chat);
         asked.functions = modern && functions::offers(chat);
         if !asked.functions && !self.config.translate.knows_custom_tools() {
@@ -207,15 +210,15 @@ where
         let outgoing = if modern {
             let mut chat = chat.clone();
             functions::modern(&mut chat, &mut notes)
-                .and_then(|()| self.config.outgoing(&chat, &target, &mut notes))
+                .and_then(|()| self.config.outgoing(&chat, target, &mut notes))
         } else {
-            self.config.outgoing(chat, &target, &mut notes)
+            self.config.outgoing(chat, target, &mut notes)
         };
         let outgoing = match request.extensions().get::<Forwarded>() {
             Some(forwarded) => outgoing.map(|outgoing| forward(outgoing, forwarded)),
             None => outgoing,
         };
-        let key = self.config.key(&target);
+        let key = self.config.key(target);
         let key = key.map(|key| key.spellings.clone());
         let config = Arc::clone(&self.config);
         ResponseFuture::new(client, outgoing, notes, asked, key, config)

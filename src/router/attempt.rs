@@ -26,11 +26,7 @@ pin_project! {
         #[pin]
         pub(super) timer: Option<P>,
         pub(super) until: Instant,
-        pub(super) since: Instant,
-        pub(super) place: Option<Place>,
-        pub(super) target: Target,
-        pub(super) number: u32,
-        pub(super) heard: Option<Heard>,
+        pub(super) end: Option<End>,
     }
 }
 
@@ -97,14 +93,8 @@ impl<S, Q, F, P> Attempt<S, Q, F, P> {
     }
 
     pub(super) fn end(self: Pin<&mut Self>) -> End {
-        let this = self.project();
-        End {
-            place: this.place.take().expect("an attempt ends once"),
-            target: this.target.clone(),
-            number: *this.number,
-            since: *this.since,
-            heard: this.heard.take(),
-        }
+        let end = self.project().end.take();
+        end.expect("an attempt ends once")
     }
 }
 

@@ -425,11 +425,13 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             call: Call::begin(provider.service.clone(), request, cx),
             timer: None,
             until: self.until(since),
-            since,
-            place: Some(place),
-            target,
-            number,
-            heard,
+            end: Some(End {
+                place,
+                target,
+                number,
+                since,
+                heard,
+            }),
         })
     }
 
@@ -479,18 +481,29 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let rules = &self.shared.rules;
         let time = self.shared.timer.now();
         let now = self.shared.millis(time);
-        let took = time.saturating_duration_since(end.since);
-        end.place.took(micros(took), now);
+        let End {
+            place,
+            target,
+            since,
+            ..
+        } = end;
+        let took = time.saturating_duration_since(since);
+        place.took(micros(took), now);
         rules.budget.answered(rules.percent, now);
         self.failed.settle(usize::MAX);
         let attempts = course.attempts();
-        let id = Arc::clone(&end.place.model().id);
         let (mut parts, body) = response.into_parts();
-        let mut served = Served::new(&end.target, id).with_attempts(attempts);
+        let mut served = Served {
+            provider: target.provider,
+            model: target.model,
+            id: Arc::clone(&place.model().id),
+            attempts,
+            tried: None,
+        };
         if !self.tried.is_empty() {
             let tried = Attempts::new(mem::take(&mut self.tried));
             parts.extensions.insert(tried.clone());
-            served = served.with_tried(tried);
+            served.tried = Some(tried);
         }
         parts.extensions.insert(served);
         let allowed = &self.shared.backward;
@@ -501,7 +514,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         }
         parts.headers.insert(ATTEMPTS, number(attempts));
         let lesson = Lesson {
-            place: Some(end.place),
+            place: Some(place),
             rules: Arc::clone(rules),
             tally: parts.extensions.get::<Tally>().cloned(),
             watch: self.watch.take(),
