@@ -72,6 +72,7 @@ mod hint;
 mod id;
 pub mod idempotency;
 pub mod limit;
+mod media;
 pub mod messages;
 pub mod meter;
 #[cfg(feature = "mock")]

@@ -18,6 +18,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("facts", 1),
     ("hint", 1),
     ("id", 1),
+    ("media", 1),
     ("observe", 1),
     ("retry", 1),
     ("text", 1),

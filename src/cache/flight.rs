@@ -16,7 +16,7 @@ use super::{
     service::Shared,
     store::{Kept, Key},
 };
-use crate::{body::BoxError, ext::Served, meter::Tally};
+use crate::{body::BoxError, ext::Served, media, meter::Tally};
 
 /// A call and its answer, read by any number of members. Whoever polls drives it; when the upstream
 /// has something, all are woken. The last one to leave drops it, and with it the upstream.
@@ -304,11 +304,7 @@ impl<F, B, E> State<F, B, E> {
         if !self.whole {
             return None;
         }
-        let stream = parts
-            .headers
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        if stream && !ends_well(&self.frames) {
+        if media::is_events(&parts.headers) && !ends_well(&self.frames) {
             return None;
         }
         // Copied, so that what is kept holds on to no larger buffer. What the answer says of this

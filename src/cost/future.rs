@@ -23,6 +23,7 @@ use crate::{
     dialect::{CostMember, Dialect},
     error::{Class, Error, Kind},
     ext::{Cached, Served},
+    media,
     meter::{Ending, Once, Outcome, Scanner, Tally},
     observe::{Event, Gate},
     parse::ChatBody,
@@ -264,7 +265,7 @@ where
                         let body = ResponseBody::inner(body);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     }
-                    if is_stream(&head) {
+                    if media::is_events(&head.headers) {
                         let plan = this.plan.take().expect("looked at above");
                         let body = stream(&mut head, body, scanner, plan);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
@@ -432,16 +433,6 @@ fn currency(of: Currency) -> HeaderValue {
         return HeaderValue::from_static("USD");
     }
     HeaderValue::from_str(of.code()).expect("three letters are a header value")
-}
-
-const STREAM: &[u8] = b"text/event-stream";
-
-fn is_stream(head: &Parts) -> bool {
-    // Nearly always the first of few.
-    let mut all = head.headers.iter();
-    let kind = all.find(|(name, _)| **name == header::CONTENT_TYPE);
-    let essence = kind.and_then(|(_, kind)| kind.as_bytes().get(..STREAM.len()));
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(STREAM))
 }
 
 pub(super) fn not_priced() -> Error {

@@ -17,6 +17,7 @@ use crate::{
     dialect::Dialect,
     error::Error,
     ext::CallId,
+    media,
 };
 
 pin_project! {
@@ -84,7 +85,7 @@ where
                         }
                         None => {}
                     }
-                    if parts.status.is_success() && is_stream(&parts) {
+                    if parts.status.is_success() && media::is_events(&parts.headers) {
                         named(&mut parts);
                         let body = MessagesBody::stream(body);
                         return Poll::Ready(Ok(Response::from_parts(parts, body)));
@@ -122,11 +123,6 @@ where
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-fn is_stream(parts: &Parts) -> bool {
-    let kind = parts.headers.get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
-}
 
 /// The request's id under the name that these clients know.
 fn named(parts: &mut Parts) {

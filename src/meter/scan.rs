@@ -13,6 +13,7 @@ pub(crate) use self::event::{Answer, speech};
 use super::{Outcome, Tally};
 use crate::{
     error::{Class, Error, Kind},
+    media,
     sse::{AtEnd, Decoder},
     wire::Counting,
 };
@@ -85,15 +86,14 @@ impl Scanner {
         if head.extensions.get::<Tally>().is_some_and(Tally::is_read) {
             return None;
         }
-        if !head.status.is_success() || head.headers.contains_key(header::CONTENT_ENCODING) {
+        if !head.status.is_success() || media::has(&head.headers, &header::CONTENT_ENCODING) {
             return None;
         }
-        let kind = head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        let essence = kind.split(';').next().unwrap_or_default().trim();
+        let essence = media::essence(&head.headers)?;
         let counting = head.extensions.get().copied().unwrap_or_default();
-        let make = if essence.eq_ignore_ascii_case("text/event-stream") {
+        let make = if essence.eq_ignore_ascii_case(b"text/event-stream") {
             Self::stream
-        } else if essence.eq_ignore_ascii_case("application/json") {
+        } else if essence.eq_ignore_ascii_case(b"application/json") {
             Self::whole
         } else {
             return None;

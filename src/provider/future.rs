@@ -26,6 +26,7 @@ use crate::{
     body::{BoxError, Full, Pieces},
     dialect::Dialect,
     error::{Class, Error, Kind},
+    media,
     meter::Tally,
     wire::Counting,
 };
@@ -154,7 +155,7 @@ where
                         // Some stream what was to come whole: that passes, too, and is folded
                         // outside, where an error in it keeps its class.
                         if head.status.is_success()
-                            && (this.asked.stream || is_events(&head.headers))
+                            && (this.asked.stream || media::is_events(&head.headers))
                         {
                             let state = this.config.translate.stream(this.asked);
                             if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
@@ -248,25 +249,15 @@ const HEADERS: usize = 12;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The content type without what follows it.
-fn kind(headers: &HeaderMap) -> Option<&str> {
-    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    Some(kind.split(';').next().unwrap_or_default().trim())
-}
-
 /// Whether the body is in a coding. A client that unpacks takes the header away.
 fn is_packed(headers: &HeaderMap) -> bool {
     let coding = headers.get(header::CONTENT_ENCODING);
     coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn is_events(headers: &HeaderMap) -> bool {
-    kind(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"))
-}
-
 fn is_stream(headers: &HeaderMap, framing: Option<Framing>) -> bool {
     // Some servers send a stream with no content type at all; JSON and HTML are never one.
-    kind(headers).is_none_or(|kind| {
+    media::essence(headers).is_none_or(|kind| {
         let array = matches!(framing, Some(Framing::JsonArray | Framing::SseOrJsonArray));
         [
             "text/event-stream",
@@ -275,7 +266,7 @@ fn is_stream(headers: &HeaderMap, framing: Option<Framing>) -> bool {
         ]
         .iter()
         .chain(array.then_some(&"application/json"))
-        .any(|stream| kind.eq_ignore_ascii_case(stream))
+        .any(|stream| kind.eq_ignore_ascii_case(stream.as_bytes()))
     })
 }
 
@@ -294,7 +285,7 @@ fn stream<B, S: super::TranslateStream>(
     } else {
         Tally::unread()
     };
-    let typed = head.headers.contains_key(header::CONTENT_TYPE);
+    let typed = media::kind(&head.headers).is_some();
     let told = Told::of(asked);
     let passes = state.is_none() && matches!(told, Told::AsTheyAre);
     let mut response = Response::new(if passes && !typed {

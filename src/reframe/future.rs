@@ -29,6 +29,7 @@ use super::{
 use crate::{
     body::{BoxError, Full},
     error::Error,
+    media,
     meter::{Outcome, Tally},
     time::Timer,
     wire::Counting,
@@ -326,7 +327,7 @@ fn begin(parts: &mut Parts, asked: Asked, settings: &Settings) -> Begun {
     // A refusal is somebody's answer already, and what is compressed cannot be read.
     if !parts.status.is_success()
         || parts.extensions.get::<Error>().is_some()
-        || parts.headers.contains_key(header::CONTENT_ENCODING)
+        || media::has(&parts.headers, &header::CONTENT_ENCODING)
     {
         return Begun::Pass;
     }
@@ -365,14 +366,13 @@ fn finish<B, T: Timer>(
     stream: bool,
     settings: &Settings,
 ) -> Response<ResponseBody<B, T>> {
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.remove(header::TRANSFER_ENCODING);
+    unframe(&mut parts.headers);
     match result {
         Ok(bytes) => {
             if stream {
                 stream_headers(&mut parts.headers);
             } else {
-                let kind = parts.headers.get(header::CONTENT_TYPE);
+                let kind = media::kind(&parts.headers);
                 if kind.is_none_or(|kind| kind != "application/json") {
                     let json = HeaderValue::from_static("application/json");
                     parts.headers.insert(header::CONTENT_TYPE, json);
@@ -404,12 +404,9 @@ enum Content {
 impl Content {
     /// Without a content type, it is what was asked for.
     fn of(headers: &HeaderMap, stream: bool) -> Self {
-        let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        let Some(essence) = media::essence(headers) else {
             return if stream { Self::Stream } else { Self::Whole };
         };
-        let kind = kind.as_bytes();
-        let end = memchr::memchr(b';', kind).unwrap_or(kind.len());
-        let essence = kind[..end].trim_ascii();
         if essence.eq_ignore_ascii_case(b"text/event-stream") {
             Self::Stream
         } else if essence.eq_ignore_ascii_case(b"application/json") {
@@ -420,9 +417,17 @@ impl Content {
     }
 }
 
+/// The body is another one than that which the head came with. Most say neither.
+fn unframe(headers: &mut HeaderMap) {
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+        if media::has(headers, &name) {
+            headers.remove(name);
+        }
+    }
+}
+
 fn stream_headers(headers: &mut HeaderMap) {
-    headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::TRANSFER_ENCODING);
+    unframe(headers);
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),

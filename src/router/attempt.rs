@@ -87,9 +87,9 @@ where
 
 impl<S, Q, F, P> Attempt<S, Q, F, P> {
     /// Since when it is waited for, and where, if it has not ended.
-    pub(super) fn waits(self: Pin<&mut Self>) -> (Instant, Option<&Place>) {
-        let this = self.project();
-        (*this.since, this.place.as_ref())
+    pub(super) fn waits(self: Pin<&mut Self>) -> Option<(Instant, &Place)> {
+        let end = self.project().end.as_ref()?;
+        Some((end.since, &end.place))
     }
 
     pub(super) fn end(self: Pin<&mut Self>) -> End {

@@ -155,8 +155,7 @@ where
             ..
         } = self;
         for asked in [attempt, rival].into_iter().flatten() {
-            let (since, place) = asked.as_mut().waits();
-            if let Some(place) = place {
+            if let Some((since, place)) = asked.as_mut().waits() {
                 let time = run.shared.timer.now();
                 let waited = time.saturating_duration_since(since);
                 place.was_waited_for(micros(waited), run.shared.millis(time));

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::ext::CallId;
+use crate::{ext::CallId, media};
 
 pub(super) const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -73,7 +73,13 @@ pub(super) fn name<B>(request: &mut Request<B>) -> CallId {
 
 /// The client's own, unless it is none.
 fn theirs<B>(request: &mut Request<B>) -> Option<CallId> {
-    let mut said = request.headers().get_all(NAME).iter();
+    // Most say none: comparing the names of few headers is less than a hash.
+    let headers = request.headers();
+    let name = NAME;
+    if !media::has(headers, &name) {
+        return None;
+    }
+    let mut said = headers.get_all(name).iter();
     let first = said.next()?;
     let id = CallId::new(first.clone()).filter(|_| said.next().is_none());
     if id.is_none() {

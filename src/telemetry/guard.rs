@@ -1,10 +1,11 @@
 use std::time::{Duration, Instant};
 
-use http::{StatusCode, header, response::Parts};
+use http::{StatusCode, response::Parts};
 
 use crate::{
     error::{Error, Kind},
     ext::Served,
+    media,
     meter::{Ending, Settle, Tally},
     observe::{Event, Finished, Watch},
     time::{DefaultTimer, Timer},
@@ -38,8 +39,7 @@ impl Guard {
         self.status = Some(parts.status);
         self.served = parts.extensions.get().cloned();
         self.error = parts.extensions.get().cloned();
-        let kind = parts.headers.get(header::CONTENT_TYPE);
-        self.stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        self.stream = media::is_events(&parts.headers);
     }
 
     fn elapsed(&self) -> Duration {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, header, response::Parts};
+use http::{Request, Response, response::Parts};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower::util::{Oneshot, ServiceExt};
@@ -19,7 +19,7 @@ use super::{
     stream, whole,
 };
 use crate::{
-    body::BoxError, dialect::Dialect, error::Error, parse::ChatBody, provider::future::cut,
+    body::BoxError, dialect::Dialect, error::Error, media, parse::ChatBody, provider::future::cut,
 };
 
 pin_project! {
@@ -182,7 +182,10 @@ where
         return Poll::Pending;
     }
     let heads = branches.iter().filter_map(|branch| branch.answer.as_ref());
-    if heads.clone().all(|(parts, _)| is_stream(parts)) {
+    if heads
+        .clone()
+        .all(|(parts, _)| media::is_events(&parts.headers))
+    {
         let answers = branches.drain(..).filter_map(|branch| branch.answer);
         return Poll::Ready(Ok(stream::merge(answers.collect(), merge)));
     }
@@ -219,11 +222,6 @@ where
     let answers = mem::take(branches).into_iter();
     let answers = answers.filter_map(|branch| Some((branch.answer?.0, branch.text.freeze())));
     Poll::Ready(Ok(whole::merge(answers.collect(), merge)))
-}
-
-fn is_stream(parts: &Parts) -> bool {
-    let kind = parts.headers.get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 pub(super) fn refuse<B>(error: Error) -> Response<ParallelBody<B>> {

@@ -6,12 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, header, response::Parts};
+use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{super::hedge::Heard, ResponseBody, layer::Bounds, peek::Peek};
-use crate::{body::BoxError, meter::Tally, time::Timer};
+use crate::{body::BoxError, media, meter::Tally, time::Timer};
 
 pin_project! {
     /// The future of [`Commit`](super::Commit). Dropping it drops the upstream's stream.
@@ -61,7 +61,7 @@ where
                 return peek.poll_head(cx).map(Ok);
             };
             let (parts, body) = response.into_parts();
-            if !parts.status.is_success() || !is_stream(&parts) {
+            if !parts.status.is_success() || !media::is_events(&parts.headers) {
                 return Poll::Ready(Ok(Response::from_parts(parts, ResponseBody::passed(body))));
             }
             if let (Some(heard), Some(tally)) = (this.heard, parts.extensions.get::<Tally>()) {
@@ -73,9 +73,4 @@ where
         let peek = this.peek.as_mut().expect("just made");
         peek.as_mut().poll(bounds, this.timer, cx).map(Ok)
     }
-}
-
-fn is_stream(parts: &Parts) -> bool {
-    let kind = parts.headers.get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
