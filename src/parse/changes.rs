@@ -3,13 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, cmp::Reverse, ops::Range, sync::OnceLock};
+use std::{borrow::Cow, cmp::Reverse, mem, ops::Range, sync::OnceLock};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::wire::{
     json::{Cursor, Str},
-    request::Request,
+    request::{Member, Request},
     splice::{Cuts, Edit, cuts, splice},
 };
 
@@ -29,9 +30,10 @@ pub(super) struct Changes {
 /// What becomes of a member.
 #[derive(Clone)]
 struct Set {
-    name: Box<str>,
-    /// Its name in JSON, once it is asked for.
-    key: OnceLock<Box<str>>,
+    /// Its name in JSON.
+    key: Box<str>,
+    /// Its name, where JSON spells it otherwise.
+    name: Option<Box<str>>,
     /// The new value, or none to remove it.
     json: Option<Box<str>>,
     /// Whether nobody asked for it.
@@ -39,17 +41,33 @@ struct Set {
 }
 
 impl Set {
-    fn key(&self) -> &str {
-        let quoted = || {
-            // Nearly all are spelled as they are.
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            if self.name.bytes().all(plain) {
-                ["\"", &self.name, "\""].concat().into()
-            } else {
-                serde_json::Value::from(&*self.name).to_string().into()
-            }
+    fn new(name: &str, json: Option<Box<str>>, is_default: bool) -> Self {
+        // Nearly all are spelled as they are.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let (key, name) = if name.bytes().all(plain) {
+            (["\"", name, "\""].concat(), None)
+        } else {
+            (serde_json::Value::from(name).to_string(), Some(name.into()))
         };
-        self.key.get_or_init(quoted)
+        Self {
+            key: key.into(),
+            name,
+            json,
+            is_default,
+        }
+    }
+
+    fn name(&self) -> &str {
+        let plain = || &self.key[1..self.key.len() - 1];
+        self.name.as_deref().unwrap_or_else(plain)
+    }
+
+    /// Whether it is the change of this member, in whatever spelling that has its name.
+    fn is_of(&self, member: &Member, text: &[u8]) -> bool {
+        match member.name {
+            Some(known) => *known.as_str() == *self.name(),
+            None => key(text, member.range.start).is_some_and(|key| key == *self.name()),
+        }
     }
 }
 
@@ -68,21 +86,16 @@ impl Clone for Changes {
 impl Changes {
     pub(super) fn put(&mut self, member: &str, json: Option<Box<str>>, is_default: bool) {
         self.written.take();
-        match self.members.iter_mut().find(|set| *set.name == *member) {
+        match self.members.iter_mut().find(|set| *set.name() == *member) {
             Some(set) => (set.json, set.is_default) = (json, is_default),
-            None => self.members.push(Set {
-                name: member.into(),
-                key: OnceLock::new(),
-                json,
-                is_default,
-            }),
+            None => self.members.push(Set::new(member, json, is_default)),
         }
     }
 
     /// The members that are there without anybody having asked for them.
     pub(super) fn defaults(&self) -> impl Iterator<Item = &str> {
         let members = self.members.iter().filter(|set| set.is_default);
-        members.map(|set| &*set.name)
+        members.map(Set::name)
     }
 
     pub(super) fn cut(&mut self, within: usize, at: usize) {
@@ -98,7 +111,9 @@ impl Changes {
     /// The change of a top-level member, if it was set or removed.
     pub(super) fn member(&self, name: &str) -> Option<&Option<Box<str>>> {
         let mut members = self.members.iter();
-        members.find(|set| *set.name == *name).map(|set| &set.json)
+        members
+            .find(|set| *set.name() == *name)
+            .map(|set| &set.json)
     }
 
     /// How many bytes are put in.
@@ -122,8 +137,9 @@ impl Changes {
         let mut found = Vec::with_capacity(request.members().len() + self.members.len());
         for member in request.members() {
             let name = key(text.as_bytes(), member.range.start)?;
-            let mut value = Some(&text[member.value]);
-            if let Some(at) = self.members.iter().position(|set| name == *set.name) {
+            let mut value = Some(&text[member.value.clone()]);
+            let mut changes = self.members.iter();
+            if let Some(at) = changes.position(|set| set.is_of(&member, text.as_bytes())) {
                 done[at] = true;
                 value = self.members[at].json.as_deref();
             }
@@ -131,7 +147,7 @@ impl Changes {
             found.extend(value.map(|value| (&text[quoted], value)));
         }
         let added = self.members.iter().zip(&done).filter(|(_, done)| !**done);
-        found.extend(added.filter_map(|(set, _)| Some((set.key(), set.json.as_deref()?))));
+        found.extend(added.filter_map(|(set, _)| Some((&*set.key, set.json.as_deref()?))));
         Some(found)
     }
 
@@ -153,35 +169,31 @@ impl Changes {
     /// The text with all changes made, once.
     pub(super) fn write(&self, text: &Bytes, request: &Request) -> &Bytes {
         self.written.get_or_init(|| {
-            let mut added = String::new();
-            let mut edits = Vec::with_capacity(self.members.len() + self.edits.len() + 1);
-            let end = self.top(text, request, &mut edits, &mut added);
+            let mut edits = Vec::with_capacity(4 * self.members.len() + self.edits.len());
+            let added = self.top(text, request, &mut edits);
             self.below(text, &mut edits);
             let mut edits = apart(edits);
-            edits.push(Edit::new(end..end, added.as_bytes()));
+            edits.extend(added);
             // The places come from this very text, so they fit; were it otherwise, what came is what
             // is sent.
             splice(text, &edits).map_or_else(|_| text.clone(), Bytes::from)
         })
     }
 
-    /// The changes of members; where those go that are added.
+    /// The changes of members; those that are added behind the others.
     fn top<'a>(
         &'a self,
         text: &[u8],
         request: &Request,
         edits: &mut Vec<Edit<'a>>,
-        added: &mut String,
-    ) -> usize {
-        let mut done = vec![false; self.members.len()];
+    ) -> SmallVec<[Edit<'a>; 4]> {
+        let mut done: SmallVec<[bool; 8]> = self.members.iter().map(|_| false).collect();
         let mut cut = Cuts::default();
         let mut end = request.range().start + 1;
         for member in request.members() {
-            let key = key(text, member.range.start);
             let mut changes = self.members.iter();
-            let change = changes.position(|set| key.is_some_and(|key| key == *set.name));
             let mut removed = false;
-            if let Some(at) = change {
+            if let Some(at) = changes.position(|set| set.is_of(&member, text)) {
                 done[at] = true;
                 match &self.members[at].json {
                     Some(json) => edits.push(Edit::new(member.value.clone(), json.as_bytes())),
@@ -191,19 +203,16 @@ impl Changes {
             cut.member(member.range.start, member.range.end, removed);
             end = member.range.end;
         }
+        let mut added = SmallVec::new();
         let mut first = !cut.kept_any();
         for (set, _) in self.members.iter().zip(&done).filter(|(_, done)| !**done) {
             let Some(json) = &set.json else { continue };
-            added.reserve(set.key().len() + json.len() + 2);
-            if !std::mem::take(&mut first) {
-                added.push(',');
-            }
-            added.push_str(set.key());
-            added.push(':');
-            added.push_str(json);
+            let comma = if mem::take(&mut first) { "" } else { "," };
+            let texts = [comma, &set.key, ":", json];
+            added.extend(texts.map(|text| Edit::new(end..end, text.as_bytes())));
         }
         edits.extend(cut.done().into_iter().map(|range| Edit::new(range, b"")));
-        end
+        added
     }
 
     /// The changes below the top level.
