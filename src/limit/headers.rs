@@ -1,4 +1,4 @@
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -85,15 +85,15 @@ impl Text {
         self.length = end;
     }
 
-    /// The three values of a limit; where each of them stands.
-    fn standing(&mut self, standing: &Standing) -> [Range<usize>; 3] {
+    /// The three values of a limit; how long each of them is.
+    fn standing(&mut self, standing: &Standing) -> [usize; 3] {
         let start = self.length;
         self.number(standing.limit);
         let limit = self.length;
         self.number(standing.remaining);
         let remaining = self.length;
         self.duration(standing.reset);
-        [start..limit, limit..remaining, remaining..self.length]
+        [limit - start, remaining - limit, self.length - remaining]
     }
 
     fn duration(&mut self, span: Duration) {
@@ -171,19 +171,19 @@ impl Fields {
         let tokens = report.tokens.as_ref().filter(told);
         // The text of all values in one piece.
         let mut text = Text::new();
-        let requests_at = report.requests.as_ref().map(|it| text.standing(it));
-        let tokens_at = tokens.map(|it| text.standing(it));
+        let requests = report.requests.as_ref().map(|it| text.standing(it));
+        let of_tokens = tokens.map(|it| text.standing(it));
         if text.length == 0 {
             return;
         }
-        let count = usize::from(requests_at.is_some()) + usize::from(tokens_at.is_some());
+        let count = usize::from(requests.is_some()) + usize::from(of_tokens.is_some());
         headers.reserve(3 * count);
-        let text = text::copied(text.as_ref());
-        if let Some(places) = requests_at {
-            insert(headers, REQUESTS, &text, places);
+        let mut text = text::copied(text.as_ref());
+        if let Some(lengths) = requests {
+            insert(headers, REQUESTS, &mut text, lengths);
         }
-        if let Some(places) = tokens_at {
-            insert(headers, TOKENS, &text, places);
+        if let Some(lengths) = of_tokens {
+            insert(headers, TOKENS, &mut text, lengths);
         }
         if self == Self::WithIetf {
             for (label, standing) in [("requests", report.requests.as_ref()), ("tokens", tokens)] {
@@ -195,10 +195,11 @@ impl Fields {
     }
 }
 
-fn insert(headers: &mut HeaderMap, names: Names, text: &Bytes, places: [Range<usize>; 3]) {
+/// Takes the three values off the beginning of the text.
+fn insert(headers: &mut HeaderMap, names: Names, text: &mut Bytes, lengths: [usize; 3]) {
     let names = [names.limit, names.remaining, names.reset];
-    for (name, place) in names.into_iter().zip(places) {
-        let value = HeaderValue::from_maybe_shared(text.slice(place));
+    for (name, length) in names.into_iter().zip(lengths) {
+        let value = HeaderValue::from_maybe_shared(text.split_to(length));
         headers.insert(name, value.expect("digits and letters"));
     }
 }
