@@ -39,6 +39,8 @@ struct Shared {
     heard: AtomicU32,
     /// Nobody reads the answer for it yet.
     unread: AtomicBool,
+    /// It has ended whole, as nearly all do: told without the lock.
+    complete: AtomicBool,
 }
 
 #[derive(Default)]
@@ -176,7 +178,10 @@ impl Tally {
     /// Notes how the answer ended; only the first ending counts.
     pub fn end(&self, outcome: Outcome) {
         self.write(|slow| {
-            slow.outcome.get_or_insert(outcome);
+            let first = slow.outcome.get_or_insert(outcome);
+            if matches!(first, Outcome::Complete) {
+                self.0.complete.store(true, Ordering::Release);
+            }
         });
     }
 
@@ -196,6 +201,9 @@ impl Tally {
     /// How the answer ended; `None` while it runs, or when it was dropped.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
+        if self.0.complete.load(Ordering::Acquire) {
+            return Some(Outcome::Complete);
+        }
         self.read(|slow| slow.outcome.clone())
     }
 
