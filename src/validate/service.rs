@@ -67,11 +67,12 @@ where
                 ResponseFuture::refused(refusal, dialect.clone())
             }
             Ok(taken) => {
-                let chat: Chat = chat.clone();
                 // Nearly always there, for who has parsed has left it.
-                match request.extensions_mut().get_mut() {
-                    Some(known) => *known = chat,
-                    None => drop(request.extensions_mut().insert(chat)),
+                let chat = request.body().chat();
+                let known = request.extensions().get::<Chat>();
+                if known.is_none_or(|known| !known.is(chat)) {
+                    let chat = chat.clone();
+                    request.extensions_mut().insert(chat);
                 }
                 let gate = Gate::Request;
                 Watch::tell(request.extensions(), || Event::Admitted { gate });
