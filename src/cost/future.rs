@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -19,7 +19,7 @@ use super::{
     refill::Refill,
 };
 use crate::{
-    body::Full,
+    body::{Full, Pieces},
     dialect::{CostMember, Dialect},
     error::{Class, Error, Kind},
     ext::{Cached, Served},
@@ -59,7 +59,7 @@ pin_project! {
 /// A whole answer that is being collected.
 struct Whole {
     head: Parts,
-    answer: Answer,
+    answer: Pieces,
     // In a box: nearly always somebody inside reads the answer.
     scanner: Option<Box<Scanner>>,
 }
@@ -103,40 +103,6 @@ impl<L: Ledger> Plan<L> {
                 watch.on(&Event::Admitted { gate });
             }
             guard.hold = Some(hold);
-        }
-    }
-}
-
-/// A whole answer, as far as it has come: nearly always it comes in one piece.
-#[derive(Default)]
-struct Answer {
-    first: Bytes,
-    more: BytesMut,
-}
-
-impl Answer {
-    fn push(&mut self, chunk: Bytes) {
-        if self.first.is_empty() && self.more.is_empty() {
-            self.first = chunk;
-            return;
-        }
-        if self.more.is_empty() {
-            self.more
-                .extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.more.extend_from_slice(&chunk);
-    }
-
-    fn len(&self) -> usize {
-        self.first.len() + self.more.len()
-    }
-
-    fn take(&mut self) -> Bytes {
-        let Self { first, more } = std::mem::take(self);
-        if more.is_empty() {
-            first
-        } else {
-            more.freeze()
         }
     }
 }
@@ -272,7 +238,7 @@ where
                     }
                     let whole = Some(Whole {
                         head,
-                        answer: Answer::default(),
+                        answer: Pieces::default(),
                         scanner: scanner.map(Box::new),
                     });
                     this.state.set(State::Collecting { body, whole });

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -27,7 +27,7 @@ use super::{
     whole,
 };
 use crate::{
-    body::{BoxError, Full},
+    body::{BoxError, Full, Pieces},
     error::Error,
     media,
     meter::{Outcome, Tally},
@@ -86,34 +86,6 @@ enum Gather {
     Unfold(Pieces, Box<Machine>),
     /// A stream, to be sent as one answer.
     Fold(Box<Folder>),
-}
-
-/// A body that nearly always comes in one piece.
-#[derive(Debug, Default)]
-struct Pieces {
-    first: Bytes,
-    more: BytesMut,
-}
-
-impl Pieces {
-    fn push(&mut self, chunk: Bytes) {
-        if self.first.is_empty() && self.more.is_empty() {
-            self.first = chunk;
-        } else {
-            if self.more.is_empty() {
-                self.more.extend_from_slice(&mem::take(&mut self.first));
-            }
-            self.more.extend_from_slice(&chunk);
-        }
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.more.is_empty() {
-            mem::take(&mut self.first)
-        } else {
-            mem::take(&mut self.more).freeze()
-        }
-    }
 }
 
 impl<F, B, T: Timer> ResponseFuture<F, B, T> {
