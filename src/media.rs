@@ -19,7 +19,12 @@ pub(crate) fn essence(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Whether it is a stream of server-sent events.
 pub(crate) fn is_events(headers: &HeaderMap) -> bool {
-    essence(headers).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+    const EVENTS: &[u8] = b"text/event-stream";
+    // What is shorter is not looked at at all: JSON.
+    let split = kind(headers).and_then(|kind| kind.as_bytes().split_at_checked(EVENTS.len()));
+    split.is_some_and(|(essence, rest)| {
+        essence.eq_ignore_ascii_case(EVENTS) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
+    })
 }
 
 /// Whether a header is there: for names that few answers have.
