@@ -1,18 +1,20 @@
 //! What a layer had made ready for a request that it answers itself is let go: whoever else waits for
 //! the place has it, though the service that refused lives on.
 
-use std::{convert::Infallible, task::Poll};
+use std::{convert::Infallible, future::poll_fn, task::Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
-use tower::{Layer as _, Service, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
+use tower::{Layer as _, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_completions::{
     Dialect, Principal,
     auth::{AuthLayer, Keys},
     body::Full,
     cost::{CostLayer, MemoryLedger, Price, Prices},
     limit::{Limits, RateLimitLayer, TokenLimitLayer},
-    parse::{ChatBody, ParseLayer},
+    parse::{Chat, ChatBody, ParseLayer},
+    provider::{Provider, openai::OpenAi},
     validate::ValidateLayer,
 };
 
@@ -35,7 +37,7 @@ where
     let status = response.status();
     assert_eq!(status, StatusCode::from_u16(expected).expect("a status"));
     drop(response);
-    let ready = std::future::poll_fn(|cx| Poll::Ready(waits.poll_ready(cx).is_ready())).await;
+    let ready = poll_fn(|cx| Poll::Ready(waits.poll_ready(cx).is_ready())).await;
     assert!(ready, "the place is still kept after a {expected}");
     drop(refuses);
 }
@@ -81,4 +83,45 @@ async fn a_refusal_lets_the_place_go() {
     lets_go(cost().layer(one()), with("x-max-cost", "0"), 402).await;
     let known = cost().require_principal();
     lets_go(known.layer(one()), ask(BODY), 401).await;
+}
+
+fn chat() -> Request<ChatBody> {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    Request::new(ChatBody::new(Chat::parse(body.into()).expect("a request")))
+}
+
+fn provider<C>(client: C, key: &'static str) -> Provider<C, OpenAi> {
+    let openai = OpenAi::new("http://upstream/v1").expect("an address");
+    Provider::new("p", client, openai).with_keys([key])
+}
+
+async fn is_free(mut client: impl Service<Request<Full>>) -> bool {
+    poll_fn(|cx| Poll::Ready(client.poll_ready(cx).is_ready())).await
+}
+
+#[tokio::test]
+async fn a_provider_is_ready_before_its_client_and_waits_for_it_in_its_answer() {
+    let client = one::<Full>();
+    let mut busy = client.clone();
+    busy.ready().await.expect("infallible");
+    let mut provider = provider(client.clone(), "sk");
+    let ready = ServiceExt::<Request<ChatBody>>::ready(&mut provider).await;
+    let mut answer = Box::pin(ready.expect("infallible").call(chat()));
+    assert!((&mut answer).now_or_never().is_none());
+    drop(busy);
+    answer.await.expect("infallible");
+    // The place was for that request alone.
+    assert!(is_free(client).await);
+}
+
+#[tokio::test]
+async fn a_provider_lets_the_place_go_for_a_request_that_it_cannot_send() {
+    let client = one::<Full>();
+    let mut provider = provider(client.clone(), "no\nheader");
+    let ready = ServiceExt::<Request<ChatBody>>::ready(&mut provider).await;
+    let answer = ready.expect("infallible").call(chat()).await;
+    let answer = answer.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert!(is_free(client).await);
+    drop(provider);
 }

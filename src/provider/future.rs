@@ -51,35 +51,47 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<C, B, F> {
+    pub(super) enum State<C, B, F> {
         Refused { error: Option<Error> },
-        Ready { client: C, request: Option<Request<Full>> },
+        // In a box: nearly all clients are ready before.
+        Waiting { waiting: Option<Box<(C, Request<Full>)>> },
         Calling { #[pin] call: F },
         Collecting { head: Option<response::Parts>, #[pin] body: B, read: Pieces },
     }
 }
 
+impl<C: Service<Request<Full>>, B> State<C, B, C::Future> {
+    /// Asks a client that is ready.
+    pub(super) fn calling(client: &mut C, request: Request<Full>) -> Self {
+        let call = client.call(request);
+        Self::Calling { call }
+    }
+
+    /// Asks one once it is ready.
+    pub(super) fn waiting(client: C, request: Request<Full>) -> Self {
+        let waiting = Some(Box::new((client, request)));
+        Self::Waiting { waiting }
+    }
+
+    /// Asks nobody.
+    pub(super) fn refused(error: Error) -> Self {
+        Self::Refused { error: Some(error) }
+    }
+}
+
 impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
     pub(super) fn new(
-        client: C,
-        outgoing: Result<Request<Full>, Error>,
+        state: State<C, B, C::Future>,
         notes: Notes,
         asked: Asked,
-        key: Option<Spellings>,
+        key: Spellings,
         config: Arc<Config<T>>,
     ) -> Self {
-        let state = match outgoing {
-            Ok(request) => State::Ready {
-                client,
-                request: Some(request),
-            },
-            Err(error) => State::Refused { error: Some(error) },
-        };
         Self {
             state,
             asked,
             notes,
-            key: key.unwrap_or_default(),
+            key,
             config,
         }
     }
@@ -128,21 +140,18 @@ where
                     let error = error.take().expect("polled after completion");
                     return Poll::Ready(refuse(error, None));
                 }
-                StateProj::Ready { client, request } => match ready!(client.poll_ready(cx)) {
-                    Err(error) => State::Refused {
-                        error: Some(unreachable(error)),
-                    },
-                    Ok(()) => {
-                        let request = request.take().expect("sent once");
-                        State::Calling {
-                            call: client.call(request),
+                StateProj::Waiting { waiting } => {
+                    let (client, _) = &mut **waiting.as_mut().expect("sent once");
+                    match ready!(client.poll_ready(cx)) {
+                        Err(error) => State::refused(unreachable(error)),
+                        Ok(()) => {
+                            let (mut client, request) = *waiting.take().expect("looked at above");
+                            State::calling(&mut client, request)
                         }
                     }
-                },
+                }
                 StateProj::Calling { call } => match ready!(call.poll(cx)) {
-                    Err(error) => State::Refused {
-                        error: Some(unreachable(error)),
-                    },
+                    Err(error) => State::refused(unreachable(error)),
                     Ok(response) => {
                         let (mut head, body) = response.into_parts();
                         if let Some(spellings) = head.extensions.remove() {

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{
     Body, Contract, Notes, ResponseFuture, Secret, Translate, credential::Bearer, customs,
-    cut::Spellings, functions, translate::Asked,
+    cut::Spellings, functions, future::State, translate::Asked,
 };
 use crate::{
     body::{BoxError, Full},
@@ -35,6 +35,8 @@ use crate::{
 /// upstream's connection with it.
 pub struct Provider<C, T> {
     client: C,
+    /// Whether `client` may be called, or why it never may; none while it is not known.
+    ready: Option<Result<(), Error>>,
     config: Arc<Config<T>>,
 }
 
@@ -78,6 +80,7 @@ impl<C, T> Provider<C, T> {
         };
         Self {
             client,
+            ready: None,
             config: Arc::new(config),
         }
     }
@@ -154,10 +157,12 @@ impl<T: Clone> Clone for Config<T> {
     }
 }
 
+/// A clone of what is ready is not.
 impl<C: Clone, T> Clone for Provider<C, T> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
+            ready: None,
             config: Arc::clone(&self.config),
         }
     }
@@ -184,13 +189,16 @@ where
     type Future = ResponseFuture<C, B, T>;
 
     // Always ready: a client that is not, or that fails to become it, is this attempt's failure.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.ready = match self.client.poll_ready(cx) {
+            Poll::Ready(ready) => Some(ready.map_err(unreachable)),
+            Poll::Pending => None,
+        };
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
-        let clone = self.client.clone();
-        let client = mem::replace(&mut self.client, clone);
+        let ready = self.ready.take();
         let chat = request.body().chat();
         let own;
         let target = match request.extensions().get::<Target>() {
@@ -220,8 +228,20 @@ where
         };
         let key = self.config.key(target);
         let key = key.map(|key| key.spellings.clone());
-        let config = Arc::clone(&self.config);
-        ResponseFuture::new(client, outgoing, notes, asked, key, config)
+        let key = key.unwrap_or_default();
+        let state = match (outgoing, ready) {
+            (Ok(request), Some(Ok(()))) => State::calling(&mut self.client, request),
+            (outgoing, ready) => {
+                // The one that was polled goes into the future; the clone is made ready anew.
+                let clone = self.client.clone();
+                let client = mem::replace(&mut self.client, clone);
+                match outgoing.and_then(|request| ready.unwrap_or(Ok(())).map(|()| request)) {
+                    Ok(request) => State::waiting(client, request),
+                    Err(error) => State::refused(error),
+                }
+            }
+        };
+        ResponseFuture::new(state, notes, asked, key, Arc::clone(&self.config))
     }
 }
 
