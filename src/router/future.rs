@@ -65,7 +65,7 @@ struct Run<S, Q, R, T> {
     body: Q,
     /// Of all attempts; there when the first begins.
     deadline: Option<Instant>,
-    failed: Failed,
+    failed: Option<Failed>,
     tried: Vec<Tried>,
 }
 
@@ -89,9 +89,6 @@ struct Failed {
 impl Failed {
     /// All are held against their targets, or only the first.
     fn settle(&mut self, most: usize) {
-        if self.places.is_empty() {
-            return;
-        }
         for mut place in self.places.drain(..).take(most) {
             learn(&mut place, false, &self.rules, self.watch.as_ref());
         }
@@ -121,11 +118,7 @@ where
             parts,
             body,
             deadline: None,
-            failed: Failed {
-                places: Vec::new(),
-                rules: Arc::clone(&shared.rules),
-                watch: watch.clone(),
-            },
+            failed: None,
             tried: Vec::new(),
             watch,
             shared,
@@ -361,7 +354,12 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         );
         self.tried.push(tried.with_error(error));
         if course.blames(&place) {
-            self.failed.places.push(place);
+            let failed = self.failed.get_or_insert_with(|| Failed {
+                places: Vec::new(),
+                rules: Arc::clone(rules),
+                watch: self.watch.clone(),
+            });
+            failed.places.push(place);
         }
     }
 
@@ -463,7 +461,8 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 
     fn give_up<B>(&mut self, course: &Course, error: Error) -> Response<ResponseBody<B>> {
-        self.failed.settle(1);
+        // Only the first is held against its target.
+        self.failed = None;
         refusal(error, course.attempts(), mem::take(&mut self.tried))
     }
 
@@ -489,7 +488,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let took = time.saturating_duration_since(since);
         place.took(micros(took), now);
         rules.budget.answered(rules.percent, now);
-        self.failed.settle(usize::MAX);
+        if let Some(failed) = &mut self.failed {
+            failed.settle(usize::MAX);
+        }
         let attempts = course.attempts();
         let (mut parts, body) = response.into_parts();
         let mut served = Served {
