@@ -357,6 +357,10 @@ impl Sink {
                 return Ok(());
             }
         }
+        if seen.is_empty() && reader.choices.is_finished() {
+            // It was asked for the usage, and has none to state there.
+            return Ok(());
+        }
         if reader.config.hold_finish && !self.usage_seen && (seen.finish || self.holding) {
             self.holding = true;
             write(&mut self.tail, reader, text);

@@ -27,6 +27,8 @@ pub(super) struct Seen {
     pub(super) inner_usage: Option<usize>,
     /// The usage that a choice or a vendor's own member stated, and the top level did not.
     pub(super) usage_elsewhere: Option<Range<usize>>,
+    /// There are members that say something else than what every text says.
+    pub(super) more: bool,
     /// How many choices there were; `None` when there is no array of them.
     pub(super) choices: Option<usize>,
     /// A choice was finished.
@@ -52,7 +54,16 @@ impl Seen {
 
     /// Whether usage stands beside no choice, as in what ends a stream; some leave out the empty array.
     pub(super) fn is_usage_alone(&self) -> bool {
-        self.usage && self.choices.is_none_or(|choices| choices == 0)
+        self.usage && !self.has_choices()
+    }
+
+    /// Whether it is such a text without anything in it, usage neither.
+    pub(super) fn is_empty(&self) -> bool {
+        self.usage_at.is_some() && !(self.usage || self.has_choices() || self.more)
+    }
+
+    fn has_choices(&self) -> bool {
+        self.choices.is_some_and(|choices| choices > 0)
     }
 
     /// Whether the like of this text, with another word, would do the same.

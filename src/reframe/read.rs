@@ -269,7 +269,9 @@ impl Reader {
                         }
                     }
                 }
-                _ => {
+                (name, kind) => {
+                    let usual: [&[u8]; 2] = [b"service_tier", b"system_fingerprint"];
+                    seen.more |= kind != Type::Null && !usual.contains(&name);
                     c.next_value()?;
                 }
             }

@@ -323,6 +323,32 @@ fn usage_in_an_event_without_choices_comes_last_or_not_at_all() {
 }
 
 #[test]
+fn a_usage_chunk_without_usage_is_not_passed_on() {
+    let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
+    let (first, last) = (chunk(FIRST), chunk(LAST));
+    let with = |chunk: &str| format!("{},{usage}}}", &chunk[..chunk.len() - 1]);
+    for empty in [r#""choices":[],"usage":null"#, r#""usage":{}"#] {
+        let empty = format!("{{{HEAD},{empty}}}");
+        for finish in [last.clone(), with(&last)] {
+            let input = events(&[&first, &word("12345"), &finish, &empty, "[DONE]"]);
+            let (out, tally) = reframe(&config(), &input);
+            assert_eq!(data(&out).len(), 4, "{out}");
+            assert!(!out.contains(r#""choices":[]"#), "{out}");
+            assert!(complete(&tally));
+            let (out, _) = reframe(&with_usage(), &input);
+            assert_eq!(data(&out).len(), 5, "{out}");
+            assert!(data(&out)[3].contains(r#""prompt_tokens":"#), "{out}");
+        }
+        let more = format!("{},\"x\":1}}", &empty[..empty.len() - 1]);
+        let input = events(&[&first, &word("12345"), &last, &more, "[DONE]"]);
+        assert_eq!(data(&reframe(&config(), &input).0).len(), 5);
+        // What comes before the finish says something else, as Azure's word on the prompt does.
+        let input = events(&[&empty, &first, &word("12345"), &last, "[DONE]"]);
+        assert_eq!(data(&reframe(&config(), &input).0).len(), 5);
+    }
+}
+
+#[test]
 fn the_finish_waits_for_the_usage_when_told_to() {
     let hold = Config {
         hold_finish: true,
