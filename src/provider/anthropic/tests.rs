@@ -575,3 +575,17 @@ fn tiers() {
         assert_eq!(!notes.mapped().is_empty(), mapped, "{tier}");
     }
 }
+
+#[test]
+fn instructions_alone_are_what_the_user_says() {
+    let system = json!({"role": "system", "content": "Be brief."});
+    let mut body = json!({"model": "m", "messages": [system]});
+    let out = translated(&body, "claude-sonnet-4-5");
+    let alone = json!([{"role": "user", "content": [{"type": "text", "text": "Be brief."}]}]);
+    assert_eq!(out["messages"], alone);
+    assert_eq!(out.get("system"), None);
+    body["response_format"] = json!({"type": "json_object"});
+    let out = translated(&body, "claude-sonnet-4-5");
+    assert_eq!(out["messages"], alone);
+    assert_eq!(out["system"].as_array().map(Vec::len), Some(1));
+}

@@ -127,6 +127,13 @@ pub(super) fn conversation<'r>(
         turn.content
             .sort_by_key(|block| turn.role == "user" && !matches!(block, Block::Result { .. }));
     }
+    if turns.is_empty() && !system.is_empty() {
+        // Instructions alone are refused: something must be said.
+        turns.push(Turn {
+            role: "user",
+            content: std::mem::take(&mut system),
+        });
+    }
     if request
         .response_format
         .as_ref()

@@ -17,6 +17,9 @@ use crate::{
     wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
 };
 
+/// What the user is made to say where the assistant speaks first, which is refused.
+const OPENING: &str = ".";
+
 #[derive(Serialize)]
 pub(super) struct Turn<'a> {
     pub(super) role: &'static str,
@@ -124,6 +127,19 @@ pub(super) fn conversation<'a>(
         // The results of calls come before anything else that is said.
         turn.content
             .sort_by_key(|block| !matches!(block, Block::ToolResult { .. }));
+    }
+    match turns.first() {
+        Some(first) if first.role == "assistant" => {
+            notes.changed("messages");
+            let content = vec![Block::Text(OPENING.into())];
+            let role = "user";
+            turns.insert(0, Turn { role, content });
+        }
+        None if !system.is_empty() => turns.push(Turn {
+            role: "user",
+            content: std::mem::take(&mut system),
+        }),
+        _ => {}
     }
     let mut names = HashSet::new();
     let contents = turns.iter_mut().map(|turn| &mut turn.content);

@@ -163,6 +163,13 @@ pub(super) fn conversation<'a>(
         // Results first and in the order of their calls, whatever else is said.
         turn.parts.sort_by_key(|part| part.order);
     }
+    if turns.is_empty() && !system.parts.is_empty() {
+        // Instructions alone are refused: something must be said.
+        turns.push(Content {
+            role: Some("user"),
+            parts: std::mem::take(&mut system.parts),
+        });
+    }
     Ok((system, turns))
 }
 

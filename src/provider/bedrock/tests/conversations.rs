@@ -105,3 +105,30 @@ fn a_conversation_with_calls_keeps_its_tools() {
     );
     assert_eq!(refused(&body, NOVA).0, "tool_choice");
 }
+
+#[test]
+fn a_conversation_starts_with_the_user() {
+    let dot = json!({"role": "user", "content": [{"text": "."}]});
+    let system = json!({"role": "system", "content": "Be brief."});
+    let greeting = json!({"role": "assistant", "content": "How can I help?"});
+    let asked = json!({"role": "user", "content": "Hi"});
+    let said = json!({"role": "assistant", "content": [{"text": "How can I help?"}]});
+    let hi = json!({"role": "user", "content": [{"text": "Hi"}]});
+    for (given, turns, mapped) in [
+        (
+            json!([&system, &greeting, &asked]),
+            json!([&dot, said, hi]),
+            &["messages"][..],
+        ),
+        (json!([&system, &asked]), json!([hi]), &[]),
+    ] {
+        let (out, notes) = noted(&json!({"model": "m", "messages": given}), NOVA).expect("sent");
+        assert_eq!(out["messages"], turns);
+        assert_eq!(out["system"], json!([{"text": "Be brief."}]));
+        assert_eq!(notes.mapped(), mapped);
+    }
+    let out = sent(&json!({"model": "m", "messages": [system]}), NOVA);
+    let alone = json!([{"role": "user", "content": [{"text": "Be brief."}]}]);
+    assert_eq!(out["messages"], alone);
+    assert_eq!(out.get("system"), None);
+}

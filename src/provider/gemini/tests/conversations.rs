@@ -127,3 +127,15 @@ fn images_that_the_model_made_go_back_with_their_signatures() {
         assert!(notes.dropped().is_empty(), "{notes:?}");
     }
 }
+
+#[test]
+fn instructions_alone_are_what_the_user_says() {
+    let system = json!({"role": "system", "content": "Be brief."});
+    let out = translated(
+        &json!({"model": "m", "messages": [system]}),
+        "gemini-2.5-flash",
+    );
+    let alone = json!([{"role": "user", "parts": [{"text": "Be brief."}]}]);
+    assert_eq!(out["contents"], alone);
+    assert_eq!(out.get("systemInstruction"), None);
+}
