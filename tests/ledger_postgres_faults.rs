@@ -131,6 +131,14 @@ async fn a_hold_that_is_given_up_leaves_its_connection_to_others() {
         assert!(granted.expect("reachable"));
     }
     let (other, watch) = (beside(&server).await, beside(&server).await);
+    // A connection costs the database more than a hold: none is made anew for this.
+    const LATEST: &str = "SELECT max(backend_start)::text FROM pg_stat_activity \
+        WHERE backend_type = 'client backend'";
+    let latest = async || -> String {
+        let row = watch.query_one(LATEST, &[]).await.expect("reachable");
+        row.get(0)
+    };
+    let connected = latest().await;
     let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
     other.batch_execute(lock).await.expect("locked");
     let given_up = ledger.hold("a", usd(5).into()).await;
@@ -141,6 +149,7 @@ async fn a_hold_that_is_given_up_leaves_its_connection_to_others() {
     const HOLDING: &str = "SELECT count(*) FROM pg_stat_activity \
         WHERE query LIKE '%completions_hold(%' AND wait_event_type = 'Lock'";
     until(&watch, HOLDING, 0).await;
+    assert_eq!(latest().await, connected);
     other.batch_execute("COMMIT").await.expect("unlocked");
     assert_eq!(settled(&ledger, "a").await.balance(), Some(usd(10)));
     assert_eq!(settled(&ledger, "b").await.spent, usd(2));

@@ -11,7 +11,7 @@ use tokio_postgres::IsolationLevel;
 
 use super::{
     PostgresExtending, PostgresHold, PostgresHolding, PostgresOptions, hold,
-    pool::{Pool, client, give_up},
+    pool::{Pool, client, stop},
     queue::{End, Queue},
     sql,
     task::settled,
@@ -321,7 +321,7 @@ impl Handle {
         };
         let asked = timeout_at(until, asked).await.map_err(late);
         if asked.is_err() {
-            give_up(client);
+            stop(client, self.timeout);
         }
         asked?
     }

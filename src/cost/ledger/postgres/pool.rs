@@ -1,7 +1,10 @@
 //! The connections.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
-use tokio_postgres::NoTls;
+use tokio::time::timeout;
+use tokio_postgres::{Client, NoTls};
 
 use crate::cost::StoreError;
 
@@ -13,10 +16,22 @@ pub(super) async fn client(pool: &Pool) -> Result<deadpool_postgres::Client, Sto
         .map_err(|error| StoreError::new("reaching the ledger", error))
 }
 
-/// Gives up a connection that does not answer in time: whoever came next on it would wait behind what
-/// it was asked. The database is told to stop that, as it would go on alone.
-pub(super) fn give_up(client: deadpool_postgres::Client) {
+/// What a connection was asked has taken too long: whoever came next on it would wait behind that. The
+/// database is told to stop it, as it would go on alone, and the connection goes back into the pool when
+/// it answers again; one that does not is dropped.
+pub(super) fn stop(client: deadpool_postgres::Client, longest: Duration) {
     let cancel = client.cancel_token();
-    drop(Object::take(client));
-    tokio::spawn(async move { cancel.cancel_query(NoTls).await });
+    tokio::spawn(async move {
+        let _ = timeout(longest, cancel.cancel_query(NoTls)).await;
+        if !answers(&client, longest).await {
+            drop(Object::take(client));
+        }
+    });
+}
+
+/// Whether a session answers, within so long. Of one whose network swallows everything nobody else
+/// tells.
+pub(super) async fn answers(client: &Client, longest: Duration) -> bool {
+    let answer = timeout(longest, client.simple_query("")).await;
+    matches!(answer, Ok(Ok(_)))
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::{
-    pool::{Pool, client},
+    pool::{Pool, answers, client},
     queue::{End, Queue},
     sql,
 };
@@ -130,12 +130,6 @@ pub(super) async fn attend(config: &Config, node: i32) -> Result<Client, StoreEr
     } else {
         Err(StoreError::plain("proving this node alive"))
     }
-}
-
-/// Whether a session answers. Of one whose network swallows everything nobody else tells.
-async fn answers(client: &Client, longest: Duration) -> bool {
-    let answer = tokio::time::timeout(longest, client.simple_query("")).await;
-    matches!(answer, Ok(Ok(_)))
 }
 
 /// Keeps this node's lock, and releases what nodes without theirs have left open.
