@@ -138,6 +138,26 @@ impl Preferences {
         *self == Self::default()
     }
 
+    /// What of it concerns providers that there are, each named once: a client may name a hundred thousand,
+    /// and they are looked through for each target. Who names none of them still wants no other.
+    pub(crate) fn among(mut self, is_known: impl Fn(&str) -> bool) -> Self {
+        for list in [&mut self.order, &mut self.only, &mut self.ignore] {
+            let (mut kept, mut unknown) = (Vec::new(), None);
+            for name in std::mem::take(list) {
+                if !is_known(&name) {
+                    unknown = Some(name);
+                } else if !kept.contains(&name) {
+                    kept.push(name);
+                }
+            }
+            if kept.is_empty() {
+                kept.extend(unknown);
+            }
+            *list = kept;
+        }
+        self
+    }
+
     pub(crate) fn allows(&self, provider: &str) -> bool {
         let named = |list: &[String]| list.iter().any(|name| name == provider);
         !named(&self.ignore)
@@ -227,6 +247,39 @@ mod tests {
 
     fn body(text: &str) -> ChatBody {
         ChatBody::new(Chat::parse(text.to_owned().into()).expect("readable"))
+    }
+
+    #[test]
+    fn of_any_number_of_wishes_those_are_kept_that_concern_somebody() {
+        let names = |text: &str| -> Vec<String> { text.split(' ').map(Into::into).collect() };
+        let of = |list: &str| {
+            let list = names(list);
+            let wishes = Preferences {
+                order: list.clone(),
+                only: list.clone(),
+                ignore: list,
+                ..Preferences::default()
+            };
+            let kept = wishes.among(|name| ["a", "b"].contains(&name));
+            assert_eq!((&kept.order, &kept.order), (&kept.only, &kept.ignore));
+            kept
+        };
+        let many = "x ".repeat(100_000);
+        assert_eq!(
+            of(&format!("{many}b a b{}", " a".repeat(9))).order,
+            ["b", "a"]
+        );
+        // Nobody of them: that is not the same as no wish.
+        let nobody = of("x y");
+        assert_eq!(nobody.only.len(), 1);
+        assert!(!nobody.allows("a") && !nobody.is_empty());
+        let ordered = Preferences {
+            order: names("x y"),
+            allow_fallbacks: Some(false),
+            ..Preferences::default()
+        };
+        assert!(!ordered.among(|name| name == "a").allows("a"));
+        assert!(Preferences::default().among(|_| true).is_empty());
     }
 
     #[test]

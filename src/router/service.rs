@@ -181,7 +181,8 @@ fn course<S, R: Route, T, Q: Ask>(
             plan.admit(model, parts).map(|()| plan)
         });
         plan = plan.then(more.collect::<Result<Vec<Plan>, Error>>()?);
-        wants = Some(wishes.provider).filter(|wants| !wants.is_empty());
+        let known = |name: &str| shared.providers.contains_key(name);
+        wants = Some(wishes.provider.among(known)).filter(|wants| !wants.is_empty());
     }
     Ok(Course::of(plan, parts, body, wants))
 }
