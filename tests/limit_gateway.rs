@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    time::timeout,
+};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_completions::{
     Principal, Served, Target,
@@ -19,9 +22,9 @@ use tower_completions::{
     cost::{Amount, MemoryLedger, Price, Prices, Terms, When},
     limit::{
         Ask, Decision, Demand, Hold as _, Key, Limiter, Limits, Memory, Queue, Rate,
-        RateLimitLayer, TokenLimitLayer, Unit, Weights,
+        RateLimitLayer, TokenLimitLayer, Unit, Weights, Window, Zone,
     },
-    mock::{Script, Upstream},
+    mock::{self, Script, Upstream},
     parse::ChatBody,
     provider::{Provider, openai::OpenAi},
     stack::Gateway,
@@ -224,6 +227,63 @@ async fn money_is_counted_where_it_is_charged_and_nowhere_else() {
             "{header}"
         );
     }
+}
+
+/// One request, of which so many frames are read: what is charged and what the limit counts.
+async fn ended(model: &str, stream: bool, frames: usize) -> (i128, i128) {
+    let amount = 1_000_000_000_000;
+    // Of a day nothing flows off while an answer takes its time.
+    let zone = Zone::utc();
+    let limits = Limits::new().limit(Unit::Money, Window::Daily { amount, zone });
+    let keys = Keys::new();
+    let caller = Principal::new("demo").attach(limits);
+    keys.insert("sk-demo", caller.clone());
+    let (limiter, ledger) = (Limiter::new(), MemoryLedger::new());
+    ledger.grant("demo", Amount::from_pico(amount.into()));
+    let price = Price::new("1", "2").and_then(|it| it.request("0.001"));
+    let prices = Prices::new().with(model, price.expect("amounts"));
+    let openai = OpenAi::new("http://upstream/v1").expect("a URL");
+    let app = Gateway::builder(keys)
+        .cost(prices, ledger.clone())
+        .limiter(limiter.clone())
+        .build(Provider::new("mock", Upstream::new(), openai));
+    let body = format!(
+        r#"{{"model":"{model}","stream":{stream},"max_tokens":50,"messages":[{{"role":"user","content":"hello there, all of you"}}]}}"#
+    );
+    let request = Request::post("/v1/chat/completions")
+        .header("authorization", "Bearer sk-demo")
+        .body(Full::new(body))
+        .expect("a request");
+    let read = async move {
+        let mut body = app.oneshot(request).await.expect("infallible").into_body();
+        for _ in 0..frames {
+            if !matches!(body.frame().await, Some(Ok(_))) {
+                break;
+            }
+        }
+    };
+    // Some never answer, and some panic.
+    let patience = Duration::from_secs(if frames == 0 { 1 } else { 2000 });
+    let _ = tokio::spawn(timeout(patience, read)).await;
+    let standing = limiter.standing(&caller).await.expect("memory");
+    let counted = amount - standing.money.expect("a limit").remaining;
+    let charged = books::settled(&ledger, "demo").spent.pico();
+    (charged, counted.into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_an_answer_ends_money_is_counted_as_it_is_charged() {
+    let (mut free, mut paid) = (0, 0);
+    for model in mock::MODELS {
+        for stream in [false, true] {
+            for frames in [0, 1, 2, 3, 1000] {
+                let (charged, counted) = ended(model.id, stream, frames).await;
+                assert_eq!(counted, charged, "{} {stream} {frames}", model.id);
+                *if charged == 0 { &mut free } else { &mut paid } += 1;
+            }
+        }
+    }
+    assert!(free > 20 && paid > 20, "{free} {paid}");
 }
 
 /// Answers that never come as far as the layer that counts tokens tell of them too.
