@@ -188,6 +188,7 @@ impl Chat {
     /// How many tokens the answer may have: the larger of `max_tokens` and `max_completion_tokens`;
     /// `None` when neither is given.
     #[must_use]
+    #[inline]
     pub fn max_output_tokens(&self) -> Option<u64> {
         let request = &self.parsed.request;
         let plain = self.integer(Name::MaxTokens, request.max_tokens());
@@ -305,6 +306,7 @@ impl Chat {
         Arc::make_mut(self.changes.get_or_insert_default())
     }
 
+    #[inline]
     fn change(&self, member: &str) -> Option<&Option<Box<str>>> {
         self.changes.as_ref()?.member(member)
     }
@@ -324,6 +326,7 @@ impl Chat {
         changes.write(&self.parsed.bytes, &self.parsed.request)
     }
 
+    #[inline]
     fn integer(&self, name: Name, original: Option<u64>) -> Option<u64> {
         match self.change(name.as_str()) {
             Some(change) => Cursor::new(change.as_deref()?).number().ok()?.as_u64(),

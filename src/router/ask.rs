@@ -179,6 +179,7 @@ impl Ask for ChatBody {
         self.chat().stream()
     }
 
+    #[inline]
     fn needs(&self) -> Needs {
         let chat = self.chat();
         let counts = chat.request().counts();

@@ -51,17 +51,14 @@ pub(crate) struct Course {
 }
 
 impl Course {
+    #[inline]
     pub(crate) fn new(
         plan: Plan,
         needs: Needs,
+        picky: bool,
         affinity: Option<u64>,
         wants: Option<Box<Preferences>>,
     ) -> Self {
-        let limited = plan.groups.iter().any(|model| model.limited);
-        let picky = limited && {
-            let mut all = plan.groups.iter().flat_map(|model| &model.candidates);
-            all.any(|one| one.serves(&needs))
-        };
         Self {
             plan,
             needs,

@@ -106,16 +106,16 @@ impl Plan {
 
     /// Whether the caller may use the model that was asked for, by any of its names.
     #[inline(always)]
-    pub(crate) fn admit(&self, asked: &str, parts: &Parts) -> Result<(), Error> {
-        let allowed = parts.extensions.get::<Principal>().is_none_or(|caller| {
+    pub(crate) fn admit(&self, asked: &str, caller: Option<&Principal>) -> Result<(), Error> {
+        let by_another_name = |caller: &Principal| {
             let first = self.groups.first().filter(|_| self.star(0).is_none());
-            let named = |model: &Arc<Model>| {
+            first.is_some_and(|model| {
                 let mut aliases = model.aliases.iter();
                 caller.may_use(&model.id) || aliases.any(|name| caller.may_use(name))
-            };
-            caller.may_use(asked) || first.is_some_and(named)
-        });
-        if allowed {
+            })
+        };
+        let allowed = |caller: &Principal| caller.may_use(asked) || by_another_name(caller);
+        if caller.is_none_or(allowed) {
             Ok(())
         } else {
             Err(not_allowed(asked))

@@ -117,8 +117,9 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     /// What the client would be told: an unknown model, or nobody who is free.
     pub fn would_ask<Q: Ask>(&self, parts: &Parts, body: &Q) -> Result<Target, Error> {
         let plan = self.shared.route.plan(body.model(), parts)?;
-        plan.admit(body.model(), parts)?;
-        let mut course = Course::of(plan, parts, body, None);
+        let caller = parts.extensions.get::<Principal>();
+        plan.admit(body.model(), caller)?;
+        let mut course = Course::of(plan, caller, body, None);
         let rules = &self.shared.rules;
         let keys = |name: &str| self.shared.keys(name);
         match course.next(rules, rules.now(), self.shared.random(), keys) {
@@ -171,50 +172,59 @@ fn course<S, R: Route, T, Q: Ask>(
     body: &mut Q,
 ) -> Result<Course, Error> {
     let mut plan = shared.route.plan(body.model(), parts)?;
-    plan.admit(body.model(), parts)?;
+    let caller = parts.extensions.get::<Principal>();
+    plan.admit(body.model(), caller)?;
     let mut wants = None;
     if shared.client_wishes {
         let wishes = body.take_wishes();
         let more = wishes.models.iter();
         let more = more.map(|model| {
             let plan = shared.route.plan(model, parts)?;
-            plan.admit(model, parts).map(|()| plan)
+            plan.admit(model, caller).map(|()| plan)
         });
         plan = plan.then(more.collect::<Result<Vec<Plan>, Error>>()?);
         let known = |name: &str| shared.providers.contains_key(name);
         wants = Some(wishes.provider.among(known)).filter(|wants| !wants.is_empty());
     }
-    Ok(Course::of(plan, parts, body, wants))
+    Ok(Course::of(plan, caller, body, wants))
 }
 
 impl Course {
-    fn of<Q: Ask>(plan: Plan, parts: &Parts, body: &Q, wants: Option<Preferences>) -> Self {
-        let mut sticky = None;
+    fn of<Q: Ask>(
+        plan: Plan,
+        caller: Option<&Principal>,
+        body: &Q,
+        wants: Option<Preferences>,
+    ) -> Self {
+        let (mut sticky, mut limited) = (None, false);
         let mut by_needs = wants
             .as_ref()
             .is_some_and(|wants| wants.sort == Some(Sort::Price));
         for model in &*plan.groups {
-            by_needs |= model.limited;
+            limited |= model.limited;
             match model.balance {
                 Balance::Sticky(one) => sticky = sticky.or(Some(one)),
                 Balance::Cheapest => by_needs = true,
                 _ => {}
             }
         }
-        let affinity = sticky.and_then(|sticky| affinity(sticky, parts, body));
-        let needs = if by_needs {
+        let affinity = sticky.and_then(|sticky| affinity(sticky, caller, body));
+        let needs = if by_needs || limited {
             body.needs()
         } else {
             Needs::default()
         };
-        Self::new(plan, needs, affinity, wants.map(Box::new))
+        let picky = limited && {
+            let mut all = plan.groups.iter().flat_map(|model| &model.candidates);
+            all.any(|one| one.serves(&needs))
+        };
+        Self::new(plan, needs, picky, affinity, wants.map(Box::new))
     }
 }
 
 /// What a request belongs to: what the body says of itself, and the caller. A prompt that many
 /// callers begin with is one prompt: the provider keeps it once for all of them.
-fn affinity(sticky: Sticky, parts: &Parts, body: &impl Ask) -> Option<u64> {
-    let caller = parts.extensions.get::<Principal>();
+fn affinity(sticky: Sticky, caller: Option<&Principal>, body: &impl Ask) -> Option<u64> {
     let own = body.affinity(sticky);
     if own.is_none() && (sticky != Sticky::Key || caller.is_none()) {
         return None;

@@ -282,7 +282,7 @@ mod tests {
             let caller = Principal::new("k").with_models(caller.iter().copied());
             parts.extensions.insert(caller);
             let plan = table.plan(asked, &parts);
-            plan.and_then(|plan| plan.admit(asked, &parts).map(|()| plan))
+            plan.and_then(|plan| plan.admit(asked, parts.extensions.get()).map(|()| plan))
                 .err()
                 .and_then(|error| error.code().map(str::to_owned))
         };
