@@ -159,6 +159,35 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
+    /// Where the quote of a key stands that comes right behind a comma, or behind one blank more.
+    #[inline(always)]
+    pub(crate) fn quote_behind_comma(&self) -> Option<usize> {
+        match self.text.get(self.at..)? {
+            [b',', b'"', ..] => Some(self.at + 1),
+            [b',', b' ', b'"', ..] => Some(self.at + 2),
+            _ => None,
+        }
+    }
+
+    /// Passes a key spelled just so, with its colon, if it stands at that place behind a comma and may be paid for.
+    /// What it says is told by its spelling alone, not by its word.
+    #[inline(always)]
+    pub(crate) fn key_at_quote<const SIZE: usize>(
+        &mut self,
+        quote: usize,
+        spelled: &[u8; SIZE],
+    ) -> Option<Key<'a>> {
+        let here = self.text.get(quote..)?.first_chunk::<SIZE>()?;
+        if here != spelled {
+            return None;
+        }
+        self.budget = self.budget.checked_sub(1)?;
+        self.at = quote + SIZE;
+        let string = Str::new(&here[1..SIZE - 2], quote + 1, false);
+        let word = const { Word::NONE };
+        Some(Key { string, word })
+    }
+
     /// The same with blanks wherever they may stand: a key spelled just so, in its quotes.
     #[inline(always)]
     pub(crate) fn spaced_key_here<const SIZE: usize>(

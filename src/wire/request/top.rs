@@ -20,7 +20,7 @@ const MAX_BIASES: usize = 4096;
 
 const COUNT: &str = "an integer of at least 1";
 
-impl Reader<'_, '_> {
+impl<'a> Reader<'a, '_> {
     /// Reads the whole text, of which so many members and elements were allowed.
     pub(super) fn all(&mut self, nodes: usize) -> Read {
         self.top()?;
@@ -45,8 +45,9 @@ impl Reader<'_, '_> {
         let (mut seen, mut nulls) = (0u64, 0u64);
         let strangers = self.distinct.begin();
         let mut next = self.cursor.opening_key()?;
+        let mut usual = None;
         while let Some(key) = next {
-            let name = find::<Name>(key);
+            let name = usual.or_else(|| find::<Name>(key));
             let start = self.cursor.value_at();
             match name {
                 Some(name) => {
@@ -74,7 +75,10 @@ impl Reader<'_, '_> {
             entry.key = (key.string.start() - 1) as u32;
             entry.start = start as u32;
             entry.end = end as u32;
-            next = self.cursor.later_key()?;
+            (usual, next) = match self.usual_key() {
+                Some((name, key)) => (Some(name), Some(key)),
+                None => (None, self.cursor.later_key()?),
+            };
         }
         self.distinct.judge(strangers, self.text)?;
         self.request.present = seen;
@@ -86,6 +90,26 @@ impl Reader<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The next key, if it is one that nearly every request has, spelled as nearly all spell it.
+    #[inline(always)]
+    fn usual_key(&mut self) -> Option<(Name, Key<'a>)> {
+        let cursor = &mut self.cursor;
+        let quote = cursor.quote_behind_comma()?;
+        macro_rules! usual {
+            ($($name:ident: $spelled:literal),*) => {
+                None$(.or_else(|| Some((Name::$name, cursor.key_at_quote(quote, $spelled)?))))*
+            };
+        }
+        match self.text.get(quote + 1)? {
+            b'm' => {
+                usual!(Messages: b"\"messages\":", Model: b"\"model\":", MaxTokens: b"\"max_tokens\":")
+            }
+            b's' => usual!(Stream: b"\"stream\":"),
+            b't' => usual!(Temperature: b"\"temperature\":", Tools: b"\"tools\":"),
+            _ => None,
+        }
     }
 
     /// The value of a member: of those that nearly every request has right away.
