@@ -48,7 +48,9 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
     static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"message\""));
     // Only a short one can be nothing but an error; a long one is looked at when it is re-framed.
     let is_short = trimmed.len() < 16 << 10;
-    if is_short && (WORD.find(trimmed).is_some() || MESSAGE.find(trimmed).is_none()) {
+    if is_short
+        && (WORD.find(trimmed).is_some() || MESSAGE.find(trimmed).is_none() || ends_oddly(trimmed))
+    {
         let value: Value = serde_json::from_slice(trimmed)
             .map_err(|error| bad("it is not JSON").with_source(error))?;
         let says = |name| value.get(name).is_some_and(|it| !it.is_null());
@@ -75,6 +77,19 @@ pub(in crate::provider) fn check(body: Bytes) -> Result<Bytes, Error> {
         }
     }
     Ok(body)
+}
+
+/// Whether a reason to finish is none of the usual, so that it is to be asked what it tells. Within a text a name
+/// in quotes has escapes, so that none is found there.
+fn ends_oddly(answer: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"finish_reason\"";
+    static NAMES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NAME));
+    const USUAL: &[&[u8]] = &[b"\"stop\"", b"\"tool_calls\"", b"\"length\"", b"null"];
+    NAMES.find_iter(answer).any(|at| {
+        let behind = answer[at + NAME.len()..].trim_ascii_start();
+        let reason = behind.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        reason.is_some_and(|reason| !USUAL.iter().any(|usual| reason.starts_with(usual)))
+    })
 }
 
 #[cfg(test)]
@@ -428,6 +443,9 @@ mod tests {
             r#"{"choices":null,"usage":{}}"#,
             r#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"},"error"]}"#,
             r#"{"choices":[{"index":0,"error":{"code":502}}]}"#,
+            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}"#,
+            r#"{"choices":[{"message":{},"finish_reason":"stop"},{"finish_reason" : "network_error"}]}"#,
+            r#"{"choices":[{"finish_reason":"insufficient_system_resource","message":{}}]}"#,
         ] {
             let error = check(Bytes::from_static(body.as_bytes())).expect_err("no answer");
             assert_eq!(error.class(), Some(Class::Transient), "{body}");
@@ -435,6 +453,7 @@ mod tests {
         for body in [
             r#" {"choices":[{"message":{}}],"error":null} "#,
             r#"{"choices":[{"message":{"content":"\"error\""},"error":null}]}"#,
+            r#"{"choices":[{"message":{"content":"\"finish_reason\":\"abort\""},"finish_reason":"content_filter"}]}"#,
         ] {
             assert!(check(Bytes::from_static(body.as_bytes())).is_ok(), "{body}");
         }

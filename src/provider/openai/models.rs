@@ -39,6 +39,16 @@ pub(super) fn kimis(model: &str) -> bool {
         .any(|it| model.contains(it))
 }
 
+/// Alibaba's models that can be told whether to think, in whatever way they answer; those of open weights think
+/// only where they stream, and refuse it elsewhere.
+///
+/// Source: the vendor's guide to deep thinking, 2026-11.
+pub(super) fn qwens(model: &str) -> bool {
+    ["qwen-plus", "qwen-flash", "qwen-turbo", "qwen3-max"]
+        .iter()
+        .any(|it| model.starts_with(it))
+}
+
 /// How a model may be told how hard to reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Efforts {

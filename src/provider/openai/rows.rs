@@ -2,7 +2,9 @@
 
 use super::{
     foreign::{Origin, Whose},
-    models::{Efforts, gpt_efforts, grok_efforts, groks, groq_efforts, kimis, reasons, thinks},
+    models::{
+        Efforts, gpt_efforts, grok_efforts, groks, groq_efforts, kimis, qwens, reasons, thinks,
+    },
     speech::Speech,
     vendor::Usage,
 };
@@ -466,7 +468,7 @@ pub(super) static ROWS: &[Row] = &[
             ("max_completion_tokens", Called("max_tokens")),
             (
                 "reasoning_effort",
-                Fate::Switched(|_| true, "enable_thinking", ["true", "false"]),
+                Fate::Switched(qwens, "enable_thinking", ["true", "false"]),
             ),
             ("web_search_options", Refused),
             ("user", Dropped),

@@ -31,7 +31,9 @@ pub(super) struct Speech {
 /// body. One that was set whole before is fitted by itself and set again.
 pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
     let all = speech.members.is_none();
-    if all && !(speech.no_developer || speech.parts.is_some() || speech.short_ids) {
+    if all
+        && !(speech.no_developer || speech.parts.is_some() || speech.short_ids || speech.reasoning)
+    {
         return Ok(());
     }
     chat.below("messages", |chat| edit(chat, speech, notes))
@@ -141,7 +143,11 @@ impl<'a> Reader<'a> {
                 continue;
             }
             if self.speech.reasoning && key == *"reasoning" {
-                named = true;
+                if kind == Type::Null {
+                    self.edits.cut(start, key.start() - 1);
+                } else {
+                    named = true;
+                }
                 self.cursor.skip()?;
                 continue;
             }

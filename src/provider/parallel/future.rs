@@ -99,7 +99,7 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
             }
             // Of one seed all would be the same; of these each request gets the same ones again.
             if let Some(seed) = seed.filter(|_| nth > 0) {
-                chat.set("seed", seed.wrapping_add(nth).to_string());
+                chat.set("seed", nth_seed(seed, nth).to_string());
             }
             Branch {
                 call: Some(Box::pin(service.oneshot(request))),
@@ -227,4 +227,28 @@ where
 pub(super) fn refuse<B>(error: Error) -> Response<ParallelBody<B>> {
     let own = |body| ParallelBody::of(Which::Own { body });
     error.response(&Dialect::openai()).map(own)
+}
+
+/// The seed of a later call. Where the first one has no more than 31 bits, neither has this, as some vendors take
+/// no more.
+fn nth_seed(seed: i64, nth: i64) -> i64 {
+    const MOST: i64 = i32::MAX as i64;
+    match seed {
+        0..=MOST => seed.wrapping_add(nth) & MOST,
+        _ => seed.wrapping_add(nth),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_keep_to_their_size() {
+        let seeds = |seed| [0, 1, 2].map(|nth| nth_seed(seed, nth));
+        assert_eq!(seeds(7), [7, 8, 9]);
+        assert_eq!(seeds(i32::MAX.into()), [i32::MAX.into(), 0, 1]);
+        assert_eq!(seeds(-1), [-1, 0, 1]);
+        assert_eq!(seeds(i64::MAX), [i64::MAX, i64::MIN, i64::MIN + 1]);
+    }
 }
