@@ -33,7 +33,7 @@ fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
     let unauthorized = |class| {
         Error::new(
             Kind::BadUpstream,
-            "the upstream refused the gateway's credentials",
+            "The upstream refused the gateway's credentials.",
         )
         .with_code("upstream_unauthorized")
         .with_class(class)
@@ -43,25 +43,25 @@ fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
         // Nothing says that it is meant of the key.
         403 => unauthorized(Class::Forbidden),
         402 => unauthorized(Class::Quota),
-        404 => Error::new(Kind::BadUpstream, "the upstream does not know the model")
+        404 => Error::new(Kind::BadUpstream, "The upstream does not know the model.")
             .with_code("upstream_model_not_found")
             .with_class(Class::ModelGone),
-        408 | 504 => Error::new(Kind::UpstreamTimeout, "the upstream took too long")
+        408 | 504 => Error::new(Kind::UpstreamTimeout, "The upstream took too long.")
             .with_class(Class::Transient),
         429 => {
-            let error = Error::new(Kind::RateLimit, "the upstream's rate limit is reached")
+            let error = Error::new(Kind::RateLimit, "The upstream's rate limit is reached.")
                 .with_code("upstream_rate_limited")
                 .with_class(Class::RateLimit);
             later(error, headers)
         }
         503 | 529 | 498 => {
-            let error = Error::new(Kind::Overloaded, "the upstream is overloaded");
+            let error = Error::new(Kind::Overloaded, "The upstream is overloaded.");
             later(error.with_class(Class::Overload), headers)
         }
-        400 | 413 | 422 => Error::new(Kind::Format, "the upstream refused the request")
+        400 | 413 | 422 => Error::new(Kind::Format, "The upstream refused the request.")
             .with_code("invalid_request")
             .with_class(Class::Caller),
-        _ => Error::new(Kind::BadUpstream, "the upstream failed").with_class(Class::Transient),
+        _ => Error::new(Kind::BadUpstream, "The upstream failed.").with_class(Class::Transient),
     }
 }
 

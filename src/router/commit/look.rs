@@ -23,7 +23,7 @@ pub(crate) fn look(event: &Event) -> Look {
     if data.starts_with(b"[DONE]") {
         let error = Error::new(
             Kind::BadUpstream,
-            "the upstream ended before its answer began",
+            "The upstream ended before its answer began.",
         );
         return Look::Broken(error.with_class(Class::Transient));
     }
@@ -144,7 +144,7 @@ fn speaks_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
 fn look_closely(event: &Event) -> Look {
     let data = event.data();
     let Ok(value) = serde_json::from_slice::<Value>(data) else {
-        let error = Error::new(Kind::BadUpstream, "the upstream sent what is no JSON");
+        let error = Error::new(Kind::BadUpstream, "The upstream sent what is no JSON.");
         return Look::Broken(error.with_class(Class::Transient));
     };
     if event.name() == Some("error") {

@@ -23,7 +23,7 @@ impl Seen {
     /// Takes what the body gave; what it tells, if anything.
     pub(super) fn take(&mut self, frame: Option<Result<Frame<Bytes>, BoxError>>) -> Option<Look> {
         let cut = || {
-            let error = Error::new(Kind::BadUpstream, "the upstream cut its answer");
+            let error = Error::new(Kind::BadUpstream, "The upstream cut its answer.");
             error.with_class(Class::Transient)
         };
         let frame = match frame {
