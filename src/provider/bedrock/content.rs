@@ -1,11 +1,12 @@
 //! Messages as Converse's turns and blocks.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use super::names::{LONGEST, Names};
 use crate::{
     error::Error,
     provider::{
@@ -141,7 +142,7 @@ pub(super) fn conversation<'a>(
         }),
         _ => {}
     }
-    let mut names = HashSet::new();
+    let mut names = Names::default();
     let contents = turns.iter_mut().map(|turn| &mut turn.content);
     for content in std::iter::once(&mut system).chain(contents) {
         name_apart(content, &mut names);
@@ -149,28 +150,13 @@ pub(super) fn conversation<'a>(
     Ok((system, turns))
 }
 
-/// Two documents of one name in a conversation are refused: the later ones are numbered, so that those
-/// before them keep theirs from request to request.
-fn name_apart(blocks: &mut [Block<'_>], names: &mut HashSet<String>) {
+fn name_apart(blocks: &mut [Block<'_>], names: &mut Names) {
     for block in blocks {
         match block {
             Block::ToolResult { content, .. } => name_apart(content, names),
             Block::Document(Media {
                 name: Some(name), ..
-            }) => {
-                let mut own = name.clone();
-                let mut nth = 2;
-                while !names.insert(own.to_ascii_lowercase()) {
-                    let number = format!("-{nth}");
-                    own = name
-                        .chars()
-                        .take(LONGEST - number.len())
-                        .collect::<String>()
-                        + &number;
-                    nth += 1;
-                }
-                *name = own;
-            }
+            }) => *name = names.apart(name),
             _ => {}
         }
     }
@@ -355,9 +341,6 @@ fn document(kind: &str, filename: &str) -> Option<&'static str> {
         .or_else(|| FORMATS.iter().find(|(_, media)| *media == kind))
         .map(|(format, _)| if *format == "htm" { "html" } else { format })
 }
-
-/// The longest name of a document.
-const LONGEST: usize = 200;
 
 /// Names are kept to what the service takes; they must not be empty.
 fn name(filename: &str) -> String {

@@ -33,6 +33,7 @@ mod content;
 mod credentials;
 mod error;
 mod model;
+mod names;
 mod request;
 mod response;
 mod sign;
