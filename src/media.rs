@@ -10,21 +10,24 @@ pub(crate) fn kind(headers: &HeaderMap) -> Option<&HeaderValue> {
     found.map(|(_, kind)| kind)
 }
 
-/// The content type without its parameters.
+/// The content type without its parameters. It ends at a blank, too: some servers write one in place of
+/// the `;`, and a stream is one for every layer or for none.
 pub(crate) fn essence(headers: &HeaderMap) -> Option<&[u8]> {
-    let kind = kind(headers)?.as_bytes();
-    let end = memchr::memchr(b';', kind).unwrap_or(kind.len());
-    Some(kind[..end].trim_ascii())
+    Some(alone(kind(headers)?.as_bytes()))
 }
 
 /// Whether it is a stream of server-sent events.
 pub(crate) fn is_events(headers: &HeaderMap) -> bool {
     const EVENTS: &[u8] = b"text/event-stream";
     // What is shorter is not looked at at all: JSON.
-    let split = kind(headers).and_then(|kind| kind.as_bytes().split_at_checked(EVENTS.len()));
-    split.is_some_and(|(essence, rest)| {
-        essence.eq_ignore_ascii_case(EVENTS) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
-    })
+    let kind = kind(headers).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.len() >= EVENTS.len() && alone(kind).eq_ignore_ascii_case(EVENTS))
+}
+
+fn alone(kind: &[u8]) -> &[u8] {
+    let kind = kind.trim_ascii_start();
+    let end = memchr::memchr3(b';', b' ', b'\t', kind).unwrap_or(kind.len());
+    &kind[..end]
 }
 
 /// Whether a header is there: for names that few answers have.
@@ -38,18 +41,38 @@ mod tests {
 
     #[test]
     fn a_stream_is_told_by_its_type_alone() {
-        for (value, events) in [
-            ("text/event-stream", true),
-            ("Text/Event-Stream ; charset=utf-8", true),
-            ("text/event-streams", false),
-            ("application/json; of=text/event-stream", false),
-            ("", false),
+        for (value, type_alone, events) in [
+            ("text/event-stream", "text/event-stream", true),
+            ("text/event-stream;charset=utf-8", "text/event-stream", true),
+            (
+                "Text/Event-Stream ; charset=utf-8",
+                "Text/Event-Stream",
+                true,
+            ),
+            ("text/event-stream charset=utf-8", "text/event-stream", true),
+            (
+                "text/event-stream\t; charset=utf-8",
+                "text/event-stream",
+                true,
+            ),
+            (" text/event-stream", "text/event-stream", true),
+            ("text/event-streams", "text/event-streams", false),
+            ("text/event-stream, text/plain", "text/event-stream,", false),
+            (
+                "application/json; of=text/event-stream",
+                "application/json",
+                false,
+            ),
+            ("application/json charset=utf-8", "application/json", false),
+            ("", "", false),
         ] {
             let mut headers = HeaderMap::new();
             assert!(!is_events(&headers));
             headers.insert("age", HeaderValue::from_static("1"));
             headers.insert("content-type", HeaderValue::from_static(value));
             assert_eq!(is_events(&headers), events, "{value}");
+            let alone = essence(&headers).map(<[u8]>::to_vec);
+            assert_eq!(alone.as_deref(), Some(type_alone.as_bytes()), "{value}");
             assert_eq!(kind(&headers), headers.get("content-type"));
             assert!(has(&headers, &header::AGE) && !has(&headers, &header::DATE));
         }

@@ -135,7 +135,11 @@ fn who_is_scanned() {
         let response = http::Response::builder().header("content-type", kind);
         response.body(()).expect("a head").into_parts().0
     };
-    for kind in ["text/event-stream; charset=utf-8", "Application/JSON"] {
+    for kind in [
+        "text/event-stream; charset=utf-8",
+        "text/event-stream charset=utf-8",
+        "Application/JSON",
+    ] {
         let mut open = head(kind);
         assert!(Scanner::of(&mut open).is_some());
         // The next layer finds the tally.

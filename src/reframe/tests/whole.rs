@@ -163,6 +163,22 @@ async fn what_is_not_ours_to_read_passes() {
 }
 
 #[tokio::test]
+async fn a_stream_with_a_blank_behind_its_type_is_one() {
+    let kind = "text/event-stream charset=utf-8";
+    let (stream, _) = answer(&layer(), STREAM, kind, vec![step(FIRST), step(LAST)]).await;
+    assert!(stream.extensions().get::<Tally>().is_some());
+    let out = frames(stream).await.concat();
+    assert!(out.ends_with("data: [DONE]\n\n"), "{out}");
+    // Cut, it is no longer passed on as if it were whole.
+    let (stream, _) = answer(&layer(), STREAM, kind, vec![step(FIRST)]).await;
+    let out = frames(stream).await.concat();
+    assert!(
+        out.contains("\"error\"") && !out.contains("[DONE]"),
+        "{out}"
+    );
+}
+
+#[tokio::test]
 async fn what_was_not_asked_for_is_converted_when_told_to() {
     let both = layer().convert();
     let (stream, _) = answer(&both, STREAM, "application/json", vec![step(WHOLE)]).await;
