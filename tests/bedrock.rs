@@ -189,6 +189,30 @@ async fn a_session_token_is_cut_out_of_what_the_upstream_says() {
     }
 }
 
+#[tokio::test]
+async fn a_providers_own_key_is_cut_out_beside_a_session_token() {
+    const KEY: &str = "own-key/of+the=provider";
+    // Another text, and one that begins with the key: neither cut leaves a rest of the other.
+    for token in ["IQoJb3JpZ2luX2VjEHc//+==", "own-key/of+the=provider+more"] {
+        for status in [200, 400] {
+            let sent = Sent::default();
+            let client = upstream(&sent, move |_| {
+                let words = format!("Both {KEY} and {token} here");
+                let text = match status {
+                    200 => message().replace("Hello", &words),
+                    _ => json!({ "message": words }).to_string(),
+                };
+                reply(status, "application/json", text)
+            });
+            let key = AccessKey::new("AKIDEXAMPLE", "secret").with_session_token(token);
+            let client = SignLayer::bedrock(key, "us-east-1").layer(client);
+            let provider = Provider::new("aws", client, bedrock()).with_keys([KEY]);
+            let (_, text) = ask(provider, false).await;
+            assert!(text.contains("Both […] and […] here"), "{text}");
+        }
+    }
+}
+
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }

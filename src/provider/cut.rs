@@ -26,7 +26,7 @@ const TRY: usize = 4 << 10;
 /// A byte that comes more often than once in so many is not seldom.
 const SELDOM_IN: usize = 1 << 10;
 
-/// A key as it may be spelled in an answer. In the extensions of one: that of the credential which what
+/// A key, or two, as they may be spelled in an answer. In the extensions of one: that of the credential which what
 /// stands between a provider and its client has put into the request.
 #[derive(Clone, Default)]
 pub(super) struct Spellings(Arc<Spelled>);
@@ -71,6 +71,36 @@ impl Spellings {
         Self(Arc::new(Spelled {
             finders: finders.collect(),
             probes: probes.take(PROBES).collect(),
+        }))
+    }
+
+    /// Both keys: an answer may quote either.
+    pub(super) fn and(self, other: Self) -> Self {
+        let longest = |key: &Self| key.0.finders.iter().map(|it| it.needle().len()).max();
+        // The longer one is cut first: the shorter may be a part of it, and would leave the rest.
+        let (first, second) = match (longest(&self), longest(&other)) {
+            (_, None) => return self,
+            (None, _) => return other,
+            (ours, theirs) if ours < theirs => (other.0, self.0),
+            _ => (self.0, other.0),
+        };
+        // A byte that stands in every spelling of both.
+        let probes = first.probes.iter().filter_map(|Probe { byte, before }| {
+            let same = second.probes.iter().find(|probe| probe.byte == *byte)?;
+            let before = before.iter().chain(&same.before).copied().collect();
+            Some(Probe {
+                byte: *byte,
+                before,
+            })
+        });
+        Self(Arc::new(Spelled {
+            probes: probes.collect(),
+            finders: first
+                .finders
+                .iter()
+                .chain(&second.finders)
+                .cloned()
+                .collect(),
         }))
     }
 
@@ -341,6 +371,37 @@ mod tests {
                     "{key} {round}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn two_keys_are_cut_wherever_the_pieces_end() {
+        let of = |key: &str| Spellings::of(&Secret::new(key));
+        for other in ["Zx9/another", "----", "a+b/c", "sk-a+b/c==and+more"] {
+            for both in [of(KEY).and(of(other)), of(other).and(of(KEY))] {
+                let text = format!("data: {KEY} and {other}, {other} and {KEY}\n\n");
+                let wanted = "data: […] and […], […] and […]\n\n";
+                for at in 0..text.len() {
+                    let split = [&text.as_bytes()[..at], &text.as_bytes()[at..]];
+                    // One that is a part of the other is cut out of it where the rest is still to come.
+                    let nested = other.contains(KEY) || KEY.contains(other);
+                    if !nested || at == 0 {
+                        let mut cutting = Cutting::new(both.clone());
+                        assert_eq!(pieces(&mut cutting, &split), wanted, "{other} {at}");
+                    }
+                }
+                let filler = " the quick brown fox, ".repeat(TRY);
+                for key in [KEY, other] {
+                    assert!(
+                        both.is_in(format!("{filler}{key}{filler}").as_bytes()),
+                        "{key}"
+                    );
+                }
+                assert!(!both.is_in(filler.as_bytes()));
+            }
+        }
+        for alone in [of(KEY).and(of("")), Spellings::default().and(of(KEY))] {
+            assert_eq!(pieces(&mut Cutting::new(alone), &[KEY.as_bytes()]), CUT);
         }
     }
 

@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -154,8 +155,9 @@ where
                     Err(error) => State::refused(unreachable(error)),
                     Ok(response) => {
                         let (mut head, body) = response.into_parts();
-                        if let Some(spellings) = head.extensions.remove() {
-                            *this.key = spellings;
+                        // What the client has added to the request, beside our own.
+                        if let Some(theirs) = head.extensions.remove::<Spellings>() {
+                            *this.key = mem::take(this.key).and(theirs);
                         }
                         if head.status.is_success() && is_packed(&head.headers) {
                             let error = nonsense("it is compressed, which nobody had asked for");
