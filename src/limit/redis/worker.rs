@@ -195,14 +195,63 @@ async fn look_again(shared: &Arc<Shared>) {
     match timeout(PATIENCE, shared.invoke(&probe(shared.tag()))).await {
         Ok(Ok(reply)) if reply.len() == 2 && reply[0] == 1 => shared.health.well(),
         // Another has taken its place, and is where the address leads now.
-        Ok(Err(error)) if error.code() == Some("READONLY") => shared.reconnect(),
+        Ok(Err(error)) if is_read_only(&error) => shared.reconnect(),
         Ok(_) => {}
         Err(_) => shared.reconnect(),
     }
 }
 
+/// Whether it says that the server takes no writes. Before Redis 7.0 what a script's call says comes
+/// back within an error of the script's own, `ERR Error running script …: -READONLY …`.
+fn is_read_only(error: &RedisError) -> bool {
+    const CODE: &str = "READONLY";
+    error.code() == Some(CODE) || error.detail().is_some_and(|text| text.contains(CODE))
+}
+
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Job")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    #[test]
+    fn a_replica_is_told_by_its_words_from_any_version() {
+        let words = "You can't write against a read only replica.";
+        for (said, read_only) in [
+            (format!("READONLY {words}"), true),
+            (
+                format!("READONLY {words} script: f_ab, on @user_script:1."),
+                true,
+            ),
+            // Before 7.0 a script's error is told within one of its own.
+            (
+                format!(
+                    "ERR Error running script (call to f_ab): @user_script:7: \
+                     @user_script: 7: -READONLY {words} "
+                ),
+                true,
+            ),
+            (
+                "ERR Error running script (call to f_ab): @user_script:7: -OOM command not \
+                 allowed when used memory > 'maxmemory'. "
+                    .to_owned(),
+                false,
+            ),
+            ("READONLYISH no".to_owned(), false),
+            (
+                "LOADING Redis is loading the dataset in memory".to_owned(),
+                false,
+            ),
+        ] {
+            let value = parse_redis_value(format!("-{said}\r\n").as_bytes()).expect("RESP");
+            let error = value.extract_error().expect_err("an error");
+            assert_eq!(is_read_only(&error), read_only, "{said}");
+        }
     }
 }
