@@ -237,6 +237,25 @@ async fn a_probe_goes_with_a_key_that_is_not_dead_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_may_be_dead_for_ever() {
+    for probes in [false, true] {
+        let a = Upstream::new().with_fn(|_| Some(later(401, "0")));
+        let model = Model::new("m").target(Candidate::new("a", "x"));
+        let router = router([model], &[("a", &a, &["gone"])]);
+        let router = router.dead_for(ms(u64::MAX)).build().expect("sound");
+        tokio::time::advance(ms(1)).await;
+        if probes {
+            router.probe(Probe::All, |_: &Target| chat("")).await;
+        } else {
+            let response = router.clone().oneshot(chat("")).await;
+            assert_eq!(response.expect("infallible").status(), 502);
+        }
+        tokio::time::advance(ms(1_000_000_000)).await;
+        assert_eq!(router.health()[0].dead_keys, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_breaker_tells_each_of_its_states() {
     let (a, _, builder) = builder(pair());
     let router = builder.build().expect("sound");

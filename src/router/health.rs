@@ -170,7 +170,8 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
                 Some(error) => {
                     let class = fault::class(&error);
                     if matches!(class, Class::Credential | Class::Quota) {
-                        let until = shared.rules.now() + shared.rules.dead_for;
+                        let now = shared.rules.now();
+                        let until = now.saturating_add(shared.rules.dead_for);
                         place.keys().bury(key, until);
                     }
                     let row = shared.rules.policy.row(class);

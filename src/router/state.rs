@@ -17,7 +17,8 @@ pub(crate) type Millis = u64;
 
 pub(crate) fn millis(time: Duration) -> Millis {
     // Half of all there is, so that a time may still be added to it.
-    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX / 2)
+    const MOST: Millis = Millis::MAX / 2;
+    Millis::try_from(time.as_millis()).map_or(MOST, |time| time.min(MOST))
 }
 
 /// A concurrency that follows what the target can bear: one more after a round of answers, half as

@@ -51,7 +51,8 @@ impl Course {
                 state.rest(place.key, now + rest);
             }
             (Blame::Key, _) => {
-                place.keys().bury(place.key, now + rules.dead_for);
+                let until = now.saturating_add(rules.dead_for);
+                place.keys().bury(place.key, until);
             }
             (Blame::Target, _) => {
                 place.failed(now);
