@@ -67,7 +67,9 @@ pub enum Unpriced {
     RefuseLimited,
     /// It is refused, whoever asks.
     Refuse,
-    /// It costs nothing, whoever asks, unless one with a price answers in its place.
+    /// It costs nothing, whoever asks, unless one with a price answers in its place. What that may cost is
+    /// held: a caller whose balance is used up cannot use such a model (402). A target without a price of
+    /// its own that chooses a model (`openrouter/auto`) costs nothing whatever model its answer names.
     Free,
     /// It costs this much.
     Ceiling(Arc<Price>),
@@ -111,8 +113,9 @@ impl<L: Ledger> CostLayer<L> {
 
     /// How this layer charges, as it is now: for
     /// [`TokenLimitLayer::quote`](crate::limit::TokenLimitLayer::quote), so that limits on money count
-    /// what is charged, in 10⁻¹² of the currency. A request without a price counts nothing. `Gateway`
-    /// does so by itself.
+    /// what is charged, in 10⁻¹² of the currency. What is held is reserved: the dearest that may answer. A
+    /// request counts nothing when nobody that may answer has a price, or who did answer costs nothing.
+    /// `Gateway` does so by itself.
     ///
     /// ```
     /// use tower_completions::{
@@ -129,9 +132,7 @@ impl<L: Ledger> CostLayer<L> {
     pub fn quoter(&self) -> impl Fn(&Parts, &Chat) -> Quote + Send + Sync + 'static + use<L> {
         let config = Arc::clone(&self.config);
         move |parts, chat| match config.quoted(parts, chat) {
-            Some(quoted) => {
-                Arc::new(move |usage, known| quoted.cost(usage, known.served, known.tally))
-            }
+            Some(quoted) => Arc::new(move |usage, known| quoted.cost(usage, known)),
             None => Arc::new(|_, _| 0),
         }
     }

@@ -20,6 +20,7 @@ mod body;
 mod book;
 mod budget;
 mod calendar;
+mod candidates;
 mod charge;
 mod currency;
 mod drain;

@@ -3,12 +3,12 @@ use std::{borrow::Cow, sync::Arc};
 use http::request::Parts;
 
 use super::{
-    Amount, Charge, Circumstances, Currency, Loser, Price, PriceBook, Terms, Unpriced, ask,
-    layer::Config,
+    Amount, Charge, Circumstances, Currency, Loser, Price, PriceBook, Terms, ask,
+    candidates::Otherwise, layer::Config,
 };
 use crate::{
     ext::{Principal, Served},
-    meter::{Seen, Tally},
+    meter::{Known, Purpose, Seen, Tally},
     parse::Chat,
     wire::{ServiceTier, Usage, json::Cursor, request::Name},
 };
@@ -64,17 +64,6 @@ pub(super) struct Rules {
     pub(super) losers: bool,
 }
 
-/// What is charged for an answer by who has no price of its own.
-#[derive(Clone)]
-pub(super) enum Otherwise {
-    /// The price of what was asked for.
-    AsAsked,
-    /// Nothing, and no cost is told.
-    Nothing,
-    /// What is said for all that have none.
-    At(Arc<Price>),
-}
-
 impl<L> Config<L> {
     /// How large a request is, and the caller's terms.
     pub(super) fn extent(&self, caller: Option<&Principal>, chat: &Chat) -> Extent {
@@ -106,12 +95,13 @@ impl<L> Config<L> {
         &self,
         extent: Extent,
         price: Arc<Price>,
+        priced: bool,
         otherwise: Otherwise,
         book: Arc<dyn PriceBook>,
     ) -> Quote {
         Quote {
             price,
-            priced: true,
+            priced,
             book,
             served: None,
             otherwise,
@@ -121,80 +111,70 @@ impl<L> Config<L> {
         }
     }
 
-    /// What is charged for who answers without a price of its own, where such may answer.
-    pub(super) fn otherwise(&self, bare: bool) -> Otherwise {
-        match &self.unpriced {
-            Unpriced::Ceiling(price) if bare => Otherwise::At(Arc::clone(price)),
-            Unpriced::Free if bare => Otherwise::Nothing,
-            _ => Otherwise::AsAsked,
-        }
-    }
-
-    /// The same for who counts money elsewhere; nothing where the model has no price.
-    pub(super) fn quoted(&self, parts: &Parts, chat: &Chat) -> Option<Quoted> {
+    /// The same for who counts money elsewhere; nothing where nobody that may answer has a price, or where
+    /// the request is refused further in.
+    pub(super) fn quoted(self: &Arc<Self>, parts: &Parts, chat: &Chat) -> Option<Quoted<L>> {
         let caller = parts.extensions.get();
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
-        let (mut any, mut bare) = (false, false);
-        let own = book.look_up(chat.model(), &mut |price| match price {
-            Some(_) => any = true,
-            None => bare = true,
-        });
-        let priced = own.is_some() || matches!(self.unpriced, Unpriced::Ceiling(_));
-        let price = match (own, &self.unpriced) {
-            (Some(price), _) => price,
-            (None, Unpriced::Ceiling(price)) => Arc::clone(price),
-            (None, Unpriced::Free | Unpriced::RefuseLimited) if any => {
-                Arc::new(Price::nothing(self.currency))
-            }
-            (None, _) => return None,
-        };
-        let otherwise = self.otherwise(bare);
         let extent = self.extent(caller, chat);
-        let mut quote = self.quote(extent, price, otherwise, book);
-        quote.priced = priced;
+        let found = self.candidates(&*book, chat.model(), &extent).ok()?;
         Some(Quoted {
-            quote,
+            quote: self.quote(extent, found.price?, found.priced, found.otherwise, book),
             // One that cannot be read is refused further in.
             max: ask::max_cost(&parts.headers).ok().flatten(),
+            config: Arc::clone(self),
+            chat: chat.clone(),
         })
     }
 }
 
 /// How a request is charged, by the rules of the charge itself: for limits on money.
-pub(super) struct Quoted {
+pub(super) struct Quoted<L> {
     quote: Quote,
     /// What the client will pay at most.
     max: Option<Amount>,
+    config: Arc<Config<L>>,
+    chat: Chat,
 }
 
-impl Quoted {
-    /// What a usage costs, in 10⁻¹² of the currency.
-    pub(super) fn cost(
-        &self,
-        usage: &Usage,
-        served: Option<&Served>,
-        tally: Option<&Tally>,
-    ) -> u64 {
-        let seen = tally.map(Tally::seen);
+impl<L> Quoted<L> {
+    /// What a usage costs, or may cost at most, in 10⁻¹² of the currency.
+    pub(super) fn cost(&self, usage: &Usage, known: Known<'_>) -> u64 {
+        let cost = match known.purpose {
+            Purpose::Reserve => self.most(usage.output),
+            Purpose::Settle => self.charge(usage, known),
+        };
+        let cost = self.max.map_or(cost, |max| cost.min(max));
+        u64::try_from(cost.pico()).unwrap_or(u64::MAX)
+    }
+
+    /// What is held for so much output: at the dearest that may answer.
+    fn most(&self, output: u64) -> Amount {
+        let extent = Extent {
+            most_output: output,
+            ..self.quote.extent
+        };
+        let book = &*self.quote.book;
+        let found = self.config.candidates(book, self.chat.model(), &extent);
+        found.map_or(Amount::ZERO, |found| found.dearest)
+    }
+
+    /// What is charged, and for the attempts that lost.
+    fn charge(&self, usage: &Usage, known: Known<'_>) -> Amount {
+        let seen = known.tally.map(Tally::seen);
         let seen = seen.as_ref();
         let mut usage = *usage;
         usage.images = self.quote.extent.images;
-        let charge = match served {
-            Some(served) => {
-                let mut quote = self.quote.clone();
-                quote.served(served);
-                if !quote.priced {
-                    return 0;
-                }
-                quote.charge(&usage, seen, &quote.price(seen))
-            }
-            None => self.quote.charge(&usage, seen, &self.quote.price),
-        };
-        let losers = served.map_or(Amount::ZERO, |served| self.quote.lost(served).1);
-        let cost = charge.cost().plus(losers);
-        let cost = self.max.map_or(cost, |max| cost.min(max));
-        u64::try_from(cost.pico()).unwrap_or(u64::MAX)
+        let mut quote = Cow::Borrowed(&self.quote);
+        if let Some(served) = known.served {
+            quote.to_mut().served(served);
+        }
+        if !quote.priced {
+            return Amount::ZERO;
+        }
+        let charge = quote.charge(&usage, seen, &quote.price(seen));
+        charge.cost().plus(quote.losers().1)
     }
 }
 

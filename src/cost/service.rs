@@ -10,7 +10,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Amount, Ledger, Most, Period, Price, ResponseBody, ResponseFuture, Scope, Unpriced, ask,
+    Ledger, Most, Period, ResponseBody, ResponseFuture, Scope, Unpriced, ask,
+    candidates::Candidates,
     future::{Plan, denial, not_priced},
     guard::Guard,
     layer::{Config, Nobody},
@@ -31,8 +32,10 @@ use crate::{
 /// the accounts: a request that may cost more is a 402 `max_cost_exceeded`), and ask for the estimate alone with
 /// `x-dry-run: 1`: nobody is asked then and nothing held. Without a principal nothing is held on an
 /// account and no cost is told, or the request is refused
-/// ([`CostLayer::require_principal`](super::CostLayer::require_principal)); without a price nothing is charged. Dropping the
-/// future or the body settles: with what was used, as far as it is known.
+/// ([`CostLayer::require_principal`](super::CostLayer::require_principal)). A model without a price costs
+/// what [`Unpriced`] says; where that is nothing, and one with a price may answer in its place, what that one
+/// may cost is held, and charged when it does answer: a caller whose balance is used up gets a 402 there
+/// too. Dropping the future or the body settles: with what was used, as far as it is known.
 pub struct Cost<S, L> {
     inner: S,
     config: Arc<Config<L>>,
@@ -178,53 +181,24 @@ impl<L: Ledger> Config<L> {
             false => None,
         };
         let extent = self.extent(caller, chat);
-        let foreign = |price: &Price| price.currency() != self.currency;
-        let (mut dearest, mut known, mut mixed) = (Amount::ZERO, true, false);
-        // Whether one that has a price may answer, and whether one that has none and is not refused for it.
-        let (mut any, mut bare) = (false, false);
-        // The dearest prompt, of whoever may be asked beside who answers.
-        let mut beside = Amount::ZERO;
-        let mut see = |price: &Price| {
-            any = true;
-            dearest = dearest.max(extent.most(price));
-            if self.rules.losers {
-                beside = beside.max(extent.bound(price, 0));
-            }
+        let found = self.candidates(&*book, chat.model(), &extent);
+        let Candidates {
+            price,
+            priced,
+            otherwise,
+            dearest,
+            known,
+        } = found.map_err(refuse)?;
+        let Some(price) = price else {
+            return match &self.unpriced {
+                _ if dry => Err(Box::new(ask::estimate(chat.model(), None))),
+                Unpriced::Free => Ok(Asked::Free),
+                _ if self.budgets.apply(caller) => Err(refuse(not_priced())),
+                _ => Ok(Asked::Unpriced),
+            };
         };
-        let own = book.look_up(chat.model(), &mut |price| match (price, &self.unpriced) {
-            (Some(price), _) if foreign(price) => mixed = true,
-            (Some(price), _) => see(price),
-            (None, Unpriced::Ceiling(price)) => {
-                bare = true;
-                see(price);
-            }
-            (None, Unpriced::Free) => bare = true,
-            (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
-        });
-        let dearest = dearest.plus(beside);
-        let priced = own.is_some() || matches!(self.unpriced, Unpriced::Ceiling(_));
-        let price = match (own, &self.unpriced) {
-            (Some(price), _) => price,
-            (None, Unpriced::Ceiling(price)) => Arc::clone(price),
-            (None, Unpriced::Refuse) => return Err(refuse(not_priced())),
-            (None, _) if dry => return Err(Box::new(ask::estimate(chat.model(), None))),
-            (None, Unpriced::RefuseLimited) if self.budgets.apply(caller) => {
-                return Err(refuse(not_priced()));
-            }
-            // One that has a price may still answer in its place.
-            (None, _) if any => Arc::new(Price::nothing(self.currency)),
-            (None, Unpriced::Free) => return Ok(Asked::Free),
-            (None, Unpriced::RefuseLimited) => return Ok(Asked::Unpriced),
-        };
-        if mixed || foreign(&price) {
-            return Err(refuse(foreign_currency()));
-        }
-        if !known && matches!(self.unpriced, Unpriced::Refuse) {
-            return Err(refuse(not_priced()));
-        }
-        let otherwise = self.otherwise(bare);
+        let quote = self.quote(extent, price, priced, otherwise, book);
         if dry {
-            let quote = self.quote(extent, price, otherwise, book);
             let quote = known.then_some((&quote, dearest));
             return Err(Box::new(ask::estimate(chat.model(), quote)));
         }
@@ -242,8 +216,6 @@ impl<L: Ledger> Config<L> {
         } else {
             Most::Unknown
         };
-        let mut quote = self.quote(extent, price, otherwise, book);
-        quote.priced = priced;
         let guard = Box::new(Guard {
             config: Arc::clone(self),
             hold: None,
@@ -257,14 +229,6 @@ impl<L: Ledger> Config<L> {
         });
         Ok(Asked::Priced(Plan::new(guard, chat.include_usage()), most))
     }
-}
-
-/// The operator's mistake: it is not for the caller to know more of it.
-fn foreign_currency() -> Error {
-    let message = "The model's price is in another currency than the accounts.";
-    Error::new(Kind::Internal, message)
-        .with_param("model")
-        .with_code("currency_mismatch")
 }
 
 pub(super) fn budget_exceeded(scope: &Scope, period: Period) -> Error {

@@ -79,7 +79,7 @@ pub use service::RateLimit;
 pub use store::{
     Ask, Decision, Demand, Hold, Refusal, Report, Retry, Slots, Standing, Store, Weights,
 };
-pub use tokens::{Cached, Known, Quote, TokenGuard, TokenLimit, TokenLimitLayer};
+pub use tokens::{Cached, Known, Purpose, Quote, TokenGuard, TokenLimit, TokenLimitLayer};
 
 const UNITS: [Unit; Unit::COUNT] = [
     Unit::Requests,

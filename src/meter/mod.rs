@@ -11,7 +11,7 @@ mod scan;
 mod tally;
 
 pub use metered::{Ending, Metered, Once, Settle};
-pub use quote::{Known, Quote};
+pub use quote::{Known, Purpose, Quote};
 pub use scan::Scanner;
 pub(crate) use scan::{Answer, speech};
 pub(crate) use tally::Seen;

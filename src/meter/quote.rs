@@ -11,6 +11,20 @@ pub struct Known<'a> {
     pub served: Option<&'a Served>,
     /// What was seen of the answer.
     pub tally: Option<&'a Tally>,
+    /// What its price is asked for.
+    pub purpose: Purpose,
+}
+
+/// What the price of a usage is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// The request is over: this was used. The default.
+    #[default]
+    Settle,
+    /// Nobody has been asked, and whoever answers may use this much: the most that it may cost is to be
+    /// reserved.
+    Reserve,
 }
 
 /// Tells what a usage of one request costs, in 10⁻¹² of the currency (picodollars, where that is

@@ -134,7 +134,12 @@ impl<H: Hold> Settle for TokenGuard<H> {
             if let Some(quote) = &self.quote {
                 let served = self.served.as_deref();
                 let cost = if self.costs(&ending, tally) {
-                    quote(&usage, Known { served, tally })
+                    let known = Known {
+                        served,
+                        tally,
+                        ..Known::default()
+                    };
+                    quote(&usage, known)
                 } else {
                     0
                 };

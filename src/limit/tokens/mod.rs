@@ -6,7 +6,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use crate::meter::{Known, Quote};
+pub use crate::meter::{Known, Purpose, Quote};
 pub use guard::TokenGuard;
 pub use layer::{Cached, TokenLimitLayer};
 pub use service::TokenLimit;

@@ -6,7 +6,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Known, Quote, TokenGuard,
+    Known, Purpose, Quote, TokenGuard,
     layer::{Options, Requests},
 };
 use crate::{
@@ -51,7 +51,11 @@ impl Options {
             .with(Unit::InputTokens, input)
             .with(Unit::OutputTokens, output);
         if let Some(quote) = quote {
-            let most = quote(&Usage::new(input, output), Known::default());
+            let known = Known {
+                purpose: Purpose::Reserve,
+                ..Known::default()
+            };
+            let most = quote(&Usage::new(input, output), known);
             weights = weights.with(Unit::Money, most);
         }
         if self.requests == Requests::Here {
