@@ -8,10 +8,11 @@ mod costs;
 
 use std::{
     convert::Infallible,
+    future::pending,
     sync::{Arc, Mutex},
 };
 
-use costs::{pico, request};
+use costs::{EVENTS, Script, Step, pico, request};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
@@ -116,6 +117,40 @@ async fn the_dearest_that_may_answer_is_reserved_and_who_answered_is_counted() {
         assert_eq!(stage.counted(), used, "{model} by {served:?}");
         let charged = stage.ledger.statement("a").spent;
         assert_eq!(charged, used, "{model} by {served:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_before_content_is_charged_and_counted_the_same() {
+    for streams in [false, true] {
+        let stage = Stage::new();
+        let layer = CostLayer::new(book(), stage.ledger.clone()).empty_answers_free();
+        let tokens = TokenLimitLayer::new(stage.limiter.clone()).quote(layer.quoter());
+        let inner = service_fn(move |_: Request<ChatBody>| async move {
+            if !streams {
+                pending::<()>().await;
+            }
+            let tally = Tally::new();
+            let mut response = Response::new(Script {
+                steps: [Step::Never].into(),
+                tally: tally.clone(),
+            });
+            response.extensions_mut().insert(tally);
+            let kind = HeaderValue::from_static(EVENTS);
+            response.headers_mut().insert("content-type", kind);
+            Ok::<_, Infallible>(response)
+        });
+        let service = tokens.layer(layer.layer(inner));
+        let mut call = Box::pin(service.oneshot(stage.request("m")));
+        let answer = call.as_mut().now_or_never();
+        assert_eq!(answer.is_some(), streams);
+        if let Some(answer) = answer {
+            let mut body = answer.expect("infallible").into_body();
+            assert!(body.frame().now_or_never().is_none(), "nothing comes");
+        }
+        drop(call);
+        let charged = stage.ledger.statement("a").spent;
+        assert_eq!((charged, stage.counted()), (pico(8, 0), pico(8, 0)));
     }
 }
 

@@ -58,7 +58,7 @@ impl<H: Hold> TokenGuard<H> {
             (Stage::Waiting | Stage::Unasked | Stage::Refused, _)
             | (Stage::Asked, Ending::Failed(_)) => Some(Usage::new(0, 0)),
             // The provider has the prompt; nobody knows what it made of it.
-            (Stage::Asked, _) => Some(Usage::new(self.input, 0)),
+            (Stage::Asked, _) => Some(self.guess(0)),
             (Stage::Answered, Ending::Complete)
                 if tally.is_none_or(|it| it.content_bytes() == 0) =>
             {
@@ -66,9 +66,17 @@ impl<H: Hold> TokenGuard<H> {
             }
             (Stage::Answered, _) => {
                 let output = tally?.content_bytes().div_ceil(4);
-                Some(Usage::new(self.input, output))
+                Some(self.guess(output))
             }
         }
+    }
+
+    /// So much output for the prompt, as nobody has counted it: an empty answer is told from one that is
+    /// not known by it.
+    fn guess(&self, output: u64) -> Usage {
+        let mut usage = Usage::new(self.input, output);
+        usage.estimated = true;
+        usage
     }
 
     /// Whether anybody pays for it: nobody does for what was refused, or failed before its content,
