@@ -366,6 +366,19 @@ fn below_limit(text: &[u8], whole: usize, end: usize, at: usize) -> usize {
     }
 }
 
+/// Whether digits before a point and behind it are those of a number that no double holds, if it has as many
+/// places as that.
+#[inline(always)]
+pub(super) fn are_too_large(whole: &[u8], rest: &[u8]) -> bool {
+    let Some((limit, behind)) = TOO_LARGE.split_at_checked(whole.len()) else {
+        return true;
+    };
+    // Byte by byte: mostly they differ soon. What begins as the limit does is less, which has more places.
+    let pairs = whole.iter().zip(limit).chain(rest.iter().zip(behind));
+    let mut other = pairs.filter(|(digit, most)| digit != most);
+    other.next().is_some_and(|(digit, most)| digit > most)
+}
+
 /// The same of a number that begins with zeros.
 #[inline(never)]
 fn behind_zeros(text: &[u8], mut whole: usize, end: usize, mut power: usize, at: usize) -> usize {

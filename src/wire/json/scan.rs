@@ -86,7 +86,7 @@ pub(super) fn string<const CLEAN: bool>(text: &[u8], start: usize) -> Result<usi
 
 /// After so many escapes it is asked how far apart they are; where that is less than so many bytes, those that
 /// follow are passed together.
-const MANY: usize = 2;
+const MANY: usize = 12;
 const APART: usize = 12;
 
 /// A string with something that is neither plain nor its end at `at`.

@@ -23,7 +23,7 @@ const FEW: usize = 4;
 const MANY: usize = 8;
 const LONG: usize = 128;
 /// Where a window has less commas, opening brackets, escapes and blanks, or no comma, one by one is no dearer.
-const DENSE: u32 = 6;
+const DENSE: u32 = 4;
 /// In ASCII the brackets of objects are those of arrays with one more bit, and small letters capital ones.
 const KIND: u8 = 0x20;
 
@@ -169,7 +169,7 @@ fn part<const CLEAN: bool, const BEGINNINGS: u64>(
             opens: opens & range,
             closes: closes & range,
             commas: commas & range >> 1,
-            colons,
+            colons: colons & range,
             objects,
         };
         match levels.pass(marks) {
@@ -262,6 +262,7 @@ pub(super) fn until(bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::{Levels, pass};
     use crate::wire::json::{Cursor, Fault, FaultKind, Type};
 
     /// Members and elements one by one, none of them together with another.
@@ -448,6 +449,14 @@ mod tests {
         "{\"\":",
         "\"A string that is longer than what is looked at together, so that it stands alone.\",",
     ];
+
+    #[test]
+    fn a_key_behind_what_is_passed_does_not_count() {
+        let nest = r#"[[[[[[[[[[]]]]]]]]]],0,10000000000000000000,0,"\n",-1,{"k":1000}"#;
+        let levels = Levels::new(false, 100);
+        let (at, ..) = pass::<false>(nest.as_bytes(), 0, levels, 100);
+        assert!(at > 40, "only {at} bytes of {}", nest.len());
+    }
 
     #[test]
     fn values_passed_together_are_judged_as_one_by_one() {

@@ -189,7 +189,13 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
         let power = (exponent + point + u32::from(point < begin)).wrapping_sub(begin);
         let has = |marks: u64| (marks & before) >> begin != 0;
         let is_large = if power == 309 && has(same) {
-            digits::number(window, place(whole) as usize).is_err()
+            let digits = |from: u32, to: u32| window.get(from as usize..to as usize);
+            let end = place(letter);
+            let (whole, rest) = match point > begin {
+                true => (digits(begin, point), digits(point + 1, end)),
+                false => (digits(begin, end), None),
+            };
+            digits::are_too_large(whole.unwrap_or_default(), rest.unwrap_or_default())
         } else {
             power > 308 + u32::from(has(below))
         };
@@ -208,13 +214,7 @@ fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> (u64, u64
         state.1 != 0
     };
     // No loop, so that the compiler knows each digit.
-    let _ = goes_on(b'1')
-        && goes_on(b'7')
-        && goes_on(b'9')
-        && goes_on(b'7')
-        && goes_on(b'6')
-        && goes_on(b'9')
-        && goes_on(b'3');
+    let _ = goes_on(b'1') && goes_on(b'7') && goes_on(b'9') && goes_on(b'7') && goes_on(b'6');
     state
 }
 
