@@ -23,12 +23,23 @@ use crate::{
 /// What stands in for the signature of a call that another model made.
 const UNSIGNED: &str = "skip_thought_signature_validator";
 
+/// What the user is made to say where a call comes first: it is refused unless it follows a turn of
+/// the user's. Source: the API's own message, `function call turn comes immediately after a user turn`.
+const OPENING: &str = ".";
+
 /// A turn, or the instructions.
 #[derive(Default, Serialize)]
 pub(super) struct Content<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     pub(super) parts: Vec<Part<'a>>,
+}
+
+impl Content<'_> {
+    fn calls(&self) -> bool {
+        let mut parts = self.parts.iter();
+        parts.any(|part| matches!(part.kind, Kinds::FunctionCall(_)))
+    }
 }
 
 #[derive(Serialize)]
@@ -188,6 +199,14 @@ fn result<'a>(
             .with_param(param)
             .with_code("invalid_value"));
     };
+    if turns.first().is_some_and(Content::calls) {
+        notes.changed("messages");
+        let opening = Content {
+            role: Some("user"),
+            parts: vec![Part::new(Kinds::Text(OPENING.into()))],
+        };
+        turns.insert(0, opening);
+    }
     let mut part = Part::new(Kinds::FunctionResponse(Answer {
         id: id.filter(|id| theirs(id)),
         name: names::fit(name),

@@ -1,8 +1,9 @@
 //! Google's Gemini API.
 //!
-//! Instructions become the `systemInstruction`, neighbours of one role are merged, results of calls
-//! are named after the call that they answer and stand in its order. A schema travels as the JSON
-//! Schema that it is. What has no counterpart follows the [`Contract`](super::Contract).
+//! Instructions become the `systemInstruction`, neighbours of one role are merged, results of calls are
+//! named after the call that they answer and stand in its order. A call that nothing was said before,
+//! which is refused, comes behind a `.` of the user's. A schema travels as the JSON Schema that it is.
+//! What has no counterpart follows the [`Contract`](super::Contract).
 //!
 //! Thought signatures, which the provider wants back with the next turn, are entries of
 //! `reasoning_details`; those of calls also stand in the call, as

@@ -59,8 +59,8 @@ fn an_answer_survives_the_round_trip() {
     let back = with("messages", json!([answer["choices"][0]["message"]]));
     let (out, notes) = translate(&back, "gemini-3-pro");
     assert_eq!(
-        out.expect("translates")["contents"],
-        json!([{"role": "model", "parts": parts}])
+        out.expect("translates")["contents"][1],
+        json!({"role": "model", "parts": parts})
     );
     assert!(notes.dropped().is_empty(), "{notes:?}");
 }
@@ -82,8 +82,8 @@ fn a_name_that_the_provider_does_not_take_goes_there_and_comes_back() {
     for place in [
         "/tools/0/functionDeclarations/0/name",
         "/toolConfig/functionCallingConfig/allowedFunctionNames/0",
-        "/contents/0/parts/0/functionCall/name",
-        "/contents/1/parts/0/functionResponse/name",
+        "/contents/1/parts/0/functionCall/name",
+        "/contents/2/parts/0/functionResponse/name",
     ] {
         let sent = out.pointer(place).and_then(Value::as_str);
         assert_eq!(sent, Some("_.3d-render"), "{place}");

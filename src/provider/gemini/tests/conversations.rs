@@ -64,7 +64,7 @@ fn signatures_come_back_from_either_place_and_calls_of_others_get_none() {
             json!([{"role": "assistant", "content": "x", "tool_calls": [call, call], "reasoning_details": details}]),
         )
     };
-    let parts = |body: &Value, model: &str| translated(body, model)["contents"][0]["parts"].clone();
+    let parts = |body: &Value, model: &str| translated(body, model)["contents"][1]["parts"].clone();
     let own = said(json!([
         {"type": "thought_signature", "signature": "text"},
         {"type": "thought_signature", "id": "call_a", "signature": "call"},
@@ -138,4 +138,31 @@ fn instructions_alone_are_what_the_user_says() {
     let alone = json!([{"role": "user", "parts": [{"text": "Be brief."}]}]);
     assert_eq!(out["contents"], alone);
     assert_eq!(out.get("systemInstruction"), None);
+}
+
+#[test]
+fn a_call_comes_behind_a_user_turn() {
+    let call =
+        json!({"id": "call_a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let called = json!({"role": "assistant", "tool_calls": [call]});
+    let said = json!({"role": "assistant", "content": "x"});
+    let dot = json!({"role": "user", "parts": [{"text": "."}]});
+    for (messages, opened) in [
+        (
+            json!([{"role": "system", "content": "Be brief."}, called]),
+            true,
+        ),
+        (json!([{"role": "user", "content": ""}, said, called]), true),
+        (json!([{"role": "user", "content": "Hi"}, called]), false),
+        (json!([said, {"role": "user", "content": "Hi"}]), false),
+    ] {
+        let (out, notes) = translate(&with("messages", messages.clone()), "gemini-2.5-flash");
+        let out = out.expect("translates");
+        assert_eq!(out["contents"][0] == dot, opened, "{messages}");
+        assert_eq!(
+            notes.mapped().contains(&"messages".into()),
+            opened,
+            "{messages}"
+        );
+    }
 }
