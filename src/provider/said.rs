@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 
 use super::{Notes, notes::unsupported};
 use crate::{
-    error::Error,
-    wire::chat::{Content, Message, Part, Text},
+    error::{Error, Kind},
+    wire::chat::{Content, Message, Part, Request, Role, Text},
 };
 
 /// The parts of one message that a provider does not take: refused, or left out and announced where
@@ -138,6 +138,28 @@ pub(super) fn is_blank(text: &Text<'_>) -> bool {
         Piece::Plain(text) => text.trim().is_empty(),
         Piece::Escaped(c) => c.is_whitespace(),
     })
+}
+
+/// A text without the blanks at its end; `None` where it has none.
+pub(super) fn trimmed<'a>(text: &Text<'_>) -> Option<Text<'a>> {
+    let kept = text.trim_end();
+    (kept.len() < text.len()).then(|| kept.to_owned().into())
+}
+
+/// Refuses a conversation all of whose texts are blank, for providers that do not take those. It names
+/// the user's last message, or the last one; what has no messages at all is no conversation.
+pub(super) fn nothing(request: &Request<'_>) -> Result<(), Error> {
+    if request.messages.is_empty() {
+        return Ok(());
+    }
+    let mut messages = request.messages.iter();
+    let of_user = messages.rposition(|message| message.role == Role::User);
+    let at = of_user.unwrap_or(request.messages.len() - 1);
+    let param = format!("messages[{at}].content");
+    let message = format!("`{param}` must say something, its text is blank");
+    Err(Error::new(Kind::Format, message)
+        .with_param(param)
+        .with_code("invalid_value"))
 }
 
 enum Piece<'a> {

@@ -27,6 +27,7 @@
 //! ```
 
 pub(super) mod error;
+pub(in crate::provider) mod join;
 pub(in crate::provider) mod model;
 mod read;
 pub(super) mod request;

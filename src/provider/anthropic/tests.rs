@@ -1,4 +1,5 @@
 mod streams;
+mod turns;
 
 use serde_json::{Value, json};
 

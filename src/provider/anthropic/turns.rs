@@ -3,13 +3,16 @@
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::request::Door;
+use super::{
+    join::{Is, join},
+    request::Door,
+};
 use crate::{
     error::Error,
     provider::{
         Notes, base64,
         notes::unsupported,
-        said::{Left, is_blank},
+        said::{Left, is_blank, nothing, trimmed},
         support::{arguments, plain},
     },
     wire::chat::{Content, Message, Part, Raw, Request, Role, Text},
@@ -93,6 +96,14 @@ impl<'a> Block<'a> {
             cache_control: None,
         }
     }
+
+    const fn is(&self) -> Is {
+        match self {
+            Self::Kept(_) => Is::Thought,
+            Self::Call { .. } => Is::Call,
+            _ => Is::Other,
+        }
+    }
 }
 
 pub(super) fn conversation<'r>(
@@ -114,7 +125,11 @@ pub(super) fn conversation<'r>(
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
-            Some(last) if last.role == role => last.content.extend(blocks),
+            Some(last) if last.role == role => {
+                if join(&mut last.content, blocks, Block::is) {
+                    notes.without("messages[].reasoning_details")?;
+                }
+            }
             _ if blocks.is_empty() => {}
             _ => turns.push(Turn {
                 role,
@@ -127,12 +142,22 @@ pub(super) fn conversation<'r>(
         turn.content
             .sort_by_key(|block| turn.role == "user" && !matches!(block, Block::Result { .. }));
     }
-    if turns.is_empty() && !system.is_empty() {
+    if turns.is_empty() && system.is_empty() {
+        nothing(request)?;
+    } else if turns.is_empty() {
         // Instructions alone are refused: something must be said.
         turns.push(Turn {
             role: "user",
             content: std::mem::take(&mut system),
         });
+    }
+    let last = turns.last_mut().filter(|turn| turn.role == "assistant");
+    if let Some(Block::Text { text, .. }) = last.and_then(|turn| turn.content.last_mut()) {
+        // The text that the model is to go on with is refused if it ends in blanks.
+        if let Some(kept) = trimmed(text) {
+            *text = kept;
+            notes.changed("messages[].content");
+        }
     }
     if request
         .response_format
@@ -220,6 +245,11 @@ fn spoken<'r>(
             name: call.name(),
             input: arguments(call, at, n)?,
         });
+    }
+    if !all.is_empty() && all.iter().all(|block| block.is() == Is::Thought) {
+        // A turn that ends with what was thought is refused.
+        notes.without("messages[].reasoning_details")?;
+        all.clear();
     }
     Ok(all)
 }

@@ -11,8 +11,9 @@ use crate::{
     error::Error,
     provider::{
         Notes,
+        anthropic::join::{Is, join},
         notes::unsupported,
-        said::{Left, is_blank},
+        said::{Left, is_blank, nothing, trimmed},
         support::{arguments, plain},
     },
     wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
@@ -53,6 +54,14 @@ pub(super) enum Block<'a> {
 impl Block<'_> {
     pub(super) fn cache_point(mark: &Breakpoint<'_>) -> Self {
         Self::CachePoint(CachePoint::of(mark))
+    }
+
+    const fn is(&self) -> Is {
+        match self {
+            Self::ReasoningContent(_) => Is::Thought,
+            Self::ToolUse { .. } => Is::Call,
+            _ => Is::Other,
+        }
     }
 }
 
@@ -116,7 +125,11 @@ pub(super) fn conversation<'a>(
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
-            Some(last) if last.role == role => last.content.extend(blocks),
+            Some(last) if last.role == role => {
+                if join(&mut last.content, blocks, Block::is) {
+                    notes.without("messages[].reasoning_details")?;
+                }
+            }
             _ if blocks.is_empty() => {}
             _ => turns.push(Turn {
                 role,
@@ -136,7 +149,8 @@ pub(super) fn conversation<'a>(
             let role = "user";
             turns.insert(0, Turn { role, content });
         }
-        None if !system.is_empty() => turns.push(Turn {
+        None if system.is_empty() => nothing(request)?,
+        None => turns.push(Turn {
             role: "user",
             content: std::mem::take(&mut system),
         }),
@@ -148,6 +162,17 @@ pub(super) fn conversation<'a>(
         name_apart(content, &mut names);
     }
     Ok((system, turns))
+}
+
+/// The text that Claude is to go on with is refused if it ends in blanks.
+pub(super) fn trim_last(turns: &mut [Turn<'_>], notes: &mut Notes) {
+    let last = turns.last_mut().filter(|turn| turn.role == "assistant");
+    if let Some(Block::Text(text)) = last.and_then(|turn| turn.content.last_mut()) {
+        if let Some(kept) = trimmed(text) {
+            *text = kept;
+            notes.changed("messages[].content");
+        }
+    }
 }
 
 fn name_apart(blocks: &mut [Block<'_>], names: &mut Names) {
@@ -181,6 +206,11 @@ fn spoken<'a>(
             name: call.name(),
             input: arguments(call, at, n)?,
         });
+    }
+    if !all.is_empty() && all.iter().all(|block| block.is() == Is::Thought) {
+        // A turn that ends with what was thought is refused.
+        notes.without("messages[].reasoning_details")?;
+        all.clear();
     }
     Ok(all)
 }

@@ -150,6 +150,9 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
     family.think(&request, &mut inference.max_tokens, &mut fields, notes)?;
     sample(&request, &family, &mut inference, &mut fields, notes)?;
     let (mut system, mut messages) = content::conversation(&request, notes)?;
+    if matches!(family, Family::Claude(_)) {
+        content::trim_last(&mut messages, notes);
+    }
     let (output_config, answer) = format(&request, &family, &fields, &mut system, notes)?;
     if let Some(mark) = &request.cache_control {
         if let Some(last) = messages.last_mut() {

@@ -14,7 +14,7 @@ use crate::{
     provider::{
         Notes,
         notes::unsupported,
-        said::{Left, Said},
+        said::{Left, Said, nothing},
         support::{arguments, plain},
     },
     wire::chat::{Content as Written, Message, Part as Given, Raw, Request, Role, Text, ToolCall},
@@ -174,7 +174,9 @@ pub(super) fn conversation<'a>(
         // Results first and in the order of their calls, whatever else is said.
         turn.parts.sort_by_key(|part| part.order);
     }
-    if turns.is_empty() && !system.parts.is_empty() {
+    if turns.is_empty() && system.parts.is_empty() {
+        nothing(request)?;
+    } else if turns.is_empty() {
         // Instructions alone are refused: something must be said.
         turns.push(Content {
             role: Some("user"),

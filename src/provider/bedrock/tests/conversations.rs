@@ -132,3 +132,63 @@ fn a_conversation_starts_with_the_user() {
     assert_eq!(out["messages"], alone);
     assert_eq!(out.get("system"), None);
 }
+
+#[test]
+fn what_claude_said_last_does_not_end_in_blanks() {
+    let body = with(json!({"messages": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "{ \n"}]}));
+    for (model, text, changed) in [(CLAUDE, "{", true), (NOVA, "{ \n", false)] {
+        let (out, notes) = noted(&body, model).expect("sent");
+        assert_eq!(out["messages"][1]["content"], json!([{"text": text}]));
+        assert_eq!(
+            notes.mapped().contains(&"messages[].content".into()),
+            changed
+        );
+    }
+}
+
+#[test]
+fn thinking_stands_before_what_it_was_thought_for_or_goes() {
+    let user = json!({"role": "user", "content": "Hi"});
+    let said = json!({"role": "assistant", "content": "One."});
+    let details = json!([{"type": "thinking", "thinking": "t", "signature": "s"}]);
+    let thought = |content: &str| json!({"role": "assistant", "content": content, "reasoning_details": details});
+    let mut calling = thought("Two.");
+    calling["tool_calls"] =
+        json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    for (messages, kinds, lost) in [
+        (
+            json!([user, thought(" "), user]),
+            vec!["text", "text"],
+            true,
+        ),
+        (
+            json!([user, said, thought("Two."), user]),
+            vec!["text", "text"],
+            true,
+        ),
+        (
+            json!([user, said, calling, {"role": "tool", "tool_call_id": "a", "content": "1"}]),
+            vec!["reasoningContent", "text", "text", "toolUse"],
+            false,
+        ),
+    ] {
+        let (out, notes) = noted(&with(json!({"messages": messages})), CLAUDE).expect("sent");
+        let turns = out["messages"].as_array().expect("turns");
+        let blocks = turns[turns.len().min(2) - 1]["content"].as_array();
+        let kind = |block: &Value| block.as_object().and_then(|it| it.keys().next().cloned());
+        let found: Vec<String> = blocks.expect("blocks").iter().filter_map(kind).collect();
+        assert_eq!(found, kinds, "{messages}");
+        let told = notes
+            .dropped()
+            .contains(&"messages[].reasoning_details".into());
+        assert_eq!(told, lost, "{messages}");
+    }
+}
+
+#[test]
+fn a_conversation_that_says_nothing_is_refused() {
+    let body = with(json!({"messages": [{"role": "user", "content": " "}]}));
+    let param = "messages[0].content".to_owned();
+    assert_eq!(refused(&body, CLAUDE), (param, "invalid_value".to_owned()));
+}

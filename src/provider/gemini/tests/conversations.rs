@@ -166,3 +166,13 @@ fn a_call_comes_behind_a_user_turn() {
         );
     }
 }
+
+#[test]
+fn a_conversation_that_says_nothing_is_refused() {
+    let body = with("messages", json!([{"role": "user", "content": ""}]));
+    let error = translate(&body, "gemini-2.5-pro").0.expect_err("refused");
+    assert_eq!(
+        (error.param(), error.code()),
+        (Some("messages[0].content"), Some("invalid_value"))
+    );
+}

@@ -1,0 +1,39 @@
+//! What neighbouring messages of the assistant are together: one turn.
+
+/// What a block of the assistant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider) enum Is {
+    /// What was thought, signed.
+    Thought,
+    Call,
+    /// A text, an image.
+    Other,
+}
+
+/// Puts what one message says behind what those before it said. `true` if thoughts were lost.
+///
+/// Thoughts are bound to the answer that they belong to, and refused behind a text or among those of
+/// another answer. Only what led to the first call must come back: that stands first, and of later
+/// messages none does. Source: the provider's page on extended thinking, 2026-11.
+pub(in crate::provider) fn join<B>(
+    turn: &mut Vec<B>,
+    mut more: Vec<B>,
+    is: impl Fn(&B) -> Is,
+) -> bool {
+    let any = |all: &[B], kind| all.iter().any(|block| is(block) == kind);
+    let before = turn.len() + more.len();
+    if any(&more, Is::Thought) {
+        if any(&more, Is::Call) && !any(turn, Is::Call) {
+            turn.retain(|block| is(block) != Is::Thought);
+            let thoughts = more
+                .iter()
+                .take_while(|block| is(block) == Is::Thought)
+                .count();
+            turn.splice(..0, more.drain(..thoughts));
+        } else {
+            more.retain(|block| is(block) != Is::Thought);
+        }
+    }
+    turn.append(&mut more);
+    turn.len() < before
+}

@@ -1,0 +1,134 @@
+use super::*;
+
+fn spoken(messages: Value) -> Result<(Value, Notes), crate::error::Error> {
+    let mut notes = Notes::default();
+    let chat = chat(&with("messages", messages));
+    let out = request::body(&chat, "claude-sonnet-4-5", request::Door::Own, &mut notes)?;
+    let out: Value = serde_json::from_slice(&out).expect("JSON");
+    Ok((out["messages"].clone(), notes))
+}
+
+#[test]
+fn what_the_assistant_said_last_does_not_end_in_blanks() {
+    let user = json!({"role": "user", "content": "Hi"});
+    for (content, kept, changed) in [
+        (json!("{ \n\t\u{a0}"), "{", true),
+        (
+            json!([{"type": "text", "text": "a "}, {"type": "text", "text": "b "}, {"type": "text", "text": "  "}]),
+            "b",
+            true,
+        ),
+        (json!(" b"), " b", false),
+    ] {
+        let last = json!({"role": "assistant", "content": content});
+        let (turns, notes) = spoken(json!([user, last])).expect("translates");
+        let blocks = turns[1]["content"].as_array().expect("blocks");
+        assert_eq!(blocks.last().expect("a block")["text"], kept);
+        let told = notes.mapped().contains(&"messages[].content".into());
+        assert_eq!(told, changed, "{content}");
+        // Only the last turn is continued.
+        let (turns, notes) = spoken(json!([user, last, user])).expect("translates");
+        let text = turns[1]["content"].as_array().and_then(|all| all.last());
+        assert_eq!(
+            text.expect("a block")["text"].as_str().map(str::trim),
+            Some(kept.trim())
+        );
+        assert!(notes.mapped().is_empty(), "{content}");
+    }
+}
+
+#[test]
+fn thinking_stands_before_what_it_was_thought_for_or_goes() {
+    let user = json!({"role": "user", "content": "Hi"});
+    let thinking = |it: &str| json!({"type": "thinking", "thinking": it, "signature": "s"});
+    let thought = |content: &str, it: &str| json!({"role": "assistant", "content": content, "reasoning_details": [thinking(it)]});
+    let said = json!({"role": "assistant", "content": "One."});
+    let tool = json!({"role": "tool", "tool_call_id": "a", "content": "1"});
+    let calls =
+        json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    let call = json!({"role": "assistant", "content": null, "tool_calls": calls});
+    let mut calling = thought("Two.", "for the call");
+    calling["tool_calls"] = calls.clone();
+    for (name, messages, kinds, lost) in [
+        (
+            "nothing is said",
+            json!([user, thought(" \n", "t"), user]),
+            json!(null),
+            true,
+        ),
+        (
+            "one after another",
+            json!([user, said, thought("Two.", "t"), user]),
+            json!(["text", "text"]),
+            true,
+        ),
+        (
+            "two that think",
+            json!([user, thought("One.", "t"), thought("Two.", "u"), user]),
+            json!(["thinking", "text", "text"]),
+            true,
+        ),
+        (
+            "then a call",
+            json!([user, thought("One.", "t"), calling, tool]),
+            json!(["thinking", "text", "text", "tool_use"]),
+            true,
+        ),
+        (
+            "a call alone",
+            json!([user, said, calling, tool]),
+            json!(["thinking", "text", "text", "tool_use"]),
+            false,
+        ),
+        (
+            "a call before",
+            json!([user, calling, call, tool]),
+            json!(["thinking", "text", "tool_use", "tool_use"]),
+            false,
+        ),
+        (
+            "behind a call",
+            json!([user, calling, thought("Three.", "u"), tool]),
+            json!(["thinking", "text", "tool_use", "text"]),
+            true,
+        ),
+    ] {
+        let (turns, notes) = spoken(messages).expect("translates");
+        let blocks = turns[1]["content"].as_array();
+        let found = blocks.map(|all| all.iter().map(|it| it["type"].clone()).collect::<Value>());
+        assert_eq!(found.unwrap_or_default(), kinds, "{name}");
+        let told = notes
+            .dropped()
+            .contains(&"messages[].reasoning_details".into());
+        assert_eq!(told, lost, "{name}");
+        if kinds
+            .as_array()
+            .is_some_and(|kinds| kinds.contains(&"tool_use".into()))
+        {
+            assert_eq!(turns[1]["content"][0]["thinking"], "for the call", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_conversation_that_says_nothing_is_refused() {
+    let blank = json!({"role": "user", "content": " \n"});
+    let parts = json!({"role": "user", "content": [{"type": "text", "text": ""}]});
+    let system = json!({"role": "system", "content": " "});
+    for (messages, param) in [
+        (json!([blank]), "messages[0].content"),
+        (
+            json!([system, parts, {"role": "assistant", "content": ""}]),
+            "messages[1].content",
+        ),
+        (json!([system]), "messages[0].content"),
+    ] {
+        let error = spoken(messages)
+            .map(|(turns, _)| turns)
+            .expect_err("refused");
+        assert_eq!(
+            (error.param(), error.code()),
+            (Some(param), Some("invalid_value"))
+        );
+    }
+}
