@@ -93,11 +93,27 @@ struct Answer<'a> {
     id: Option<&'a Text<'a>>,
     name: Cow<'a, str>,
     response: Output<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Kinds<'a>>,
 }
 
 #[derive(Serialize)]
 struct Output<'a> {
     output: Said<'a, 'a>,
+}
+
+impl Kinds<'_> {
+    /// Whether it may stand within the result of a call.
+    fn is_of_results(&self) -> bool {
+        const TYPES: [&str; 5] = [
+            "image/png",
+            "image/jpeg",
+            "image/webp",
+            "application/pdf",
+            "text/plain",
+        ];
+        matches!(self, Self::InlineData(inline) if TYPES.contains(&&*inline.mime_type))
+    }
 }
 
 impl<'a> Part<'a> {
@@ -157,7 +173,7 @@ pub(super) fn conversation<'a>(
                 }
                 ("model", spoken(message, at, of, notes)?)
             }
-            Role::Tool => ("user", vec![result(message, at, &calls, notes)?]),
+            Role::Tool => ("user", result(message, at, of, &calls, notes)?),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -183,15 +199,27 @@ pub(super) fn conversation<'a>(
             parts: std::mem::take(&mut system.parts),
         });
     }
+    if turns.first().is_some_and(Content::calls) {
+        notes.changed("messages");
+        let opening = Content {
+            role: Some("user"),
+            parts: vec![Part::new(Kinds::Text(OPENING.into()))],
+        };
+        turns.insert(0, opening);
+    }
     Ok((system, turns))
 }
 
+/// What a tool gave. Images and files stand within the result where the model takes them there, else
+/// beside it. Source: the provider's page on function calling, which has them within from the third
+/// generation on, read 2026-11.
 fn result<'a>(
     message: &'a Message<'a>,
     at: usize,
+    of: Model,
     calls: &HashMap<&str, (usize, &'a str)>,
     notes: &mut Notes,
-) -> Result<Part<'a>, Error> {
+) -> Result<Vec<Part<'a>>, Error> {
     let id = message.tool_call_id.as_ref();
     let found = calls.get(id.map_or("", |id| &**id));
     let Some((order, name)) = found else {
@@ -201,23 +229,27 @@ fn result<'a>(
             .with_param(param)
             .with_code("invalid_value"));
     };
-    if turns.first().is_some_and(Content::calls) {
-        notes.changed("messages");
-        let opening = Content {
-            role: Some("user"),
-            parts: vec![Part::new(Kinds::Text(OPENING.into()))],
-        };
-        turns.insert(0, opening);
-    }
+    let (mut within, mut beside) = (Vec::new(), Vec::new());
+    let output = Said::beside(message, at, notes, |part| match media(part) {
+        Some(kind) if of.third && kind.is_of_results() => {
+            within.push(kind);
+            true
+        }
+        Some(kind) => {
+            beside.push(Part::new(kind));
+            true
+        }
+        None => false,
+    })?;
     let mut part = Part::new(Kinds::FunctionResponse(Answer {
         id: id.filter(|id| theirs(id)),
         name: names::fit(name),
-        response: Output {
-            output: Said::of(message, at, notes)?,
-        },
+        response: Output { output },
+        parts: within,
     }));
     part.order = *order;
-    Ok(part)
+    beside.insert(0, part);
+    Ok(beside)
 }
 
 /// Whether an id is the provider's own; ours, and those of other models, say nothing to it.

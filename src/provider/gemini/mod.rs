@@ -2,8 +2,9 @@
 //!
 //! Instructions become the `systemInstruction`, neighbours of one role are merged, results of calls are
 //! named after the call that they answer and stand in its order. A call that nothing was said before,
-//! which is refused, comes behind a `.` of the user's. A schema travels as the JSON Schema that it is.
-//! What has no counterpart follows the [`Contract`](super::Contract).
+//! which is refused, comes behind a `.` of the user's. Images and files that a tool gave stand within
+//! its result, or beside it for models before the third generation. A schema travels as the JSON Schema
+//! that it is. What has no counterpart follows the [`Contract`](super::Contract).
 //!
 //! Thought signatures, which the provider wants back with the next turn, are entries of
 //! `reasoning_details`; those of calls also stand in the call, as

@@ -176,3 +176,34 @@ fn a_conversation_that_says_nothing_is_refused() {
         (Some("messages[0].content"), Some("invalid_value"))
     );
 }
+
+#[test]
+fn a_tool_gives_images_and_files() {
+    let call =
+        json!({"id": "own", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let body = with(
+        "messages",
+        json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "own", "content": [
+                {"type": "text", "text": "Here"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                {"type": "image_url", "image_url": {"url": "https://host/a.png"}},
+                {"type": "file", "file": {"file_data": "data:application/pdf;base64,CCCC"}},
+                {"type": "file", "file": {"file_data": "data:application/zip;base64,DDDD"}}]}]),
+    );
+    let png = json!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}});
+    let pdf = json!({"inlineData": {"mimeType": "application/pdf", "data": "CCCC"}});
+    let zip = json!({"inlineData": {"mimeType": "application/zip", "data": "DDDD"}});
+    let there = json!({"fileData": {"fileUri": "https://host/a.png", "mimeType": "image/png"}});
+    let mut result =
+        json!({"functionResponse": {"id": "own", "name": "f", "response": {"output": "Here"}}});
+    assert_eq!(
+        translated(&body, "gemini-2.5-pro")["contents"][2]["parts"],
+        json!([result, png, there, pdf, zip])
+    );
+    result["functionResponse"]["parts"] = json!([png, pdf]);
+    assert_eq!(
+        translated(&body, "gemini-3-pro")["contents"][2]["parts"],
+        json!([result, there, zip])
+    );
+}
