@@ -23,6 +23,24 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     (bits < 6).then_some(out)
 }
 
+/// The text of bytes in base64, padded.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group
+            .iter()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        for at in 0..4 {
+            let six = word >> (18 - 6 * at) & 63;
+            let letter = ALPHABET[usize::try_from(six).unwrap_or(0)];
+            out.push(char::from(if at <= group.len() { letter } else { b'=' }));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -37,7 +55,11 @@ mod tests {
             ("Zm9vYmFy", "foobar"),
         ] {
             assert_eq!(super::decode(coded).as_deref(), Some(plain.as_bytes()));
+            if !coded.contains('\r') && coded.len() % 4 == 0 {
+                assert_eq!(super::encode(plain.as_bytes()), coded);
+            }
         }
+        assert_eq!(super::encode(&[0xfb, 0xff]), "+/8=");
         assert_eq!(super::decode("+/8=").as_deref(), Some(&[0xfb, 0xff][..]));
         assert!(super::decode("Z").is_none() && super::decode("Zg*=").is_none());
     }

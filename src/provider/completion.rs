@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::{
-    Answer, Asked,
+    Answer, Asked, base64,
     chunks::{Spent, write_tier, write_usage},
     json::{Object, Spelled, Words, compact, quote},
 };
@@ -22,8 +22,7 @@ pub(super) struct Choice<'a> {
     /// JSON.
     pub(super) logprobs: Option<String>,
     pub(super) images: Vec<Media<'a>>,
-    /// Speech, and the id under which it may be named later.
-    pub(super) audio: Option<(String, Media<'a>)>,
+    speech: Option<Speech<'a>>,
     pub(super) reason: Option<&'static str>,
 }
 
@@ -51,12 +50,49 @@ impl Media<'_> {
     }
 
     pub(super) fn write_audio(self, id: Words<'_>, audio: &mut Object<'_>) {
-        audio.string("id", id);
-        audio.string("transcript", "");
-        audio.number("expires_at", 0);
-        // What is long comes last, so that it is not moved again for what is behind it.
-        audio.string("data", self.data);
+        write_audio(id, [self.data.into()].into_iter(), audio);
     }
+}
+
+/// Speech, and the id under which it may be named later.
+#[derive(Debug)]
+struct Speech<'a> {
+    id: String,
+    /// Each in base64 of its own.
+    pieces: SmallVec<[Spelled<'a>; 1]>,
+}
+
+impl Speech<'_> {
+    fn write(&self, audio: &mut Object<'_>) {
+        let id = Words::Plain(&self.id);
+        match &self.joined() {
+            Some(whole) => write_audio(id, [Words::Plain(whole)].into_iter(), audio),
+            None => write_audio(id, self.pieces.iter().map(|it| (*it).into()), audio),
+        }
+    }
+
+    /// As one text in base64; `None` where the pieces are one as they stand, or cannot be read.
+    fn joined(&self) -> Option<String> {
+        let (_, before) = self.pieces.split_last()?;
+        // Without padding each ends with a byte.
+        let is_whole = |it: &Spelled<'_>| it.0.len() % 4 == 0 && !it.0.contains(['=', '\\']);
+        if before.iter().all(is_whole) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        for piece in &self.pieces {
+            bytes.append(&mut base64::decode(&piece.plain())?);
+        }
+        Some(base64::encode(&bytes))
+    }
+}
+
+fn write_audio<'w>(id: Words<'_>, data: impl Iterator<Item = Words<'w>>, audio: &mut Object<'_>) {
+    audio.string("id", id);
+    audio.string("transcript", "");
+    audio.number("expires_at", 0);
+    // What is long comes last, so that it is not moved again for what is behind it.
+    audio.strings("data", data);
 }
 
 /// A text in pieces.
@@ -115,6 +151,15 @@ impl<'a> Choice<'a> {
 
     pub(super) fn refusal(&mut self, words: impl Into<Words<'a>>) {
         self.refusal.push(words.into());
+    }
+
+    /// A piece of speech; all of a choice are one sound.
+    pub(super) fn speech(&mut self, id: &str, data: Spelled<'a>) {
+        let speech = self.speech.get_or_insert_with(|| Speech {
+            id: id.to_owned(),
+            pieces: SmallVec::new(),
+        });
+        speech.pieces.push(data);
     }
 
     pub(super) fn has_calls(&self) -> bool {
@@ -197,8 +242,8 @@ impl<'a> Choice<'a> {
                 self.reasoning.write("reasoning_content", message);
             }
             message.list("reasoning_details", &self.details);
-            if let Some((id, speech)) = &self.audio {
-                message.object("audio", |it| speech.write_audio(Words::Plain(id), it));
+            if let Some(speech) = &self.speech {
+                message.object("audio", |it| speech.write(it));
             }
             if !self.images.is_empty() {
                 message.each("images", &self.images, |it, image| image.write_image(it));
@@ -242,8 +287,9 @@ fn write<'w>(
     let texts: usize = choices
         .iter()
         .map(|it| {
-            let media = it.audio.iter().map(|(_, it)| it).chain(&it.images);
-            let media: usize = media.map(|it| it.data.0.len() + 128).sum();
+            let speech = it.speech.iter().flat_map(|it| &it.pieces);
+            let media = speech.chain(it.images.iter().map(|it| &it.data));
+            let media: usize = media.map(|data| data.0.len() + 128).sum();
             media + it.text.len() + it.reasoning.len() + it.refusal.len() + it.details.len()
         })
         .sum();

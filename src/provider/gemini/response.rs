@@ -105,7 +105,7 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
         }
         match &part.inline {
             Some(inline) if inline.is_audio() => {
-                choice.audio = Some((ids.answer.clone(), inline.media()));
+                choice.speech(&ids.answer, inline.data);
             }
             Some(inline) => choice.images.push(inline.media()),
             None => {}

@@ -101,3 +101,26 @@ fn a_name_that_the_provider_does_not_take_goes_there_and_comes_back() {
     );
     assert!(text.contains(r#""name":"3d-render""#), "{text}");
 }
+
+#[test]
+fn speech_in_pieces_is_one() {
+    for (pieces, whole) in [
+        (["AAEC", "AwQF"], "AAECAwQF"),
+        // Each padded for itself: joined by its bytes.
+        (["AAE=", "AgM="], "AAECAw=="),
+        ([r"AAE\u003d", "AgMEBQ=="], "AAECAwQF"),
+    ] {
+        let part = |data: &str| {
+            format!(r#"{{"inlineData":{{"mimeType":"audio/L16;rate=24000","data":"{data}"}}}}"#)
+        };
+        let body = format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{},{}]}},"finishReason":"STOP"}}],"responseId":"r"}}"#,
+            part(pieces[0]),
+            part(pieces[1]),
+        );
+        let answer = response::answer(body.as_bytes(), &asked()).expect("reads");
+        let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let audio = &answer["choices"][0]["message"]["audio"];
+        assert_eq!((&audio["id"], &audio["data"]), (&json!("r"), &json!(whole)));
+    }
+}
