@@ -2,7 +2,8 @@
 //!
 //! `functions` become tools, `function_call` the choice among them and the calls of the conversation,
 //! messages of the role `function` the results of those calls. Of the answer the first call becomes
-//! `function_call` again: whoever asks so expects one at most.
+//! `function_call` again: whoever asks so expects one at most. What was called beside it stays in
+//! `tool_calls`, where it can be seen, and is not told to the upstream again.
 
 use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
@@ -273,14 +274,30 @@ fn called(message: &Members<'_>) -> Option<String> {
     };
     let calls: Option<Vec<Members<'_>>> = serde_json::from_str(calls.get()).ok()?;
     let calls = calls.unwrap_or_default();
-    let mut first = calls
-        .iter()
-        .filter(|call| call.get("index").is_none_or(|at| at.get() == "0"));
-    let function = first.next().and_then(|call| call.get("function"));
-    let message = message.without(&["tool_calls"]);
-    match function {
-        Some(function) => message.write(&[("function_call", function.get())], &mut out),
-        None => message.write(&[], &mut out),
+    let mut function = None;
+    let mut others = Vec::new();
+    for (at, call) in (0_u64..).zip(&calls) {
+        // A whole answer has them in their order, a stream says which it is.
+        let index = call.get("index");
+        let index = index.map_or(Some(at), |index| index.get().parse().ok())?;
+        let Some(before) = index.checked_sub(1) else {
+            function = function.or(call.get("function"));
+            continue;
+        };
+        others.push(if others.is_empty() { b'[' } else { b',' });
+        let before = before.to_string();
+        let renumbered = [("index", &*before)];
+        let with = &renumbered[..usize::from(call.get("index").is_some())];
+        call.write(with, &mut others);
+    }
+    let function = function.map(|function| ("function_call", function.get()));
+    let mut with: Vec<(&str, &str)> = function.into_iter().collect();
+    if others.is_empty() {
+        message.without(&["tool_calls"]).write(&with, &mut out);
+    } else {
+        others.push(b']');
+        with.push(("tool_calls", std::str::from_utf8(&others).ok()?));
+        message.write(&with, &mut out);
     }
     String::from_utf8(out).ok()
 }
@@ -371,7 +388,7 @@ mod tests {
             concat!(
                 r#"data: {"id":"a","choices":[{"index":0,"delta":{"function_call":{"name":"f","arguments":""}},"finish_reason":null}]}"#,
                 "\n\n: silence\n\n",
-                r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]}"#,
+                r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]},"finish_reason":"function_call"}]}"#,
                 "\n\ndata: [DONE]\n\n",
             )
         );
@@ -379,6 +396,11 @@ mod tests {
         assert_eq!(
             deprecated(whole).expect("JSON"),
             br#"{"choices":[{"message":{"content":null,"function_call":{"name":"f","arguments":"{}"}},"finish_reason":"function_call"}]}"#
+        );
+        let two = br#"{"choices":[{"message":{"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+        assert_eq!(
+            deprecated(two).expect("JSON"),
+            br#"{"choices":[{"message":{"tool_calls":[{"id":"d","type":"function","function":{"name":"g","arguments":"{}"}}],"function_call":{"name":"f","arguments":"{}"}},"finish_reason":"function_call"}]}"#
         );
         assert_eq!(deprecated(b"<html>"), None);
     }
