@@ -1,6 +1,6 @@
 //! Ollama's own chat API.
 //!
-//! Text, images, tools, schemas and thinking travel both ways. The server takes no choice of tools:
+//! Text, images, tools, schemas, thinking and likelihoods of tokens travel both ways. The server takes no choice of tools:
 //! `none` leaves them out, allowing some leaves the others out, forcing a call is refused. Images
 //! must come as data. Arguments of calls are objects there and texts here; calls without an id get
 //! one. What the API has no counterpart of follows the [`Contract`](super::Contract).
@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod likely;
 mod request;
 mod response;
 mod stream;

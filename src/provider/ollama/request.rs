@@ -39,6 +39,11 @@ struct Body<'a> {
     options: Options<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     think: Option<Think>,
+    /// Servers before 0.12.11 pass over both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_alive: Option<Raw<'a>>,
 }
@@ -116,9 +121,6 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
     settle(&request, SMALL, TAKEN, notes)?;
     strangers(chat, &[], notes)?;
     loosely(&request, notes)?;
-    if request.logprobs == Some(true) {
-        notes.unsupported("logprobs")?;
-    }
     let (left, must) = chosen(&request, notes)?;
     if must == Must::Any {
         notes.unsupported("tool_choice")?;
@@ -145,6 +147,8 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
             num_ctx: request.extra("num_ctx"),
         },
         think: think(&request, model, notes),
+        logprobs: request.logprobs.filter(|asked| *asked),
+        top_logprobs: request.top_logprobs.map(|most| most.to_u64()),
         keep_alive: request.extra("keep_alive"),
     };
     Ok(write(&whole, chat.length()))

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::likely::{self, Token};
 use crate::{
     error::Error,
     provider::{
@@ -19,6 +20,9 @@ use crate::{
 pub(super) struct Line<'a> {
     #[serde(borrow, default)]
     pub(super) message: Option<Message<'a>>,
+    /// Of the tokens of this line. Source: the server's `api/types.go`, 0.12.11.
+    #[serde(borrow, default)]
+    pub(super) logprobs: Option<Vec<Token<'a>>>,
     #[serde(default)]
     pub(super) done: bool,
     #[serde(borrow, default)]
@@ -132,6 +136,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         choice.call(&id, &call.function.name, &arguments, |_| {});
         calls += 1;
     }
+    choice.logprobs = likely::json(line.logprobs.as_deref());
     choice.reason = Some(finish_reason(line.done_reason.as_deref(), calls));
     Ok(completion::asked(asked, choice, line.usage().into()))
 }

@@ -1,6 +1,9 @@
 use bytes::BytesMut;
 
-use super::response::{finish_reason, read};
+use super::{
+    likely,
+    response::{finish_reason, read},
+};
 use crate::{
     error::Error,
     provider::{Asked, Framing, TranslateStream, chunks::Chunks, future::cut},
@@ -59,6 +62,9 @@ impl TranslateStream for Stream {
                 self.chunks.arguments(out, 0, self.calls, &*arguments);
                 self.calls += 1;
             }
+        }
+        if let Some(json) = likely::json(line.logprobs.as_deref()) {
+            self.chunks.choice(out, 0, Some(&json), None, |_| {});
         }
         if line.done {
             self.over = true;

@@ -34,6 +34,14 @@ fn members_one_by_one() {
             json!(1.5),
         ),
         (json!({"top_p": 0.5}), "m", "/options/top_p", json!(0.5)),
+        (json!({"logprobs": true}), "m", "/logprobs", json!(true)),
+        (json!({"logprobs": false}), "m", "/logprobs", Value::Null),
+        (
+            json!({"logprobs": true, "top_logprobs": 3}),
+            "m",
+            "/top_logprobs",
+            json!(3),
+        ),
         (json!({"seed": 5}), "m", "/options/seed", json!(5)),
         (
             json!({"max_tokens": 5}),
@@ -159,7 +167,6 @@ fn what_cannot_be_said() {
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     for (members, param) in [
         (json!({"n": 2}), "n"),
-        (json!({"logprobs": true}), "logprobs"),
         (
             json!({"tools": tools, "tool_choice": "required"}),
             "tool_choice",
@@ -306,4 +313,32 @@ fn refusals() {
         let error = ollama.error(status, &http::HeaderMap::new(), body);
         assert_eq!(error.class(), Some(class));
     }
+}
+
+#[test]
+fn how_likely_tokens_are_comes_in_the_apis_form() {
+    let given = json!([
+        {"token": "é", "logprob": -0.25, "top_logprobs": [{"token": "e", "logprob": -1.5, "bytes": [101]}]},
+        {"token": "\u{fffd}", "logprob": -1e-7, "bytes": [240]}]);
+    let told = json!({"content": [
+        {"token": "é", "logprob": -0.25, "bytes": [195, 169],
+         "top_logprobs": [{"token": "e", "logprob": -1.5, "bytes": [101]}]},
+        {"token": "\u{fffd}", "logprob": -1e-7, "bytes": [240], "top_logprobs": []}],
+        "refusal": null});
+    let message = json!({"role": "assistant", "content": "é"});
+    let line = |done: bool, likely: &Value| {
+        json!({"message": message, "done": done, "logprobs": likely}).to_string()
+    };
+    let answer = response::answer(&asked(), line(true, &given).as_bytes()).expect("an answer");
+    let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(out["choices"][0]["logprobs"], told);
+    let text = format!("{}\n{}\n", line(false, &given), line(true, &json!([])));
+    let mut stream = Stream::new(&asked());
+    let (text, ended) = testing::run(&mut Decoder::new(), &mut stream, [text.as_bytes()]);
+    ended.expect("whole");
+    let likely: Vec<Value> = chunks(&text)
+        .iter()
+        .filter_map(|chunk| chunk.pointer("/choices/0/logprobs").cloned())
+        .collect();
+    assert_eq!(likely, [told]);
 }

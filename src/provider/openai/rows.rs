@@ -490,6 +490,8 @@ pub(super) static ROWS: &[Row] = &[
             ("tool_choice", Fate::Unforced),
             ("temperature", Within(0.0, 1.0)),
             ("top_p", Within(0.01, 1.0)),
+            ("n", Refused),
+            ("seed", Dropped),
             ("logit_bias", Refused),
             ("logprobs", Refused),
             ("top_logprobs", Refused),
