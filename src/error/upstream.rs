@@ -108,14 +108,16 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
     }
 }
 
-/// An upstream's own words, short, and with everything that looks like a key or a URL cut out.
+/// An upstream's own words, short, and with everything that looks like a key, an account or a URL cut out.
 fn passed_on(message: &str) -> String {
     let words = message.split_whitespace().map(|word| {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let secret = bare.contains("://")
-            || ["sk-", "sk_", "gsk_", "xai-", "AIza", "key-", "Bearer"]
-                .iter()
-                .any(|prefix| bare.starts_with(prefix) && bare.len() > prefix.len() + 3);
+            || [
+                "sk-", "sk_", "gsk_", "xai-", "AIza", "key-", "Bearer", "org-", "org_",
+            ]
+            .iter()
+            .any(|prefix| bare.starts_with(prefix) && bare.len() > prefix.len() + 3);
         if secret { "[…]" } else { word }
     });
     let mut text = String::new();

@@ -10,6 +10,11 @@ pub fn classify(
     kind: Option<&str>,
     message: Option<&str>,
 ) -> Class {
+    let says = |of: fn(&str) -> bool| message.is_some_and(of);
+    // A limit by its status and its code, but one that waiting does not help against.
+    if matches!(status.as_u16(), 413 | 429) && says(is_too_much_at_once) {
+        return Class::ContextLength;
+    }
     for word in [code, kind].into_iter().flatten() {
         match word {
             "context_length_exceeded"
@@ -38,7 +43,6 @@ pub fn classify(
             _ => {}
         }
     }
-    let says = |of: fn(&str) -> bool| message.is_some_and(of);
     match status.as_u16() {
         400 | 403 | 413 | 422 if says(is_context_length) => Class::ContextLength,
         // Some say so of the account as if the request were wrong.
@@ -136,6 +140,12 @@ fn is_credential(message: &str) -> bool {
         "api key expired",
     ];
     says(message, &words)
+}
+
+/// As Groq and OpenAI tell of a request that is more than the account may send in a minute: a shorter
+/// one passes, and this one never does.
+fn is_too_much_at_once(message: &str) -> bool {
+    says(message, &["request too large for"])
 }
 
 /// As Anthropic and xAI tell of an account that is empty, or has a limit that is reached.

@@ -83,6 +83,10 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
             Some(503 | 529) => (StatusCode::SERVICE_UNAVAILABLE, None),
             _ => (StatusCode::BAD_GATEWAY, None),
         },
+        // Of a day; the next minute is no better.
+        "throttlingexception" if has("tokens per day") => {
+            (StatusCode::TOO_MANY_REQUESTS, Some("insufficient_quota"))
+        }
         "throttlingexception" => (StatusCode::TOO_MANY_REQUESTS, Some("rate_limit_exceeded")),
         "modelnotreadyexception" | "serviceunavailableexception" => {
             (StatusCode::SERVICE_UNAVAILABLE, None)

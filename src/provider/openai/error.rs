@@ -224,6 +224,26 @@ mod tests {
                 Class::Overload,
                 Some("upstream_overloaded"),
             ),
+            // Groq's and OpenAI's of a request that is more than the account may send in a minute.
+            (
+                413,
+                r#"{"error":{"message":"Request too large for model `llama` in organization `org_01abc` on tokens per minute (TPM): Limit 6000, Requested 12328, please reduce your message size and try again.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389. The input or output tokens must be reduced in order to run successfully.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#,
+                Class::ContextLength,
+                Some("context_length_exceeded"),
+            ),
+            // And of one that has to wait.
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached for model `llama` on tokens per minute (TPM): Limit 6000, Used 5034, Requested 1443. Please try again in 4.77s.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+                Class::RateLimit,
+                Some("upstream_rate_limited"),
+            ),
             // OpenRouter's and xAI's of what they found in the prompt: the client's, though it is a 403.
             (
                 403,
@@ -384,12 +404,17 @@ mod tests {
 
     #[test]
     fn the_callers_fault_is_told_without_our_secrets() {
-        let error = error(
+        let told = error(
             400,
             r#"{"error":{"message":"bad key sk-abcdef123 at https://host/v1, see n","param":"n"}}"#,
         );
-        assert_eq!(error.message(), "bad key […] at […] see n");
-        assert_eq!((error.param(), error.kind()), (Some("n"), Kind::Format));
+        assert_eq!(told.message(), "bad key […] at […] see n");
+        let whose = error(
+            413,
+            r#"{"error":"too large in organization `org_01abc` or org-9xyz"}"#,
+        );
+        assert_eq!(whose.message(), "too large in organization […] or […]");
+        assert_eq!((told.param(), told.kind()), (Some("n"), Kind::Format));
     }
 
     #[test]

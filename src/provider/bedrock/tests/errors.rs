@@ -38,6 +38,18 @@ fn refusals() {
         (408, "ModelTimeoutException", "x", Class::Transient),
         (424, "ModelErrorException", "x", Class::Transient),
         (429, "ThrottlingException", "x", Class::RateLimit),
+        (
+            429,
+            "ThrottlingException",
+            "Too many tokens per day, please wait before trying again.",
+            Class::Quota,
+        ),
+        (
+            429,
+            "ThrottlingException",
+            "Too many tokens, please wait before trying again.",
+            Class::RateLimit,
+        ),
         (429, "ModelNotReadyException", "x", Class::Overload),
         (500, "InternalServerException", "x", Class::Transient),
         (503, "ServiceUnavailableException", "x", Class::Overload),
