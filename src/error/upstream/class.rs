@@ -39,7 +39,9 @@ pub fn classify(
             "unsupported_country_region_territory" => return Class::Region,
             "invalid_api_key" | "authentication_error" => return Class::Credential,
             "rate_limit_exceeded" => return Class::RateLimit,
-            "server_is_overloaded" | "slow_down" | "overloaded_error" => return Class::Overload,
+            "server_is_overloaded" | "slow_down" | "overloaded_error"
+            // Moonshot's, under a 429.
+            | "engine_overloaded_error" => return Class::Overload,
             _ => {}
         }
     }
@@ -47,7 +49,7 @@ pub fn classify(
         400 | 403 | 413 | 422 if says(is_context_length) => Class::ContextLength,
         // Some say so of the account as if the request were wrong.
         400 if says(is_credential) => Class::Credential,
-        400 | 403 if says(is_quota) => Class::Quota,
+        400 | 403 | 412 | 429 if says(is_quota) => Class::Quota,
         400 | 403 if says(is_region) => Class::Region,
         400 | 403 if says(is_flagged) => Class::ContentPolicy,
         401 => Class::Credential,
@@ -148,12 +150,15 @@ fn is_too_much_at_once(message: &str) -> bool {
     says(message, &["request too large for"])
 }
 
-/// As Anthropic and xAI tell of an account that is empty, or has a limit that is reached.
+/// As Anthropic, xAI and Fireworks tell of an account that is empty, or has a limit that is reached.
 fn is_quota(message: &str) -> bool {
     let words = [
         "credit balance is too low",
         "api usage limits",
         "have any credits",
+        "used all available credits",
+        "run out of credits",
+        "monthly spending limit",
     ];
     says(message, &words)
 }

@@ -244,6 +244,32 @@ mod tests {
                 Class::RateLimit,
                 Some("upstream_rate_limited"),
             ),
+            // xAI's, Fireworks' and Moonshot's, by their words.
+            (
+                429,
+                r#"{"code":"Some resource has been exhausted","error":"Your team x has either used all available credits or reached its monthly spending limit. To continue making API requests, please purchase more credits or raise your spending limit."}"#,
+                Class::Quota,
+                Some("upstream_rate_limited"),
+            ),
+            (
+                403,
+                r#"{"code":"permission-denied","error":"Your team x has either used all available credits or reached its monthly spending limit."}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            (
+                412,
+                r#"{"error":{"message":"Account x is suspended, possibly due to reaching the monthly spending limit or failure to pay past invoices.","param":null,"code":"PRECONDITION_FAILED","type":"error"}}"#,
+                Class::Quota,
+                Some("upstream_unauthorized"),
+            ),
+            (412, "{}", Class::Transient, Some("bad_upstream_response")),
+            (
+                429,
+                r#"{"error":{"message":"The engine is currently overloaded, please try again later","type":"engine_overloaded_error"}}"#,
+                Class::Overload,
+                Some("upstream_overloaded"),
+            ),
             // OpenRouter's and xAI's of what they found in the prompt: the client's, though it is a 403.
             (
                 403,
