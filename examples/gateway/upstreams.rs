@@ -87,11 +87,8 @@ impl Parts {
                 BoxProvider::new(provider(of, mock::Upstream::new(), translate).with_keys(keys))
             }
             "azure" => {
-                let api = match of.api.as_deref() {
-                    Some("deployments") => Api::Deployments,
-                    _ => Api::V1,
-                };
                 let version = of.api_version.as_deref();
+                let api = azure_api(of.api.as_deref(), version);
                 let translate = Azure::new(base_url(""), api, version).map_err(unfit())?;
                 BoxProvider::new(self.keyed(of, translate))
             }
@@ -199,4 +196,35 @@ impl Parts {
 fn provider<C, T: Clone>(of: &config::Provider, client: C, translate: T) -> Provider<C, T> {
     let contract = Contract::new(of.unsupported);
     Provider::new(of.name.as_str(), client, translate).with_contract(contract)
+}
+
+/// Which of Azure's URLs is used: where it is not said, that which takes the version. Only deployments
+/// have versions by their date; `v1` has none, or one by its name.
+fn azure_api(named: Option<&str>, version: Option<&str>) -> Api {
+    let dated = |version: &str| version.starts_with(|c: char| c.is_ascii_digit());
+    match named {
+        Some("deployments") => Api::Deployments,
+        None if version.is_some_and(dated) => Api::Deployments,
+        _ => Api::V1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dated_version_chooses_the_deployments() {
+        for (named, version, api) in [
+            (None, None, Api::V1),
+            (None, Some("preview"), Api::V1),
+            (None, Some("2024-10-21"), Api::Deployments),
+            (None, Some("2025-04-01-preview"), Api::Deployments),
+            (Some("v1"), Some("2024-10-21"), Api::V1),
+            (Some("deployments"), None, Api::Deployments),
+            (Some("deployments"), Some("preview"), Api::Deployments),
+        ] {
+            assert_eq!(azure_api(named, version), api, "{named:?} {version:?}");
+        }
+    }
 }
