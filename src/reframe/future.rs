@@ -280,7 +280,8 @@ impl Gather {
                 while let Some(more) = machine.more() {
                     all.push(more);
                 }
-                Ok(all.take())
+                // Nothing has gone out yet, so that it need not be told in the stream.
+                machine.failure().map_or_else(|| Ok(all.take()), Err)
             }
             Self::Fold(mut folder) => folder.finish(),
         }

@@ -81,6 +81,14 @@ impl Machine {
     }
 
     /// Whether the answer has begun, but nothing of it has gone out yet.
+    /// Why it has failed, where it has.
+    pub(super) fn failure(&self) -> Option<Error> {
+        match self.reader.tally.outcome() {
+            Some(Outcome::Failed(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_waiting(&self) -> bool {
         !self.early.is_empty()
     }

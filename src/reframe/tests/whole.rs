@@ -219,3 +219,28 @@ async fn a_whole_answer_has_its_time_from_the_request_on() {
         (504, 7)
     );
 }
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_a_stream_is_refused() {
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let deep = WHOLE.replacen('{', &format!(r#"{{"deep":{deep},"#), 1);
+    let both = layer().convert();
+    for asked in [STREAM, ""] {
+        let (bad, _) = answer(&both, asked, "application/json", vec![step(&deep)]).await;
+        assert_eq!(bad.status(), 502, "{asked}");
+        let tally = bad.extensions().get::<Tally>().expect("a tally");
+        assert!(matches!(tally.outcome(), Some(Outcome::Failed(_))));
+    }
+}
+
+/// It is whole by its braces; only a stream must say that it has ended.
+#[tokio::test]
+async fn a_whole_answer_needs_no_reason_to_end() {
+    for reason in ["\"finish_reason\":null", "\"other\":null"] {
+        let sent = WHOLE.replace(r#""finish_reason":"stop""#, reason);
+        assert_ne!(sent, WHOLE);
+        let (told, _) = answer(&layer(), "", "application/json", vec![step(&sent)]).await;
+        assert_eq!(told.status(), 200, "{reason}");
+        assert_eq!(frames(told).await, [sent]);
+    }
+}
