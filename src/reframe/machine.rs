@@ -3,6 +3,7 @@
 use std::{mem, ops::Range};
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 use super::{
     config::Config,
@@ -80,7 +81,6 @@ impl Machine {
         self.over
     }
 
-    /// Whether the answer has begun, but nothing of it has gone out yet.
     /// Why it has failed, where it has.
     pub(super) fn failure(&self) -> Option<Error> {
         match self.reader.tally.outcome() {
@@ -89,6 +89,7 @@ impl Machine {
         }
     }
 
+    /// Whether the answer has begun, but nothing of it has gone out yet.
     pub(super) fn is_waiting(&self) -> bool {
         !self.early.is_empty()
     }
@@ -140,10 +141,15 @@ impl Machine {
         if !self.over && self.decoder.close() {
             match self.decoder.advance() {
                 Some(Ok(found)) => {
-                    // An event without its blank line may be cut anywhere.
+                    // An event without its blank line may be cut anywhere, but not within JSON that is whole.
+                    let data = self.decoder.data(&found);
+                    let is_whole = serde_json::from_slice::<IgnoredAny>(data).is_ok();
                     if let Err(error) = self.event(&found) {
-                        let cut = fault::cut().with_source(error.message().to_owned());
-                        self.fail_with(cut);
+                        self.fail_with(if is_whole {
+                            error
+                        } else {
+                            fault::cut().with_source(error.message().to_owned())
+                        });
                     }
                 }
                 Some(Err(error)) => self.fail_with(too_large(error)),

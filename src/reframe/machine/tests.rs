@@ -440,6 +440,33 @@ fn a_broken_stream_ends_with_one_error() {
 }
 
 #[test]
+fn an_error_at_the_end_keeps_its_class_without_a_blank_line() {
+    let begun = events(&[&chunk(FIRST), &word("a")]);
+    for (last, class) in [
+        (
+            r#"data: {"error":{"message":"x","code":429}}"#,
+            Class::RateLimit,
+        ),
+        (
+            "event: error\ndata: {\"error\":{\"status_code\":503}}\n",
+            Class::Overload,
+        ),
+        // What is cut says nothing.
+        (
+            r#"data: {"error":{"message":"x","code":429}"#,
+            Class::Transient,
+        ),
+    ] {
+        let (out, tally) = reframe(&config(), &format!("{begun}{last}"));
+        assert!(!out.contains("[DONE]"), "{out}");
+        let Some(Outcome::Failed(error)) = tally.outcome() else {
+            panic!("it has failed: {out}");
+        };
+        assert_eq!(error.class(), Some(class), "{last}");
+    }
+}
+
+#[test]
 fn a_limit_ends_the_stream_too() {
     let tally = Tally::new();
     let mut machine = Machine::new(config(), Limits::new().line(200), tally.clone());
