@@ -93,6 +93,10 @@ impl CachePoint {
             ttl: mark.is_long().then_some("1h"),
         }
     }
+
+    pub(super) const fn is_long(&self) -> bool {
+        self.ttl.is_some()
+    }
 }
 
 #[derive(Serialize)]

@@ -32,6 +32,7 @@ mod cached;
 mod content;
 mod credentials;
 mod error;
+mod marks;
 mod model;
 mod names;
 mod request;

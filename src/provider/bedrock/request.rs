@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     content::{self, Block},
+    marks::thin_out,
     model::Family,
     tools::{Tools, answering, tools},
 };
@@ -163,6 +164,7 @@ pub(super) fn body(chat: &Chat, model: &str, notes: &mut Notes) -> Result<Bytes,
     if let Some(schema) = answer {
         tool_config = Some(answering(schema, tool_config, &request, &mut fields)?);
     }
+    thin_out(tool_config.as_mut(), &mut system, &mut messages, notes)?;
     let service_tier = tier(&request, notes)?;
     if let Some(own) = request.extra("additionalModelRequestFields") {
         // The client's own word on a field is the last one.

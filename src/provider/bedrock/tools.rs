@@ -15,21 +15,21 @@ use crate::{
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Tools<'a> {
-    tools: Vec<Entry<'a>>,
+    pub(super) tools: Vec<Entry<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Value>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Entry<'a> {
+pub(super) enum Entry<'a> {
     ToolSpec(Spec<'a>),
     CachePoint(content::CachePoint),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec<'a> {
+pub(super) struct Spec<'a> {
     name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'a, str>>,

@@ -192,3 +192,45 @@ fn a_conversation_that_says_nothing_is_refused() {
     let param = "messages[0].content".to_owned();
     assert_eq!(refused(&body, CLAUDE), (param, "invalid_value".to_owned()));
 }
+
+/// Where marks stand: in the tools, the instructions and each turn, as `.` for what is none.
+fn marks(body: &Value) -> (Vec<String>, Notes) {
+    let (out, notes) = noted(body, CLAUDE).expect("sent");
+    let told = |list: &Value| -> String {
+        let each = list.as_array().into_iter().flatten();
+        each.map(|block| match block["cachePoint"]["ttl"].as_str() {
+            Some(_) => 'L',
+            None if block.get("cachePoint").is_some() => 'm',
+            None => '.',
+        })
+        .collect()
+    };
+    let turns = out["messages"].as_array().expect("turns").iter();
+    let mut all = vec![told(&out["toolConfig"]["tools"]), told(&out["system"])];
+    all.extend(turns.map(|turn| told(&turn["content"])));
+    (all, notes)
+}
+
+#[test]
+fn marks_are_apart_and_four_at_most() {
+    let mark = json!({"type": "ephemeral"});
+    let part = |text: &str| json!({"type": "text", "text": text, "cache_control": mark});
+    let calls: Vec<Value> = ["a", "b"]
+        .map(|id| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}))
+        .into();
+    let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": [part("1")]});
+    let tool = json!({"type": "function", "function": {"name": "f"}, "cache_control": mark});
+    let mut body = json!({"model": "m", "tools": [tool],
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+        "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "tool_calls": calls},
+            result("a"), result("b")]});
+    let (found, notes) = marks(&body);
+    // The results come first, and behind them the mark of each, and that of the request.
+    assert_eq!(found, [".m", "", ".", "..", "..L"]);
+    assert!(notes.dropped().is_empty(), "{notes:?}");
+    body["messages"][0] = json!({"role": "user", "content": [part("a"), part("b"), part("c")]});
+    let (found, notes) = marks(&body);
+    assert_eq!(found, [".", "", ".m.m.m", "..", "..L"]);
+    assert_eq!(notes.dropped(), ["messages[].content[].cache_control"]);
+}
