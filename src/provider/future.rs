@@ -260,10 +260,11 @@ const HEADERS: usize = 12;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Whether the body is in a coding. A client that unpacks takes the header away.
+/// Whether the body is in a coding. A client that unpacks takes the header away, or its value.
 fn is_packed(headers: &HeaderMap) -> bool {
     let coding = headers.get(header::CONTENT_ENCODING);
-    coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let coding = coding.map(HeaderValue::as_bytes);
+    coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_stream(headers: &HeaderMap, framing: Option<Framing>) -> bool {
@@ -335,4 +336,24 @@ pub(crate) fn nonsense(why: &'static str) -> Error {
         format!("The upstream's answer cannot be used: {why}."),
     )
     .with_class(Class::Transient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_packed_by_a_coding_that_is_named() {
+        for (coding, packed) in [
+            ("gzip", true),
+            ("identity", false),
+            ("", false),
+            ("GZIP, br", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            assert_eq!(is_packed(&headers), packed, "{coding:?}");
+        }
+        assert!(!is_packed(&HeaderMap::new()));
+    }
 }
