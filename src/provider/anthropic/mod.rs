@@ -47,7 +47,7 @@ pub(crate) use model::effort;
 pub use stream::Stream;
 
 use super::{Answer, Asked, Notes, Translate, credential};
-use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::request::Name};
+use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// What is not open to all yet is asked for by name. Source: the provider's page of its Files API, 2026-11.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
@@ -79,9 +79,8 @@ impl Translate for Anthropic {
         target: &Target,
         notes: &mut Notes,
     ) -> Result<Request<Full>, Error> {
-        let body = request::body(chat, &target.model, request::Door::Own, notes)?;
-        let messages = chat.raw(Name::Messages).unwrap_or_default();
-        let files = memchr::memmem::find(messages, b"\"file_id\"").is_some();
+        let own = request::Door::Own;
+        let (body, files) = request::translate(chat, &target.model, own, notes)?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -93,7 +92,7 @@ impl Translate for Anthropic {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if files {
+        if files == request::Files::ById {
             headers.insert(BETA, FILES);
         }
         Ok(request)

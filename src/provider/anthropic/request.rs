@@ -29,6 +29,13 @@ pub(in crate::provider) enum Door {
     Vertex,
 }
 
+/// Whether a body names files by their ids, which wants a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    None,
+    ById,
+}
+
 /// Translates a body; the model is the target's.
 pub(in crate::provider) fn body(
     chat: &Chat,
@@ -36,6 +43,16 @@ pub(in crate::provider) fn body(
     door: Door,
     notes: &mut Notes,
 ) -> Result<Bytes, Error> {
+    translate(chat, model, door, notes).map(|(body, _)| body)
+}
+
+/// The same, and what is in it.
+pub(super) fn translate(
+    chat: &Chat,
+    model: &str,
+    door: Door,
+    notes: &mut Notes,
+) -> Result<(Bytes, Files), Error> {
     let request = parse(chat)?;
     settle(&request, UNSUPPORTED, TAKEN, notes)?;
     strangers(chat, &[], notes)?;
@@ -51,6 +68,10 @@ pub(in crate::provider) fn body(
     sampling(&request, of, &mut out, notes)?;
     let shape = format(&request, of, &out, notes)?;
     let (system, messages) = conversation(&request, door, notes)?;
+    let files = match messages.iter().any(Turn::names_files) {
+        true => Files::ById,
+        false => Files::None,
+    };
     let tools = tools(&request, of, &shape, &mut out, notes)?.into_iter();
     let mut tools: Vec<Offered<'_>> = tools.map(Offered::Tool).collect();
     tools.extend(request.web_search_options.map(|raw| search(raw, notes)));
@@ -90,7 +111,7 @@ pub(in crate::provider) fn body(
         tools,
         output_config,
     };
-    Ok(write(&whole, chat.length()))
+    Ok((write(&whole, chat.length()), files))
 }
 
 /// The body. What the client wrote as JSON keeps its text: the order of a schema's properties is

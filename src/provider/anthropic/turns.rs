@@ -24,6 +24,13 @@ pub(super) struct Turn<'a> {
     content: Vec<Block<'a>>,
 }
 
+impl Turn<'_> {
+    /// Whether a file is there by its id, also among what a tool gave.
+    pub(super) fn names_files(&self) -> bool {
+        self.content.iter().any(Block::names_files)
+    }
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Block<'a> {
@@ -94,6 +101,17 @@ impl<'a> Block<'a> {
             kind: "text",
             text,
             cache_control: None,
+        }
+    }
+
+    fn names_files(&self) -> bool {
+        match self {
+            Self::Media { source, .. } => matches!(source, Source::File { .. }),
+            Self::Result {
+                content: Results::Blocks(blocks),
+                ..
+            } => blocks.iter().any(Self::names_files),
+            _ => false,
         }
     }
 

@@ -1,4 +1,5 @@
-use super::*;
+use super::{super::Anthropic, *};
+use crate::{ext::Target, provider::Translate};
 
 fn spoken(messages: Value) -> Result<(Value, Notes), crate::error::Error> {
     let mut notes = Notes::default();
@@ -130,5 +131,22 @@ fn a_conversation_that_says_nothing_is_refused() {
             (error.param(), error.code()),
             (Some(param), Some("invalid_value"))
         );
+    }
+}
+
+#[test]
+fn files_are_asked_for_where_there_are_some() {
+    let file = r#"[{"role":"user","content":[{"type":"file","file":{"file\u005fid":"f"}}]}]"#;
+    let call = r#"[{"role":"user","content":"Hi"},{"role":"assistant","content":null,
+        "tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}],
+        "annotations":[{"file_id":"f"}]},{"role":"tool","tool_call_id":"a","content":"x"}]"#;
+    let anthropic = Anthropic::new("https://api.anthropic.com").expect("a URL");
+    for (messages, asked) in [(file, true), (call, false)] {
+        let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
+        let chat = Chat::parse(body.into()).expect("a request");
+        let target = Target::new("anthropic", "claude-sonnet-4-5");
+        let sent = anthropic.request(&chat, &target, &mut Notes::default());
+        let headers = sent.expect("translates").into_parts().0.headers;
+        assert_eq!(headers.contains_key("anthropic-beta"), asked, "{messages}");
     }
 }
