@@ -1,30 +1,32 @@
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     error,
     read::{Call, Candidate, Finish, Inline, Part, Response, finish},
+    stream::Stream,
 };
 use crate::{
     error::Error,
     provider::{
-        Answer, Asked,
+        Answer, Asked, TranslateStream,
         chunks::Spent,
         completion,
         completion::{Choice, Media},
         json::{Object, Reader, Spelled, Words},
         nonsense,
     },
+    reframe::fold,
+    sse::json_array,
     wire::{Usage, json::Fault},
 };
 
 /// Reads a whole answer.
 pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, Error> {
     let bad = |why: Fault| nonsense("it is not an answer of the API").with_source(why);
-    // Only an error comes in a list where one answer was asked for.
     if body.trim_ascii_start().starts_with(b"[") {
-        return Err(error::in_stream(body));
+        return listed(body, asked);
     }
     let mut reader = Reader::new(body).ok_or_else(|| nonsense("it is not UTF-8"))?;
     let response = Response::read(&mut reader).map_err(bad)?;
@@ -61,6 +63,25 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
         &choices,
         Spent { usage, tier },
     ))
+}
+
+/// Reads an answer that comes as the list that it is streamed as, which some do that stand in for the
+/// API; and an error, which comes so from the API itself.
+fn listed(body: &[u8], asked: &Asked) -> Result<Answer, Error> {
+    let mut decoder = json_array::Decoder::new();
+    decoder.push(Bytes::copy_from_slice(body));
+    let mut stream = Stream::new(asked);
+    let mut out = BytesMut::with_capacity(body.len());
+    while let Some(element) = decoder.next().or_else(|| decoder.finish()) {
+        let element = element.map_err(|why| nonsense("its list is broken").with_source(why))?;
+        stream.event(None, element.data(), &mut out)?;
+    }
+    stream.finish(&mut out)?;
+    let answer = Answer::new(fold(&out)?);
+    Ok(match stream.usage() {
+        Some(usage) => answer.with_usage(usage),
+        None => answer,
+    })
 }
 
 /// The model that answered, else the one asked.

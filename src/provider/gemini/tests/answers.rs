@@ -124,3 +124,47 @@ fn speech_in_pieces_is_one() {
         assert_eq!((&audio["id"], &audio["data"]), (&json!("r"), &json!(whole)));
     }
 }
+
+/// Some that stand in for the API answer with the list that they would have streamed.
+#[test]
+fn an_answer_in_a_list_is_one() {
+    let part = |part: Value| json!({"content": {"parts": [part]}, "index": 0});
+    let mut last = part(json!({"functionCall": {"id": "a", "name": "f", "args": {}}}));
+    last["finishReason"] = "STOP".into();
+    let list = json!([
+        {"candidates": [part(json!({"text": "hm", "thought": true}))], "responseId": "r"},
+        {"candidates": [part(json!({"text": "Hi "}))], "responseId": "r"},
+        {"candidates": [part(json!({"text": "you"}))], "responseId": "r"},
+        {"candidates": [last], "responseId": "r",
+            "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 7}}]);
+    let answer = response::answer(format!(" {list:#}").as_bytes(), &asked()).expect("reads");
+    assert_eq!(
+        answer.usage.map(|usage| (usage.input, usage.output)),
+        Some((3, 4))
+    );
+    let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(
+        (&out["id"], &out["object"]),
+        (&json!("r"), &json!("chat.completion"))
+    );
+    assert_eq!(out["usage"]["total_tokens"], 7);
+    let choice = &out["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let message = &choice["message"];
+    assert_eq!(
+        (&message["content"], &message["reasoning_content"]),
+        (&json!("Hi you"), &json!("hm"))
+    );
+    assert_eq!(message["tool_calls"][0]["function"]["name"], "f");
+    for (list, class) in [
+        (
+            json!([list[0], {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "x"}}]),
+            Class::RateLimit,
+        ),
+        (json!([list[0]]), Class::Transient),
+        (json!([]), Class::Transient),
+    ] {
+        let error = response::answer(list.to_string().as_bytes(), &asked()).expect_err("none");
+        assert_eq!(error.class(), Some(class), "{list}");
+    }
+}
