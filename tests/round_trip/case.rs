@@ -326,11 +326,14 @@ pub(crate) fn requests(shown: &'static [Media], thinker: Thinker) -> impl Strate
     )
         .prop_map(
             move |(system, (first, rest), tools, choice, temperature, max_tokens, stop, schema)| {
+                let first = std::iter::once(Turn::User(first, None));
+                let mut turns: Vec<Turn> = first.chain(rest).collect();
+                if thinker == Thinker::Claude {
+                    as_claude_takes_them(&mut turns);
+                }
                 Case {
                     system,
-                    turns: std::iter::once(Turn::User(first, None))
-                        .chain(rest)
-                        .collect(),
+                    turns,
                     tools,
                     choice,
                     temperature,
@@ -342,4 +345,19 @@ pub(crate) fn requests(shown: &'static [Media], thinker: Thinker) -> impl Strate
                 }
             },
         )
+}
+
+/// Claude refuses what was thought behind a text of the same turn, which neighbours are to it, and a last
+/// text that ends in blanks: neither is kept as it is.
+fn as_claude_takes_them(turns: &mut [Turn]) {
+    let mut behind = false;
+    for turn in turns.iter_mut() {
+        if let Turn::Assistant(thought, _) = turn {
+            thought.take_if(|_| behind);
+        }
+        behind = matches!(turn, Turn::Assistant(..));
+    }
+    if let Some(Turn::Assistant(_, text)) = turns.last_mut() {
+        text.truncate(text.trim_end().len());
+    }
 }
