@@ -419,6 +419,8 @@ fn sent_back<T: Translate>(translate: &T, model: &str, answer: &Value) -> Value 
         calls.map(|call| json!({"role": "tool", "tool_call_id": call["id"], "content": "r"}));
     let mut messages = vec![json!({"role": "user", "content": "Hi"}), message.clone()];
     messages.extend(results);
+    // A text that Claude is to go on with would lose the blanks at its end.
+    messages.push(json!({"role": "user", "content": "And?"}));
     let body = json!({"model": "m", "max_tokens": 9, "messages": messages,
         "tools": [{"type": "function", "function": {"name": "f"}}]});
     let chat = Chat::parse(body.to_string().into()).expect("a request");
