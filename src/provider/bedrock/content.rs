@@ -19,7 +19,8 @@ use crate::{
     wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
 };
 
-/// What the user is made to say where the assistant speaks first, which is refused.
+/// What the user is made to say where the assistant speaks first, and beside documents alone: both are
+/// refused.
 const OPENING: &str = ".";
 
 #[derive(Serialize)]
@@ -145,6 +146,12 @@ pub(super) fn conversation<'a>(
         // The results of calls come before anything else that is said.
         turn.content
             .sort_by_key(|block| !matches!(block, Block::ToolResult { .. }));
+        let has = |kind: fn(&Block<'_>) -> bool| turn.content.iter().any(kind);
+        if has(|it| matches!(it, Block::Document(_))) && !has(|it| matches!(it, Block::Text(_))) {
+            // "A text block must be included when using documents."
+            notes.changed("messages");
+            turn.content.push(Block::Text(OPENING.into()));
+        }
     }
     match turns.first() {
         Some(first) if first.role == "assistant" => {

@@ -234,3 +234,40 @@ fn marks_are_apart_and_four_at_most() {
     assert_eq!(found, [".", "", ".m.m.m", "..", "..L"]);
     assert_eq!(notes.dropped(), ["messages[].content[].cache_control"]);
 }
+
+#[test]
+fn documents_come_with_a_text() {
+    let file = json!({"type": "file", "file": {"file_data": "data:application/pdf;base64,AA", "filename": "a.pdf"}});
+    let blank = json!({"type": "text", "text": " "});
+    let text = json!({"type": "text", "text": "Read."});
+    let document = json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "AA"}}});
+    for (content, blocks, added) in [
+        (json!([file, blank]), json!([document, {"text": "."}]), true),
+        (
+            json!([file, text]),
+            json!([document, {"text": "Read."}]),
+            false,
+        ),
+        (json!([text]), json!([{"text": "Read."}]), false),
+    ] {
+        let body = with(json!({"messages": [{"role": "user", "content": content}]}));
+        let (out, notes) = noted(&body, CLAUDE).expect("sent");
+        assert_eq!(out["messages"][0]["content"], blocks);
+        assert_eq!(
+            notes.mapped().contains(&"messages".into()),
+            added,
+            "{content}"
+        );
+    }
+    // What a tool gave needs none.
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let body = with(json!({"messages": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": [file]}]}));
+    let (out, notes) = noted(&body, CLAUDE).expect("sent");
+    assert_eq!(
+        out["messages"][2]["content"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert!(notes.mapped().is_empty());
+}
