@@ -73,7 +73,7 @@ pub(in crate::provider) fn body(
     think(&request, of, &mut config, notes)?;
     let schema = format(&request, &mut config, notes)?;
     let (system, contents) = conversation(&request, of, notes)?;
-    let (tools, tool_config) = tools(&request, of, notes)?;
+    let (tools, tool_config) = tools(&request, of, door, notes)?;
     let labels = match door {
         Door::Vertex => request.metadata,
         Door::Api => {
@@ -353,6 +353,7 @@ fn format<'a>(
 fn tools<'a>(
     request: &'a Request<'_>,
     of: Model,
+    door: Door,
     notes: &mut Notes,
 ) -> Result<(Vec<Tools<'a>>, Option<Value>), Error> {
     let mut all = Vec::new();
@@ -407,12 +408,28 @@ fn tools<'a>(
             if !(size.is_null() || size == "medium") || !options["user_location"].is_null() {
                 notes.changed("web_search_options");
             }
+            if door == Door::Api && !all.is_empty() {
+                let config = config.get_or_insert_with(|| json!({}));
+                beside_functions(config);
+            }
             all.push(Tools::GoogleSearch(Map::new()));
         } else {
             notes.unsupported("web_search_options")?;
         }
     }
     Ok((all, config))
+}
+
+/// What the API wants to be told where it calls its own tools beside the client's, and what it takes then:
+/// the mode without a word is `VALIDATED`, and `AUTO` is refused. Source: the provider's page on combining
+/// tools, 2026-11; Vertex AI's reference does not have it.
+fn beside_functions(config: &mut Value) {
+    config["includeServerSideToolInvocations"] = true.into();
+    if let Some(mode) = config.pointer_mut("/functionCallingConfig/mode") {
+        if mode == "AUTO" {
+            *mode = "VALIDATED".into();
+        }
+    }
 }
 
 /// A tool that takes free text is one with a single string.

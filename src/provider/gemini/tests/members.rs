@@ -232,3 +232,36 @@ fn every_tool_choice() {
         );
     }
 }
+
+#[test]
+fn the_providers_search_goes_beside_functions() {
+    let mut body = with("web_search_options", json!({}));
+    body["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    let validated = json!({"mode": "VALIDATED"});
+    let any = json!({"mode": "ANY"});
+    for (choice, calling) in [
+        (Value::Null, Value::Null),
+        (json!("auto"), validated),
+        (json!("required"), any),
+    ] {
+        body["tool_choice"] = choice.clone();
+        let config = &translated(&body, "gemini-3-pro")["toolConfig"];
+        assert_eq!(config["includeServerSideToolInvocations"], true, "{choice}");
+        let told = config.get("functionCallingConfig");
+        assert_eq!(told, (!calling.is_null()).then_some(&calling), "{choice}");
+        // Vertex AI has no such member.
+        let out = request::body(
+            &chat(&body),
+            "gemini-3-pro",
+            Door::Vertex,
+            &mut Notes::default(),
+        );
+        let out: Value = serde_json::from_slice(&out.expect("translates").body).expect("JSON");
+        let told = &out["toolConfig"]["includeServerSideToolInvocations"];
+        assert_eq!(told, &Value::Null, "{choice}");
+    }
+    body["tool_choice"] = "auto".into();
+    body["web_search_options"] = Value::Null;
+    let config = &translated(&body, "gemini-3-pro")["toolConfig"];
+    assert_eq!(config, &json!({"functionCallingConfig": {"mode": "AUTO"}}));
+}
