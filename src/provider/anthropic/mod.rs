@@ -28,6 +28,7 @@
 
 pub(super) mod error;
 pub(in crate::provider) mod join;
+mod marks;
 pub(in crate::provider) mod model;
 mod read;
 pub(super) mod request;

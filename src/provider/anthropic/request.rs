@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    marks::{MOST, mark_last, thin_out},
     model::{Model, Off, Thinking, budget},
     schema::closed,
     tools::{Offered, search, tools},
@@ -67,7 +68,7 @@ pub(super) fn translate(
     out.insert("max_tokens".into(), max.into());
     sampling(&request, of, &mut out, notes)?;
     let shape = format(&request, of, &out, notes)?;
-    let (system, messages) = conversation(&request, door, notes)?;
+    let (mut system, mut messages) = conversation(&request, door, notes)?;
     let files = match messages.iter().any(Turn::names_files) {
         true => Files::ById,
         false => Files::None,
@@ -86,9 +87,17 @@ pub(super) fn translate(
             out.insert("metadata".into(), json!({ "user_id": user }));
         }
     }
+    let mut most = MOST;
     if let Some(mark) = &request.cache_control {
-        out.insert("cache_control".into(), ephemeral(mark.is_long()));
+        let mark = ephemeral(mark.is_long());
+        if door == Door::Own {
+            out.insert("cache_control".into(), mark);
+            most -= 1;
+        } else if !mark_last(&mut messages, mark) {
+            notes.without("cache_control")?;
+        }
     }
+    thin_out(&mut tools, &mut system, &mut messages, most, notes)?;
     tier(&request, door, &mut out, notes)?;
     let effort = out
         .remove("output_config")

@@ -31,6 +31,16 @@ pub(super) enum Offered<'a> {
     },
 }
 
+impl Offered<'_> {
+    /// Where its mark stands, or would.
+    pub(super) fn mark(&mut self) -> Option<&mut Option<Value>> {
+        match self {
+            Self::Tool(tool) => Some(&mut tool.cache_control),
+            Self::Search { .. } => None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct ToolOut<'a> {
     name: &'a str,

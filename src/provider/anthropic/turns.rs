@@ -21,7 +21,7 @@ use crate::{
 #[derive(Serialize)]
 pub(super) struct Turn<'a> {
     role: &'static str,
-    content: Vec<Block<'a>>,
+    pub(super) content: Vec<Block<'a>>,
 }
 
 impl Turn<'_> {
@@ -101,6 +101,20 @@ impl<'a> Block<'a> {
             kind: "text",
             text,
             cache_control: None,
+        }
+    }
+
+    /// Where its marks stand, or would.
+    pub(super) fn marks<'b>(&'b mut self, all: &mut Vec<&'b mut Option<Value>>) {
+        match self {
+            Self::Text { cache_control, .. } | Self::Media { cache_control, .. } => {
+                all.push(cache_control);
+            }
+            Self::Result {
+                content: Results::Blocks(blocks),
+                ..
+            } => blocks.iter_mut().for_each(|block| block.marks(all)),
+            Self::Result { .. } | Self::Kept(_) | Self::Call { .. } => {}
         }
     }
 

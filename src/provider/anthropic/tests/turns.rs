@@ -150,3 +150,43 @@ fn files_are_asked_for_where_there_are_some() {
         assert_eq!(headers.contains_key("anthropic-beta"), asked, "{messages}");
     }
 }
+
+#[test]
+fn four_marks_of_what_is_to_be_cached_at_most() {
+    let mark = json!({"type": "ephemeral"});
+    let part = |text: &str| json!({"type": "text", "text": text, "cache_control": mark});
+    let mut body = json!({"model": "m",
+        "tools": [{"type": "function", "function": {"name": "f"}, "cache_control": mark}],
+        "messages": [{"role": "system", "content": [part("s")]},
+            {"role": "user", "content": [part("a"), part("b")]}]});
+    let marks = |body: &Value, door: request::Door| {
+        let mut notes = Notes::default();
+        let out = request::body(&chat(body), "claude-sonnet-4-5", door, &mut notes);
+        let out: Value = serde_json::from_slice(&out.expect("translates")).expect("JSON");
+        let is_marked = |it: &Value| it.get("cache_control").is_some();
+        let places = [
+            &out["tools"],
+            &out["system"],
+            &out["messages"][0]["content"],
+        ];
+        let each = places.map(|list| {
+            let list = list.as_array().expect("a list").iter();
+            list.map(is_marked).collect::<Vec<_>>()
+        });
+        (each.concat(), is_marked(&out), notes.dropped().len())
+    };
+    let own = request::Door::Own;
+    assert_eq!(marks(&body, own), (vec![true; 4], false, 0));
+    // That of the request takes a place of its own; Vertex AI has none, so that the last part is marked.
+    body["cache_control"] = mark.clone();
+    assert_eq!(marks(&body, own), (vec![false, true, true, true], true, 1));
+    assert_eq!(
+        marks(&body, request::Door::Vertex),
+        (vec![true; 4], false, 0)
+    );
+    body["messages"][1]["content"] = json!([part("a"), part("b"), {"type": "text", "text": "c"}]);
+    assert_eq!(
+        marks(&body, request::Door::Vertex),
+        (vec![false, true, true, true, true], false, 1)
+    );
+}
