@@ -434,6 +434,38 @@ async fn a_dropped_decision_gives_back_what_it_took() {
     .await;
 }
 
+/// Redis is told of ended requests in the background; who comes after one on the same node is judged
+/// as if it had been told.
+#[tokio::test]
+async fn what_this_node_has_given_back_is_there_for_the_next() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let slots = Limits::new().max_concurrent(1);
+    let amounts = Limits::new().tokens(Rate::per_day(1000));
+    for _ in 0..20 {
+        let ask = one("acme", &slots, request().with_slot());
+        let (hold, _) = decide(&store, ask).await.expect("the slot is free");
+        hold.settle(&request());
+        let report = standing(&store, "acme", &slots).await;
+        assert_eq!(report.concurrent.expect("slots").in_use, 0);
+
+        let ask = one("tokens", &amounts, tokens(900));
+        let (hold, _) = decide(&store, ask).await.expect("room");
+        hold.settle(&tokens(0));
+    }
+    // Only what is given back counts: who holds the slot keeps it.
+    let ask = || one("acme", &slots, request().with_slot());
+    let held = decide(&store, ask()).await.expect("the slot is free");
+    let ended = one("other", &slots, request().with_slot());
+    drop(decide(&store, ended).await.expect("a slot of its own"));
+    let refusal = decide(&store, ask()).await.expect_err("taken");
+    assert_eq!(refusal.retry, Retry::Release);
+    drop(held);
+}
+
 /// Three rules of six limits: one script each time, admitted or refused.
 #[tokio::test]
 async fn a_decision_is_one_call_over_all_limits() {

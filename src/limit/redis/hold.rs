@@ -62,6 +62,7 @@ impl RedisHold {
                 let name = shared.name(id);
                 let changes = taken.changes(&name, actual, shared.unix());
                 if !changes.is_empty() {
+                    shared.telling.begin(changes.keys());
                     permit.send(Job::Settle(changes));
                 }
             }

@@ -29,7 +29,8 @@
 //! replica is left for the one that its address leads to by then. Each failure is counted in [`RedisStats`],
 //! and with the feature `tracing` the beginning and the end of an outage are logged.
 //!
-//! What an ended request used is told afterwards, in the background. What could not be told while
+//! What an ended request used is told afterwards, in the background. A request of the same node that is
+//! refused meanwhile waits until it is told, and is judged again. What could not be told while
 //! Redis was gone waits; what was told and not answered is not told again, as it may have been heard.
 //! So a reservation may stay as it was, until it has flowed off, or a debt may be lost: for the
 //! requests that ended in that moment. A slot of a node that dies is free again after
@@ -45,6 +46,7 @@ mod leased;
 mod modelled;
 mod scale;
 mod store;
+mod telling;
 mod wire;
 mod worker;
 

@@ -17,12 +17,13 @@ use tokio::{
         mpsc::{self, OwnedPermit},
         oneshot,
     },
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     InvalidUrl, Outage, RedisBuilder, RedisHold, RedisStats,
     health::{Fault, Health},
+    telling::Telling,
     wire::{Answer, Call, Question, clock},
     worker::{self, Job, Late, OpenSlots},
 };
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     node: String,
     next: AtomicU64,
     pub(super) slots: OpenSlots,
+    pub(super) telling: Telling,
     pub(super) health: Health,
     /// What decides in an outage, by a share of every limit.
     local: Memory,
@@ -83,6 +85,7 @@ impl Redis {
             node: crate::id::random(""),
             next: AtomicU64::new(0),
             slots: OpenSlots::default(),
+            telling: Telling::default(),
             health: Health::default(),
             local: Memory::new(),
             epoch: Instant::now(),
@@ -101,25 +104,48 @@ impl Redis {
     /// Waits until Redis has been told of every request that has ended before, for two seconds at
     /// most: for the end of a program. Dropped, it changes nothing.
     pub async fn flush(&self) {
-        let (done, told) = oneshot::channel();
-        let told = async {
-            if self.jobs.send(Job::Flush(done)).await.is_ok() {
-                let _ = told.await;
-            }
-        };
-        let _ = timeout(LATE * 2, told).await;
+        let _ = timeout(LATE * 2, self.told()).await;
     }
 
+    /// Waits until what has ended before is told; whether it was.
+    async fn told(&self) -> bool {
+        let (done, told) = oneshot::channel();
+        self.jobs.send(Job::Flush(done)).await.is_ok() && told.await.is_ok()
+    }
+
+    /// Decides within the budget. A refusal that may be for what this node has given back, and
+    /// Redis has not been told of, is asked for again when it has.
     async fn decide(self, ask: Ask) -> Result<Decision<RedisHold>, Error> {
+        let end = Instant::now() + self.shared.settings.budget;
+        let mut behind = false;
+        let decision = self.once(&ask, end, &mut behind).await;
+        let again = match &decision {
+            Ok(Decision::Admitted(..)) => ask.peek,
+            Ok(Decision::Refused(refusal)) => refusal.retry != Retry::Never,
+            Err(_) => false,
+        };
+        if again && behind && timeout_at(end, self.told()).await == Ok(true) {
+            return self.once(&ask, end, &mut behind).await;
+        }
+        decision
+    }
+
+    /// Asks once; `behind` says whether changes to the same keys were yet to be told then.
+    async fn once(
+        &self,
+        ask: &Ask,
+        end: Instant,
+        behind: &mut bool,
+    ) -> Result<Decision<RedisHold>, Error> {
         let Ok(permit) = self.jobs.clone().try_reserve_owned() else {
-            return self.without(Fault::Full, &ask);
+            return self.without(Fault::Full, ask);
         };
         let shared = &self.shared;
         if shared.health.is_suspended() {
-            return self.without(Fault::Suspended, &ask);
+            return self.without(Fault::Suspended, ask);
         }
         let id = shared.next_id();
-        let question = Question::new(&ask);
+        let question = Question::new(ask);
         let ttl = shared.settings.slot_ttl;
         let call = question.call(
             &shared.settings.tag,
@@ -128,6 +154,7 @@ impl Redis {
             shared.deadline(),
             shared.unix(),
         );
+        *behind = shared.telling.has(&call.keys);
         let keys = call.keys.clone();
         let mut pending = Pending {
             parts: Some((
@@ -140,10 +167,10 @@ impl Redis {
                 permit,
             )),
         };
-        let reply = match timeout(shared.settings.budget, &mut pending).await {
+        let reply = match timeout_at(end, &mut pending).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => return self.without(fault(&error), &ask),
-            Err(_) => return self.without(Fault::Slow, &ask),
+            Ok(Err(error)) => return self.without(fault(&error), ask),
+            Err(_) => return self.without(Fault::Slow, ask),
         };
         let (late, permit) = pending.parts.take().expect("answered once");
         match late.question.understand(&reply, late.keys) {
@@ -152,8 +179,8 @@ impl Redis {
                 shared.health.decided.fetch_add(1, Ordering::Relaxed);
                 Ok(decision.map(|taken| RedisHold::remote(id, taken, permit, Arc::clone(shared))))
             }
-            Ok(Answer::Late) => self.without(Fault::Slow, &ask),
-            Err(_) => self.without(Fault::Nonsense, &ask),
+            Ok(Answer::Late) => self.without(Fault::Slow, ask),
+            Err(_) => self.without(Fault::Nonsense, ask),
         }
     }
 

@@ -150,12 +150,13 @@ async fn tell(shared: &Arc<Shared>, untold: &mut Changes) {
         return;
     }
     match shared.invoke(&untold.call()).await {
-        Ok(_) => *untold = Changes::default(),
+        Ok(_) => shared.telling.over(std::mem::take(untold).keys()),
         Err(error) => {
             shared.failed(fault(&error));
             if !error.is_connection_refusal() {
-                let lost = untold.forget_limits();
-                let lost = u64::try_from(lost).unwrap_or(u64::MAX);
+                let lost = untold.take_limits();
+                shared.telling.over(lost.keys());
+                let lost = u64::try_from(lost.keys().count()).unwrap_or(u64::MAX);
                 shared.health.unanswered.fetch_add(lost, Ordering::Relaxed);
             }
         }

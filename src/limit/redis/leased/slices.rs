@@ -6,7 +6,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 use super::super::{
     Redis,
@@ -166,7 +166,13 @@ impl Slices {
             shared.slots.remove_name(name);
         }
         let changes: Changes = wire::give_back(demand, surplus, shared.tag(), shared.unix());
-        let _ = self.redis.jobs().try_send(Job::Settle(changes));
+        shared.telling.begin(changes.keys());
+        if let Err(
+            TrySendError::Full(Job::Settle(lost)) | TrySendError::Closed(Job::Settle(lost)),
+        ) = self.redis.jobs().try_send(Job::Settle(changes))
+        {
+            shared.telling.over(lost.keys());
+        }
     }
 
     /// Gives back what nobody has used for so long.

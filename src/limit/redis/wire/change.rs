@@ -20,9 +20,17 @@ impl Changes {
         self.slots.append(&mut other.slots);
     }
 
-    /// Forgets what must not be said twice; how many changes that are.
-    pub(in crate::limit::redis) fn forget_limits(&mut self) -> usize {
-        std::mem::take(&mut self.limits).len()
+    /// The key of each change.
+    pub(in crate::limit::redis) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.limits.iter().chain(&self.slots).map(|it| &it.key)
+    }
+
+    /// Takes out what must not be said twice.
+    pub(in crate::limit::redis) fn take_limits(&mut self) -> Self {
+        Self {
+            limits: std::mem::take(&mut self.limits),
+            slots: Vec::new(),
+        }
     }
 
     pub(in crate::limit::redis) fn call(&self) -> Call {
