@@ -111,7 +111,7 @@ impl Calls {
                         object.remove(start, at.end, pass.edits);
                         continue;
                     }
-                    if value != Type::String {
+                    if value != Type::String || at.len() == "\"\"".len() {
                         pass.edits.replace(at, said.kind());
                     }
                 }

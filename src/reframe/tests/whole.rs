@@ -63,6 +63,11 @@ async fn the_calls_of_a_whole_answer_are_each_for_themselves() {
         ([call("\"0\"", "f"), call("\"0\"", "f")], ["0", "call_"]),
         ([call("0", "f"), call("\"\"", "g")], ["call_", "call_"]),
         ([call("\"a\"", "f"), call("\"b\"", "f")], ["a", "b"]),
+        (
+            [call("\"a\"", "f"), call("\"b\"", "f")]
+                .map(|it| it.replace(r#""type":"function""#, r#""type":"""#)),
+            ["a", "b"],
+        ),
     ] {
         let calls = calls.join(",");
         let sent = WHOLE.replace(r#""content":"Hi""#, &format!(r#""tool_calls":[{calls}]"#));
