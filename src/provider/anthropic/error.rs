@@ -20,7 +20,7 @@ struct Said {
 /// Reads a refusal; the shared reader knows the shape, the status follows the provider's own type.
 pub(in crate::provider) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let kind = serde_json::from_slice::<Envelope>(body).map(|it| it.error.kind);
-    let status = kind.map_or(status, |kind| status_of(&kind).unwrap_or(status));
+    let status = kind.map_or(status, |kind| status_of(&kind, status));
     let error = openai::read_error(status, headers, body);
     match status {
         StatusCode::PAYMENT_REQUIRED => error.with_class(Class::Quota),
@@ -33,8 +33,10 @@ pub(super) fn in_stream(body: &[u8]) -> Error {
     read(StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), body)
 }
 
-fn status_of(kind: &str) -> Option<StatusCode> {
-    Some(match kind {
+/// The status of a type. `api_error` says no more than that something failed, so that any status of
+/// a refusal says more.
+fn status_of(kind: &str, status: StatusCode) -> StatusCode {
+    match kind {
         "invalid_request_error" => StatusCode::BAD_REQUEST,
         "authentication_error" => StatusCode::UNAUTHORIZED,
         "billing_error" => StatusCode::PAYMENT_REQUIRED,
@@ -45,7 +47,9 @@ fn status_of(kind: &str) -> Option<StatusCode> {
         "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
         "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
         "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
-        "api_error" => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => return None,
-    })
+        "api_error" if !status.is_client_error() && !status.is_server_error() => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => status,
+    }
 }

@@ -148,6 +148,27 @@ fn errors_by_type_before_status() {
 }
 
 #[test]
+fn an_error_of_no_special_type_is_told_by_its_status() {
+    let body = r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#;
+    for (status, class) in [
+        (400, Class::Caller),
+        (429, Class::RateLimit),
+        (500, Class::Transient),
+        (503, Class::Overload),
+        (529, Class::Overload),
+        // A body that says so behind a status that does not.
+        (200, Class::Transient),
+    ] {
+        let status = http::StatusCode::from_u16(status).expect("a status");
+        let error = error::read(status, &http::HeaderMap::new(), body.as_bytes());
+        assert_eq!(error.class(), Some(class), "{status}");
+    }
+    let headers = http::HeaderMap::new();
+    let late = error::read(http::StatusCode::GATEWAY_TIMEOUT, &headers, body.as_bytes());
+    assert_eq!(late.code(), Some("upstream_timeout"));
+}
+
+#[test]
 fn a_whole_answer() {
     let body = json!({"id": "msg_1", "type": "message", "model": "claude", "stop_reason": "max_tokens",
         "content": [{"type": "redacted_thinking", "data": "d"}, {"type": "text", "text": "Hi"}, {"type": "server_tool_use", "id": "x"}],
