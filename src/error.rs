@@ -371,9 +371,13 @@ impl Error {
     }
 
     /// The headers that belong to it: `retry-after` (whole seconds, rounded up),
-    /// `retry-after-ms` and `x-should-retry`.
+    /// `retry-after-ms` and `x-should-retry`: `false` where the same request can never succeed, and for
+    /// an upstream account's quota that is used up until nobody knows when.
     pub fn write_headers(&self, headers: &mut HeaderMap) {
-        if self.0.kind.is_final() {
+        let spent = self.0.kind == Kind::RateLimit
+            && self.0.class == Some(Class::Quota)
+            && self.0.retry_after.is_none();
+        if self.0.kind.is_final() || spent {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
             return;
         }
@@ -470,6 +474,20 @@ mod tests {
             assert_eq!(response.headers()["x-should-retry"], "false");
             assert!(!response.headers().contains_key("retry-after"));
         }
+    }
+
+    #[test]
+    fn a_used_up_quota_is_final_until_it_is_said_when_it_is_not() {
+        let spent = Error::new(Kind::RateLimit, "no").with_class(Class::Quota);
+        let mut headers = HeaderMap::new();
+        spent.clone().write_headers(&mut headers);
+        assert_eq!(headers["x-should-retry"], "false");
+        let mut headers = HeaderMap::new();
+        spent
+            .with_retry_after(Duration::from_secs(7))
+            .write_headers(&mut headers);
+        assert_eq!(headers["retry-after"], "7");
+        assert!(!headers.contains_key("x-should-retry"));
     }
 
     #[test]
