@@ -211,6 +211,11 @@ credentials = "/no/such/file""#;
         ),
         (
             "[[keys]]",
+            "[[keys]]\nname = \"other\"\nsecret = \"sk-other\"\nmodels = [\"m\", \"\"]\n[[keys]]",
+            "keys[0].models[1]: must not be empty",
+        ),
+        (
+            "[[keys]]",
             "[stream]\nkeep_alive_ms = -1\n[[keys]]",
             "stream.keep_alive_ms: expected an integer",
         ),

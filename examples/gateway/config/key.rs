@@ -48,6 +48,9 @@ impl Key {
         let models = section
             .strings("models", mistakes)
             .unwrap_or_else(|| vec!["*".to_owned()]);
+        for (at, _) in models.iter().enumerate().filter(|(_, it)| it.is_empty()) {
+            mistakes.add(&section.key(&format!("models[{at}]")), "must not be empty");
+        }
         Self {
             name,
             digest,
