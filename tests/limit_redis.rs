@@ -466,6 +466,32 @@ async fn what_this_node_has_given_back_is_there_for_the_next() {
     drop(held);
 }
 
+/// As many at a time as there are slots, each of whom waits for the end before it comes again.
+#[tokio::test]
+async fn as_many_as_there_are_slots_are_never_refused() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let limits = Limits::new().max_concurrent(64);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (store, limits) = (store.clone(), limits.clone());
+        clients.spawn(async move {
+            for turn in 0..30 {
+                let ask = one("acme", &limits, request().with_slot());
+                let (hold, _) = decide(&store, ask).await.expect("a slot of its own");
+                for _ in 0..turn % 5 {
+                    tokio::task::yield_now().await;
+                }
+                hold.settle(&request());
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
 /// Three rules of six limits: one script each time, admitted or refused.
 #[tokio::test]
 async fn a_decision_is_one_call_over_all_limits() {

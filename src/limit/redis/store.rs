@@ -36,6 +36,11 @@ use crate::{
 /// for a while does not take what nobody waits for.
 pub(super) const LATE: Duration = Duration::from_secs(1);
 
+/// How often a refusal that comes behind something untold is asked for again. Others on this node end
+/// and begin meanwhile, so that once is not always enough; without an end, refusals under load would be
+/// most of what Redis is asked.
+const AGAIN: usize = 4;
+
 /// The numbers that the script answers with.
 pub(super) type Reply = Vec<i64>;
 
@@ -118,19 +123,23 @@ impl Redis {
     async fn decide(self, ask: Ask) -> Result<Decision<RedisHold>, Error> {
         let end = Instant::now() + self.shared.settings.budget;
         let mut behind = false;
-        let decision = self.once(&ask, end, &mut behind).await;
-        let again = match &decision {
-            Ok(Decision::Admitted(..)) => ask.peek,
-            Ok(Decision::Refused(refusal)) => refusal.retry != Retry::Never,
-            Err(_) => false,
-        };
-        if again && behind && timeout_at(end, self.told()).await == Ok(true) {
-            return self.once(&ask, end, &mut behind).await;
+        let mut decision = self.once(&ask, end, &mut behind).await;
+        for _ in 0..AGAIN {
+            let settled = match &decision {
+                Ok(Decision::Admitted(..)) => !ask.peek,
+                Ok(Decision::Refused(refusal)) => refusal.retry == Retry::Never,
+                Err(_) => true,
+            };
+            if settled || !behind || timeout_at(end, self.told()).await != Ok(true) {
+                break;
+            }
+            decision = self.once(&ask, end, &mut behind).await;
         }
         decision
     }
 
-    /// Asks once; `behind` says whether changes to the same keys were yet to be told then.
+    /// Asks once; `behind` says whether changes to the same keys were yet to be told
+    /// then, or still are.
     async fn once(
         &self,
         ask: &Ask,
@@ -173,6 +182,7 @@ impl Redis {
             Err(_) => return self.without(Fault::Slow, ask),
         };
         let (late, permit) = pending.parts.take().expect("answered once");
+        *behind |= shared.telling.has(&late.keys);
         match late.question.understand(&reply, late.keys) {
             Ok(Answer::Told(decision)) => {
                 shared.health.well();
