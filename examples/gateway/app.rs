@@ -3,10 +3,11 @@
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use http::{Request, Response};
+use http_body_util::Either as OneOf;
 use hyper::body::Incoming;
 use tower::{
     Layer, Service,
-    util::{BoxCloneSyncService, MapResponse},
+    util::{self, BoxCloneSyncService, MapResponse},
 };
 use tower_completions::{
     Principal,
@@ -20,7 +21,7 @@ use tower_completions::{
     },
     mock,
     models::Card,
-    parse::{ChatBody, ReadLimits},
+    parse::ReadLimits,
     provider::BoxProvider,
     reframe::{self, ReframeLayer},
     router::{Router, Table},
@@ -146,8 +147,15 @@ impl App {
         let upstream = match config.routing.options.cache_ttl {
             // Inside of what counts money, so that a kept answer is free of charge, and inside of
             // what makes answers canonical.
-            Some(ttl) => boxed(CacheLayer::new(ttl).layer(router.clone())),
-            None => boxed(router.clone()),
+            Some(ttl) => util::Either::Left(MapResponse::new(
+                CacheLayer::new(ttl).layer(router.clone()),
+                |response: Response<_>| response.map(OneOf::Left),
+            )),
+            None => {
+                util::Either::Right(MapResponse::new(router.clone(), |response: Response<_>| {
+                    response.map(OneOf::Right)
+                }))
+            }
         };
         let models = catalog(config, &prices);
         let mut cost = CostLayer::new(prices, ledger.clone()).budgets(budgets);
@@ -225,21 +233,6 @@ impl App {
         }
         flushed
     }
-}
-
-type Upstream = BoxCloneSyncService<Request<ChatBody>, Response<BoxBody>, Infallible>;
-
-/// As there may be a cache around the router, or none.
-fn boxed<S, B>(service: S) -> Upstream
-where
-    S: Service<Request<ChatBody>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let boxed = |response: Response<B>| response.map(BoxBody::new);
-    BoxCloneSyncService::new(MapResponse::new(service, boxed))
 }
 
 fn watched<S, B>(gateway: S) -> Completions
