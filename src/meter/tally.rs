@@ -127,7 +127,7 @@ impl Tally {
     /// [outrun](Self::outran) its count ([`estimated`](Usage::estimated)).
     #[must_use]
     pub fn used(&self, prompt: u64) -> Option<Usage> {
-        self.seen().used(prompt)
+        self.look(|_| None).used(prompt)
     }
 
     /// Notes that the counts that have come, or come next, are of all that has been relayed: its choices are
@@ -245,7 +245,7 @@ impl Tally {
     #[must_use]
     pub fn outran(&self, output: u64) -> bool {
         // Seldom so, and then the ending decides.
-        runs_ahead(self.content_bytes(), output) && self.seen().outran(output)
+        runs_ahead(self.content_bytes(), output) && self.look(|_| None).outran(output)
     }
 
     /// Events relayed so far.
@@ -269,12 +269,17 @@ pub(crate) struct Seen {
 impl Tally {
     /// What has been seen so far, looked at once.
     pub(crate) fn seen(&self) -> Seen {
+        self.look(|slow| slow.model.clone())
+    }
+
+    /// The same, with the model as far as it is wanted: to share it costs more than all the rest.
+    fn look(&self, model: impl FnOnce(&Slow) -> Option<Arc<str>>) -> Seen {
         let content_bytes = self.content_bytes();
         let look = |slow: &Slow| {
             Some(Seen {
                 usage: slow.usage,
                 counted: slow.counted,
-                model: slow.model.clone(),
+                model: model(slow),
                 tier: slow.tier,
                 outcome: slow.outcome.clone(),
                 content_bytes,

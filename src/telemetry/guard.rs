@@ -64,16 +64,17 @@ impl Settle for Guard {
             Ending::Failed(error) => (Some(error.unwrap_or_else(broke_off)), false),
             Ending::Cancelled => (None, true),
         };
-        let model = tally.and_then(Tally::model);
+        let seen = tally.map(Tally::seen);
+        let seen = seen.as_ref();
         let mut finished = Finished::after(self.elapsed());
         finished.status = self.status;
         finished.error = self.error.as_ref().or(late.as_ref());
         finished.cancelled = cancelled;
         finished.stream = self.stream;
         finished.served = self.served.as_ref();
-        finished.model = model.as_deref();
+        finished.model = seen.and_then(|seen| seen.model.as_deref());
         // The prompt is not read out here: who reads the answer has put its estimate there.
-        finished.usage = tally.and_then(|tally| tally.used(0));
+        finished.usage = seen.and_then(|seen| seen.used(0));
         finished.first_event = self.first_event;
         self.watch.on(&Event::Finished(finished));
     }
