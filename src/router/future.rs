@@ -204,7 +204,9 @@ where
                     Which::Rival => rival.take(),
                 };
                 let end = end.expect("it has just ended").as_mut().end();
-                run.tell(&end, result.as_ref().err());
+                // Read once: to ask for the time costs as much as some two hundred instructions.
+                let time = run.shared.timer.now();
+                run.tell(&end, result.as_ref().err(), time);
                 match result {
                     Ok(response) => {
                         let loser = match which {
@@ -212,11 +214,11 @@ where
                             Which::Rival => attempt,
                         };
                         if let Some(mut loser) = loser.take() {
-                            run.lost(loser.as_mut().end());
+                            run.lost(loser.as_mut().end(), time);
                         }
-                        return Poll::Ready(Ok(run.served(response, course, end)));
+                        return Poll::Ready(Ok(run.served(response, course, end, time)));
                     }
-                    Err(error) => run.fail(course, end, error),
+                    Err(error) => run.fail(course, end, error, time),
                 }
                 continue;
             }
@@ -286,34 +288,22 @@ enum Which {
 }
 
 impl<S, Q, R, T> Run<S, Q, R, T> {
-    fn tell(&self, end: &End, error: Option<&Error>)
-    where
-        T: Timer,
-    {
+    fn tell(&self, end: &End, error: Option<&Error>, time: Instant) {
         if let Some(watch) = &self.watch {
             watch.on(&Event::Attempt {
                 number: end.number,
                 target: &end.target,
                 error,
-                took: self.took(end.since),
+                took: time.saturating_duration_since(end.since),
             });
         }
     }
 
-    fn took(&self, since: Instant) -> Duration
-    where
-        T: Timer,
-    {
-        self.shared.timer.now().saturating_duration_since(since)
-    }
-
     /// One that was not waited for.
-    fn lost(&mut self, end: End)
+    fn lost(&mut self, end: End, time: Instant)
     where
         Q: Ask,
-        T: Timer,
     {
-        let time = self.shared.timer.now();
         let took = time.saturating_duration_since(end.since);
         end.place
             .was_waited_for(micros(took), self.shared.millis(time));
@@ -332,12 +322,8 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         self.tried.push(tried);
     }
 
-    fn fail(&mut self, course: &mut Course, mut end: End, error: Error)
-    where
-        T: Timer,
-    {
+    fn fail(&mut self, course: &mut Course, mut end: End, error: Error, time: Instant) {
         let rules = &self.shared.rules;
-        let time = self.shared.timer.now();
         let now = self.shared.millis(time);
         course.failed(rules, &end.place, error.clone(), now);
         end.place.vacate();
@@ -471,13 +457,12 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         response: Response<B>,
         course: &Course,
         end: End,
+        time: Instant,
     ) -> Response<ResponseBody<B>>
     where
         B: Body,
-        T: Timer,
     {
         let rules = &self.shared.rules;
-        let time = self.shared.timer.now();
         let now = self.shared.millis(time);
         let End {
             place,
