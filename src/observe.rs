@@ -215,11 +215,14 @@ where
 
 impl<A: Observe, B: Observe> Observe for (A, B) {
     fn begin(&self, parts: &Parts) -> Watch {
-        Watch::new(Both(self.0.begin(parts), self.1.begin(parts)))
+        match (self.0.begin(parts).0, self.1.begin(parts).0) {
+            (Some(one), Some(other)) => Watch::new(Both(one, other)),
+            (one, other) => Watch(one.or(other)),
+        }
     }
 }
 
-struct Both(Watch, Watch);
+struct Both(Arc<dyn Watcher>, Arc<dyn Watcher>);
 
 impl Watcher for Both {
     fn on(&self, event: &Event<'_>) {
@@ -228,29 +231,37 @@ impl Watcher for Both {
     }
 
     fn enter(&self) {
-        self.0.0.enter();
-        self.1.0.enter();
+        self.0.enter();
+        self.1.enter();
     }
 
     fn exit(&self) {
-        self.1.0.exit();
-        self.0.0.exit();
+        self.1.exit();
+        self.0.exit();
     }
 }
 
 /// Who is told of this request. Put into its extensions by whoever observes; clones are the same.
 #[derive(Clone)]
-pub struct Watch(Arc<dyn Watcher>);
+pub struct Watch(Option<Arc<dyn Watcher>>);
 
 impl Watch {
     /// Tells this watcher.
     pub fn new(watcher: impl Watcher) -> Self {
-        Self(Arc::new(watcher))
+        Self(Some(Arc::new(watcher)))
+    }
+
+    /// Tells nobody.
+    #[cfg(feature = "tracing")]
+    pub(crate) const fn nobody() -> Self {
+        Self(None)
     }
 
     /// Tells that something happened.
     pub fn on(&self, event: &Event<'_>) {
-        self.0.on(event);
+        if let Some(watcher) = &self.0 {
+            watcher.on(event);
+        }
     }
 
     /// Tells the watch of these extensions, if there is one; only then is the event made.
@@ -268,8 +279,10 @@ impl Watch {
                 self.0.exit();
             }
         }
-        self.0.enter();
-        let _exit = Exit(&*self.0);
+        let _exit = self.0.as_deref().map(|watcher| {
+            watcher.enter();
+            Exit(watcher)
+        });
         poll()
     }
 }
@@ -318,5 +331,23 @@ mod tests {
         assert!(panicked.is_err());
         let told = notes.lock().expect("unpoisoned").clone();
         assert_eq!(told, ["a", "b", "enter", "enter", "exit", "exit"]);
+    }
+
+    #[cfg(feature = "tracing")]
+    #[test]
+    fn a_pair_of_which_one_tells_nobody_is_the_other_alone() {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&notes);
+        let one = move |_: &Parts| Watch::new(Notes(Arc::clone(&kept), "a"));
+        let nobody = |_: &Parts| Watch::nobody();
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let watch = (nobody, (one, nobody)).begin(&parts);
+        watch.on(&Event::Admitted { gate: Gate::Key });
+        watch.within(|| notes.lock().expect("unpoisoned").push("polled"));
+        let told = notes.lock().expect("unpoisoned").clone();
+        assert_eq!(told, ["a", "enter", "polled", "exit"]);
+        let watch = (nobody, nobody).begin(&parts);
+        watch.on(&Event::Admitted { gate: Gate::Key });
+        assert_eq!(watch.within(|| 1), 1);
     }
 }

@@ -48,6 +48,9 @@ impl Observe for Trace {
             "error.type" = Empty,
             "tower_completions.error.cause" = Empty,
         );
+        if span.is_disabled() {
+            return Watch::nobody();
+        }
         Watch::new(One {
             span,
             attempts: Mutex::new(Vec::new()),
@@ -78,9 +81,6 @@ impl One {
 
 impl Watcher for One {
     fn on(&self, event: &Event<'_>) {
-        if self.span.is_disabled() {
-            return;
-        }
         match event {
             Event::Routed { model, .. } => {
                 self.span.record(names::REQUEST_MODEL, *model);
