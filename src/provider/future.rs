@@ -231,7 +231,7 @@ where
                             };
                             let body = told.map_or(answer.body, Into::into);
                             let mut response = Response::new(Body::whole(body));
-                            response.headers_mut().reserve(HEADERS);
+                            *response.headers_mut() = emptied(head.headers);
                             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
                             let tally = match answer.usage {
                                 Some(usage) => {
@@ -256,7 +256,18 @@ where
 }
 
 /// What the layers outside put into an answer fits in: a map that grows is made anew.
-const HEADERS: usize = 12;
+pub(super) const HEADERS: usize = 12;
+
+/// The map that the upstream's headers came in, with room for ours. One that is much larger than they
+/// need is not kept: a server may hold on to it for the next request of its connection.
+fn emptied(mut theirs: HeaderMap) -> HeaderMap {
+    if theirs.capacity() > 2 * HEADERS {
+        return HeaderMap::with_capacity(HEADERS);
+    }
+    theirs.clear();
+    theirs.reserve(HEADERS);
+    theirs
+}
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -2,12 +2,12 @@ use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use serde_json::{Map, Value};
 
 use super::vendor::Usage;
-use crate::{body::Full, ext::Target, parse::Chat, wire::request::Name};
+use crate::{body::Full, ext::Target, parse::Chat, provider::future::HEADERS, wire::request::Name};
 
-/// What every request says of itself, with room for a credential: a map that grows is made anew, and
-/// a clone of one has no more room than entries.
+/// What every request says of itself. hyper reads the answer's headers into the map that the request's
+/// were in, and that is then our answer's: with room for those it is never made anew.
 fn introduce(head: &mut HeaderMap, accept: HeaderValue) {
-    head.reserve(6);
+    head.reserve(HEADERS);
     head.insert(header::CONTENT_TYPE, JSON);
     head.insert(header::ACCEPT, accept);
     head.insert(header::USER_AGENT, AGENT);
