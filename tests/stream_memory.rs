@@ -10,11 +10,12 @@ use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use tower::Service;
+use tower::{Layer, Service};
 use tower_completions::{
     Dialect,
     parse::{Chat, ChatBody},
     reframe::{ReframeLayer, ResponseBody},
+    router::CommitLayer,
     sse::Decoder,
     time::NoTimer,
 };
@@ -219,6 +220,42 @@ fn an_idle_stream_holds_less_than_2_kib() {
         assert!(held > 150, "half an event at least");
         drop(body);
     }
+}
+
+#[test]
+fn what_was_looked_at_is_let_go_of_once_it_is_handed_on() {
+    let chunks = ["first", "second"].map(|word| shared(&event(word)));
+    let mut reads = Some(Reads {
+        chunks: chunks.to_vec(),
+        at: 0,
+        times: 1,
+    });
+    let inner = tower::service_fn(move |_: Request<ChatBody>| {
+        let body = reads.take().expect("called once");
+        let response = Response::builder().header("content-type", "text/event-stream");
+        std::future::ready(Ok::<_, Infallible>(
+            response.body(body).expect("a response"),
+        ))
+    });
+    let ask = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+    let chat = Chat::parse(ask.into()).expect("a request");
+    let mut service = CommitLayer::new().timer(NoTimer).layer(inner);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut future = Box::pin(service.call(Request::new(ChatBody::new(chat))));
+    let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else {
+        panic!("the first event has content");
+    };
+    drop(future);
+    let mut body = pin!(response.into_body());
+    let mut frames = 0;
+    let info = measure(|| {
+        while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+            frames += usize::from(frame.is_ok());
+        }
+    });
+    assert_eq!((frames, info.count_total), (2, 0));
+    // The place that the frames stood in, for the stream stays open.
+    assert!(info.bytes_current < 0, "{info:?}");
 }
 
 #[test]

@@ -66,7 +66,13 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match self.project().kind.project() {
             WhichProj::Passed { body } => body.poll_frame(cx),
             WhichProj::Read { frames, rest } => match frames.pop_front() {
-                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                Some(frame) => {
+                    if frames.is_empty() {
+                        // Nothing comes after it, however long the stream lasts.
+                        *frames = VecDeque::new();
+                    }
+                    Poll::Ready(Some(Ok(frame)))
+                }
                 None => rest.as_mut().poll_frame(cx),
             },
             WhichProj::Own { body } => Pin::new(body)
