@@ -10,7 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Mutex, mpsc},
+    sync::mpsc,
 };
 
 use crate::case::{Kind, WRITTEN, since_1970};
@@ -140,23 +140,21 @@ pub(crate) enum Pace {
     Open(f64),
 }
 
-/// The moments at which requests are due, each told when it has come. On a thread of its own that
-/// sleeps in between: who waits awake takes the time of those who are measured.
-fn clock(rate: f64, begun: Instant, end: Instant) -> mpsc::UnboundedReceiver<Instant> {
-    let (tell, due) = mpsc::unbounded_channel();
+/// The moments at which requests are due, each told when it has come to one connection after the
+/// other: none waits for another's lock, nor for more than its own last answer. On a thread of its own
+/// that sleeps in between: who waits awake takes the time of those who are measured.
+fn clock(rate: f64, begun: Instant, end: Instant, tell: Vec<mpsc::UnboundedSender<Instant>>) {
     thread::spawn(move || {
-        for number in 0_u32.. {
+        for (number, connection) in (0_u32..).zip(tell.iter().cycle()) {
             let next = begun + Duration::from_secs_f64(f64::from(number) / rate);
             if next >= end {
                 break;
             }
             thread::sleep(next.saturating_duration_since(Instant::now()));
-            if tell.send(next).is_err() {
-                break;
-            }
+            // It may have broken off: its failure is counted.
+            let _ = connection.send(next);
         }
     });
-    due
 }
 
 pub(crate) async fn run(
@@ -167,30 +165,37 @@ pub(crate) async fn run(
     pace: Pace,
 ) -> Seen {
     let request: Arc<[u8]> = kind.request().into();
+    let mut failed = 0;
+    let mut askers = Vec::new();
+    for _ in 0..connections {
+        match Asker::connect(addr).await {
+            Ok(asker) => askers.push(asker),
+            Err(_) => failed += 1,
+        }
+    }
     let begun = Instant::now();
     let end = begun + Duration::from_secs_f64(seconds);
-    let due = Arc::new(Mutex::new(match pace {
-        Pace::Closed => None,
-        Pace::Open(rate) => Some(clock(rate, begun, end)),
-    }));
+    let mut due: Vec<_> = askers.iter().map(|_| None).collect();
+    if let Pace::Open(rate) = pace {
+        let (tell, told): (Vec<_>, Vec<_>) =
+            askers.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        clock(rate, begun, end, tell);
+        due = told.into_iter().map(Some).collect();
+    }
     let mut tasks = Vec::new();
-    for _ in 0..connections {
-        let (request, due) = (Arc::clone(&request), Arc::clone(&due));
+    for (mut asker, mut due) in askers.into_iter().zip(due) {
+        let request = Arc::clone(&request);
         tasks.push(tokio::spawn(async move {
             let mut seen = Seen::default();
-            let Ok(mut asker) = Asker::connect(addr).await else {
-                seen.failed += 1;
-                return seen;
-            };
             loop {
                 let mut late = Duration::ZERO;
-                if let Some(due) = &mut *due.lock().await {
+                if let Some(due) = &mut due {
                     let Some(due) = due.recv().await else {
                         break;
                     };
                     late = due.elapsed();
                 }
-                if Instant::now() >= end {
+                if due.is_none() && Instant::now() >= end {
                     break;
                 }
                 match asker.ask(kind, &request).await {
@@ -213,7 +218,10 @@ pub(crate) async fn run(
             seen
         }));
     }
-    let mut all = Seen::default();
+    let mut all = Seen {
+        failed,
+        ..Seen::default()
+    };
     for task in tasks {
         let seen = task.await.expect("no panic");
         all.whole.extend(seen.whole);

@@ -36,19 +36,18 @@ impl Part {
         Self { child, addr }
     }
 
-    /// CPU time used so far, in seconds, over all threads: from the scheduler, to the nanosecond.
-    pub(crate) fn cpu(&self) -> f64 {
+    /// CPU time used so far, and time in which a thread could have run and had to wait for a core, in
+    /// seconds, over all threads: from the scheduler, to the nanosecond.
+    pub(crate) fn cpu(&self) -> [f64; 2] {
         let folder = format!("/proc/{}/task", self.child.id());
-        let mut nanos = 0.0;
+        let mut seconds = [0.0; 2];
         for task in fs::read_dir(folder).expect("it runs").flatten() {
             let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            nanos += text
-                .split(' ')
-                .next()
-                .and_then(|nanos| nanos.parse::<f64>().ok())
-                .unwrap_or(0.0);
+            for (sum, nanos) in seconds.iter_mut().zip(text.split(' ')) {
+                *sum += nanos.parse().unwrap_or(0.0) / 1e9;
+            }
         }
-        nanos / 1e9
+        seconds
     }
 
     /// Resident memory in bytes.

@@ -8,6 +8,8 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) ratio: f64,
     pub(crate) cpu: [f64; 2],
+    /// For a core, while it could have run.
+    pub(crate) waited: [f64; 2],
     pub(crate) p50: [f64; 2],
     pub(crate) p99: [f64; 2],
     pub(crate) first: [f64; 2],
@@ -38,8 +40,27 @@ impl Row {
     }
 }
 
+/// Of a load at fixed times: how long requests took with no proxy in between, through the floor, and
+/// through the gateway, and how long both waited for a core.
+pub(crate) fn paced(row: &Row, alone: [f64; 2]) -> String {
+    format!(
+        "{}, at {:.0} a second, 64 connections: p50 {:.0} µs with no proxy, {:.0} floor, {:.0} gateway; p99 {:.0}, {:.0}, {:.0}. Waited for a core a request: floor {:.1} µs, gateway {:.1} µs.",
+        row.name,
+        row.rate[1],
+        alone[0],
+        row.p50[0],
+        row.p50[1],
+        alone[1],
+        row.p99[0],
+        row.p99[1],
+        row.waited[0],
+        row.waited[1],
+    )
+}
+
 pub(crate) fn markdown(
     rows: &[Row],
+    paced: &[String],
     first: Option<[f64; 2]>,
     memory: &[(usize, [f64; 2])],
     events: f64,
@@ -57,6 +78,9 @@ pub(crate) fn markdown(
             row.cpu[0] / events,
             row.cpu[1] / events
         );
+    }
+    for note in paced {
+        let _ = writeln!(out, "\n{note}");
     }
     if let Some([floor, gateway]) = first {
         let _ = writeln!(

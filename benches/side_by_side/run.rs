@@ -99,18 +99,20 @@ impl Parts {
     }
 }
 
-/// CPU microseconds a request, and what was seen.
+/// Microseconds a request, of CPU and of waiting for it, and what was seen.
 async fn measure(
     part: &Part,
     kind: Kind,
     connections: usize,
     seconds: f64,
     pace: Pace,
-) -> (f64, Seen) {
+) -> ([f64; 2], Seen) {
     let before = part.cpu();
     let seen = load::run(part.addr, kind, connections, seconds, pace).await;
-    let spent = part.cpu() - before;
-    (spent * 1e6 / (seen.whole.len().max(1) as f64), seen)
+    let after = part.cpu();
+    let requests = seen.whole.len().max(1) as f64;
+    let each = |at: usize| (after[at] - before[at]) * 1e6 / requests;
+    ([each(0), each(1)], seen)
 }
 
 /// Both in turn, round after round; the medians of each.
@@ -125,14 +127,16 @@ async fn compare(
     let mut cpu: [Vec<f64>; 2] = Default::default();
     let mut p50 = cpu.clone();
     let (mut p99, mut first, mut rate) = (cpu.clone(), cpu.clone(), cpu.clone());
+    let mut waited = cpu.clone();
     let mut failed = 0;
     for part in [&parts.floor, &parts.gateway] {
         load::run(part.addr, kind, connections, 0.3, pace).await;
     }
     for _ in 0..plan.rounds {
         for (at, part) in [&parts.floor, &parts.gateway].into_iter().enumerate() {
-            let (spent, seen) = measure(part, kind, connections, plan.seconds, pace).await;
+            let ([spent, waits], seen) = measure(part, kind, connections, plan.seconds, pace).await;
             cpu[at].push(spent);
+            waited[at].push(waits);
             p50[at].push(quantile(&seen.whole, 0.5));
             p99[at].push(quantile(&seen.whole, 0.99));
             first[at].push(quantile(&seen.first, 0.5));
@@ -149,6 +153,7 @@ async fn compare(
         name: name.to_owned(),
         ratio: median(&mut ratios),
         cpu: cpu.map(|mut values| median(&mut values)),
+        waited: waited.map(|mut values| median(&mut values)),
         p50: p50.map(|mut values| median(&mut values)),
         p99: p99.map(|mut values| median(&mut values)),
         first: first.map(|mut values| median(&mut values)),
@@ -158,6 +163,21 @@ async fn compare(
     println!("{}", row.line());
     let _ = std::io::stdout().flush();
     row
+}
+
+/// Connections of a load at fixed times: so many that a request does not wait for the one before.
+const PACED: usize = 64;
+
+/// The median of the medians and of the 99th percentiles of the load with no proxy in between: what it
+/// adds itself, and the upstream.
+async fn alone(upstream: &Part, plan: &Plan, kind: Kind, pace: Pace) -> [f64; 2] {
+    let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    for _ in 0..plan.rounds {
+        let seen = load::run(upstream.addr, kind, PACED, plan.seconds, pace).await;
+        p50.push(quantile(&seen.whole, 0.5));
+        p99.push(quantile(&seen.whole, 0.99));
+    }
+    [median(&mut p50), median(&mut p99)]
 }
 
 /// Bytes of resident memory an open stream.
@@ -203,23 +223,27 @@ pub(crate) async fn run(plan: &Plan) {
             rows.push(compare(name, &parts, plan, kind, connections, Pace::Closed).await);
         }
     }
-    // Half of what the gateway bears, at fixed times.
-    if wanted("unary 300 B, half load") {
-        let top = rows
-            .iter()
-            .find(|row| row.name == "unary 300 B, 32 connections")
-            .map_or(4000.0, |row| row.rate[1]);
-        rows.push(
-            compare(
-                "unary 300 B, half load",
-                &parts,
-                plan,
-                Kind::Small,
-                16,
-                Pace::Open(top / 2.0),
-            )
-            .await,
-        );
+    // At fixed times, both at the same rate: a low one, and half of what the gateway bears, or what
+    // `RATE` says.
+    let mut paced = Vec::new();
+    let top = rows
+        .iter()
+        .find(|row| row.name == "unary 300 B, 32 connections")
+        .map(|row| row.rate[1] / 2.0);
+    let half = env::var("RATE").ok().and_then(|n| n.parse().ok()).or(top);
+    for (name, rate) in [
+        ("unary 300 B, 2 000 a second", Some(2000.0)),
+        ("unary 300 B, half load", half),
+    ] {
+        if let Some(rate) = rate.filter(|_| wanted(name)) {
+            let pace = Pace::Open(rate);
+            let row = compare(name, &parts, plan, Kind::Small, PACED, pace).await;
+            let alone = alone(&parts.upstream, plan, Kind::Small, pace).await;
+            let note = report::paced(&row, alone);
+            println!("{note}");
+            rows.push(row);
+            paced.push(note);
+        }
     }
     let mut first = None;
     let name = "first event";
@@ -249,7 +273,7 @@ pub(crate) async fn run(plan: &Plan) {
     let events = (EVENTS + 4) as f64;
     fs::write(
         plan.out.join("results.md"),
-        report::markdown(&rows, first, &memory, events),
+        report::markdown(&rows, &paced, first, &memory, events),
     )
     .expect("written");
     fs::write(plan.out.join("plot.svg"), report::svg(&rows)).expect("written");
