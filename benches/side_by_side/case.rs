@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Dribble,
     /// A stream that stays open after its first event.
     Idle,
+    /// The same after a request of about 100 KB.
+    Conversation,
     /// A stream that begins [`THINKING`] after the request was read, and whose first content is the
     /// moment at which it was written.
     Timed,
@@ -32,13 +34,14 @@ pub(crate) const THINKING: Duration = Duration::from_millis(3);
 pub(crate) const WRITTEN: &str = "written at ";
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Small,
         Self::LargeRequest,
         Self::LargeAnswer,
         Self::Burst,
         Self::Dribble,
         Self::Idle,
+        Self::Conversation,
         Self::Timed,
     ];
 
@@ -50,18 +53,23 @@ impl Kind {
             Self::Burst => "burst",
             Self::Dribble => "dribble",
             Self::Idle => "idle",
+            Self::Conversation => "conversation",
             Self::Timed => "timed",
         }
     }
 
     pub(crate) const fn streams(self) -> bool {
-        matches!(self, Self::Burst | Self::Dribble | Self::Idle | Self::Timed)
+        matches!(self, Self::Burst | Self::Dribble | Self::Timed) || self.stays_open()
+    }
+
+    pub(crate) const fn stays_open(self) -> bool {
+        matches!(self, Self::Idle | Self::Conversation)
     }
 
     /// The bytes of the whole HTTP/1.1 request.
     pub(crate) fn request(self) -> Vec<u8> {
         let filler = match self {
-            Self::LargeRequest => {
+            Self::LargeRequest | Self::Conversation => {
                 "The quick brown fox said \\\"hello\\\" and went on.\\n".repeat(2100)
             }
             _ => "Write a haiku about the sea, please, and keep it short.".to_owned(),
@@ -105,7 +113,7 @@ impl Kind {
             )
         };
         let mut events = vec![chunk(r#"{"role":"assistant","content":""}"#, "null")];
-        if self == Self::Idle {
+        if self.stays_open() {
             // With content: until it comes, a gateway may hold the answer back.
             events.push(chunk(r#"{"content":" token"}"#, "null"));
             return events;

@@ -62,7 +62,7 @@ pub(crate) fn markdown(
     rows: &[Row],
     paced: &[String],
     first: Option<[f64; 2]>,
-    memory: &[(usize, [f64; 2])],
+    memory: &[(String, [f64; 2])],
     events: f64,
 ) -> String {
     let mut out = String::from(

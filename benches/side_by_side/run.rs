@@ -181,9 +181,9 @@ async fn alone(upstream: &Part, plan: &Plan, kind: Kind, pace: Pace) -> [f64; 2]
 }
 
 /// Bytes of resident memory an open stream.
-async fn idle(parts: &mut Parts, streams: usize) -> Option<[f64; 2]> {
+async fn idle(parts: &mut Parts, kind: Kind, streams: usize) -> Option<[f64; 2]> {
     parts.restart();
-    let request = Kind::Idle.request();
+    let request = kind.request();
     let mut bytes = [0.0; 2];
     for (at, part) in [&parts.floor, &parts.gateway].into_iter().enumerate() {
         load::run(part.addr, Kind::Small, 4, 0.3, Pace::Closed).await;
@@ -258,15 +258,23 @@ pub(crate) async fn run(plan: &Plan) {
     let mut memory = Vec::new();
     // A proxy holds two sockets a stream: 10,000 of them need a limit above 20,000 open files.
     let many = env::var("STREAMS").ok().and_then(|n| n.parse().ok());
-    for streams in [1_000, many.unwrap_or(9_500)] {
-        if wanted("idle") {
-            if let Some(bytes) = idle(&mut parts, streams).await {
+    for (name, kind, streams) in [
+        ("idle streams", Kind::Idle, 1_000),
+        ("idle streams", Kind::Idle, many.unwrap_or(9_500)),
+        (
+            "idle streams after requests of 100 KB",
+            Kind::Conversation,
+            1_000,
+        ),
+    ] {
+        if wanted(name) {
+            if let Some(bytes) = idle(&mut parts, kind, streams).await {
                 println!(
-                    "idle streams {streams}: floor {:.1} KiB, gateway {:.1} KiB each",
+                    "{name} {streams}: floor {:.1} KiB, gateway {:.1} KiB each",
                     bytes[0] / 1024.0,
                     bytes[1] / 1024.0
                 );
-                memory.push((streams, bytes));
+                memory.push((format!("{streams} {name}"), bytes));
             }
         }
     }

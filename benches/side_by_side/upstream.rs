@@ -86,7 +86,7 @@ async fn answer(
         frames,
         at: 0,
         pause: (kind == Kind::Dribble).then_some(PAUSE),
-        open: kind == Kind::Idle,
+        open: kind.stays_open(),
         sleep: None,
     };
     let mut response = Response::new(body);
