@@ -23,13 +23,18 @@ use hyper_util::{
 use thread_local::ThreadLocal;
 use tower_service::Service;
 
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+use super::socket;
 use crate::{
     body::{BoxError, Full},
     error::{Error, TimeOut},
 };
 
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
-type Sockets = hyper_rustls::HttpsConnector<HttpConnector>;
+type Sockets = tower::util::MapResponse<
+    hyper_rustls::HttpsConnector<HttpConnector>,
+    fn(hyper_rustls::MaybeHttpsStream<socket::Tcp>) -> socket::Socket,
+>;
 #[cfg(not(any(feature = "tls-ring", feature = "tls-aws-lc")))]
 type Sockets = HttpConnector;
 
@@ -146,11 +151,12 @@ fn connector(mut http: HttpConnector) -> Sockets {
         .expect("the provider knows TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    hyper_rustls::HttpsConnectorBuilder::new()
+    let either = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(http)
+        .wrap_connector(http);
+    tower::util::MapResponse::new(either, socket::Socket::new)
 }
 
 #[cfg(not(any(feature = "tls-ring", feature = "tls-aws-lc")))]

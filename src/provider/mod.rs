@@ -56,6 +56,8 @@ mod refusal;
 mod retell;
 mod said;
 mod service;
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+mod socket;
 mod structured;
 mod support;
 #[cfg(test)]
