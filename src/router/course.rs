@@ -132,14 +132,17 @@ impl Course {
         }
         // What was free a moment ago may be taken by another thread: then it is looked for anew.
         let mut resting = None;
+        let next = row.map(|row| row.next);
         for turn in 0..4 {
-            match self.find(
-                rules,
-                now,
-                random.wrapping_add(turn),
-                row.map(|row| row.next),
-                &keys,
-            ) {
+            let random = random.wrapping_add(turn);
+            let mut found = Found::Nobody;
+            if self.doubts_request(rules) {
+                found = self.find(rules, now, random, Some(Next::OtherTarget), &keys);
+            }
+            if !matches!(found, Found::Place { .. }) {
+                found = self.find(rules, now, random, next, &keys);
+            }
+            match found {
                 Found::Place {
                     group,
                     at,
@@ -178,6 +181,13 @@ impl Course {
             }
             None => self.stop(resting, now),
         }
+    }
+
+    /// Whether the last attempt that there is should not be spent on another key of a target that may have
+    /// meant the request: nobody is held to blame for that, so that it would be the same the next time.
+    fn doubts_request(&self, rules: &Rules) -> bool {
+        let last = self.last.as_ref().map(|(_, class)| *class);
+        last == Some(Class::Forbidden) && self.attempts() + 1 >= rules.attempts
     }
 
     /// Whether the router has the provider of any target.
@@ -225,6 +235,7 @@ impl Course {
             at: place.at,
             key: place.key,
             fate: Fate::Running,
+            forbidden: false,
         });
     }
 

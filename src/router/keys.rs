@@ -5,6 +5,10 @@ use super::state::Millis;
 /// The most keys that a pool has; a target's attempts are told apart by a bit each.
 pub(crate) const MOST: usize = 64;
 
+/// So often in a row a key is refused what another of its pool may before that is held against the key:
+/// a file of one client's may be another key's, and whoever else is served with this one speaks for it.
+const DOUBTS: u32 = 3;
+
 /// The keys of one provider: until when each counts as dead, and how many requests use it.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
@@ -18,6 +22,8 @@ pub(crate) struct Keys {
 struct Key {
     dead_until: AtomicU64,
     in_flight: AtomicU32,
+    /// How often it was refused what another may since it has served.
+    doubts: AtomicU32,
 }
 
 impl Keys {
@@ -84,6 +90,20 @@ impl Keys {
             // Nearly always it is not: what all requests read is written by none.
             if key.dead_until.load(Ordering::Relaxed) > 0 {
                 key.dead_until.store(0, Ordering::Relaxed);
+            }
+            if key.doubts.load(Ordering::Relaxed) > 0 {
+                key.doubts.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A key was refused what another has been served with: it is buried when that goes on.
+    pub(crate) fn doubt(&self, key: Option<usize>, until: Millis) {
+        if let Some(key) = key.and_then(|key| self.keys.get(key)) {
+            // One that has been buried is looked at anew when its time is over.
+            if key.doubts.fetch_add(1, Ordering::Relaxed) + 1 >= DOUBTS {
+                key.doubts.store(0, Ordering::Relaxed);
+                key.dead_until.store(until, Ordering::Relaxed);
             }
         }
     }

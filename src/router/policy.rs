@@ -47,7 +47,8 @@ pub(crate) struct Row {
 /// |---|---|---|
 /// | credential, quota | other key | the key |
 /// | rate limit | other key | the key, which rests |
-/// | model gone, region, forbidden | other target | nobody |
+/// | forbidden | one other key | nobody, or the key that is refused again and again what another may |
+/// | model gone, region | other target | nobody |
 /// | overload, transient | other target, then the same one after a pause | the target |
 /// | context length | other model | nobody |
 /// | content policy, the caller's fault | give up | nobody |
@@ -58,13 +59,17 @@ pub struct Policy([Next; 11]);
 impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self([Next::GiveUp; 11]);
-        for class in [Class::Credential, Class::Quota, Class::RateLimit] {
+        for class in [
+            Class::Credential,
+            Class::Quota,
+            Class::RateLimit,
+            Class::Forbidden,
+        ] {
             policy = policy.on(class, Next::OtherKey);
         }
         for class in [
             Class::ModelGone,
             Class::Region,
-            Class::Forbidden,
             Class::Overload,
             Class::Transient,
         ] {
@@ -129,7 +134,7 @@ mod tests {
             (Class::RateLimit, Next::OtherKey, Blame::Key),
             (Class::ModelGone, Next::OtherTarget, Blame::Nobody),
             (Class::Region, Next::OtherTarget, Blame::Nobody),
-            (Class::Forbidden, Next::OtherTarget, Blame::Nobody),
+            (Class::Forbidden, Next::OtherKey, Blame::Nobody),
             (Class::Overload, Next::OtherTarget, Blame::Target),
             (Class::Transient, Next::OtherTarget, Blame::Target),
             (Class::ContextLength, Next::OtherModel, Blame::Nobody),

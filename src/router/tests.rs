@@ -11,6 +11,8 @@ use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt as _;
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
+mod keys;
+
 use super::{Ask, Candidate, Live, Model, Plan, Route, Router, Table};
 use crate::{
     body::Full,
@@ -196,10 +198,11 @@ async fn a_dead_key_is_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_forbidden_is_asked_elsewhere_and_buries_no_key() {
-    let stage = Stage::new(&[(403, &[])]);
+    let stage = Stage::new(&[(403, NONE); 2]);
     let router = router(&stage, 2, pair());
-    assert_eq!(ask(&router, "m").await, is(200, "", 2));
-    assert!(stage.asked().ends_with(" b/y#0"));
+    assert_eq!(ask(&router, "m").await, is(200, "", 3));
+    assert_eq!(stage.asked(), "a/x#0 a/x#1 b/y#0");
+    assert_eq!(router.health()[0].dead_keys, 0);
     for _ in 0..4 {
         assert_eq!(ask(&router, "m").await, is(200, "", 1));
         assert!(stage.asked().starts_with("a/x#"));

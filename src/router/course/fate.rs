@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub(super) at: usize,
     pub(super) key: Option<usize>,
     pub(super) fate: Fate,
+    /// It was refused with a 403 that does not say whether the key or the request is meant.
+    pub(super) forbidden: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +79,19 @@ impl Course {
         };
         if let Some(asked) = self.asked.iter_mut().find(running) {
             asked.fate = fate;
+            asked.forbidden = class == Class::Forbidden;
         }
         self.last = Some((error, class));
+    }
+
+    /// Notes that an attempt got through: what other keys were forbidden there was meant of them, as it seems.
+    pub(crate) fn served(&self, rules: &Rules, place: &Place, now: Millis) {
+        for asked in &self.asked {
+            if asked.forbidden && (asked.group, asked.at) == (place.group, place.at) {
+                let until = now.saturating_add(rules.dead_for);
+                place.keys().doubt(asked.key, until);
+            }
+        }
     }
 
     /// Whether an attempt's failure is held against its target. When no target could answer the

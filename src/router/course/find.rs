@@ -132,15 +132,19 @@ impl Course {
         }
         let mut barred = 0_u64;
         let mut tried = false;
+        let mut forbidden = 0;
         for asked in &self.asked {
             let over = matches!(asked.fate, Fate::Over { .. });
             if !over && (asked.group, asked.at) == (group, at) {
                 tried = true;
                 barred |= asked.key.map_or(0, |key| 1 << key);
+                forbidden += u32::from(asked.forbidden);
             }
         }
         if tried {
+            // What two keys were forbidden is forbidden to the request.
             let other_key = next == Some(Next::OtherKey)
+                && forbidden < 2
                 && self
                     .asked
                     .last()
