@@ -118,7 +118,7 @@ impl Choice<'_> {
         let found = match (self.balance, self.affinity) {
             (Balance::Sticky(_), Some(affinity)) => buckets::choose(run, tier, affinity, &warm),
             (Balance::Cheapest, _) => prices::choose(self, run, tier, &warm),
-            (Balance::Fastest, _) => paces::choose(run, tier, &warm),
+            (Balance::Fastest, _) => paces::choose(run, tier, self.now, &warm),
             (Balance::LeastLoad, _) => self.less_loaded(run, tier, &well),
             _ => self.drawn(run, tier, &well),
         };

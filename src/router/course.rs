@@ -119,7 +119,15 @@ impl Course {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Step::Stop(Error::timed_out(TimeOut::Total));
         }
+        let mut next = None;
+        let mut elsewhere = false;
         if let Some(row) = row {
+            elsewhere = self.doubts_request(rules);
+            next = Some(if elsewhere {
+                Next::OtherTarget
+            } else {
+                row.next
+            });
             if row.next == Next::SameTarget && !self.waited {
                 let until = self.again(now, random).filter(|_| row.passes);
                 if let Some(until) = self.patience(rules, now, until) {
@@ -132,17 +140,8 @@ impl Course {
         }
         // What was free a moment ago may be taken by another thread: then it is looked for anew.
         let mut resting = None;
-        let next = row.map(|row| row.next);
         for turn in 0..4 {
-            let random = random.wrapping_add(turn);
-            let mut found = Found::Nobody;
-            if self.doubts_request(rules) {
-                found = self.find(rules, now, random, Some(Next::OtherTarget), &keys);
-            }
-            if !matches!(found, Found::Place { .. }) {
-                found = self.find(rules, now, random, next, &keys);
-            }
-            match found {
+            match self.find(rules, now, random.wrapping_add(turn), next, &keys) {
                 Found::Place {
                     group,
                     at,
@@ -160,6 +159,10 @@ impl Course {
                         self.begin(&place);
                         return Step::Try(place);
                     }
+                }
+                _ if elsewhere => {
+                    elsewhere = false;
+                    next = row.map(|row| row.next);
                 }
                 Found::Resting(until) => {
                     resting = Some(until);

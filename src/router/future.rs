@@ -326,6 +326,11 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let rules = &self.shared.rules;
         let now = self.shared.millis(time);
         course.failed(rules, &end.place, error.clone(), now);
+        // One that ran out of time has not been heard of.
+        match error.time_out() {
+            Some(_) => end.place.left(),
+            None => end.place.heard(now),
+        }
         end.place.vacate();
         let End {
             place,
@@ -366,7 +371,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     fn attempt(
         &self,
         course: &Course,
-        place: Place,
+        mut place: Place,
         since: Instant,
         cx: &mut Context<'_>,
     ) -> Asked<S, Q, T>
@@ -377,6 +382,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         T: Timer,
     {
         let shared = &self.shared;
+        place.wait();
         let target = course.target(&place);
         let number = course.attempts();
         if let Some(watch) = &self.watch {
@@ -465,11 +471,12 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let rules = &self.shared.rules;
         let now = self.shared.millis(time);
         let End {
-            place,
+            mut place,
             target,
             since,
             ..
         } = end;
+        place.heard(now);
         let took = time.saturating_duration_since(since);
         place.took(micros(took), now);
         course.served(rules, &place, now);

@@ -45,6 +45,7 @@ mod plan;
 mod policy;
 mod rules;
 mod service;
+mod silence;
 mod state;
 mod table;
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub(crate) struct Place {
     keys: Arc<Keys>,
     probe: bool,
     inside: bool,
+    /// It is asked, and has not answered.
+    waits: bool,
 }
 
 impl Place {
@@ -50,6 +52,7 @@ impl Place {
             model: Arc::clone(model),
             keys: Arc::clone(keys),
             inside: true,
+            waits: false,
         })
     }
 
@@ -73,6 +76,26 @@ impl Place {
     /// Whether it is the one request that an open breaker lets through.
     pub(crate) fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// It is asked, as soon as it was taken.
+    pub(crate) fn wait(&mut self) {
+        self.candidate().state.silence.begin(self.sent);
+        self.waits = true;
+    }
+
+    /// It has answered, well or not.
+    pub(crate) fn heard(&mut self, now: Millis) {
+        if std::mem::take(&mut self.waits) {
+            self.candidate().state.silence.heard(now);
+        }
+    }
+
+    /// It is no longer waited for, and has not answered.
+    pub(crate) fn left(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.candidate().state.silence.left();
+        }
     }
 
     /// A head after this long.
@@ -115,6 +138,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.left();
         self.vacate();
         if self.probe {
             self.candidate().state.give_back_probe(self.sent);

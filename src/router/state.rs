@@ -10,6 +10,7 @@ use std::{
 use super::{
     breaker::{Breaker, Breaking, Change},
     keys::{Keys, take},
+    silence::Silence,
 };
 
 /// Milliseconds since the router was made.
@@ -85,6 +86,7 @@ pub(crate) struct State {
     resting: AtomicU64,
     /// The end of the rest that it asked for because it was overloaded, and not limited.
     overloaded: AtomicU64,
+    pub(crate) silence: Silence,
     inner: Mutex<Inner>,
 }
 
@@ -268,6 +270,26 @@ impl State {
             self.slow
                 .store(slow + 19 * (slow / 256 + 1), Ordering::Relaxed);
         }
+    }
+
+    /// Whether it has kept those who wait for longer than it takes as a rule: it takes at least so long, then,
+    /// and that is noted.
+    #[inline]
+    pub(crate) fn hangs(&self, now: Millis) -> bool {
+        match self.silence.length(now) {
+            0 => false,
+            silence => self.hangs_for(silence, now),
+        }
+    }
+
+    #[cold]
+    fn hangs_for(&self, silence: Millis, now: Millis) -> bool {
+        let micros = silence.saturating_mul(1_000);
+        let longer = micros > self.latency(now);
+        if longer {
+            self.saw(micros, now);
+        }
+        longer
     }
 
     /// A failure counts as an answer that took at least a second and twice as long as before.

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use super::{Found, Tier};
-use crate::router::plan::Candidate;
+use crate::router::{plan::Candidate, state::Millis};
 
 /// The paces of many candidates, and the best of every sixteen of them: written when an outcome is
 /// noted, so that a choice looks at one number for sixteen candidates.
@@ -92,16 +92,28 @@ fn packed(pace: u64) -> u64 {
     pace.min(u64::MAX / BLOCK as u64) * BLOCK as u64
 }
 
+/// So many that keep others waiting are passed by for one request: where all do, it is soon asked anyway.
+const HANGING: usize = 4;
+
 /// The one with the best pace that can be asked.
 pub(super) fn choose(
     run: &[Candidate],
     tier: &Tier,
+    now: Millis,
     well: &impl Fn(usize) -> Option<Found>,
 ) -> Option<Found> {
-    let first = match &tier.paces {
+    let best = || match &tier.paces {
         Some(paces) => fresh(run, paces),
         None => least(run),
     };
+    let mut first = best();
+    // The best is looked at alone: what another hides would not make it better.
+    for _ in 0..HANGING {
+        if !first.is_some_and(|at| run[at].state.hangs(now)) {
+            break;
+        }
+        first = best();
+    }
     // Nearly always the best of all can be asked: only else it is worth to look at who can.
     if let Some(found) = first.and_then(|at| well(tier.from + at)) {
         return Some(found);
@@ -167,7 +179,7 @@ mod tests {
             if nth % 3 != 0 || !worse {
                 paces.note(at, all[at].pace());
             }
-            let found = choose(&all, tier, &|at| Some((at, None))).expect("one");
+            let found = choose(&all, tier, 0, &|at| Some((at, None))).expect("one");
             assert_eq!(
                 Some(all[found.0].pace()),
                 all.iter().map(Candidate::pace).min()
@@ -211,7 +223,7 @@ mod tests {
             for want in order {
                 let can = |at: usize| (!gone.contains(&at)).then_some(Can::Yes(None));
                 let well = |at| can(at).map(|_| (at, None));
-                let found = choose(&all, tier, &well).expect("one").0;
+                let found = choose(&all, tier, 0, &well).expect("one").0;
                 assert_eq!(all[found].pace(), all[want].pace());
                 gone.push(found);
             }
