@@ -24,7 +24,7 @@ pin_project! {
 pin_project! {
     #[project = WhichProj]
     enum Which<F, B, E> {
-        Kept { body: Full },
+        Own { body: Full },
         Member { member: Member<F, B, E> },
         Apart { #[pin] body: B },
     }
@@ -32,10 +32,12 @@ pin_project! {
 
 impl<F, B, E> ResponseBody<F, B, E> {
     pub(super) fn kept(kept: &Kept) -> Self {
+        Self::own(Full::new(kept.body.clone()))
+    }
+
+    pub(super) fn own(body: Full) -> Self {
         Self {
-            kind: Which::Kept {
-                body: Full::new(kept.body.clone()),
-            },
+            kind: Which::Own { body },
         }
     }
 
@@ -73,7 +75,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            WhichProj::Kept { body } => Pin::new(body)
+            WhichProj::Own { body } => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
             WhichProj::Member { member } => member
@@ -85,7 +87,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Which::Kept { body } => body.is_end_stream(),
+            Which::Own { body } => body.is_end_stream(),
             Which::Member { member } => member.is_end(),
             Which::Apart { body } => body.is_end_stream(),
         }
@@ -93,7 +95,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Which::Kept { body } => body.size_hint(),
+            Which::Own { body } => body.size_hint(),
             Which::Member { .. } => SizeHint::default(),
             Which::Apart { body } => body.size_hint(),
         }

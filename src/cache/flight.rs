@@ -46,6 +46,16 @@ enum Stage<F, B, E> {
     Failed(E),
     Reading(Box<Parts>, Pin<Box<B>>),
     Ended(Box<Parts>, Option<Cut>),
+    /// What is inside is being polled; it stays so when that panics.
+    Gone,
+}
+
+/// What comes of waiting for a head.
+pub(super) enum Head<E> {
+    Parts(Parts),
+    Failed(E),
+    /// The code inside panicked, while another reader polled it.
+    Gone,
 }
 
 /// Why the upstream's body broke, for each who reads it.
@@ -122,7 +132,10 @@ impl<F, B, E> Flight<F, B, E> {
     /// Joins; `None` once the answer is over, or too long for a new reader to begin with.
     pub(super) fn join(self: &Arc<Self>) -> Option<Member<F, B, E>> {
         let mut state = self.lock();
-        let over = matches!(state.stage, Stage::Failed(_) | Stage::Ended(..));
+        let over = matches!(
+            state.stage,
+            Stage::Failed(_) | Stage::Ended(..) | Stage::Gone
+        );
         if over || state.gone > 0 {
             return None;
         }
@@ -150,28 +163,18 @@ where
     E: Clone,
 {
     /// Waits for the head. Each but the first to come gets a tally of its own.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, E>> {
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head<E>> {
         let mut moved = false;
         let mut state = self.flight.lock();
         let polled = loop {
-            match &mut state.stage {
-                Stage::Failed(error) => break Poll::Ready(Err(error.clone())),
-                Stage::Reading(parts, _) | Stage::Ended(parts, _) => {
-                    let mut mine = Response::new(()).into_parts().0;
-                    mine.status = parts.status;
-                    mine.version = parts.version;
-                    mine.headers = parts.headers.clone();
-                    mine.extensions = parts.extensions.clone();
-                    let tally = parts.extensions.get::<Tally>();
-                    if let Some(tally) = tally.filter(|_| !self.first) {
-                        mine.extensions.insert(copy(tally));
-                    }
-                    break Poll::Ready(Ok(mine));
-                }
-                Stage::Calling(call) => {
+            match std::mem::replace(&mut state.stage, Stage::Gone) {
+                Stage::Calling(mut call) => {
                     let polled = self.drive(cx, |cx| call.as_mut().poll(cx));
                     state.stage = match polled {
-                        Poll::Pending => break Poll::Pending,
+                        Poll::Pending => {
+                            state.stage = Stage::Calling(call);
+                            break Poll::Pending;
+                        }
                         Poll::Ready(Ok(response)) => {
                             let (parts, body) = response.into_parts();
                             state.whole &= parts.status.is_success();
@@ -181,11 +184,34 @@ where
                     };
                     moved = true;
                 }
+                stage => {
+                    state.stage = stage;
+                    break Poll::Ready(self.head(&state.stage));
+                }
             }
         };
         drop(state);
         self.wake_others(moved);
         polled
+    }
+
+    /// The head of a call that is over.
+    fn head(&self, stage: &Stage<F, B, E>) -> Head<E> {
+        let parts = match stage {
+            Stage::Reading(parts, _) | Stage::Ended(parts, _) => parts,
+            Stage::Failed(error) => return Head::Failed(error.clone()),
+            Stage::Calling(_) | Stage::Gone => return Head::Gone,
+        };
+        let mut mine = Response::new(()).into_parts().0;
+        mine.status = parts.status;
+        mine.version = parts.version;
+        mine.headers = parts.headers.clone();
+        mine.extensions = parts.extensions.clone();
+        let tally = parts.extensions.get::<Tally>();
+        if let Some(tally) = tally.filter(|_| !self.first) {
+            mine.extensions.insert(copy(tally));
+        }
+        Head::Parts(mine)
     }
 
     /// The next frame.
@@ -209,12 +235,22 @@ where
                 state.trim(flight.max_bytes);
                 break Poll::Ready(Some(Ok(frame)));
             }
-            let body = match &mut state.stage {
-                Stage::Reading(_, body) => body,
-                Stage::Ended(_, Some(cut)) => break Poll::Ready(Some(Err(cut.clone().into()))),
-                _ => break Poll::Ready(None),
+            let (parts, mut body) = match std::mem::replace(&mut state.stage, Stage::Gone) {
+                Stage::Reading(parts, body) => (parts, body),
+                stage => {
+                    let end = match &stage {
+                        Stage::Ended(_, Some(cut)) => Some(Err(cut.clone().into())),
+                        Stage::Gone => Some(Err("the answer broke off".into())),
+                        _ => None,
+                    };
+                    state.stage = stage;
+                    break Poll::Ready(end);
+                }
             };
-            let ended = match self.drive(cx, |cx| body.as_mut().poll_frame(cx)) {
+            let polled = self.drive(cx, |cx| body.as_mut().poll_frame(cx));
+            let over = body.is_end_stream();
+            state.stage = Stage::Reading(parts, body);
+            let ended = match polled {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(None) => Some(None),
                 Poll::Ready(Some(Err(error))) => {
@@ -227,7 +263,7 @@ where
                         state.bytes += data.len();
                         state.frames.push_back(data);
                     }
-                    body.is_end_stream().then_some(None)
+                    over.then_some(None)
                 }
             };
             if let Some(cut) = ended {

@@ -14,10 +14,16 @@ use pin_project_lite::pin_project;
 
 use super::{
     ResponseBody,
-    flight::{Member, copy},
+    flight::{Head, Member, copy},
     store::Kept,
 };
-use crate::{body::BoxError, ext::Cached, meter::Tally};
+use crate::{
+    body::BoxError,
+    dialect::Dialect,
+    error::{Error, Kind},
+    ext::Cached,
+    meter::Tally,
+};
 
 pin_project! {
     /// The response of `Cache`.
@@ -98,7 +104,11 @@ where
                     *member = Some(inside);
                     return Poll::Pending;
                 }
-                let mut parts = ready!(polled)?;
+                let mut parts = match ready!(polled) {
+                    Head::Parts(parts) => parts,
+                    Head::Failed(error) => return Poll::Ready(Err(error)),
+                    Head::Gone => return Poll::Ready(Ok(gone())),
+                };
                 parts
                     .headers
                     .insert("x-cache", HeaderValue::from_static(how));
@@ -112,6 +122,15 @@ where
                 .map_ok(|response| response.map(ResponseBody::apart)),
         }
     }
+}
+
+/// The code inside panicked while another reader polled it.
+fn gone<F, B, E>() -> Response<ResponseBody<F, B, E>> {
+    let error = Error::new(
+        Kind::Internal,
+        "The request that this one shared its answer with failed; send it again.",
+    );
+    error.response(&Dialect::openai()).map(ResponseBody::own)
 }
 
 fn hit<F, B, E>(kept: &Kept, now: Instant) -> Response<ResponseBody<F, B, E>> {

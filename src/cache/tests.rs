@@ -1,5 +1,8 @@
+mod panics;
+
 use std::{
     convert::Infallible,
+    future::Future,
     pin::Pin,
     sync::{
         Arc, Mutex,
