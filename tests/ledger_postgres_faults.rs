@@ -155,6 +155,42 @@ async fn a_hold_that_is_given_up_leaves_its_connection_to_others() {
     assert_eq!(settled(&ledger, "b").await.spent, usd(2));
 }
 
+/// An operator's constraint, or a value that no column takes: those behind it are charged all the same.
+#[tokio::test]
+async fn a_charge_that_the_database_refuses_holds_up_no_other() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = PostgresLedger::connect(&server.url())
+        .await
+        .expect("reachable");
+    for account in ["a", "b"] {
+        let granted = ledger.grant(account, usd(100), "first").await;
+        assert!(granted.expect("reachable"));
+    }
+    let operator = beside(&server).await;
+    const STRICT: &str =
+        "ALTER TABLE completions_entries ADD CONSTRAINT strict CHECK (charged <> 3)";
+    operator.batch_execute(STRICT).await.expect("made");
+    // Among many of one statement, and before others.
+    for charge in 1..=20 {
+        let hold = ledger.hold("a", usd(4).into()).await.expect("enough");
+        ledger.settle(hold, usd(if charge == 7 { 3 } else { 1 }));
+    }
+    let hold = ledger.hold("b", usd(5).into()).await.expect("enough");
+    ledger.settle(hold, usd(2));
+    assert!(ledger.flush().await.is_err(), "one is not there");
+    let a = ledger.statement("a").await.expect("reachable");
+    assert_eq!((a.spent, a.held), (usd(19), usd(4)));
+    let b = ledger.statement("b").await.expect("reachable");
+    assert_eq!((b.spent, b.held), (usd(2), Amount::ZERO));
+    // It is not lost: as soon as the database takes it, it is booked.
+    const MENDED: &str = "ALTER TABLE completions_entries DROP CONSTRAINT strict";
+    operator.batch_execute(MENDED).await.expect("mended");
+    assert_eq!(settled(&ledger, "a").await.spent, usd(22));
+}
+
 /// A network between a node and the database.
 struct Network {
     port: u16,

@@ -14,7 +14,7 @@ use super::{
     pool::{Pool, client, stop},
     queue::{End, Queue},
     sql,
-    task::settled,
+    write::settled,
 };
 use crate::cost::{
     Amount, Currency, Denied, Entry, HoldId, Ledger, Mismatch, Most, Recovered, Statement,
@@ -26,7 +26,9 @@ use crate::cost::{
 /// A hold is one conditional update, and given when it is committed. Charges are queued in a place
 /// that their hold has reserved, written some milliseconds later, many in a statement, and tried
 /// again until they are: settling by the hold's id is idempotent. [`flush`](Self::flush) waits for
-/// them. The tables are made and updated by whoever connects; several may at once.
+/// them. A charge that the database refuses (a constraint of the operator's own, say) is logged, counted
+/// (`tower_completions.ledger.refused`), set aside, and tried again each minute; those behind it go on, and its
+/// hold stays open until then. The tables are made and updated by whoever connects; several may at once.
 ///
 /// Each node has an advisory lock as long as its session lives. Holds of a node without one are
 /// released by the next that connects, or after some seconds by any other, and logged. Should that
@@ -207,10 +209,10 @@ impl PostgresLedger {
     }
 
     /// Ends when all that was settled or released here before is in the database; waits for it as
-    /// long as that cannot be reached.
+    /// long as that cannot be reached. What the database had refused is tried once more.
     ///
     /// # Errors
-    /// It was given up, or the runtime is shutting down.
+    /// The database refuses some of it, it was given up, or the runtime is shutting down.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.0
             .queue

@@ -8,6 +8,7 @@ mod pool;
 mod queue;
 mod sql;
 mod task;
+mod write;
 
 pub use future::{PostgresExtending, PostgresHolding};
 pub use hold::PostgresHold;

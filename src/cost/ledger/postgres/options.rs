@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod, Runtime};
 use tokio_postgres::{Config, NoTls};
 
-use super::{PostgresLedger, ledger::Handle, pool::Pool, queue::Queue, sql, task};
+use super::{PostgresLedger, ledger::Handle, pool::Pool, queue::Queue, sql, task, write};
 use crate::cost::{Amount, Currency, Recovered, StoreError};
 
 /// How a [`PostgresLedger`] connects.
@@ -105,10 +105,11 @@ impl PostgresOptions {
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(self.timeout))
             .create_timeout(Some(self.timeout))
+            .post_create(patience(self.timeout.max(self.settle_timeout)))
             .build()
             .map_err(|error| StoreError::new(reaching, error))?;
         let queue = Arc::new(Queue::new(self.max_open));
-        tokio::spawn(task::write(
+        tokio::spawn(write::write(
             pool.clone(),
             Arc::clone(&queue),
             self.settle_timeout,
@@ -125,4 +126,15 @@ impl PostgresOptions {
             recovered: recovered.collect(),
         })))
     }
+}
+
+/// A session that nobody listens to any more, and that cannot be told to stop, waits for no lock longer than
+/// those who do would.
+fn patience(longest: Duration) -> Hook {
+    let longest = longest.as_millis().clamp(1, i32::MAX as u128);
+    let set = format!("SET lock_timeout = {longest}");
+    Hook::async_fn(move |client, _| {
+        let set = set.clone();
+        Box::pin(async move { client.batch_execute(&set).await.map_err(HookError::Backend) })
+    })
 }

@@ -97,6 +97,19 @@ pub(super) async fn migrate(
     txn.commit().await.map_err(failed)
 }
 
+/// Whether the database has refused what was written, and would again: its values or what they do to its
+/// constraints, not the connection, a lock or the lack of something.
+pub(super) fn is_final(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error);
+    let error = source.and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+    let code = error.and_then(tokio_postgres::Error::code);
+    // Data, constraints, what a trigger raises, and a view's own check.
+    code.is_some_and(|code| {
+        let classes = ["22", "23", "44", "P0"];
+        classes.iter().any(|class| code.code().starts_with(class))
+    })
+}
+
 /// An amount as the statements take it.
 pub(super) fn text(amount: Amount) -> String {
     amount.pico().to_string()

@@ -1,0 +1,211 @@
+//! The task that writes ends of holds.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    pool::{Pool, client, stop},
+    queue::{End, Queue},
+    sql,
+    task::report,
+};
+use crate::cost::{StoreError, What};
+
+/// Ends that one statement writes at most.
+const AT_ONCE: usize = 500;
+
+/// How often the ends are tried when the ledger closes meanwhile.
+const LAST_TRIES: u32 = 20;
+
+/// Between two tries of what the database has refused.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What became of an attempt to write ends.
+enum Tried {
+    Kept,
+    /// Not by want of a connection or time: it would be the same again.
+    Refused(StoreError),
+    Failed(StoreError),
+}
+
+/// Writes ends until the ledger closes and all are written. What the database refuses is set aside, so that it
+/// holds up nothing behind it, and tried again now and then, and whenever somebody waits for all.
+pub(super) async fn write(pool: Pool, queue: Arc<Queue>, longest: Duration) {
+    let mut writer = Writer {
+        pool,
+        queue: Arc::clone(&queue),
+        longest,
+        aside: Vec::new(),
+    };
+    loop {
+        let waiting = match writer.aside.is_empty() {
+            true => queue.take().await,
+            false => match tokio::time::timeout(AGAIN, queue.take()).await {
+                Ok(waiting) => waiting,
+                Err(_) => {
+                    writer.again().await;
+                    continue;
+                }
+            },
+        };
+        let Some(waiting) = waiting else { break };
+        let mut lost = false;
+        for ends in waiting.ends.chunks(AT_ONCE) {
+            lost |= !writer.keep(ends).await;
+        }
+        if !waiting.barriers.is_empty() && !writer.aside.is_empty() {
+            writer.again().await;
+        }
+        if !lost && writer.aside.is_empty() {
+            for barrier in waiting.barriers {
+                let _ = barrier.send(());
+            }
+        }
+    }
+    writer.again().await;
+    for end in &writer.aside {
+        not_booked(end, "the database refuses it, and the ledger is closed");
+    }
+}
+
+struct Writer {
+    pool: Pool,
+    queue: Arc<Queue>,
+    longest: Duration,
+    /// What the database has refused; each has its place in the queue still.
+    aside: Vec<End>,
+}
+
+impl Writer {
+    /// Tries what was set aside once more.
+    async fn again(&mut self) {
+        let mut ends = std::mem::take(&mut self.aside).into_iter();
+        for end in ends.by_ref() {
+            match self.attempt(std::slice::from_ref(&end)).await {
+                Tried::Kept => self.queue.free(1),
+                Tried::Refused(_) => self.aside.push(end),
+                Tried::Failed(_) => {
+                    // It is away: the others would wait for nothing.
+                    self.aside.push(end);
+                    break;
+                }
+            }
+        }
+        self.aside.extend(ends);
+    }
+
+    /// Tries until they are written or refused, each by itself where one of them is refused; false when any was
+    /// given up.
+    async fn keep(&mut self, ends: &[End]) -> bool {
+        let (mut tries, mut kept) = (0, true);
+        // The next is the last.
+        let mut parts = vec![ends];
+        while let Some(ends) = parts.pop() {
+            let error = match self.attempt(ends).await {
+                Tried::Kept => {
+                    self.queue.free(ends.len());
+                    continue;
+                }
+                Tried::Refused(error) => {
+                    match ends {
+                        [end] => self.set_aside(end, &error),
+                        _ => {
+                            let (first, second) = ends.split_at(ends.len() / 2);
+                            parts.extend([second, first]);
+                        }
+                    }
+                    continue;
+                }
+                Tried::Failed(error) => error,
+            };
+            tries += 1;
+            if tries == 1 {
+                report("charges wait: the ledger cannot be reached", &error);
+            }
+            if self.queue.is_closing() && tries >= LAST_TRIES {
+                report("the ledger cannot be reached: this is lost", &error);
+                for end in ends {
+                    not_booked(end, "the ledger cannot be reached, and is closed");
+                }
+                self.queue.free(ends.len());
+                kept = false;
+                continue;
+            }
+            parts.push(ends);
+            tokio::time::sleep(Duration::from_millis(10 << tries.min(6))).await;
+        }
+        kept
+    }
+
+    fn set_aside(&mut self, end: &End, error: &StoreError) {
+        report("the database refuses a charge: it is set aside", error);
+        not_booked(end, "refused by the database; tried again each minute");
+        #[cfg(feature = "metrics")]
+        metrics::counter!("tower_completions.ledger.refused").increment(1);
+        self.aside.push(end.clone());
+    }
+
+    async fn attempt(&self, ends: &[End]) -> Tried {
+        match settle(&self.pool, ends, self.longest).await {
+            Ok(ended) => {
+                for (account, what) in ended {
+                    what.log_overrun(&account);
+                }
+                Tried::Kept
+            }
+            Err(error) if sql::is_final(&error) => Tried::Refused(error),
+            Err(error) => Tried::Failed(error),
+        }
+    }
+}
+
+/// Writes ends now; what ended, and whose it was.
+async fn settle(
+    pool: &Pool,
+    ends: &[End],
+    longest: Duration,
+) -> Result<Vec<(Arc<str>, What)>, StoreError> {
+    let rows = settled(pool, ends, longest).await?;
+    let ended = rows.iter().map(|row| {
+        let what = What::Settled {
+            hold: sql::hold(row, 0)?,
+            held: sql::usd(row, 2)?,
+            charged: sql::usd(row, 3)?,
+            overrun: sql::usd(row, 4)?,
+        };
+        Ok((sql::name(row, 1)?, what))
+    });
+    ended.collect()
+}
+
+/// The rows of what ended now, within so long.
+pub(super) async fn settled(
+    pool: &Pool,
+    ends: &[End],
+    longest: Duration,
+) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+    let ids: Vec<String> = ends.iter().map(|end| sql::uuid(end.hold)).collect();
+    let accounts: Vec<&str> = ends.iter().map(|end| &*end.account).collect();
+    let charges: Vec<Option<String>> = ends.iter().map(|end| end.charge.map(sql::text)).collect();
+    let client = client(pool).await?;
+    let written = async {
+        let failed = |error| StoreError::new("settling", error);
+        let statement = client.prepare_cached(sql::SETTLE).await.map_err(failed)?;
+        client
+            .query(&statement, &[&ids, &accounts, &charges])
+            .await
+            .map_err(failed)
+    };
+    // A network that swallows everything would hold up all charges until TCP gives up.
+    let written = tokio::time::timeout(longest, written).await;
+    written.unwrap_or_else(|_| {
+        // The database would go on waiting for a lock alone, once for each try.
+        stop(client, longest);
+        Err(StoreError::plain("settling in time"))
+    })
+}
+
+fn not_booked(end: &End, why: &'static str) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(account = &*end.account, hold = %end.hold, charge = ?end.charge, why, "not booked");
+    let _ = (end, why);
+}
