@@ -13,7 +13,7 @@ use tower_completions::{
     body::Full,
     cost::{
         Bill, Budgets, CostLayer, Currency, MemoryLedger, Period, Price, PriceList, Prices,
-        Receipt, Scope,
+        Receipt, Scope, Unpriced,
     },
     meter::{Outcome, Tally},
     parse::ChatBody,
@@ -159,6 +159,29 @@ async fn a_price_in_another_currency_refuses_and_is_not_compared() {
             (0, 0),
             "{name}"
         );
+    }
+}
+
+/// What is said for all that have no price counts where one of them may answer, and there alone.
+#[tokio::test]
+async fn a_ceiling_in_another_currency_refuses_where_it_would_be_charged() {
+    let ceiling = || std::sync::Arc::new(price("1", Currency::USD));
+    for (fallbacks, status) in [(&["n"][..], 500), (&[], 200)] {
+        let ledger = euros();
+        let book = Prices::new()
+            .with("m", price("1", Currency::EUR))
+            .with_fallbacks("m", fallbacks.iter().copied());
+        let layer = CostLayer::new(book, ledger.clone()).unpriced(Unpriced::Ceiling(ceiling()));
+        let (head, _) = ask(layer, "application/json", &[], |_| {}).await;
+        assert_eq!(head.status, status, "{fallbacks:?}");
+        let code = head.extensions.get::<Error>().and_then(Error::code);
+        assert_eq!(
+            code,
+            (status == 500).then_some("currency_mismatch"),
+            "{fallbacks:?}"
+        );
+        let spent = books::settled(&ledger, "a").spent.pico();
+        assert_eq!(spent > 0, status == 200, "{fallbacks:?}");
     }
 }
 

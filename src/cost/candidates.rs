@@ -56,6 +56,7 @@ impl<L> Config<L> {
         let mut show = |price: Option<&Price>| match (price, &self.unpriced) {
             (Some(price), _) if foreign(price) => mixed = true,
             (Some(price), _) => see(price),
+            (None, Unpriced::Ceiling(price)) if foreign(price) => mixed = true,
             (None, Unpriced::Ceiling(price)) => {
                 bare = true;
                 see(price);
