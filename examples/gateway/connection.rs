@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -115,6 +115,8 @@ pub async fn serve<S>(
     let graceful = GracefulShutdown::new();
     // Closed when it stops: whoever has not said a word is not waited for.
     let (serving, stopping) = watch::channel(());
+    // Set when it stops: whoever has said half a head neither.
+    let over = Arc::new(AtomicBool::new(false));
     let mut connections = JoinSet::new();
     let grace = loop {
         let (socket, counted) = tokio::select! {
@@ -130,7 +132,7 @@ pub async fn serve<S>(
             continue;
         };
         let (mut http1, http2) = (http1.clone(), http2.clone());
-        http1.timer(Patience::default());
+        http1.timer(Patience::until(&over));
         let (service, watcher) = (service.clone(), graceful.watcher());
         let mut stopping = stopping.clone();
         connections.spawn(async move {
@@ -156,6 +158,8 @@ pub async fn serve<S>(
             }
         });
     };
+    // Seen when the connections are told to end, right behind.
+    over.store(true, Ordering::Relaxed);
     drop(serving);
     if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests still open after the grace period are dropped");
@@ -194,6 +198,11 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tower_completions::body::Full;
+
     use super::*;
 
     #[test]
@@ -201,5 +210,77 @@ mod tests {
         let waited = |looks: u32| (0..looks).map(pause).sum::<Duration>();
         assert!(waited(5) < Duration::from_millis(50));
         assert!(waited(130) > HEAD);
+    }
+
+    const WHOLE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// Reads until a whole answer of two bytes is there.
+    async fn answer(client: &mut TcpStream) -> String {
+        let mut all = Vec::new();
+        while !all.ends_with(b"ok") {
+            assert_ne!(client.read_buf(&mut all).await.expect("open"), 0);
+        }
+        String::from_utf8(all).expect("UTF-8")
+    }
+
+    /// Whoever has been answered, and whoever has not said a whole head, is not waited for when it stops; whoever
+    /// has is.
+    #[tokio::test]
+    async fn who_has_not_said_a_whole_head_holds_up_no_stop() {
+        for (says, answers) in [
+            (&[][..], true),
+            (&WHOLE[..9], false),
+            (&WHOLE[..9], true),
+            (&WHOLE[..WHOLE.len() - 1], true),
+            (WHOLE, true),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+            let listener = listener.expect("a port");
+            let port = listener.local_addr().expect("bound");
+            let (asked, mut was_asked) = mpsc::unbounded_channel();
+            let (go, may_go) = watch::channel(false);
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let (asked, mut may_go) = (asked.clone(), may_go.clone());
+                async move {
+                    let _ = asked.send(request.uri().path().to_owned());
+                    let _ = may_go.wait_for(|go| *go).await;
+                    Ok::<_, Infallible>(Response::new(BoxBody::new(Full::new("ok"))))
+                }
+            });
+            let (give, sockets) = mpsc::unbounded_channel();
+            let (stop, stopped) = oneshot::channel();
+            let serving = tokio::spawn(serve(sockets, service, stopped));
+            let mut client = TcpStream::connect(port).await.expect("accepted");
+            let (socket, _) = listener.accept().await.expect("one");
+            let socket = socket.into_std().expect("a socket");
+            let counted = Counted::one_of(&Arc::default());
+            assert!(give.send((socket, counted)).is_ok());
+            if answers {
+                client.write_all(WHOLE).await.expect("open");
+                was_asked.recv().await.expect("asked");
+                go.send_replace(true);
+                assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+                go.send_replace(false);
+            }
+            client.write_all(says).await.expect("open");
+            if says == WHOLE {
+                was_asked.recv().await.expect("asked");
+            }
+            // Loopback is at once: the server reads it as soon as it has a turn.
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            let begun = Instant::now();
+            stop.send(Duration::from_secs(20)).expect("it serves");
+            if says == WHOLE {
+                go.send_replace(true);
+                assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+            }
+            serving.await.expect("no panic");
+            assert!(begun.elapsed().as_secs() < 15, "{says:?} {answers}");
+            let mut rest = Vec::new();
+            let _ = client.read_to_end(&mut rest).await;
+            assert_eq!(rest, b"", "nothing is told to half a request");
+        }
     }
 }

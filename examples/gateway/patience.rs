@@ -3,11 +3,16 @@
 //! hyper arms a timer for the head of each request, and takes it down when the head is there. Both lock
 //! the wheel of the whole runtime. Here the one of the last request is kept, and the next moves it
 //! later, which locks nothing.
+//!
+//! It lasts only as long as heads are wanted: who has said half of one is not waited for when the server stops.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -19,11 +24,22 @@ type Kept = Option<Pin<Box<time::Sleep>>>;
 
 /// For one connection; clones are the same.
 #[derive(Clone, Default)]
-pub struct Patience(Arc<Mutex<Kept>>);
+pub struct Patience {
+    kept: Arc<Mutex<Kept>>,
+    over: Arc<AtomicBool>,
+}
 
 impl Patience {
+    /// Until `over` is set: then every sleep ends when it is looked at.
+    pub fn until(over: &Arc<AtomicBool>) -> Self {
+        Self {
+            kept: Arc::default(),
+            over: Arc::clone(over),
+        }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +73,9 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.home.over.load(Ordering::Relaxed) {
+            return Poll::Ready(());
+        }
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().poll(cx),
             None => Poll::Ready(()),
