@@ -76,18 +76,22 @@ impl Spellings {
 
     /// Both keys: an answer may quote either.
     pub(super) fn and(self, other: Self) -> Self {
-        let longest = |key: &Self| key.0.finders.iter().map(|it| it.needle().len()).max();
-        // The longer one is cut first: the shorter may be a part of it, and would leave the rest.
-        let (first, second) = match (longest(&self), longest(&other)) {
-            (_, None) => return self,
-            (None, _) => return other,
-            (ours, theirs) if ours < theirs => (other.0, self.0),
-            _ => (self.0, other.0),
-        };
+        let (ours, theirs) = (self.0, other.0);
+        if theirs.finders.is_empty() {
+            return Self(ours);
+        }
+        if ours.finders.is_empty() {
+            return Self(theirs);
+        }
+        let all: Vec<_> = ours.finders.iter().chain(&theirs.finders).collect();
+        // The longest is cut first: a shorter one may be a part of it, and would leave the rest.
+        let mut order: Vec<_> = (0..all.len()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(all[*at].needle().len()));
         // A byte that stands in every spelling of both.
-        let probes = first.probes.iter().filter_map(|Probe { byte, before }| {
-            let same = second.probes.iter().find(|probe| probe.byte == *byte)?;
-            let before = before.iter().chain(&same.before).copied().collect();
+        let probes = ours.probes.iter().filter_map(|Probe { byte, before }| {
+            let same = theirs.probes.iter().find(|probe| probe.byte == *byte)?;
+            let all: Vec<_> = before.iter().chain(&same.before).collect();
+            let before = order.iter().map(|at| *all[*at]).collect();
             Some(Probe {
                 byte: *byte,
                 before,
@@ -95,12 +99,7 @@ impl Spellings {
         });
         Self(Arc::new(Spelled {
             probes: probes.collect(),
-            finders: first
-                .finders
-                .iter()
-                .chain(&second.finders)
-                .cloned()
-                .collect(),
+            finders: order.iter().map(|at| all[*at].clone()).collect(),
         }))
     }
 
@@ -172,6 +171,33 @@ impl Spellings {
         self.is_found(&text[from..])
     }
 
+    /// A text that goes on, without what is whole of it, and the beginning of a key that is not: a shorter key
+    /// within that waits with it, for cut out it would leave the end of the longer one.
+    fn cut_open(&self, text: &Bytes) -> (Bytes, Bytes) {
+        let mut kept = BytesMut::with_capacity(text.len());
+        let mut from = 0;
+        loop {
+            let rest = &text[from..];
+            let begun = self.begun(rest);
+            let finders = self.0.finders.iter();
+            // The longest of those that begin first.
+            let found = finders
+                .filter_map(|finder| Some((finder.find(rest)?, finder.needle().len())))
+                .min_by_key(|(at, length)| (*at, std::cmp::Reverse(*length)));
+            match found {
+                Some((at, length)) if at < begun => {
+                    kept.extend_from_slice(&rest[..at]);
+                    kept.extend_from_slice(CUT.as_bytes());
+                    from += at + length;
+                }
+                _ => {
+                    kept.extend_from_slice(&rest[..begun]);
+                    return (kept.freeze(), text.slice(from + begun..));
+                }
+            }
+        }
+    }
+
     /// Where a text ends in the beginning of it.
     fn begun(&self, text: &[u8]) -> usize {
         let begun = |key: &[u8]| {
@@ -233,20 +259,23 @@ impl Cutting {
         } else {
             [&self.held[..], &piece].concat().into()
         };
-        text = self.key.cut(text);
-        let at = if text.ends_with(b"\n") {
-            text.len()
-        } else {
-            self.key.begun(&text)
-        };
-        self.held = text.split_off(at);
+        if text.ends_with(b"\n") {
+            self.held = Bytes::new();
+            return self.key.cut(text);
+        }
+        if self.key.is_in(&text) {
+            let (text, held) = self.key.cut_open(&text);
+            self.held = held;
+            return text;
+        }
+        self.held = text.split_off(self.key.begun(&text));
         text
     }
 
     /// What waited for a piece that does not come.
     pub(super) fn rest(&mut self) -> Option<Bytes> {
         let rest = std::mem::take(&mut self.held);
-        (!rest.is_empty()).then_some(rest)
+        (!rest.is_empty()).then(|| self.key.cut(rest))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -300,6 +329,39 @@ mod tests {
             for at in 0..bytes.len() {
                 let split = [&bytes[..at], &bytes[at..]];
                 assert_eq!(pieces(&mut cutting(), &split), wanted, "{at}");
+            }
+        }
+    }
+
+    /// One credential may be a part of the other, as it is or as it is escaped.
+    #[test]
+    fn of_two_keys_nothing_is_left_wherever_the_pieces_end() {
+        for (one, other) in [
+            ("sk-abcd-1234-wxyz", "1234"),
+            ("sk-abcd-1234-wxyz", "sk-abcd"),
+            ("sk-abcd-1234-wxyz", "wxyz"),
+            ("sk-abcd==1234-wxyz5678", "cd=="),
+            ("--------", "----"),
+        ] {
+            let both = |first, second| {
+                Spellings::of(&Secret::new(first)).and(Spellings::of(&Secret::new(second)))
+            };
+            for key in [both(one, other), both(other, one)] {
+                for (text, wanted) in [
+                    (format!("<{one}> <{other}>"), "<[…]> <[…]>"),
+                    (format!("<{one}>\n"), "<[…]>\n"),
+                    (format!("<{other}"), "<[…]"),
+                ] {
+                    let bytes = text.as_bytes();
+                    let all = |split: &[&[u8]]| pieces(&mut Cutting::new(key.clone()), split);
+                    assert_eq!(all(&[bytes]), wanted, "{one} {other}");
+                    let each: Vec<&[u8]> = bytes.chunks(1).collect();
+                    assert_eq!(all(&each), wanted, "{one} {other}");
+                    for at in 0..bytes.len() {
+                        let split = [&bytes[..at], &bytes[at..]];
+                        assert_eq!(all(&split), wanted, "{one} {other} {at}");
+                    }
+                }
             }
         }
     }
