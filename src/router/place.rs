@@ -130,18 +130,26 @@ impl Place {
     /// Makes room for another request; the verdict may still be to come.
     pub(crate) fn vacate(&mut self) {
         if std::mem::take(&mut self.inside) {
-            self.candidate().state.leave();
-            self.keys.leave(self.key);
+            self.give_back();
         }
+    }
+
+    fn give_back(&self) {
+        self.candidate().state.leave();
+        self.keys.leave(self.key);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.left();
-        self.vacate();
-        if self.probe {
-            self.candidate().state.give_back_probe(self.sent);
+        if self.inside {
+            self.give_back();
+        }
+        if self.waits || self.probe {
+            self.left();
+            if self.probe {
+                self.candidate().state.give_back_probe(self.sent);
+            }
         }
     }
 }

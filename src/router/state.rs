@@ -312,9 +312,12 @@ impl State {
 
     /// The smoothed time to a head in microseconds; it fades while nothing is heard.
     pub(crate) fn latency(&self, now: Millis) -> u64 {
+        let latency = self.latency.load(Ordering::Relaxed);
         let silent = now.saturating_sub(self.seen.load(Ordering::Relaxed));
-        let halved = (silent / FADES).min(63);
-        self.latency.load(Ordering::Relaxed) >> halved
+        if silent < FADES {
+            return latency;
+        }
+        latency >> (silent / FADES).min(63)
     }
 
     /// The time to a head that one answer in twenty exceeds; none before the first.
