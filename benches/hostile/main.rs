@@ -6,7 +6,7 @@
 #![allow(missing_docs)]
 
 #[allow(dead_code, reason = "the other benches' texts")]
-#[path = "support/texts.rs"]
+#[path = "../support/texts.rs"]
 mod texts;
 
 use std::{
