@@ -20,10 +20,12 @@ pub(in crate::provider) fn join<B>(
     mut more: Vec<B>,
     is: impl Fn(&B) -> Is,
 ) -> bool {
-    let any = |all: &[B], kind| all.iter().any(|block| is(block) == kind);
+    // From the end, where calls stand: a message is not looked through again for each behind it.
+    let any = |all: &[B], kind| all.iter().rev().any(|block| is(block) == kind);
     let before = turn.len() + more.len();
     if any(&more, Is::Thought) {
-        if any(&more, Is::Call) && !any(turn, Is::Call) {
+        let first_call = any(&more, Is::Call) && !any(turn, Is::Call);
+        if first_call || is_thought_alone(turn, &is) {
             turn.retain(|block| is(block) != Is::Thought);
             let thoughts = more
                 .iter()
@@ -36,4 +38,10 @@ pub(in crate::provider) fn join<B>(
     }
     turn.append(&mut more);
     turn.len() < before
+}
+
+/// Whether a turn says nothing but what was thought, which is refused. A message may: another may follow
+/// with what it was thought for.
+pub(in crate::provider) fn is_thought_alone<B>(turn: &[B], is: impl Fn(&B) -> Is) -> bool {
+    !turn.is_empty() && turn.iter().all(|block| is(block) == Is::Thought)
 }

@@ -1,10 +1,12 @@
 //! The conversation as the Messages API's turns, made of blocks.
 
+use std::mem;
+
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    join::{Is, join},
+    join::{Is, is_thought_alone, join},
     request::Door,
 };
 use crate::{
@@ -156,6 +158,9 @@ pub(super) fn conversation<'r>(
             Role::Tool => ("user", vec![result(message, at, door, notes)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
+        if role == "user" && !blocks.is_empty() {
+            without_thoughts_alone(&mut turns, notes)?;
+        }
         match turns.last_mut() {
             Some(last) if last.role == role => {
                 if join(&mut last.content, blocks, Block::is) {
@@ -169,6 +174,7 @@ pub(super) fn conversation<'r>(
             }),
         }
     }
+    without_thoughts_alone(&mut turns, notes)?;
     for turn in &mut turns {
         // The provider wants the results of its calls before anything else that is said.
         turn.content
@@ -180,7 +186,7 @@ pub(super) fn conversation<'r>(
         // Instructions alone are refused: something must be said.
         turns.push(Turn {
             role: "user",
-            content: std::mem::take(&mut system),
+            content: mem::take(&mut system),
         });
     }
     let last = turns.last_mut().filter(|turn| turn.role == "assistant");
@@ -200,6 +206,16 @@ pub(super) fn conversation<'r>(
         system.push(Block::text(text.into()));
     }
     Ok((system, turns))
+}
+
+/// Takes away a last turn of nothing but thoughts.
+fn without_thoughts_alone(turns: &mut Vec<Turn<'_>>, notes: &mut Notes) -> Result<(), Error> {
+    let is_alone = |last: &Turn<'_>| is_thought_alone(&last.content, Block::is);
+    if turns.last().is_some_and(is_alone) {
+        turns.pop();
+        notes.without("messages[].reasoning_details")?;
+    }
+    Ok(())
 }
 
 /// Whether a loop of calls goes on whose first message came without what the model had thought. A
@@ -277,11 +293,6 @@ fn spoken<'r>(
             name: call.name(),
             input: arguments(call, at, n)?,
         });
-    }
-    if !all.is_empty() && all.iter().all(|block| block.is() == Is::Thought) {
-        // A turn that ends with what was thought is refused.
-        notes.without("messages[].reasoning_details")?;
-        all.clear();
     }
     Ok(all)
 }

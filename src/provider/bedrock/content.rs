@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     provider::{
         Notes,
-        anthropic::join::{Is, join},
+        anthropic::join::{Is, is_thought_alone, join},
         notes::unsupported,
         said::{Left, is_blank, nothing, trimmed},
         support::{arguments, plain},
@@ -129,6 +129,9 @@ pub(super) fn conversation<'a>(
             Role::Tool => ("user", result(message, at, notes)?),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
+        if role == "user" && !blocks.is_empty() {
+            without_thoughts_alone(&mut turns, notes)?;
+        }
         match turns.last_mut() {
             Some(last) if last.role == role => {
                 if join(&mut last.content, blocks, Block::is) {
@@ -142,6 +145,7 @@ pub(super) fn conversation<'a>(
             }),
         }
     }
+    without_thoughts_alone(&mut turns, notes)?;
     for turn in turns.iter_mut().filter(|turn| turn.role == "user") {
         // The results of calls come before anything else that is said.
         turn.content
@@ -173,6 +177,16 @@ pub(super) fn conversation<'a>(
         name_apart(content, &mut names);
     }
     Ok((system, turns))
+}
+
+/// Takes away a last turn of nothing but thoughts.
+fn without_thoughts_alone(turns: &mut Vec<Turn<'_>>, notes: &mut Notes) -> Result<(), Error> {
+    let is_alone = |last: &Turn<'_>| is_thought_alone(&last.content, Block::is);
+    if turns.last().is_some_and(is_alone) {
+        turns.pop();
+        notes.without("messages[].reasoning_details")?;
+    }
+    Ok(())
 }
 
 /// The text that Claude is to go on with is refused if it ends in blanks.
@@ -217,11 +231,6 @@ fn spoken<'a>(
             name: call.name(),
             input: arguments(call, at, n)?,
         });
-    }
-    if !all.is_empty() && all.iter().all(|block| block.is() == Is::Thought) {
-        // A turn that ends with what was thought is refused.
-        notes.without("messages[].reasoning_details")?;
-        all.clear();
     }
     Ok(all)
 }

@@ -58,6 +58,18 @@ fn thinking_stands_before_what_it_was_thought_for_or_goes() {
             true,
         ),
         (
+            "nothing, and then a call",
+            json!([user, thought("", "for the call"), call, tool]),
+            json!(["thinking", "tool_use"]),
+            false,
+        ),
+        (
+            "nothing, and then a text",
+            json!([user, thought("", "t"), said, user]),
+            json!(["thinking", "text"]),
+            false,
+        ),
+        (
             "one after another",
             json!([user, said, thought("Two.", "t"), user]),
             json!(["text", "text"]),

@@ -156,6 +156,7 @@ fn thinking_stands_before_what_it_was_thought_for_or_goes() {
     let mut calling = thought("Two.");
     calling["tool_calls"] =
         json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    let call = json!({"role": "assistant", "tool_calls": calling["tool_calls"]});
     for (messages, kinds, lost) in [
         (
             json!([user, thought(" "), user]),
@@ -166,6 +167,11 @@ fn thinking_stands_before_what_it_was_thought_for_or_goes() {
             json!([user, said, thought("Two."), user]),
             vec!["text", "text"],
             true,
+        ),
+        (
+            json!([user, thought(""), call, {"role": "tool", "tool_call_id": "a", "content": "1"}]),
+            vec!["reasoningContent", "toolUse"],
+            false,
         ),
         (
             json!([user, said, calling, {"role": "tool", "tool_call_id": "a", "content": "1"}]),
