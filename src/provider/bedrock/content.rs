@@ -192,7 +192,8 @@ fn without_thoughts_alone(turns: &mut Vec<Turn<'_>>, notes: &mut Notes) -> Resul
 /// The text that Claude is to go on with is refused if it ends in blanks.
 pub(super) fn trim_last(turns: &mut [Turn<'_>], notes: &mut Notes) {
     let last = turns.last_mut().filter(|turn| turn.role == "assistant");
-    if let Some(Block::Text(text)) = last.and_then(|turn| turn.content.last_mut()) {
+    let is_said = |block: &&mut Block<'_>| !matches!(block, Block::CachePoint(_));
+    if let Some(Block::Text(text)) = last.and_then(|turn| turn.content.iter_mut().rfind(is_said)) {
         if let Some(kept) = trimmed(text) {
             *text = kept;
             notes.changed("messages[].content");

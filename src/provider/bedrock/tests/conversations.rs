@@ -145,6 +145,12 @@ fn what_claude_said_last_does_not_end_in_blanks() {
             changed
         );
     }
+    let text = json!([{"type": "text", "text": "{ ", "cache_control": {"type": "ephemeral"}}]);
+    let body = with(json!({"messages": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": text}]}));
+    let (out, _) = noted(&body, CLAUDE).expect("sent");
+    let marked = json!([{"text": "{"}, {"cachePoint": {"type": "default"}}]);
+    assert_eq!(out["messages"][1]["content"], marked);
 }
 
 #[test]
