@@ -50,6 +50,7 @@ pub(super) fn thin_out(
 pub(super) fn mark_last(turns: &mut [Turn<'_>], value: Value) -> bool {
     let mut places = Vec::new();
     if let Some(last) = turns.last_mut().and_then(|turn| turn.content.last_mut()) {
+        last.open();
         last.marks(&mut places);
     }
     let Some(place) = places.pop() else {

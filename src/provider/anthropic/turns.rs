@@ -120,6 +120,18 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Makes a place for a mark where there is none in the form of a text that a tool gave.
+    pub(super) fn open(&mut self) {
+        let Self::Result { content, .. } = self else {
+            return;
+        };
+        if let Results::Text(text) = content {
+            if !is_blank(text) {
+                *content = Results::Blocks(vec![Self::text(mem::take(text))]);
+            }
+        }
+    }
+
     fn names_files(&self) -> bool {
         match self {
             Self::Media { source, .. } => matches!(source, Source::File { .. }),

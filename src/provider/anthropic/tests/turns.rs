@@ -202,3 +202,27 @@ fn four_marks_of_what_is_to_be_cached_at_most() {
         (vec![false, true, true, true, true], false, 1)
     );
 }
+
+/// Vertex AI has no mark of the request; most loops of calls end with what a tool gave.
+#[test]
+fn the_mark_of_a_request_stands_at_what_a_tool_gave() {
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    for (content, marked) in [
+        (json!("1"), true),
+        (json!([{"type": "text", "text": "1"}]), true),
+        (json!(" "), false),
+    ] {
+        let body = json!({"model": "m", "cache_control": {"type": "ephemeral"}, "messages": [
+            {"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": content}]});
+        let mut notes = Notes::default();
+        let door = request::Door::Vertex;
+        let out = request::body(&chat(&body), "claude-sonnet-4-5", door, &mut notes);
+        let out: Value = serde_json::from_slice(&out.expect("translates")).expect("JSON");
+        let given = &out["messages"][2]["content"][0]["content"];
+        let expected =
+            json!([{"type": "text", "text": "1", "cache_control": {"type": "ephemeral"}}]);
+        assert_eq!(*given == expected, marked, "{out}");
+        assert_eq!(notes.dropped().is_empty(), marked, "{content}");
+    }
+}
