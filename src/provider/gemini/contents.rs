@@ -199,7 +199,8 @@ pub(super) fn conversation<'a>(
             parts: std::mem::take(&mut system.parts),
         });
     }
-    if turns.first().is_some_and(Content::calls) {
+    // What is cached stands before it.
+    if request.extra("cached_content").is_none() && turns.first().is_some_and(Content::calls) {
         notes.changed("messages");
         let opening = Content {
             role: Some("user"),

@@ -168,3 +168,24 @@ fn an_answer_in_a_list_is_one() {
         assert_eq!(error.class(), Some(class), "{list}");
     }
 }
+
+#[test]
+fn a_list_tells_all_that_one_answer_does() {
+    let inline = |kind: &str, data: &str| json!({"inlineData": {"mimeType": kind, "data": data}});
+    let answer = |parts: Value, finish: Value| json!({"responseId": "r", "modelVersion": "v", "candidates": [{"index": 0, "content": {"parts": parts}, "finishReason": finish}]});
+    let first = json!([{"text": "hm", "thought": true}, {"text": "Look:"}, inline("image/png", "AAAA"), inline("audio/L16", "QQ==")]);
+    let last = json!([inline("image/png", "BBBB"), inline("audio/L16", "QkM="), {"text": "!", "thoughtSignature": "s"},
+        {"functionCall": {"id": "a", "name": "f", "args": {}}, "thoughtSignature": "t"}]);
+    let all: Vec<Value> = [&first, &last]
+        .into_iter()
+        .flat_map(|it| it.as_array().expect("parts").clone())
+        .collect();
+    let whole = answer(all.into(), "STOP".into());
+    let list = json!([answer(first, Value::Null), answer(last, "STOP".into())]);
+    let told = |body: &Value| {
+        let answer = response::answer(body.to_string().as_bytes(), &asked()).expect("reads");
+        let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        out["choices"].clone()
+    };
+    assert_eq!(told(&list), told(&whole));
+}

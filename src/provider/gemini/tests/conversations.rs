@@ -165,6 +165,12 @@ fn a_call_comes_behind_a_user_turn() {
             "{messages}"
         );
     }
+    // What is cached stands before it, and ends with such a turn.
+    let mut body = with("messages", json!([called]));
+    body["cached_content"] = "cachedContents/c".into();
+    let (out, notes) = translate(&body, "gemini-2.5-flash");
+    assert_ne!(out.expect("translates")["contents"][0], dot);
+    assert!(notes.mapped().is_empty());
 }
 
 #[test]
