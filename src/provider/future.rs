@@ -261,12 +261,17 @@ pub(super) const HEADERS: usize = 12;
 /// The map that the upstream's headers came in, with room for ours. One that is much larger than they
 /// need is not kept: a server may hold on to it for the next request of its connection.
 fn emptied(mut theirs: HeaderMap) -> HeaderMap {
-    if theirs.capacity() > 2 * HEADERS {
+    if !is_kept(&theirs) {
         return HeaderMap::with_capacity(HEADERS);
     }
     theirs.clear();
     theirs.reserve(HEADERS);
     theirs
+}
+
+fn is_kept(theirs: &HeaderMap) -> bool {
+    // What a name has beside its first value no capacity tells of.
+    theirs.capacity() <= 2 * HEADERS && theirs.len() <= 2 * HEADERS
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -366,5 +371,27 @@ mod tests {
             assert_eq!(is_packed(&headers), packed, "{coding:?}");
         }
         assert!(!is_packed(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_large_map_of_headers_is_not_kept() {
+        let mut cookies = HeaderMap::with_capacity(HEADERS);
+        let mut names = HeaderMap::new();
+        for at in 0..200 {
+            let name = http::HeaderName::try_from(format!("x-{at}")).expect("a name");
+            names.insert(name, HeaderValue::from_static("a"));
+            cookies.append(header::SET_COOKIE, HeaderValue::from_static("a=b"));
+        }
+        // Of one name, too, whose values no capacity tells of.
+        assert!(!is_kept(&names) && !is_kept(&cookies));
+        for theirs in [names, cookies] {
+            let ours = emptied(theirs);
+            assert!(ours.is_empty() && !ours.contains_key(header::SET_COOKIE));
+            assert!((HEADERS..=2 * HEADERS).contains(&ours.capacity()));
+        }
+        let mut small = HeaderMap::new();
+        small.append(header::SET_COOKIE, HeaderValue::from_static("a=b"));
+        small.append(header::SET_COOKIE, HeaderValue::from_static("c=d"));
+        assert!(is_kept(&small) && emptied(small).is_empty());
     }
 }
