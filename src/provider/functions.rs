@@ -247,7 +247,7 @@ pub(super) fn deprecated(json: &[u8]) -> Option<Vec<u8>> {
         for name in ["message", "delta"] {
             if let Some(message) = choice.get(name) {
                 let message: Members<'_> = serde_json::from_str(message.get()).ok()?;
-                with.push((name, called(&message)?));
+                with.push((name, called(&message, name == "delta")?));
             }
         }
         if choice
@@ -266,7 +266,7 @@ pub(super) fn deprecated(json: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn called(message: &Members<'_>) -> Option<String> {
+fn called(message: &Members<'_>, streamed: bool) -> Option<String> {
     let mut out = Vec::new();
     let Some(calls) = message.get("tool_calls") else {
         message.write(&[], &mut out);
@@ -277,9 +277,10 @@ fn called(message: &Members<'_>) -> Option<String> {
     let mut function = None;
     let mut others = Vec::new();
     for (at, call) in (0_u64..).zip(&calls) {
-        // A whole answer has them in their order, a stream says which it is.
-        let index = call.get("index");
-        let index = index.map_or(Some(at), |index| index.get().parse().ok())?;
+        // A whole answer has them in their order, whatever it says; a stream says which it is.
+        let index = call.get("index").filter(|_| streamed);
+        let index = index.and_then(|index| index.get().parse().ok());
+        let index: u64 = index.unwrap_or(at);
         let Some(before) = index.checked_sub(1) else {
             function = function.or(call.get("function"));
             continue;
@@ -402,6 +403,17 @@ mod tests {
             deprecated(two).expect("JSON"),
             br#"{"choices":[{"message":{"tool_calls":[{"id":"d","type":"function","function":{"name":"g","arguments":"{}"}}],"function_call":{"name":"f","arguments":"{}"}},"finish_reason":"function_call"}]}"#
         );
+        // In a whole answer an index says nothing.
+        let two = std::str::from_utf8(two).expect("UTF-8");
+        for index in ["null", "0", "7"] {
+            let two = two.replace(r#"{"id":"#, &format!(r#"{{"index":{index},"id":"#));
+            let told = deprecated(two.as_bytes()).expect("JSON");
+            let told: serde_json::Value = serde_json::from_slice(&told).expect("JSON");
+            let message = &told["choices"][0]["message"];
+            assert_eq!(message["function_call"]["name"], "f", "{index}");
+            assert_eq!(message["tool_calls"][0]["index"], 0, "{index}");
+            assert_eq!(message["tool_calls"][0]["function"]["name"], "g", "{index}");
+        }
         assert_eq!(deprecated(b"<html>"), None);
     }
 }
