@@ -145,9 +145,9 @@ fn is_credential(message: &str) -> bool {
 }
 
 /// As Groq and OpenAI tell of a request that is more than the account may send in a minute: a shorter
-/// one passes, and this one never does.
+/// one passes, and this one never does. Others say so of bytes.
 fn is_too_much_at_once(message: &str) -> bool {
-    says(message, &["request too large for"])
+    says(message, &["request too large for"]) && says(message, &["tokens"])
 }
 
 /// As Anthropic, xAI and Fireworks tell of an account that is empty, or has a limit that is reached.

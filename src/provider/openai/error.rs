@@ -237,6 +237,13 @@ mod tests {
                 Class::ContextLength,
                 Some("context_length_exceeded"),
             ),
+            // One whose bytes are too many is no prompt that is too long.
+            (
+                413,
+                r#"{"error":{"message":"Request too large for this endpoint: at most 20 MB"}}"#,
+                Class::Caller,
+                None,
+            ),
             // And of one that has to wait.
             (
                 429,
