@@ -405,7 +405,10 @@ pub(crate) fn hostile() -> Vec<(&'static str, Bytes)> {
                 r#"{"type":"function","function":{"name":"f","parameters":{"x":["#,
                 6,
                 "]}}},",
-                (r#"],"tools":["#, "{}]}"),
+                (
+                    r#"{"role":"user","content":"x"}],"tools":["#,
+                    r#"{"type":"function","function":{"name":"g"}}]}"#,
+                ),
             ),
         ),
         (
