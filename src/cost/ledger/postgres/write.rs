@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{
     pool::{Pool, client, stop},
-    queue::{End, Queue},
+    queue::{End, Queue, Waiting},
     sql,
     task::report,
 };
@@ -35,19 +37,17 @@ pub(super) async fn write(pool: Pool, queue: Arc<Queue>, longest: Duration) {
         queue: Arc::clone(&queue),
         longest,
         aside: Vec::new(),
+        due: None,
     };
     loop {
-        let waiting = match writer.aside.is_empty() {
-            true => queue.take().await,
-            false => match tokio::time::timeout(AGAIN, queue.take()).await {
-                Ok(waiting) => waiting,
-                Err(_) => {
-                    writer.again().await;
-                    continue;
-                }
-            },
+        let waiting = match turn(&queue, writer.due).await {
+            Turn::Write(waiting) => waiting,
+            Turn::Again => {
+                writer.again().await;
+                continue;
+            }
+            Turn::Over => break,
         };
-        let Some(waiting) = waiting else { break };
         let mut lost = false;
         for ends in waiting.ends.chunks(AT_ONCE) {
             lost |= !writer.keep(ends).await;
@@ -67,12 +67,36 @@ pub(super) async fn write(pool: Pool, queue: Arc<Queue>, longest: Duration) {
     }
 }
 
+/// What is to be done next.
+enum Turn {
+    Write(Waiting),
+    /// To try what was set aside.
+    Again,
+    /// No more will come.
+    Over,
+}
+
+/// Waits for the next turn. What was set aside is due at its time, however much comes meanwhile.
+async fn turn(queue: &Queue, due: Option<Instant>) -> Turn {
+    let waiting = match due {
+        None => queue.take().await,
+        Some(due) if Instant::now() >= due => return Turn::Again,
+        Some(due) => match timeout_at(due, queue.take()).await {
+            Ok(waiting) => waiting,
+            Err(_) => return Turn::Again,
+        },
+    };
+    waiting.map_or(Turn::Over, Turn::Write)
+}
+
 struct Writer {
     pool: Pool,
     queue: Arc<Queue>,
     longest: Duration,
     /// What the database has refused; each has its place in the queue still.
     aside: Vec<End>,
+    /// When that is tried next; none as long as there is nothing.
+    due: Option<Instant>,
 }
 
 impl Writer {
@@ -91,6 +115,7 @@ impl Writer {
             }
         }
         self.aside.extend(ends);
+        self.due = (!self.aside.is_empty()).then(|| Instant::now() + AGAIN);
     }
 
     /// Tries until they are written or refused, each by itself where one of them is refused; false when any was
@@ -141,6 +166,7 @@ impl Writer {
         not_booked(end, "refused by the database; tried again each minute");
         #[cfg(feature = "metrics")]
         metrics::counter!("tower_completions.ledger.refused").increment(1);
+        self.due.get_or_insert_with(|| Instant::now() + AGAIN);
         self.aside.push(end.clone());
     }
 
@@ -208,4 +234,36 @@ fn not_booked(end: &End, why: &'static str) {
     #[cfg(feature = "tracing")]
     tracing::error!(account = &*end.account, hold = %end.hold, charge = ?end.charge, why, "not booked");
     let _ = (end, why);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::HoldId;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_set_aside_is_tried_each_minute_however_much_comes() {
+        let queue = Queue::new(1);
+        let due = Instant::now() + AGAIN;
+        let mut written = 0;
+        loop {
+            queue.push(End {
+                hold: HoldId::new(1),
+                account: "a".into(),
+                charge: None,
+            });
+            match turn(&queue, Some(due)).await {
+                Turn::Write(waiting) => written += waiting.ends.len(),
+                Turn::Again => break,
+                Turn::Over => panic!("it is open"),
+            }
+            assert!(written < 100, "never tried");
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(written, 6);
+        // What has come is there still, and without anything set aside nothing is due.
+        assert!(matches!(turn(&queue, None).await, Turn::Write(_)));
+        queue.close();
+        assert!(matches!(turn(&queue, None).await, Turn::Over));
+    }
 }
