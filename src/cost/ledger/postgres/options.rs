@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use tokio::time::timeout;
 use tokio_postgres::{Config, NoTls};
 
 use super::{PostgresLedger, ledger::Handle, pool::Pool, queue::Queue, sql, task, write};
@@ -76,7 +77,6 @@ impl PostgresOptions {
     /// The URL is none, the database cannot be reached, or its tables are of a later version or of another
     /// currency.
     pub async fn connect(self) -> Result<PostgresLedger, StoreError> {
-        let reaching = "reaching the ledger";
         let mut config: Config = self
             .url
             .parse()
@@ -97,17 +97,7 @@ impl PostgresOptions {
             held,
             charged: Amount::ZERO,
         });
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let pool = Pool::builder(Manager::from_config(config.clone(), NoTls, recycling))
-            .max_size(self.connections.max(1))
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(self.timeout))
-            .create_timeout(Some(self.timeout))
-            .post_create(patience(self.timeout.max(self.settle_timeout)))
-            .build()
-            .map_err(|error| StoreError::new(reaching, error))?;
+        let pool = self.pool(config.clone())?;
         let queue = Arc::new(Queue::new(self.max_open));
         tokio::spawn(write::write(
             pool.clone(),
@@ -126,15 +116,74 @@ impl PostgresOptions {
             recovered: recovered.collect(),
         })))
     }
+
+    fn pool(&self, config: Config) -> Result<Pool, StoreError> {
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(self.connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(self.timeout))
+            .create_timeout(Some(self.timeout))
+            .post_create(self.patience())
+            .build()
+            .map_err(|error| StoreError::new("reaching the ledger", error))
+    }
+
+    /// A session that nobody listens to any more, and that cannot be told to stop, waits for no lock longer
+    /// than those who do would. It is told so when it begins, for which the pool itself has no time-out.
+    fn patience(&self) -> Hook {
+        let longest = self.timeout.max(self.settle_timeout).as_millis();
+        let set = format!("SET lock_timeout = {}", longest.clamp(1, i32::MAX as u128));
+        let within = self.timeout;
+        Hook::async_fn(move |client, _| {
+            let set = set.clone();
+            Box::pin(async move {
+                match timeout(within, client.batch_execute(&set)).await {
+                    Ok(set) => set.map_err(HookError::Backend),
+                    Err(_) => Err(HookError::message("the database does not answer")),
+                }
+            })
+        })
+    }
 }
 
-/// A session that nobody listens to any more, and that cannot be told to stop, waits for no lock longer than
-/// those who do would.
-fn patience(longest: Duration) -> Hook {
-    let longest = longest.as_millis().clamp(1, i32::MAX as u128);
-    let set = format!("SET lock_timeout = {longest}");
-    Hook::async_fn(move |client, _| {
-        let set = set.clone();
-        Box::pin(async move { client.batch_execute(&set).await.map_err(HookError::Backend) })
-    })
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::cost::ledger::postgres::pool::client;
+
+    /// All charges of a node wait behind one connection: it must not be waited for without an end.
+    #[tokio::test]
+    async fn a_database_that_falls_silent_once_connected_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let database = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.expect("one");
+            socket.read_u8().await.expect("its name");
+            // Whoever it is may come in, and then nothing more.
+            let welcome = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+            socket.write_all(welcome).await.expect("open");
+            let mut asked = Vec::new();
+            let _ = socket.read_to_end(&mut asked).await;
+            asked
+        });
+        let options = PostgresOptions::new("").timeout(Duration::from_millis(100));
+        let config = format!("postgres://a@127.0.0.1:{port}/a");
+        let config = config.parse().expect("a URL");
+        let pool = options
+            .settle_timeout(Duration::from_millis(100))
+            .pool(config)
+            .expect("sound");
+        let given_up = tokio::time::timeout(Duration::from_secs(5), client(&pool)).await;
+        assert!(given_up.expect("in time").is_err());
+        let asked = database.await.expect("no panic");
+        assert!(asked.windows(12).any(|text| text == b"lock_timeout"));
+    }
 }
