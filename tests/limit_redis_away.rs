@@ -20,6 +20,7 @@ use std::{
 
 use asks::{hasty, one, patient, request, standing, tokens, until};
 use server::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_completions::limit::{
     Ask, Decision, Hold as _, Limits, Rate, Refusal, Report, Retry, Store as _, Unit, Zone,
     redis::{Leased, LeasedHold, Outage, Redis},
@@ -95,6 +96,70 @@ async fn closed_and_open_do_as_they_say() {
         assert!(matches!(told, Ok(Decision::Admitted(..))));
     }
     assert_eq!((closed.stats().closed, open.stats().open), (10, 10));
+}
+
+/// In front of a server: passes on so many calls of the script, and none of those after them.
+async fn passes(server: &Server, calls: &Arc<AtomicU64>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("bound"));
+    let (port, calls) = (server.port(), Arc::clone(calls));
+    tokio::spawn(async move {
+        let (store, _) = listener.accept().await.expect("one");
+        let redis = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+        let (mut answers, mut asked) = redis.expect("it listens").into_split();
+        let (mut asks, mut answered) = store.into_split();
+        tokio::spawn(async move { tokio::io::copy(&mut answers, &mut answered).await });
+        let mut chunk = Vec::new();
+        while asks.read_buf(&mut chunk).await.is_ok_and(|read| read > 0) {
+            let called = chunk.windows(7).filter(|word| word == b"EVALSHA").count();
+            let left = calls.load(Ordering::Relaxed).checked_sub(called as u64);
+            let Some(left) = left else {
+                return std::future::pending().await;
+            };
+            calls.store(left, Ordering::Relaxed);
+            asked.write_all(&chunk).await.expect("it reads");
+            chunk.clear();
+        }
+    });
+    url
+}
+
+/// What Redis has said once stands, where it does not answer the same question again in time.
+#[tokio::test]
+async fn a_refusal_that_is_not_judged_again_in_time_stands() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let calls = Arc::new(AtomicU64::new(u64::MAX));
+    let store = hasty(&passes(&server, &calls).await)
+        .outage(Outage::Open)
+        .budget(Duration::from_secs(1))
+        .build();
+    let many = Limits::new().requests(Rate::per_day(1000));
+    until("the first decision", async || {
+        let _ = admitted(&store, &many, 1).await;
+        store.stats().decided > 0
+    })
+    .await;
+    store.flush().await;
+    let limits = Limits::new().max_concurrent(1);
+    let take = || store.take(one("acme", &limits, request().with_slot()));
+    let told = take().await.expect("it answers");
+    let Decision::Admitted(hold, _) = told else {
+        panic!("{told:?}");
+    };
+    let before = store.stats();
+    // This question, and the end that is told behind it; not the question that is asked again.
+    calls.store(2, Ordering::Relaxed);
+    hold.settle(&request());
+    let told = take().await.expect("it has answered");
+    assert!(matches!(told, Decision::Refused(_)), "{told:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    let stats = store.stats();
+    assert_eq!((stats.slow, stats.open), (before.slow, before.open));
+    assert_eq!(stats.decided, before.decided + 1);
 }
 
 /// What fits into the limit and not into a share of it is to come again: a refusal for good would be

@@ -119,23 +119,29 @@ impl Redis {
     }
 
     /// Decides within the budget. A refusal that may be for what this node has given back, and
-    /// Redis has not been told of, is asked for again when it has.
+    /// Redis has not been told of, is asked for again when it has. It stands where that is not answered
+    /// in time: Redis has decided, and what was waited for was not its answer alone.
     async fn decide(self, ask: Ask) -> Result<Decision<RedisHold>, Error> {
         let end = Instant::now() + self.shared.settings.budget;
         let mut behind = false;
-        let mut decision = self.once(&ask, end, &mut behind).await;
+        let mut decision = match self.once(&ask, end, &mut behind).await {
+            Ok(decision) => decision,
+            Err(fault) => return self.without(fault, &ask),
+        };
         for _ in 0..AGAIN {
             let settled = match &decision {
-                Ok(Decision::Admitted(..)) => !ask.peek,
-                Ok(Decision::Refused(refusal)) => refusal.retry == Retry::Never,
-                Err(_) => true,
+                Decision::Admitted(..) => !ask.peek,
+                Decision::Refused(refusal) => refusal.retry == Retry::Never,
             };
             if settled || !behind || timeout_at(end, self.told()).await != Ok(true) {
                 break;
             }
-            decision = self.once(&ask, end, &mut behind).await;
+            let Ok(again) = self.once(&ask, end, &mut behind).await else {
+                break;
+            };
+            decision = again;
         }
-        decision
+        Ok(decision)
     }
 
     /// Asks once; `behind` says whether changes to the same keys were yet to be told
@@ -145,13 +151,13 @@ impl Redis {
         ask: &Ask,
         end: Instant,
         behind: &mut bool,
-    ) -> Result<Decision<RedisHold>, Error> {
+    ) -> Result<Decision<RedisHold>, Fault> {
         let Ok(permit) = self.jobs.clone().try_reserve_owned() else {
-            return self.without(Fault::Full, ask);
+            return Err(Fault::Full);
         };
         let shared = &self.shared;
         if shared.health.is_suspended() {
-            return self.without(Fault::Suspended, ask);
+            return Err(Fault::Suspended);
         }
         let id = shared.next_id();
         let question = Question::new(ask);
@@ -178,8 +184,8 @@ impl Redis {
         };
         let reply = match timeout_at(end, &mut pending).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => return self.without(fault(&error), ask),
-            Err(_) => return self.without(Fault::Slow, ask),
+            Ok(Err(error)) => return Err(fault(&error)),
+            Err(_) => return Err(Fault::Slow),
         };
         let (late, permit) = pending.parts.take().expect("answered once");
         *behind |= shared.telling.has(&late.keys);
@@ -189,8 +195,8 @@ impl Redis {
                 shared.health.decided.fetch_add(1, Ordering::Relaxed);
                 Ok(decision.map(|taken| RedisHold::remote(id, taken, permit, Arc::clone(shared))))
             }
-            Ok(Answer::Late) => self.without(Fault::Slow, ask),
-            Err(_) => self.without(Fault::Nonsense, ask),
+            Ok(Answer::Late) => Err(Fault::Slow),
+            Err(_) => Err(Fault::Nonsense),
         }
     }
 
