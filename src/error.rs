@@ -174,6 +174,8 @@ pub enum Class {
     ContentPolicy,
     /// Too long for this model.
     ContextLength,
+    /// More than our account may send at once: waiting does not help, another's may take it.
+    TooLarge,
 }
 
 /// Which of the times an upstream is given was over. All are one code to the caller.

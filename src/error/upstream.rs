@@ -72,7 +72,7 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
             "upstream_overloaded",
             "The upstream is overloaded.",
         ),
-        Class::Caller | Class::ContentPolicy | Class::ContextLength => {
+        Class::Caller | Class::ContentPolicy | Class::ContextLength | Class::TooLarge => {
             let message = said.message.map_or_else(
                 || "The upstream refused the request.".to_owned(),
                 |message| passed_on(&message),
@@ -90,7 +90,9 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
                 {
                     error.with_code(code)
                 }
-                _ if class == Class::ContextLength => error.with_code("context_length_exceeded"),
+                _ if matches!(class, Class::ContextLength | Class::TooLarge) => {
+                    error.with_code("context_length_exceeded")
+                }
                 Some(code) => error.with_code(code),
                 None => error,
             }

@@ -48,17 +48,17 @@ pub(crate) struct Row {
 /// | credential, quota | other key | the key |
 /// | rate limit | other key | the key, which rests |
 /// | forbidden | one other key | nobody, or the key that is refused again and again what another may |
-/// | model gone, region | other target | nobody |
+/// | model gone, region, too large for the account | other target | nobody |
 /// | overload, transient | other target, then the same one after a pause | the target |
 /// | context length | other model | nobody |
 /// | content policy, the caller's fault | give up | nobody |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Policy([Next; 11]);
+pub struct Policy([Next; 12]);
 
 impl Default for Policy {
     fn default() -> Self {
-        let mut policy = Self([Next::GiveUp; 11]);
+        let mut policy = Self([Next::GiveUp; 12]);
         for class in [
             Class::Credential,
             Class::Quota,
@@ -72,6 +72,7 @@ impl Default for Policy {
             Class::Region,
             Class::Overload,
             Class::Transient,
+            Class::TooLarge,
         ] {
             policy = policy.on(class, Next::OtherTarget);
         }
@@ -118,6 +119,7 @@ const fn index(class: Class) -> usize {
         Class::ContentPolicy => 8,
         Class::ContextLength => 9,
         Class::Forbidden => 10,
+        Class::TooLarge => 11,
     }
 }
 
@@ -138,6 +140,7 @@ mod tests {
             (Class::Overload, Next::OtherTarget, Blame::Target),
             (Class::Transient, Next::OtherTarget, Blame::Target),
             (Class::ContextLength, Next::OtherModel, Blame::Nobody),
+            (Class::TooLarge, Next::OtherTarget, Blame::Nobody),
             (Class::ContentPolicy, Next::GiveUp, Blame::Nobody),
             (Class::Caller, Next::GiveUp, Blame::Nobody),
         ] {

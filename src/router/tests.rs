@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 mod keys;
+mod large;
 mod waits;
 
 use super::{Ask, Candidate, Live, Model, Plan, Route, Router, Table};

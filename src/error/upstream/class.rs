@@ -13,7 +13,7 @@ pub fn classify(
     let says = |of: fn(&str) -> bool| message.is_some_and(of);
     // A limit by its status and its code, but one that waiting does not help against.
     if matches!(status.as_u16(), 413 | 429) && says(is_too_much_at_once) {
-        return Class::ContextLength;
+        return Class::TooLarge;
     }
     for word in [code, kind].into_iter().flatten() {
         match word {
@@ -145,7 +145,7 @@ fn is_credential(message: &str) -> bool {
 }
 
 /// As Groq and OpenAI tell of a request that is more than the account may send in a minute: a shorter
-/// one passes, and this one never does. Others say so of bytes.
+/// one passes, and this one never does there. Others say so of bytes.
 fn is_too_much_at_once(message: &str) -> bool {
     says(message, &["request too large for"]) && says(message, &["tokens"])
 }

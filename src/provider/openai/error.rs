@@ -228,13 +228,13 @@ mod tests {
             (
                 413,
                 r#"{"error":{"message":"Request too large for model `llama` in organization `org_01abc` on tokens per minute (TPM): Limit 6000, Requested 12328, please reduce your message size and try again.","type":"tokens","code":"rate_limit_exceeded"}}"#,
-                Class::ContextLength,
+                Class::TooLarge,
                 Some("context_length_exceeded"),
             ),
             (
                 429,
                 r#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389. The input or output tokens must be reduced in order to run successfully.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#,
-                Class::ContextLength,
+                Class::TooLarge,
                 Some("context_length_exceeded"),
             ),
             // One whose bytes are too many is no prompt that is too long.
