@@ -114,12 +114,12 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
 fn passed_on(message: &str) -> String {
     let words = message.split_whitespace().map(|word| {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let secret = bare.contains("://")
-            || [
-                "sk-", "sk_", "gsk_", "xai-", "AIza", "key-", "Bearer", "org-", "org_",
-            ]
-            .iter()
-            .any(|prefix| bare.starts_with(prefix) && bare.len() > prefix.len() + 3);
+        let rest = |prefix: &&str| bare.strip_prefix(*prefix).filter(|rest| rest.len() > 3);
+        let key = ["sk-", "sk_", "gsk_", "xai-", "AIza", "key-", "Bearer"];
+        // An account's has more than small letters; "org-level" is a word.
+        let is_id = |rest: &str| rest.contains(|c: char| c.is_ascii_digit() || c.is_uppercase());
+        let account = ["org-", "org_"].iter().find_map(rest).is_some_and(is_id);
+        let secret = bare.contains("://") || key.iter().find_map(rest).is_some() || account;
         if secret { "[…]" } else { word }
     });
     let mut text = String::new();
@@ -138,6 +138,19 @@ fn passed_on(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_are_cut_out_and_words_are_not() {
+        for (word, stays) in [
+            ("org-AbCdEfGhIjKl", false),
+            ("`org_01abc`", false),
+            ("org-level", true),
+            ("(org-wide)", true),
+        ] {
+            let told = passed_on(&format!("the {word} limit"));
+            assert_eq!(told.contains(word), stays, "{told}");
+        }
+    }
 
     #[test]
     fn what_streams_say_instead_of_going_on() {
