@@ -13,10 +13,9 @@ use rustls::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::base64;
 use crate::{
     body::{BoxError, Full},
-    provider::{Secret, cut::Spellings},
+    provider::{Secret, base64, cut::Spellings},
 };
 
 /// What a token may be used for.

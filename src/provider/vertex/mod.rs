@@ -26,8 +26,6 @@
 
 #[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
 mod account;
-#[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
-mod base64;
 mod stream;
 #[cfg(test)]
 mod tests;
