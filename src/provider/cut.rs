@@ -176,23 +176,31 @@ impl Spellings {
     fn cut_open(&self, text: &Bytes) -> (Bytes, Bytes) {
         let mut kept = BytesMut::with_capacity(text.len());
         let mut from = 0;
+        let finders = self.0.finders.iter();
+        let find = |finder: &Finder<'_>, from: usize| Some(from + finder.find(&text[from..])?);
+        // Where each stands next: looked for again only behind that, however often one stands there.
+        let mut next: Vec<_> = finders.map(|finder| (finder, find(finder, 0))).collect();
         loop {
-            let rest = &text[from..];
-            let begun = self.begun(rest);
-            let finders = self.0.finders.iter();
+            let begun = from + self.begun(&text[from..]);
+            let places = next.iter();
             // The longest of those that begin first.
-            let found = finders
-                .filter_map(|finder| Some((finder.find(rest)?, finder.needle().len())))
+            let found = places
+                .filter_map(|(finder, at)| Some(((*at)?, finder.needle().len())))
                 .min_by_key(|(at, length)| (*at, std::cmp::Reverse(*length)));
             match found {
                 Some((at, length)) if at < begun => {
-                    kept.extend_from_slice(&rest[..at]);
+                    kept.extend_from_slice(&text[from..at]);
                     kept.extend_from_slice(CUT.as_bytes());
-                    from += at + length;
+                    from = at + length;
+                    for (finder, at) in &mut next {
+                        if at.is_some_and(|at| at < from) {
+                            *at = find(finder, from);
+                        }
+                    }
                 }
                 _ => {
-                    kept.extend_from_slice(&rest[..begun]);
-                    return (kept.freeze(), text.slice(from + begun..));
+                    kept.extend_from_slice(&text[from..begun]);
+                    return (kept.freeze(), text.slice(begun..));
                 }
             }
         }
