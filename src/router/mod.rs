@@ -44,6 +44,7 @@ mod place;
 mod plan;
 mod policy;
 mod rules;
+mod run;
 mod service;
 mod silence;
 mod state;
