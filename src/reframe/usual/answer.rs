@@ -3,11 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    super::{
-        config::Config,
-        pass::Seen,
-        read::{Reader, is_time},
-    },
+    super::{config::Config, names::is_time, pass::Seen, read::Reader},
     tokens::Tokens,
 };
 use crate::{

@@ -3,10 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    super::{
-        pass::Seen,
-        read::{Reader, is_time},
-    },
+    super::{names::is_time, pass::Seen, read::Reader},
     tokens::Tokens,
 };
 use crate::{
