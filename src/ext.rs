@@ -14,6 +14,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{error::Error, id, wire::Usage};
 
+mod sending;
+
+pub use sending::Sending;
+
 /// Who is calling. Put into the request by `Auth`, or by the application's own authentication.
 ///
 /// Beside its id it carries whatever the application attaches by type: limits, an account, a plan.

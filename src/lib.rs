@@ -49,7 +49,7 @@
 //!
 //! Layers know of one another only by what they leave in the extensions. In the request:
 //! [`CallId`] (absent: nobody has named the request), [`Principal`] (absent: anonymous), [`parse::Chat`] (absent: not parsed yet), [`Target`] (absent:
-//! the model that the client named). In the response: [`Error`] (there in a refusal), [`Served`]
+//! the model that the client named), [`Sending`] (absent: a request that the service inside has been given counts as sent). In the response: [`Error`] (there in a refusal), [`Served`]
 //! (absent: no router), [`Attempts`] (absent: nobody was asked in vain), [`Cached`] (absent: the answer is new), [`meter::Tally`] (absent: the answer is scanned for its usage), [`cost::Receipt`] (there when a
 //! whole answer was charged). None of them is required.
 
@@ -95,5 +95,7 @@ mod zone;
 
 pub use dialect::Dialect;
 pub use error::Error;
-pub use ext::{Attempt, Attempts, Cached, CallId, KeyPool, Principal, Served, Target, matches};
+pub use ext::{
+    Attempt, Attempts, Cached, CallId, KeyPool, Principal, Sending, Served, Target, matches,
+};
 pub use facts::Facts;

@@ -17,7 +17,11 @@ use super::{
     flight::Flight,
     store::{Kept, Key, Store},
 };
-use crate::{body::BoxError, ext::Principal, parse::ChatBody};
+use crate::{
+    body::BoxError,
+    ext::{Principal, Sending},
+    parse::ChatBody,
+};
 
 /// What all clones of a cache share.
 pub(super) struct Shared {
@@ -161,6 +165,10 @@ where
             let flight =
                 flight.and_then(|any| any.downcast::<Flight<S::Future, B, S::Error>>().ok());
             if let Some(member) = flight.and_then(|flight| flight.join()) {
+                // Another request was sent for it.
+                if let Some(sending) = request.extensions().get::<Sending>() {
+                    sending.waits();
+                }
                 return ResponseFuture::joined(member);
             }
         }

@@ -22,7 +22,7 @@ use crate::{
     body::{Full, Pieces},
     dialect::{CostMember, Dialect},
     error::{Class, Error, Kind},
-    ext::{Cached, Served},
+    ext::{Cached, Sending, Served},
     media,
     meter::{Ending, Once, Outcome, Scanner, Tally},
     observe::{Event, Gate},
@@ -75,6 +75,20 @@ impl<L: Ledger> Plan<L> {
         Self {
             once: Once::new(guard),
             include_usage,
+        }
+    }
+
+    /// Notes what says whether the request has been sent.
+    pub(super) fn sent_by(&mut self, sending: Sending) {
+        if let Some(guard) = self.once.guard_mut() {
+            guard.sending = Some(sending);
+        }
+    }
+
+    /// Notes that there is an answer: whoever gave it.
+    fn answered(&mut self) {
+        if let Some(guard) = self.once.guard_mut() {
+            guard.sending = None;
         }
     }
 
@@ -178,6 +192,9 @@ where
                             if let Some(plan) = this.plan {
                                 plan.held(hold);
                             }
+                            if let Some(sending) = request.extensions().get::<Sending>() {
+                                sending.goes_on();
+                            }
                             let call = inner.call(request);
                             State::Calling { call }
                         }
@@ -206,6 +223,7 @@ where
                         let body = ResponseBody::inner(body);
                         return Poll::Ready(Ok(Response::from_parts(head, body)));
                     };
+                    plan.answered();
                     if head.extensions.get::<Cached>().is_some() {
                         // Nobody was asked for it: what was held is given back.
                         plan.once.end(Ending::Failed(None));

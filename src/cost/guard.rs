@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    ext::Sending,
     meter::{Ending, Seen, Settle, Tally},
     observe::{Event, Watch},
     wire::Usage,
@@ -23,6 +24,8 @@ pub(super) struct Guard<L: Ledger> {
     pub(super) quote: Quote,
     /// The inner service has been asked: from now on something may have been used.
     pub(super) asked: bool,
+    /// Whether somebody upstream may have got it, until there is an answer.
+    pub(super) sending: Option<Sending>,
     /// Where the receipt of a stream goes.
     pub(super) bill: Option<Bill>,
     /// Who is told of the charge.
@@ -122,7 +125,7 @@ impl<L: Ledger> Guard<L> {
 impl<L: Ledger> Settle for Box<Guard<L>> {
     fn settle(mut self, ending: Ending, tally: Option<&Tally>) {
         // What is dropped with the guard is released.
-        if !self.asked {
+        if !self.asked || self.sending.as_ref().is_some_and(Sending::is_waiting) {
             return;
         }
         let seen = tally.map(Tally::seen);

@@ -20,7 +20,7 @@ use crate::{
     body::Full,
     dialect::Dialect,
     error::{Error, Kind},
-    ext::{Principal, is_dry_run},
+    ext::{Principal, Sending, is_dry_run},
     observe::Watch,
     parse::ChatBody,
 };
@@ -35,7 +35,8 @@ use crate::{
 /// ([`CostLayer::require_principal`](super::CostLayer::require_principal)). A model without a price costs
 /// what [`Unpriced`] says; where that is nothing, and one with a price may answer in its place, what that one
 /// may cost is held, and charged when it does answer: a caller whose balance is used up gets a 402 there
-/// too. Dropping the future or the body settles: with what was used, as far as it is known.
+/// too. Dropping the future or the body settles: with what was used, as far as it is known, and with
+/// nothing where no upstream had got the request yet ([`Sending`](crate::Sending)).
 pub struct Cost<S, L> {
     inner: S,
     config: Arc<Config<L>>,
@@ -97,7 +98,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ChatBody>) -> Self::Future {
         let caller = request.extensions().get::<Principal>();
         let (mut plan, most) = match self.config.admit(&request, caller) {
             Err(response) => return self.answered(response),
@@ -118,6 +119,9 @@ where
                      authentication outside of CostLayer",
                 );
             }
+            if let Some(plan) = &mut plan {
+                plan.sent_by(Sending::of(request.extensions_mut()));
+            }
             return ResponseFuture::calling(self.inner.call(request), plan);
         };
         let ledger = &self.config.ledger;
@@ -125,6 +129,7 @@ where
             Some(Ok(hold)) => {
                 let plan = plan.map(|mut plan| {
                     plan.held(hold);
+                    plan.sent_by(Sending::of(request.extensions_mut()));
                     plan
                 });
                 ResponseFuture::calling(self.inner.call(request), plan)
@@ -135,6 +140,12 @@ where
             }
             None => {
                 let hold = ledger.hold(account, most);
+                if let Some(plan) = &mut plan {
+                    plan.sent_by(Sending::of(request.extensions_mut()));
+                }
+                if let Some(sending) = request.extensions().get::<Sending>() {
+                    sending.waits();
+                }
                 ResponseFuture::holding(self.ready(), request, hold, plan)
             }
         }
@@ -224,6 +235,7 @@ impl<L: Ledger> Config<L> {
             max,
             quote,
             asked: false,
+            sending: None,
             bill: None,
             watch: request.extensions().get::<Watch>().cloned(),
         });

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     body::{BoxBody, BoxError},
     error::{Error, Kind, Origin},
-    ext::{Principal, is_dry_run},
+    ext::{Principal, Sending, is_dry_run},
     parse::ChatBody,
 };
 
@@ -94,6 +94,7 @@ where
         };
         let caller = request.extensions().get::<Principal>();
         let caller = caller.map_or_else(|| Arc::from(""), Principal::shared_id);
+        let sending = request.extensions().get::<Sending>().cloned();
         let digest = Sha256::digest(request.body().chat().original());
         // The service that was made ready makes the call; the clone is made ready anew.
         let clone = self.inner.clone();
@@ -108,7 +109,14 @@ where
             })
         };
         match self.store.enter((caller, key), digest.into(), call) {
-            Admission::First(seat) | Admission::Again(seat) => ResponseFuture::shared(seat),
+            Admission::First(seat) => ResponseFuture::shared(seat),
+            Admission::Again(seat) => {
+                // Another request was sent for it.
+                if let Some(sending) = sending {
+                    sending.waits();
+                }
+                ResponseFuture::shared(seat)
+            }
             Admission::Conflict => ResponseFuture::refused(Error::new(
                 Kind::Conflict,
                 "The idempotency key was used for another request.",

@@ -20,7 +20,7 @@ use crate::{
     body::{Full, Reply},
     dialect::Dialect,
     error::Error,
-    ext::Principal,
+    ext::{Principal, Sending},
     meter::{Ending, Metered, Once, Scanner, Settle, Tally},
     observe::{Event, Gate, Watch},
 };
@@ -174,6 +174,9 @@ where
                         ..ask.clone()
                     });
                     let take = limiter.store().take(ask);
+                    if let Some(sending) = request.extensions().get::<Sending>() {
+                        sending.waits();
+                    }
                     // The clone takes the place of the ready one, which goes into the future.
                     let clone = inner.clone();
                     let asking = Box::pin(Asking {
@@ -258,6 +261,9 @@ where
                     let counts = asking.limiter.counts();
                     if let Err(refusal) = this.held.decided::<St>(decision, counts) {
                         return Poll::Ready(Ok(refusal.map(Reply::own)));
+                    }
+                    if let Some(sending) = request.extensions().get::<Sending>() {
+                        sending.goes_on();
                     }
                     call::<St, G, _, _>(&mut inner, request)
                 }

@@ -5,6 +5,7 @@
 //! only `http` is reached: a request for `https` fails before a connection is made.
 
 use std::{
+    convert::Infallible,
     error::Error as StdError,
     fmt,
     future::{Future, poll_fn},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use http::{Request, Response, Uri};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -28,6 +30,7 @@ use super::socket;
 use crate::{
     body::{BoxError, Full},
     error::{Error, TimeOut},
+    ext::Sending,
 };
 
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
@@ -78,7 +81,7 @@ enum Pools {
     PerThread(Arc<(ThreadLocal<Pool>, Maker)>),
 }
 
-type Pool = legacy::Client<Connect<Sockets>, Full>;
+type Pool = legacy::Client<Connect<Sockets>, Sent>;
 
 /// What makes a pool.
 struct Maker {
@@ -214,6 +217,36 @@ impl fmt::Debug for Client {
     }
 }
 
+/// What is sent to an upstream. It is read once there is a connection for it: before that, nothing of it
+/// has been sent.
+struct Sent {
+    body: Full,
+    sending: Option<Sending>,
+}
+
+impl http_body::Body for Sent {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
+        if let Some(sending) = self.sending.take() {
+            sending.begins();
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// What an upstream sends.
 #[derive(Debug)]
 pub struct ClientBody(Incoming);
@@ -288,7 +321,13 @@ impl Service<Request<Full>> for Client {
             Pools::One(pool) => pool,
             Pools::PerThread(pools) => pools.0.get_or(|| pools.1.make()),
         };
-        ClientFuture(pool.request(request))
+        let sending = request.extensions().get::<Sending>().cloned();
+        // What has no body is sent with its head.
+        let sending = sending.filter(|_| !request.body().is_end_stream());
+        if let Some(sending) = &sending {
+            sending.waits();
+        }
+        ClientFuture(pool.request(request.map(|body| Sent { body, sending })))
     }
 }
 
@@ -316,6 +355,42 @@ mod tests {
         listener.set_nonblocking(true).expect("set");
         let accepted = listener.accept().map(|_| ());
         assert!(accepted.is_err(), "nobody has connected");
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_until_it_has_a_connection() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        for (scheme, waits) in [("https", true), ("http", false)] {
+            if waits && !cfg!(any(feature = "tls-ring", feature = "tls-aws-lc")) {
+                continue;
+            }
+            let sending = Sending::new();
+            let mut request = Request::post(format!("{scheme}://{addr}"));
+            let extensions = request.extensions_mut().expect("sound");
+            extensions.insert(sending.clone());
+            let call = Client::default().call(request.body(Full::new("hi")).expect("a request"));
+            assert!(sending.is_waiting(), "{scheme}");
+            let call = tokio::spawn(call);
+            let (mut socket, _) = listener.accept().await.expect("a connection");
+            // The greeting of TLS, which nobody answers, or the request to its end.
+            let mut read = Vec::new();
+            while read.is_empty() || !(waits || read.ends_with(b"hi")) {
+                socket.read_buf(&mut read).await.expect("sent");
+            }
+            assert_eq!(sending.is_waiting(), waits, "{scheme}");
+            if waits {
+                call.abort();
+                continue;
+            }
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            socket.write_all(answer.as_bytes()).await.expect("sent");
+            let answer = call.await.expect("no panic").expect("an answer");
+            assert_eq!(answer.status(), 200);
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::{
     body::{BoxError, Full, Pieces},
     dialect::Dialect,
     error::{Class, Error, Kind},
+    ext::Sending,
     media,
     meter::Tally,
     wire::Counting,
@@ -63,8 +64,12 @@ pin_project! {
 
 impl<C: Service<Request<Full>>, B> State<C, B, C::Future> {
     /// Asks a client that is ready.
-    pub(super) fn calling(client: &mut C, request: Request<Full>) -> Self {
-        let call = client.call(request);
+    pub(super) fn calling(
+        client: &mut C,
+        request: Request<Full>,
+        sending: Option<&Sending>,
+    ) -> Self {
+        let call = Sending::sends(sending, || client.call(request));
         Self::Calling { call }
     }
 
@@ -147,7 +152,8 @@ where
                         Err(error) => State::refused(unreachable(error)),
                         Ok(()) => {
                             let (mut client, request) = *waiting.take().expect("looked at above");
-                            State::calling(&mut client, request)
+                            let sending = request.extensions().get::<Sending>().cloned();
+                            State::calling(&mut client, request, sending.as_ref())
                         }
                     }
                 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
-    ext::{Forwarded, KeyPool, Target},
+    ext::{Forwarded, KeyPool, Sending, Target},
     parse::ChatBody,
     time::Reading,
 };
@@ -226,11 +226,20 @@ where
             Some(forwarded) => outgoing.map(|outgoing| forward(outgoing, forwarded)),
             None => outgoing,
         };
+        let sending = request.extensions().get::<Sending>();
+        let outgoing = match sending {
+            Some(sending) => outgoing.map(|mut outgoing| {
+                sending.waits();
+                outgoing.extensions_mut().insert(sending.clone());
+                outgoing
+            }),
+            None => outgoing,
+        };
         let key = self.config.key(target);
         let key = key.map(|key| key.spellings.clone());
         let key = key.unwrap_or_default();
         let state = match (outgoing, ready) {
-            (Ok(request), Some(Ok(()))) => State::calling(&mut self.client, request),
+            (Ok(request), Some(Ok(()))) => State::calling(&mut self.client, request, sending),
             (outgoing, ready) => {
                 // The one that was polled goes into the future; the clone is made ready anew.
                 let clone = self.client.clone();

@@ -13,7 +13,7 @@ use super::{fault, hedge::Heard, place::Place};
 use crate::{
     body::BoxError,
     error::{Class, Error, Kind, TimeOut},
-    ext::Target,
+    ext::{Sending, Target},
     time::Timer,
 };
 
@@ -106,10 +106,15 @@ where
 {
     /// Asks, as soon as the service is ready.
     #[inline]
-    pub(super) fn begin(mut service: S, request: Request<Q>, cx: &mut Context<'_>) -> Self {
+    pub(super) fn begin(
+        mut service: S,
+        request: Request<Q>,
+        sending: Option<&Sending>,
+        cx: &mut Context<'_>,
+    ) -> Self {
         match service.poll_ready(cx) {
             Poll::Ready(Ok(())) => Self::Called {
-                future: service.call(request),
+                future: Sending::sends(sending, || service.call(request)),
             },
             Poll::Ready(Err(error)) => Self::Failed {
                 error: Some(unreachable(error.into())),
@@ -133,8 +138,9 @@ where
                     let (service, _) = &mut **waiting.as_mut().expect("called once");
                     ready!(service.poll_ready(cx)).map_err(|error| unreachable(error.into()))?;
                     let (mut service, request) = *waiting.take().expect("called once");
+                    let sending = request.extensions().get::<Sending>().cloned();
                     Self::Called {
-                        future: service.call(request),
+                        future: Sending::sends(sending.as_ref(), || service.call(request)),
                     }
                 }
             };

@@ -175,7 +175,12 @@ where
                         }
                         return Poll::Ready(Ok(run.served(response, course, end, time)));
                     }
-                    Err(error) => run.fail(course, end, error, time),
+                    Err(error) => {
+                        if attempt.is_none() && rival.is_none() {
+                            run.rests();
+                        }
+                        run.fail(course, end, error, time);
+                    }
                 }
                 continue;
             }

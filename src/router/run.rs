@@ -25,7 +25,7 @@ use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
     error::Error,
-    ext::{Attempt as Tried, Attempts, Forwarded, Served},
+    ext::{Attempt as Tried, Attempts, Forwarded, Sending, Served},
     meter::Tally,
     observe::{Breaker, Event, Watch},
     time::{Timer, after},
@@ -135,6 +135,13 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         }
     }
 
+    /// Nobody has the request any more.
+    pub(super) fn rests(&self) {
+        if let Some(sending) = self.parts.extensions.get::<Sending>() {
+            sending.has_failed();
+        }
+    }
+
     /// How long an attempt that begins now may take.
     pub(super) fn until(&self, since: Instant) -> Instant
     where
@@ -184,6 +191,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             self.copy_head(&mut request);
         }
         request.extensions_mut().insert(target.clone());
+        let sending = self.parts.extensions.get::<Sending>();
+        if let (Some(sending), false) = (sending, provider.reads_head) {
+            request.extensions_mut().insert(sending.clone());
+        }
         let heard = shared.hedge.and_then(|hedge| hedge.heard());
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
@@ -192,7 +203,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             request.extensions_mut().insert(forwarded);
         }
         Box::pin(Attempt {
-            call: Call::begin(provider.service.clone(), request, cx),
+            call: Call::begin(provider.service.clone(), request, sending, cx),
             timer: None,
             until: self.until(since),
             end: Some(End {

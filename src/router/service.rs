@@ -32,7 +32,7 @@ use super::{
 use crate::{
     body::BoxError,
     error::{Error, Kind},
-    ext::{Principal, Target},
+    ext::{Principal, Sending, Target},
     observe::{Event, Watch},
     time::{DefaultTimer, Timer},
 };
@@ -156,6 +156,9 @@ where
         let shared = Arc::clone(&self.shared);
         let course = course(&shared, &parts, &mut body);
         let watch = parts.extensions.get::<Watch>().cloned();
+        if let Some(sending) = parts.extensions.get::<Sending>() {
+            sending.waits();
+        }
         if let (Ok(course), Some(watch)) = (&course, &watch) {
             let groups = &course.plan.groups;
             let targets = groups.iter().map(|group| group.candidates.len()).sum();

@@ -10,6 +10,8 @@ use http::Request;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::ext::Sending;
+
 /// Puts the future of the service inside into a box, and is ready whether or not that service is.
 ///
 /// A layer's future holds that of the layer inside, so without a box the innermost is copied as
@@ -60,6 +62,9 @@ where
                 state: State::Calling { call },
             });
         }
+        if let Some(sending) = request.extensions().get::<Sending>() {
+            sending.waits();
+        }
         // The one that stands in line goes into the future; the clone is made ready anew.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
@@ -105,6 +110,9 @@ impl<S: Service<Request<Q>>, Q> Future for BoxedFuture<S, Q> {
                     let (inner, _) = &mut **waiting.as_mut().expect("polled after completion");
                     ready!(inner.poll_ready(cx))?;
                     let (mut inner, request) = *waiting.take().expect("looked at above");
+                    if let Some(sending) = request.extensions().get::<Sending>() {
+                        sending.goes_on();
+                    }
                     inner.call(request)
                 }
             };

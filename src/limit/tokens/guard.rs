@@ -4,7 +4,7 @@ use http::Extensions;
 
 use super::{Cached, Known, Quote};
 use crate::{
-    ext::{self, Served},
+    ext::{self, Sending, Served},
     limit::{Carry, Hold, Unit, Weights, guard::Refused},
     meter::{Ending, Settle, Tally},
     observe::Gate,
@@ -17,7 +17,7 @@ enum Stage {
     Waiting,
     Asked,
     Answered,
-    /// Out of a cache, or an estimate: nobody was asked.
+    /// Out of a cache, an estimate, or left while it waited: nobody was asked.
     Unasked,
     Refused,
 }
@@ -30,18 +30,26 @@ pub struct TokenGuard<H: Hold> {
     input: u64,
     cached: Cached,
     quote: Option<Quote>,
+    /// Whether somebody upstream may have got it; none where nothing is held.
+    sending: Option<Sending>,
     /// Who has answered, where a quote wants to know.
     served: Option<Box<Served>>,
 }
 
 impl<H: Hold> TokenGuard<H> {
-    pub(super) fn new(input: u64, cached: Cached, quote: Option<Quote>) -> Self {
+    pub(super) fn new(
+        input: u64,
+        cached: Cached,
+        quote: Option<Quote>,
+        sending: Option<Sending>,
+    ) -> Self {
         Self {
             hold: None,
             stage: Stage::Waiting,
             input,
             cached,
             quote,
+            sending,
             served: None,
         }
     }
@@ -127,6 +135,9 @@ impl<H: Hold> Settle for TokenGuard<H> {
         };
         if self.stage == Stage::Waiting {
             return;
+        }
+        if self.stage == Stage::Asked && self.sending.as_ref().is_some_and(Sending::is_waiting) {
+            self.stage = Stage::Unasked;
         }
         let mut actual = Weights::new();
         if let Some(usage) = self.used(&ending, tally) {

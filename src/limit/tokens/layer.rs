@@ -58,6 +58,9 @@ impl fmt::Debug for Options {
 /// answer's [`Tally`](crate::meter::Tally): too much is given back, too little is owed, and waited
 /// for by the next request.
 ///
+/// A client that leaves while its request still waits, for a ledger, a place, a connection or the pause
+/// between two attempts, has used nothing: see [`Sending`](crate::Sending).
+///
 /// Without a tally the answer is read as it passes. Without a usage, a failed answer costs nothing,
 /// one that the client left costs its prompt and what had been generated, and one that cannot be
 /// read what was reserved.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     body::Reply,
+    ext::Sending,
     limit::{Ask, Limiter, Memory, ResponseFuture, Settings, Store, Unit, Weights, future::Asks},
     meter::Metered,
     parse::{Chat, ChatBody},
@@ -122,7 +123,9 @@ where
             _ => None,
         };
         self.options.reserve(chat, &mut ask, quote.as_ref());
-        let guard = TokenGuard::new(chat.input_estimate(), self.options.cached, quote);
+        let held = !ask.demands.is_empty();
+        let sending = held.then(|| Sending::of(&mut parts.extensions));
+        let guard = TokenGuard::new(chat.input_estimate(), self.options.cached, quote, sending);
         let request = Request::from_parts(parts, body);
         let Self {
             inner,

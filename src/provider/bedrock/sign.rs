@@ -24,6 +24,7 @@ use super::{
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
+    ext::Sending,
     provider::cut::Spellings,
 };
 
@@ -181,6 +182,9 @@ where
         // The key may have to be waited for: the service that is ready now goes along.
         let clone = self.inner.clone();
         let client = mem::replace(&mut self.inner, clone);
+        if let Some(sending) = request.extensions().get::<Sending>() {
+            sending.waits();
+        }
         SignFuture {
             state: State::Asking {
                 keys: self.config.credentials.access_key(),
@@ -244,8 +248,9 @@ where
                     sigv4::sign(&mut request, &key, &this.config.scope, now)?;
                     *this.sent = key.sent();
                     let again = (!*this.retried).then(|| (client.clone(), request.clone()));
+                    let sending = request.extensions().get::<Sending>().cloned();
                     State::Calling {
-                        call: client.call(request),
+                        call: Sending::sends(sending.as_ref(), || client.call(request)),
                         again,
                     }
                 }

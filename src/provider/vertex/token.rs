@@ -18,6 +18,7 @@ use super::{ServiceAccount, account};
 use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
+    ext::Sending,
     provider::cut::Spellings,
 };
 
@@ -146,10 +147,15 @@ where
         // The one that is ready sends the request; a clone fetches.
         let mut inner = mem::replace(&mut self.inner, clone.clone());
         let config = Arc::clone(&self.config);
+        let sending = request.extensions().get::<Sending>().cloned();
+        if let Some(sending) = &sending {
+            sending.waits();
+        }
         TokenFuture(Box::pin(async move {
             let (value, sent) = config.value(clone).await?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
-            let mut response = inner.call(request).await.map_err(Into::into)?;
+            let call = Sending::sends(sending.as_ref(), || inner.call(request));
+            let mut response = call.await.map_err(Into::into)?;
             response.extensions_mut().insert(sent);
             Ok(response)
         }))

@@ -1,0 +1,291 @@
+//! A client that leaves at any moment, whatever is waited for then: nothing stays held, what limits count
+//! is what is charged, and what no upstream was asked costs nothing.
+
+#![cfg(feature = "mock")]
+
+#[path = "support/books.rs"]
+mod books;
+#[path = "support/late.rs"]
+mod late;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body::Body as _;
+use late::Far;
+use tower::{ServiceExt as _, util::BoxCloneService};
+use tower_completions::{
+    Dialect, Principal,
+    auth::Keys,
+    body::{BoxBody, Full},
+    cache::CacheLayer,
+    cost::{CostLayer, MemoryLedger, Price, Prices},
+    limit::{Limiter, Limits, Memory, Rate, TokenLimitLayer},
+    mock::{Clock, Script, Upstream},
+    provider::{Provider, openai::OpenAi},
+    reframe::ReframeLayer,
+    router::{Candidate, Hedge, Model, Router, Table},
+    stack::Gateway,
+};
+
+type Providers = Router<Provider<Far<Upstream>, OpenAi>, Table>;
+type Service = BoxCloneService<Request<Full>, Response<BoxBody>, Infallible>;
+
+const ALL: u64 = 1_000_000_000_000;
+
+/// Two upstreams far away, one caller with limits and an account.
+struct Scene {
+    a: Far<Upstream>,
+    b: Far<Upstream>,
+    ledger: MemoryLedger,
+    limiter: Limiter<Far<Memory<Clock>>>,
+    caller: Principal,
+    /// How often each ledger, store and client is looked at before it says anything.
+    looks: u32,
+}
+
+/// What is counted and charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Used {
+    tokens: u64,
+    money: i128,
+    charged: i128,
+}
+
+const NOTHING: Used = Used {
+    tokens: 0,
+    money: 0,
+    charged: 0,
+};
+
+impl Scene {
+    fn new(looks: u32) -> Self {
+        let memory = Memory::with_timer(Clock::new());
+        let limits = Limits::new()
+            .money(Rate::per_day(ALL))
+            .tokens_per_minute(100_000)
+            .max_concurrent(8);
+        let ledger = MemoryLedger::new();
+        ledger.grant("demo", "5".parse().expect("an amount"));
+        Self {
+            a: Far::new(Upstream::new(), looks),
+            b: Far::new(Upstream::new(), looks),
+            ledger,
+            limiter: Limiter::with_store(Far::new(memory, looks)),
+            caller: Principal::new("demo").attach(limits),
+            looks,
+        }
+    }
+
+    fn router(&self, hedge: Option<Hedge>) -> Providers {
+        let provider = |name: &'static str, client: &Far<Upstream>| {
+            let translate = OpenAi::new("http://upstream/v1").expect("a URL");
+            Provider::new(name, client.clone(), translate).with_keys([format!("sk-{name}")])
+        };
+        let model = Model::new("m")
+            .target(Candidate::new("a", "x"))
+            .target(Candidate::new("b", "y").priority(1));
+        let builder = Router::builder(Table::new([model]).expect("sound"))
+            .provider("a", provider("a", &self.a))
+            .provider("b", provider("b", &self.b));
+        let builder = match hedge {
+            Some(hedge) => builder.hedge(hedge),
+            None => builder,
+        };
+        builder.build().expect("sound")
+    }
+
+    fn cost(&self) -> CostLayer<Far<MemoryLedger>> {
+        let price = Price::new("1", "2").expect("decimals");
+        let ledger = Far::new(self.ledger.clone(), self.looks);
+        CostLayer::new(Prices::new().with("m", price), ledger)
+    }
+
+    /// All layers.
+    fn gateway(&self, hedge: Option<Hedge>) -> Service {
+        let keys = Keys::new();
+        keys.insert("sk-demo", self.caller.clone());
+        let gateway = Gateway::builder(keys)
+            .cost_layer(self.cost())
+            .limiter(self.limiter.clone())
+            .build(self.router(hedge));
+        BoxCloneService::new(gateway)
+    }
+
+    /// Limits and accounting alone, around a cache.
+    fn cached(&self) -> Service {
+        let cost = self.cost();
+        let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(cost.quoter());
+        let caller = self.caller.clone();
+        let service = tower::ServiceBuilder::new()
+            .map_request(move |mut request: Request<Full>| {
+                request.extensions_mut().insert(caller.clone());
+                request
+            })
+            .map_response(|response: Response<_>| response.map(BoxBody::new))
+            .layer(tokens)
+            .layer(cost)
+            .layer(CacheLayer::new(Duration::from_secs(60)))
+            .layer(ReframeLayer::new(Dialect::openai()))
+            .service(self.router(None));
+        BoxCloneService::new(service)
+    }
+
+    /// Nothing is held or under way any more.
+    async fn used(&self) -> Used {
+        let charged = books::settled(&self.ledger, "demo").spent.pico();
+        for upstream in [&self.a, &self.b] {
+            assert_eq!(upstream.inner.log().counts().open, 0, "left open");
+        }
+        let report = self.limiter.standing(&self.caller).await.expect("memory");
+        assert_eq!(report.concurrent.expect("a limit").in_use, 0, "a slot");
+        Used {
+            tokens: 100_000 - report.tokens.expect("a limit").remaining,
+            money: i128::from(ALL - report.money.expect("a limit").remaining),
+            charged,
+        }
+    }
+
+    fn calls(&self) -> u64 {
+        let calls = [&self.a, &self.b].map(|it| it.calls.load(Ordering::Relaxed));
+        calls.into_iter().sum()
+    }
+}
+
+fn request(more: &str) -> Request<Full> {
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"one two three"}}],"max_tokens":9{more}}}"#
+    );
+    Request::post("/v1/chat/completions")
+        .header("authorization", "Bearer sk-demo")
+        .body(Full::new(body))
+        .expect("a request")
+}
+
+/// A client that looks at its answer now and then.
+enum Client {
+    Asks(Pin<Box<dyn Future<Output = Result<Response<BoxBody>, Infallible>>>>),
+    Reads(BoxBody),
+    Has,
+}
+
+impl Client {
+    fn new(service: &Service, request: Request<Full>) -> Self {
+        Self::Asks(Box::pin(service.clone().oneshot(request)))
+    }
+
+    /// Looks once; some time goes by after it.
+    async fn look(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self {
+            Self::Asks(call) => {
+                if let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut cx) {
+                    *self = Self::Reads(response.into_body());
+                }
+            }
+            Self::Reads(body) => match Pin::new(body).poll_frame(&mut cx) {
+                Poll::Ready(None) => *self = Self::Has,
+                Poll::Ready(Some(frame)) => drop(frame.expect("whole")),
+                Poll::Pending => {}
+            },
+            Self::Has => {}
+        }
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+
+    fn has_it(&self) -> bool {
+        matches!(self, Self::Has)
+    }
+}
+
+/// A client that leaves after so many looks, for each number there is until its answer is whole.
+async fn leaves_at_every_look(
+    name: &str,
+    scene: impl Fn() -> Scene,
+    service: impl Fn(&Scene) -> Service,
+    ask: impl Fn() -> Request<Full>,
+) {
+    for looks in 0.. {
+        assert!(looks < 1_000, "{name}: there is no end to it");
+        let scene = scene();
+        let mut client = Client::new(&service(&scene), ask());
+        for _ in 0..looks {
+            client.look().await;
+        }
+        let whole = client.has_it();
+        drop(client);
+        let (used, calls) = (scene.used().await, scene.calls());
+        assert_eq!(used.money, used.charged, "{name}: after {looks} looks");
+        if calls == 0 {
+            assert_eq!(used, NOTHING, "{name}: nobody was asked in {looks} looks");
+        } else {
+            assert!(used.tokens > 0, "{name}: asked in {looks} looks");
+        }
+        if whole {
+            assert!(looks > 2, "{name}: {looks} looks are few");
+            assert_eq!(used.charged, 13_000_000, "{name}: {used:?}");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_nobody_upstream_costs_nothing() {
+    for streams in ["", r#","stream":true"#] {
+        for looks in [0, 1, 3] {
+            let name = format!("gateway {looks}{streams}");
+            let scene = || Scene::new(looks);
+            let service = |scene: &Scene| scene.gateway(None);
+            leaves_at_every_look(&name, scene, service, || request(streams)).await;
+            let keyed = || {
+                let mut request = request(streams);
+                let key = http::HeaderValue::from_static("k");
+                request.headers_mut().insert("idempotency-key", key);
+                request
+            };
+            let name = format!("idempotency {looks}{streams}");
+            leaves_at_every_look(&name, scene, service, keyed).await;
+            let name = format!("cache {looks}{streams}");
+            leaves_at_every_look(&name, scene, Scene::cached, || request(streams)).await;
+        }
+    }
+}
+
+/// The first is slow, so that the second is asked beside it.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_two_upstreams_pays_once() {
+    for streams in ["", r#","stream":true"#] {
+        let scene = || {
+            let scene = Scene::new(2);
+            let slow = Script::echo().with_delay(Duration::from_millis(300));
+            scene.a.inner.queue(slow);
+            scene
+        };
+        let hedge = Hedge::after(Duration::from_millis(40));
+        let service = |scene: &Scene| scene.gateway(Some(hedge));
+        leaves_at_every_look("hedge", scene, service, || request(streams)).await;
+    }
+}
+
+/// What an upstream has refused costs nothing, and nor does the pause that follows.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_in_a_pause_between_attempts_pays_nothing() {
+    let scene = Scene::new(0);
+    for upstream in [&scene.a, &scene.b] {
+        upstream.inner.queue(Script::rate_limited("2"));
+    }
+    let mut client = Client::new(&scene.gateway(None), request(""));
+    for _ in 0..20 {
+        client.look().await;
+    }
+    assert_eq!((scene.calls(), client.has_it()), (2, false));
+    drop(client);
+    assert_eq!(scene.used().await, NOTHING);
+}
