@@ -70,6 +70,28 @@ fn a_price_that_is_too_large_is_told_where_it_stands() {
 }
 
 #[test]
+fn a_number_that_is_too_large_for_any_value_is_told_by_its_key() {
+    let huge = "123456789012345678901234567890";
+    let file = format!(
+        "threads = {huge}\nlisten = {huge}\n[routing]\nattempts = -{huge}\n{}\nmax_concurrent = 0x{huge}\n",
+        GOOD.trim_end()
+    );
+    let said = refused(&file);
+    for mistake in [
+        format!("threads: expected an integer from 1 to 1024, got {huge}\n"),
+        "listen: expected a string, got an integer\n".to_owned(),
+        format!("routing.attempts: expected an integer from 1 to 100, got -{huge}\n"),
+        format!("keys[0].max_concurrent: expected an integer from 1 to 1048576, got 0x{huge}\n"),
+    ] {
+        assert!(said.contains(&mistake), "{mistake} is not in:\n{said}");
+    }
+    let range = "parameters = { temperature = { min = 0, max = 1e999 } }\n[[keys]]";
+    let said = refused(&GOOD.replace("[[keys]]", range));
+    let mistake = "models[0].parameters.temperature.max: expected a number of 64 bits, got 1e999\n";
+    assert!(said.contains(mistake), "{said}");
+}
+
+#[test]
 fn every_mistake_is_told_at_once() {
     let said = refused(
         "listen = \"nowhere\"\nthreads = 0\ntypo = 1\n[[providers]]\nname = \"p\"\nkind = \"magic\"\napi_keys = [\"${TC_NO_SUCH_VARIABLE}\"]\n\

@@ -25,6 +25,7 @@ mod routing;
 mod server;
 mod telemetry;
 mod upstreams;
+mod values;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 

@@ -10,6 +10,8 @@ use std::{
 use toml::{Table, Value};
 use tower_completions::cost::Price;
 
+use crate::values::{Beyond, below};
+
 const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
 
 /// The mistakes found so far.
@@ -18,9 +20,18 @@ pub struct Mistakes {
     lines: Vec<String>,
     /// What the environment had for the names in the file: it may be secret, and is not told.
     expanded: Vec<(String, String)>,
+    beyond: Beyond,
 }
 
 impl Mistakes {
+    /// None yet, in a file with these numbers.
+    pub fn new(beyond: Beyond) -> Self {
+        Self {
+            beyond,
+            ..Self::default()
+        }
+    }
+
     pub fn add(&mut self, key: &str, expected: impl Display) {
         self.lines.push(format!("{key}: {expected}"));
     }
@@ -43,15 +54,6 @@ impl Mistakes {
     }
 }
 
-/// What is wrong with a text that is no TOML, and where. The line itself may hold a secret.
-pub fn not_toml(text: &str, error: &toml::de::Error) -> String {
-    let at = error.span().map_or(0, |span| span.start);
-    let before = text.get(..at).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("line {line}, column {column}: {}", error.message())
-}
-
 /// One table of the file. Asking for a key marks it as known; [`Section::finish`] reports the rest.
 #[derive(Debug)]
 pub struct Section {
@@ -71,11 +73,7 @@ impl Section {
 
     /// The full path of a key of this table.
     pub fn key(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        below(&self.path, name)
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -127,6 +125,11 @@ impl Section {
             range.start(),
             range.end()
         );
+        if let Some(written) = mistakes.beyond.get(&self.key(name)) {
+            let got = format!("{expected}, got {written}");
+            mistakes.add(&self.key(name), got);
+            return None;
+        }
         match value.as_integer().map(u64::try_from) {
             Some(Ok(number)) if range.contains(&number) => Some(number),
             Some(_) => {
@@ -179,7 +182,13 @@ impl Section {
 
     /// A number, whether written as an integer or not.
     pub fn number(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Option<f64> {
-        match self.take(name)? {
+        let value = self.take(name)?;
+        if let Some(written) = mistakes.beyond.get(&self.key(name)) {
+            let got = format!("expected a number of 64 bits, got {written}");
+            mistakes.add(&self.key(name), got);
+            return None;
+        }
+        match value {
             // A bound is small: a double holds it.
             Value::Integer(number) => Some(number as f64),
             Value::Float(number) if number.is_finite() => Some(number),

@@ -28,6 +28,8 @@ mod routes;
 mod routing;
 #[path = "../../examples/gateway/upstreams.rs"]
 mod upstreams;
+#[path = "../../examples/gateway/values.rs"]
+mod values;
 
 use config::Config;
 use libfuzzer_sys::fuzz_target;

@@ -13,8 +13,8 @@ use tower_completions::{Dialect, cost::Currency, parse::Decode};
 
 use crate::{
     money,
-    read::{Mistakes, Section, each, millis, not_toml, one_of, small},
-    routing,
+    read::{Mistakes, Section, each, millis, one_of, small},
+    routing, values,
 };
 
 pub use self::{
@@ -95,8 +95,8 @@ impl Config {
     }
 
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let table = text.parse().map_err(|error| vec![not_toml(text, &error)])?;
-        let mut mistakes = Mistakes::default();
+        let (table, beyond) = values::parse(text).map_err(|wrong| vec![wrong])?;
+        let mut mistakes = Mistakes::new(beyond);
         let mut root = Section::new("", table);
         let config = Self::root(&mut root, &mut mistakes);
         root.finish(&mut mistakes);
