@@ -374,6 +374,42 @@ mod tests {
         }
     }
 
+    /// A text in three pieces, wherever they are cut, is told as the whole text is; so is one whose keys
+    /// stand within others, next to them, one after another.
+    #[test]
+    fn what_is_cut_out_does_not_depend_on_where_the_pieces_end() {
+        for (one, other) in [
+            ("abcd1234wxyz", "1234"),
+            ("abcd1234wxyz", "abcd"),
+            ("abcd1234wxyz", "wxyz"),
+            ("abcdabcdabcd", "abcd"),
+            ("abababab", "abab"),
+            ("aaaaaaaa", "aaaa"),
+            ("ab+/c==wxyz", "+/c=="),
+        ] {
+            let both = Spellings::of(&Secret::new(one)).and(Spellings::of(&Secret::new(other)));
+            for text in [
+                format!("<{one}>"),
+                format!("<{other}{one}"),
+                format!("{one}{other}>"),
+                format!("<{one}{one}\n{other}"),
+                format!("{} {one}", &one[..one.len() - 1]),
+                format!("{}{one}", &one[..3]),
+            ] {
+                let text = text.as_bytes();
+                let all = |split: &[&[u8]]| pieces(&mut Cutting::new(both.clone()), split);
+                let whole = all(&[text]);
+                assert!(!whole.contains(one), "{whole}");
+                for first in 0..=text.len() {
+                    for second in first..=text.len() {
+                        let split = [&text[..first], &text[first..second], &text[second..]];
+                        assert_eq!(all(&split), whole, "{one} {other} {first} {second}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_key_is_cut_whatever_was_looked_for_before() {
         let event = |text: &str| format!("data: {{\"content\":\"{text}\"}}\n\n");
