@@ -18,7 +18,8 @@ use std::{
 use asks::{decide, demand, one, patient, request, standing, tokens, until};
 use server::Server;
 use tower_completions::limit::{
-    Ask, Hold as _, Limits, Rate, Retry, Store as _, Unit, Weights, Zone, redis::Redis,
+    Ask, Decision, Hold as _, Limits, Rate, Retry, Store, Unit, Weights, Zone, redis::Leased,
+    redis::Redis,
 };
 
 #[tokio::test]
@@ -466,30 +467,43 @@ async fn what_this_node_has_given_back_is_there_for_the_next() {
     drop(held);
 }
 
-/// As many at a time as there are slots, each of whom waits for the end before it comes again.
-#[tokio::test]
+/// As many at a time as there are slots, each of whom waits for the end before it comes again: how many
+/// are refused.
+async fn refused_of_as_many_as_there_are_slots(store: impl Store) -> u32 {
+    let limits = Limits::new().max_concurrent(64);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (store, limits) = (store.clone(), limits.clone());
+        clients.spawn(async move {
+            let mut refused = 0;
+            for turn in 0..200 {
+                let ask = one("acme", &limits, request().with_slot());
+                let Decision::Admitted(hold, _) = store.take(ask).await.expect("Redis answers")
+                else {
+                    refused += 1;
+                    continue;
+                };
+                for _ in 0..turn % 5 {
+                    tokio::task::yield_now().await;
+                }
+                hold.settle(&request());
+            }
+            refused
+        });
+    }
+    clients.join_all().await.into_iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn as_many_as_there_are_slots_are_never_refused() {
     if server::missing() {
         return;
     }
     let server = Server::start();
     let store = patient(&server.url()).build();
-    let limits = Limits::new().max_concurrent(64);
-    let mut clients = tokio::task::JoinSet::new();
-    for _ in 0..64 {
-        let (store, limits) = (store.clone(), limits.clone());
-        clients.spawn(async move {
-            for turn in 0..30 {
-                let ask = one("acme", &limits, request().with_slot());
-                let (hold, _) = decide(&store, ask).await.expect("a slot of its own");
-                for _ in 0..turn % 5 {
-                    tokio::task::yield_now().await;
-                }
-                hold.settle(&request());
-            }
-        });
-    }
-    clients.join_all().await;
+    assert_eq!(refused_of_as_many_as_there_are_slots(store).await, 0);
+    let leased = Leased::new(patient(&server.url()).tag("leased").build());
+    assert_eq!(refused_of_as_many_as_there_are_slots(leased).await, 0);
 }
 
 /// Three rules of six limits: one script each time, admitted or refused.

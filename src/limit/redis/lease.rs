@@ -14,6 +14,10 @@ pub(super) struct Lease {
     /// The names of the slots that are leased.
     slots: Vec<String>,
     in_use: u32,
+    /// How many requests wait for a slot.
+    waiting: usize,
+    /// When slots were last asked for there were less than that.
+    full: bool,
     /// How many slots were taken by all nodes, when last told.
     seen: u32,
     /// Of how many parts one is leased at a time.
@@ -164,7 +168,14 @@ impl Lease {
             u64::try_from(fill.max(0)).unwrap_or(u64::MAX).max(need)
         };
         let parts = self.parts.iter().enumerate().map(want).collect();
-        (parts, if slot { self.spare() } else { 0 })
+        (
+            parts,
+            if slot {
+                self.spare().max(self.waiting)
+            } else {
+                0
+            },
+        )
     }
 
     /// Whether it is time to lease more, before somebody has to wait for it.
@@ -172,6 +183,16 @@ impl Lease {
         self.parts
             .iter()
             .any(|part| part.wanted && part.have * 2 < i128::from(part.slice))
+    }
+
+    /// One more waits for a slot. None is given back meanwhile, and one call asks for all that wait.
+    pub(super) const fn wait(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// It no longer does.
+    pub(super) const fn left(&mut self) {
+        self.waiting -= 1;
     }
 
     /// How many slots are leased at a time, and kept when nobody uses them.
@@ -192,9 +213,18 @@ impl Lease {
         true
     }
 
-    pub(super) fn add_slots(&mut self, names: Vec<String>, seen: u32) {
+    /// Adds slots of so many that were asked for.
+    pub(super) fn add_slots(&mut self, names: Vec<String>, wanted: usize, seen: u32) {
+        if wanted > 0 {
+            self.full = names.len() < wanted;
+        }
         self.slots.extend(names);
         self.seen = seen;
+    }
+
+    /// Whether there are no more slots to be had, as far as is known.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full
     }
 
     /// When a request that lacks so much may come again, by what was last told.
@@ -279,9 +309,10 @@ impl Lease {
             }
         }
         let spare = match keep {
-            Keep::Some => self.spare(),
             // Somebody waits for them.
             Keep::For(_) => usize::MAX / 2,
+            Keep::Some if self.waiting > 0 => usize::MAX / 2,
+            Keep::Some => self.spare(),
             Keep::Nothing => 0,
         };
         while self.slots.len() > self.in_use as usize + spare {

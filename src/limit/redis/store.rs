@@ -24,7 +24,7 @@ use super::{
     InvalidUrl, Outage, RedisBuilder, RedisHold, RedisStats,
     health::{Fault, Health},
     telling::Telling,
-    wire::{Answer, Call, Question, clock},
+    wire::{Answer, Call, Question, clock, keys},
     worker::{self, Job, Late, OpenSlots},
 };
 use crate::{
@@ -37,8 +37,8 @@ use crate::{
 pub(super) const LATE: Duration = Duration::from_secs(1);
 
 /// How often a refusal that comes behind something untold is asked for again. Others on this node end
-/// and begin meanwhile, so that once is not always enough; without an end, refusals under load would be
-/// most of what Redis is asked.
+/// meanwhile, so that once is not always enough to be told what is free by then; without an end, refusals
+/// under load would be most of what Redis is asked.
 const AGAIN: usize = 4;
 
 /// The numbers that the script answers with.
@@ -113,7 +113,7 @@ impl Redis {
     }
 
     /// Waits until what has ended before is told; whether it was.
-    async fn told(&self) -> bool {
+    pub(super) async fn told(&self) -> bool {
         let (done, told) = oneshot::channel();
         self.jobs.send(Job::Flush(done)).await.is_ok() && told.await.is_ok()
     }
@@ -123,17 +123,32 @@ impl Redis {
     /// in time: Redis has decided, and what was waited for was not its answer alone.
     async fn decide(self, ask: Ask) -> Result<Decision<RedisHold>, Error> {
         let end = Instant::now() + self.shared.settings.budget;
+        let telling = &self.shared.telling;
+        if !ask.peek && telling.is_anything_waited_for() {
+            if telling.is_waited_for(&self.keys(&ask)) {
+                // In time or not: Redis is asked.
+                let _ = timeout_at(end, self.told()).await;
+            }
+        }
         let mut behind = false;
         let mut decision = match self.once(&ask, end, &mut behind).await {
             Ok(decision) => decision,
             Err(fault) => return self.without(fault, &ask),
         };
+        let mut refused = None;
         for _ in 0..AGAIN {
             let settled = match &decision {
                 Decision::Admitted(..) => !ask.peek,
                 Decision::Refused(refusal) => refusal.retry == Retry::Never,
             };
-            if settled || !behind || timeout_at(end, self.told()).await != Ok(true) {
+            if settled || !behind {
+                break;
+            }
+            let is_slot = matches!(&decision, Decision::Refused(it) if it.retry == Retry::Release);
+            if is_slot && refused.is_none() {
+                refused = Some(telling.refused(&self.keys(&ask)));
+            }
+            if timeout_at(end, self.told()).await != Ok(true) {
                 break;
             }
             let Ok(again) = self.once(&ask, end, &mut behind).await else {
@@ -142,6 +157,14 @@ impl Redis {
             decision = again;
         }
         Ok(decision)
+    }
+
+    /// Under which keys its limits are.
+    #[cold]
+    fn keys(&self, ask: &Ask) -> Vec<String> {
+        let demands = ask.demands.iter();
+        let keys = demands.flat_map(|demand| keys(&self.shared.settings.tag, demand));
+        keys.collect()
     }
 
     /// Asks once; `behind` says whether changes to the same keys were yet to be told

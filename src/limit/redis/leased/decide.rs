@@ -4,14 +4,21 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{super::health::Fault, Leased, LeasedHold, hold::Held, taking::Tried};
+use super::{
+    super::health::Fault,
+    Leased, LeasedHold,
+    hold::Held,
+    slices::Waiting,
+    taking::{Short, Tried},
+};
 use crate::{
     error::Error,
     limit::{Ask, Decision, Report, Store as _},
 };
 
-/// Requests lease again at most so often in vain.
-const ROUNDS: usize = 3;
+/// Requests lease again at most so often in vain. Others may be faster, each time, to take a slot that was
+/// leased for this one.
+const ROUNDS: usize = 8;
 
 impl Leased {
     pub(super) async fn decide(self, ask: Ask) -> Result<Decision<LeasedHold>, Error> {
@@ -21,6 +28,8 @@ impl Leased {
         if ask.peek {
             return self.look(&ask).await;
         }
+        // Those whose slots it waits for.
+        let mut waiting: Vec<Waiting> = Vec::new();
         for round in 0..=ROUNDS {
             let short = match self.try_now(&entries, &ask) {
                 Tried::Admitted(report) => {
@@ -44,6 +53,10 @@ impl Leased {
             let mut own = true;
             for lacks in short {
                 let entry = &entries[lacks.at];
+                let waits = |it: &Waiting| Arc::ptr_eq(&it.0, entry);
+                if lacks.slot && !waiting.iter().any(waits) {
+                    waiting.push(Waiting::new(entry));
+                }
                 own &= self.lease(entry, &lacks.more, lacks.slot, Some(&mut told));
             }
             let all = async {
@@ -57,10 +70,14 @@ impl Leased {
                 Ok(Err(fault)) => return self.without(fault, &ask),
                 Err(_) => return self.without(Fault::Slow, &ask),
             }
-            // All that it lacks was asked for in its name: what is still not there is not to be had.
+            // All that it lacks was asked for in its name: what is still not there is not to be had, but for
+            // slots that others have been faster to take, where there are more.
             if own {
                 if let Tried::Short(short) = self.probe(&entries, &ask) {
-                    return Ok(Decision::Refused(self.refusal(&entries, &ask, &short)));
+                    let more = |it: &Short| it.slot && !entries[it.at].lock().lease.is_full();
+                    if !short.iter().any(more) {
+                        return Ok(Decision::Refused(self.refusal(&entries, &ask, &short)));
+                    }
                 }
             }
         }

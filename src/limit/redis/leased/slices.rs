@@ -6,7 +6,10 @@ use std::{
 };
 
 use dashmap::DashMap;
-use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tokio::{
+    sync::{mpsc::error::TrySendError, oneshot},
+    time::timeout,
+};
 
 use super::super::{
     Redis,
@@ -56,6 +59,22 @@ impl Entry {
     }
 }
 
+/// A request that waits for a slot, until it is dropped.
+pub(super) struct Waiting(pub(super) Arc<Entry>);
+
+impl Waiting {
+    pub(super) fn new(entry: &Arc<Entry>) -> Self {
+        entry.lock().lease.wait();
+        Self(Arc::clone(entry))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.lock().lease.left();
+    }
+}
+
 /// A call on its way. Dropped before its end, by a panic or with its task, it is over all the same: those
 /// that wait hear that nothing came of it, and the next makes a new one.
 struct Over<'a>(&'a Entry);
@@ -98,6 +117,10 @@ impl Slices {
         let names: Vec<String> = ids.iter().map(|id| shared.name(*id)).collect();
         let question = wire::LeaseQuestion::new(&demand, &wants);
         let call = question.call(shared.tag(), &names, shared.slot_ttl(), shared.unix());
+        if slots > 0 && shared.telling.has(&call.keys) {
+            // What has been given back here is to be had again. In time or not: Redis is asked.
+            let _ = timeout(shared.budget(), self.redis.told()).await;
+        }
         let asked = match shared.invoke(&call).await {
             Ok(reply) => question
                 .understand(&reply, slots)
@@ -125,7 +148,7 @@ impl Slices {
                     .any(|(got, want)| got.0 < *want);
                 state.again = in_vain.then(|| Instant::now() + Duration::from_millis(20));
                 if state.lease.credit(&demand.limits, &granted.parts) {
-                    state.lease.add_slots(names, granted.in_use);
+                    state.lease.add_slots(names, slots, granted.in_use);
                     // Meanwhile others may have given back what they had reserved.
                     let surplus = state.lease.surplus(Keep::For(&more));
                     self.give_back(&demand, &surplus);

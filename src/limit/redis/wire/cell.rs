@@ -24,7 +24,7 @@ pub(super) struct Cell {
 }
 
 /// The keys of a demand: the hash of its limits, the set of its slots.
-pub(super) fn keys(tag: &str, demand: &Demand) -> [String; 2] {
+pub(in crate::limit::redis) fn keys(tag: &str, demand: &Demand) -> [String; 2] {
     let (rule, key) = (&demand.rule, demand.key.as_str());
     ['h', 's'].map(|kind| format!("{{{tag}}}{kind}:{}:{rule}:{key}", rule.len()))
 }

@@ -8,6 +8,7 @@ mod question;
 mod taken;
 
 pub(super) use call::{Call, clock, probe, renew};
+pub(super) use cell::keys;
 pub(super) use change::Changes;
 pub(super) use lease::{LeaseQuestion, give_back};
 pub(super) use question::{Answer, Question};
