@@ -191,6 +191,49 @@ async fn a_charge_that_the_database_refuses_holds_up_no_other() {
     assert_eq!(settled(&ledger, "a").await.spent, usd(22));
 }
 
+/// What was set aside is much, and refused slowly: while it is tried, new charges are booked.
+#[tokio::test]
+async fn what_is_refused_again_and_again_holds_up_no_new_charge() {
+    if postgres::missing() {
+        return;
+    }
+    let server = Postgres::start().await;
+    let ledger = PostgresLedger::connect(&server.url())
+        .await
+        .expect("reachable");
+    for account in ["a", "b"] {
+        let granted = ledger.grant(account, usd(1000), "first").await;
+        assert!(granted.expect("reachable"));
+    }
+    let operator = beside(&server).await;
+    const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(0.1); RAISE 'no' USING ERRCODE = 'check_violation'; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON completions_entries
+        FOR EACH ROW WHEN (NEW.charged = 3) EXECUTE FUNCTION slow()";
+    operator.batch_execute(SLOW).await.expect("made");
+    for _ in 0..40 {
+        let hold = ledger.hold("a", usd(4).into()).await.expect("enough");
+        ledger.settle(hold, usd(3));
+    }
+    assert!(ledger.flush().await.is_err(), "all are refused");
+    let other = ledger.clone();
+    let flush = tokio::spawn(async move { other.flush().await });
+    for charge in 1..=3 {
+        let hold = ledger.hold("b", usd(5).into()).await.expect("enough");
+        ledger.settle(hold, usd(1));
+        while ledger.statement("b").await.expect("reachable").spent != usd(charge) {
+            assert!(!flush.is_finished(), "they were tried before it");
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(!flush.is_finished(), "they are not tried one by one?");
+    const MENDED: &str = "DROP TRIGGER slow ON completions_entries";
+    operator.batch_execute(MENDED).await.expect("mended");
+    let _ = flush.await.expect("no panic");
+    assert_eq!(settled(&ledger, "a").await.spent, usd(120));
+    assert_eq!(settled(&ledger, "b").await.spent, usd(3));
+}
+
 /// A network between a node and the database.
 struct Network {
     port: u16,

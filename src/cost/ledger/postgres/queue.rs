@@ -77,7 +77,7 @@ impl Queue {
     pub(super) async fn take(&self) -> Option<Waiting> {
         loop {
             let more = self.more.notified();
-            let waiting = std::mem::take(&mut *self.lock());
+            let waiting = self.take_now();
             if !waiting.ends.is_empty() || !waiting.barriers.is_empty() {
                 return Some(waiting);
             }
@@ -86,6 +86,11 @@ impl Queue {
             }
             more.await;
         }
+    }
+
+    /// All that waits now.
+    pub(super) fn take_now(&self) -> Waiting {
+        std::mem::take(&mut *self.lock())
     }
 
     pub(super) fn close(&self) {

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     pool::{Pool, client, stop},
@@ -30,7 +33,8 @@ enum Tried {
 }
 
 /// Writes ends until the ledger closes and all are written. What the database refuses is set aside, so that it
-/// holds up nothing behind it, and tried again now and then, and whenever somebody waits for all.
+/// holds up nothing behind it, and tried again now and then, and whenever somebody waits for all: a statement
+/// at a time, and whatever is new between two of them.
 pub(super) async fn write(pool: Pool, queue: Arc<Queue>, longest: Duration) {
     let mut writer = Writer {
         pool,
@@ -38,30 +42,32 @@ pub(super) async fn write(pool: Pool, queue: Arc<Queue>, longest: Duration) {
         longest,
         aside: Vec::new(),
         due: None,
+        round: None,
     };
     loop {
-        let waiting = match turn(&queue, writer.due).await {
-            Turn::Write(waiting) => waiting,
-            Turn::Again => {
-                writer.again().await;
-                continue;
+        let waiting = if writer.round.is_some() {
+            queue.take_now()
+        } else {
+            match turn(&queue, writer.due).await {
+                Turn::Write(waiting) => waiting,
+                Turn::Again => {
+                    writer.begin(Vec::new());
+                    Waiting::default()
+                }
+                Turn::Over => break,
             }
-            Turn::Over => break,
         };
         let mut lost = false;
         for ends in waiting.ends.chunks(AT_ONCE) {
             lost |= !writer.keep(ends).await;
         }
-        if !waiting.barriers.is_empty() && !writer.aside.is_empty() {
-            writer.again().await;
-        }
-        if !lost && writer.aside.is_empty() {
-            for barrier in waiting.barriers {
-                let _ = barrier.send(());
-            }
-        }
+        writer.tell(waiting.barriers, lost);
+        writer.step().await;
     }
-    writer.again().await;
+    writer.begin(Vec::new());
+    while writer.round.is_some() {
+        writer.step().await;
+    }
     for end in &writer.aside {
         not_booked(end, "the database refuses it, and the ledger is closed");
     }
@@ -97,25 +103,74 @@ struct Writer {
     aside: Vec<End>,
     /// When that is tried next; none as long as there is nothing.
     due: Option<Instant>,
+    /// What of it is being tried.
+    round: Option<Round>,
+}
+
+/// All that was set aside, tried once more.
+struct Round {
+    /// What is yet to be tried, in parts of one statement; the next is the last.
+    parts: Vec<Vec<End>>,
+    /// To be told when all is in the database.
+    barriers: Vec<oneshot::Sender<()>>,
+    /// The same, of who came meanwhile: all is tried once more for them.
+    late: Vec<oneshot::Sender<()>>,
 }
 
 impl Writer {
-    /// Tries what was set aside once more.
-    async fn again(&mut self) {
-        let mut ends = std::mem::take(&mut self.aside).into_iter();
-        for end in ends.by_ref() {
-            match self.attempt(std::slice::from_ref(&end)).await {
-                Tried::Kept => self.queue.free(1),
-                Tried::Refused(_) => self.aside.push(end),
+    /// Tries what was set aside once more, step by step.
+    fn begin(&mut self, barriers: Vec<oneshot::Sender<()>>) {
+        let aside = std::mem::take(&mut self.aside);
+        self.round = Some(Round {
+            parts: aside.chunks(AT_ONCE).map(<[End]>::to_vec).collect(),
+            barriers,
+            late: Vec::new(),
+        });
+    }
+
+    /// Who waits for all is told now, or when all that was set aside has been tried once more.
+    fn tell(&mut self, barriers: Vec<oneshot::Sender<()>>, lost: bool) {
+        if barriers.is_empty() || lost {
+            return;
+        }
+        match &mut self.round {
+            Some(round) => round.late.extend(barriers),
+            None if self.aside.is_empty() => told(barriers),
+            None => self.begin(barriers),
+        }
+    }
+
+    /// One statement more of what is being tried. What is refused as one may be so for one end in it.
+    async fn step(&mut self) {
+        let Some(mut round) = self.round.take() else {
+            return;
+        };
+        if let Some(mut ends) = round.parts.pop() {
+            match self.attempt(&ends).await {
+                Tried::Kept => self.queue.free(ends.len()),
+                Tried::Refused(_) if ends.len() > 1 => {
+                    let second = ends.split_off(ends.len() / 2);
+                    round.parts.extend([second, ends]);
+                }
+                Tried::Refused(_) => self.aside.extend(ends),
                 Tried::Failed(_) => {
                     // It is away: the others would wait for nothing.
-                    self.aside.push(end);
-                    break;
+                    self.aside.extend(ends);
+                    self.aside.extend(round.parts.drain(..).flatten());
                 }
             }
         }
-        self.aside.extend(ends);
+        if !round.parts.is_empty() {
+            self.round = Some(round);
+            return;
+        }
         self.due = (!self.aside.is_empty()).then(|| Instant::now() + AGAIN);
+        if self.aside.is_empty() {
+            told(round.barriers);
+            told(round.late);
+        } else if !round.late.is_empty() {
+            self.begin(round.late);
+        }
     }
 
     /// Tries until they are written or refused, each by itself where one of them is refused; false when any was
@@ -228,6 +283,12 @@ pub(super) async fn settled(
         stop(client, longest);
         Err(StoreError::plain("settling in time"))
     })
+}
+
+fn told(barriers: Vec<oneshot::Sender<()>>) {
+    for barrier in barriers {
+        let _ = barrier.send(());
+    }
 }
 
 fn not_booked(end: &End, why: &'static str) {
