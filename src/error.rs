@@ -158,6 +158,8 @@ pub enum Class {
     Forbidden,
     /// Our account is out of money or quota: waiting does not help.
     Quota,
+    /// Our account's quota of this model is used up until the day or so is over: other models are served.
+    ModelQuota,
     /// The provider does not know the model, or knows it no longer.
     ModelGone,
     /// Not served in this region.
@@ -377,7 +379,7 @@ impl Error {
     /// an upstream account's quota that is used up until nobody knows when.
     pub fn write_headers(&self, headers: &mut HeaderMap) {
         let spent = self.0.kind == Kind::RateLimit
-            && self.0.class == Some(Class::Quota)
+            && matches!(self.0.class, Some(Class::Quota | Class::ModelQuota))
             && self.0.retry_after.is_none();
         if self.0.kind.is_final() || spent {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));

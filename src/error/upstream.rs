@@ -47,16 +47,18 @@ pub(crate) fn of_class(class: Class, status: StatusCode, said: Said) -> Error {
     };
     match class {
         // Used up until the day or the bill is over; its status is the upstream's word for it.
-        Class::Quota if status == StatusCode::TOO_MANY_REQUESTS => upstream(
+        Class::Quota | Class::ModelQuota if status == StatusCode::TOO_MANY_REQUESTS => upstream(
             Kind::RateLimit,
             "upstream_rate_limited",
             "The upstream account's quota is used up.",
         ),
-        Class::Credential | Class::Forbidden | Class::Quota | Class::Region => upstream(
-            Kind::BadUpstream,
-            "upstream_unauthorized",
-            "The upstream refused the gateway's credentials or account.",
-        ),
+        Class::Credential | Class::Forbidden | Class::Quota | Class::ModelQuota | Class::Region => {
+            upstream(
+                Kind::BadUpstream,
+                "upstream_unauthorized",
+                "The upstream refused the gateway's credentials or account.",
+            )
+        }
         Class::ModelGone => upstream(
             Kind::BadUpstream,
             "upstream_model_not_found",

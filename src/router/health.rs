@@ -174,6 +174,11 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
                         let until = now.saturating_add(shared.rules.dead_for);
                         place.keys().bury(key, until);
                     }
+                    if class == Class::ModelQuota {
+                        let now = shared.rules.now();
+                        let until = now.saturating_add(shared.rules.dead_for);
+                        place.candidate().state.spend(key, until);
+                    }
                     let row = shared.rules.policy.row(class);
                     (row.blame == Blame::Target).then_some(false)
                 }

@@ -102,6 +102,7 @@ impl Place {
     pub(crate) fn took(&self, micros: u64, now: Millis) {
         self.candidate().state.took(micros, now);
         self.keys.revive(self.key);
+        self.candidate().state.revive(self.key);
         self.model.note(self.at);
     }
 

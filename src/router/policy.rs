@@ -46,6 +46,7 @@ pub(crate) struct Row {
 /// | class | next | held against |
 /// |---|---|---|
 /// | credential, quota | other key | the key |
+/// | a model's quota | other key | the key, for this target |
 /// | rate limit | other key | the key, which rests |
 /// | forbidden | one other key | nobody, or the key that is refused again and again what another may |
 /// | model gone, region, too large for the account | other target | nobody |
@@ -54,14 +55,15 @@ pub(crate) struct Row {
 /// | content policy, the caller's fault | give up | nobody |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Policy([Next; 12]);
+pub struct Policy([Next; 13]);
 
 impl Default for Policy {
     fn default() -> Self {
-        let mut policy = Self([Next::GiveUp; 12]);
+        let mut policy = Self([Next::GiveUp; 13]);
         for class in [
             Class::Credential,
             Class::Quota,
+            Class::ModelQuota,
             Class::RateLimit,
             Class::Forbidden,
         ] {
@@ -92,7 +94,7 @@ impl Policy {
 
     pub(crate) fn row(&self, class: Class) -> Row {
         let (blame, passes, budgeted) = match class {
-            Class::Credential | Class::Quota => (Blame::Key, false, false),
+            Class::Credential | Class::Quota | Class::ModelQuota => (Blame::Key, false, false),
             Class::RateLimit => (Blame::Key, true, true),
             Class::Overload | Class::Transient => (Blame::Target, true, true),
             _ => (Blame::Nobody, false, false),
@@ -120,6 +122,7 @@ const fn index(class: Class) -> usize {
         Class::ContextLength => 9,
         Class::Forbidden => 10,
         Class::TooLarge => 11,
+        Class::ModelQuota => 12,
     }
 }
 
@@ -133,6 +136,7 @@ mod tests {
         for (class, next, blame) in [
             (Class::Credential, Next::OtherKey, Blame::Key),
             (Class::Quota, Next::OtherKey, Blame::Key),
+            (Class::ModelQuota, Next::OtherKey, Blame::Key),
             (Class::RateLimit, Next::OtherKey, Blame::Key),
             (Class::ModelGone, Next::OtherTarget, Blame::Nobody),
             (Class::Region, Next::OtherTarget, Blame::Nobody),

@@ -84,6 +84,8 @@ pub(crate) struct State {
     /// Whether the breaker is open, and until when any key rests: looked at without the lock.
     open: AtomicBool,
     resting: AtomicU64,
+    /// Until when any key has nothing left of this target, looked at without the lock too.
+    spent: AtomicU64,
     /// The end of the rest that it asked for because it was overloaded, and not limited.
     overloaded: AtomicU64,
     pub(crate) silence: Silence,
@@ -95,6 +97,8 @@ struct Inner {
     breaker: Breaker,
     /// Until when each key rests at this target; the first stands for all where there is no pool.
     rests: Vec<Millis>,
+    /// Until when each key counts as dead at this target alone.
+    spent: Vec<Millis>,
 }
 
 /// Whether a target may be asked now.
@@ -127,6 +131,14 @@ fn pace_of(micros: u64, seen: Millis) -> u64 {
     ((log * FADES) >> 10).saturating_add(seen)
 }
 
+/// Raises the entry of a key.
+fn longer(all: &mut Vec<Millis>, key: usize, until: Millis) {
+    if all.len() <= key {
+        all.resize(key + 1, 0);
+    }
+    all[key] = all[key].max(until);
+}
+
 impl State {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,7 +151,8 @@ impl State {
         }
         let n = keys.len();
         let start = keys.turn();
-        let quiet = self.resting.load(Ordering::Relaxed) <= now;
+        let quiet = self.resting.load(Ordering::Relaxed) <= now
+            && self.spent.load(Ordering::Relaxed) <= now;
         if quiet && barred == 0 && !self.open.load(Ordering::Relaxed) {
             let named = (n > 0).then_some(start);
             if !keys.is_dead(start, now) && !keys.is_full(start) {
@@ -159,7 +172,7 @@ impl State {
                 full = true;
             } else if rest > now {
                 soonest = Some(rest.min(soonest.unwrap_or(Millis::MAX)));
-            } else if keys.is_dead(key, now) {
+            } else if keys.is_dead(key, now) || inner.spent.get(key).is_some_and(|it| *it > now) {
                 dead = Some(named);
             } else if well {
                 return Can::Yes(named);
@@ -219,12 +232,31 @@ impl State {
 
     pub(crate) fn rest(&self, key: Option<usize>, until: Millis) {
         let mut inner = self.lock();
-        let key = key.unwrap_or(0);
-        if inner.rests.len() <= key {
-            inner.rests.resize(key + 1, 0);
-        }
-        inner.rests[key] = inner.rests[key].max(until);
+        longer(&mut inner.rests, key.unwrap_or(0), until);
         self.resting.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// A key of which nothing is left at this target: it counts as dead here, and serves elsewhere.
+    /// Without a pool there is nothing to remember.
+    pub(crate) fn spend(&self, key: Option<usize>, until: Millis) {
+        if let Some(key) = key {
+            let mut inner = self.lock();
+            longer(&mut inner.spent, key, until);
+            self.spent.fetch_max(until, Ordering::Relaxed);
+        }
+    }
+
+    /// A key that has served here has something left.
+    pub(crate) fn revive(&self, key: Option<usize>) {
+        // Nearly always nothing was ever spent.
+        if self.spent.load(Ordering::Relaxed) > 0 {
+            let mut inner = self.lock();
+            if let Some(until) = key.and_then(|key| inner.spent.get_mut(key)) {
+                *until = 0;
+            }
+            let last = inner.spent.iter().max().copied().unwrap_or(0);
+            self.spent.store(last, Ordering::Relaxed);
+        }
     }
 
     /// A rest for want of room, not of a key's allowance.

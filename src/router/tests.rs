@@ -18,7 +18,7 @@ mod waits;
 use super::{Ask, Candidate, Live, Model, Plan, Route, Router, Table};
 use crate::{
     body::Full,
-    error::{Error, Kind},
+    error::{Class, Error, Kind},
     ext::{Principal, Served, Target},
     observe::Breaker,
 };

@@ -101,6 +101,8 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
     match &*code {
         // A quota of the account is no fault of the key.
         "servicequotaexceededexception" => error.with_class(Class::Quota),
+        // A day's tokens are counted by model.
+        "throttlingexception" if has("tokens per day") => error.with_class(Class::ModelQuota),
         _ => error,
     }
 }

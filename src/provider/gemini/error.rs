@@ -43,6 +43,22 @@ struct Detail {
 struct Violation {
     #[serde(rename = "quotaId")]
     quota_id: String,
+    #[serde(default, rename = "quotaDimensions")]
+    dimensions: Dimensions,
+}
+
+/// What a quota is counted by.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Dimensions {
+    model: String,
+}
+
+impl Violation {
+    /// `GenerateRequestsPerDayPerProjectPerModel-FreeTier`, say, with the model among its dimensions.
+    fn is_of_model(&self) -> bool {
+        self.quota_id.contains("PerModel") || !self.dimensions.model.is_empty()
+    }
 }
 
 /// Reads a refusal: the status by name and its details before the number.
@@ -107,10 +123,10 @@ fn classify(error: &Status, status: StatusCode) -> Class {
         "NOT_FOUND" => Class::ModelGone,
         "RESOURCE_EXHAUSTED" => {
             let mut violations = error.details.iter().flat_map(|detail| &detail.violations);
-            if violations.any(|it| it.quota_id.contains("PerDay")) {
-                Class::Quota
-            } else {
-                Class::RateLimit
+            match violations.find(|it| it.quota_id.contains("PerDay")) {
+                Some(day) if day.is_of_model() => Class::ModelQuota,
+                Some(_) => Class::Quota,
+                None => Class::RateLimit,
             }
         }
         "UNAVAILABLE" => Class::Overload,

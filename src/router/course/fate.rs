@@ -52,6 +52,9 @@ impl Course {
                 let rest = after.unwrap_or(0).min(LONGEST_REST);
                 state.rest(place.key, now + rest);
             }
+            (Blame::Key, Class::ModelQuota) => {
+                state.spend(place.key, now.saturating_add(rules.dead_for));
+            }
             (Blame::Key, _) => {
                 let until = now.saturating_add(rules.dead_for);
                 place.keys().bury(place.key, until);

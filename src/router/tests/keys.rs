@@ -115,3 +115,44 @@ async fn the_last_attempt_goes_to_another_target_than_the_one_that_forbade() {
         assert!(asked.ends_with(" b#0"), "{asked}");
     }
 }
+
+/// A day's tokens of one model: the key serves the others.
+#[tokio::test(start_paused = true)]
+async fn a_model_whose_quota_is_used_up_leaves_its_key_to_the_others() {
+    let stage = Stage::default();
+    let pool = {
+        let stage = stage.clone();
+        BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
+            let target = request.extensions().get::<Target>().expect("set").clone();
+            let asked = format!("{}#{}", target.model, target.key);
+            stage.asked.lock().expect("sound").push(asked);
+            let mut answer = Response::new(Full::new("{}"));
+            if &*target.model == "file" && target.key == 0 {
+                let error = Error::new(Kind::RateLimit, "used up").with_class(Class::ModelQuota);
+                *answer.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+                answer.extensions_mut().insert(error);
+            }
+            std::future::ready(Ok(answer))
+        }))
+    };
+    let models = ["plain", "file"].map(|name| Model::new(name).target(Candidate::new("a", name)));
+    let router = Router::builder(Live::new(Table::new(models).expect("sound")))
+        .service("a", pool, 2)
+        .build()
+        .expect("sound");
+    for _ in 0..10 {
+        for name in ["file", "plain"] {
+            assert_eq!(ask(&router, name).await.0, 200);
+        }
+    }
+    let asked = stage.asked();
+    assert_eq!(asked.matches("file#0").count(), 1, "{asked}");
+    assert!(asked.matches("plain#0").count() > 2, "{asked}");
+    assert_eq!(dead(&router), 0);
+    // For a time only.
+    tokio::time::advance(Duration::from_secs(601)).await;
+    for _ in 0..2 {
+        assert_eq!(ask(&router, "file").await.0, 200);
+    }
+    assert!(stage.asked().contains("file#0"));
+}

@@ -42,7 +42,7 @@ fn refusals() {
             429,
             "ThrottlingException",
             "Too many tokens per day, please wait before trying again.",
-            Class::Quota,
+            Class::ModelQuota,
         ),
         (
             429,
