@@ -2,14 +2,21 @@ use std::sync::{Mutex, PoisonError};
 
 use super::state::Millis;
 
-/// What retries may be spent.
+/// What retries of one model's requests may be spent, to protect its upstreams from being asked again and
+/// again when they have too much to do.
+///
+/// A model of its own has one, and not the router: the retries of one that is down take nothing from the
+/// others. It is that of the model which was asked for, also where a fallback answers, so that all
+/// retries together are no more than the same share of all answers; a fallback's upstreams get that share of the
+/// other model's requests on top. It is not each target's own: a target that only stands in when another
+/// one fails answers nothing before, and would have earned no retries.
 ///
 /// Credit is earned by answers: a share of one retry each, and while there is less than a small
 /// reserve, one more for each ten seconds since the answer before. Nothing is earned while nothing
 /// answers, so when every upstream is down no more is retried than was in the bank, and the bank
 /// holds the reserve, or the share of what ten seconds brought where that is more. So there is at
 /// most a tenth more attempts than requests over any outage that outlasts ten seconds and a hundred
-/// requests. A router that is locked out of retries is let in again by the first answer, and every
+/// requests. A model that is locked out of retries is let in again by the first answer, and every
 /// request has its first attempt without asking here.
 #[derive(Debug)]
 pub(crate) struct Budget(Mutex<Balance>);
@@ -22,6 +29,12 @@ struct Balance {
     window: Millis,
     earned: u64,
     before: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Budget {

@@ -177,8 +177,11 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         self
     }
 
-    /// Retries and hedges in per cent of the requests that are answered. Default: 10.
+    /// Retries and hedges in per cent of the requests that are answered, for each model by itself. Default: 10.
     ///
+    /// It protects upstreams that have too much to do from being asked more for it; and models from one
+    /// another, so that one that is down does not use up the retries of all. It is the model asked for
+    /// that counts, whichever target or fallback the retry goes to; names that fit one pattern are one model.
     /// Saved up are at most ten, or what the last ten seconds brought where that is more; below ten,
     /// one more comes with each ten seconds between answers. While nothing answers nothing is earned,
     /// so an outage of every upstream is not made worse by asking it three times.

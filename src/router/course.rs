@@ -8,6 +8,7 @@ use self::{
 };
 use super::{
     ask::{Needs, Preferences},
+    budget::Budget,
     keys::Keys,
     place::Place,
     plan::Plan,
@@ -107,9 +108,10 @@ impl Course {
             .last
             .as_ref()
             .map(|(_, class)| rules.policy.row(*class));
-        // Leave is taken once somebody is found to ask, or to wait for: it is of all requests.
-        let mut owes = row.is_some_and(|row| row.budgeted && !self.waited);
-        let mut denied = || std::mem::take(&mut owes) && !rules.budget.retry(now);
+        // Leave is taken once somebody is found to ask, or to wait for: it is of all requests for the model.
+        let owes = row.is_some_and(|row| row.budgeted && !self.waited);
+        let mut owed = if owes { self.budget() } else { None };
+        let mut denied = || owed.take().is_some_and(|budget| !budget.retry(now));
         if let Some(row) = row {
             let spent = self.attempts() >= rules.attempts || row.next == Next::GiveUp;
             if spent || self.desperate {
@@ -186,6 +188,12 @@ impl Course {
         }
     }
 
+    /// Of the model that was asked for.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        let asked = self.plan.groups.first();
+        asked.map(|model| Arc::clone(&model.budget))
+    }
+
     /// Whether the last attempt that there is should not be spent on another key of a target that may have
     /// meant the request: nobody is held to blame for that, so that it would be the same the next time.
     fn doubts_request(&self, rules: &Rules) -> bool {
@@ -222,7 +230,7 @@ impl Course {
         else {
             return None;
         };
-        if !rules.budget.retry(now) {
+        if self.budget().is_some_and(|budget| !budget.retry(now)) {
             return None;
         }
         let model = &self.plan.groups[group];

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::{
     ask::{Needs, Sticky},
+    budget::Budget,
     choose::Tier,
     keys::Keys,
     rules::Rules,
@@ -396,6 +397,8 @@ pub struct Model {
     pub(crate) limited: bool,
     pub(super) fallbacks: Vec<Box<str>>,
     pub(crate) balance: Balance,
+    /// What retries of requests for it may be spent, whoever answers them.
+    pub(crate) budget: Arc<Budget>,
 }
 
 impl Model {
@@ -409,6 +412,7 @@ impl Model {
             limited: false,
             fallbacks: Vec::new(),
             balance: Balance::default(),
+            budget: Arc::default(),
         }
     }
 

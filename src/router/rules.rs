@@ -2,7 +2,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
     breaker::Breaking,
-    budget::Budget,
     policy::Policy,
     state::{Adaptive, Millis},
 };
@@ -14,7 +13,6 @@ pub(crate) struct Rules {
     pub(crate) attempts: u32,
     pub(crate) policy: Policy,
     pub(crate) breaking: Breaking,
-    pub(crate) budget: Budget,
     pub(crate) percent: u32,
     pub(crate) longest_wait: Millis,
     /// Whether a pause would end.
@@ -43,7 +41,6 @@ impl Default for Rules {
             attempts: 3,
             policy: Policy::default(),
             breaking: Breaking::default(),
-            budget: Budget::new(),
             percent: 10,
             longest_wait: 5_000,
             can_wait: true,

@@ -276,7 +276,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let took = time.saturating_duration_since(since);
         place.took(micros(took), now);
         course.served(rules, &place, now);
-        rules.budget.answered(rules.percent, now);
+        if let Some(asked) = course.plan.groups.first() {
+            asked.budget.answered(rules.percent, now);
+        }
         if let Some(failed) = &mut self.failed {
             failed.settle(usize::MAX);
         }

@@ -10,6 +10,7 @@ use http::request::Parts;
 use smallvec::SmallVec;
 
 use super::{
+    budget::Budget,
     plan::{Fnv, Model, Plan, Route},
     state::State,
 };
@@ -55,18 +56,25 @@ pub struct Table {
     patterns: Vec<usize>,
 }
 
+/// What is known of targets and models already.
+#[derive(Default)]
+struct Known {
+    states: HashMap<Target, Arc<State>>,
+    budgets: HashMap<Arc<str>, Arc<Budget>>,
+}
+
 impl Table {
     /// A table of these models. Targets of one provider and model share what is known of them.
     ///
     /// # Errors
     /// The first mistake found: see [`TableError`].
     pub fn new(models: impl IntoIterator<Item = Model>) -> Result<Self, TableError> {
-        Self::build(models, &mut HashMap::new())
+        Self::build(models, Known::default())
     }
 
     fn build(
         models: impl IntoIterator<Item = Model>,
-        known: &mut HashMap<Target, Arc<State>>,
+        mut known: Known,
     ) -> Result<Self, TableError> {
         let mut table = Self::default();
         let mut built = Vec::new();
@@ -76,8 +84,11 @@ impl Table {
             }
             model.tiers = OnceLock::new();
             for candidate in &mut model.candidates {
-                let state = known.entry(candidate.target.clone());
+                let state = known.states.entry(candidate.target.clone());
                 candidate.state = Arc::clone(state.or_insert_with(|| Arc::clone(&candidate.state)));
+            }
+            if let Some(budget) = known.budgets.remove(&model.id) {
+                model.budget = budget;
             }
             let starred = model.aliases.iter().find(|alias| alias.contains('*'));
             let stars = model.id.matches('*').count();
@@ -157,7 +168,8 @@ fn captured<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
     name.strip_prefix(head)?.strip_suffix(tail)
 }
 
-/// A table that may be replaced while requests run. What is known of targets that stay is kept.
+/// A table that may be replaced while requests run. What is known of targets that stay is kept, and so are
+/// the retries that models which stay may still spend.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<ArcSwap<Table>>);
 
@@ -174,11 +186,16 @@ impl Live {
     /// The first mistake found; nothing is replaced then.
     pub fn replace(&self, models: impl IntoIterator<Item = Model>) -> Result<(), TableError> {
         let old = self.0.load();
-        let mut known = HashMap::new();
-        for candidate in old.chains.iter().flat_map(|chain| &chain[0].candidates) {
-            known.insert(candidate.target.clone(), Arc::clone(&candidate.state));
+        let mut known = Known::default();
+        for model in old.chains.iter().map(|chain| &chain[0]) {
+            let (id, budget) = (Arc::clone(&model.id), Arc::clone(&model.budget));
+            known.budgets.insert(id, budget);
+            for candidate in &model.candidates {
+                let state = Arc::clone(&candidate.state);
+                known.states.insert(candidate.target.clone(), state);
+            }
         }
-        self.0.store(Arc::new(Table::build(models, &mut known)?));
+        self.0.store(Arc::new(Table::build(models, known)?));
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt as _;
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
+mod budgets;
 mod keys;
 mod large;
 mod waits;
