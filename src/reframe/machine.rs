@@ -251,6 +251,10 @@ impl Machine {
                 reader.usage_text = whole::spell(&usage).into_bytes();
             }
         }
+        if reader.config.include_usage && reader.garbled {
+            reader.usage_text = whole::spell(&whole::in_its_place(reader)).into_bytes();
+            sink.usage_event.clear();
+        }
         if reader.config.include_usage && sink.usage_event.is_empty() {
             let head = reader.head("chat.completion.chunk");
             let event = &mut sink.usage_event;

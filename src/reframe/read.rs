@@ -30,6 +30,8 @@ pub(super) struct Reader {
     tier_told: bool,
     /// The usage in the tally is what was read here.
     counts: bool,
+    /// The last usage that was stated cannot be: what is charged is told in its place.
+    pub(super) garbled: bool,
 }
 
 impl Reader {
@@ -48,6 +50,7 @@ impl Reader {
             model_told: false,
             tier_told: false,
             counts: false,
+            garbled: false,
         }
     }
 
@@ -221,6 +224,10 @@ impl Reader {
     pub(super) fn note_usage(&mut self, usage: Usage, spelled: &[u8], seen: &mut Seen) {
         seen.usage = true;
         let mut usage = usage.plausible();
+        self.garbled = usage.clamped && {
+            let text = String::from_utf8_lossy(spelled);
+            Usage::is_garbled(&text, self.config.counting)
+        };
         if usage.clamped && usage.input == 0 {
             // Those further out cannot tell.
             usage.input = self.config.input_estimate;

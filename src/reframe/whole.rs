@@ -38,6 +38,7 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     }
     reader.tally.relayed(seen.content);
     let missing = match seen.usage_elsewhere {
+        _ if reader.garbled => Some(spell(&in_its_place(reader))),
         Some(at) => Some(String::from_utf8_lossy(&body[at]).into_owned()),
         None if seen.usage => None,
         None => Some(spell(&estimate(reader))),
@@ -78,6 +79,17 @@ pub(super) fn estimate(reader: &Reader) -> Usage {
     let mut usage = Usage::new(reader.config.input_estimate, output);
     usage.estimated = true;
     reader.tally.record_usage(usage);
+    usage
+}
+
+/// What is charged where the usage that was stated cannot be: what is sound of it, with an estimate for the
+/// rest.
+pub(super) fn in_its_place(reader: &Reader) -> Usage {
+    let mut usage = reader.tally.usage().unwrap_or_default();
+    if usage.clamped && usage.output == 0 {
+        usage.output = reader.tally.content_bytes().div_ceil(4);
+    }
+    usage.estimated = true;
     usage
 }
 

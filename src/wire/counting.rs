@@ -67,7 +67,21 @@ impl Usage {
         }
         let mut counts = Counts::default();
         counts.read(cursor)?;
-        Ok(counts.settle(counting))
+        Ok(counts.settle(counting).map(|(usage, _)| usage))
+    }
+
+    /// Whether a `usage` that was read says what cannot be: a count that is negative, a fraction or beyond
+    /// all bounds, a part larger than its whole, one count without the other. A total that is larger than
+    /// both is the vendor's own affair.
+    #[cold]
+    pub(crate) fn is_garbled(spelled: &str, counting: Counting) -> bool {
+        let mut counts = Counts::default();
+        let read = counts.read(&mut Cursor::new(spelled));
+        let settled = read.ok().and_then(|()| counts.settle(counting));
+        settled.is_none_or(|(mut usage, garbled)| {
+            usage.clamped = false;
+            garbled || usage.plausible().clamped
+        })
     }
 }
 
@@ -159,12 +173,13 @@ impl Counts {
         Ok(self.whole(cursor)?.unwrap_or(0))
     }
 
-    fn settle(self, counting: Counting) -> Option<Usage> {
+    /// The usage, and whether anything in it but the total cannot be.
+    fn settle(self, counting: Counting) -> Option<(Usage, bool)> {
         if self.prompt.is_none() && self.completion.is_none() {
             return None;
         }
         let mut usage = Usage::new(self.prompt.unwrap_or(0), self.completion.unwrap_or(0));
-        usage.clamped = self.absurd || self.prompt.is_none() || self.completion.is_none();
+        let mut garbled = self.absurd || self.prompt.is_none() || self.completion.is_none();
         let beyond = self
             .total
             .map_or(0, |total| total.saturating_sub(usage.total()));
@@ -177,7 +192,7 @@ impl Counts {
             }
         }
         let mut part = |count: u64, whole: u64| {
-            usage.clamped |= count > whole;
+            garbled |= count > whole;
             count.min(whole)
         };
         let (input, output) = (usage.input, usage.output);
@@ -197,7 +212,8 @@ impl Counts {
         usage.image_output = images_out;
         usage.web_searches = self.searches;
         usage.reported_cost = self.cost;
-        Some(usage)
+        usage.clamped |= garbled;
+        Some((usage, garbled))
     }
 }
 

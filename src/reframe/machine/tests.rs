@@ -32,6 +32,13 @@ fn with_usage() -> Config {
 
 /// What goes out for these pieces, and the tally; every frame is whole events.
 fn run(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
+    let (out, tally) = told(config, pieces);
+    agrees(config, pieces, &tally);
+    (out, tally)
+}
+
+/// The same, where nobody outside could know as much.
+fn told(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
     let tally = Tally::new();
     let mut machine = Machine::new(config.clone(), Limits::new(), tally.clone());
     let mut out = Vec::new();
@@ -48,7 +55,6 @@ fn run(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
         frame(machine.end());
     }
     assert!(machine.is_over() && machine.push(Bytes::from_static(b"data: {}\n\n")).is_none());
-    agrees(config, pieces, &tally);
     (String::from_utf8(out).expect("UTF-8"), tally)
 }
 
@@ -128,6 +134,32 @@ fn word(word: &str) -> String {
 
 fn complete(tally: &Tally) -> bool {
     matches!(tally.outcome(), Some(Outcome::Complete))
+}
+
+/// Beside the finish or behind it, alone or with a choice: what is told is what is charged.
+#[test]
+fn a_usage_that_cannot_be_is_told_as_it_is_charged() {
+    let usage = r#""usage":{"prompt_tokens":-1,"completion_tokens":0.5,"total_tokens":1e99}"#;
+    let chunk = |rest: &str| {
+        format!(
+            r#"data: {{"id":"a","object":"chat.completion.chunk","created":1,"model":"m",{rest}}}"#
+        ) + "\n\n"
+    };
+    let text =
+        chunk(r#""choices":[{"index":0,"delta":{"role":"assistant","content":"eight by"}}]"#);
+    let finish = r#""choices":[{"index":0,"delta":{},"finish_reason":"stop"}]"#;
+    for end in [
+        chunk(finish) + &chunk(&format!(r#""choices":[],{usage}"#)),
+        chunk(&format!("{finish},{usage}")),
+    ] {
+        let whole = format!("{text}{end}data: [DONE]\n\n");
+        let (out, tally) = told(&with_usage(), &[whole.as_bytes()]);
+        let wanted = r#""choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9,"estimated":true}"#;
+        assert!(out.contains(wanted), "{out}");
+        assert!(!out.contains("1e99"), "{out}");
+        let used = tally.used(7).expect("noted");
+        assert_eq!((used.input, used.output), (7, 2));
+    }
 }
 
 #[test]

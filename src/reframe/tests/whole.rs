@@ -38,6 +38,64 @@ async fn a_whole_answer_is_made_canonical() {
     assert!(choice["message"]["tool_calls"][0].get("index").is_none());
 }
 
+/// What is told is what is charged: the estimate where the provider's count cannot be.
+#[tokio::test]
+async fn a_usage_that_cannot_be_is_told_as_it_is_charged() {
+    const SOUND: &str = r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#;
+    assert!(WHOLE.contains(SOUND), "{WHOLE}");
+    for (usage, told) in [
+        (
+            r#"{"prompt_tokens":-5,"completion_tokens":2,"total_tokens":-3}"#,
+            None,
+        ),
+        (
+            r#"{"prompt_tokens":1,"completion_tokens":2.5,"total_tokens":3.5}"#,
+            None,
+        ),
+        (
+            r#"{"prompt_tokens":1,"completion_tokens":1e30,"total_tokens":1e30}"#,
+            None,
+        ),
+        (
+            r#"{"prompt_tokens":1,"completion_tokens":900000000,"total_tokens":900000001}"#,
+            None,
+        ),
+        (
+            r#"{"prompt_tokens":1,"completion_tokens":"2","total_tokens":3}"#,
+            None,
+        ),
+        (r#"{"prompt_tokens":1}"#, None),
+        (
+            r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":-3}"#,
+            Some((1, 2)),
+        ),
+        (
+            r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"prompt_tokens_details":{"cached_tokens":50}}"#,
+            Some((1, 2)),
+        ),
+    ] {
+        let text = WHOLE.replace(SOUND, usage);
+        let (whole, _) = answer(&layer(), "", "application/json", vec![step(&text)]).await;
+        let tally = whole.extensions().get::<Tally>().expect("a tally").clone();
+        let made = frames(whole).await.concat();
+        let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+        let used = tally.used(0).expect("noted");
+        let (input, output) = (used.input, used.output);
+        let wanted = serde_json::json!({"prompt_tokens": input, "completion_tokens": output,
+            "total_tokens": input + output, "estimated": true});
+        assert_eq!(made["usage"], wanted, "{usage}");
+        assert!(input > 0 && output > 0, "{usage}");
+        if let Some(told) = told {
+            assert_eq!((input, output), told, "{usage}");
+        }
+    }
+    // What can be stays as it is spelled, also with a total of the vendor's own.
+    let own = r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":9, "x":1.0}"#;
+    let text = WHOLE.replace(SOUND, own);
+    let (whole, _) = answer(&layer(), "", "application/json", vec![step(&text)]).await;
+    assert_eq!(frames(whole).await, [text]);
+}
+
 #[tokio::test]
 async fn a_whole_answer_that_was_broken_off_is_none() {
     for reason in [
