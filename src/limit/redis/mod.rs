@@ -30,8 +30,8 @@
 //! and with the feature `tracing` the beginning and the end of an outage are logged.
 //!
 //! What an ended request used is told afterwards, in the background. A request of the same node that is
-//! refused meanwhile waits until it is told, and is judged again. What could not be told while
-//! Redis was gone waits; what was told and not answered is not told again, as it may have been heard.
+//! refused meanwhile waits until it is told, and is judged again; where a slot is what it lacks, whoever comes
+//! meanwhile under its key waits for that before it asks. What could not be told while Redis was gone waits; what was told and not answered is not told again, as it may have been heard.
 //! So a reservation may stay as it was, until it has flowed off, or a debt may be lost: for the
 //! requests that ended in that moment. A slot of a node that dies is free again after
 //! [`slot_ttl`](RedisBuilder::slot_ttl).

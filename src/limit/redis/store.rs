@@ -124,11 +124,10 @@ impl Redis {
     async fn decide(self, ask: Ask) -> Result<Decision<RedisHold>, Error> {
         let end = Instant::now() + self.shared.settings.budget;
         let telling = &self.shared.telling;
-        if !ask.peek && telling.is_anything_waited_for() {
-            if telling.is_waited_for(&self.keys(&ask)) {
-                // In time or not: Redis is asked.
-                let _ = timeout_at(end, self.told()).await;
-            }
+        let waited_for = || telling.is_waited_for(&self.keys(&ask));
+        if !ask.peek && telling.is_anything_waited_for() && waited_for() {
+            // In time or not: Redis is asked.
+            let _ = timeout_at(end, self.told()).await;
         }
         let mut behind = false;
         let mut decision = match self.once(&ask, end, &mut behind).await {
