@@ -12,7 +12,7 @@ use tower_completions::{
     cost::{PriceList, Prices},
     parse::{Chat, ChatBody},
     validate::{
-        Capabilities, Catalog, Mistakes, Models, Policy, Report, Support, UnknownMembers,
+        Capabilities, Catalog, KnownModels, Mistakes, Policy, Report, Support, UnknownMembers,
         ValidateLayer,
     },
     wire::request::Name,
@@ -279,7 +279,7 @@ async fn very_many_mistakes_are_refused_as_one_is() {
 #[derive(Clone)]
 struct Known;
 
-impl Models for Known {
+impl KnownModels for Known {
     fn id(&self, name: &str) -> Arc<str> {
         Arc::from(if name == "short" { "family/m" } else { name })
     }

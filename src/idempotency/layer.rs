@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{
     Idempotency,
-    store::{Limits, Store},
+    store::{Room, Store},
 };
 use crate::{
     parse::Parse,
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct IdempotencyLayer {
-    limits: Limits,
+    limits: Room,
     store: Arc<Store>,
 }
 
@@ -24,7 +24,7 @@ impl IdempotencyLayer {
     /// Keeps answers of at most 4 MiB for a day, at most 64 MiB and 10 000 keys together, and of one
     /// caller 16 MiB and 1 000 keys.
     pub fn new() -> Self {
-        Self::of(Limits {
+        Self::of(Room {
             keep: Duration::from_secs(86_400),
             entries: 10_000,
             bytes: 64 << 20,
@@ -35,7 +35,7 @@ impl IdempotencyLayer {
         })
     }
 
-    fn of(limits: Limits) -> Self {
+    fn of(limits: Room) -> Self {
         Self {
             store: Arc::new(Store::new(limits.clone())),
             limits,

@@ -11,7 +11,7 @@ use crate::time::Reading;
 pub(super) type Key = (Arc<str>, Box<str>);
 
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
+pub(super) struct Room {
     pub(super) keep: Duration,
     pub(super) entries: usize,
     pub(super) bytes: usize,
@@ -21,7 +21,7 @@ pub(super) struct Limits {
     pub(super) now: Reading<Instant>,
 }
 
-impl Limits {
+impl Room {
     /// Keys that one caller may have: a tenth, or all where there are few.
     fn of_caller(&self) -> usize {
         let share = (self.entries / 10).max(100);
@@ -37,7 +37,7 @@ impl Limits {
 
 /// All runs by their keys.
 pub(super) struct Store {
-    limits: Limits,
+    limits: Room,
     open: Arc<Open>,
     runs: Mutex<Runs>,
 }
@@ -90,7 +90,7 @@ pub(super) struct Seat {
 }
 
 impl Store {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Room) -> Self {
         Self {
             open: Arc::new(Open::new(limits.bytes, None)),
             limits,

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// A request, as far as an answer depends on it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ask {
+pub(super) struct Wish {
     pub(super) model: String,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
@@ -17,7 +17,7 @@ pub(super) struct Ask {
     pub(super) function: Option<String>,
 }
 
-impl Ask {
+impl Wish {
     /// Reads the JSON; independent of the crate's own parser, so that one can test the other.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
         let json: Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_needs() {
-        let ask = Ask::parse(
+        let ask = Wish::parse(
             br#"{"model":"m","n":2,"stream":true,"max_tokens":3,"stream_options":{"include_usage":true},
             "messages":[{"role":"system","content":"be brief"},
             {"role":"user","content":[{"type":"text","text":"what is"},{"type":"image_url","image_url":{}},{"type":"text","text":"this"}]}],
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!((ask.n, ask.max_tokens, ask.prompt_tokens), (2, Some(3), 13));
         assert!(ask.stream && ask.include_usage);
         assert_eq!(ask.function.as_deref(), Some("look"));
-        assert!(Ask::parse(b"{\"model\":1}").is_err());
-        assert!(Ask::parse(b"{").is_err());
+        assert!(Wish::parse(b"{\"model\":1}").is_err());
+        assert!(Wish::parse(b"{").is_err());
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Ask, tokens, words},
+    ask::{Wish, tokens, words},
     script::{Fault, Say, Script, Usage},
 };
 
@@ -43,11 +43,11 @@ impl Plan {
             "invalid_request",
             message,
         );
-        Self::new(script, &Ask::default(), 0)
+        Self::new(script, &Wish::default(), 0)
     }
 
     /// Plays `script` to `ask`; `call` is the number of the call and names the answer.
-    pub(super) fn new(script: Script, ask: &Ask, call: u64) -> Self {
+    pub(super) fn new(script: Script, ask: &Wish, call: u64) -> Self {
         let (kind, mut steps) = match &script.say {
             Say::Bytes(bytes) => ("application/json", vec![Step::Data(bytes.clone())]),
             Say::Endless { start, unit } => (
@@ -100,7 +100,7 @@ struct Speech {
 }
 
 impl Speech {
-    fn new(script: &Script, ask: &Ask) -> Self {
+    fn new(script: &Script, ask: &Wish) -> Self {
         let mut finish = "stop";
         let mut content = None;
         let mut call = None;
@@ -151,7 +151,7 @@ impl Speech {
     }
 }
 
-fn usage(script: &Script, ask: &Ask, speech: &Speech) -> Option<Value> {
+fn usage(script: &Script, ask: &Wish, speech: &Speech) -> Option<Value> {
     let (input, output, cached, reasoning) = match script.usage {
         Usage::None => return None,
         Usage::Given {
@@ -173,7 +173,7 @@ fn usage(script: &Script, ask: &Ask, speech: &Speech) -> Option<Value> {
     }))
 }
 
-fn envelope(script: &Script, ask: &Ask, call: u64, object: &str, choices: &Value) -> Value {
+fn envelope(script: &Script, ask: &Wish, call: u64, object: &str, choices: &Value) -> Value {
     json!({
         "id": format!("chatcmpl-mock-{call}"),
         "object": object,
@@ -191,7 +191,7 @@ fn broken() -> Value {
     }})
 }
 
-fn unary(script: &Script, ask: &Ask, call: u64) -> Vec<Step> {
+fn unary(script: &Script, ask: &Wish, call: u64) -> Vec<Step> {
     let speech = Speech::new(script, ask);
     let mut message = json!({"role": "assistant", "content": speech.content, "refusal": null});
     if let Some(text) = &speech.reasoning {
@@ -224,7 +224,7 @@ fn unary(script: &Script, ask: &Ask, call: u64) -> Vec<Step> {
     }
 }
 
-fn stream(script: &Script, ask: &Ask, call: u64) -> Vec<Step> {
+fn stream(script: &Script, ask: &Wish, call: u64) -> Vec<Step> {
     let speech = Speech::new(script, ask);
     let mut deltas = vec![json!({"role": "assistant", "content": ""})];
     for word in words(speech.reasoning.as_deref().unwrap_or_default()) {
@@ -380,12 +380,12 @@ fn slice(steps: Vec<Step>, size: usize, delay: Duration) -> Vec<Step> {
 mod tests {
     use super::*;
 
-    fn ask(stream: bool) -> Ask {
+    fn ask(stream: bool) -> Wish {
         let body = json!({
             "model": "m", "stream": stream, "stream_options": {"include_usage": true},
             "messages": [{"role": "user", "content": "one two three"}],
         });
-        Ask::parse(body.to_string().as_bytes()).expect("valid")
+        Wish::parse(body.to_string().as_bytes()).expect("valid")
     }
 
     fn text(steps: &[Step]) -> String {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tower_service::Service;
 
 use super::{
-    ask::Ask,
+    ask::Wish,
     body::{Body, Broken, Reset},
     future::ResponseFuture,
     log::{Log, Seen},
@@ -118,7 +118,7 @@ impl Upstream {
         self.next_queued()
             .or_else(|| choose.as_ref().and_then(|choose| choose(seen)))
             .or_else(|| {
-                let model = Ask::parse(&seen.body).ok()?.model;
+                let model = Wish::parse(&seen.body).ok()?.model;
                 models
                     .get(&model)
                     .cloned()
@@ -133,7 +133,7 @@ impl Upstream {
             .map(|model| json!({"id": model.id, "object": "model", "created": 1_700_000_000, "owned_by": "mock"}))
             .collect();
         let body = json!({"object": "list", "data": models}).to_string();
-        Plan::new(Script::bytes(StatusCode::OK, body), &Ask::default(), 0)
+        Plan::new(Script::bytes(StatusCode::OK, body), &Wish::default(), 0)
     }
 
     async fn play(self, seen: Seen, reset: Reset) -> Result<Response<Body>, Broken> {
@@ -148,7 +148,7 @@ impl Upstream {
                 "not_found",
                 "Invalid URL",
             );
-            Plan::new(script, &Ask::default(), call)
+            Plan::new(script, &Wish::default(), call)
         } else {
             let script = self.answer(&seen);
             if !script.delay.is_zero() {
@@ -163,7 +163,7 @@ impl Upstream {
                     return Err(Broken);
                 }
             }
-            match Ask::parse(&seen.body) {
+            match Wish::parse(&seen.body) {
                 Ok(ask) => Plan::new(script, &ask, call),
                 Err(fault) => Plan::refusal(&fault),
             }

@@ -15,7 +15,7 @@ use crate::{
     dialect::Dialect,
     error::Error,
     meter::{Outcome, Tally},
-    sse::{Decoder, Limits},
+    sse::{Decoder, MaxSizes},
     wire::Members,
 };
 
@@ -38,7 +38,7 @@ use crate::{
 /// The stream broke off, says that it failed, or is not one of chunks.
 pub fn fold(stream: &[u8]) -> Result<Bytes, Error> {
     let config = Config::alone(&Dialect::openai());
-    let mut folder = Folder::new(config, Limits::new(), Tally::new());
+    let mut folder = Folder::new(config, MaxSizes::new(), Tally::new());
     folder.push(Bytes::copy_from_slice(stream))?;
     folder.finish()
 }
@@ -49,7 +49,7 @@ pub(super) struct Folder {
     machine: Machine,
     decoder: Decoder,
     tally: Tally,
-    limits: Limits,
+    limits: MaxSizes,
     answer: Folded,
     choices: BTreeMap<u64, Choice>,
     held: usize,
@@ -63,7 +63,7 @@ struct Choice {
 }
 
 impl Folder {
-    pub(super) fn new(mut config: Config, limits: Limits, tally: Tally) -> Self {
+    pub(super) fn new(mut config: Config, limits: MaxSizes, tally: Tally) -> Self {
         config.include_usage = true;
         config.hold_finish = false;
         Self {

@@ -6,7 +6,7 @@ use super::{clock::Times, service::Reframe};
 use crate::{
     dialect::Dialect,
     parse::Parse,
-    sse::Limits,
+    sse::MaxSizes,
     time::{DefaultTimer, Timer},
 };
 
@@ -31,7 +31,7 @@ pub enum ModelName {
 /// | [`idle_timeout`](Self::idle_timeout) | 60 s |
 /// | [`total_timeout`](Self::total_timeout) | 600 s |
 /// | [`keep_alive`](Self::keep_alive) | 15 s |
-/// | [`limits`](Self::limits) | [`Limits::new`] |
+/// | [`limits`](Self::limits) | [`MaxSizes::new`] |
 /// | [`max_answer_bytes`](Self::max_answer_bytes) | 32 MiB |
 #[derive(Clone)]
 #[must_use]
@@ -45,7 +45,7 @@ pub(super) struct Settings {
     pub(super) dialect: Dialect,
     pub(super) model_name: ModelName,
     pub(super) times: Times,
-    pub(super) limits: Limits,
+    pub(super) limits: MaxSizes,
     pub(super) max_answer: usize,
     pub(super) done_after_error: bool,
     pub(super) convert: bool,
@@ -65,7 +65,7 @@ impl ReframeLayer {
                     total: seconds(600),
                     keep_alive: seconds(15),
                 },
-                limits: Limits::new(),
+                limits: MaxSizes::new(),
                 max_answer: 32 << 20,
                 done_after_error: false,
                 convert: false,
@@ -110,7 +110,7 @@ impl<T> ReframeLayer<T> {
     }
 
     /// How large lines, events and streams of an upstream may be.
-    pub fn limits(self, limits: Limits) -> Self {
+    pub fn limits(self, limits: MaxSizes) -> Self {
         self.set(|settings| settings.limits = limits)
     }
 

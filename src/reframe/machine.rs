@@ -9,7 +9,7 @@ use super::{config::Config, fault, read::Reader, sink::Sink, whole};
 use crate::{
     error::{Class, Error, Kind, upstream},
     meter::{Outcome, Tally},
-    sse::{AtEnd, Decoder, Found, Limits, Place},
+    sse::{AtEnd, Decoder, Found, MaxSizes, Place},
 };
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -32,7 +32,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(config: Config, limits: Limits, tally: Tally) -> Self {
+    pub(super) fn new(config: Config, limits: MaxSizes, tally: Tally) -> Self {
         Self {
             decoder: Decoder::with_limits(limits).at_end(AtEnd::Flush),
             reader: Reader::new(config, tally),

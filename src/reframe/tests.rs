@@ -487,7 +487,7 @@ async fn the_inner_service_is_called_when_ready() {
 #[test]
 fn an_idle_stream_is_small() {
     let config = super::config::Config::alone(&Dialect::openai());
-    let machine = super::machine::Machine::new(config, crate::sse::Limits::new(), Tally::new());
+    let machine = super::machine::Machine::new(config, crate::sse::MaxSizes::new(), Tally::new());
     let body = std::mem::size_of::<ResponseBody<crate::body::Full, crate::time::DefaultTimer>>();
     assert!(
         size_of_val(&machine) + body <= 1024,

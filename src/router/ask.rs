@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A request body that the router can send more than once, and what it may know of it.
-pub trait Ask: Sized {
+pub trait Routable: Sized {
     /// The model that the client named.
     fn model(&self) -> &str;
 
@@ -84,7 +84,7 @@ pub enum Sticky {
 /// What a client wishes of the router, for operators that let it have a say.
 ///
 /// ```
-/// use tower_completions::{parse::{Chat, ChatBody}, router::Ask};
+/// use tower_completions::{parse::{Chat, ChatBody}, router::Routable};
 ///
 /// let body = r#"{"model":"a","models":["b","c"],"provider":{"order":["x"],"sort":"price"}}"#;
 /// let mut body = ChatBody::new(Chat::parse(body.into())?);
@@ -166,7 +166,7 @@ impl Preferences {
     }
 }
 
-impl Ask for ChatBody {
+impl Routable for ChatBody {
     fn model(&self) -> &str {
         self.chat().model()
     }

@@ -14,7 +14,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    ask::Ask,
+    ask::Routable,
     body::ResponseBody,
     course::{Course, Step},
     run::{Asked, Run, micros, refusal},
@@ -128,7 +128,7 @@ impl<S, Q, B, R, T> Future for ResponseFuture<S, Q, R, T>
 where
     S: Service<Request<Q>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
-    Q: Ask,
+    Q: Routable,
     B: Body<Data = Bytes>,
     T: Timer,
 {

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::{
-    ask::Ask,
+    ask::Routable,
     body::learn,
     fault,
     place::Place,
@@ -122,7 +122,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
         S::Error: Into<BoxError>,
-        Q: Ask,
+        Q: Routable,
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
@@ -143,7 +143,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
         S::Error: Into<BoxError>,
-        Q: Ask,
+        Q: Routable,
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {

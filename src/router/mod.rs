@@ -52,7 +52,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use ask::{Ask, Needs, Preferences, Sort, Sticky, Wishes};
+pub use ask::{Needs, Preferences, Routable, Sort, Sticky, Wishes};
 pub use body::ResponseBody;
 pub use breaker::Breaking;
 pub use builder::Builder;

@@ -13,7 +13,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    ask::Ask,
+    ask::Routable,
     attempt::{Attempt, Call, End},
     body::{Lesson, ResponseBody, learn},
     course::Course,
@@ -83,7 +83,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     /// One that was not waited for.
     pub(super) fn lost(&mut self, end: End, time: Instant)
     where
-        Q: Ask,
+        Q: Routable,
     {
         let took = time.saturating_duration_since(end.since);
         end.place
@@ -145,7 +145,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     /// How long an attempt that begins now may take.
     pub(super) fn until(&self, since: Instant) -> Instant
     where
-        Q: Ask,
+        Q: Routable,
     {
         let within = if self.body.streams() {
             self.shared.stream_attempt_timeout
@@ -166,7 +166,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     where
         S: Service<Request<Q>> + Clone,
         S::Error: Into<BoxError>,
-        Q: Ask,
+        Q: Routable,
         T: Timer,
     {
         let shared = &self.shared;

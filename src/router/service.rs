@@ -17,7 +17,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    ask::{Ask, Needs, Preferences, Sort, Sticky},
+    ask::{Needs, Preferences, Routable, Sort, Sticky},
     body::ResponseBody,
     choose::mix,
     commit::{self, Commit},
@@ -115,7 +115,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     ///
     /// # Errors
     /// What the client would be told: an unknown model, or nobody who is free.
-    pub fn would_ask<Q: Ask>(&self, parts: &Parts, body: &Q) -> Result<Target, Error> {
+    pub fn would_ask<Q: Routable>(&self, parts: &Parts, body: &Q) -> Result<Target, Error> {
         let plan = self.shared.route.plan(body.model(), parts)?;
         let caller = parts.extensions.get::<Principal>();
         plan.admit(body.model(), caller)?;
@@ -137,7 +137,7 @@ impl<S, Q, B, R, T> Service<Request<Q>> for Router<S, R, T>
 where
     S: Service<Request<Q>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
-    Q: Ask,
+    Q: Routable,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     R: Route,
@@ -169,7 +169,7 @@ where
     }
 }
 
-fn course<S, R: Route, T, Q: Ask>(
+fn course<S, R: Route, T, Q: Routable>(
     shared: &Shared<S, R, T>,
     parts: &Parts,
     body: &mut Q,
@@ -193,7 +193,7 @@ fn course<S, R: Route, T, Q: Ask>(
 }
 
 impl Course {
-    fn of<Q: Ask>(
+    fn of<Q: Routable>(
         plan: Plan,
         caller: Option<&Principal>,
         body: &Q,
@@ -227,7 +227,7 @@ impl Course {
 
 /// What a request belongs to: what the body says of itself, and the caller. A prompt that many
 /// callers begin with is one prompt: the provider keeps it once for all of them.
-fn affinity(sticky: Sticky, caller: Option<&Principal>, body: &impl Ask) -> Option<u64> {
+fn affinity(sticky: Sticky, caller: Option<&Principal>, body: &impl Routable) -> Option<u64> {
     let own = body.affinity(sticky);
     if own.is_none() && (sticky != Sticky::Key || caller.is_none()) {
         return None;

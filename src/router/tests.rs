@@ -16,7 +16,7 @@ mod keys;
 mod large;
 mod waits;
 
-use super::{Ask, Candidate, Live, Model, Plan, Route, Router, Table};
+use super::{Candidate, Live, Model, Plan, Routable, Route, Router, Table};
 use crate::{
     body::Full,
     error::{Class, Error, Kind},
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Body(&'static str);
 
-impl Ask for Body {
+impl Routable for Body {
     fn model(&self) -> &str {
         self.0
     }

@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{Error, Event, Input, Limits, event::Span};
+use super::{Error, Event, Input, MaxSizes, event::Span};
 
 /// Two lengths and their checksum.
 const PRELUDE: usize = 12;
@@ -55,7 +55,7 @@ impl Message {
 /// [`next`](Self::next) gives them as events; exceptions differ there by their names alone.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: MaxSizes,
     input: Input,
     carry: Vec<u8>,
     over: bool,
@@ -68,15 +68,15 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with the default [`Limits`].
+    /// A decoder with the default [`MaxSizes`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_limits(Limits::new())
+        Self::with_limits(MaxSizes::new())
     }
 
     /// A decoder with other limits; of lines there are none here.
     #[must_use]
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with_limits(limits: MaxSizes) -> Self {
         Self {
             limits,
             input: Input::new(limits),

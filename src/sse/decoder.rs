@@ -14,7 +14,7 @@ use self::{
 use super::{
     Input,
     event::{Event, Span},
-    limits::{Error, Limits},
+    limits::{Error, MaxSizes},
 };
 
 /// How nearly every event begins.
@@ -39,7 +39,7 @@ pub enum AtEnd {
 /// and events without data give nothing. Each byte is looked at once.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: MaxSizes,
     at_end: AtEnd,
     input: Input,
     /// Where the part of the chunk begins that belongs to the event being read and is not in
@@ -86,15 +86,15 @@ pub(crate) enum Place {
 }
 
 impl Decoder {
-    /// A decoder with the default [`Limits`].
+    /// A decoder with the default [`MaxSizes`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_limits(Limits::new())
+        Self::with_limits(MaxSizes::new())
     }
 
     /// A decoder with other limits.
     #[must_use]
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with_limits(limits: MaxSizes) -> Self {
         Self {
             limits,
             at_end: AtEnd::Discard,

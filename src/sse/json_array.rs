@@ -5,7 +5,7 @@ use std::mem;
 use bytes::Bytes;
 use memchr::memchr2;
 
-use super::{Error, Event, Input, Limits};
+use super::{Error, Event, Input, MaxSizes};
 
 /// Reads the elements of one array, each as an event without a name.
 ///
@@ -27,7 +27,7 @@ use super::{Error, Event, Input, Limits};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: MaxSizes,
     input: Input,
     /// How far the chunk has been scanned.
     at: usize,
@@ -67,15 +67,15 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with the default [`Limits`].
+    /// A decoder with the default [`MaxSizes`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_limits(Limits::new())
+        Self::with_limits(MaxSizes::new())
     }
 
     /// A decoder with other limits; of lines there are none here.
     #[must_use]
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with_limits(limits: MaxSizes) -> Self {
         Self {
             limits,
             input: Input::new(limits),

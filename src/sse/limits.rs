@@ -2,13 +2,13 @@ use std::fmt;
 
 /// How much a decoder holds and reads at most. What is larger is an [`Error`] that says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct MaxSizes {
     pub(super) line: u32,
     pub(super) event: u32,
     pub(super) stream: u64,
 }
 
-impl Limits {
+impl MaxSizes {
     /// Lines up to 8 MiB, events up to 16 MiB, streams up to 1 GiB.
     #[must_use]
     pub const fn new() -> Self {
@@ -42,14 +42,14 @@ impl Limits {
     }
 }
 
-impl Limits {
+impl MaxSizes {
     /// Bytes of the longest event.
     pub(crate) fn longest_event(self) -> usize {
         self.event as usize
     }
 }
 
-impl Default for Limits {
+impl Default for MaxSizes {
     fn default() -> Self {
         Self::new()
     }

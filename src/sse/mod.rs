@@ -42,7 +42,7 @@ pub(crate) use decoder::{Ahead, Found, Place};
 pub use decoder::{AtEnd, Decoder};
 pub use encoder::{Encoder, write_comment, write_event};
 pub use event::Event;
-pub use limits::{Error, Limits};
+pub use limits::{Error, MaxSizes};
 
 /// What all decoders of a stream have in common, for code that is told which one to use.
 pub trait Decode {
@@ -71,7 +71,7 @@ struct Input {
 }
 
 impl Input {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: MaxSizes) -> Self {
         Self {
             chunk: bytes::Bytes::new(),
             left: limits.stream,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::{Error, Event, Input, Limits};
+use super::{Error, Event, Input, MaxSizes};
 
 /// Reads lines that are not blank, each as an event without a name.
 ///
@@ -24,7 +24,7 @@ use super::{Error, Event, Input, Limits};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: MaxSizes,
     input: Input,
     carry: Vec<u8>,
     over: bool,
@@ -37,15 +37,15 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with the default [`Limits`].
+    /// A decoder with the default [`MaxSizes`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_limits(Limits::new())
+        Self::with_limits(MaxSizes::new())
     }
 
     /// A decoder with other limits; a line is an event.
     #[must_use]
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with_limits(limits: MaxSizes) -> Self {
         Self {
             limits,
             input: Input::new(limits),

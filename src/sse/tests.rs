@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Decode, Error, Limits, json_array, ndjson};
+use super::{Decode, Error, MaxSizes, json_array, ndjson};
 
 type Read = Vec<Result<(Option<String>, Vec<u8>), Error>>;
 
@@ -68,7 +68,7 @@ fn an_event_within_a_chunk_is_a_slice_of_it() {
 
 #[test]
 fn lines_of_json() {
-    let limits = Limits::new().line(9).stream(40);
+    let limits = MaxSizes::new().line(9).stream(40);
     let new = || ndjson::Decoder::with_limits(limits);
     check(new, b"", &[]);
     check(new, b"{}\n\n \r\n[1]\r\n2", &[Ok("{}"), Ok("[1]"), Ok("2")]);
@@ -86,7 +86,7 @@ fn lines_of_json() {
 
 #[test]
 fn elements_of_an_array() {
-    let limits = Limits::new().event(12).stream(40);
+    let limits = MaxSizes::new().event(12).stream(40);
     let new = || json_array::Decoder::with_limits(limits);
     check(new, b" [ ] ", &[]);
     check(new, b"", &[]);
@@ -112,7 +112,7 @@ fn elements_of_an_array() {
 #[cfg(feature = "bedrock")]
 mod aws {
     use super::super::aws::{Decoder, Kind, write_message};
-    use super::{Bytes, Error, Limits, check, decode};
+    use super::{Bytes, Error, MaxSizes, check, decode};
 
     fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
         // A header of each other type stands in the way.
@@ -229,9 +229,9 @@ mod aws {
         }
         let cut = Err(Error::Cut("a message"));
         check(Decoder::new, &intact[..intact.len() - 1], &[cut]);
-        let small = || Decoder::with_limits(Limits::new().event(64));
+        let small = || Decoder::with_limits(MaxSizes::new().event(64));
         check(small, &intact, &[Err(Error::EventTooLarge(64))]);
-        let short = || Decoder::with_limits(Limits::new().stream(64));
+        let short = || Decoder::with_limits(MaxSizes::new().stream(64));
         check(short, &intact, &[Err(Error::StreamTooLong(64))]);
     }
 }

@@ -60,10 +60,10 @@ struct Series {
     /// reference and takes no lock.
     attempts: ArcSwap<HashMap<Arc<str>, Counter, RandomState>>,
     /// By provider and configured model.
-    served: ArcSwap<HashMap<Arc<str>, Models, RandomState>>,
+    served: ArcSwap<HashMap<Arc<str>, ByModel, RandomState>>,
 }
 
-type Models = HashMap<Arc<str>, Arc<Answered>, RandomState>;
+type ByModel = HashMap<Arc<str>, Arc<Answered>, RandomState>;
 
 impl Series {
     fn holds(&self) -> &Gauge {

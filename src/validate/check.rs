@@ -13,7 +13,7 @@ use crate::{
     parse::Chat,
 };
 
-use super::model::Models;
+use super::model::KnownModels;
 
 /// Names of parameters that do not travel on as they came.
 pub(super) type Names = Vec<std::borrow::Cow<'static, str>>;
@@ -32,7 +32,7 @@ pub(super) fn judge(
     chat: &mut Chat,
     dialect: &Dialect,
     policy: &Policy,
-    models: Option<&dyn Models>,
+    models: Option<&dyn KnownModels>,
     caller: Option<&Principal>,
 ) -> Result<Taken, Refusal> {
     let mut findings = Findings::new(policy.report);
@@ -66,7 +66,7 @@ pub(super) fn check(
     chat: &mut Chat,
     dialect: &Dialect,
     policy: &Policy,
-    models: &dyn Models,
+    models: &dyn KnownModels,
     caller: Option<&Principal>,
 ) -> Result<Taken, Refusal> {
     judge(chat, dialect, policy, Some(models), caller)
@@ -75,7 +75,7 @@ pub(super) fn check(
 /// What is known of the model, if there is such a model and the caller may use it.
 fn known<'a>(
     chat: &Chat,
-    models: Option<&'a dyn Models>,
+    models: Option<&'a dyn KnownModels>,
     caller: Option<&Principal>,
 ) -> Result<Option<Known<'a>>, Error> {
     let name = chat.model();

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{
     check::Taken,
     mistakes::{Findings, Refusal},
-    model::{Capabilities, Input, Models, Support},
+    model::{Capabilities, Input, KnownModels, Support},
     policy::Policy,
 };
 use crate::{
@@ -17,14 +17,14 @@ use crate::{
 
 /// A model, and who knows of it.
 pub(super) struct Known<'a> {
-    models: &'a dyn Models,
+    models: &'a dyn KnownModels,
     pub(super) id: Arc<str>,
     /// Asked instead of the others, where it is there.
     capabilities: Option<&'a Capabilities>,
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn new(models: &'a dyn Models, name: &str) -> Self {
+    pub(super) fn new(models: &'a dyn KnownModels, name: &str) -> Self {
         let id = models.id(name);
         let capabilities = models.capabilities(&id);
         Self {

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Models, Policy, Validate};
+use super::{KnownModels, Policy, Validate};
 use crate::{
     dialect::Dialect,
     parse::{Parse, ParseLayer, ReadLimits},
@@ -20,7 +20,7 @@ pub(super) struct Config {
     pub(super) dialect: Dialect,
     pub(super) policy: Policy,
     /// Who knows of them; without any nothing is known.
-    pub(super) models: Option<Arc<dyn Models>>,
+    pub(super) models: Option<Arc<dyn KnownModels>>,
 }
 
 impl ValidateLayer {
@@ -43,7 +43,7 @@ impl ValidateLayer {
     }
 
     /// What is known of the models. Default: nothing; every parameter is taken.
-    pub fn models(mut self, models: impl Models + 'static) -> Self {
+    pub fn models(mut self, models: impl KnownModels + 'static) -> Self {
         Arc::make_mut(&mut self.config).models = Some(Arc::new(models));
         self
     }

@@ -39,6 +39,6 @@ mod tests;
 pub use future::ResponseFuture;
 pub use layer::ValidateLayer;
 pub use mistakes::Mistakes;
-pub use model::{Capabilities, Catalog, Input, Models, Support};
+pub use model::{Capabilities, Catalog, Input, KnownModels, Support};
 pub use policy::{Images, Policy, Report, UnknownMembers};
 pub use service::Validate;

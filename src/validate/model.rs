@@ -35,7 +35,7 @@ pub enum Support {
 /// What is known of the models that clients ask for.
 ///
 /// [`Catalog`] is one for models that are known beforehand.
-pub trait Models: Send + Sync {
+pub trait KnownModels: Send + Sync {
     /// The id of the model that a name stands for: itself, or what it is an alias of.
     fn id(&self, name: &str) -> Arc<str> {
         Arc::from(name)
@@ -118,7 +118,7 @@ impl Input {
 pub(super) struct AnyModel;
 
 #[cfg(test)]
-impl Models for AnyModel {}
+impl KnownModels for AnyModel {}
 
 /// What one model takes. Whatever is not said is not known, and so allowed.
 #[derive(Clone, Debug, Default)]
@@ -346,7 +346,7 @@ impl Catalog {
     }
 }
 
-impl Models for Catalog {
+impl KnownModels for Catalog {
     fn id(&self, name: &str) -> Arc<str> {
         self.ids
             .get(name)

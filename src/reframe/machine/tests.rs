@@ -40,7 +40,7 @@ fn run(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
 /// The same, where nobody outside could know as much.
 fn told(config: &Config, pieces: &[&[u8]]) -> (String, Tally) {
     let tally = Tally::new();
-    let mut machine = Machine::new(config.clone(), Limits::new(), tally.clone());
+    let mut machine = Machine::new(config.clone(), MaxSizes::new(), tally.clone());
     let mut out = Vec::new();
     let mut frame = |frame: Option<Bytes>| {
         if let Some(frame) = frame {
@@ -173,7 +173,7 @@ fn what_is_canonical_goes_out_as_it_came() {
 
     let chunk = Bytes::from(input[..input.len() - 14].to_owned());
     let place = chunk.as_ptr();
-    let mut machine = Machine::new(config(), Limits::new(), Tally::new());
+    let mut machine = Machine::new(config(), MaxSizes::new(), Tally::new());
     let frame = machine.push(chunk).expect("three events in one frame");
     assert_eq!((frame.as_ptr(), frame.len()), (place, input.len() - 14));
 }
@@ -388,7 +388,7 @@ fn the_finish_waits_for_the_usage_when_told_to() {
     };
     let at_end = format!(r#"{{{HEAD},"choices":[],"usage":{{"prompt_tokens":3}}}}"#);
     let tally = Tally::new();
-    let mut machine = Machine::new(hold, Limits::new(), tally.clone());
+    let mut machine = Machine::new(hold, MaxSizes::new(), tally.clone());
     let push = |machine: &mut Machine, text: &str| machine.push(events(&[text]).into());
     assert!(push(&mut machine, &chunk(FIRST)).is_some());
     assert!(push(&mut machine, &chunk(LAST)).is_none());
@@ -501,7 +501,7 @@ fn an_error_at_the_end_keeps_its_class_without_a_blank_line() {
 #[test]
 fn a_limit_ends_the_stream_too() {
     let tally = Tally::new();
-    let mut machine = Machine::new(config(), Limits::new().line(200), tally.clone());
+    let mut machine = Machine::new(config(), MaxSizes::new().line(200), tally.clone());
     let frame = machine.push(events(&[&chunk(FIRST), &word(&"x".repeat(200))]).into());
     let frame = frame.expect("an error");
     assert!(frame.starts_with(b"data: {\"id\"") && frame.ends_with(b"}}\n\n"));

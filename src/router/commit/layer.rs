@@ -57,7 +57,7 @@ impl<T> CommitLayer<T> {
 
     /// How long a stream may take to its first event, comments not counted; then it has failed
     /// with `upstream_timeout`. From when the request went out if that asks for a stream
-    /// ([`Ask::streams`](crate::router::Ask::streams)), else from the head of the answer. Default: 30 s.
+    /// ([`Routable::streams`](crate::router::Routable::streams)), else from the head of the answer. Default: 30 s.
     pub fn first_event_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.first_event = timeout;
         self

@@ -6,7 +6,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    super::{Ask, hedge::Heard},
+    super::{Routable, hedge::Heard},
     ResponseBody, ResponseFuture,
     layer::Bounds,
 };
@@ -49,7 +49,7 @@ impl<S: KeyPool, T> KeyPool for Commit<S, T> {
 impl<S, Q, B, T> Service<Request<Q>> for Commit<S, T>
 where
     S: Service<Request<Q>, Response = Response<B>>,
-    Q: Ask,
+    Q: Routable,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     T: Timer,

@@ -13,12 +13,12 @@ use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::CommitLayer;
-use crate::{body::BoxError, error::Error, meter::Tally, router::Ask};
+use crate::{body::BoxError, error::Error, meter::Tally, router::Routable};
 
 /// A request that asks for a stream.
 struct Streamed;
 
-impl Ask for Streamed {
+impl Routable for Streamed {
     fn model(&self) -> &str {
         "m"
     }

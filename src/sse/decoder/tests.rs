@@ -175,7 +175,7 @@ fn an_event_within_a_chunk_is_a_slice_of_it() {
 
 #[test]
 fn a_limit_says_which_wherever_it_is_cut() {
-    let limits = Limits::new().line(10).event(20).stream(60);
+    let limits = MaxSizes::new().line(10).event(20).stream(60);
     for (input, before, expected) in [
         (
             &b"data: a\n\ndata: 34567\n\n"[..],
@@ -216,9 +216,9 @@ fn a_single_line_may_be_just_as_long_as_the_limits_say_wherever_it_is_cut() {
     let whole = [b"a".to_vec(), b"123456".to_vec(), b"b".to_vec()].map(Ok);
     // The line is of 12 bytes, the event as its lines are read of 13.
     for (limits, error) in [
-        (Limits::new().line(12).event(13), None),
-        (Limits::new().line(11), Some(Error::LineTooLong(11))),
-        (Limits::new().event(12), Some(Error::EventTooLarge(12))),
+        (MaxSizes::new().line(12).event(13), None),
+        (MaxSizes::new().line(11), Some(Error::LineTooLong(11))),
+        (MaxSizes::new().event(12), Some(Error::EventTooLarge(12))),
     ] {
         let expected = match error {
             None => whole.to_vec(),
@@ -236,7 +236,7 @@ fn a_single_line_may_be_just_as_long_as_the_limits_say_wherever_it_is_cut() {
 
 #[test]
 fn comments_without_end_are_not_kept() {
-    let mut decoder = Decoder::with_limits(Limits::new().event(100));
+    let mut decoder = Decoder::with_limits(MaxSizes::new().event(100));
     for _ in 0..1000 {
         decoder.push(Bytes::from_static(b": keep-alive\n"));
         assert!(decoder.next().is_none());

@@ -9,7 +9,7 @@ use crate::{
     ext::Principal,
     parse::Chat,
     validate::{
-        Capabilities, Models, Policy, Support,
+        Capabilities, KnownModels, Policy, Support,
         check::{Taken, check, judge},
         model::AnyModel,
     },
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A request at a model; the bytes that are sent, and what was done to them.
-fn at(models: &dyn Models, text: &str, dialect: &Dialect) -> Result<(Bytes, Taken), Error> {
+fn at(models: &dyn KnownModels, text: &str, dialect: &Dialect) -> Result<(Bytes, Taken), Error> {
     let mut chat = Chat::parse(Bytes::copy_from_slice(text.as_bytes()))?;
     let taken = check(&mut chat, dialect, &Policy::default(), models, None);
     let taken = taken.map_err(|refusal| refusal.error)?;
@@ -291,7 +291,7 @@ fn no_models_are_models_that_know_nothing() {
         for dialect in [Dialect::openai(), Dialect::onysoft()] {
             for policy in &policies {
                 for caller in [None, Some(&caller)] {
-                    let ask = |models: Option<&dyn Models>| {
+                    let ask = |models: Option<&dyn KnownModels>| {
                         let mut chat = chat.clone();
                         let taken = judge(&mut chat, &dialect, policy, models, caller);
                         let taken = taken.map_err(|refusal| refusal.error.to_string());

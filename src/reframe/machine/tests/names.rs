@@ -64,7 +64,7 @@ fn nothing_that_is_said_waits_for_a_name() {
         r#"{"reasoning_content":"a"}"#,
         r#"{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}"#,
     ] {
-        let mut machine = Machine::new(served(), Limits::new(), Tally::new());
+        let mut machine = Machine::new(served(), MaxSizes::new(), Tally::new());
         let first = machine.push(events(&[&named(NONE, ROLE)]).into());
         assert!(first.is_none() && machine.is_waiting());
         let both = machine.push(events(&[&named(NONE, delta)]).into());
@@ -73,10 +73,10 @@ fn nothing_that_is_said_waits_for_a_name() {
         assert!(!machine.is_waiting());
     }
     // Nor does the error that a stream begins with, or the ninth event.
-    let mut machine = Machine::new(served(), Limits::new(), Tally::new());
+    let mut machine = Machine::new(served(), MaxSizes::new(), Tally::new());
     let error = machine.push(events(&[r#"{"error":{"code":429},"choices":[]}"#]).into());
     assert!(error.is_some() && machine.is_over());
-    let mut machine = Machine::new(served(), Limits::new(), Tally::new());
+    let mut machine = Machine::new(served(), MaxSizes::new(), Tally::new());
     let nine = events(&[&*named(NONE, ROLE); 9]);
     assert!(machine.push(nine.into()).is_some());
 }

@@ -38,7 +38,7 @@ fn what_looks_like_the_last_event_is_treated_alike() {
 
 /// What goes out for these pieces and what is known of it then, with every event read in full or
 /// with those passed that look like the last.
-fn outcome(config: &Config, limits: Limits, pieces: &[&[u8]], in_full: bool) -> (String, String) {
+fn outcome(config: &Config, limits: MaxSizes, pieces: &[&[u8]], in_full: bool) -> (String, String) {
     let tally = Tally::new();
     let mut machine = Machine::new(config.clone(), limits, tally.clone());
     if in_full {
@@ -117,8 +117,8 @@ fn what_passes_unread_is_what_reading_would_have_let_pass() {
         model: None,
         ..config()
     };
-    let limits = Limits::new();
-    let tight = Limits::new().line(160);
+    let limits = MaxSizes::new();
+    let tight = MaxSizes::new().line(160);
     // `ROUNDS=4000` for the long form.
     let rounds = std::env::var("ROUNDS").ok();
     for round in 0..rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(96) {
@@ -182,7 +182,7 @@ fn much_that_passes_is_never_copied() {
     let all = Bytes::from(format!("{first}{middle}{last}"));
     let passing = first.len() + middle.len() + events(&[&chunk(LAST)]).len();
     let tally = Tally::new();
-    let mut machine = Machine::new(config(), Limits::new(), tally.clone());
+    let mut machine = Machine::new(config(), MaxSizes::new(), tally.clone());
     let frame = machine.push(all.clone()).expect("what passes");
     assert_eq!((frame.as_ptr(), frame.len()), (all.as_ptr(), passing));
     assert!(machine.has_ended() && !machine.is_over());
@@ -192,7 +192,7 @@ fn much_that_passes_is_never_copied() {
     // An event that spans two reads goes before what passes.
     let (begun, rest) = first.split_at(first.len() - 7);
     let rest = Bytes::from(format!("{rest}{middle}"));
-    let mut machine = Machine::new(config(), Limits::new(), Tally::new());
+    let mut machine = Machine::new(config(), MaxSizes::new(), Tally::new());
     assert!(machine.push(begun.to_owned().into()).is_none());
     assert_eq!(machine.push(rest.clone()).expect("the first"), first);
     let frame = machine.more().expect("what passes");
