@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     id,
-    wire::json::{Cursor, Fault, Type},
+    wire::{
+        json::{Cursor, Fault, Type},
+        shape,
+    },
 };
 
 /// Tool calls that one choice may have.
@@ -48,11 +51,10 @@ impl Calls {
         c.array()?;
         let mut position = 0;
         while c.element()? {
-            if c.peek()? == Type::Object {
-                self.call(c, position, pass)?;
-            } else {
-                c.skip()?;
+            if c.peek()? != Type::Object {
+                return Err(Bad::Shape("tool_calls[]"));
             }
+            self.call(c, position, pass)?;
             position += 1;
         }
         Ok(())
@@ -86,7 +88,7 @@ impl Calls {
             object.key(start, pass.edits);
             let value = c.peek()?;
             match (key.bytes(), value) {
-                (b"index", _) => {
+                (b"index", Type::Number | Type::Null) => {
                     index = true;
                     let at = c.skip()?;
                     if pass.form == Form::Chunk && said.index != Some(ours as u64) {
@@ -118,7 +120,12 @@ impl Calls {
                 (b"function" | b"custom", Type::Object) => {
                     function(c, named, pass)?;
                 }
-                _ => c.skip().map(drop)?,
+                (name, kind) => {
+                    if !shape::call(name, kind) {
+                        return Err(Bad::Shape("tool_calls[]"));
+                    }
+                    c.skip()?;
+                }
             }
             object.keep(c.at());
         }
@@ -185,7 +192,7 @@ fn function(c: &mut Cursor<'_>, named: bool, pass: &mut Pass<'_, '_>) -> Result<
         let start = key.range().start - 1;
         object.key(start, pass.edits);
         match (key.bytes(), c.peek()?) {
-            (b"name", _) if !named => {
+            (b"name", Type::String | Type::Null) if !named => {
                 let at = c.skip()?;
                 object.remove(start, at.end, pass.edits);
                 continue;
@@ -211,7 +218,12 @@ fn function(c: &mut Cursor<'_>, named: bool, pass: &mut Pass<'_, '_>) -> Result<
                     },
                 );
             }
-            _ => c.skip().map(drop)?,
+            (name, kind) => {
+                if !shape::function(name, kind) {
+                    return Err(Bad::Shape("tool_calls[].function"));
+                }
+                c.skip()?;
+            }
         }
         object.keep(c.at());
     }

@@ -12,7 +12,10 @@ use super::{
 use crate::{
     error::upstream,
     meter::speech,
-    wire::json::{Cursor, Type},
+    wire::{
+        json::{Cursor, Type},
+        shape,
+    },
 };
 
 /// Choices that one answer may have.
@@ -56,8 +59,7 @@ impl Choices {
         let mut position = 0;
         while c.element()? {
             if c.peek()? != Type::Object {
-                c.skip()?;
-                continue;
+                return Err(Bad::Shape("choices[]"));
             }
             self.choice(c, position, pass)?;
             position += 1;
@@ -87,22 +89,18 @@ impl Choices {
                 (b"index", _) => {
                     if let Some(plain) = c.plain_integer() {
                         index = Some(plain);
-                    } else if kind == Type::Number {
-                        index = c.number()?.as_u64();
+                    } else if kind != Type::Null {
+                        index = Some(whole(c, kind).ok_or(Bad::Shape("choices[].index"))?);
                     } else {
+                        // Some write null where they mean the first.
                         c.next_value()?;
-                    }
-                    // Some write null where they mean the first.
-                    if index.is_none() {
                         pass.edits.replace(at..c.at(), position.to_string());
                         index = Some(position as u64);
                     }
                 }
                 // In place of a delta that is none there may be a message.
-                (b"delta", kind)
-                    if kind != Type::Object
-                        && pass.form == Form::Chunk
-                        && (delta || Rest::of(c.clone())?.message) =>
+                (b"delta", Type::Null)
+                    if pass.form == Form::Chunk && (delta || Rest::of(c.clone())?.message) =>
                 {
                     c.next_value()?;
                     object.remove(start, c.at(), pass.edits);
@@ -151,7 +149,10 @@ impl Choices {
                     object.remove(start, c.at(), pass.edits);
                     continue;
                 }
-                _ => {
+                (name, kind) => {
+                    if !shape::choice(name, pass.form.member(), kind) {
+                        return Err(Bad::Shape("choices[]"));
+                    }
                     c.next_value()?;
                 }
             }
@@ -255,7 +256,11 @@ impl Choices {
         let (choice, new) = self.at_choice(index)?;
         pass.seen.changed |= new;
         let new = new || pass.form == Form::Whole;
-        if c.peek()? != Type::Object {
+        let kind = c.peek()?;
+        if kind != Type::Object {
+            if kind != Type::Null {
+                return Err(Bad::Shape("choices[].delta"));
+            }
             let at = c.next_value()?;
             let empty = if new {
                 "{\"role\":\"assistant\"}"
@@ -340,7 +345,10 @@ impl Choices {
                     pass.seen.changed = true;
                     pass.seen.content += c.next_value()?.len() as u64;
                 }
-                _ => {
+                (name, kind) => {
+                    if !shape::delta(name, kind) {
+                        return Err(Bad::Shape("choices[].delta"));
+                    }
                     c.next_value()?;
                 }
             }
@@ -358,6 +366,14 @@ impl Choices {
             object.add("\"role\":\"assistant\"", pass.edits);
         }
         Ok(())
+    }
+}
+
+/// A place in a list.
+fn whole(c: &mut Cursor<'_>, kind: Type) -> Option<u64> {
+    match kind {
+        Type::Number => c.number().ok()?.as_u64(),
+        _ => None,
     }
 }
 

@@ -86,6 +86,8 @@ pub(super) struct Pass<'t, 'e> {
 pub(super) enum Bad {
     Json(Fault),
     Limit(&'static str),
+    /// What is not of the type that it must be.
+    Shape(&'static str),
 }
 
 impl From<Fault> for Bad {

@@ -4,6 +4,7 @@ use super::{
     choices::Choices,
     config::Config,
     edits::{Edits, Object, Pinned},
+    fault,
     names::Has,
     pass::{Bad, Form, Pass, Seen},
 };
@@ -13,6 +14,7 @@ use crate::{
     wire::{
         ServiceTier, Usage,
         json::{Cursor, Type},
+        shape,
     },
 };
 
@@ -70,6 +72,10 @@ impl Reader {
                 Kind::BadUpstream,
                 format!("The provider sent an answer with too many {what}."),
             ),
+            Bad::Shape(what) => {
+                fault::nonsense("The provider sent an answer that no client could read.")
+                    .with_source(format!("`{what}` is of another type"))
+            }
         })
     }
 
@@ -97,7 +103,10 @@ impl Reader {
                     has.choices = true;
                     self.choices(text, c, form, &mut seen)?;
                 }
-                (b"choices", _) => {
+                (b"choices", kind) => {
+                    if !shape::choices(kind) {
+                        return Err(Bad::Shape("choices"));
+                    }
                     has.choices = true;
                     self.edits.replace(c.next_value()?, "[]");
                 }

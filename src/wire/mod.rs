@@ -7,6 +7,7 @@ mod counting;
 pub mod json;
 mod members;
 pub mod request;
+pub(crate) mod shape;
 pub mod splice;
 mod usage;
 

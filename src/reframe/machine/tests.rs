@@ -1,5 +1,6 @@
 mod deltas;
 mod names;
+mod shapes;
 mod unread;
 
 use super::*;

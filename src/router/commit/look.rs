@@ -3,7 +3,10 @@ use serde_json::Value;
 use crate::{
     error::{Class, Error, Kind, upstream},
     sse::Event,
-    wire::json::{Cursor, Type},
+    wire::{
+        json::{Cursor, Type},
+        shape,
+    },
 };
 
 /// What an event says of the stream that it begins.
@@ -65,20 +68,21 @@ fn glance(text: &str) -> Option<bool> {
 fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
     let mut begun = false;
     if c.peek().ok()? != Type::Array {
-        c.skip().ok()?;
+        c.null().ok()?;
         return Some(false);
     }
     c.array().ok()?;
     while c.element().ok()? {
-        if c.peek().ok()? != Type::Object {
-            c.skip().ok()?;
-            continue;
-        }
         let (mut finish, mut delta, mut message) = (false, false, false);
         c.object().ok()?;
         while let Some(key) = c.key().ok()? {
+            let kind = c.peek().ok()?;
             match key.bytes() {
                 _ if key.is_escaped() => return None,
+                name if !shape::choice(name, b"delta", kind) => return None,
+                b"index" if kind == Type::Number => {
+                    c.number().ok()?.as_u64()?;
+                }
                 b"finish_reason" if !finish => {
                     finish = true;
                     let from = c.at();
@@ -135,6 +139,9 @@ fn speaks_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
         }
         *names.get_mut(known)? = name;
         known += 1;
+        if !shape::delta(name, c.peek().ok()?) {
+            return None;
+        }
         speaks |= says_here(text, c)? && name != b"role";
     }
     Some(speaks)
@@ -153,6 +160,10 @@ fn look_closely(event: &Event) -> Look {
     let is_chunk = matches!(event.name(), None | Some("message")) || value.get("choices").is_some();
     if is_chunk && has_failed(&value) {
         return Look::Broken(upstream::in_stream(&event.text()));
+    }
+    if !is_readable(&value) {
+        let error = Error::new(Kind::BadUpstream, "The upstream sent what is no chunk.");
+        return Look::Broken(error.with_class(Class::Transient));
     }
     let choices = value.get("choices").and_then(Value::as_array);
     let begun = choices.into_iter().flatten().any(|choice| {
@@ -184,6 +195,43 @@ fn has_failed(chunk: &Value) -> bool {
             upstream::breaks_off(reason.as_bytes())
                 || choice.get("error").is_some_and(Value::is_object)
         })
+}
+
+/// Whether a client can read the choices of a chunk; what the re-framer would refuse has not begun.
+fn is_readable(chunk: &Value) -> bool {
+    let fits = |choice: &Value| {
+        let Some(members) = choice.as_object() else {
+            return false;
+        };
+        let delta = members.get("delta").and_then(Value::as_object);
+        let index = members.get("index").filter(|it| !it.is_null());
+        index.is_none_or(Value::is_u64)
+            && members
+                .iter()
+                .all(|(name, it)| shape::choice(name.as_bytes(), b"delta", kind(it)))
+            && delta
+                .into_iter()
+                .flatten()
+                .all(|(name, it)| shape::delta(name.as_bytes(), kind(it)))
+    };
+    let choices = chunk.get("choices");
+    choices.is_none_or(|it| shape::choices(kind(it)))
+        && choices
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .all(fits)
+}
+
+fn kind(value: &Value) -> Type {
+    match value {
+        Value::Null => Type::Null,
+        Value::Bool(_) => Type::Bool,
+        Value::Number(_) => Type::Number,
+        Value::String(_) => Type::String,
+        Value::Array(_) => Type::Array,
+        Value::Object(_) => Type::Object,
+    }
 }
 
 /// Whether a value is neither null nor empty.
@@ -288,6 +336,26 @@ mod tests {
             (r#"[{"error":{"code":429,"message":"x"}}]"#, "RateLimit"),
             (r#"[{"error":{"code":400,"message":"x"}}]"#, "Caller"),
             ("5", "Transient"),
+            // What no client could read is not what has begun.
+            (r#"{"choices":[1]}"#, "Transient"),
+            (r#"{"choices":5}"#, "Transient"),
+            (r#"{"choices":null}"#, "Lifecycle"),
+            (r#"{"choices":[{"delta":[1]}]}"#, "Transient"),
+            (r#"{"choices":[{"delta":null}]}"#, "Lifecycle"),
+            (
+                r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"index":-1,"delta":{"content":"a"}}]}"#,
+                "Transient",
+            ),
+            (r#"{"choices":[{"delta":{"content":5}}]}"#, "Transient"),
+            (r#"{"choices":[{"delta":{"content":["a"]}}]}"#, "Content"),
+            (
+                r#"{"choices":[{"delta":{"content":"a"},"finish_reason":5}]}"#,
+                "Transient",
+            ),
             (
                 r#"{"choices":[{"delta":{"role":"assistant"}}],"message":"x"}"#,
                 "Lifecycle",
