@@ -1,5 +1,7 @@
 //! What neighbouring messages of the assistant are together: one turn.
 
+use crate::{error::Error, provider::Notes};
+
 /// What a block of the assistant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider) enum Is {
@@ -44,4 +46,17 @@ pub(in crate::provider) fn join<B>(
 /// with what it was thought for.
 pub(in crate::provider) fn is_thought_alone<B>(turn: &[B], is: impl Fn(&B) -> Is) -> bool {
     !turn.is_empty() && turn.iter().all(|block| is(block) == Is::Thought)
+}
+
+/// Takes away a last turn of that kind, which is announced.
+pub(in crate::provider) fn without_thoughts_alone<T>(
+    turns: &mut Vec<T>,
+    is_thought_alone: impl Fn(&T) -> bool,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    if turns.last().is_some_and(is_thought_alone) {
+        turns.pop();
+        notes.without("messages[].reasoning_details")?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    join::{Is, is_thought_alone, join},
+    join::{Is, is_thought_alone, join, without_thoughts_alone},
     request::Door,
 };
 use crate::{
@@ -30,6 +30,10 @@ impl Turn<'_> {
     /// Whether a file is there by its id, also among what a tool gave.
     pub(super) fn names_files(&self) -> bool {
         self.content.iter().any(Block::names_files)
+    }
+
+    fn is_thought_alone(&self) -> bool {
+        is_thought_alone(&self.content, Block::is)
     }
 }
 
@@ -171,7 +175,7 @@ pub(super) fn conversation<'r>(
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         if role == "user" && !blocks.is_empty() {
-            without_thoughts_alone(&mut turns, notes)?;
+            without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
         }
         match turns.last_mut() {
             Some(last) if last.role == role => {
@@ -186,7 +190,7 @@ pub(super) fn conversation<'r>(
             }),
         }
     }
-    without_thoughts_alone(&mut turns, notes)?;
+    without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
     for turn in &mut turns {
         // The provider wants the results of its calls before anything else that is said.
         turn.content
@@ -218,16 +222,6 @@ pub(super) fn conversation<'r>(
         system.push(Block::text(text.into()));
     }
     Ok((system, turns))
-}
-
-/// Takes away a last turn of nothing but thoughts.
-fn without_thoughts_alone(turns: &mut Vec<Turn<'_>>, notes: &mut Notes) -> Result<(), Error> {
-    let is_alone = |last: &Turn<'_>| is_thought_alone(&last.content, Block::is);
-    if turns.last().is_some_and(is_alone) {
-        turns.pop();
-        notes.without("messages[].reasoning_details")?;
-    }
-    Ok(())
 }
 
 /// Whether a loop of calls goes on whose first message came without what the model had thought. A

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     provider::{
         Notes,
-        anthropic::join::{Is, is_thought_alone, join},
+        anthropic::join::{Is, is_thought_alone, join, without_thoughts_alone},
         notes::unsupported,
         said::{Left, is_blank, nothing, trimmed},
         support::{arguments, plain},
@@ -27,6 +27,12 @@ const OPENING: &str = ".";
 pub(super) struct Turn<'a> {
     pub(super) role: &'static str,
     pub(super) content: Vec<Block<'a>>,
+}
+
+impl Turn<'_> {
+    fn is_thought_alone(&self) -> bool {
+        is_thought_alone(&self.content, Block::is)
+    }
 }
 
 /// A block: an object of one member, its kind.
@@ -130,7 +136,7 @@ pub(super) fn conversation<'a>(
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         if role == "user" && !blocks.is_empty() {
-            without_thoughts_alone(&mut turns, notes)?;
+            without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
         }
         match turns.last_mut() {
             Some(last) if last.role == role => {
@@ -145,7 +151,7 @@ pub(super) fn conversation<'a>(
             }),
         }
     }
-    without_thoughts_alone(&mut turns, notes)?;
+    without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
     for turn in turns.iter_mut().filter(|turn| turn.role == "user") {
         // The results of calls come before anything else that is said.
         turn.content
@@ -177,16 +183,6 @@ pub(super) fn conversation<'a>(
         name_apart(content, &mut names);
     }
     Ok((system, turns))
-}
-
-/// Takes away a last turn of nothing but thoughts.
-fn without_thoughts_alone(turns: &mut Vec<Turn<'_>>, notes: &mut Notes) -> Result<(), Error> {
-    let is_alone = |last: &Turn<'_>| is_thought_alone(&last.content, Block::is);
-    if turns.last().is_some_and(is_alone) {
-        turns.pop();
-        notes.without("messages[].reasoning_details")?;
-    }
-    Ok(())
 }
 
 /// The text that Claude is to go on with is refused if it ends in blanks.
