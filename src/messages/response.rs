@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
@@ -8,6 +10,7 @@ use crate::{
         Counting, Usage,
         chat::{Raw, Text},
         json::Cursor,
+        placed::{self, Place, between},
     },
 };
 
@@ -145,7 +148,7 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Block<'a> {
-    AsItIs(Raw<'a>),
+    AsItIs(Cow<'a, RawValue>),
     Thinking {
         #[serde(rename = "type")]
         kind: &'static str,
@@ -164,6 +167,23 @@ enum Block<'a> {
         name: Text<'a>,
         input: Input<'a>,
     },
+}
+
+impl placed::Block for Block<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        let text = match self {
+            Self::Text { text, .. } => text.split_off(at),
+            _ => Text::default(),
+        };
+        Self::Text { kind: "text", text }
+    }
 }
 
 #[derive(Serialize)]
@@ -190,35 +210,27 @@ pub(super) fn message(body: &[u8]) -> Result<Vec<u8>, Error> {
     let said = choice.message;
     let details = said.reasoning_details.into_iter().flatten();
     let thoughts = details.filter(|entry| Thought::of(*entry).is_some());
-    let mut content: Vec<_> = thoughts.map(Block::AsItIs).collect();
-    if content.is_empty() {
+    let thoughts = thoughts.map(|entry| {
+        let (place, block) = Place::take(entry.0);
+        (place, Block::AsItIs(block))
+    });
+    let mut thoughts: Vec<_> = thoughts.collect();
+    if thoughts.is_empty() {
         if let Some(thinking) = said.reasoning_content.filter(|text| !text.is_empty()) {
-            content.push(Block::Thinking {
+            let block = Block::Thinking {
                 kind: "thinking",
                 thinking,
                 // Nobody signed it, so nobody can check it.
                 signature: "",
-            });
+            };
+            thoughts.push((Place::default(), block));
         }
     }
-    for text in [said.content, said.refusal].into_iter().flatten() {
-        if !text.is_empty() {
-            content.push(Block::Text { kind: "text", text });
-        }
-    }
-    for call in said.tool_calls.unwrap_or_default() {
-        let function = call.function.unwrap_or_default();
-        let custom = call.custom.unwrap_or_default();
-        content.push(Block::Call {
-            kind: "tool_use",
-            id: call.id.unwrap_or_default(),
-            name: function.name.or(custom.name).unwrap_or_default(),
-            input: match custom.input {
-                Some(input) => Input::Free { input },
-                None => arguments(function.arguments.unwrap_or_default()),
-            },
-        });
-    }
+    let texts = [said.content, said.refusal].into_iter().flatten();
+    let texts = texts.filter(|text| !text.is_empty());
+    let texts = texts.map(|text| Block::Text { kind: "text", text });
+    let calls = said.tool_calls.unwrap_or_default().into_iter().map(called);
+    let content = between(thoughts, texts.collect(), calls.collect());
     let reason = choice.finish_reason.as_deref().unwrap_or("stop");
     let counts = completion.usage.and_then(read_usage).unwrap_or_default();
     let message = Message {
@@ -234,6 +246,20 @@ pub(super) fn message(body: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(body.len() + 256);
     serde_json::to_writer(&mut out, &message).expect("strings serialise into memory");
     Ok(out)
+}
+
+fn called(call: Call<'_>) -> Block<'_> {
+    let function = call.function.unwrap_or_default();
+    let custom = call.custom.unwrap_or_default();
+    Block::Call {
+        kind: "tool_use",
+        id: call.id.unwrap_or_default(),
+        name: function.name.or(custom.name).unwrap_or_default(),
+        input: match custom.input {
+            Some(input) => Input::Free { input },
+            None => arguments(function.arguments.unwrap_or_default()),
+        },
+    }
 }
 
 /// Arguments as an object; what was cut short is kept as its text.

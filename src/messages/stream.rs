@@ -10,6 +10,7 @@ use super::{
 use crate::wire::{
     Usage,
     chat::{Raw, Text},
+    placed,
 };
 
 /// From the chunks of a completion to the named events of a message.
@@ -190,6 +191,7 @@ impl Stream {
     /// A block of reasoning that is signed, or not shown.
     fn thought(&mut self, entry: Raw<'_>, thought: &Thought<'_>, out: &mut BytesMut) {
         if thought.is_redacted() {
+            let (_, entry) = placed::Place::take(entry.0);
             let block: Value = serde_json::from_str(entry.get()).unwrap_or_default();
             let at = self.blocks.begin(Kind::Redacted, &block, out);
             self.blocks.close(at, out);

@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+mod thoughts;
+
 use super::{request, response};
 use crate::{
     ext::Target,

@@ -1,7 +1,7 @@
 //! The turns of a conversation: blocks of the Messages API, and the messages and parts that they
 //! become. Texts go over as they are spelled.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     error::Error,
-    wire::chat::{Raw, Text},
+    wire::{
+        chat::{Raw, Text},
+        placed::Place,
+    },
 };
 
 /// A text, or blocks.
@@ -90,7 +93,7 @@ pub(super) struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasoning_details: Vec<&'a RawValue>,
+    reasoning_details: Vec<Cow<'a, RawValue>>,
     #[serde(skip_serializing_if = "Joined::is_empty")]
     reasoning_content: Joined<'a>,
 }
@@ -422,6 +425,16 @@ fn result<'a>(
     Ok((said, others))
 }
 
+/// A block of reasoning as an entry with its place.
+fn placed(block: &RawValue, place: Place) -> Cow<'_, RawValue> {
+    match place.put(block.get()) {
+        Cow::Borrowed(_) => Cow::Borrowed(block),
+        Cow::Owned(entry) => Cow::Owned(
+            RawValue::from_string(entry).expect("an object with a member behind its own is JSON"),
+        ),
+    }
+}
+
 /// The assistant's turn: its reasoning as it was, its text, its calls.
 pub(super) fn said<'a>(
     content: Content<'a>,
@@ -434,21 +447,26 @@ pub(super) fn said<'a>(
     };
     let mut message = Message::of("assistant", None);
     let mut texts = Vec::new();
+    let mut so_far = Place::default();
     for (nth, Block { raw, read }) in blocks.into_iter().enumerate() {
         match read.kind.as_deref().unwrap_or_default() {
             "text" => {
                 read.note(BLOCKS, dropped);
-                texts.extend(read.text_part());
+                let part = read.text_part();
+                let text = part.as_ref().and_then(|part| part.text.as_deref());
+                so_far.characters += text.map_or(0, |text| text.chars().count() as u64);
+                texts.extend(part);
             }
             "thinking" | "redacted_thinking" => {
                 message.reasoning_content.0.extend(read.thinking);
-                message.reasoning_details.push(raw);
+                message.reasoning_details.push(placed(raw, so_far));
             }
             "tool_use" => {
                 dropped.unknown(BLOCKS, &read.unknown);
                 if read.cache_control.is_some() {
                     dropped.member(BLOCKS, "cache_control");
                 }
+                so_far.calls += 1;
                 message.tool_calls.push(Call {
                     id: read.id.unwrap_or_default(),
                     kind: "function",

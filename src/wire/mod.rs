@@ -6,6 +6,7 @@ pub mod chat;
 mod counting;
 pub mod json;
 mod members;
+pub(crate) mod placed;
 pub mod request;
 pub(crate) mod shape;
 pub mod splice;

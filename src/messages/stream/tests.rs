@@ -278,9 +278,15 @@ fn streams_there_and_back() {
         json!({"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}}),
         json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hi"}}),
         json!({"type": "content_block_stop", "index": 1}),
-        json!({"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}),
-        json!({"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "{\"x\":1}"}}),
+        json!({"type": "content_block_start", "index": 2, "content_block": {"type": "redacted_thinking", "data": "b3A="}}),
         json!({"type": "content_block_stop", "index": 2}),
+        json!({"type": "content_block_start", "index": 3, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}),
+        json!({"type": "content_block_delta", "index": 3, "delta": {"type": "thinking_delta", "thinking": "so"}}),
+        json!({"type": "content_block_delta", "index": 3, "delta": {"type": "signature_delta", "signature": "sig2"}}),
+        json!({"type": "content_block_stop", "index": 3}),
+        json!({"type": "content_block_start", "index": 4, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}),
+        json!({"type": "content_block_delta", "index": 4, "delta": {"type": "input_json_delta", "partial_json": "{\"x\":1}"}}),
+        json!({"type": "content_block_stop", "index": 4}),
         json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"output_tokens": 3}}),
         json!({"type": "message_stop"}),
     ];
@@ -310,10 +316,10 @@ fn streams_there_and_back() {
         outer.event(event.expect("readable").data(), &mut out);
     }
     let back = events(std::str::from_utf8(&out).expect("UTF-8"));
-    assert_eq!(back[1..11], came[1..11]);
-    assert_eq!(back[11]["delta"], came[11]["delta"]);
-    assert_eq!(back[11]["usage"]["input_tokens"], 4);
-    assert_eq!(back[11]["usage"]["output_tokens"], 3);
+    assert_eq!(back[1..17], came[1..17]);
+    assert_eq!(back[17]["delta"], came[17]["delta"]);
+    assert_eq!(back[17]["usage"]["input_tokens"], 4);
+    assert_eq!(back[17]["usage"]["output_tokens"], 3);
     assert_eq!(back.len(), came.len());
 }
 

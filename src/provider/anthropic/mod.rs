@@ -2,7 +2,8 @@
 //!
 //! Instructions are hoisted out of the conversation, tool results gathered into the user's next
 //! turn, reasoning carried both ways: as `reasoning_content`, and as opaque `reasoning_details`
-//! which the provider wants back unchanged. What it cannot do follows the
+//! which the provider wants back unchanged. What was thought between texts or calls says so in its entry
+//! (`x_after`: behind how many characters and how many calls), and goes back to that place. What it cannot do follows the
 //! [`Contract`](super::Contract): `seed`, penalties, names of speakers and the like are dropped and
 //! announced; `n` above 1, `logit_bias`, `logprobs` and whatever else changes the answer's meaning
 //! is refused with `unsupported_parameter`.

@@ -14,7 +14,7 @@ use crate::{
         nonsense,
         structured::ANSWER,
     },
-    wire::json::Fault,
+    wire::{json::Fault, placed::Place},
 };
 
 /// Reads a message; its texts go into the answer as they are spelled.
@@ -29,7 +29,7 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     let mut stop = Stop::default();
     let mut counts = None;
     let mut content = false;
-    let mut written = 0;
+    let mut so_far = Place::default();
     let read = reader.object(|reader, key| {
         match key {
             "type" => kind = reader.string()?.unwrap_or_default(),
@@ -38,7 +38,7 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
             "usage" if !reader.is_null()? => counts = Some(Counts::read(reader)?),
             "content" => {
                 content = true;
-                reader.array(|reader| block(reader, &mut choice, &mut written))?;
+                reader.array(|reader| block(reader, &mut choice, &mut so_far))?;
             }
             _ => stop.member(reader, key)?,
         }
@@ -64,11 +64,11 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     Ok(completion::answer(id, created, model, &[choice], spent))
 }
 
-/// A block of content; `written` is how many characters of text there are so far.
+/// A block of content, and what stands before it.
 fn block<'a>(
     reader: &mut Reader<'a>,
     choice: &mut Choice<'a>,
-    written: &mut u64,
+    so_far: &mut Place,
 ) -> Result<(), Fault> {
     let Some(raw) = reader.raw()? else {
         return Ok(());
@@ -76,23 +76,25 @@ fn block<'a>(
     let block = Block::read(&mut Reader::over(raw))?;
     match block.kind {
         "text" => {
-            let from = *written;
-            *written += block.text.length();
+            let from = so_far.characters;
+            so_far.characters += block.text.length();
             choice.text(block.text);
             for citation in block.citations.iter().filter(|it| it.is_web()) {
-                choice.annotation(|it| citation.write(it, from, *written));
+                choice.annotation(|it| citation.write(it, from, so_far.characters));
             }
         }
         // The answer itself, by its schema.
         "tool_use" if block.name.0 == ANSWER => {
             choice.json(block.input.unwrap_or("{}"));
         }
-        "tool_use" => choice.call(block.id, block.name, block.input.unwrap_or("{}"), |_| {}),
-        "thinking" => {
-            choice.reasoning(block.thinking);
-            choice.detail(&compact(raw));
+        "tool_use" => {
+            so_far.calls += 1;
+            choice.call(block.id, block.name, block.input.unwrap_or("{}"), |_| {});
         }
-        "redacted_thinking" => choice.detail(&compact(raw)),
+        "thinking" | "redacted_thinking" => {
+            choice.reasoning(block.thinking);
+            choice.detail(&so_far.put(&compact(raw)));
+        }
         // What the provider's own tools did is not the client's to answer.
         _ => {}
     }

@@ -18,7 +18,7 @@ use crate::{
         nonsense,
         structured::ANSWER,
     },
-    wire::{Usage, json::Fault},
+    wire::{Usage, json::Fault, placed::Place},
 };
 
 /// The longest reasoning that is kept to be sent back with its signature, in bytes.
@@ -55,6 +55,7 @@ enum Block {
     Answer(Input),
     /// Both as they are spelled in JSON.
     Thinking {
+        place: Place,
         text: String,
         signature: String,
     },
@@ -217,11 +218,13 @@ impl Stream {
                 Block::Tool(call, Input::of(&block))
             }
             "thinking" => Block::Thinking {
+                place: self.place(),
                 text: block.thinking.0.to_owned(),
                 signature: block.signature.0.to_owned(),
             },
             "redacted_thinking" => {
-                self.detail(&compact(raw), out);
+                let entry = self.place().put(&compact(raw)).into_owned();
+                self.detail(&entry, out);
                 Block::Other
             }
             "text" => {
@@ -284,6 +287,14 @@ impl Stream {
         Ok(())
     }
 
+    /// Where what begins now stands.
+    fn place(&self) -> Place {
+        Place {
+            characters: self.written,
+            calls: self.calls,
+        }
+    }
+
     fn detail(&mut self, json: &str, out: &mut BytesMut) {
         self.chunks().delta(out, 0, |delta| {
             delta.list("reasoning_details", json.as_bytes());
@@ -299,12 +310,19 @@ impl Stream {
                 let text = serde_json::Value::from(&*input).to_string();
                 self.text(Spelled(&text[1..text.len() - 1]), out);
             }
-            Block::Thinking { text, signature } if !signature.is_empty() => {
+            Block::Thinking {
+                place,
+                text,
+                signature,
+            } if !signature.is_empty() => {
                 self.chunks().delta(out, 0, |delta| {
                     delta.one("reasoning_details", |it| {
                         it.string("type", "thinking");
                         it.string("thinking", Words::Spelled(&text));
                         it.string("signature", Words::Spelled(&signature));
+                        if let Some((name, place)) = place.member() {
+                            it.raw(name, &place);
+                        }
                     });
                 });
             }

@@ -1,6 +1,6 @@
 //! The conversation as the Messages API's turns, made of blocks.
 
-use std::mem;
+use std::{borrow::Cow, mem};
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -17,7 +17,10 @@ use crate::{
         said::{Left, is_blank, nothing, trimmed},
         support::{arguments, plain},
     },
-    wire::chat::{Content, Message, Part, Raw, Request, Role, Text},
+    wire::{
+        chat::{Content, Message, Part, Raw, Request, Role, Text},
+        placed::{self, Place, between},
+    },
 };
 
 #[derive(Serialize)]
@@ -63,7 +66,7 @@ pub(super) enum Block<'a> {
         tool_use_id: String,
         content: Results<'a>,
     },
-    Kept(Raw<'a>),
+    Kept(Cow<'a, RawValue>),
     Call {
         #[serde(rename = "type")]
         kind: &'static str,
@@ -147,11 +150,41 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Whether it is anything but a blank text.
+    fn says(&self) -> bool {
+        !matches!(self, Self::Text { text, .. } if is_blank(text))
+    }
+
     const fn is(&self) -> Is {
         match self {
             Self::Kept(_) => Is::Thought,
             Self::Call { .. } => Is::Call,
             _ => Is::Other,
+        }
+    }
+}
+
+impl placed::Block for Block<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        match self {
+            // The mark stands at the end of it.
+            Self::Text {
+                text,
+                cache_control,
+                ..
+            } => Self::Text {
+                kind: "text",
+                text: text.split_off(at),
+                cache_control: cache_control.take(),
+            },
+            _ => Self::text(Text::default()),
         }
     }
 }
@@ -284,22 +317,24 @@ fn spoken<'r>(
 ) -> Result<Vec<Block<'r>>, Error> {
     plain(message, at, notes)?;
     let details = message.reasoning_details.iter().flatten();
-    let mut all: Vec<Block<'r>> = details
-        .filter(|raw| is_thinking(raw))
-        .map(|raw| Block::Kept(*raw))
-        .collect();
-    all.extend(blocks(&message.content, at, door, notes)?);
-    if let Some(refusal) = message.refusal.clone().filter(|text| !is_blank(text)) {
-        all.push(Block::text(refusal));
-    }
-    for (n, call) in message.calls().iter().enumerate() {
-        all.push(Block::Call {
+    let thoughts = details.filter(|raw| is_thinking(raw)).map(|raw| {
+        let (place, raw) = Place::take(raw.0);
+        (place, Block::Kept(raw))
+    });
+    let mut said = parts(&message.content, at, door, notes)?;
+    said.extend(message.refusal.clone().map(Block::text));
+    let calls = message.calls().iter().enumerate();
+    let calls = calls.map(|(n, call)| {
+        Ok(Block::Call {
             kind: "tool_use",
             id: id(&call.id),
             name: call.name(),
             input: arguments(call, at, n)?,
-        });
-    }
+        })
+    });
+    let calls = calls.collect::<Result<_, Error>>()?;
+    let mut all = between(thoughts.collect(), said, calls);
+    all.retain(Block::says);
     Ok(all)
 }
 
@@ -310,9 +345,20 @@ fn blocks<'r>(
     door: Door,
     notes: &mut Notes,
 ) -> Result<Vec<Block<'r>>, Error> {
+    let mut all = parts(content, at, door, notes)?;
+    all.retain(Block::says);
+    Ok(all)
+}
+
+/// All that was said, blank texts too.
+fn parts<'r>(
+    content: &'r Option<Content<'_>>,
+    at: usize,
+    door: Door,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'r>>, Error> {
     let parts = match content {
         None => return Ok(Vec::new()),
-        Some(Content::Text(text)) if is_blank(text) => return Ok(Vec::new()),
         Some(Content::Text(text)) => return Ok(vec![Block::text(text.clone())]),
         Some(Content::Parts(parts)) => parts,
     };
@@ -321,13 +367,11 @@ fn blocks<'r>(
     for (n, part) in parts.iter().enumerate() {
         let cache_control = part.breakpoint().map(|mark| ephemeral(mark.is_long()));
         if let Some(text) = part.text.as_ref().or(part.refusal.as_ref()) {
-            if !is_blank(text) {
-                all.push(Block::Text {
-                    kind: "text",
-                    text: text.clone(),
-                    cache_control,
-                });
-            }
+            all.push(Block::Text {
+                kind: "text",
+                text: text.clone(),
+                cache_control,
+            });
             continue;
         }
         let Some((kind, source)) = source(part, door) else {
@@ -342,7 +386,7 @@ fn blocks<'r>(
             cache_control,
         });
     }
-    left.check(all.is_empty())?;
+    left.check(!all.iter().any(Block::says))?;
     Ok(all)
 }
 

@@ -16,7 +16,10 @@ use crate::{
         said::{Left, is_blank, nothing, trimmed},
         support::{arguments, plain},
     },
-    wire::chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
+    wire::{
+        chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
+        placed::{self, Place, between},
+    },
 };
 
 /// What the user is made to say where the assistant speaks first, and beside documents alone: both are
@@ -63,12 +66,33 @@ impl Block<'_> {
         Self::CachePoint(CachePoint::of(mark))
     }
 
+    /// Whether it is anything but a blank text.
+    fn says(&self) -> bool {
+        !matches!(self, Self::Text(text) if is_blank(text))
+    }
+
     const fn is(&self) -> Is {
         match self {
             Self::ReasoningContent(_) => Is::Thought,
             Self::ToolUse { .. } => Is::Call,
             _ => Is::Other,
         }
+    }
+}
+
+impl placed::Block for Block<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::Text(match self {
+            Self::Text(text) => text.split_off(at),
+            _ => Text::default(),
+        })
     }
 }
 
@@ -217,18 +241,20 @@ fn spoken<'a>(
 ) -> Result<Vec<Block<'a>>, Error> {
     plain(message, at, notes)?;
     let details = message.reasoning_details.iter().flatten();
-    let mut all: Vec<Block<'a>> = details.filter_map(reasoning).collect();
-    all.extend(blocks(&message.content, at, notes)?);
-    if let Some(refusal) = message.refusal.as_ref().filter(|text| !is_blank(text)) {
-        all.push(Block::Text(refusal.clone()));
-    }
-    for (n, call) in message.calls().iter().enumerate() {
-        all.push(Block::ToolUse {
+    let thoughts = details.filter_map(|raw| Some((Place::take(raw.0).0, reasoning(raw)?)));
+    let mut said = parts(&message.content, at, notes)?;
+    said.extend(message.refusal.clone().map(Block::Text));
+    let calls = message.calls().iter().enumerate();
+    let calls = calls.map(|(n, call)| {
+        Ok(Block::ToolUse {
             tool_use_id: id(&call.id),
             name: call.name(),
             input: arguments(call, at, n)?,
-        });
-    }
+        })
+    });
+    let calls = calls.collect::<Result<_, Error>>()?;
+    let mut all = between(thoughts.collect(), said, calls);
+    all.retain(Block::says);
     Ok(all)
 }
 
@@ -299,17 +325,32 @@ fn blocks<'a>(
     at: usize,
     notes: &mut Notes,
 ) -> Result<Vec<Block<'a>>, Error> {
+    let mut all = parts(content, at, notes)?;
+    all.retain(Block::says);
+    Ok(all)
+}
+
+/// All that was said, blank texts too.
+fn parts<'a>(
+    content: &'a Option<Content<'_>>,
+    at: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'a>>, Error> {
     let mut all = Vec::new();
     if let Some(Content::Text(text)) = content {
-        all.extend((!is_blank(text)).then(|| Block::Text(text.clone())));
+        all.push(Block::Text(text.clone()));
         return Ok(all);
     }
     let parts = content.as_ref().map_or(&[][..], Content::parts);
     let mut left = Left::of(at);
     for (n, part) in parts.iter().enumerate() {
         match part.text.as_ref().or(part.refusal.as_ref()) {
-            Some(text) if is_blank(text) => continue,
-            Some(text) => all.push(Block::Text(text.clone())),
+            Some(text) => {
+                all.push(Block::Text(text.clone()));
+                if is_blank(text) {
+                    continue;
+                }
+            }
             None => match media(part) {
                 Some(media) => all.push(media),
                 None => {
@@ -322,7 +363,7 @@ fn blocks<'a>(
             all.push(Block::cache_point(mark));
         }
     }
-    left.check(all.is_empty())?;
+    left.check(!all.iter().any(Block::says))?;
     Ok(all)
 }
 

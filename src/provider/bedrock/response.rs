@@ -11,7 +11,7 @@ use crate::{
         nonsense,
         structured::ANSWER,
     },
-    wire::{ServiceTier, Usage, chat::Text},
+    wire::{ServiceTier, Usage, chat::Text, placed::Place},
 };
 
 #[derive(Deserialize)]
@@ -171,16 +171,29 @@ pub(super) fn finish_reason(reason: &str) -> &'static str {
 
 /// An entry of `reasoning_details`, in the form that Anthropic's own API has: the signatures are
 /// the same, so that a conversation may go on at either.
-pub(super) fn signed(entry: &mut Object<'_>, text: &str, signature: &str) {
+pub(super) fn signed(entry: &mut Object<'_>, text: &str, signature: &str, place: Place) {
     entry.string("type", "thinking");
     entry.string("thinking", text);
     entry.string("signature", signature);
+    put(entry, place);
 }
 
 /// The same for reasoning that is not shown.
-pub(super) fn redacted(entry: &mut Object<'_>, data: &str) {
+pub(super) fn redacted(entry: &mut Object<'_>, data: &str, place: Place) {
     entry.string("type", "redacted_thinking");
     entry.string("data", data);
+    put(entry, place);
+}
+
+fn put(entry: &mut Object<'_>, place: Place) {
+    if let Some((name, place)) = place.member() {
+        entry.raw(name, &place);
+    }
+}
+
+/// How many characters a text has.
+pub(super) fn characters(text: &str) -> u64 {
+    text.chars().count() as u64
 }
 
 pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
@@ -188,13 +201,16 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
     let mut choice = Choice::default();
     let mut answered = false;
+    let mut so_far = Place::default();
     let reason = converse.stop_reason;
     let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"));
     for block in &converse.output.message.content {
         if let Some(text) = &block.text {
+            so_far.characters += characters(text);
             choice.text(text);
         }
         for cited in block.citations_content.iter().flat_map(|it| &it.content) {
+            so_far.characters += characters(&cited.text);
             choice.text(&cited.text);
         }
         if let Some(call) = block
@@ -209,6 +225,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
                 answered = true;
                 continue;
             }
+            so_far.calls += 1;
             choice.call(&call.tool_use_id, &call.name, input, |_| {});
         }
         let Some(reasoning) = &block.reasoning_content else {
@@ -216,12 +233,12 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         };
         if let Some(thought) = &reasoning.reasoning_text {
             if let Some(signature) = &thought.signature {
-                choice.entry(|entry| signed(entry, &thought.text, signature));
+                choice.entry(|entry| signed(entry, &thought.text, signature, so_far));
             }
             choice.reasoning(&thought.text);
         }
         if let Some(data) = &reasoning.redacted_content {
-            choice.entry(|entry| redacted(entry, data));
+            choice.entry(|entry| redacted(entry, data, so_far));
         }
     }
     choice.reason = match reason {

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{
     error,
-    response::{Counts, Served, finish_reason, redacted, signed},
+    response::{Counts, Served, characters, finish_reason, redacted, signed},
 };
 use crate::{
     error::Error,
@@ -12,11 +12,14 @@ use crate::{
         Asked, Framing, TranslateStream, chunks::Chunks, future::cut, json::readable, nonsense,
         structured::ANSWER,
     },
-    wire::{ServiceTier, Usage, chat::Text},
+    wire::{ServiceTier, Usage, chat::Text, placed::Place},
 };
 
 /// How many blocks may be open at a time.
 const MOST_OPEN: usize = 128;
+
+/// The longest reasoning that is kept to be sent back with its signature, in bytes.
+const LONGEST: usize = 4 << 20;
 
 /// The state of a stream of Converse's events.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Stream {
     begun: bool,
     /// How many tool calls have begun: their ordinals are not the blocks' indexes.
     calls: u64,
+    /// How many characters of text have been sent.
+    written: u64,
     /// Those that are open, by their indexes: some may be written side by side.
     blocks: SmallVec<[(Option<u64>, Block); 1]>,
     /// Whether a tool's arguments were the answer.
@@ -40,15 +45,11 @@ enum Block {
     /// One that the provider's own tools wrote.
     Foreign,
     /// A call, by its ordinal.
-    Tool {
-        call: u64,
-        empty: bool,
-    },
+    Tool { call: u64, empty: bool },
     /// A tool whose arguments are the answer.
-    Answer {
-        empty: bool,
-    },
+    Answer { empty: bool },
     Thinking {
+        place: Place,
         text: String,
         signature: String,
     },
@@ -155,6 +156,7 @@ impl Stream {
             chunks: Chunks::asked(asked),
             begun: false,
             calls: 0,
+            written: 0,
             blocks: SmallVec::new(),
             answered: false,
             counts: None,
@@ -212,6 +214,7 @@ impl Stream {
         let index = delta.content_block_index;
         let delta = delta.delta;
         if let Some(text) = delta.text.filter(|text| !text.is_empty()) {
+            self.written += characters(&text);
             self.chunks.content(out, 0, &text);
         }
         let piece = delta.tool_use.filter(|piece| !piece.input.is_empty());
@@ -242,9 +245,13 @@ impl Stream {
         reasoning: Reasoning<'_>,
         out: &mut BytesMut,
     ) -> Result<(), Error> {
+        let place = Place {
+            characters: self.written,
+            calls: self.calls,
+        };
         if let Some(data) = &reasoning.redacted_content {
             self.chunks.delta(out, 0, |delta| {
-                delta.one("reasoning_details", |entry| redacted(entry, data));
+                delta.one("reasoning_details", |entry| redacted(entry, data, place));
             });
         }
         let thinks = |at: &usize| matches!(self.blocks[*at].1, Block::Thinking { .. });
@@ -252,6 +259,7 @@ impl Stream {
             Some(at) => at,
             None => {
                 let block = Block::Thinking {
+                    place,
                     text: String::new(),
                     signature: String::new(),
                 };
@@ -259,9 +267,19 @@ impl Stream {
                 self.blocks.len() - 1
             }
         };
-        let Block::Thinking { text, signature } = &mut self.blocks[at].1 else {
+        let Block::Thinking {
+            text, signature, ..
+        } = &mut self.blocks[at].1
+        else {
             return Ok(());
         };
+        let pieces = [&reasoning.text, &reasoning.signature]
+            .into_iter()
+            .flatten();
+        let more: usize = pieces.map(|piece| piece.len()).sum();
+        if text.len() + signature.len() + more > LONGEST {
+            return Err(nonsense("its reasoning is too long"));
+        }
         if let Some(piece) = reasoning.text.filter(|piece| !piece.is_empty()) {
             self.chunks.reasoning(out, 0, &piece);
             text.push_str(&piece);
@@ -276,10 +294,14 @@ impl Stream {
         match self.blocks.remove(at).1 {
             Block::Tool { call, empty: true } => self.chunks.arguments(out, 0, call, "{}"),
             Block::Answer { empty: true } => self.chunks.content(out, 0, "{}"),
-            Block::Thinking { text, signature } if !signature.is_empty() => {
+            Block::Thinking {
+                place,
+                text,
+                signature,
+            } if !signature.is_empty() => {
                 self.chunks.delta(out, 0, |delta| {
                     delta.one("reasoning_details", |entry| {
-                        signed(entry, &text, &signature);
+                        signed(entry, &text, &signature, place);
                     });
                 });
             }

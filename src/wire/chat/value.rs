@@ -54,6 +54,14 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Leaves what stands before this byte, and gives what stands behind it.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        let (before, behind) = self.as_str().split_at(at);
+        let (before, behind) = (before.to_owned(), behind.to_owned());
+        *self = before.into();
+        behind.into()
+    }
+
     /// As it stands in the body, without its quotes; `None` for a text that is not of one.
     pub(crate) fn spelled(&self) -> Option<&'a str> {
         let spelled = self.spelled?.get();

@@ -102,6 +102,56 @@ fn calls_that_are_written_side_by_side() {
 }
 
 #[test]
+fn what_is_thought_later_says_where_it_stands() {
+    let event = |event: Value| format!("data: {event}\n\n");
+    let block = |index: u8, block: Value, delta: Value| {
+        let begins = json!({"type": "content_block_start", "index": index, "content_block": block});
+        let goes_on = json!({"type": "content_block_delta", "index": index, "delta": delta});
+        let ends = json!({"type": "content_block_stop", "index": index});
+        [begins, goes_on, ends].map(event).concat()
+    };
+    let thought = |index, signature: &str| {
+        let delta = json!({"type": "signature_delta", "signature": signature});
+        block(index, json!({"type": "thinking", "thinking": "t"}), delta)
+    };
+    let text = [
+        thought(0, "a"),
+        block(
+            1,
+            json!({"type": "text", "text": ""}),
+            json!({"type": "text_delta", "text": "h\u{e9}\u{1f600}\""}),
+        ),
+        thought(2, "b"),
+        block(
+            3,
+            json!({"type": "tool_use", "id": "i", "name": "f", "input": {}}),
+            json!({"type": "none"}),
+        ),
+        block(
+            4,
+            json!({"type": "redacted_thinking", "data": "c"}),
+            json!({"type": "none"}),
+        ),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}})),
+        event(json!({"type": "message_stop"})),
+    ]
+    .concat();
+    let (end, text, _) = run(&[text.as_bytes()]);
+    end.expect("whole");
+    let deltas = testing::deltas(&chunks(&text));
+    let details = deltas.iter().filter_map(|it| it.get("reasoning_details"));
+    let details: Vec<Value> = details.cloned().collect();
+    assert_eq!(
+        details,
+        [
+            json!([{"type": "thinking", "thinking": "t", "signature": "a"}]),
+            json!([{"type": "thinking", "thinking": "t", "signature": "b", "x_after": [4, 0]}]),
+            json!([{"type": "redacted_thinking", "data": "c", "x_after": [4, 1]}]),
+        ]
+    );
+}
+
+#[test]
 fn an_answer_by_a_tool_that_comes_at_once() {
     let text = format!(
         "data: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"{}\",\"input\":{{\"a\":\"b\"}}}}}}\n\n\

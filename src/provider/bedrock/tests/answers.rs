@@ -52,6 +52,55 @@ fn a_whole_answer() {
 }
 
 #[test]
+fn what_is_thought_between_texts_goes_back_to_its_place() {
+    let thought = |text: &str| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": "s"}}});
+    let call = |id: &str| json!({"toolUse": {"toolUseId": id, "name": "f", "input": {}}});
+    let content = json!([
+        thought("one"), {"text": "H\u{e9} "}, thought("two"), {"reasoningContent": {"redactedContent": "b3A="}},
+        {"text": "you"}, call("a"), thought("three"), call("b")]);
+    let (out, _) =
+        answer(&json!({"output": {"message": {"content": content}}, "stopReason": "tool_use"}));
+    let said = &out["choices"][0]["message"];
+    assert_eq!(said["content"], "H\u{e9} you");
+    let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "1"});
+    let user = json!({"role": "user", "content": "Hi"});
+    let body = with(json!({"messages": [user, said, result("a"), result("b")]}));
+    assert_eq!(sent(&body, CLAUDE)["messages"][1]["content"], content);
+
+    let delta = |index: u8, delta: Value| {
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": index, "delta": delta}),
+        )
+    };
+    let stop = |index: u8| ("contentBlockStop", json!({"contentBlockIndex": index}));
+    let events = [
+        delta(0, json!({"text": "H\u{e9} "})),
+        stop(0),
+        delta(1, json!({"reasoningContent": {"text": "two"}})),
+        delta(1, json!({"reasoningContent": {"signature": "s"}})),
+        stop(1),
+        delta(2, json!({"reasoningContent": {"redactedContent": "b3A="}})),
+        stop(2),
+        delta(3, json!({"text": "you"})),
+        stop(3),
+        ("messageStop", json!({"stopReason": "end_turn"})),
+    ];
+    let (text, ended, _) = run(&[frames(&events)]);
+    ended.expect("whole");
+    let deltas = testing::deltas(&chunks(&text));
+    let details = deltas.iter().filter_map(|it| it.get("reasoning_details"));
+    let details: Vec<Value> = details.cloned().collect();
+    assert_eq!(
+        details,
+        [
+            json!([{"type": "thinking", "thinking": "two", "signature": "s", "x_after": [3, 0]}]),
+            json!([{"type": "redacted_thinking", "data": "b3A=", "x_after": [3, 0]}]),
+        ]
+    );
+}
+
+#[test]
 fn stop_reasons() {
     for (reason, finish) in [
         ("end_turn", "stop"),
