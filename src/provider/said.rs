@@ -154,12 +154,26 @@ pub(super) fn nothing(request: &Request<'_>) -> Result<(), Error> {
     }
     let mut messages = request.messages.iter();
     let of_user = messages.rposition(|message| message.role == Role::User);
-    let at = of_user.unwrap_or(request.messages.len() - 1);
+    Err(blank(of_user.unwrap_or(request.messages.len() - 1)))
+}
+
+/// Refuses a last word of the user's that is blank, where the assistant's turn would be the last without it:
+/// that is a text which the model is to go on with, and nobody asked for that.
+pub(super) fn answered(request: &Request<'_>) -> Result<(), Error> {
+    let instructs = |role| matches!(role, Role::System | Role::Developer);
+    let mut messages = request.messages.iter();
+    match messages.rposition(|message| !instructs(message.role)) {
+        Some(at) if request.messages[at].role == Role::User => Err(blank(at)),
+        _ => Ok(()),
+    }
+}
+
+fn blank(at: usize) -> Error {
     let param = format!("messages[{at}].content");
     let message = format!("`{param}` must say something, its text is blank");
-    Err(Error::new(Kind::Format, message)
+    Error::new(Kind::Format, message)
         .with_param(param)
-        .with_code("invalid_value"))
+        .with_code("invalid_value")
 }
 
 enum Piece<'a> {

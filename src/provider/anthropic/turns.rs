@@ -14,7 +14,7 @@ use crate::{
     provider::{
         Notes, base64,
         notes::unsupported,
-        said::{Left, is_blank, nothing, trimmed},
+        said::{Left, answered, is_blank, nothing, trimmed},
         support::{arguments, plain},
     },
     wire::{
@@ -239,6 +239,9 @@ pub(super) fn conversation<'r>(
         });
     }
     let last = turns.last_mut().filter(|turn| turn.role == "assistant");
+    if last.is_some() {
+        answered(request)?;
+    }
     if let Some(Block::Text { text, .. }) = last.and_then(|turn| turn.content.last_mut()) {
         // The text that the model is to go on with is refused if it ends in blanks.
         if let Some(kept) = trimmed(text) {

@@ -13,7 +13,7 @@ use crate::{
         Notes,
         anthropic::join::{Is, is_thought_alone, join, without_thoughts_alone},
         notes::unsupported,
-        said::{Left, is_blank, nothing, trimmed},
+        said::{Left, answered, is_blank, nothing, trimmed},
         support::{arguments, plain},
     },
     wire::{
@@ -200,6 +200,9 @@ pub(super) fn conversation<'a>(
             content: std::mem::take(&mut system),
         }),
         _ => {}
+    }
+    if turns.last().is_some_and(|turn| turn.role == "assistant") {
+        answered(request)?;
     }
     let mut names = Names::default();
     let contents = turns.iter_mut().map(|turn| &mut turn.content);

@@ -226,3 +226,46 @@ fn the_mark_of_a_request_stands_at_what_a_tool_gave() {
         assert_eq!(notes.dropped().is_empty(), marked, "{content}");
     }
 }
+
+/// Without it the assistant's text would be one that the model is to go on with.
+#[test]
+fn a_last_word_of_blanks_behind_the_assistants_is_refused() {
+    let said = |role: &str, content: &str| json!({"role": role, "content": content});
+    for blank in ["", " \n"] {
+        let last = json!([
+            said("user", "Hi"),
+            said("assistant", "Well"),
+            said("user", blank)
+        ]);
+        let error = spoken(last).map(|_| ()).expect_err("refused");
+        assert_eq!(error.param(), Some("messages[2].content"));
+        assert_eq!(error.code(), Some("invalid_value"));
+    }
+    for fine in [
+        json!([said("user", "Hi"), said("user", " ")]),
+        json!([
+            said("user", "Hi"),
+            said("assistant", " "),
+            said("user", " ")
+        ]),
+        json!([
+            said("user", "Hi"),
+            said("assistant", "Well"),
+            said("user", " "),
+            said("user", "So?")
+        ]),
+        json!([
+            said("user", "Hi"),
+            said("assistant", "Well"),
+            said("user", " "),
+            said("assistant", "and")
+        ]),
+        json!([
+            said("user", "Hi"),
+            said("assistant", "Well"),
+            said("assistant", " ")
+        ]),
+    ] {
+        spoken(fine).expect("translates");
+    }
+}

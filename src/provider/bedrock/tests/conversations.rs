@@ -283,3 +283,18 @@ fn documents_come_with_a_text() {
     );
     assert!(notes.mapped().is_empty());
 }
+
+#[test]
+fn a_last_word_of_blanks_behind_the_assistants_is_refused() {
+    let said = |role: &str, content: &str| json!({"role": role, "content": content});
+    let turns = [
+        said("user", "Hi"),
+        said("assistant", "Well"),
+        said("user", " "),
+    ];
+    let body = with(json!({"messages": turns}));
+    for model in [CLAUDE, NOVA] {
+        let why = ("messages[2].content".to_owned(), "invalid_value".to_owned());
+        assert_eq!(refused(&body, model), why);
+    }
+}
