@@ -9,7 +9,7 @@ use crate::{
     provider::{
         Answer, Asked,
         completion::{self, Choice},
-        json::{compact, count},
+        json::{compact, count, readable},
         nonsense, openai,
     },
     wire::{Usage, chat::Text},
@@ -20,8 +20,9 @@ use crate::{
 pub(super) struct Line<'a> {
     #[serde(borrow, default)]
     pub(super) message: Option<Message<'a>>,
-    /// Of the tokens of this line. Source: the server's `api/types.go`, 0.12.11.
-    #[serde(borrow, default)]
+    /// Of the tokens of this line; `None` where they cannot be read. Source: the server's `api/types.go`,
+    /// 0.12.11.
+    #[serde(borrow, default, deserialize_with = "readable")]
     pub(super) logprobs: Option<Vec<Token<'a>>>,
     #[serde(default)]
     pub(super) done: bool,

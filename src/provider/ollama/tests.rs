@@ -342,3 +342,26 @@ fn how_likely_tokens_are_comes_in_the_apis_form() {
         .collect();
     assert_eq!(likely, [told]);
 }
+
+#[test]
+fn likelihoods_that_cannot_be_read_leave_the_answer_whole() {
+    let message = json!({"role": "assistant", "content": "x"});
+    for likely in [
+        json!(5),
+        json!("a"),
+        json!({"a": 1}),
+        json!([1]),
+        json!([{"token": 5, "logprob": 0.5}]),
+        json!([{"token": "a"}]),
+        json!([{"token": "a", "logprob": 0.5, "top_logprobs": 7}]),
+    ] {
+        let line = json!({"message": message, "done": true, "logprobs": likely}).to_string();
+        let answer = response::answer(&asked(), line.as_bytes()).expect("an answer");
+        let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        assert_eq!(out["choices"][0]["message"]["content"], "x");
+        assert_eq!(out["choices"][0]["logprobs"], Value::Null, "{likely}");
+        let mut stream = Stream::new(&asked());
+        let (_, ended) = testing::run(&mut Decoder::new(), &mut stream, [line.as_bytes()]);
+        ended.expect("whole");
+    }
+}
