@@ -25,8 +25,8 @@ pub(super) fn fit(
             chat.remove(param);
             continue;
         }
-        let fate = match *fate {
-            Fate::CalledBy(which, name) if which(model) => Fate::Called(name),
+        let fate = match fate {
+            Fate::CalledBy(which, name) if which(model) => &Fate::Called(name),
             Fate::RefusedReasoning | Fate::DroppedReasoning | Fate::UnforcedReasoning
                 if !reasons =>
             {
@@ -49,11 +49,11 @@ fn one(
     model: &str,
     param: &'static str,
     json: &str,
-    fate: Fate,
+    fate: &Fate,
     notes: &mut Notes,
 ) -> Result<(), Error> {
     let value = || serde_json::from_str::<Value>(json).unwrap_or_default();
-    match fate {
+    match *fate {
         Fate::Called(name) => {
             chat.remove(param);
             if chat.member(name).is_none_or(|json| json == "null") {
@@ -155,6 +155,24 @@ fn one(
             if value().is_string() {
                 chat.set(param, format!("[{json}]"));
             }
+        }
+        Fate::ListedAlone => match value() {
+            Value::String(_) => chat.set(param, format!("[{json}]")),
+            Value::Array(all) if all.len() > 1 => {
+                notes.unsupported(param)?;
+                chat.set(param, Value::from(&all[..1]).to_string());
+            }
+            _ => {}
+        },
+        Fate::CalledIf(name, ref lengths) => {
+            let value = value();
+            let length = value.as_str().map_or(0, |text| text.chars().count());
+            let fate = if lengths.contains(&length) {
+                Fate::Called(name)
+            } else {
+                Fate::Dropped
+            };
+            one(chat, model, param, json, &fate, notes)?;
         }
         Fate::SchemaAsValue => {
             // The order of a schema's members is the order in which a model writes them.

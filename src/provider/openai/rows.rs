@@ -11,7 +11,7 @@ use super::{
 use crate::wire::Counting;
 
 /// What becomes of one parameter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Fate {
     /// It is called so there.
     Called(&'static str),
@@ -30,6 +30,10 @@ pub(super) enum Fate {
     NoSchema,
     /// One text becomes a list of it.
     Listed,
+    /// The same, and a list of more than one is refused.
+    ListedAlone,
+    /// It is called so there where it has so many characters, else dropped and announced.
+    CalledIf(&'static str, std::ops::RangeInclusive<usize>),
     /// The schema stands in a member of another shape: `{"type":"json","value":…}`.
     SchemaAsValue,
     /// `none` becomes `thinking: {"type":"disabled"}`, whatever else `enabled` beside the effort.
@@ -483,13 +487,16 @@ pub(super) static ROWS: &[Row] = &[
         name: "zai",
         hosts: &["api.z.ai"],
         base_url: Some("https://api.z.ai/api/paas/v4"),
-        params: params![
+        params: &[
             ("max_completion_tokens", Called("max_tokens")),
             ("reasoning_effort", Thinking),
             ("response_format", NoSchema),
             ("tool_choice", Fate::Unforced),
             ("temperature", Within(0.0, 1.0)),
             ("top_p", Within(0.01, 1.0)),
+            ("stop", Fate::ListedAlone),
+            ("safety_identifier", Fate::CalledIf("user_id", 6..=128)),
+            ("user", Fate::CalledIf("user_id", 6..=128)),
             ("n", Refused),
             ("seed", Dropped),
             ("logit_bias", Refused),
@@ -501,11 +508,15 @@ pub(super) static ROWS: &[Row] = &[
             ("parallel_tool_calls", Dropped),
             ("frequency_penalty", Dropped),
             ("presence_penalty", Dropped),
-            ("user", Dropped),
             ("prediction", Dropped),
             ("metadata", Dropped),
             ("service_tier", Dropped),
             ("prompt_cache_key", Dropped),
+            ("verbosity", Dropped),
+            ("store", Dropped),
+            ("prompt_cache_retention", Dropped),
+            ("prompt_cache_options", Dropped),
+            ("moderation", Refused),
         ],
         ..OTHER
     },
