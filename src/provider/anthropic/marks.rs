@@ -1,4 +1,4 @@
-//! Marks of what is to be cached: four at most are taken.
+//! Marks of what is to be cached: four at most are taken, and none that lasts longer than one before it.
 //!
 //! Source: the provider's page on prompt caching, read 2026-11.
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     tools::Offered,
-    turns::{Block, Turn},
+    turns::{Block, Turn, ephemeral},
 };
 use crate::{
     error::Error,
@@ -14,16 +14,18 @@ use crate::{
 };
 
 /// The most that a request may have, with that of the request itself.
-pub(super) const MOST: usize = 4;
+const MOST: usize = 4;
 
-/// Leaves the last marks, so many at most: what those before them mark is the beginning of what they do.
+/// Leaves the last marks, as many as are taken beside that of the request: what those before them mark is
+/// the beginning of what they do. One that would last longer than one before it lasts as long.
 pub(super) fn thin_out(
     tools: &mut [Offered<'_>],
     system: &mut [Block<'_>],
     turns: &mut [Turn<'_>],
-    most: usize,
+    of_request: Option<&mut Value>,
     notes: &mut Notes,
 ) -> Result<(), Error> {
+    let most = MOST - usize::from(of_request.is_some());
     let mut all: Vec<&mut Option<Value>> = Vec::new();
     all.extend(tools.iter_mut().filter_map(Offered::mark));
     for block in system {
@@ -39,10 +41,27 @@ pub(super) fn thin_out(
     if excess > 0 {
         notes.without(MARKS)?;
     }
-    for mark in all.into_iter().take(excess) {
+    let left = all.split_off(excess);
+    for mark in all {
         *mark = None;
     }
+    let mut short = false;
+    for mark in left.into_iter().flatten() {
+        if short && is_long(mark) {
+            *mark = ephemeral(false);
+            notes.changed(MARKS);
+        }
+        short |= !is_long(mark);
+    }
+    if let Some(mark) = of_request.filter(|mark| short && is_long(mark)) {
+        *mark = ephemeral(false);
+        notes.changed("cache_control");
+    }
     Ok(())
+}
+
+fn is_long(mark: &Value) -> bool {
+    mark["ttl"] == "1h"
 }
 
 /// Marks the end of what was said last, for the door that takes no mark of the whole request; `false`

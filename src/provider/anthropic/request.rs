@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    marks::{MOST, mark_last, thin_out},
+    marks::{mark_last, thin_out},
     model::{Model, Off, Thinking, budget},
     schema::closed,
     tools::{Offered, search, tools},
@@ -87,17 +87,16 @@ pub(super) fn translate(
             out.insert("metadata".into(), json!({ "user_id": user }));
         }
     }
-    let mut most = MOST;
     if let Some(mark) = &request.cache_control {
         let mark = ephemeral(mark.is_long());
         if door == Door::Own {
             out.insert("cache_control".into(), mark);
-            most -= 1;
         } else if !mark_last(&mut messages, mark) {
             notes.without("cache_control")?;
         }
     }
-    thin_out(&mut tools, &mut system, &mut messages, most, notes)?;
+    let of_request = out.get_mut("cache_control");
+    thin_out(&mut tools, &mut system, &mut messages, of_request, notes)?;
     tier(&request, door, &mut out, notes)?;
     let effort = out
         .remove("output_config")

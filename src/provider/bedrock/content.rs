@@ -128,6 +128,10 @@ impl CachePoint {
     pub(super) const fn is_long(&self) -> bool {
         self.ttl.is_some()
     }
+
+    pub(super) const fn shorten(&mut self) {
+        self.ttl = None;
+    }
 }
 
 #[derive(Serialize)]

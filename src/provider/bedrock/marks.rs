@@ -1,4 +1,5 @@
-//! Marks of what is to be cached. The service refuses one directly behind another, and more than four.
+//! Marks of what is to be cached. The service refuses one directly behind another, more than four, and one
+//! that lasts longer than one before it.
 //!
 //! Source: the user guide's page on prompt caching, read 2026-11.
 
@@ -17,11 +18,11 @@ use crate::{
 const MOST: usize = 4;
 
 trait Marked {
-    fn mark(&self) -> Option<&CachePoint>;
+    fn mark(&mut self) -> Option<&mut CachePoint>;
 }
 
 impl Marked for Block<'_> {
-    fn mark(&self) -> Option<&CachePoint> {
+    fn mark(&mut self) -> Option<&mut CachePoint> {
         match self {
             Self::CachePoint(mark) => Some(mark),
             _ => None,
@@ -30,7 +31,7 @@ impl Marked for Block<'_> {
 }
 
 impl Marked for Entry<'_> {
-    fn mark(&self) -> Option<&CachePoint> {
+    fn mark(&mut self) -> Option<&mut CachePoint> {
         match self {
             Self::CachePoint(mark) => Some(mark),
             Self::ToolSpec(_) => None,
@@ -53,18 +54,33 @@ pub(super) fn thin_out(
         count += apart(&mut turn.content);
     }
     let mut excess = count.saturating_sub(MOST);
-    if excess == 0 {
-        return Ok(());
+    if excess > 0 {
+        notes.without(MARKS)?;
     }
-    notes.without(MARKS)?;
+    let mut short = false;
     if let Some(tools) = tools {
         spare(tools, &mut excess);
+        short = in_order(tools, short, notes);
     }
     spare(system, &mut excess);
+    short = in_order(system, short, notes);
     for turn in turns {
         spare(&mut turn.content, &mut excess);
+        short = in_order(&mut turn.content, short, notes);
     }
     Ok(())
+}
+
+/// None may last longer than one before it: `short` is whether there was one that does not last.
+fn in_order<T: Marked>(list: &mut [T], mut short: bool, notes: &mut Notes) -> bool {
+    for mark in list.iter_mut().filter_map(Marked::mark) {
+        if short && mark.is_long() {
+            mark.shorten();
+            notes.changed(MARKS);
+        }
+        short |= !mark.is_long();
+    }
+    short
 }
 
 /// Takes away marks of the place that the one before them marks; how many are left.
@@ -78,12 +94,12 @@ fn apart<T: Marked>(list: &mut Vec<T>) -> usize {
         }
         _ => false,
     });
-    list.iter().filter(|one| one.mark().is_some()).count()
+    list.iter_mut().filter_map(Marked::mark).count()
 }
 
 /// Takes away the first marks, so many at most.
 fn spare<T: Marked>(list: &mut Vec<T>, excess: &mut usize) {
-    list.retain(|one| {
+    list.retain_mut(|one| {
         let goes = *excess > 0 && one.mark().is_some();
         *excess -= usize::from(goes);
         !goes

@@ -269,3 +269,61 @@ fn a_last_word_of_blanks_behind_the_assistants_is_refused() {
         spoken(fine).expect("translates");
     }
 }
+
+/// Source: the API's own message, `a ttl='1h' cache_control block must not come after a ttl='5m'
+/// cache_control block`; tools come before instructions, and those before messages.
+#[test]
+fn a_mark_does_not_last_longer_than_one_before_it() {
+    let [short, long] = ["5m", "1h"].map(|ttl| json!({"type": "ephemeral", "ttl": ttl}));
+    let part = |mark: &Value| json!({"type": "text", "text": "x", "cache_control": mark});
+    let body = |tool: &Value, system: &Value, user: &Value| {
+        json!({"model": "m",
+            "tools": [{"type": "function", "function": {"name": "f"}, "cache_control": tool}],
+            "messages": [{"role": "user", "content": [part(user)]}, {"role": "system", "content": [part(system)]}]})
+    };
+    let marks = |body: &Value, door: request::Door| {
+        let mut notes = Notes::default();
+        let out = request::body(&chat(body), "claude-sonnet-4-5", door, &mut notes);
+        let out: Value = serde_json::from_slice(&out.expect("translates")).expect("JSON");
+        let ttl = |mark: Option<&Value>| match mark {
+            Some(mark) if mark["ttl"] == "1h" => 'l',
+            Some(_) => 's',
+            None => '-',
+        };
+        let places = ["/tools/0", "/system/0", "/messages/0/content/0"];
+        let mut told: String = places
+            .map(|at| ttl(out.pointer(&format!("{at}/cache_control"))))
+            .into_iter()
+            .collect();
+        told.push(ttl(out.get("cache_control")));
+        (told, notes.mapped().to_vec())
+    };
+    let told = ["messages[].content[].cache_control"];
+    for door in [request::Door::Own, request::Door::Vertex] {
+        for (tool, system, user, wanted, changed) in [
+            (&long, &long, &long, "lll-", false),
+            (&long, &short, &short, "lss-", false),
+            (&short, &long, &short, "sss-", true),
+            (&long, &short, &long, "lss-", true),
+        ] {
+            let (marks, mapped) = marks(&body(tool, system, user), door);
+            assert_eq!(marks, wanted);
+            assert_eq!(mapped, told[..usize::from(changed)]);
+        }
+    }
+    let mut whole = body(&short, &Value::Null, &Value::Null);
+    whole["cache_control"] = long.clone();
+    let mapped = vec!["cache_control".into()];
+    assert_eq!(marks(&whole, request::Door::Own), ("s--s".into(), mapped));
+    let mapped = vec![told[0].into()];
+    assert_eq!(
+        marks(&whole, request::Door::Vertex),
+        ("s-s-".into(), mapped)
+    );
+    let mut whole = body(&long, &Value::Null, &Value::Null);
+    whole["cache_control"] = long.clone();
+    assert_eq!(
+        marks(&whole, request::Door::Vertex),
+        ("l-l-".into(), vec![])
+    );
+}

@@ -231,19 +231,21 @@ fn marks_are_apart_and_four_at_most() {
         .map(|id| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}))
         .into();
     let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": [part("1")]});
-    let tool = json!({"type": "function", "function": {"name": "f"}, "cache_control": mark});
+    // That of the request lasts for an hour, which none may that comes behind one of minutes.
+    let long = json!({"type": "ephemeral", "ttl": "1h"});
+    let tool = json!({"type": "function", "function": {"name": "f"}, "cache_control": long});
     let mut body = json!({"model": "m", "tools": [tool],
-        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+        "cache_control": long,
         "messages": [{"role": "user", "content": "Hi"},
             {"role": "assistant", "content": null, "tool_calls": calls},
             result("a"), result("b")]});
     let (found, notes) = marks(&body);
     // The results come first, and behind them the mark of each, and that of the request.
-    assert_eq!(found, [".m", "", ".", "..", "..L"]);
+    assert_eq!(found, [".L", "", ".", "..", "..L"]);
     assert!(notes.dropped().is_empty(), "{notes:?}");
     body["messages"][0] = json!({"role": "user", "content": [part("a"), part("b"), part("c")]});
     let (found, notes) = marks(&body);
-    assert_eq!(found, [".", "", ".m.m.m", "..", "..L"]);
+    assert_eq!(found, [".", "", ".m.m.m", "..", "..m"]);
     assert_eq!(notes.dropped(), ["messages[].content[].cache_control"]);
 }
 
@@ -296,5 +298,25 @@ fn a_last_word_of_blanks_behind_the_assistants_is_refused() {
     for model in [CLAUDE, NOVA] {
         let why = ("messages[2].content".to_owned(), "invalid_value".to_owned());
         assert_eq!(refused(&body, model), why);
+    }
+}
+
+#[test]
+fn a_mark_does_not_last_longer_than_one_before_it() {
+    let [short, long] = ["5m", "1h"].map(|ttl| json!({"type": "ephemeral", "ttl": ttl}));
+    let part = |mark: &Value| json!({"type": "text", "text": "x", "cache_control": mark});
+    for (tool, system, user, wanted, changed) in [
+        (&long, &long, &long, [".L", ".L", ".L"], false),
+        (&long, &short, &short, [".L", ".m", ".m"], false),
+        (&short, &long, &short, [".m", ".m", ".m"], true),
+        (&long, &short, &long, [".L", ".m", ".m"], true),
+    ] {
+        let body = json!({"model": "m",
+            "tools": [{"type": "function", "function": {"name": "f"}, "cache_control": tool}],
+            "messages": [{"role": "user", "content": [part(user)]}, {"role": "system", "content": [part(system)]}]});
+        let (found, notes) = marks(&body);
+        assert_eq!(found, wanted);
+        let told = ["messages[].content[].cache_control"];
+        assert_eq!(notes.mapped(), &told[..usize::from(changed)]);
     }
 }
