@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{model::Model, names};
+use super::{model::Model, names, request::Door};
 use crate::{
     error::{Error, Kind},
     provider::{
@@ -17,7 +17,10 @@ use crate::{
         said::{Left, Said, nothing},
         support::{arguments, plain},
     },
-    wire::chat::{Content as Written, Message, Part as Given, Raw, Request, Role, Text, ToolCall},
+    wire::{
+        chat::{Content as Words, Message, Part as Given, Raw, Request, Role, Text, ToolCall},
+        placed::{self, Place, between},
+    },
 };
 
 /// What stands in for the signature of a call that another model made.
@@ -62,6 +65,10 @@ enum Kinds<'a> {
     FileData(File<'a>),
     FunctionCall(Call<'a>),
     FunctionResponse(Answer<'a>),
+    ExecutableCode(Raw<'a>),
+    CodeExecutionResult(Raw<'a>),
+    ToolCall(Raw<'a>),
+    ToolResponse(Raw<'a>),
 }
 
 #[derive(Serialize)]
@@ -126,6 +133,22 @@ impl<'a> Part<'a> {
     }
 }
 
+impl placed::Block for Part<'_> {
+    fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kinds::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        let Kinds::Text(text) = &mut self.kind else {
+            return Self::new(Kinds::Text(Text::default()));
+        };
+        Self::new(Kinds::Text(text.split_off(at)))
+    }
+}
+
 /// An entry of `reasoning_details` that this provider has written.
 #[derive(Deserialize)]
 struct Detail<'a> {
@@ -135,6 +158,41 @@ struct Detail<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     signature: Cow<'a, str>,
+}
+
+/// An entry of a part that the provider's own tools wrote.
+#[derive(Deserialize)]
+struct OfServer<'a> {
+    #[serde(borrow)]
+    part: Written<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    #[serde(borrow, default)]
+    executable_code: Option<Raw<'a>>,
+    #[serde(borrow, default)]
+    code_execution_result: Option<Raw<'a>>,
+    #[serde(borrow, default)]
+    tool_call: Option<Raw<'a>>,
+    #[serde(borrow, default)]
+    tool_response: Option<Raw<'a>>,
+    #[serde(borrow, default)]
+    thought_signature: Option<Cow<'a, str>>,
+}
+
+impl<'a> Written<'a> {
+    fn part(self) -> Option<Part<'a>> {
+        let kind = None
+            .or(self.executable_code.map(Kinds::ExecutableCode))
+            .or(self.code_execution_result.map(Kinds::CodeExecutionResult))
+            .or(self.tool_call.map(Kinds::ToolCall))
+            .or(self.tool_response.map(Kinds::ToolResponse))?;
+        let mut part = Part::new(kind);
+        part.thought_signature = self.thought_signature;
+        Some(part)
+    }
 }
 
 #[derive(Deserialize)]
@@ -153,6 +211,7 @@ struct Google<'a> {
 pub(super) fn conversation<'a>(
     request: &'a Request<'a>,
     of: Model,
+    door: Door,
     notes: &mut Notes,
 ) -> Result<(Content<'a>, Vec<Content<'a>>), Error> {
     let mut system = Content::default();
@@ -171,7 +230,7 @@ pub(super) fn conversation<'a>(
                     let place = (calls.len(), call.name());
                     calls.insert(&call.id, place);
                 }
-                ("model", spoken(message, at, of, notes)?)
+                ("model", spoken(message, at, of, door, notes)?)
             }
             Role::Tool => ("user", result(message, at, of, &calls, notes)?),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
@@ -266,10 +325,12 @@ fn spoken<'a>(
     message: &'a Message<'a>,
     at: usize,
     of: Model,
+    door: Door,
     notes: &mut Notes,
 ) -> Result<Vec<Part<'a>>, Error> {
     plain(message, at, notes)?;
     let details = message.reasoning_details.as_deref().unwrap_or_default();
+    let of_server = of_server(details, of, door, notes)?;
     let details: Vec<Detail<'a>> = details
         .iter()
         .filter_map(|raw: &Raw<'a>| serde_json::from_str(raw.get()).ok())
@@ -296,17 +357,41 @@ fn spoken<'a>(
         parts.push(part);
     }
     let mut signed = false;
-    let first = parts.len();
+    let mut calls = Vec::with_capacity(message.calls().len());
     for (n, call) in message.calls().iter().enumerate() {
         let mut part = called(call, at, n)?;
         part.thought_signature = signature(call, &details);
         signed |= part.thought_signature.is_some();
-        parts.push(part);
+        calls.push(part);
     }
-    if let Some(call) = parts.get_mut(first).filter(|_| of.third && !signed) {
+    if let Some(call) = calls.first_mut().filter(|_| of.third && !signed) {
         call.thought_signature = Some(UNSIGNED.into());
     }
-    Ok(parts)
+    Ok(between(of_server, parts, calls))
+}
+
+/// What the provider's own tools were asked and have found. That they are asked beside the client's is
+/// known to the Gemini API from the third generation on, and to nobody else.
+fn of_server<'a>(
+    details: &[Raw<'a>],
+    of: Model,
+    door: Door,
+    notes: &mut Notes,
+) -> Result<Vec<(Place, Part<'a>)>, Error> {
+    let mut all = Vec::new();
+    for raw in details {
+        let read: Option<OfServer<'a>> = serde_json::from_str(raw.get()).ok();
+        let Some(part) = read.and_then(|entry| entry.part.part()) else {
+            continue;
+        };
+        let is_call = matches!(part.kind, Kinds::ToolCall(_) | Kinds::ToolResponse(_));
+        if is_call && !(of.third && door == Door::Api) {
+            notes.without("messages[].reasoning_details")?;
+            continue;
+        }
+        all.push((Place::take(raw.0).0, part));
+    }
+    Ok(all)
 }
 
 /// A call's signature, from the call or from the details.
@@ -339,12 +424,12 @@ fn said<'a>(
 ) -> Result<Vec<Part<'a>>, Error> {
     let instructions = matches!(message.role, Role::System | Role::Developer);
     let mut all = Vec::new();
-    if let Some(Written::Text(text)) = &message.content {
+    if let Some(Words::Text(text)) = &message.content {
         // An empty text says nothing, and a turn of nothing else is refused.
         all.extend((!text.is_empty()).then(|| Part::new(Kinds::Text(text.clone()))));
         return Ok(all);
     }
-    let parts = message.content.as_ref().map_or(&[][..], Written::parts);
+    let parts = message.content.as_ref().map_or(&[][..], Words::parts);
     let mut left = Left::of(at);
     for (n, part) in parts.iter().enumerate() {
         if let Some(text) = part.text.as_ref().or(part.refusal.as_ref()) {

@@ -12,6 +12,9 @@
 //! model get the value that tells the provider not to look for one. Where the provider gives a call
 //! no id, it gets one that is not sent back.
 //!
+//! What the provider's own tools were asked and have found is no call of the client's: its parts are entries
+//! of `reasoning_details` as well, and go back to their places.
+//!
 //! `reasoning_effort` becomes a budget of tokens for the 2.5 generation and a level from the third
 //! on; thoughts are asked for with it. Source: the provider's API reference, 2026-11.
 //!

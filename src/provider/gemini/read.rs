@@ -42,7 +42,17 @@ pub(in crate::provider) struct Part<'a> {
     pub(super) call: Option<Call<'a>>,
     pub(super) piece: Option<Piece<'a>>,
     pub(super) inline: Option<Inline<'a>>,
+    /// What its own tools were asked, or have found: its name and JSON.
+    pub(super) of_server: Option<(&'static str, &'a str)>,
 }
+
+/// The parts that its own tools write.
+pub(super) const OF_SERVER: [&str; 4] = [
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
+];
 
 #[derive(Default)]
 pub(in crate::provider) struct Call<'a> {
@@ -187,7 +197,10 @@ impl<'a> Part<'a> {
                         Ok(())
                     })?;
                 }
-                _ => reader.skip()?,
+                key => match OF_SERVER.iter().find(|name| **name == key) {
+                    Some(name) => part.of_server = reader.raw()?.map(|raw| (*name, raw)),
+                    None => reader.skip()?,
+                },
             }
             Ok(())
         })?;

@@ -72,7 +72,7 @@ pub(in crate::provider) fn body(
     spoken(&request, &mut config, notes)?;
     think(&request, of, &mut config, notes)?;
     let schema = format(&request, &mut config, notes)?;
-    let (system, contents) = conversation(&request, of, notes)?;
+    let (system, contents) = conversation(&request, of, door, notes)?;
     let (tools, tool_config) = tools(&request, of, door, notes)?;
     let labels = match door {
         Door::Vertex => request.metadata,

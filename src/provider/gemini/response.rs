@@ -14,12 +14,12 @@ use crate::{
         chunks::Spent,
         completion,
         completion::{Choice, Media},
-        json::{Object, Reader, Spelled, Words},
+        json::{Object, Reader, Spelled, Words, compact},
         nonsense,
     },
     reframe::fold,
     sse::json_array,
-    wire::{Usage, json::Fault},
+    wire::{Usage, json::Fault, placed::Place},
 };
 
 /// Reads a whole answer.
@@ -114,6 +114,12 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
             if !part.signature.is_empty() {
                 choice.detail(&detail(Some(id), part.signature));
             }
+        } else if let Some((name, json)) = part.of_server {
+            let place = Place {
+                characters: written,
+                calls,
+            };
+            choice.detail(&of_server(name, json, part.signature, place));
         } else if !part.signature.is_empty() {
             choice.detail(&detail(None, part.signature));
         }
@@ -215,6 +221,30 @@ pub(super) fn detail(call: Option<Words<'_>>, signature: Spelled<'_>) -> String 
             entry.string("id", id);
         }
         entry.string("signature", signature);
+    }
+    text(&out)
+}
+
+/// The same for a part that its own tools wrote, which it wants back at its place.
+pub(super) fn of_server(
+    name: &'static str,
+    json: &str,
+    signature: Spelled<'_>,
+    place: Place,
+) -> String {
+    let mut out = BytesMut::new();
+    {
+        let mut entry = Object::open(&mut out);
+        entry.string("type", "server_part");
+        entry.object("part", |part| {
+            part.raw(name, &compact(json));
+            if !signature.is_empty() {
+                part.string("thoughtSignature", signature);
+            }
+        });
+        if let Some((name, place)) = place.member() {
+            entry.raw(name, &place);
+        }
     }
     text(&out)
 }

@@ -4,7 +4,7 @@ use super::{
     error,
     pieces::Pieces,
     read::{Call, Candidate, Counts, Finish, Part, Piece, Response, finish},
-    response::{Id, Ids, broken, citation, detail, extra, logprobs, named},
+    response::{Id, Ids, broken, citation, detail, extra, logprobs, named, of_server},
 };
 use crate::{
     error::Error,
@@ -15,7 +15,7 @@ use crate::{
         json::{Object, Reader, Spelled, Words},
         nonsense,
     },
-    wire::{Usage, json::Fault},
+    wire::{Usage, json::Fault, placed::Place},
 };
 
 /// The most candidates of one answer.
@@ -168,7 +168,16 @@ impl Choice {
             self.calls += 1;
             id = Some(text_of(&given));
         }
-        if !part.signature.is_empty() {
+        if let Some((name, json)) = part.of_server {
+            let place = Place {
+                characters: self.written,
+                calls: self.calls,
+            };
+            let entry = of_server(name, json, part.signature, place);
+            chunks.delta(out, index, |delta| {
+                delta.list("reasoning_details", entry.as_bytes());
+            });
+        } else if !part.signature.is_empty() {
             let entry = detail(id.as_deref().map(Words::Plain), part.signature);
             chunks.delta(out, index, |delta| {
                 delta.list("reasoning_details", entry.as_bytes());

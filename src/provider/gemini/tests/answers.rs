@@ -189,3 +189,67 @@ fn a_list_tells_all_that_one_answer_does() {
     };
     assert_eq!(told(&list), told(&whole));
 }
+
+/// The parts that its own tools wrote, as the API sends them.
+fn with_tools_of_its_own() -> Value {
+    json!([
+        {"toolCall": {"id": "t1", "toolType": "GOOGLE_SEARCH_WEB", "args": {"queries": ["x"]}}, "thoughtSignature": "s1"},
+        {"toolResponse": {"id": "t1", "toolType": "GOOGLE_SEARCH_WEB", "response": {"a": 1}}, "thoughtSignature": "s2"},
+        {"text": "H\u{e9} "},
+        {"executableCode": {"language": "PYTHON", "code": "print(1)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+        {"text": "you"},
+        {"functionCall": {"id": "own", "name": "f", "args": {}}, "thoughtSignature": "s3"}])
+}
+
+#[test]
+fn what_its_own_tools_did_goes_back_to_its_place() {
+    let parts = with_tools_of_its_own();
+    let whole = json!({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]});
+    let answer = response::answer(whole.to_string().as_bytes(), &asked()).expect("an answer");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let said = &answer["choices"][0]["message"];
+    assert_eq!(said["content"], "H\u{e9} you");
+    assert_eq!(said["tool_calls"].as_array().map(Vec::len), Some(1));
+
+    let events: String = parts
+        .as_array()
+        .expect("parts")
+        .iter()
+        .map(|part| {
+            let event = json!({"candidates": [{"content": {"parts": [part]}}]});
+            format!("data: {event}\n\n")
+        })
+        .collect();
+    let end = json!({"candidates": [{"finishReason": "STOP"}]});
+    let (ended, text, _) = run(
+        Streaming::Events,
+        &[format!("{events}data: {end}\n\n").as_bytes()],
+    );
+    ended.expect("whole");
+    let streamed = crate::reframe::fold(text.as_bytes()).expect("whole");
+    let streamed: Value = serde_json::from_slice(&streamed).expect("JSON");
+    let streamed = &streamed["choices"][0]["message"];
+
+    let messages = |said: &Value| {
+        json!([{"role": "user", "content": "Hi"}, said,
+            {"role": "tool", "tool_call_id": "own", "content": "1"}])
+    };
+    for said in [said, streamed] {
+        let (out, notes) = translate(&with("messages", messages(said)), "gemini-3-pro");
+        assert_eq!(out.expect("translates")["contents"][1]["parts"], parts);
+        assert!(notes.dropped().is_empty(), "{notes:?}");
+    }
+    // Elsewhere calls of its own are not known.
+    let dropped = |model: &str, door: Door| {
+        let mut notes = Notes::default();
+        let body = with("messages", messages(said));
+        let out = request::body(&chat(&body), model, door, &mut notes).expect("translates");
+        let out: Value = serde_json::from_slice(&out.body).expect("JSON");
+        assert!(!out.to_string().contains("toolCall") && out.to_string().contains("print(1)"));
+        notes.dropped().to_vec()
+    };
+    let told = ["messages[].reasoning_details"];
+    assert_eq!(dropped("gemini-2.5-pro", Door::Api), told);
+    assert_eq!(dropped("gemini-3-pro", Door::Vertex), told);
+}

@@ -165,8 +165,18 @@ fn a_call_comes_behind_a_user_turn() {
             "{messages}"
         );
     }
-    // What is cached stands before it, and ends with such a turn.
+    // What is cached stands before it, and ends with such a turn; null is nothing.
     let mut body = with("messages", json!([called]));
+    for name in ["cached_content", "safety_settings", "top_k"] {
+        body[name] = Value::Null;
+    }
+    let (out, notes) = translate(&body, "gemini-2.5-flash");
+    let out = out.expect("translates");
+    assert_eq!(out["contents"][0], dot);
+    for name in ["cachedContent", "safetySettings", "generationConfig"] {
+        assert_eq!(out.get(name), None);
+    }
+    assert!(notes.dropped().is_empty());
     body["cached_content"] = "cachedContents/c".into();
     let (out, notes) = translate(&body, "gemini-2.5-flash");
     assert_ne!(out.expect("translates")["contents"][0], dot);
