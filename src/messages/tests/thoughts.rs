@@ -31,7 +31,7 @@ fn sent(body: impl Into<bytes::Bytes>) -> Value {
 }
 
 /// The conversation that such a turn stands in.
-fn conversation(turn: &Value, results: Value) -> Value {
+fn conversation(turn: &Value, results: &Value) -> Value {
     let mut body = with(json!({}));
     let messages = body["messages"].as_array_mut().expect("messages");
     messages.push(turn.clone());
@@ -45,7 +45,7 @@ fn from_messages_to_anthropic() {
     let results = json!([{"role": "user", "content": [
         {"type": "tool_result", "tool_use_id": "a", "content": "1"},
         {"type": "tool_result", "tool_use_id": "b", "content": "2"}]}]);
-    let body = conversation(&turn, results).to_string();
+    let body = conversation(&turn, &results).to_string();
     let (out, way) = request::translate(body.as_bytes()).expect("translates");
     assert!(way.dropped.names().is_empty());
     assert_eq!(sent(out), blocks());
@@ -70,6 +70,6 @@ fn from_anthropic_to_messages_and_back_from_a_client_of_completions() {
     assert_eq!(said["content"], "H\u{e9} \"\u{1f600}\" you");
     let results = json!([{"role": "tool", "tool_call_id": "a", "content": "1"},
         {"role": "tool", "tool_call_id": "b", "content": "2"}]);
-    let body = conversation(said, results).to_string();
+    let body = conversation(said, &results).to_string();
     assert_eq!(sent(body), blocks());
 }
