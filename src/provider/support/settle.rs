@@ -1,193 +1,16 @@
 //! Which members of a request a provider has no counterpart of, as a table.
 
-use std::ops::Range;
+use serde_json::Value;
 
-use bytes::Bytes;
-use http::{HeaderValue, Uri, header};
-use serde::Serialize;
-use serde_json::{Value, value::RawValue};
-use smallvec::SmallVec;
-
-use super::{Notes, notes::unsupported};
 use crate::{
-    body::Full,
-    error::{Error, Kind},
-    parse::Chat,
-    wire::{
-        Members,
-        chat::{AllowedMode, Content, Custom, Message, Request, Role, Tool, ToolCall, ToolChoice},
-        request::pattern_at,
-    },
+    error::Error,
+    provider::Notes,
+    wire::chat::{Content, Custom, Message, Request, Role},
 };
-
-/// A request with a JSON body.
-pub(super) fn post(uri: Uri, body: Bytes) -> http::Request<Full> {
-    let mut request = http::Request::new(Full::new(body));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::USER_AGENT, super::AGENT),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    request
-}
-
-/// Writes a body of about the length of the one it is made of, so that no text is copied twice.
-pub(super) fn write(body: &impl Serialize, length: usize) -> Bytes {
-    let mut text = Vec::with_capacity(length + 512);
-    serde_json::to_writer(&mut text, body).expect("values serialise into memory");
-    text.into()
-}
-
-/// Reads a request as types.
-pub(super) fn parse(chat: &Chat) -> Result<Request<'_>, Error> {
-    chat.typed().map_err(|error| {
-        Error::new(Kind::Format, "The request is not of the expected shape.")
-            .with_code("invalid_type")
-            .with_source(error)
-    })
-}
-
-/// What must be called, among the tools that are left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Must {
-    Nothing,
-    Any,
-    /// No call is allowed.
-    Never,
-}
-
-/// The tools that a choice leaves, for providers without a choice by name: naming one is allowing
-/// only that one. A choice that leaves none is refused if one must be called.
-pub(super) fn chosen<'a, 'r>(
-    request: &'r Request<'a>,
-    notes: &mut Notes,
-) -> Result<(Vec<&'r Tool<'a>>, Must), Error> {
-    let declared = request.tools.as_deref().unwrap_or_default();
-    let (names, must) = match &request.tool_choice {
-        None | Some(ToolChoice::Auto) => (None, Must::Nothing),
-        Some(ToolChoice::None) => (None, Must::Never),
-        Some(ToolChoice::Required) => (None, Must::Any),
-        Some(ToolChoice::Named(name)) => (Some(std::slice::from_ref(name)), Must::Any),
-        Some(ToolChoice::Allowed(AllowedMode::Auto, names)) => (Some(&names[..]), Must::Nothing),
-        Some(ToolChoice::Allowed(AllowedMode::Required, names)) => (Some(&names[..]), Must::Any),
-    };
-    let mut left = Vec::with_capacity(declared.len());
-    for tool in declared {
-        let name = tool.name().ok_or_else(|| unsupported("tools"))?;
-        if names.is_none_or(|names| names.iter().any(|allowed| &**allowed == name)) {
-            left.push(tool);
-        }
-    }
-    if left.is_empty() && must == Must::Any {
-        notes.unsupported("tool_choice")?;
-        return Ok((left, Must::Nothing));
-    }
-    Ok((left, must))
-}
-
-/// The schema of a tool's arguments, where one must be said: one that takes free text is one with
-/// a single string.
-fn arguments_schema<'a>(tool: &Tool<'a>) -> &'a str {
-    match &tool.function {
-        Some(function) => function
-            .parameters
-            .map_or(r#"{"type":"object","properties":{}}"#, |raw| raw.get()),
-        None => {
-            r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#
-        }
-    }
-}
-
-/// What a tool is for; an empty text says nothing.
-fn described<'r>(tool: &'r Tool<'_>) -> Option<&'r str> {
-    let function = tool.function.as_ref().map(|it| &it.description);
-    function
-        .or(tool.custom.as_ref().map(|it| &it.description))
-        .and_then(|text| text.as_deref())
-        .filter(|text| !text.is_empty())
-}
-
-/// The arguments of a call as a JSON object.
-///
-/// # Errors
-/// They are not the text of one; the path says where.
-pub(super) fn arguments(call: &ToolCall<'_>, at: usize, n: usize) -> Result<Box<RawValue>, Error> {
-    let input = RawValue::from_string(call.arguments().into_owned()).ok();
-    input
-        .filter(|input| input.get().starts_with('{'))
-        .ok_or_else(|| {
-            let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
-            let message = format!("`{param}` must be the text of a JSON object");
-            Error::new(Kind::Format, message)
-                .with_param(param)
-                .with_code("invalid_value")
-        })
-}
-
-/// What only OpenAI's own models have in a message of the assistant.
-///
-/// # Errors
-/// It is there; the path says where. Where the contract drops it, speech that was heard earlier is
-/// left out if the message says something beside it.
-pub(super) fn plain(message: &Message<'_>, at: usize, notes: &mut Notes) -> Result<(), Error> {
-    if message.role == Role::Function {
-        return Err(unsupported(format!("messages[{at}].role")));
-    }
-    if message.function_call.is_some() {
-        return Err(unsupported(format!("messages[{at}].function_call")));
-    }
-    if message.audio.is_some() {
-        let param = format!("messages[{at}].audio");
-        if message.content.is_none() && message.calls().is_empty() {
-            return Err(unsupported(param));
-        }
-        notes.unsupported(param)?;
-    }
-    Ok(())
-}
-
-/// A tool, declared as OpenAI does.
-#[derive(Serialize)]
-pub(super) struct Declared<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    parameters: Box<RawValue>,
-}
-
-/// A tool for providers that know functions only.
-pub(super) fn declared<'r>(tool: &'r Tool<'_>) -> Declared<'r> {
-    let parameters = RawValue::from_string(arguments_schema(tool).to_owned());
-    Declared {
-        kind: "function",
-        function: Function {
-            name: tool.name().unwrap_or_default(),
-            description: described(tool),
-            parameters: parameters.expect("what came as JSON is JSON"),
-        },
-    }
-}
-
-/// Where to stop.
-pub(super) fn stops<'r>(request: &'r Request<'_>) -> Vec<&'r str> {
-    let texts = request.stop.iter().flat_map(|stop| &stop.0);
-    texts.map(|text| &**text).collect()
-}
 
 /// What an answer is without a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Without {
+pub(in crate::provider) enum Without {
     /// One that means the same.
     Same,
     /// Another one.
@@ -195,7 +18,7 @@ pub(super) enum Without {
 }
 
 /// What small APIs have no counterpart of: Cohere's, Ollama's.
-pub(super) const SMALL: &[(&str, Without)] = &[
+pub(in crate::provider) const SMALL: &[(&str, Without)] = &[
     ("n", Without::Other),
     ("logit_bias", Without::Other),
     ("modalities", Without::Other),
@@ -218,12 +41,12 @@ pub(super) const SMALL: &[(&str, Without)] = &[
 ];
 
 /// In a list of what a provider takes: marks at the ends of prefixes to be cached.
-pub(super) const MARKS: &str = "messages[].content[].cache_control";
+pub(in crate::provider) const MARKS: &str = "messages[].content[].cache_control";
 
 /// Goes through what a provider has no counterpart of. Values that ask for nothing (`n: 1`, a
 /// penalty of 0, `logprobs: false`) pass unsaid. Members that nobody knows are dropped and
 /// announced, save those that the provider takes.
-pub(super) fn settle(
+pub(in crate::provider) fn settle(
     request: &Request<'_>,
     table: &[(&'static str, Without)],
     taken: &[&str],
@@ -293,75 +116,6 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Names that are told of at most.
-const NAMED: usize = 16;
-
-/// Goes through what stands in messages and tools that the API does not know, and so no type has. It is
-/// dropped and announced, each name once, save what every provider looks for itself, what is in `taken`,
-/// and what says nothing.
-pub(super) fn strangers(chat: &Chat, taken: &[&str], notes: &mut Notes) -> Result<(), Error> {
-    const READ: &[&str] = &[
-        "reasoning_content",
-        "reasoning_details",
-        "extra_content",
-        // The place of a call in its stream, which clients send back.
-        "index",
-    ];
-    let text = chat.original();
-    let top = chat.request().range().start;
-    let places = ["messages", "tools"].map(|name| chat.place(name));
-    let gone = chat.touched();
-    let mut told: SmallVec<[String; 2]> = SmallVec::new();
-    for member in chat.request().unknown() {
-        let here = |place: &Option<Range<usize>>| {
-            place.as_ref().is_some_and(|it| it.contains(&member.key))
-        };
-        if member.object == top
-            || !places.iter().any(here)
-            || gone.binary_search(&member.key).is_ok()
-        {
-            continue;
-        }
-        let name = chat.key_at(member.key);
-        if READ.contains(&&*name) || taken.contains(&&*name) || told.iter().any(|it| *it == *name) {
-            continue;
-        }
-        // A part's and a tool's are told of elsewhere; a message has none.
-        let is_mark = name == "cache_control" && !is_message(&text[member.object..]);
-        if is_mark || !says(&text[member.key..]) {
-            continue;
-        }
-        told.push(name.into_owned());
-        notes.without(pattern_at(text, member.key))?;
-        if told.len() == NAMED {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// The first JSON value of a text.
-fn first<'a>(text: &'a [u8]) -> Option<&'a RawValue> {
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&'a RawValue>();
-    values.next()?.ok()
-}
-
-/// Whether a text begins with a message.
-fn is_message(text: &[u8]) -> bool {
-    let members = first(text).map(|raw| serde_json::from_str::<Members<'_>>(raw.get()));
-    members.is_some_and(|members| members.is_ok_and(|members| members.get("role").is_some()))
-}
-
-/// Whether the value behind a key says anything.
-fn says(text: &[u8]) -> bool {
-    let value = first(text).and_then(|key| {
-        let behind = text.get(key.get().len()..)?.trim_ascii_start();
-        first(behind.strip_prefix(b":")?)
-    });
-    let value = value.map(|raw| raw.get().trim_matches(['[', ']', '{', '}', '"', ' ', '\n']));
-    value.is_none_or(|value| !matches!(value, "" | "null"))
-}
-
 /// Whether what a tool takes has to follow a grammar.
 fn is_constrained(tool: &Custom<'_>) -> bool {
     let format = tool
@@ -371,7 +125,7 @@ fn is_constrained(tool: &Custom<'_>) -> bool {
 }
 
 /// Tools whose schemas are to be kept strictly, for providers that keep to them as they do.
-pub(super) fn loosely(request: &Request<'_>, notes: &mut Notes) -> Result<(), Error> {
+pub(in crate::provider) fn loosely(request: &Request<'_>, notes: &mut Notes) -> Result<(), Error> {
     let functions = request
         .tools
         .iter()
@@ -461,7 +215,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::{Contract, Unsupported};
 
     /// Each member with a value that asks for something, and one that asks for nothing.
     fn cases() -> Vec<(&'static str, Value, Option<Value>)> {
@@ -549,44 +302,5 @@ mod tests {
                 "messages[].content[].image_url.detail"
             ]
         );
-    }
-
-    #[test]
-    fn what_no_type_has_is_told_by_its_place_once() {
-        let call = json!({"id": "c", "type": "function", "index": 0, "extra_content": {"mine": 1},
-            "function": {"name": "f", "arguments": "{}"}});
-        let body = json!({"model": "m", "top": 1,
-            "tools": [{"type": "function", "function": {"name": "f", "defer": true}}],
-            "messages": [
-                {"role": "user", "cache_control": {"type": "ephemeral"},
-                 "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}, "fresh": 0}]},
-                {"role": "assistant", "content": "x", "annotations": [ ], "parsed": null, "ours": 1,
-                 "reasoning_content": "because", "reasoning_details": [{}], "tool_calls": [call]},
-                {"role": "assistant", "content": "x", "mine": [1], "gone": 1},
-                {"role": "assistant", "content": "x", "mine": [2]}]});
-        let mut chat = Chat::parse(body.to_string().into()).expect("a request");
-        let gone = |member: &crate::wire::request::UnknownMember| chat.key_at(member.key) == "gone";
-        let gone = chat.request().unknown().find(gone).expect("it is there");
-        chat.remove_unknown(gone);
-        let mut notes = Notes::default();
-        strangers(&chat, &["ours"], &mut notes).expect("nothing is refused");
-        assert_eq!(
-            sorted(notes.dropped()),
-            [
-                "messages[].cache_control",
-                "messages[].content[].fresh",
-                "messages[].mine",
-                "tools[].function.defer",
-            ]
-        );
-        let mut notes = Notes::new(Contract::new(Unsupported::Refuse));
-        let error = strangers(&chat, &[], &mut notes).expect_err("refused");
-        assert_eq!(error.code(), Some("unsupported_parameter"));
-    }
-
-    fn sorted(names: &[std::borrow::Cow<'static, str>]) -> Vec<String> {
-        let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        names.sort_unstable();
-        names
     }
 }
