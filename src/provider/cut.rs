@@ -1,6 +1,7 @@
 //! Our own key, cut out of what an upstream says: some quote what they were sent, and neither the
 //! caller nor a log is to read it.
 
+mod cutting;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,8 @@ use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
+
+pub(super) use cutting::Cutting;
 
 use super::Secret;
 
@@ -222,75 +225,6 @@ impl Spellings {
             .iter()
             .filter_map(|finder| begun(finder.needle()));
         each.min().unwrap_or(text.len())
-    }
-}
-
-/// The same for a text in pieces, wherever they are cut: what may be the beginning of the key waits
-/// for the next piece, unless a line ends there.
-pub(super) struct Cutting {
-    key: Spellings,
-    held: Bytes,
-    /// Which of the key's bytes is looked for before the key. Events of one stream are much alike:
-    /// once there is a byte that they do not have, a look for it is all that most of them need.
-    probe: usize,
-}
-
-impl Cutting {
-    pub(super) const fn new(key: Spellings) -> Self {
-        Self {
-            key,
-            held: Bytes::new(),
-            probe: 0,
-        }
-    }
-
-    /// Whether a piece goes out as it is and nothing waits, as is so of nearly all: whole lines without
-    /// the key.
-    #[inline]
-    pub(super) fn passes(&mut self, piece: &[u8]) -> bool {
-        let lines = self.held.is_empty() && piece.ends_with(b"\n");
-        lines && (self.lacks(piece) || !self.key.is_in(piece))
-    }
-
-    /// Whether a piece has not even one byte that the key has in every spelling.
-    #[inline]
-    fn lacks(&mut self, piece: &[u8]) -> bool {
-        let Some(probe) = self.key.0.probes.get(self.probe) else {
-            return false;
-        };
-        let lacks = memchr::memchr(probe.byte, piece).is_none();
-        self.probe += usize::from(!lacks);
-        lacks
-    }
-
-    /// What may go out now that this piece has come.
-    pub(super) fn push(&mut self, piece: Bytes) -> Bytes {
-        let mut text = if self.held.is_empty() {
-            piece
-        } else {
-            [&self.held[..], &piece].concat().into()
-        };
-        if text.ends_with(b"\n") {
-            self.held = Bytes::new();
-            return self.key.cut(text);
-        }
-        if self.key.is_in(&text) {
-            let (text, held) = self.key.cut_open(&text);
-            self.held = held;
-            return text;
-        }
-        self.held = text.split_off(self.key.begun(&text));
-        text
-    }
-
-    /// What waited for a piece that does not come.
-    pub(super) fn rest(&mut self) -> Option<Bytes> {
-        let rest = std::mem::take(&mut self.held);
-        (!rest.is_empty()).then(|| self.key.cut(rest))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
     }
 }
 

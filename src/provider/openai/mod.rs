@@ -32,6 +32,7 @@ pub(super) mod foreign;
 mod models;
 mod params;
 pub(super) mod request;
+mod row;
 mod rows;
 mod speech;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{models::Efforts, rows::Fate, vendor::Vendor};
+use super::{models::Efforts, row::Fate, vendor::Vendor};
 use crate::{error::Error, parse::Chat, provider::Notes, wire::request::Name};
 
 /// Goes through the vendor's table. Members that ask for nothing go without a word.

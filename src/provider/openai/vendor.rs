@@ -6,7 +6,10 @@
 
 use std::fmt;
 
-use super::rows::{Fate, PLAIN, ROWS, Row};
+use super::{
+    row::{Fate, Row},
+    rows::{PLAIN, ROWS},
+};
 use crate::{error::upstream::Numbers, wire::Counting};
 
 /// A vendor whose API is OpenAI's, or nearly.
