@@ -93,7 +93,10 @@ fn block<'a>(
         }
         "thinking" | "redacted_thinking" => {
             choice.reasoning(block.thinking);
-            choice.detail(&so_far.put(&compact(raw)));
+            // What was cut short is not signed, and refused if it comes back.
+            if block.kind != "thinking" || !block.signature.is_empty() {
+                choice.detail(&so_far.put(&compact(raw)));
+            }
         }
         // What the provider's own tools did is not the client's to answer.
         _ => {}

@@ -281,8 +281,27 @@ pub(in crate::provider) fn lacks_thinking(request: &Request<'_>) -> bool {
 }
 
 fn is_thinking(raw: &Raw<'_>) -> bool {
+    signed(raw) == Some(true)
+}
+
+/// Whether what was thought is signed, or kept secret: else it is refused; `None` for another entry.
+fn signed(raw: &Raw<'_>) -> Option<bool> {
     let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
-    value["type"] == "thinking" || value["type"] == "redacted_thinking"
+    let has = |name: &str| value[name].as_str().is_some_and(|text| !text.is_empty());
+    match value["type"].as_str() {
+        Some("thinking") => Some(has("signature")),
+        Some("redacted_thinking") => Some(has("data")),
+        _ => None,
+    }
+}
+
+/// Announces what was thought and cannot go back, as nobody has signed it.
+pub(in crate::provider) fn unsigned(message: &Message<'_>, notes: &mut Notes) -> Result<(), Error> {
+    let mut details = message.reasoning_details.iter().flatten();
+    if details.any(|raw| signed(raw) == Some(false)) {
+        notes.without("messages[].reasoning_details")?;
+    }
+    Ok(())
 }
 
 /// An id as the provider takes them; the same one always becomes the same.
@@ -319,6 +338,7 @@ fn spoken<'r>(
     notes: &mut Notes,
 ) -> Result<Vec<Block<'r>>, Error> {
     plain(message, at, notes)?;
+    unsigned(message, notes)?;
     let details = message.reasoning_details.iter().flatten();
     let thoughts = details.filter(|raw| is_thinking(raw)).map(|raw| {
         let (place, raw) = Place::take(raw.0);

@@ -11,7 +11,10 @@ use crate::{
     error::Error,
     provider::{
         Notes,
-        anthropic::join::{Is, is_thought_alone, join, without_thoughts_alone},
+        anthropic::{
+            join::{Is, is_thought_alone, join, without_thoughts_alone},
+            turns::unsigned,
+        },
         notes::unsupported,
         said::{Left, answered, is_blank, nothing, trimmed},
         support::{arguments, plain},
@@ -137,11 +140,7 @@ impl CachePoint {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Reasoning<'a> {
-    ReasoningText {
-        text: Text<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        signature: Option<Text<'a>>,
-    },
+    ReasoningText { text: Text<'a>, signature: Text<'a> },
     RedactedContent(Text<'a>),
 }
 
@@ -247,6 +246,7 @@ fn spoken<'a>(
     notes: &mut Notes,
 ) -> Result<Vec<Block<'a>>, Error> {
     plain(message, at, notes)?;
+    unsigned(message, notes)?;
     let details = message.reasoning_details.iter().flatten();
     let thoughts = details.filter_map(|raw| Some((Place::take(raw.0).0, reasoning(raw)?)));
     let mut said = parts(&message.content, at, notes)?;
@@ -289,7 +289,7 @@ fn result<'a>(
         .collect())
 }
 
-/// An entry of `reasoning_details` as this provider and Anthropic's own API give them.
+/// An entry of `reasoning_details` as this provider and Anthropic's own API give them, if it is signed.
 fn reasoning<'a>(raw: &Raw<'a>) -> Option<Block<'a>> {
     #[derive(serde::Deserialize)]
     struct Entry<'a> {
@@ -306,9 +306,11 @@ fn reasoning<'a>(raw: &Raw<'a>) -> Option<Block<'a>> {
     let inner = match &*entry.kind {
         "thinking" => Reasoning::ReasoningText {
             text: entry.thinking?,
-            signature: entry.signature,
+            signature: entry.signature.filter(|text| !text.is_empty())?,
         },
-        "redacted_thinking" => Reasoning::RedactedContent(entry.data?),
+        "redacted_thinking" => {
+            Reasoning::RedactedContent(entry.data.filter(|data| !data.is_empty())?)
+        }
         _ => return None,
     };
     Some(Block::ReasoningContent(inner))

@@ -126,3 +126,14 @@ fn the_arguments_of_that_tool_are_the_answer() {
     let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
     assert_eq!(run(&bytes).1, out);
 }
+
+#[test]
+fn what_was_thought_and_not_signed_is_nothing_to_send_back() {
+    let message = json!({"type": "message", "content": [{"type": "thinking", "thinking": "hm", "signature": ""}],
+        "stop_reason": "max_tokens"});
+    let answer = response::answer(message.to_string().as_bytes(), 7).expect("an answer");
+    let out: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let said = &out["choices"][0]["message"];
+    assert_eq!(said["reasoning_content"], "hm");
+    assert_eq!(said.get("reasoning_details"), None);
+}

@@ -327,3 +327,19 @@ fn a_mark_does_not_last_longer_than_one_before_it() {
         ("l-l-".into(), vec![])
     );
 }
+
+/// Reasoning of another model is told to clients of the Messages API so, and comes back so.
+#[test]
+fn what_nobody_signed_does_not_go_back() {
+    for entry in [
+        json!({"type": "thinking", "thinking": "hm"}),
+        json!({"type": "thinking", "thinking": "hm", "signature": ""}),
+        json!({"type": "redacted_thinking"}),
+    ] {
+        let said = json!({"role": "assistant", "content": "x", "reasoning_details": [entry]});
+        let user = json!({"role": "user", "content": "Hi"});
+        let (turns, notes) = spoken(json!([user, said, user])).expect("translates");
+        assert_eq!(turns[1]["content"], json!([{"type": "text", "text": "x"}]));
+        assert_eq!(notes.dropped(), ["messages[].reasoning_details"]);
+    }
+}

@@ -320,3 +320,18 @@ fn a_mark_does_not_last_longer_than_one_before_it() {
         assert_eq!(notes.mapped(), &told[..usize::from(changed)]);
     }
 }
+
+#[test]
+fn what_nobody_signed_does_not_go_back() {
+    for entry in [
+        json!({"type": "thinking", "thinking": "hm"}),
+        json!({"type": "thinking", "thinking": "hm", "signature": ""}),
+    ] {
+        let said = json!({"role": "assistant", "content": "x", "reasoning_details": [entry]});
+        let user = json!({"role": "user", "content": "Hi"});
+        let body = with(json!({"messages": [user, said, user]}));
+        let (out, notes) = noted(&body, CLAUDE).expect("translates");
+        assert_eq!(out["messages"][1]["content"], json!([{"text": "x"}]));
+        assert_eq!(notes.dropped(), ["messages[].reasoning_details"]);
+    }
+}
