@@ -200,7 +200,8 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let converse: Converse<'_> = serde_json::from_slice(body)
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
     let mut choice = Choice::default();
-    let mut answered = false;
+    // Tools were called that are not the client's: the answer's own, or the provider's.
+    let mut others = false;
     let mut so_far = Place::default();
     let reason = converse.stop_reason;
     let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"));
@@ -213,20 +214,18 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
             so_far.characters += characters(&cited.text);
             choice.text(&cited.text);
         }
-        if let Some(call) = block
-            .tool_use
-            .as_ref()
-            .filter(|it| it.kind.as_deref() != Some("server_tool_use"))
-        {
+        if let Some(call) = &block.tool_use {
             let input = call.input.map_or("{}", RawValue::get);
-            if &*call.name == ANSWER {
+            if call.kind.as_deref() == Some("server_tool_use") {
+                others = true;
+            } else if &*call.name == ANSWER {
                 // The answer itself, by its schema.
                 choice.json(input);
-                answered = true;
-                continue;
+                others = true;
+            } else {
+                so_far.calls += 1;
+                choice.call(&call.tool_use_id, &call.name, input, |_| {});
             }
-            so_far.calls += 1;
-            choice.call(&call.tool_use_id, &call.name, input, |_| {});
         }
         let Some(reasoning) = &block.reasoning_content else {
             continue;
@@ -242,7 +241,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         }
     }
     choice.reason = match reason {
-        "tool_calls" if answered && !choice.has_calls() => Some("stop"),
+        "tool_calls" if others && !choice.has_calls() => Some("stop"),
         reason => Some(reason),
     };
     let spent = Spent {

@@ -32,8 +32,8 @@ pub struct Stream {
     written: u64,
     /// Those that are open, by their indexes: some may be written side by side.
     blocks: SmallVec<[(Option<u64>, Block); 1]>,
-    /// Whether a tool's arguments were the answer.
-    answered: bool,
+    /// Whether tools were called that are not the client's: the answer's own, or the provider's.
+    others: bool,
     counts: Option<Counts>,
     tier: Option<ServiceTier>,
     end: End,
@@ -158,7 +158,7 @@ impl Stream {
             calls: 0,
             written: 0,
             blocks: SmallVec::new(),
-            answered: false,
+            others: false,
             counts: None,
             tier: None,
             end: End::Open,
@@ -191,11 +191,15 @@ impl Stream {
             self.close(at, out);
         }
         let block = match &start.start.tool_use {
+            Some(call) if call.kind.as_deref() == Some("server_tool_use") => {
+                self.others = true;
+                Block::Foreign
+            }
             Some(call) if &*call.name == ANSWER => {
-                self.answered = true;
+                self.others = true;
                 Block::Answer { empty: true }
             }
-            Some(call) if call.kind.as_deref() != Some("server_tool_use") => {
+            Some(call) => {
                 let ordinal = self.calls;
                 self.chunks
                     .call(out, 0, ordinal, &*call.tool_use_id, &*call.name);
@@ -205,7 +209,7 @@ impl Stream {
                     empty: true,
                 }
             }
-            _ => Block::Foreign,
+            None => Block::Foreign,
         };
         self.open(index, block)
     }
@@ -361,7 +365,7 @@ impl TranslateStream for Stream {
                 }
                 self.end = End::Reason;
                 let reason = match finish_reason(&stop.stop_reason) {
-                    "tool_calls" if self.answered && self.calls == 0 => "stop",
+                    "tool_calls" if self.others && self.calls == 0 => "stop",
                     reason => reason,
                 };
                 self.chunks.finish(out, 0, reason);

@@ -148,3 +148,21 @@ fn nonsense_is_no_answer() {
         assert_eq!(error.class(), Some(Class::Transient), "{body}");
     }
 }
+
+#[test]
+fn without_calls_of_the_clients_it_did_not_end_for_them() {
+    let server = json!({"toolUse": {"toolUseId": "s", "name": "web", "input": {}, "type": "server_tool_use"}});
+    let (out, _) = answer(
+        &json!({"output": {"message": {"content": [{"text": "x"}, server]}}, "stopReason": "tool_use"}),
+    );
+    assert_eq!(out["choices"][0]["finish_reason"], "stop");
+    let start = json!({"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "s", "name": "web", "type": "server_tool_use"}}});
+    let events = [
+        ("contentBlockStart", start),
+        ("contentBlockStop", json!({"contentBlockIndex": 0})),
+        ("messageStop", json!({"stopReason": "tool_use"})),
+    ];
+    let (text, ended, _) = run(&[frames(&events)]);
+    ended.expect("whole");
+    assert!(text.contains(r#""finish_reason":"stop""#), "{text}");
+}
