@@ -5,7 +5,11 @@ use smallvec::SmallVec;
 
 use super::names;
 use crate::{
-    provider::json::{Reader, Spelled},
+    error::Error,
+    provider::{
+        json::{Reader, Spelled},
+        nonsense,
+    },
     wire::{ServiceTier, Usage, json::Fault},
 };
 
@@ -83,6 +87,16 @@ pub(in crate::provider) struct Inline<'a> {
 pub(in crate::provider) struct Source<'a> {
     pub(super) uri: Spelled<'a>,
     pub(super) title: Spelled<'a>,
+}
+
+impl Piece<'_> {
+    /// Arguments that came whole are of a call, which has a name.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.call.args.is_some() && self.call.name.is_empty() {
+            return Err(nonsense("a call has no name"));
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Response<'a> {

@@ -123,12 +123,11 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
         } else if !part.signature.is_empty() {
             choice.detail(&detail(None, part.signature));
         }
-        if part
-            .piece
-            .as_ref()
-            .is_some_and(|piece| piece.values.is_some())
-        {
-            return Err(nonsense("the arguments of a call come in pieces"));
+        if let Some(piece) = &part.piece {
+            if piece.values.is_some() {
+                return Err(nonsense("the arguments of a call come in pieces"));
+            }
+            piece.check()?;
         }
         match &part.inline {
             Some(inline) if inline.is_audio() => {

@@ -209,6 +209,7 @@ impl Choice {
         ids: &Ids,
         out: &mut BytesMut,
     ) -> Result<Option<String>, Error> {
+        piece.check()?;
         let call = &piece.call;
         if self.open.as_ref().is_some_and(|open| !open.is(call)) {
             self.close(index, chunks, out);

@@ -253,3 +253,16 @@ fn what_its_own_tools_did_goes_back_to_its_place() {
     assert_eq!(dropped("gemini-2.5-pro", Door::Api), told);
     assert_eq!(dropped("gemini-3-pro", Door::Vertex), told);
 }
+
+#[test]
+fn a_call_of_no_name_is_no_answer() {
+    for call in [json!({"args": {"a": 1}}), json!({"name": "", "args": {}})] {
+        let part = json!({"functionCall": call});
+        let whole = json!({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]});
+        let text = whole.to_string();
+        response::answer(text.as_bytes(), &asked()).expect_err("no answer");
+        let (ended, out, _) = run(Streaming::Events, &[format!("data: {text}\n\n").as_bytes()]);
+        ended.expect_err("no answer");
+        assert!(!out.contains("[DONE]"), "{out}");
+    }
+}
