@@ -316,6 +316,12 @@ fn more() -> Vec<(Value, Value)> {
         one["tool_choice"] = choice;
         one
     };
+    let schema = |more: Value| {
+        let mut schema = json!({"name": "s", "schema": {"type": "object"}});
+        patch(&mut schema, &more);
+        json!({"response_format": {"type": "json_schema", "json_schema": schema}})
+    };
+    let spoken = |voice: Value| json!({"modalities": ["text", "audio"], "audio": {"format": "pcm16", "voice": voice}});
     let text = json!({"type": "text", "text": "x"});
     let shown = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}});
     vec![
@@ -328,6 +334,8 @@ fn more() -> Vec<(Value, Value)> {
             marked(json!({})),
             marked(json!({"cache_control": {"type": "ephemeral"}})),
         ),
+        (schema(json!({})), schema(json!({"description": "d"}))),
+        (spoken(Value::Null), spoken(json!({"id": "v"}))),
         (tool(json!({})), chosen(json!("required"))),
         (tool(json!({})), chosen(json!("none"))),
         (

@@ -16,7 +16,7 @@ use crate::{
     parse::Chat,
     provider::{
         Notes, structured,
-        support::{MARKS, Without, parse, settle, strangers, write},
+        support::{MARKS, Without, parse, settle, strangers, undescribed, write},
     },
     wire::chat::{Request, Schema},
 };
@@ -354,6 +354,7 @@ fn format<'r, 'a>(
                 if matches!(raw, Cow::Owned(_)) {
                     notes.changed("response_format");
                 }
+                undescribed(schema, notes)?;
                 return Ok(Shape::Native(raw));
             }
             // A tool can be forced, unless the model thinks.

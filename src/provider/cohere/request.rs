@@ -13,7 +13,7 @@ use crate::{
         said::{Left, Said},
         support::{
             Declared, Must, SMALL, arguments, chosen, declared, parse, plain, settle, stops,
-            strangers, write,
+            strangers, undescribed, write,
         },
     },
     wire::chat::{Content as Written, Message, Raw, Request, Role, Text},
@@ -247,7 +247,10 @@ fn format<'a>(request: &Request<'a>, notes: &mut Notes) -> Result<Option<Format<
     let json_schema = match (&*format.kind, &format.json_schema) {
         ("text", _) => return Ok(None),
         ("json_object", _) => None,
-        ("json_schema", Some(schema)) => schema.schema,
+        ("json_schema", Some(schema)) => {
+            undescribed(schema, notes)?;
+            schema.schema
+        }
         _ => return notes.unsupported("response_format").map(|()| None),
     };
     Ok(Some(Format {

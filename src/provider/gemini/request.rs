@@ -15,7 +15,7 @@ use crate::{
     provider::{
         Notes,
         notes::unsupported,
-        support::{Without, loosely, parse, settle, strangers, write},
+        support::{Without, loosely, parse, settle, strangers, undescribed, write},
     },
     wire::chat::{AllowedMode, Raw, Request, ToolChoice},
 };
@@ -275,6 +275,10 @@ fn spoken(
         // It answers in one format, whatever is asked for.
         notes.changed("audio");
     }
+    if audio["voice"].is_object() {
+        // One that was made at another provider.
+        notes.unsupported("audio")?;
+    }
     if let Some(voice) = audio["voice"].as_str() {
         let voice = json!({ "voiceConfig": { "prebuiltVoiceConfig": { "voiceName": voice } } });
         config.insert("speechConfig".into(), voice);
@@ -344,6 +348,7 @@ fn format<'a>(
         }
         ("json_schema", Some(schema)) => {
             config.insert("responseMimeType".into(), "application/json".into());
+            undescribed(schema, notes)?;
             Ok(schema.schema)
         }
         _ => notes.unsupported("response_format").map(|()| None),

@@ -10,7 +10,7 @@ use crate::{
         said::Said,
         support::{
             Declared, Must, SMALL, arguments, chosen, declared, loosely, parse, plain, settle,
-            stops, strangers, write,
+            stops, strangers, undescribed, write,
         },
     },
     wire::chat::{Raw, Request, Role, Text},
@@ -183,9 +183,12 @@ fn format<'a>(request: &Request<'a>, notes: &mut Notes) -> Result<Option<Format<
     match (&*format.kind, &format.json_schema) {
         ("text", _) => Ok(None),
         ("json_object", _) => Ok(Some(Format::Json("json"))),
-        ("json_schema", Some(schema)) => Ok(Some(
-            schema.schema.map_or(Format::Json("json"), Format::Schema),
-        )),
+        ("json_schema", Some(schema)) => {
+            undescribed(schema, notes)?;
+            Ok(Some(
+                schema.schema.map_or(Format::Json("json"), Format::Schema),
+            ))
+        }
         _ => notes.unsupported("response_format").map(|()| None),
     }
 }

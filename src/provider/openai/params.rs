@@ -181,6 +181,9 @@ fn one(
                 json_schema: Some(it),
             }) = serde_json::from_str(json)
             {
+                if it.description.is_some() {
+                    notes.without("response_format.json_schema.description")?;
+                }
                 let schema = it.schema.map_or("{}", RawValue::get);
                 chat.set(param, format!("{{\"type\":\"json\",\"value\":{schema}}}"));
             }
@@ -239,6 +242,8 @@ struct Format<'a> {
 struct Schema<'a> {
     #[serde(borrow)]
     schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    description: Option<&'a RawValue>,
 }
 
 /// The effort nearest to the one asked for; thinking is not the same as not thinking.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     error::Error,
     provider::Notes,
-    wire::chat::{Content, Custom, Message, Request, Role},
+    wire::chat::{Content, Custom, Message, Request, Role, Schema},
 };
 
 /// What an answer is without a parameter.
@@ -136,6 +136,21 @@ pub(in crate::provider) fn loosely(request: &Request<'_>, notes: &mut Notes) -> 
         .any(|function| function.strict == Some(true))
     {
         notes.without("tools[].function.strict")?;
+    }
+    Ok(())
+}
+
+/// What the answer by a schema is for, where a provider is told the schema alone.
+pub(in crate::provider) fn undescribed(
+    schema: &Schema<'_>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    if schema
+        .description
+        .as_deref()
+        .is_some_and(|text| !text.is_empty())
+    {
+        notes.without("response_format.json_schema.description")?;
     }
     Ok(())
 }
