@@ -142,6 +142,13 @@ credentials = "/no/such/file""#;
             "user and query, got \"h/v1\"",
         ),
         (
+            url,
+            "http://h/v1?key=sk-very-secret",
+            "user and query, got \"http://h/v1\"",
+        ),
+        (url, "http://h/v1?key=a@sk-very-secret", "user and query\n"),
+        (url, "http://user:sk-very-secret?@h/v1", "user and query\n"),
+        (
             "[[keys]]",
             "[ledger]\nstore = \"redb:\"\n[[keys]]",
             "ledger.store: expected memory or redb:",
@@ -246,6 +253,7 @@ credentials = "/no/such/file""#;
         assert!(GOOD.contains(good), "{good}");
         let said = refused(&GOOD.replacen(good, bad, 1));
         assert!(said.contains(expected), "{expected}\n{said}");
+        assert!(!said.contains("sk-very-secret"), "{said}");
     }
 }
 

@@ -59,11 +59,11 @@ impl Provider {
         }
         let base_url = section.string("base_url", mistakes);
         if let Some(url) = base_url.as_deref().filter(|url| !is_base(url)) {
-            // A user's password may stand in it.
-            let url = url.rsplit_once('@').map_or(url, |(_, host)| host);
+            let expected = "expected an http or https URL without user and query";
+            let message = shown(url).map(|url| format!("{expected}, got {url:?}"));
             mistakes.add(
                 &section.key("base_url"),
-                format!("expected an http or https URL without user and query, got {url:?}"),
+                message.unwrap_or_else(|| expected.into()),
             );
         }
         let mut only = |name: &'static str, kinds: &[&str]| {
@@ -166,6 +166,14 @@ impl Provider {
             max_concurrent_per_key: per_key.and_then(NonZeroU32::new),
         }
     }
+}
+
+/// What of a URL may be told: a user's password or a key may stand in it. Nothing where it cannot be
+/// seen how far they go.
+fn shown(url: &str) -> Option<&str> {
+    let (url, query) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let told = url.rsplit_once('@').map_or(url, |(_, host)| host);
+    (!query.contains('@')).then_some(told)
 }
 
 /// Whether paths can be put behind a URL.
