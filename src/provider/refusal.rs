@@ -10,6 +10,26 @@ use crate::error::{
     upstream::{Said, of_class},
 };
 
+/// Whether a word that puts the blame on the client can hold: only a status that leaves it room blames the client too, or
+/// one that is none of a refusal, as an error has in a stream or in the place of an answer.
+pub(super) fn may_blame_client(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 413 | 422) || is_bare(status)
+}
+
+/// Whether an error came without a status of a refusal.
+fn is_bare(status: StatusCode) -> bool {
+    !status.is_client_error() && !status.is_server_error()
+}
+
+/// The status of an error: that of a failure where it came without one.
+pub(super) fn status_of_error(status: StatusCode) -> StatusCode {
+    if is_bare(status) {
+        StatusCode::INTERNAL_SERVER_ERROR
+    } else {
+        status
+    }
+}
+
 /// The error for a refusal of a class. `body` is kept for the operator.
 pub(super) fn refusal(
     class: Class,

@@ -4,7 +4,10 @@ use serde_json::json;
 
 use crate::{
     error::{Class, Error, Refused},
-    provider::openai,
+    provider::{
+        openai,
+        refusal::{may_blame_client, status_of_error},
+    },
 };
 
 #[derive(Default, Deserialize)]
@@ -31,8 +34,7 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Erro
 /// An exception in a stream, by its name.
 pub(super) fn in_stream(name: &str, body: &[u8]) -> Error {
     let said: Said = serde_json::from_slice(body).unwrap_or_default();
-    let failed = StatusCode::INTERNAL_SERVER_ERROR;
-    of(failed, name, &said, &HeaderMap::new(), body)
+    of(StatusCode::OK, name, &said, &HeaderMap::new(), body)
 }
 
 /// `Code`, `Code:namespace` or `namespace#Code`; streams write them with a small letter.
@@ -60,7 +62,7 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
         {
             (StatusCode::NOT_FOUND, Some("model_not_found"))
         }
-        "validationexception" => (StatusCode::BAD_REQUEST, None),
+        "validationexception" if may_blame_client(status) => (StatusCode::BAD_REQUEST, None),
         // A proxy may have eaten the code.
         "" if status == StatusCode::BAD_REQUEST && has("input is too long") => {
             (status, Some("context_length_exceeded"))
@@ -92,7 +94,7 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
             (StatusCode::SERVICE_UNAVAILABLE, None)
         }
         "internalserverexception" | "internalfailure" => (StatusCode::INTERNAL_SERVER_ERROR, None),
-        _ => (status, None),
+        _ => (status_of_error(status), None),
     };
     let message = said.original_message.as_deref().unwrap_or(&said.message);
     let shaped = json!({ "error": { "message": message, "code": word } }).to_string();

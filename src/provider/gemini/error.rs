@@ -8,7 +8,7 @@ use crate::{
         Class, Error,
         upstream::{Said, forbidden},
     },
-    provider::refusal::refusal,
+    provider::refusal::{may_blame_client, refusal, status_of_error},
     retry::{duration, retry_after},
 };
 
@@ -68,7 +68,7 @@ pub(in crate::provider) fn read(status: StatusCode, headers: &HeaderMap, body: &
         envelope = many.into_iter().next();
     }
     let Some(Envelope::One { error }) = envelope else {
-        return super::super::openai::read_error(status, headers, body);
+        return super::super::openai::read_error(status_of_error(status), headers, body);
     };
     let status = error
         .code
@@ -85,7 +85,7 @@ pub(in crate::provider) fn read(status: StatusCode, headers: &HeaderMap, body: &
     let status = if class == Class::Transient && error.status == "DEADLINE_EXCEEDED" {
         StatusCode::GATEWAY_TIMEOUT
     } else {
-        status
+        status_of_error(status)
     };
     let mut said = Said::default();
     said.message = Some(error.message).filter(|text| !text.is_empty());
@@ -94,7 +94,7 @@ pub(in crate::provider) fn read(status: StatusCode, headers: &HeaderMap, body: &
 
 /// An error in a stream, whose status has gone out.
 pub(in crate::provider) fn in_stream(body: &[u8]) -> Error {
-    read(StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), body)
+    read(StatusCode::OK, &HeaderMap::new(), body)
 }
 
 fn classify(error: &Status, status: StatusCode) -> Class {
@@ -136,7 +136,9 @@ fn classify(error: &Status, status: StatusCode) -> Class {
         {
             Class::ContextLength
         }
-        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => Class::Caller,
+        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" if may_blame_client(status) => {
+            Class::Caller
+        }
         "INTERNAL" | "DEADLINE_EXCEEDED" | "UNKNOWN" | "ABORTED" | "CANCELLED" => Class::Transient,
         _ => match status.as_u16() {
             401 => Class::Credential,

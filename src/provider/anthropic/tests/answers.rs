@@ -137,3 +137,27 @@ fn what_was_thought_and_not_signed_is_nothing_to_send_back() {
     assert_eq!(said["reasoning_content"], "hm");
     assert_eq!(said.get("reasoning_details"), None);
 }
+
+#[test]
+fn the_client_is_at_fault_only_where_the_status_leaves_it_room() {
+    for kind in ["invalid_request_error", "request_too_large"] {
+        let body = json!({"type": "error", "error": {"type": kind, "message": "x"}}).to_string();
+        for (status, class) in [
+            // An error in the place of an answer has no status of its own.
+            (200, Class::Caller),
+            (400, Class::Caller),
+            (413, Class::Caller),
+            (422, Class::Caller),
+            (401, Class::Credential),
+            (404, Class::ModelGone),
+            (409, Class::Transient),
+            (429, Class::RateLimit),
+            (500, Class::Transient),
+            (503, Class::Overload),
+        ] {
+            let status = http::StatusCode::from_u16(status).expect("a status");
+            let error = error::read(status, &http::HeaderMap::new(), body.as_bytes());
+            assert_eq!(error.class(), Some(class), "{kind} {status}");
+        }
+    }
+}

@@ -74,3 +74,24 @@ fn refusals() {
         ("no such tool", crate::error::Kind::Format)
     );
 }
+
+#[test]
+fn the_client_is_at_fault_only_where_the_status_leaves_it_room() {
+    let body = br#"{"__type":"ValidationException","message":"bad"}"#;
+    for (status, class) in [
+        (200, Class::Caller),
+        (400, Class::Caller),
+        (413, Class::Caller),
+        (422, Class::Caller),
+        (404, Class::ModelGone),
+        (429, Class::RateLimit),
+        (500, Class::Transient),
+        (503, Class::Overload),
+    ] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let error = error::read(status, &HeaderMap::new(), body);
+        assert_eq!(error.class(), Some(class), "{status}");
+    }
+    let in_stream = error::in_stream("validationException", br#"{"message":"bad"}"#);
+    assert_eq!(in_stream.class(), Some(Class::Caller));
+}

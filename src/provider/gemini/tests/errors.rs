@@ -93,3 +93,30 @@ fn errors_by_name_before_status() {
     let html = error::read(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>");
     assert_eq!(html.class(), Some(Class::Transient));
 }
+
+#[test]
+fn the_client_is_at_fault_only_where_the_status_leaves_it_room() {
+    for name in ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"] {
+        for (code, class) in [
+            (200, Class::Caller),
+            (400, Class::Caller),
+            (413, Class::Caller),
+            (422, Class::Caller),
+            (401, Class::Credential),
+            (404, Class::ModelGone),
+            (409, Class::Transient),
+            (429, Class::RateLimit),
+            (500, Class::Transient),
+            (503, Class::Overload),
+        ] {
+            let body = json!({"error": {"message": "x", "status": name}}).to_string();
+            let status = StatusCode::from_u16(code).expect("a status");
+            let error = error::read(status, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(error.class(), Some(class), "{name} {code}");
+        }
+        // A stream's error has no status but the one that it tells.
+        let told = json!({"error": {"message": "x", "status": name}});
+        let (told, ..) = run(Streaming::Events, &[format!("data: {told}\n\n").as_bytes()]);
+        assert_eq!(told.expect_err("an error").class(), Some(Class::Caller));
+    }
+}
