@@ -27,6 +27,7 @@
 use std::{
     borrow::Cow,
     convert::Infallible,
+    fmt,
     future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
@@ -45,14 +46,17 @@ use crate::{
 };
 
 /// A model as clients are told of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Card {
     id: Box<str>,
     aliases: Vec<Box<str>>,
     owned_by: Box<str>,
     created: u64,
+    refuse: Option<Refuse>,
 }
+
+type Refuse = Arc<dyn Fn(&Principal) -> Option<Error> + Send + Sync>;
 
 impl Card {
     /// A model of this id. Its owner is what precedes the first slash, or `system`.
@@ -66,6 +70,7 @@ impl Card {
             id,
             aliases: Vec::new(),
             created: 0,
+            refuse: None,
         }
     }
 
@@ -87,6 +92,16 @@ impl Card {
         self
     }
 
+    /// Who may not use it for another reason than its name, such as a model without a price: it is not listed
+    /// for them, and asked for it is this error. By default nobody.
+    pub fn refused_to(
+        mut self,
+        refuse: impl Fn(&Principal) -> Option<Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.refuse = Some(Arc::new(refuse));
+        self
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.id)
             .chain(&self.aliases)
@@ -100,6 +115,15 @@ impl Card {
             created: self.created,
             owned_by: &self.owned_by,
         }
+    }
+}
+
+impl fmt::Debug for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Card")
+            .field("id", &self.id)
+            .field("aliases", &self.aliases)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,13 +199,23 @@ impl<B> Service<Request<B>> for Models {
     }
 }
 
-fn may_use(caller: Option<&Principal>, card: &Card, asked: &str) -> bool {
-    caller
-        .is_none_or(|caller| caller.may_use(asked) || card.names().any(|name| caller.may_use(name)))
+/// Whether a caller may use a model, asked for by this name.
+fn admit(caller: Option<&Principal>, card: &Card, asked: &str) -> Result<(), Error> {
+    let Some(caller) = caller else {
+        return Ok(());
+    };
+    if !caller.may_use(asked) && !card.names().any(|name| caller.may_use(name)) {
+        let message = format!("This key may not use the model `{asked}`");
+        return Err(Error::new(Kind::Permission, message)
+            .with_param("model")
+            .with_code("model_not_allowed"));
+    }
+    let refused = card.refuse.as_ref().and_then(|refuse| refuse(caller));
+    refused.map_or(Ok(()), Err)
 }
 
 fn list<'a>(cards: &'a [Card], caller: Option<&Principal>) -> List<'a> {
-    let shown = |card: &&Card| !card.id.contains('*') && may_use(caller, card, &card.id);
+    let shown = |card: &&Card| !card.id.contains('*') && admit(caller, card, &card.id).is_ok();
     List {
         object: "list",
         data: cards
@@ -213,13 +247,8 @@ fn find<'a>(
             }
         },
     };
-    if may_use(caller, card, id) {
-        return Ok(card.object(shown));
-    }
-    let message = format!("This key may not use the model `{id}`");
-    Err(Error::new(Kind::Permission, message)
-        .with_param("model")
-        .with_code("model_not_allowed"))
+    admit(caller, card, id)?;
+    Ok(card.object(shown))
 }
 
 fn json(value: &impl Serialize) -> Response<Full> {
@@ -310,6 +339,43 @@ mod tests {
                 serde_json::from_slice(response.body().remaining()).expect("JSON");
             assert_eq!(object["id"], id, "{path}");
             assert_eq!(object["object"], "model");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_to_a_caller_is_not_listed_for_it() {
+        let dear = Card::new("dear").alias("d").refused_to(|caller| {
+            let poor = caller.id() == "poor";
+            poor.then(|| Error::new(Kind::Permission, "no").with_code("model_not_priced"))
+        });
+        let models = Models::new([dear, Card::new("free")]);
+        for (caller, data, status) in [
+            (Some("poor"), 1, 403),
+            (Some("rich"), 2, 200),
+            (None, 2, 200),
+        ] {
+            let ask = |path: &str| {
+                let mut request = Request::get(path).body(()).expect("valid");
+                if let Some(id) = caller {
+                    request.extensions_mut().insert(Principal::new(id));
+                }
+                models.answer(&request.into_parts().0)
+            };
+            let list = ask("/v1/models");
+            let list: serde_json::Value =
+                serde_json::from_slice(list.body().remaining()).expect("JSON");
+            assert_eq!(
+                list["data"].as_array().map(Vec::len),
+                Some(data),
+                "{caller:?}"
+            );
+            for path in ["/v1/models/dear", "/v1/models/d"] {
+                let one = ask(path);
+                assert_eq!(one.status(), status, "{caller:?} {path}");
+                let error = one.extensions().get::<Error>();
+                let code = (status == 403).then_some("model_not_priced");
+                assert_eq!(error.and_then(Error::code), code);
+            }
         }
     }
 

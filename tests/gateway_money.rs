@@ -244,3 +244,37 @@ fn mistakes_are_told() {
         assert!(said.contains(mistake), "{more}: {said}");
     }
 }
+
+#[tokio::test]
+async fn a_model_without_a_price_is_not_listed_for_who_may_not_use_it() {
+    let gateway = Gateway::start(&config(
+        "[[keys]]\nname = \"free\"\nsecret = \"sk-free\"\n\n\
+         [[keys]]\nname = \"frugal\"\nsecret = \"sk-frugal\"\n\n\
+         [[budgets]]\nkey = \"frugal\"\namount = \"1\"\nper = \"day\"\n\n\
+         [[models]]\nid = \"unpriced\"\naliases = [\"un\"]\n\
+         targets = [{ provider = \"mock\", model = \"mock/echo\" }]\n\n\
+         [[models]]\nid = \"falls-back\"\nprice = { input = \"1\" }\nfallbacks = [\"unpriced\"]\n\
+         targets = [{ provider = \"mock\", model = \"mock/echo\" }]\n",
+    ));
+    for (key, may) in [("sk-free", true), ("sk-rich", false), ("sk-frugal", false)] {
+        let list = gateway.get(key, "/v1/models").await;
+        for model in ["unpriced", "un", "falls-back"] {
+            if model != "un" {
+                let is_listed = list.body.contains(&format!("{model:?}"));
+                assert_eq!(is_listed, may, "{key} {}", list.body);
+            }
+            let shown = gateway.get(key, &format!("/v1/models/{model}")).await;
+            let asked = gateway.post(key, &ask(model, false, "hi")).await;
+            assert_eq!(shown.status, asked.status, "{key} {model}");
+            if may {
+                assert_eq!(shown.status, 200);
+                continue;
+            }
+            assert_eq!(shown.status, 403);
+            let error = &shown.json()["error"];
+            assert_eq!(error["code"], "model_not_priced");
+            assert_eq!(error, &asked.json()["error"]);
+        }
+        assert!(list.body.contains("\"mock/echo\""));
+    }
+}

@@ -20,7 +20,6 @@ use tower_completions::{
         redis::{InvalidUrl, Leased, Outage, Redis},
     },
     mock,
-    models::Card,
     parse::ReadLimits,
     provider::BoxProvider,
     reframe::{self, ReframeLayer},
@@ -31,6 +30,7 @@ use tower_completions::{
 };
 
 use crate::{
+    cards,
     config::{Config, Counting, ModelName},
     ledger::Books,
     metrics,
@@ -106,6 +106,7 @@ impl App {
     ) -> Result<Self, Error> {
         let keys = Keys::new();
         let mut callers = HashMap::new();
+        let budgets = budgets(config)?;
         let ledger = Books::open(&config.ledger, config.currency).await?;
         for key in &config.keys {
             let mut limits = Limits::new();
@@ -130,12 +131,14 @@ impl App {
             if let Some(factor) = &key.markup {
                 principal = principal.attach(Terms::times(factor)?);
             }
+            if key.balance.is_some() || !budgets.standing(&principal, 0).is_empty() {
+                principal = principal.attach(cards::Limited);
+            }
             callers.insert(key.name.as_str(), principal.clone());
             if let Some(digest) = key.digest {
                 keys.insert_digest(digest, principal);
             }
         }
-        let budgets = budgets(config)?;
         let caller = |name: &str| {
             let known = callers.get(name).cloned();
             known.unwrap_or_else(|| Principal::new(name))
@@ -158,6 +161,7 @@ impl App {
             }
         };
         let models = catalog(config, &prices);
+        let cards = cards::of(config, &prices);
         let mut cost = CostLayer::new(prices, ledger.clone()).budgets(budgets);
         if config.routing.options.charges_losers() {
             cost = cost.hold_for_losers();
@@ -187,7 +191,7 @@ impl App {
                     .keep_alive(config.stream.keep_alive)
                     .convert(),
             )
-            .models(config.models.iter().map(card))
+            .models(cards)
             .build(upstream);
         // A panic ends one request, which is told so; its guards settle as it unwinds.
         let caught = panics::layer().layer(gateway);
@@ -245,18 +249,6 @@ where
 {
     let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
     BoxCloneSyncService::new(MapResponse::new(metrics::layer().layer(gateway), boxed))
-}
-
-fn card(model: &crate::config::Model) -> Card {
-    let owner = model
-        .id
-        .split_once('/')
-        .map_or("gateway", |(owner, _)| owner);
-    let card = Card::new(model.id.as_str()).owned_by(owner);
-    model
-        .aliases
-        .iter()
-        .fold(card, |card, alias| card.alias(alias.as_str()))
 }
 
 fn budgets(config: &Config) -> Result<Budgets, NotAnAmount> {

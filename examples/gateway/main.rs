@@ -11,6 +11,7 @@
 mod app;
 mod awake;
 mod capability;
+mod cards;
 mod config;
 mod connection;
 mod ledger;
