@@ -193,6 +193,32 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     name.ends_with(rest)
 }
 
+/// Names with a `*` in them, by which a table knows what it does not hold by itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patterns(Vec<Box<str>>);
+
+impl Patterns {
+    /// Adds a name, if it has a `*`.
+    pub(crate) fn add(&mut self, name: &str) {
+        if name.contains('*') && !self.0.iter().any(|known| **known == *name) {
+            let at = self.0.partition_point(|known| known.len() >= name.len());
+            self.0.insert(at, name.into());
+        }
+    }
+
+    /// The longest that fits a name.
+    pub(crate) fn find(&self, name: &str) -> Option<&str> {
+        let mut patterns = self.0.iter().map(|pattern| &**pattern);
+        patterns.find(|pattern| captured(pattern, name).is_some())
+    }
+}
+
+/// What the one `*` of a pattern stands for in a name, if it fits.
+pub(crate) fn captured<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
+    let (head, tail) = pattern.split_once('*')?;
+    name.strip_prefix(head)?.strip_suffix(tail)
+}
+
 /// Which upstream a request goes to. Put into the request by the router.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

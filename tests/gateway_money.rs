@@ -278,3 +278,47 @@ async fn a_model_without_a_price_is_not_listed_for_who_may_not_use_it() {
         assert!(list.body.contains("\"mock/echo\""));
     }
 }
+
+#[tokio::test]
+async fn an_id_with_a_star_serves_and_prices_what_fits_it() {
+    let gateway = Gateway::start(&config(
+        "[[models]]\nid = \"any/*\"\nprice = { input = \"3\", output = \"5\" }\n\
+         targets = [{ provider = \"mock\", model = \"mock/*\" }]\n",
+    ));
+    for stream in [false, true] {
+        let answer = gateway
+            .post("sk-rich", &ask("any/echo", stream, "hi"))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(
+            answer.body.contains("\"model\":\"any/echo\""),
+            "{}",
+            answer.body
+        );
+        if !stream {
+            let usage = &answer.json()["usage"];
+            let tokens = |name: &str| usage[name].as_u64().expect("a count");
+            let cost = 3 * tokens("prompt_tokens") + 5 * tokens("completion_tokens");
+            let shown: Amount = answer
+                .header("x-completion-cost")
+                .parse()
+                .expect("an amount");
+            assert_eq!(shown, format!("0.{cost:06}").parse().expect("an amount"));
+        }
+    }
+    assert_eq!(
+        gateway.get("sk-rich", "/v1/models/any/echo").await.status,
+        200
+    );
+    assert!(
+        !gateway
+            .get("sk-rich", "/v1/models")
+            .await
+            .body
+            .contains("any/")
+    );
+    let other = gateway
+        .post("sk-rich", &ask("other/echo", false, "hi"))
+        .await;
+    assert_eq!(other.status, 404);
+}

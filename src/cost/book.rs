@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
@@ -8,7 +9,10 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
 use super::{Price, PriceList};
-use crate::{ext::Served, facts::Facts};
+use crate::{
+    ext::{Patterns, Served, captured},
+    facts::Facts,
+};
 
 /// Knows what models cost.
 ///
@@ -75,7 +79,8 @@ where
 /// the prices it began with.
 ///
 /// What is looked for, in this order: the price of the model's own name; the price of the target
-/// that serves it, from the lists, by its provider and its name there.
+/// that serves it, from the lists, by its provider and its name there. A name with a `*` is that of every
+/// model that fits it and is not there by itself, and the `*` of its targets stands for the same.
 ///
 /// ```
 /// use tower_completions::cost::{Price, PriceBook, PriceList, Prices};
@@ -95,6 +100,7 @@ pub struct Prices(Arc<ArcSwap<Table>>);
 #[derive(Clone, Default)]
 struct Table {
     models: HashMap<Box<str>, Model, RandomState>,
+    patterns: Patterns,
     /// Under which name a provider stands in the lists.
     vendors: HashMap<Box<str>, Box<str>>,
     lists: Vec<Arc<PriceList>>,
@@ -211,12 +217,9 @@ impl Prices {
     #[must_use]
     pub fn facts(&self, model: &str) -> Option<Facts> {
         let table = self.0.load();
-        let model = table.models.get(model)?;
-        let listed = |target: &Target| {
-            let price = table.listed(&target.provider, &target.model)?;
-            Some(*price.facts())
-        };
-        let all: Option<Vec<Facts>> = model.targets.iter().map(listed).collect();
+        let found = table.find(model)?;
+        let facts = |target| Some(*table.target(target, found.star)?.facts());
+        let all: Option<Vec<Facts>> = found.model.targets.iter().map(facts).collect();
         all?.into_iter().reduce(Facts::or)
     }
 
@@ -260,17 +263,17 @@ impl PriceBook for Prices {
 
 impl PriceBook for Table {
     fn price(&self, model: &str) -> Option<Arc<Price>> {
-        self.own(self.models.get(model)?)
+        self.own(self.find(model)?)
     }
 
     fn candidates(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) {
-        self.show(self.models.get(model), see);
+        self.show(self.find(model), see);
     }
 
     fn look_up(&self, model: &str, see: &mut dyn FnMut(Option<&Price>)) -> Option<Arc<Price>> {
-        let model = self.models.get(model);
-        self.show(model, see);
-        self.own(model?)
+        let found = self.find(model);
+        self.show(found, see);
+        self.own(found?)
     }
 
     fn answered(&self, served: &Served, answered: Option<&str>) -> Option<Arc<Price>> {
@@ -293,17 +296,36 @@ impl PriceBook for Table {
         let targets = model.into_iter().flat_map(|model| &model.targets);
         let target = targets
             .filter(|it| *it.model == *served.model && *it.provider == *served.provider)
-            .find_map(|target| self.target(target));
+            .find_map(|target| self.target(target, None));
         match target {
-            Some(price) => Some(Arc::clone(price)),
+            Some(price) => Some(price.into_owned()),
             None => self.listed(&served.provider, &served.model),
         }
     }
 }
 
+/// A model, and what the `*` of its name stands for.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    model: &'a Model,
+    star: Option<&'a str>,
+}
+
 impl Table {
     fn model(&mut self, name: &str) -> &mut Model {
+        self.patterns.add(name);
         self.models.entry(name.into()).or_default()
+    }
+
+    fn find<'a>(&'a self, name: &'a str) -> Option<Found<'a>> {
+        if let Some(model) = self.models.get(name) {
+            return Some(Found { model, star: None });
+        }
+        let pattern = self.patterns.find(name)?;
+        Some(Found {
+            model: self.models.get(pattern)?,
+            star: captured(pattern, name),
+        })
     }
 
     fn vendor<'a>(&'a self, provider: &'a str) -> &'a str {
@@ -315,37 +337,48 @@ impl Table {
         self.lists.iter().find_map(|list| list.find(vendor, model))
     }
 
-    fn target<'a>(&self, target: &'a Target) -> Option<&'a Arc<Price>> {
+    fn target<'a>(&self, target: &'a Target, star: Option<&str>) -> Option<Cow<'a, Arc<Price>>> {
+        if let Some(star) = star.filter(|_| target.model.contains('*')) {
+            let model = target.model.replacen('*', star, 1);
+            return self.listed(&target.provider, &model).map(Cow::Owned);
+        }
         let find = || self.listed(&target.provider, &target.model);
-        target.price.get_or_init(find).as_ref()
+        target.price.get_or_init(find).as_ref().map(Cow::Borrowed)
     }
 
-    fn targets<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = Option<&'a Arc<Price>>> {
-        model.targets.iter().map(|target| self.target(target))
+    fn targets<'a>(&'a self, of: Found<'a>) -> impl Iterator<Item = Option<Cow<'a, Arc<Price>>>> {
+        let targets = of.model.targets.iter();
+        targets.map(move |target| self.target(target, of.star))
     }
 
     /// The price of a model.
-    fn own(&self, model: &Model) -> Option<Arc<Price>> {
-        match &model.price {
+    fn own(&self, of: Found<'_>) -> Option<Arc<Price>> {
+        match &of.model.price {
             Some(price) => Some(Arc::clone(price)),
-            None => self.targets(model).find_map(|price| price.cloned()),
+            None => self
+                .targets(of)
+                .find_map(|price| price.map(Cow::into_owned)),
         }
     }
 
     /// Shows the prices of all that may answer in a model's place.
-    fn show(&self, asked: Option<&Model>, see: &mut dyn FnMut(Option<&Price>)) {
+    fn show(&self, asked: Option<Found<'_>>, see: &mut dyn FnMut(Option<&Price>)) {
         let Some(asked) = asked else {
             return see(None);
         };
-        let others = asked.fallbacks.iter().map(|name| self.models.get(name));
-        for model in std::iter::once(Some(asked)).chain(others) {
-            match model {
-                Some(Model {
-                    price: Some(price), ..
+        let others = asked.model.fallbacks.iter().map(|name| self.find(name));
+        for found in std::iter::once(Some(asked)).chain(others) {
+            match found {
+                Some(Found {
+                    model:
+                        Model {
+                            price: Some(price), ..
+                        },
+                    ..
                 }) => see(Some(price)),
-                Some(model) if !model.targets.is_empty() => {
-                    self.targets(model)
-                        .for_each(|price| see(price.map(|price| &**price)));
+                Some(found) if !found.model.targets.is_empty() => {
+                    self.targets(found)
+                        .for_each(|price| see(price.as_ref().map(|price| &***price)));
                 }
                 _ => see(None),
             }
@@ -404,6 +437,31 @@ mod tests {
         assert_eq!(all("own"), "9 1 3 -");
         assert_eq!(all("served"), "1 3 -");
         assert_eq!(all("nobody"), "-");
+    }
+
+    #[test]
+    fn a_pattern_prices_what_has_no_entry_of_its_own() {
+        let book = book()
+            .with("a/*", price("5"))
+            .with("a/own", price("6"))
+            .with("a/b/*", price("7"))
+            .with_targets("by/*", [("a", "*"), ("b", "*")]);
+        for (name, at) in [
+            ("a/x", Some("5")),
+            ("a/own", Some("6")),
+            ("a/b/x", Some("7")),
+            ("b/x", None),
+            ("by/gpt", Some("1")),
+            ("by/gpt-2023", Some("2")),
+            ("by/unknown", None),
+        ] {
+            assert_eq!(usd(book.price(name)).as_deref(), at, "{name}");
+        }
+        let mut seen = Vec::new();
+        book.candidates("by/gpt", &mut |price| {
+            seen.push(price.map(|price| price.per(Class::Input).to_string()));
+        });
+        assert_eq!(seen, [Some("1".to_owned()), Some("3".to_owned())]);
     }
 
     #[test]

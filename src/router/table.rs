@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    ext::Target,
+    ext::{Target, captured},
 };
 
 /// A mistake in a table of models.
@@ -161,11 +161,6 @@ impl Route for Table {
             .map(|chain| Arc::clone(&chain[0]))
             .collect()
     }
-}
-
-fn captured<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
-    let (head, tail) = pattern.split_once('*')?;
-    name.strip_prefix(head)?.strip_suffix(tail)
 }
 
 /// A table that may be replaced while requests run. What is known of targets that stay is kept, and so are

@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use crate::{facts::Facts, parse::Chat, wire::request::Name};
+use crate::{ext::Patterns, facts::Facts, parse::Chat, wire::request::Name};
 
 /// What becomes of a parameter at a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -298,7 +298,8 @@ impl Capabilities {
 }
 
 /// Models that are known beforehand, with their other names and what they take; all others are
-/// unknown.
+/// unknown. An id with a `*` stands for every name that fits it and is not known by itself, as for the
+/// router's table: of several the longest.
 ///
 /// ```
 /// use tower_completions::{
@@ -321,6 +322,7 @@ impl Capabilities {
 pub struct Catalog {
     ids: HashMap<Box<str>, Arc<str>, RandomState>,
     models: HashMap<Arc<str>, Capabilities, RandomState>,
+    patterns: Patterns,
 }
 
 impl Catalog {
@@ -341,8 +343,14 @@ impl Catalog {
             self.ids.insert(name.into(), Arc::clone(&id));
         }
         self.ids.insert(Box::from(&*id), Arc::clone(&id));
+        self.patterns.add(&id);
         self.models.insert(id, capabilities);
         self
+    }
+
+    fn model_of(&self, name: &str) -> Option<&Capabilities> {
+        let exact = self.models.get(name);
+        exact.or_else(|| self.models.get(self.patterns.find(name)?))
     }
 }
 
@@ -363,28 +371,35 @@ impl KnownModels for Catalog {
     }
 
     fn knows(&self, model: &str) -> bool {
-        self.models.contains_key(model)
+        self.model_of(model).is_some()
     }
 
     fn support(&self, model: &str, parameter: Name, request: &Chat) -> Support {
-        let known = self.models.get(model);
-        known.map_or(Support::Yes, |model| model.support(parameter, request))
+        if let Some(known) = self.models.get(model) {
+            return known.support(parameter, request);
+        }
+        let pattern = self.model_of(model);
+        match pattern.map(|known| known.support(parameter, request)) {
+            // A pattern cannot say what the name that fits it tells.
+            Some(Support::Yes) => Capabilities::of(model).support(parameter, request),
+            known => known.unwrap_or(Support::Yes),
+        }
     }
 
     fn context_window(&self, model: &str) -> Option<u64> {
-        self.models.get(model)?.context_window
+        self.model_of(model)?.context_window
     }
 
     fn max_input_tokens(&self, model: &str) -> Option<u64> {
-        self.models.get(model)?.max_input_tokens
+        self.model_of(model)?.max_input_tokens
     }
 
     fn max_output_tokens(&self, model: &str) -> Option<u64> {
-        self.models.get(model)?.max_output_tokens
+        self.model_of(model)?.max_output_tokens
     }
 
     fn lacks(&self, model: &str, input: Input) -> bool {
-        let known = self.models.get(model);
+        let known = self.model_of(model);
         known.is_some_and(|model| model.lacks.contains(&input))
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ext::Principal,
     parse::Chat,
     validate::{
-        Capabilities, KnownModels, Policy, Support,
+        Capabilities, Catalog, KnownModels, Policy, Support,
         check::{Taken, check, judge},
         model::AnyModel,
     },
@@ -302,4 +302,37 @@ fn no_models_are_models_that_know_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn a_pattern_knows_what_fits_it() {
+    let named = |model: &str, more: &str| with(more).replace(r#""m""#, &format!("{model:?}"));
+    let onysoft = Dialect::onysoft();
+    let models = Catalog::new()
+        .model(
+            "a/*",
+            [],
+            Capabilities::new().parameter(Name::Seed, Support::Refuse),
+        )
+        .model("a/b/*", [], Capabilities::new().max_output_tokens(5))
+        .model("a/own", ["own"], Capabilities::new());
+    let seed = r#""seed":5"#;
+    for (model, more, refused) in [
+        ("a/x", "", None),
+        ("a/x", seed, Some("unsupported_parameter")),
+        ("a/own", seed, None),
+        ("own", seed, None),
+        ("a/b/x", seed, None),
+        ("a/b/x", r#""max_tokens":6"#, Some("invalid_value")),
+        ("b/x", "", Some("model_not_found")),
+    ] {
+        let told = at(&models, &named(model, more), &Dialect::openai());
+        let code = told.as_ref().err().and_then(Error::code);
+        assert_eq!(code, refused, "{model} {more}");
+    }
+    // What a name tells, it tells behind a pattern too.
+    let (sent, _) = at(&models, &named("a/o3", ""), &onysoft).expect("taken");
+    assert_eq!(sent, named("a/o3", ""));
+    let (sent, _) = at(&models, &named("a/x", ""), &onysoft).expect("taken");
+    assert_eq!(sent, named("a/x", r#""temperature":0.7,"top_p":1"#));
 }
