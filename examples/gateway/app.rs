@@ -4,7 +4,6 @@ use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body_util::Either as OneOf;
-use hyper::body::Incoming;
 use tower::{
     Layer, Service,
     util::{self, BoxCloneSyncService, MapResponse},
@@ -32,6 +31,7 @@ use tower_completions::{
 use crate::{
     cards,
     config::{Config, Counting, ModelName},
+    connection::Body,
     ledger::Books,
     metrics,
     money::Drains,
@@ -241,7 +241,7 @@ impl App {
 
 fn watched<S, B>(gateway: S) -> Completions
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,

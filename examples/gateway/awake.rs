@@ -5,8 +5,13 @@
 //! task that is running. To tokio that is a task that yields: it goes behind all others, where it could
 //! go on at once. (In a runtime of several threads another worker is woken to take it besides, which
 //! costs more than to read the body.)
+//!
+//! Whoever takes the last piece asks for one more all the same, which there is not: the connection would
+//! be polled for nothing, with the whole gateway in it and right behind the poll in which that has asked its
+//! upstream. So the last bytes of a [`Received`] wake nobody.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
     sync::{
@@ -16,7 +21,9 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 /// How often a connection may go on before others have their turn.
@@ -64,6 +71,9 @@ impl Wake for State {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if Reading::keeps() {
+            return;
+        }
         if self.phase.swap(WOKEN, Ordering::AcqRel) == RESTING {
             self.wake_task();
         }
@@ -117,6 +127,81 @@ impl<F: Future> Future for Awake<F> {
         this.state.phase.store(WOKEN, Ordering::Release);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+pin_project! {
+    /// The body of a request on such a connection, read in the task of that.
+    pub struct Received<B> {
+        #[pin]
+        inner: B,
+    }
+}
+
+impl<B> Received<B> {
+    pub const fn new(inner: B) -> Self {
+        Self { inner }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Received<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut inner = self.project().inner;
+        let reading = Reading::begin();
+        let polled = inner.as_mut().poll_frame(cx);
+        if reading.has_woken() && !inner.is_end_stream() {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body is being read on this thread: what wakes a connection meanwhile on this thread is that body.
+struct Reading(());
+
+thread_local! {
+    /// Whether one is, and whether it has woken.
+    static READING: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+impl Reading {
+    fn begin() -> Self {
+        READING.set(Some(false));
+        Self(())
+    }
+
+    /// Whether a wake-up is kept here, for now.
+    fn keeps() -> bool {
+        let reads = READING.get().is_some();
+        if reads {
+            READING.set(Some(true));
+        }
+        reads
+    }
+
+    /// Ends it: whether anybody was to be woken.
+    fn has_woken(self) -> bool {
+        READING.get() == Some(true)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.set(None);
     }
 }
 
@@ -207,5 +292,56 @@ mod tests {
             let seen = counts.each_ref().map(|one| one.0.load(Ordering::Relaxed));
             assert_eq!(seen, woken);
         }
+    }
+
+    /// A body that wakes who has it sent with each piece that is taken, as hyper's does.
+    struct Pieces {
+        left: usize,
+        sender: Waker,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.left -= 1;
+            self.sender.wake_by_ref();
+            Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.left == 0
+        }
+    }
+
+    #[test]
+    fn the_last_piece_of_a_body_wakes_nobody_and_all_else_does() {
+        let mut body = None;
+        let (mut polls, mut take) = (0, true);
+        let mut future = Awake::new(poll_fn(|cx| -> Poll<()> {
+            polls += 1;
+            let body = body.get_or_insert_with(|| {
+                Received::new(Pieces {
+                    left: 3,
+                    sender: cx.waker().clone(),
+                })
+            });
+            if !body.is_end_stream() {
+                assert!(Pin::new(&mut *body).poll_frame(cx).is_ready());
+            } else if std::mem::take(&mut take) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        }));
+        // Woken by two of the three pieces.
+        assert_eq!(polled(&mut future), (Poll::Pending, 0));
+        // And by what has nothing to do with it.
+        assert_eq!(polled(&mut future), (Poll::Pending, 0));
+        drop(future);
+        assert_eq!(polls, 3 + 2);
     }
 }

@@ -31,7 +31,10 @@ use tokio::{
 use tower::Layer;
 use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 
-use crate::{awake::Awake, patience::Patience};
+use crate::{
+    awake::{Awake, Received},
+    patience::Patience,
+};
 
 /// How long a client may take for the head of a request, its first or the next on the connection.
 const HEAD: Duration = Duration::from_secs(30);
@@ -63,6 +66,9 @@ fn pause(look: u32) -> Duration {
     Duration::from_millis(1 << look.min(8))
 }
 
+/// The body of a request.
+pub type Body = Received<Incoming>;
+
 /// A client's connection, and what counts it as open until it ends.
 pub type Accepted = (std::net::TcpStream, Counted);
 
@@ -89,7 +95,7 @@ pub async fn serve<S>(
     service: S,
     mut stop: oneshot::Receiver<Duration>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
+    S: Service<Request<Body>, Response = Response<BoxBody>, Error = Infallible>
         + Send
         + Sync
         + 'static,
@@ -109,7 +115,7 @@ pub async fn serve<S>(
     // Every answer gets an id, those of our own routes too.
     let service =
         RequestIdLayer::new().layer(tower::service_fn(move |request: Request<Incoming>| {
-            service.call(request)
+            service.call(request.map(Received::new))
         }));
     let service = TowerToHyperService::new(service);
     let graceful = GracefulShutdown::new();
@@ -239,7 +245,7 @@ mod tests {
             let port = listener.local_addr().expect("bound");
             let (asked, mut was_asked) = mpsc::unbounded_channel();
             let (go, may_go) = watch::channel(false);
-            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let service = hyper::service::service_fn(move |request: Request<Body>| {
                 let (asked, mut may_go) = (asked.clone(), may_go.clone());
                 async move {
                     let _ = asked.send(request.uri().path().to_owned());

@@ -10,10 +10,8 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use hyper::{
-    body::{Body as _, Incoming},
-    service::Service,
-};
+use http_body::Body as _;
+use hyper::service::Service;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tower::{Service as _, ServiceExt, util::BoxCloneSyncService};
@@ -28,9 +26,9 @@ use tower_completions::{
     router::{Router, Table},
 };
 
-use crate::{app::Counts, ledger::Books, routing};
+use crate::{app::Counts, connection::Body, ledger::Books, routing};
 
-pub type Completions = BoxCloneSyncService<Request<Incoming>, Response<BoxBody>, Infallible>;
+pub type Completions = BoxCloneSyncService<Request<Body>, Response<BoxBody>, Infallible>;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<BoxBody>, Infallible>> + Send>>;
 
@@ -95,7 +93,7 @@ impl Routes {
         }
     }
 
-    fn route(&self, request: Request<Incoming>) -> Answering {
+    fn route(&self, request: Request<Body>) -> Answering {
         let path = request.uri().path();
         if !matches!(path, "/" | "/healthz" | "/metrics" | "/v1/key") {
             return self.complete(request);
@@ -123,7 +121,7 @@ impl Routes {
     }
 
     /// The gateway's own answer to a completion's request.
-    fn complete(&self, request: Request<Incoming>) -> Answering {
+    fn complete(&self, request: Request<Body>) -> Answering {
         // Held for no longer than the call; a panic in it has left nothing half done.
         let mut completions = self
             .completions
@@ -174,12 +172,12 @@ fn window(standing: Option<Standing>) -> Value {
     }
 }
 
-impl Service<Request<Incoming>> for Routes {
+impl Service<Request<Body>> for Routes {
     type Response = Response<BoxBody>;
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Body>) -> Self::Future {
         if *request.method() != Method::HEAD {
             return self.route(request);
         }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::{body::Incoming, service::Service};
+use hyper::service::Service;
 use tokio::{
     net::TcpListener,
     runtime,
@@ -27,7 +27,7 @@ use tokio::{
 };
 use tower_completions::body::BoxBody;
 
-use crate::connection::{self, Accepted, Counted};
+use crate::connection::{self, Accepted, Body, Counted};
 
 /// Threads that serve connections.
 pub struct Workers(Vec<Worker>);
@@ -47,7 +47,7 @@ struct Runtime(#[expect(dead_code, reason = "dropped with it")] oneshot::Sender<
 impl Worker {
     fn start<S>(service: S) -> std::io::Result<Self>
     where
-        S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
+        S: Service<Request<Body>, Response = Response<BoxBody>, Error = Infallible>
             + Send
             + Sync
             + 'static,
@@ -85,7 +85,7 @@ impl Workers {
     /// So many threads, each with a service of its own.
     pub fn start<S>(threads: usize, service: impl Fn() -> S) -> std::io::Result<Self>
     where
-        S: Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible>
+        S: Service<Request<Body>, Response = Response<BoxBody>, Error = Infallible>
             + Send
             + Sync
             + 'static,
