@@ -3,12 +3,16 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -63,6 +67,77 @@ impl Look {
     fn seen(&self) -> Vec<Chat> {
         self.0.lock().expect("not poisoned").clone()
     }
+}
+
+/// A service that counts its clones and its calls.
+#[derive(Debug, Default)]
+struct Counted(Arc<[AtomicUsize; 2]>);
+
+impl Counted {
+    fn seen(&self) -> [usize; 2] {
+        self.0.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl tower::Service<Request<ChatBody>> for Counted {
+    type Response = Response<Full>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Full>, Infallible>>;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, _: Request<ChatBody>) -> Self::Future {
+        self.0[1].fetch_add(1, Ordering::Relaxed);
+        std::future::ready(Ok(Response::new(Full::new("ok"))))
+    }
+}
+
+/// What is there of a body is read when the layer is called; the rest by whoever polls.
+#[test]
+fn a_request_that_is_there_is_handed_on_in_the_call() {
+    let counted = Counted(Arc::default());
+    let seen = Counted(Arc::clone(&counted.0));
+    let mut service = Parse::new(counted);
+    let answer = tower::Service::call(&mut service, Request::new(Full::new(TEXT)));
+    assert_eq!(seen.seen(), [0, 1]);
+    assert!(answer.now_or_never().expect("at once").is_ok());
+
+    // As much again comes with each poll that it is woken for.
+    let (mut at, mut given) = (0, false);
+    let body = futures_util::stream::poll_fn(move |cx| {
+        given = !given && at < TEXT.len();
+        if !given {
+            cx.waker().wake_by_ref();
+            return if at < TEXT.len() {
+                Poll::Pending
+            } else {
+                Poll::Ready(None)
+            };
+        }
+        let piece = &TEXT[at..TEXT.len().min(at + 20)];
+        at += piece.len();
+        Poll::Ready(Some(Ok::<_, Infallible>(Frame::data(Bytes::from(piece)))))
+    });
+    let request = Request::new(http_body_util::StreamBody::new(body));
+    let mut answer = tokio_test::task::spawn(tower::Service::call(&mut service, request));
+    assert_eq!(seen.seen(), [1, 1]);
+    let mut polls = 1;
+    let answer = loop {
+        match answer.poll() {
+            Poll::Ready(answer) => break answer,
+            Poll::Pending => assert!(answer.is_woken()),
+        }
+        polls += 1;
+    };
+    assert!(answer.is_ok());
+    assert_eq!((seen.seen(), polls), ([1, 2], 2));
 }
 
 async fn end(request: Request<ChatBody>) -> Result<Response<Full>, Infallible> {

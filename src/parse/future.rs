@@ -3,7 +3,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -13,19 +12,13 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Chat, ChatBody, ReadLimits,
-    content::{Content, Encoding},
-    head::too_slow,
+    ChatBody,
+    reading::{Reading, parsed},
 };
-use crate::{
-    body::Reply,
-    dialect::Dialect,
-    error::{Error, Kind},
-    time::{Timer, after},
-};
+use crate::{body::Reply, dialect::Dialect, error::Error, time::Timer};
 
 pin_project! {
-    /// The response of `Parse`: first the body is read, then the inner service is called.
+    /// The response of `Parse`: first what is still to come of the body, then the inner service.
     pub struct ResponseFuture<S, B, T>
     where
         S: Service<Request<ChatBody>>,
@@ -39,46 +32,18 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, T: Timer, F> {
-        Reading { #[pin] body: B, reading: Reading<T>, waiting: Option<(S, Parts)> },
+        // In a box: most requests are there before.
+        Reading { waiting: Option<Box<Waiting<S, B, T>>> },
         Calling { #[pin] call: F },
         Refused { error: Option<Error>, value_status: StatusCode },
     }
 }
 
-/// What has been read, and how long it may still take.
-struct Reading<T: Timer> {
-    content: Content,
-    limits: ReadLimits,
-    timer: T,
-    /// When reading began and when something came last; both are unknown until there is a wait.
-    times: Option<(Instant, Instant)>,
-    sleep: Option<Pin<Box<T::Sleep>>>,
-}
-
-impl<T: Timer> Reading<T> {
-    /// Something came: the silence begins anew.
-    fn heard(&mut self) {
-        if let Some((_, last)) = &mut self.times {
-            *last = self.timer.now();
-            self.sleep = None;
-        }
-    }
-
-    /// Nothing is there: whether the wait has lasted too long. A server that reads the body when it is
-    /// first asked for has it at the next look, so the timer is armed at the second.
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((begun, last)) = self.times else {
-            let now = self.timer.now();
-            self.times = Some((now, now));
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        };
-        let deadline = after(begun, self.limits.timeout).min(after(last, self.limits.idle_timeout));
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(self.timer.sleep_until(deadline)));
-        sleep.as_mut().poll(cx)
-    }
+/// A request whose body is still to come.
+struct Waiting<S, B, T: Timer> {
+    reading: Reading<B, T>,
+    inner: S,
+    parts: Parts,
 }
 
 impl<S: Service<Request<ChatBody>>, B, T: Timer> ResponseFuture<S, B, T> {
@@ -88,38 +53,24 @@ impl<S: Service<Request<ChatBody>>, B, T: Timer> ResponseFuture<S, B, T> {
         }
     }
 
-    pub(super) fn refused(error: Error) -> Self {
+    pub(super) fn refused(error: Error, value_status: StatusCode) -> Self {
         Self {
             state: State::Refused {
                 error: Some(error),
-                value_status: StatusCode::BAD_REQUEST,
+                value_status,
             },
         }
     }
 
-    pub(super) fn reading(
-        inner: S,
-        parts: Parts,
-        (body, encoding): (B, Encoding),
-        limits: ReadLimits,
-        timer: T,
-    ) -> Self
-    where
-        B: Body,
-    {
-        let announced = body.size_hint().upper();
-        let reading = Reading {
-            content: Content::new(encoding, limits.max_bytes, announced),
-            limits,
-            timer,
-            times: None,
-            sleep: None,
+    pub(super) fn reading(reading: Reading<B, T>, inner: S, parts: Parts) -> Self {
+        let waiting = Waiting {
+            reading,
+            inner,
+            parts,
         };
         Self {
             state: State::Reading {
-                body,
-                reading,
-                waiting: Some((inner, parts)),
+                waiting: Some(Box::new(waiting)),
             },
         }
     }
@@ -158,85 +109,25 @@ where
                     };
                     return Poll::Ready(Ok(error.response(&dialect).map(Reply::own)));
                 }
-                StateProj::Reading {
-                    body,
-                    reading,
-                    waiting,
-                } => match ready!(poll_read(body, reading, cx)) {
-                    Err(error) => State::Refused {
-                        error: Some(error),
-                        value_status: reading.limits.value_status,
-                    },
-                    Ok(bytes) => {
-                        let (mut inner, mut parts) =
-                            waiting.take().expect("polled after completion");
-                        match parsed(&mut parts, bytes, &reading.limits) {
-                            Err(error) => State::Refused {
-                                error: Some(error),
-                                value_status: reading.limits.value_status,
-                            },
-                            Ok(chat) => {
-                                let body = ChatBody::new(chat);
-                                let call = inner.call(Request::from_parts(parts, body));
-                                State::Calling { call }
-                            }
-                        }
+                StateProj::Reading { waiting } => {
+                    let reading = &mut waiting.as_mut().expect("read once").reading;
+                    let read = ready!(reading.poll(cx));
+                    let limits = *reading.limits();
+                    let Waiting {
+                        mut inner, parts, ..
+                    } = *waiting.take().expect("looked at above");
+                    match read.and_then(|bytes| parsed(parts, bytes, &limits)) {
+                        Ok(request) => State::Calling {
+                            call: inner.call(request),
+                        },
+                        Err(error) => State::Refused {
+                            error: Some(error),
+                            value_status: limits.value_status,
+                        },
                     }
-                },
+                }
             };
             state.set(next);
         }
     }
-}
-
-fn poll_read<B: Body<Data = Bytes>, T: Timer>(
-    mut body: Pin<&mut B>,
-    reading: &mut Reading<T>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Bytes, Error>> {
-    loop {
-        match body.as_mut().poll_frame(cx) {
-            Poll::Ready(None) => return Poll::Ready(reading.content.take()),
-            Poll::Ready(Some(Err(_))) => {
-                let message = "The body ended before it was whole.";
-                let error = Error::new(Kind::Format, message).with_code("invalid_json");
-                return Poll::Ready(Err(error));
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                reading.heard();
-                let Ok(chunk) = frame.into_data() else {
-                    continue;
-                };
-                if let Err(error) = reading.content.push(chunk) {
-                    return Poll::Ready(Err(error));
-                }
-                // A body that drips without ever being silent must still end in time.
-                if let Some((begun, last)) = reading.times {
-                    if last - begun >= reading.limits.timeout {
-                        return Poll::Ready(Err(too_slow()));
-                    }
-                }
-                // Without a look at what is known to be nothing.
-                if body.is_end_stream() {
-                    return Poll::Ready(reading.content.take());
-                }
-            }
-            Poll::Pending => {
-                ready!(reading.poll_timeout(cx));
-                return Poll::Ready(Err(too_slow()));
-            }
-        }
-    }
-}
-
-/// The parse of these bytes: the one in the extensions when it is of the very same, else a new one.
-fn parsed(parts: &mut Parts, bytes: Bytes, limits: &ReadLimits) -> Result<Chat, Error> {
-    if let Some(chat) = parts.extensions.get::<Chat>() {
-        if chat.is_of(&bytes) {
-            return Ok(chat.clone());
-        }
-    }
-    let chat = Chat::read(bytes, limits.bounds())?;
-    parts.extensions.insert(chat.clone());
-    Ok(chat)
 }

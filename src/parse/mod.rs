@@ -37,6 +37,7 @@ mod head;
 #[cfg(feature = "gzip")]
 mod inflate;
 mod layer;
+mod reading;
 mod service;
 mod typed;
 

@@ -1,23 +1,30 @@
 use std::{
     any::{Any, TypeId},
     mem,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Chat, ChatBody, ReadLimits, ResponseFuture, content::Encoding, head};
+use super::{
+    Chat, ChatBody, ReadLimits, ResponseFuture,
+    content::Encoding,
+    head,
+    reading::{Reading, parsed},
+};
 use crate::{
     body::Reply,
+    error::Error,
     time::{DefaultTimer, Timer},
 };
 
 /// Reads and parses the body of a request, unless that has been done.
 ///
-/// What cannot be read is refused: 400 for what is not a JSON object, 408, 413, 415. Dropping the
+/// What is there of the body is read when it is called; a request that has come whole by then goes on at
+/// once. What cannot be read is refused: 400 for what is not a JSON object, 408, 413, 415. Dropping the
 /// response future drops the body unread.
 #[derive(Clone, Debug)]
 pub struct Parse<S, T = DefaultTimer> {
@@ -45,6 +52,17 @@ impl<S, T> Parse<S, T> {
     /// The service inside.
     pub const fn inner(&self) -> &S {
         &self.inner
+    }
+
+    /// An answer without the service inside: what was made ready goes, with whatever it keeps free for
+    /// a request.
+    fn refused<B>(&mut self, error: Error, value_status: StatusCode) -> ResponseFuture<S, B, T>
+    where
+        S: Service<Request<ChatBody>> + Clone,
+        T: Timer,
+    {
+        self.inner = self.inner.clone();
+        ResponseFuture::refused(error, value_status)
     }
 
     /// The service inside, for where what is around it has parsed already.
@@ -87,26 +105,24 @@ where
         let (mut parts, body) = request.into_parts();
         let encoding = match head::check(&parts, &self.limits) {
             Ok(encoding) => encoding,
-            Err(error) => {
-                // What was made ready goes, with whatever it keeps free for a request.
-                self.inner = self.inner.clone();
-                return ResponseFuture::refused(error);
-            }
+            Err(error) => return self.refused(error, StatusCode::BAD_REQUEST),
         };
         if encoding != Encoding::Identity {
             // What goes on is what was inside.
             parts.headers.remove(header::CONTENT_ENCODING);
             parts.headers.remove(header::CONTENT_LENGTH);
         }
+        let mut reading = Reading::new(body, encoding, self.limits, self.timer.clone());
+        // Most requests are there already: then nothing is kept for one that is still to come.
+        if let Poll::Ready(read) = reading.poll_body(&mut Context::from_waker(Waker::noop())) {
+            return match read.and_then(|bytes| parsed(parts, bytes, &self.limits)) {
+                Ok(request) => ResponseFuture::calling(self.inner.call(request)),
+                Err(error) => self.refused(error, self.limits.value_status),
+            };
+        }
         // The service that was made ready goes into the future; the clone is made ready anew.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        ResponseFuture::reading(
-            inner,
-            parts,
-            (body, encoding),
-            self.limits,
-            self.timer.clone(),
-        )
+        ResponseFuture::reading(reading, inner, parts)
     }
 }
