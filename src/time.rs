@@ -1,10 +1,12 @@
 //! Time as a value, so that no layer is bound to a runtime.
 
 use std::{
+    any::TypeId,
+    cell::Cell,
     fmt,
     future::Future,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Where a layer that waits takes its time from.
@@ -54,6 +56,91 @@ impl<T> fmt::Debug for Reading<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reading")
     }
+}
+
+/// What the clocks have said in the poll that is running on this thread.
+struct Moment {
+    running: Cell<bool>,
+    steady: Cell<Option<Instant>>,
+    wall: Cell<Option<SystemTime>>,
+}
+
+thread_local! {
+    static MOMENT: Moment = const {
+        Moment {
+            running: Cell::new(false),
+            steady: Cell::new(None),
+            wall: Cell::new(None),
+        }
+    };
+}
+
+impl Moment {
+    fn kept<T: Copy>(&self, kept: &Cell<Option<T>>, read: impl FnOnce() -> T) -> T {
+        if let Some(kept) = kept.get() {
+            return kept;
+        }
+        let now = read();
+        if self.running.get() {
+            kept.set(Some(now));
+        }
+        now
+    }
+}
+
+/// A poll, or a call, for all of which one reading of each clock will do, until this is dropped: see
+/// [`lately`] and [`wall`]. Whatever is polled meanwhile is a part of it.
+///
+/// Every layer of a gateway looks at the time, which takes as long as two hundred instructions.
+#[must_use]
+pub(crate) struct AtOnce {
+    outermost: bool,
+}
+
+impl AtOnce {
+    pub(crate) fn begin() -> Self {
+        let outermost = MOMENT.with(|moment| !moment.running.replace(true));
+        Self { outermost }
+    }
+}
+
+impl Drop for AtOnce {
+    fn drop(&mut self) {
+        if self.outermost {
+            MOMENT.with(|moment| {
+                moment.running.set(false);
+                moment.steady.set(None);
+                moment.wall.set(None);
+            });
+        }
+    }
+}
+
+/// Now, or when this was last asked in the same poll: for what is counted and noted. Whoever decides
+/// whether a wait is over, or measures what happens meanwhile, asks the timer.
+pub(crate) fn lately<T: Timer>(timer: &T) -> Instant {
+    if !is_shared::<T>() {
+        return timer.now();
+    }
+    MOMENT.with(|moment| moment.kept(&moment.steady, || timer.now()))
+}
+
+/// Now, for whoever asks [`lately`] behind this, too.
+pub(crate) fn now<T: Timer>(timer: &T) -> Instant {
+    if is_shared::<T>() {
+        MOMENT.with(|moment| moment.steady.set(None));
+    }
+    lately(timer)
+}
+
+/// Whether the readings of such a timer are for all: any other may have a clock of its own.
+fn is_shared<T: Timer>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<DefaultTimer>()
+}
+
+/// The time of day, or what it was when this was last asked in the same poll.
+pub(crate) fn wall() -> SystemTime {
+    MOMENT.with(|moment| moment.kept(&moment.wall, SystemTime::now))
 }
 
 /// The instant so long after another; one too far for the clock is a hundred years away, so that
@@ -111,3 +198,77 @@ pub type DefaultTimer = TokioTimer;
 /// The timer that layers start with: tokio's with the feature `tokio`, else none.
 #[cfg(not(feature = "tokio"))]
 pub type DefaultTimer = NoTimer;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Waits awake until the clock has gone on.
+    fn pass() {
+        let now = Instant::now();
+        while Instant::now() == now {}
+    }
+
+    #[test]
+    fn one_reading_serves_a_poll_with_all_inside_and_no_longer() {
+        let timer = DefaultTimer::default();
+        let poll = || {
+            let _poll = AtOnce::begin();
+            let (steady, day) = (lately(&timer), wall());
+            pass();
+            assert_eq!((lately(&timer), wall()), (steady, day));
+            steady
+        };
+        let first = poll();
+        pass();
+        let between = lately(&timer);
+        pass();
+        assert!(first < between && between < lately(&timer));
+        let _outer = AtOnce::begin();
+        let outer = lately(&timer);
+        assert!(between < outer);
+        assert_eq!([poll(), lately(&timer)], [outer; 2]);
+        let later = now(&timer);
+        assert!(outer < later, "the timer itself goes on");
+        assert_eq!(lately(&timer), later);
+    }
+
+    #[test]
+    fn a_poll_that_panics_is_over() {
+        let timer = DefaultTimer::default();
+        let panicked = std::panic::catch_unwind(|| {
+            let _poll = AtOnce::begin();
+            panic!("in a poll");
+        });
+        assert!(panicked.is_err());
+        let now = lately(&timer);
+        pass();
+        assert!(lately(&timer) > now);
+    }
+
+    /// A clock that goes on by a second whenever it is asked.
+    #[derive(Clone)]
+    struct Steps(Arc<AtomicU64>, Instant);
+
+    impl Timer for Steps {
+        type Sleep = std::future::Pending<()>;
+
+        fn now(&self) -> Instant {
+            self.1 + Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
+        }
+
+        fn sleep_until(&self, _: Instant) -> Self::Sleep {
+            std::future::pending()
+        }
+    }
+
+    #[test]
+    fn a_timer_of_ones_own_is_asked_each_time() {
+        let timer = Steps(Arc::default(), Instant::now());
+        let _poll = AtOnce::begin();
+        let read = [lately(&timer), lately(&timer)];
+        assert_eq!(read[1] - read[0], Duration::from_secs(1));
+    }
+}

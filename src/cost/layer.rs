@@ -13,7 +13,7 @@ use crate::{
     hint::Hint,
     meter::Quote,
     parse::{Chat, Parse},
-    time::Reading,
+    time::{Reading, wall},
 };
 
 /// Puts [`Cost`] around a service.
@@ -91,7 +91,7 @@ impl<L: Ledger> CostLayer<L> {
             unpriced: Unpriced::default(),
             rules: Rules::default(),
             budgets: Budgets::new(),
-            clock: Reading::new(SystemTime::now),
+            clock: Reading::new(wall),
             run_out: RunOut::default(),
             max_bytes: 64 << 20,
             nobody: Nobody::Passes,

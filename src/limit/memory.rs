@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    time::{DefaultTimer, Timer},
+    time::{DefaultTimer, Timer, lately, wall},
 };
 use foldhash::quality::RandomState;
 
@@ -89,7 +89,7 @@ impl Default for Memory {
 impl<T: Timer> Memory<T> {
     /// An empty store on a clock of your own.
     pub fn with_timer(timer: T) -> Self {
-        Self::make(timer, CAPACITY, Arc::new(SystemTime::now))
+        Self::make(timer, CAPACITY, Arc::new(wall))
     }
 
     /// How many keys are kept at most. Default: 65 536. What is returned is an empty store: clones of
@@ -196,7 +196,7 @@ impl Act<State, Mark<'_>> for Round<'_> {
 
 impl<T: Timer> Shared<T> {
     fn now(&self, calendar: bool) -> Now {
-        let steady = self.timer.now().saturating_duration_since(self.epoch);
+        let steady = lately(&self.timer).saturating_duration_since(self.epoch);
         let unix = if calendar {
             let since = (self.wall)().duration_since(SystemTime::UNIX_EPOCH);
             i64::try_from(since.unwrap_or(Duration::ZERO).as_nanos()).unwrap_or(i64::MAX)

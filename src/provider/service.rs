@@ -19,7 +19,7 @@ use crate::{
     error::{Class, Error, Kind, Origin},
     ext::{Forwarded, KeyPool, Sending, Target},
     parse::ChatBody,
-    time::Reading,
+    time::{Reading, wall},
 };
 
 /// An upstream as a service: the request translated, sent over any HTTP client, its answer read.
@@ -76,7 +76,7 @@ impl<C, T> Provider<C, T> {
             keys: Vec::new(),
             max_bytes: 64 << 20,
             contract: Contract::default(),
-            wall: Reading::new(SystemTime::now),
+            wall: Reading::new(wall),
         };
         Self {
             client,

@@ -31,7 +31,7 @@ use crate::{
     error::Error,
     media,
     meter::{Outcome, Tally},
-    time::Timer,
+    time::{Timer, lately},
     wire::Counting,
 };
 
@@ -100,7 +100,7 @@ impl<F, B, T: Timer> ResponseFuture<F, B, T> {
             },
             sleep: None,
             wakes: None,
-            ends: total.and_then(|total| timer.now().checked_add(total)),
+            ends: total.and_then(|total| lately(&timer).checked_add(total)),
             settings,
             timer,
         }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ext::KeyPool,
-    time::{DefaultTimer, Timer},
+    time::{DefaultTimer, Timer, lately},
 };
 
 /// What a [`Router`] is made of.
@@ -297,7 +297,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
         }
         let clock = self.timer.clone();
         let started = clock.now();
-        let since = move || millis(clock.now().saturating_duration_since(started));
+        let since = move || millis(lately(&clock).saturating_duration_since(started));
         Ok(Router {
             shared: Arc::new(Shared {
                 route: self.route,

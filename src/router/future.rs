@@ -24,7 +24,7 @@ use crate::{
     body::BoxError,
     error::Error,
     observe::Watch,
-    time::{Timer, after},
+    time::{Timer, after, now},
 };
 
 /// The future of [`Router`](super::Router). Dropping it cancels the attempts under way.
@@ -162,7 +162,7 @@ where
                 };
                 let end = end.expect("it has just ended").as_mut().end();
                 // Read once: to ask for the time costs as much as some two hundred instructions.
-                let time = run.shared.timer.now();
+                let time = now(&run.shared.timer);
                 run.tell(&end, result.as_ref().err(), time);
                 match result {
                     Ok(response) => {

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ext::CallId, media};
+use crate::{ext::CallId, media, time::AtOnce};
 
 pub(super) const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -103,6 +103,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = name(&mut request);
+        let _call = AtOnce::begin();
         RequestIdFuture {
             inner: self.inner.call(request),
             id: Some(id),
@@ -129,6 +130,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Changed where it is: moving an answer costs more than what is put into it.
         let this = self.project();
+        let _poll = AtOnce::begin();
         let mut polled = this.inner.poll(cx);
         if let Poll::Ready(Ok(response)) = &mut polled {
             // Looked for and put in at one go.

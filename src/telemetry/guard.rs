@@ -8,7 +8,7 @@ use crate::{
     media,
     meter::{Ending, Settle, Tally},
     observe::{Event, Finished, Watch},
-    time::{DefaultTimer, Timer},
+    time::{DefaultTimer, Timer, lately},
 };
 
 /// What is known of a request until its end is told.
@@ -26,7 +26,7 @@ impl Guard {
     pub(super) fn new(watch: Watch) -> Self {
         Self {
             watch,
-            begun: DefaultTimer::default().now(),
+            begun: lately(&DefaultTimer::default()),
             status: None,
             stream: false,
             served: None,

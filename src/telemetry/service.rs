@@ -10,7 +10,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{ResponseBody, ResponseFuture, guard::Guard};
-use crate::{meter::Once, observe::Observe};
+use crate::{meter::Once, observe::Observe, time::AtOnce};
 
 /// Watches each request from its arrival to the last byte of its answer.
 #[derive(Clone)]
@@ -49,8 +49,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let watch = self.observer.begin(&parts);
-        let once = Once::new(Guard::new(watch.clone()));
         parts.extensions.insert(watch.clone());
+        let _call = AtOnce::begin();
+        let once = Once::new(Guard::new(watch.clone()));
         let inner = watch.within(|| self.inner.call(Request::from_parts(parts, body)));
         ResponseFuture::new(inner, watch, once)
     }

@@ -13,7 +13,10 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, entry::Count};
-use crate::cost::{Amount, Currency};
+use crate::{
+    cost::{Amount, Currency},
+    time::wall,
+};
 
 /// Accounts in memory. Clones share them.
 ///
@@ -65,6 +68,13 @@ struct Account {
     state: Mutex<State>,
 }
 
+/// Of an entry: asked for before its account is locked.
+#[derive(Clone, Copy)]
+struct Line {
+    number: u64,
+    at: SystemTime,
+}
+
 #[derive(Default)]
 struct State {
     statement: Statement,
@@ -77,7 +87,7 @@ struct State {
 }
 
 impl State {
-    fn book(&mut self, number: u64, what: What) {
+    fn book(&mut self, Line { number, at }: Line, what: What) {
         self.statement.apply(&what);
         if self.entries.len() == KEPT {
             if let Some((_, _, what)) = self.entries.front() {
@@ -85,17 +95,17 @@ impl State {
             }
             self.entries.pop_front();
         }
-        self.entries.push_back((number, SystemTime::now(), what));
+        self.entries.push_back((number, at, what));
     }
 
-    fn grant(&mut self, number: u64, amount: Amount, reference: Arc<str>) {
+    fn grant(&mut self, line: Line, amount: Amount, reference: Arc<str>) {
         let used = self.statement.used();
         let what = What::Granted {
             amount,
             used,
             reference,
         };
-        self.book(number, what);
+        self.book(line, what);
     }
 }
 
@@ -153,20 +163,20 @@ impl MemoryLedger {
 
     /// Credits an account, and thereby limits one that was not.
     pub fn grant(&self, account: &str, amount: Amount) {
-        let number = self.book.number();
-        let reference = Arc::from(format!("grant {number}"));
+        let line = self.book.line();
+        let reference = Arc::from(format!("grant {}", line.number));
         let account = self.book.granted(account);
-        account.change(|state| state.grant(number, amount, reference));
+        account.change(|state| state.grant(line, amount, reference));
     }
 
     /// Credits an account once for each reference; returns whether that was now.
     pub fn grant_once(&self, account: &str, amount: Amount, reference: &str) -> bool {
-        let number = self.book.number();
+        let line = self.book.line();
         let reference: Arc<str> = reference.into();
         self.book.granted(account).change(|state| {
             let new = state.references.insert(Arc::clone(&reference));
             if new {
-                state.grant(number, amount, reference);
+                state.grant(line, amount, reference);
             }
             new
         })
@@ -225,15 +235,15 @@ impl MemoryLedger {
     fn take(&self, account: &str, most: Most) -> Result<MemoryHold, Denied> {
         let account = self.book.of_caller(account, self.rules);
         let account = account.ok_or(Denied::Insufficient)?;
-        let number = self.book.number();
-        let id = HoldId::new(number.into());
+        let line = self.book.line();
+        let id = HoldId::new(line.number.into());
         let held = account.change(|state| {
             let stranger = state.statement.granted.is_none();
             if stranger && self.rules.strangers == Strangers::AreRefused {
                 return Err(Denied::Insufficient);
             }
             let amount = state.statement.allows(most)?;
-            state.book(number, What::Held { hold: id, amount });
+            state.book(line, What::Held { hold: id, amount });
             Ok(amount)
         });
         held.map(|amount| MemoryHold {
@@ -247,8 +257,12 @@ impl MemoryLedger {
 }
 
 impl Book {
-    fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+    /// For the next entry.
+    fn line(&self) -> Line {
+        Line {
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            at: wall(),
+        }
     }
 
     fn find(&self, name: &str) -> Option<Arc<Account>> {
@@ -328,9 +342,9 @@ impl Drop for MemoryHold {
     fn drop(&mut self) {
         if self.open {
             let (hold, held) = (self.id, self.amount);
-            let number = self.book.number();
+            let line = self.book.line();
             self.account
-                .change(|state| state.book(number, What::Released { hold, held }));
+                .change(|state| state.book(line, What::Released { hold, held }));
         }
     }
 }
@@ -353,10 +367,10 @@ impl Ledger for MemoryLedger {
     }
 
     fn extend(&self, hold: &mut MemoryHold, by: Amount) -> Self::Extending {
-        let (id, number) = (hold.id, self.book.number());
+        let (id, line) = (hold.id, self.book.line());
         let extended = hold.account.change(|state| {
             let amount = state.statement.allows(Most::Amount(by))?;
-            state.book(number, What::Extended { hold: id, amount });
+            state.book(line, What::Extended { hold: id, amount });
             Ok(amount)
         });
         ready(extended.map(|amount| hold.amount = hold.amount.plus(amount)))
@@ -364,12 +378,12 @@ impl Ledger for MemoryLedger {
 
     fn settle(&self, mut hold: MemoryHold, charge: Amount) -> Amount {
         hold.open = false;
-        let number = self.book.number();
+        let line = self.book.line();
         hold.account.change(|state| {
             let what = state.statement.end(hold.id, hold.amount, charge);
             let charged = what.charged();
             what.log_overrun(&hold.account.name);
-            state.book(number, what);
+            state.book(line, what);
             charged
         })
     }
