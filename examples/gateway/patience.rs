@@ -24,22 +24,25 @@ type Kept = Option<Pin<Box<time::Sleep>>>;
 
 /// For one connection; clones are the same.
 #[derive(Clone, Default)]
-pub struct Patience {
-    kept: Arc<Mutex<Kept>>,
+pub struct Patience(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    kept: Mutex<Kept>,
     over: Arc<AtomicBool>,
 }
 
 impl Patience {
     /// Until `over` is set: then every sleep ends when it is looked at.
     pub fn until(over: &Arc<AtomicBool>) -> Self {
-        Self {
-            kept: Arc::default(),
+        Self(Arc::new(Shared {
+            kept: Mutex::default(),
             over: Arc::clone(over),
-        }
+        }))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,7 +76,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.home.over.load(Ordering::Relaxed) {
+        if self.home.0.over.load(Ordering::Relaxed) {
             return Poll::Ready(());
         }
         match &mut self.sleep {

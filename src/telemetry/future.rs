@@ -21,8 +21,8 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        watch: Watch,
-        once: Option<Once<Guard>>,
+        // Both go on with the answer's body.
+        watched: Option<(Watch, Once<Guard>)>,
     }
 }
 
@@ -30,8 +30,7 @@ impl<F> ResponseFuture<F> {
     pub(super) fn new(inner: F, watch: Watch, once: Once<Guard>) -> Self {
         Self {
             inner,
-            watch,
-            once: Some(once),
+            watched: Some((watch, once)),
         }
     }
 }
@@ -51,8 +50,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.watch.within(|| this.inner.poll(cx)));
-        let mut once = this.once.take().expect("polled after completion");
+        let (watch, _) = this.watched.as_ref().expect("polled after completion");
+        let answer = ready!(watch.within(|| this.inner.poll(cx)));
+        let (watch, mut once) = this.watched.take().expect("looked at above");
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
@@ -65,7 +65,7 @@ where
         if let Some(guard) = once.guard_mut() {
             guard.head(&parts);
         }
-        let body = ResponseBody::new(body, this.watch.clone(), once);
+        let body = ResponseBody::new(body, watch, once);
         Poll::Ready(Ok(Response::from_parts(parts, body)))
     }
 }
