@@ -256,12 +256,11 @@ impl Choices {
         let (choice, new) = self.at_choice(index)?;
         pass.seen.changed |= new;
         let new = new || pass.form == Form::Whole;
-        let kind = c.peek()?;
-        if kind != Type::Object {
-            if kind != Type::Null {
+        if c.peek()? != Type::Object {
+            let at = c.next_value()?;
+            if !shape::is_nothing(&pass.text[at.clone()]) {
                 return Err(Bad::Shape("choices[].delta"));
             }
-            let at = c.next_value()?;
             let empty = if new {
                 "{\"role\":\"assistant\"}"
             } else {

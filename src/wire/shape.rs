@@ -51,3 +51,12 @@ pub(crate) fn function(name: &[u8], kind: Type) -> bool {
     };
     is || kind == Type::Null
 }
+
+/// Whether a delta or a message that is no object says nothing: null, or the empty list that an empty object
+/// is in PHP.
+pub(crate) fn is_nothing(spelled: &str) -> bool {
+    let list = spelled
+        .strip_prefix('[')
+        .and_then(|it| it.strip_suffix(']'));
+    spelled == "null" || list.is_some_and(|within| within.trim_ascii().is_empty())
+}

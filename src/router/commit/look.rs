@@ -199,6 +199,9 @@ fn has_failed(chunk: &Value) -> bool {
 
 /// Whether a client can read the choices of a chunk; what the re-framer would refuse has not begun.
 fn is_readable(chunk: &Value) -> bool {
+    // An empty object is an empty list in PHP.
+    let is_none =
+        |name: &str, it: &Value| name == "delta" && it.as_array().is_some_and(Vec::is_empty);
     let fits = |choice: &Value| {
         let Some(members) = choice.as_object() else {
             return false;
@@ -206,9 +209,9 @@ fn is_readable(chunk: &Value) -> bool {
         let delta = members.get("delta").and_then(Value::as_object);
         let index = members.get("index").filter(|it| !it.is_null());
         index.is_none_or(Value::is_u64)
-            && members
-                .iter()
-                .all(|(name, it)| shape::choice(name.as_bytes(), b"delta", kind(it)))
+            && members.iter().all(|(name, it)| {
+                shape::choice(name.as_bytes(), b"delta", kind(it)) || is_none(name, it)
+            })
             && delta
                 .into_iter()
                 .flatten()
@@ -342,6 +345,7 @@ mod tests {
             (r#"{"choices":null}"#, "Lifecycle"),
             (r#"{"choices":[{"delta":[1]}]}"#, "Transient"),
             (r#"{"choices":[{"delta":null}]}"#, "Lifecycle"),
+            (r#"{"choices":[{"delta":[ ]}]}"#, "Lifecycle"),
             (
                 r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#,
                 "Transient",

@@ -49,6 +49,8 @@ fn what_is_null_where_it_is_nothing_is_no_mistake() {
     let first = chunk(FIRST);
     for choices in [
         "null",
+        r#"[{"index":0,"delta":[],"finish_reason":null}]"#,
+        r#"[{"index":0,"delta":[ ],"finish_reason":null}]"#,
         r#"[{"index":null,"delta":null,"finish_reason":null}]"#,
         r#"[{"index":0,"delta":{"content":null,"refusal":null,"tool_calls":null,"function_call":null,"audio":null}}]"#,
         r#"[{"index":0,"delta":{"tool_calls":[{"index":null,"id":"a","function":{"name":"f","arguments":null}}]}}]"#,
