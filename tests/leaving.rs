@@ -132,8 +132,8 @@ impl Scene {
             .map_response(|response: Response<_>| response.map(BoxBody::new))
             .layer(tokens)
             .layer(cost)
-            .layer(CacheLayer::new(Duration::from_secs(60)))
             .layer(ReframeLayer::new(Dialect::openai()))
+            .layer(CacheLayer::new(Duration::from_secs(60)))
             .service(self.router(None));
         BoxCloneService::new(service)
     }
@@ -254,6 +254,64 @@ async fn what_waits_for_nobody_upstream_costs_nothing() {
             leaves_at_every_look(&name, scene, service, keyed).await;
             let name = format!("cache {looks}{streams}");
             leaves_at_every_look(&name, scene, Scene::cached, || request(streams)).await;
+        }
+    }
+}
+
+/// Two of one answer, of whom one leaves at each look, and the other stays.
+#[tokio::test(start_paused = true)]
+async fn who_shares_an_answer_may_leave_at_any_moment() {
+    let keyed = |streams: &str| {
+        let mut request = request(streams);
+        let key = http::HeaderValue::from_static("k");
+        request.headers_mut().insert("idempotency-key", key);
+        request
+    };
+    for streams in ["", r#","stream":true"#] {
+        for (shares, cached, leaver) in [
+            ("key", false, 0),
+            ("key", false, 1),
+            ("cache", true, 0),
+            ("cache", true, 1),
+        ] {
+            let name = format!("{shares}{streams}, {leaver} leaves");
+            for looks in 0.. {
+                assert!(looks < 1_000, "{name}: there is no end to it");
+                let scene = Scene::new(1);
+                let service = if cached {
+                    scene.cached()
+                } else {
+                    scene.gateway(None)
+                };
+                let mut clients = [0, 1].map(|_| Some(Client::new(&service, keyed(streams))));
+                let mut had_it = false;
+                for look in 0..1_000 {
+                    if look == looks {
+                        let left = clients[leaver].take();
+                        had_it = left.is_some_and(|client| client.has_it());
+                    }
+                    for client in clients.iter_mut().flatten() {
+                        client.look().await;
+                    }
+                    if look > looks && clients.iter().flatten().all(Client::has_it) {
+                        break;
+                    }
+                }
+                assert!(
+                    clients[1 - leaver].take().is_some_and(|it| it.has_it()),
+                    "{name}: {looks}"
+                );
+                let used = scene.used().await;
+                assert_eq!(used.money, used.charged, "{name}: after {looks} looks");
+                // Under one key they pay for one. Through the cache each pays for itself: who has left an
+                // estimate, of eleven tokens in and four out at the most.
+                let left = used.charged - 13_000_000;
+                let most = if cached { 19_000_000 } else { 0 };
+                assert!((0..=most).contains(&left), "{name}: {used:?} after {looks}");
+                if had_it {
+                    break;
+                }
+            }
         }
     }
 }

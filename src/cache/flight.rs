@@ -209,7 +209,12 @@ where
         mine.extensions = parts.extensions.clone();
         let tally = parts.extensions.get::<Tally>();
         if let Some(tally) = tally.filter(|_| !self.first) {
-            mine.extensions.insert(copy(tally));
+            // What the upstream will note, it notes for the first: of this one nobody has read anything.
+            let own = match tally.usage() {
+                Some(_) => copy(tally),
+                None => Tally::unread(),
+            };
+            mine.extensions.insert(own);
         }
         Head::Parts(mine)
     }

@@ -195,7 +195,9 @@ async fn who_comes_when_the_first_has_left_has_a_tally_of_its_own() {
     let third = come().await;
     for (response, how_it_came) in [(second, "shared"), (third, "shared")] {
         assert_eq!(how(&response), how_it_came);
-        assert!(tally(&response).expect("one").outcome().is_none());
+        let own = tally(&response).expect("one");
+        assert!(own.outcome().is_none());
+        assert!(own.claim(), "who reads it is further out");
     }
     assert_eq!(upstream.calls(), 1);
 }
