@@ -471,6 +471,38 @@ async fn strict_tells_values_from_format() {
     }
 }
 
+/// Nothing listens there: what a provider has no way to say is refused before it is called.
+#[tokio::test]
+async fn strict_tells_values_that_only_a_provider_refuses() {
+    let call = json!({ "id": "a", "type": "function", "function": { "name": "f", "arguments": "no JSON" } });
+    let said = json!({ "role": "user", "content": "hi" });
+    let called = json!({ "role": "assistant", "tool_calls": [call] });
+    let result = json!({ "role": "tool", "tool_call_id": "a", "content": "r" });
+    for (dialect, status) in [("openai", 400), ("strict", 422)] {
+        let gateway = Gateway::start(&format!(
+            "dialect = {dialect:?}\n[[providers]]\nname = \"p\"\nkind = \"anthropic\"\n\
+             base_url = \"http://127.0.0.1:9\"\napi_keys = [\"k\"]\n[[models]]\nid = \"m\"\n\
+             targets = [{{ provider = \"p\", model = \"claude\" }}]\n\
+             [[keys]]\nname = \"k\"\nsecret = \"sk\"\n"
+        ));
+        for messages in [
+            json!([{ "role": "user", "content": " " }]),
+            json!([said, called, result]),
+        ] {
+            for stream in [false, true] {
+                let asked = json!({ "model": "m", "stream": stream, "messages": messages });
+                let answer = gateway.post("sk", &asked.to_string()).await;
+                assert_eq!(answer.status, status, "{}", answer.body);
+                assert_eq!(answer.json()["error"]["code"], "invalid_value");
+            }
+        }
+        let asked = json!({ "model": "m", "logit_bias": { "1": 1 }, "messages": [said] });
+        let answer = gateway.post("sk", &asked.to_string()).await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert_eq!(answer.json()["error"]["code"], "unsupported_parameter");
+    }
+}
+
 #[tokio::test]
 async fn onysoft_names_and_prices_its_answers() {
     let gateway = Gateway::start(&config("onysoft"));

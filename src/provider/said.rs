@@ -171,7 +171,7 @@ pub(super) fn answered(request: &Request<'_>) -> Result<(), Error> {
 fn blank(at: usize) -> Error {
     let param = format!("messages[{at}].content");
     let message = format!("`{param}` must say something, its text is blank");
-    Error::new(Kind::Format, message)
+    Error::new(Kind::Value, message)
         .with_param(param)
         .with_code("invalid_value")
 }

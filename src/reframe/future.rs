@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     body::{BoxError, Full, Pieces},
-    error::Error,
+    error::{Error, Kind},
     media,
     meter::{Outcome, Tally},
     time::{Timer, lately},
@@ -298,10 +298,14 @@ enum Begun {
 /// Decides by the head what becomes of an answer.
 fn begin(parts: &mut Parts, asked: Asked, settings: &Settings) -> Begun {
     // A refusal is somebody's answer already, and what is compressed cannot be read.
-    if !parts.status.is_success()
-        || parts.extensions.get::<Error>().is_some()
-        || media::has(&parts.headers, &header::CONTENT_ENCODING)
-    {
+    if let Some(error) = parts.extensions.get::<Error>() {
+        // Who refused did not know the dialect, which has a status of its own for values.
+        if error.kind() == Kind::Value {
+            parts.status = error.status(&settings.dialect);
+        }
+        return Begun::Pass;
+    }
+    if !parts.status.is_success() || media::has(&parts.headers, &header::CONTENT_ENCODING) {
         return Begun::Pass;
     }
     let kind = Content::of(&parts.headers, asked.stream);

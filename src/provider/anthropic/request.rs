@@ -203,7 +203,7 @@ fn think(
             Off::Never => {
                 let message =
                     "`reasoning_effort` cannot be \"none\" for this model, it always thinks";
-                return Err(Error::new(Kind::Format, message)
+                return Err(Error::new(Kind::Value, message)
                     .with_param("reasoning_effort")
                     .with_code("unsupported_value"));
             }

@@ -127,7 +127,7 @@ fn claude(
                 Ok(())
             }
             Off::Never => Err(Error::new(
-                Kind::Format,
+                Kind::Value,
                 "`reasoning_effort` cannot be \"none\" for this model, it always thinks",
             )
             .with_param("reasoning_effort")

@@ -285,7 +285,7 @@ fn result<'a>(
     let Some((order, name)) = found else {
         let param = format!("messages[{at}].tool_call_id");
         let text = format!("`{param}` must be the id of a call made earlier");
-        return Err(Error::new(Kind::Format, text)
+        return Err(Error::new(Kind::Value, text)
             .with_param(param)
             .with_code("invalid_value"));
     };

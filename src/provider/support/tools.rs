@@ -113,7 +113,7 @@ pub(in crate::provider) fn arguments(
         .ok_or_else(|| {
             let param = format!("messages[{at}].tool_calls[{n}].function.arguments");
             let message = format!("`{param}` must be the text of a JSON object");
-            Error::new(Kind::Format, message)
+            Error::new(Kind::Value, message)
                 .with_param(param)
                 .with_code("invalid_value")
         })

@@ -307,3 +307,24 @@ async fn a_whole_answer_needs_no_reason_to_end() {
         assert_eq!(frames(told).await, [sent]);
     }
 }
+
+#[tokio::test]
+async fn a_value_that_is_refused_within_has_the_status_of_the_dialect() {
+    for (dialect, kind, status) in [
+        (Dialect::openai(), Kind::Value, 400),
+        (Dialect::strict(), Kind::Value, 422),
+        (Dialect::strict(), Kind::Format, 400),
+        (Dialect::strict(), Kind::BadUpstream, 502),
+    ] {
+        for asked in ["", STREAM] {
+            let inner = tower::service_fn(|_: Request<ChatBody>| {
+                let refusal = Error::new(kind, "no").response(&Dialect::openai());
+                std::future::ready(Ok::<_, Infallible>(refusal))
+            });
+            let service = ReframeLayer::new(dialect.clone()).layer(inner);
+            let response = service.oneshot(ask(asked)).await.expect("infallible");
+            assert_eq!(response.status(), status, "{kind:?}");
+            assert!(response.extensions().get::<Error>().is_some());
+        }
+    }
+}
