@@ -93,7 +93,6 @@ fn of(status: StatusCode, code: &str, said: &Said, headers: &HeaderMap, body: &[
         "modelnotreadyexception" | "serviceunavailableexception" => {
             (StatusCode::SERVICE_UNAVAILABLE, None)
         }
-        "internalserverexception" | "internalfailure" => (StatusCode::INTERNAL_SERVER_ERROR, None),
         _ => (status_of_error(status), None),
     };
     let message = said.original_message.as_deref().unwrap_or(&said.message);

@@ -139,7 +139,8 @@ fn classify(error: &Status, status: StatusCode) -> Class {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" if may_blame_client(status) => {
             Class::Caller
         }
-        "INTERNAL" | "DEADLINE_EXCEEDED" | "UNKNOWN" | "ABORTED" | "CANCELLED" => Class::Transient,
+        "DEADLINE_EXCEEDED" => Class::Transient,
+        // Others, such as INTERNAL, say no more than that something failed.
         _ => match status.as_u16() {
             401 => Class::Credential,
             403 => forbidden(&message),

@@ -95,3 +95,20 @@ fn the_client_is_at_fault_only_where_the_status_leaves_it_room() {
     let in_stream = error::in_stream("validationException", br#"{"message":"bad"}"#);
     assert_eq!(in_stream.class(), Some(Class::Caller));
 }
+
+#[test]
+fn that_something_failed_is_said_better_by_another_status() {
+    let body = br#"{"__type":"InternalServerException","message":"x"}"#;
+    for (status, class) in [
+        (200, Class::Transient),
+        (429, Class::RateLimit),
+        (500, Class::Transient),
+        (503, Class::Overload),
+    ] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let error = error::read(status, &HeaderMap::new(), body);
+        assert_eq!(error.class(), Some(class), "{status}");
+    }
+    let in_stream = error::in_stream("internalServerException", br#"{"message":"x"}"#);
+    assert_eq!(in_stream.class(), Some(Class::Transient));
+}

@@ -120,3 +120,23 @@ fn the_client_is_at_fault_only_where_the_status_leaves_it_room() {
         assert_eq!(told.expect_err("an error").class(), Some(Class::Caller));
     }
 }
+
+#[test]
+fn that_something_failed_is_said_better_by_another_status() {
+    for name in ["INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED"] {
+        for (code, class) in [
+            (200, Class::Transient),
+            (401, Class::Credential),
+            (409, Class::Transient),
+            (429, Class::RateLimit),
+            (499, Class::Transient),
+            (500, Class::Transient),
+            (503, Class::Overload),
+        ] {
+            let body = json!({"error": {"message": "x", "status": name}}).to_string();
+            let status = StatusCode::from_u16(code).expect("a status");
+            let error = error::read(status, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(error.class(), Some(class), "{name} {code}");
+        }
+    }
+}
