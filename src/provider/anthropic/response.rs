@@ -30,6 +30,7 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     let mut counts = None;
     let mut content = false;
     let mut so_far = Place::default();
+    let mut nameless = false;
     let read = reader.object(|reader, key| {
         match key {
             "type" => kind = reader.string()?.unwrap_or_default(),
@@ -38,7 +39,10 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
             "usage" if !reader.is_null()? => counts = Some(Counts::read(reader)?),
             "content" => {
                 content = true;
-                reader.array(|reader| block(reader, &mut choice, &mut so_far))?;
+                reader.array(|reader| {
+                    nameless |= block(reader, &mut choice, &mut so_far)?;
+                    Ok(())
+                })?;
             }
             _ => stop.member(reader, key)?,
         }
@@ -50,6 +54,9 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     }
     if !content {
         return Err(nonsense("it is not a message"));
+    }
+    if nameless {
+        return Err(nonsense("a call has no name"));
     }
     let reason = match finish_reason(stop.reason.unwrap_or("end_turn")) {
         "tool_calls" if !choice.has_calls() => "stop",
@@ -64,14 +71,14 @@ pub(in crate::provider) fn answer(body: &[u8], created: u64) -> Result<Answer, E
     Ok(completion::answer(id, created, model, &[choice], spent))
 }
 
-/// A block of content, and what stands before it.
+/// A block of content, and what stands before it; whether it is a call without a name.
 fn block<'a>(
     reader: &mut Reader<'a>,
     choice: &mut Choice<'a>,
     so_far: &mut Place,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let Some(raw) = reader.raw()? else {
-        return Ok(());
+        return Ok(false);
     };
     let block = Block::read(&mut Reader::over(raw))?;
     match block.kind {
@@ -87,6 +94,7 @@ fn block<'a>(
         "tool_use" if block.name.0 == ANSWER => {
             choice.json(block.input.unwrap_or("{}"));
         }
+        "tool_use" if block.name.is_empty() => return Ok(true),
         "tool_use" => {
             so_far.calls += 1;
             choice.call(block.id, block.name, block.input.unwrap_or("{}"), |_| {});
@@ -101,5 +109,5 @@ fn block<'a>(
         // What the provider's own tools did is not the client's to answer.
         _ => {}
     }
-    Ok(())
+    Ok(false)
 }

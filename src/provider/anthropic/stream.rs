@@ -211,6 +211,9 @@ impl Stream {
         }
         let block = match block.kind {
             "tool_use" if block.name.0 == ANSWER => Block::Answer(Input::of(&block)),
+            "tool_use" if block.name.is_empty() => {
+                return Ok(Err(nonsense("a call has no name")));
+            }
             "tool_use" => {
                 let call = self.calls;
                 self.calls += 1;

@@ -200,8 +200,6 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let converse: Converse<'_> = serde_json::from_slice(body)
         .map_err(|error| nonsense("it is not a message").with_source(error))?;
     let mut choice = Choice::default();
-    // Tools were called that are not the client's: the answer's own, or the provider's.
-    let mut others = false;
     let mut so_far = Place::default();
     let reason = converse.stop_reason;
     let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"));
@@ -217,11 +215,12 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         if let Some(call) = &block.tool_use {
             let input = call.input.map_or("{}", RawValue::get);
             if call.kind.as_deref() == Some("server_tool_use") {
-                others = true;
+                // What the provider's own tools did is not the client's to answer.
             } else if &*call.name == ANSWER {
                 // The answer itself, by its schema.
                 choice.json(input);
-                others = true;
+            } else if call.name.is_empty() {
+                return Err(nonsense("a call has no name"));
             } else {
                 so_far.calls += 1;
                 choice.call(&call.tool_use_id, &call.name, input, |_| {});
@@ -241,7 +240,8 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
         }
     }
     choice.reason = match reason {
-        "tool_calls" if others && !choice.has_calls() => Some("stop"),
+        // It was a tool of the provider's own, or the answer's.
+        "tool_calls" if !choice.has_calls() => Some("stop"),
         reason => Some(reason),
     };
     let spent = Spent {

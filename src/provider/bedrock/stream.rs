@@ -32,8 +32,6 @@ pub struct Stream {
     written: u64,
     /// Those that are open, by their indexes: some may be written side by side.
     blocks: SmallVec<[(Option<u64>, Block); 1]>,
-    /// Whether tools were called that are not the client's: the answer's own, or the provider's.
-    others: bool,
     counts: Option<Counts>,
     tier: Option<ServiceTier>,
     end: End,
@@ -158,7 +156,6 @@ impl Stream {
             calls: 0,
             written: 0,
             blocks: SmallVec::new(),
-            others: false,
             counts: None,
             tier: None,
             end: End::Open,
@@ -191,14 +188,9 @@ impl Stream {
             self.close(at, out);
         }
         let block = match &start.start.tool_use {
-            Some(call) if call.kind.as_deref() == Some("server_tool_use") => {
-                self.others = true;
-                Block::Foreign
-            }
-            Some(call) if &*call.name == ANSWER => {
-                self.others = true;
-                Block::Answer { empty: true }
-            }
+            Some(call) if call.kind.as_deref() == Some("server_tool_use") => Block::Foreign,
+            Some(call) if &*call.name == ANSWER => Block::Answer { empty: true },
+            Some(call) if call.name.is_empty() => return Err(nonsense("a call has no name")),
             Some(call) => {
                 let ordinal = self.calls;
                 self.chunks
@@ -365,7 +357,8 @@ impl TranslateStream for Stream {
                 }
                 self.end = End::Reason;
                 let reason = match finish_reason(&stop.stop_reason) {
-                    "tool_calls" if self.others && self.calls == 0 => "stop",
+                    // It was a tool of the provider's own, or the answer's.
+                    "tool_calls" if self.calls == 0 => "stop",
                     reason => reason,
                 };
                 self.chunks.finish(out, 0, reason);

@@ -105,7 +105,8 @@ fn stop_reasons() {
     for (reason, finish) in [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
-        ("tool_use", "tool_calls"),
+        // There is no call of the client's.
+        ("tool_use", "stop"),
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"),
