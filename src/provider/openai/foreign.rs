@@ -29,7 +29,7 @@ impl Origin {
     fn of_detail(kind: &str) -> Option<Self> {
         match kind {
             "thinking" | "redacted_thinking" => Some(Self::Claude),
-            "thought_signature" => Some(Self::Gemini),
+            "thought_signature" | "server_part" => Some(Self::Gemini),
             kind if kind.starts_with("reasoning.") => Some(Self::OpenRouter),
             _ => None,
         }
