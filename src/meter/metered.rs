@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{Outcome, Scanner, Tally};
-use crate::{error::Error, time::AtOnce};
+use crate::error::Error;
 
 /// How a request ended, for whoever must settle it.
 #[derive(Clone, Debug)]
@@ -204,7 +204,6 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let _poll = AtOnce::begin();
         // Looked at where it lies: a frame is large, and moved by each body around this one.
         let polled = this.once.polling(|| this.body.as_mut().poll_frame(cx));
         match &polled {
