@@ -7,7 +7,7 @@ use crate::{
         Answer, Asked,
         chunks::Spent,
         completion::{self, Choice},
-        json::{Object, count, readable},
+        json::{Object, Spelled, count, readable},
         nonsense,
         structured::ANSWER,
     },
@@ -192,8 +192,11 @@ fn put(entry: &mut Object<'_>, place: Place) {
 }
 
 /// How many characters a text has.
-pub(super) fn characters(text: &str) -> u64 {
-    text.chars().count() as u64
+pub(super) fn characters(text: &Text<'_>) -> u64 {
+    match text.spelled() {
+        Some(spelled) => Spelled(spelled).length(),
+        None => text.chars().count() as u64,
+    }
 }
 
 pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
