@@ -20,6 +20,7 @@ use untyped::Untyped;
 use super::{
     cut::{Cutting, Spellings},
     future::cut,
+    rest::Judge,
     translate::TranslateStream,
 };
 use crate::{
@@ -35,6 +36,16 @@ pin_project! {
     pub struct Body<B, S> {
         #[pin]
         kind: Which<B, S>,
+        // Told before the upstream's own is dropped.
+        judge: Option<Judge>,
+    }
+
+    impl<B, S> PinnedDrop for Body<B, S> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(judge) = this.project().judge {
+                judge.judge();
+            }
+        }
     }
 }
 
@@ -129,7 +140,14 @@ impl<B, S> Body<B, S> {
     pub(super) fn refusal(body: Full) -> Self {
         Self {
             kind: Which::Whole { body },
+            judge: None,
         }
+    }
+
+    /// With what says, when it is dropped, whether all has come.
+    pub(super) fn judged_by(mut self, judge: Option<Judge>) -> Self {
+        self.judge = judge;
+        self
     }
 }
 
@@ -143,6 +161,7 @@ impl<B, S: TranslateStream> Body<B, S> {
                 cutting: Cutting::new(key),
                 untyped: Box::new(Untyped::new(limit)),
             },
+            judge: None,
         }
     }
 
@@ -165,7 +184,7 @@ impl<B, S: TranslateStream> Body<B, S> {
                 machine: Box::new(Machine::new(state, tally, key, told)),
             }
         };
-        Self { kind }
+        Self { kind, judge: None }
     }
 }
 

@@ -23,8 +23,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use thread_local::ThreadLocal;
+use tokio::runtime::Handle;
 use tower_service::Service;
 
+use super::rest::Rest;
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
 use super::socket;
 use crate::{
@@ -247,9 +249,54 @@ impl http_body::Body for Sent {
     }
 }
 
-/// What an upstream sends.
+/// What an upstream sends. One that is dropped closes its connection, but behind the last event of a stream:
+/// its end, which may come apart from that, is waited for so that the connection can be used again.
 #[derive(Debug)]
-pub struct ClientBody(Incoming);
+pub struct ClientBody {
+    // Gone when it is dropped.
+    body: Option<Incoming>,
+    rest: Option<Rest>,
+}
+
+impl ClientBody {
+    fn of(response: Response<Incoming>) -> Response<Self> {
+        let (mut head, body) = response.into_parts();
+        // Where the length is known, there is nothing behind the last byte.
+        let open = body.size_hint().exact().is_none();
+        let rest = open.then(Rest::default);
+        if let Some(rest) = &rest {
+            head.extensions.insert(rest.clone());
+        }
+        let body = Some(body);
+        Response::from_parts(head, Self { body, rest })
+    }
+}
+
+/// So long and so much is read of what stands behind the last event: nothing should.
+const REST_TIME: Duration = Duration::from_secs(1);
+const REST_BYTES: usize = 16 * 1024;
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if !self.rest.as_ref().is_some_and(Rest::is_all) {
+            return;
+        }
+        let body = self.body.take().filter(|body| !body.is_end_stream());
+        if let (Some(body), Ok(runtime)) = (body, Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(REST_TIME, read_rest(body)));
+        }
+    }
+}
+
+async fn read_rest(mut body: Incoming) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        if read > REST_BYTES {
+            return;
+        }
+    }
+}
 
 impl http_body::Body for ClientBody {
     type Data = bytes::Bytes;
@@ -259,15 +306,19 @@ impl http_body::Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
+        let body = self.body.as_ref();
+        body.map_or_else(Default::default, Incoming::size_hint)
     }
 }
 
@@ -286,7 +337,7 @@ impl Future for ClientFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
             .poll(cx)
-            .map_ok(|response| response.map(ClientBody))
+            .map_ok(ClientBody::of)
             .map_err(|error| match error.is_connect() && is_late(&error) {
                 true => Error::timed_out(TimeOut::Connect).with_cause(error).into(),
                 false => error.into(),

@@ -20,6 +20,7 @@ use super::{
     customs,
     cut::Spellings,
     functions,
+    rest::{Judge, Rest},
     service::{Config, unreachable},
     translate::{Asked, Framing, TranslateStream},
 };
@@ -322,11 +323,14 @@ fn stream<B, S: super::TranslateStream>(
     let typed = media::kind(&head.headers).is_some();
     let told = Told::of(asked);
     let passes = state.is_none() && matches!(told, Told::AsTheyAre);
-    let mut response = Response::new(if passes && !typed {
+    let body = if passes && !typed {
         Body::untyped(body, key.clone(), limit)
     } else {
         Body::stream(body, state, &tally, key.clone(), told)
-    });
+    };
+    let rest = head.extensions.get::<Rest>();
+    let judge = rest.map(|rest| Judge::new(rest.clone(), &tally));
+    let mut response = Response::new(body.judged_by(judge));
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().reserve(HEADERS);
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");

@@ -53,6 +53,7 @@ pub mod openai;
 mod parallel;
 mod path;
 mod refusal;
+mod rest;
 mod retell;
 mod said;
 mod service;
