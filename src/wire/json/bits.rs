@@ -5,6 +5,8 @@ use std::hint::black_box;
 /// So many bytes are looked at together.
 pub(super) const WINDOW: usize = 64;
 const BLOCK: usize = 16;
+/// A window, and what may be read of what comes behind it.
+pub(super) const NEAR: usize = WINDOW + BLOCK;
 
 /// A window of text by the bits of its bytes: the lowest bit of each, the next one of each, and so on. What is
 /// so of each byte is then found out in as many steps as for one.
@@ -24,12 +26,20 @@ impl Bits {
             u64::from_le_bytes(*row.unwrap_or(&[0; 8]))
         };
         // A square of eight by eight bytes with its rows for its columns; now the same with the bits of each eight.
-        let [a, b, c, d] = [0, 1, 2, 3].map(|at| swapped::<4>(row(at), row(at + 4)));
-        let [a, b, c, d] = [(a.0, c.0), (b.0, d.0), (a.1, c.1), (b.1, d.1)];
-        let [a, b, c, d] = [a, b, c, d].map(|(low, high)| swapped::<2>(low, high));
-        let [a, b, c, d] = [(a.0, b.0), (a.1, b.1), (c.0, d.0), (c.1, d.1)];
-        let [a, b, c, d] = [a, b, c, d].map(|(low, high)| swapped::<1>(low, high));
-        Some(Self([a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1]))
+        // Each by itself: arrays of them would go through memory.
+        let (a, e) = swapped::<4>(row(0), row(4));
+        let (b, f) = swapped::<4>(row(1), row(5));
+        let (c, g) = swapped::<4>(row(2), row(6));
+        let (d, h) = swapped::<4>(row(3), row(7));
+        let (a, c) = swapped::<2>(a, c);
+        let (b, d) = swapped::<2>(b, d);
+        let (e, g) = swapped::<2>(e, g);
+        let (f, h) = swapped::<2>(f, h);
+        let (a, b) = swapped::<1>(a, b);
+        let (c, d) = swapped::<1>(c, d);
+        let (e, f) = swapped::<1>(e, f);
+        let (g, h) = swapped::<1>(g, h);
+        Some(Self([a, b, c, d, e, f, g, h]))
     }
 
     /// A bit for each byte that is this one.
@@ -105,6 +115,42 @@ fn interleave(a: &[u8; BLOCK], b: &[u8; BLOCK], both: &mut [u8; 2 * BLOCK]) {
         (both[2 * at], both[2 * at + 1]) = (a[at], b[at]);
         (both[BLOCK + 2 * at], both[BLOCK + 2 * at + 1]) = (a[BLOCK / 2 + at], b[BLOCK / 2 + at]);
     }
+}
+
+/// Whether an odd number of bits is set up to each place, it included.
+#[inline(always)]
+pub(super) fn turned(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+/// Whether at least so many bits are set.
+#[inline(always)]
+pub(super) fn has_many(mut bits: u64, least: u32) -> bool {
+    for _ in 1..least {
+        bits &= bits.wrapping_sub(1);
+    }
+    bits != 0
+}
+
+/// The highest bit alone.
+#[inline(always)]
+pub(super) fn highest(bits: u64) -> u64 {
+    (1_u64 << 63).checked_shr(bits.leading_zeros()).unwrap_or(0)
+}
+
+/// All bits up to the highest, it included.
+#[inline(always)]
+pub(super) fn up_to(bits: u64) -> u64 {
+    u64::MAX.checked_shr(bits.leading_zeros()).unwrap_or(0)
+}
+
+/// All bits below the lowest.
+#[inline(always)]
+pub(super) fn until(bits: u64) -> u64 {
+    (bits & bits.wrapping_neg()).wrapping_sub(1)
 }
 
 #[cfg(test)]

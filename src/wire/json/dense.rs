@@ -5,13 +5,11 @@
 
 use super::{
     bits::{Bits, WINDOW},
-    words::{escaped, wrong_escapes},
+    words::{escaped, escapes},
 };
 
 /// Where a window has fewer escapes, one by one is no dearer.
 const FEW: u32 = 4;
-/// So many bytes are in a pair of escapes, the longest that belong together.
-const PAIR: usize = 12;
 
 /// Passes what is sound of a string, from a place that is not within an escape to another such place: the closing
 /// quote, or where the rest is to be read step by step.
@@ -35,13 +33,14 @@ fn part<const CLEAN: bool>(window: &[u8; WINDOW]) -> Option<(usize, bool)> {
     let bits = Bits::new(window)?;
     let backslashes = bits.is(b'\\');
     let escaped = escaped(backslashes);
-    let (mut wrong, first_halves) = wrong_escapes(&bits, escaped);
+    let openings = backslashes & !escaped;
+    let escapes = escapes(&bits, escaped);
+    let mut wrong = escapes.wrong;
     if !CLEAN {
         wrong |= bits.like(0, 0xE0);
     }
-    // What may not be all there is left to the next window, but for second halves: what they belong to is there.
-    let openings = backslashes & !escaped;
-    let late = openings & !(first_halves << 5) & u64::MAX << (WINDOW - PAIR);
+    // What is not all there is left to the next window.
+    let late = escapes.cut_off(openings);
     let length = late.trailing_zeros() as usize;
     let quotes = bits.is(b'"') & !escaped;
     let end = quotes.trailing_zeros() as usize;

@@ -1,8 +1,11 @@
 //! Where numbers end, and what short ones are worth. Plain functions over the text and a place in it.
 
+use std::cmp::Ordering;
+
 use super::{
     FaultKind,
     fault::{Stop, stop, unexpected},
+    limit,
     number::quotient,
 };
 
@@ -335,48 +338,34 @@ fn below(text: &[u8], whole: usize, end: usize, power: usize, at: usize) -> usiz
     }
 }
 
-/// The same of a number that has as many digits as [`TOO_LARGE`], or would have if it were spelled out.
+/// The same of a number that has as many digits before its point as the largest double, or would have if it were
+/// spelled out.
 #[inline(never)]
 fn below_limit(text: &[u8], whole: usize, end: usize, at: usize) -> usize {
     // Most are told from it by their second digit or their third.
     let mut place = whole + 1;
-    for most in &TOO_LARGE[1..3] {
+    for most in *b"79" {
         place += usize::from(byte(text, place) == b'.');
-        if place >= end || byte(text, place) < *most {
+        if place >= end || byte(text, place) < most {
             return at;
         }
-        if byte(text, place) > *most {
+        if byte(text, place) > most {
             return 0;
         }
         place += 1;
     }
-    let mut digits = text.get(whole..end).unwrap_or_default();
-    let mut limit = &TOO_LARGE[..];
-    loop {
-        let mut pairs = digits.iter().zip(limit);
-        let Some(same) = pairs.position(|(digit, most)| digit != most) else {
-            // What the limit still has is more than the zeros that follow here.
-            return if digits.len() < limit.len() { at } else { 0 };
-        };
-        if digits[same] != b'.' {
-            return if digits[same] < limit[same] { at } else { 0 };
-        }
-        digits = &digits[same + 1..];
-        limit = &limit[same..];
-    }
-}
-
-/// Whether digits before a point and behind it are those of a number that no double holds, if it has as many
-/// places as that.
-#[inline(always)]
-pub(super) fn are_too_large(whole: &[u8], rest: &[u8]) -> bool {
-    let Some((limit, behind)) = TOO_LARGE.split_at_checked(whole.len()) else {
-        return true;
+    let digits = text.get(whole..end).unwrap_or_default();
+    let point = digits.iter().position(|byte| *byte == b'.');
+    let point = whole + point.unwrap_or(0);
+    // They end with their letter, if they have one.
+    let digits = if at > end { text } else { &text[..end] };
+    let first = limit::few_digits(digits, whole, point);
+    let is_below = match first.cmp(&limit::FIRST) {
+        Ordering::Less => true,
+        Ordering::Equal => limit::is_below(digits, whole, point),
+        Ordering::Greater => false,
     };
-    // Byte by byte: mostly they differ soon. What begins as the limit does is less, which has more places.
-    let pairs = whole.iter().zip(limit).chain(rest.iter().zip(behind));
-    let mut other = pairs.filter(|(digit, most)| digit != most);
-    other.next().is_some_and(|(digit, most)| digit > most)
+    if is_below { at } else { 0 }
 }
 
 /// The same of a number that begins with zeros.
@@ -445,10 +434,6 @@ fn fault(text: &[u8], whole: usize) -> Stop {
     let signed = whole > 0 && text[whole - 1] == b'-';
     stop(whole - usize::from(signed), FaultKind::Range)
 }
-
-/// 2¹⁰²⁴ − 2⁹⁷⁰: half way from the largest double to the next power of two, from where on a number
-/// is rounded to infinity.
-const TOO_LARGE: &[u8; 309] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
 /// The place behind the decimal digits that begin here: one by one while they are few, then word by
 /// word while there are words.

@@ -1,6 +1,9 @@
 //! What the objects and arrays are that a place stands in.
 
-use super::window::until;
+use super::{
+    bits::{turned, until},
+    steps::{PLACES, STEPS},
+};
 
 /// So many objects and arrays within one another, the innermost of at most 128.
 #[derive(Clone, Copy)]
@@ -20,6 +23,8 @@ pub(super) struct Outside {
     room: usize,
 }
 
+/// So many brackets of a window are passed one by one.
+const SPARSE: u32 = 8;
 /// So many brackets that stand side by side are passed together.
 pub(super) const RUN: usize = 8;
 /// So many levels are told by one word.
@@ -136,112 +141,108 @@ impl Levels {
         self.kinds & 1 == 1
     }
 
-    /// Passes brackets: the levels then. Where a bracket is wrong, or the outermost level ends, bits before it.
+    /// Passes brackets: the levels then. Where a bracket is wrong, or the outermost level ends, bits before it. Of
+    /// the commas all are known to have a bracket, a colon or a comma behind them.
     #[inline(always)]
     pub(super) fn pass(self, marks: Marks) -> Result<Passed, u64> {
-        let Marks { opens, closes, .. } = marks;
-        if opens | closes == 0 {
+        if marks.opens | marks.closes == 0 {
             return Ok(Passed {
                 levels: self,
-                in_objects: if self.is_object() { u64::MAX } else { 0 },
-                outermost: u64::MAX,
+                in_objects: (self.kinds & 1).wrapping_neg(),
             });
         }
-        // How deep each place stands is counted for all of them together, in binary digits: from four on, or from
-        // five where something is left at first, as mostly there are two depths. What is closed ends behind its
-        // bracket.
-        let brackets = opens | closes;
-        let is_left = brackets & brackets.wrapping_neg() & closes != 0;
-        let ended = closes << 1;
-        let (up, down) = (opens & !ended, ended & !opens);
-        let turns = up | down;
-        let ones = turned(turns) ^ if is_left { u64::MAX } else { 0 };
-        let turns = up & !ones | down & ones;
-        let here = if is_left { 5 } else { 4 };
-        if turns == 0 {
-            return self.pass_depths(marks, here, 4, [!ones, ones], ones >> 63);
+        let brackets = marks.opens | marks.closes;
+        if brackets.count_ones() <= SPARSE && self.has_room(SPARSE as usize) {
+            return self.pass_one_by_one(marks);
         }
-        let twos = turned(turns);
-        let turns = turns & (up & !twos | down & twos);
-        let fours = !turned(turns);
-        if turns & (up & !fours | down & fours) != 0 {
-            return self.pass_far(marks);
+        // Mostly they are at two depths by turns. What is closed ends behind its bracket.
+        let is_left = brackets & brackets.wrapping_neg() & marks.closes != 0;
+        let ended = marks.closes << 1;
+        let (up, down) = (marks.opens & !ended, ended & !marks.opens);
+        let inner = turned(up | down) ^ if is_left { u64::MAX } else { 0 };
+        let others = up & !inner | down & inner | marks.closes & !inner;
+        match others == 0 && self.has_room(1) {
+            true => self.pass_two_depths(marks, is_left, inner),
+            false => self.pass_many(marks),
         }
-        let four = |high: u64| {
-            let (low, high) = (high & !twos, high & twos);
-            [low & !ones, low & ones, high & !ones, high & ones]
-        };
-        let ([a, b, c, d], [e, f, g, h]) = (four(!fours), four(fours));
-        let last = ones >> 63 | twos >> 63 << 1 | fours >> 63 << 2;
-        self.pass_depths(marks, here, 0, [a, b, c, d, e, f, g, h], last)
     }
 
-    /// The same where it is known which places stand how deep, the least deep first, and how deep the last does;
-    /// and so the window's beginning.
+    /// The same where all stand at the inner one of two depths, and it is known which places do.
     #[inline(always)]
-    fn pass_depths<const DEPTHS: usize>(
-        self,
-        marks: Marks,
-        here: u32,
-        first: u32,
-        depths: [u64; DEPTHS],
-        last: u64,
-    ) -> Result<Passed, u64> {
+    fn pass_two_depths(self, marks: Marks, is_left: bool, inner: u64) -> Result<Passed, u64> {
         let brackets = marks.opens | marks.closes;
-        let (opens, closes) = (marks.opens & marks.objects, marks.closes & marks.objects);
-        // As many as if it were five.
-        let before = self.kinds << (5 - here);
-        let (mut in_objects, mut wrong, mut kinds) = (0, 0, 0);
-        for (depth, places) in (first..).zip(depths) {
-            let is_object = match depth {
-                0..=5 => before >> (5 - depth) & 1,
-                _ => 0,
-            };
-            // At one depth begin and end come in turns, so that an object ends where the next bracket is.
-            let brackets = brackets & places;
-            let (begin, end) = ((opens & places) << 1 | is_object, closes & places);
-            wrong |= begin.wrapping_add(!brackets) & brackets ^ end;
-            let (inside, is_open) = end.overflowing_sub(begin);
-            in_objects |= inside & places;
-            kinds = kinds << 1 | u64::from(is_open);
+        // The innermost that there is stands at the outer depth, unless it is left first.
+        let outside = self.kinds >> u32::from(is_left);
+        let first = self.kinds & u64::from(is_left);
+        if outside < 2 {
+            return Err(until(marks.closes));
         }
-        let outermost = before.leading_zeros().wrapping_sub(57 + first);
-        let outermost = depths.get(outermost as usize).copied().unwrap_or(0);
-        wrong |= marks.closes & outermost;
+        // Begin and end come in turns, so that an object ends where the next bracket is.
+        let begin = (marks.opens & marks.objects) << 1 | first;
+        let end = marks.closes & marks.objects;
+        let wrong = begin.wrapping_add(!brackets) & brackets ^ end;
         if wrong != 0 {
             return Err(until(wrong));
         }
-        let more = |depth: usize| (first as usize + depth).saturating_sub(here as usize);
-        let deepest = || depths.iter().rposition(|places| *places != 0);
-        if !self.has_room(more(DEPTHS - 1)) && !self.has_room(more(deepest().unwrap_or(0))) {
-            return Err(0);
-        }
-        let outside = before >> (6 - first);
-        let kinds = outside << (last + 1) | kinds >> (DEPTHS as u64 - 1 - last);
+        let (inside, is_open) = end.overflowing_sub(begin);
+        // What the last place opens has nothing in it yet.
+        let innermost = u64::from(is_open) | (marks.opens & marks.objects) >> 63;
+        let kinds = match (inner & !marks.closes) >> 63 {
+            0 => outside,
+            _ => outside << 1 | innermost,
+        };
         Ok(Passed {
             levels: Self { kinds, ..self },
-            in_objects,
-            outermost,
+            in_objects: inside & inner | (outside & 1).wrapping_neg() & !inner,
         })
     }
 
-    /// The same however deep they stand, by steps over a few places each.
+    #[inline(always)]
+    fn pass_one_by_one(self, marks: Marks) -> Result<Passed, u64> {
+        let brackets = marks.opens | marks.closes;
+        let (mut kinds, mut left) = (self.kinds, brackets);
+        // The brackets behind which an object is the innermost, and behind which nothing is left.
+        let (mut objects, mut ended) = (0, 0);
+        while left != 0 {
+            let bracket = left & left.wrapping_neg();
+            left ^= bracket;
+            let opened = kinds << 1 | u64::from(marks.objects & bracket != 0);
+            kinds = match marks.opens & bracket {
+                0 => kinds >> 1,
+                _ => opened,
+            };
+            objects |= bracket & (kinds & 1).wrapping_neg();
+            ended |= if kinds < 2 { bracket } else { 0 };
+        }
+        // From each bracket on it is so up to the next.
+        let first = self.kinds & 1;
+        let gaps = !brackets;
+        let begins = (objects << 1 | first) & gaps;
+        let in_objects = objects | gaps & !begins.wrapping_add(gaps);
+        let wrong = marks.closes & ((in_objects << 1 | first) ^ marks.objects) | ended;
+        match wrong {
+            0 => Ok(Passed {
+                levels: Self { kinds, ..self },
+                in_objects,
+            }),
+            _ => Err(until(wrong)),
+        }
+    }
+
+    /// The same where there are many, by steps over a few places each.
     #[inline(never)]
-    fn pass_far(self, mut marks: Marks) -> Result<Passed, u64> {
+    fn pass_many(self, mut marks: Marks) -> Result<Passed, u64> {
+        // Commas ask for what must be around them, so that all of it is told by the same steps.
         let in_objects = match marks.colons {
             0 => 0,
             _ => before_colons(marks.colons, marks.commas, marks.opens | marks.closes),
         };
-        marks.objects |= in_objects;
+        marks.objects = marks.objects & !marks.commas | in_objects;
         let levels = match self.has_room(marks.opens.count_ones() as usize) {
             true => self.pass_steps::<false>(marks),
             false => self.pass_steps::<true>(marks),
         }?;
-        Ok(Passed {
-            levels,
-            in_objects,
-            outermost: 0,
-        })
+        Ok(Passed { levels, in_objects })
     }
 
     #[inline(always)]
@@ -277,15 +278,6 @@ impl Levels {
     }
 }
 
-/// Whether an odd number of bits is set up to each place, it included.
-#[inline(always)]
-pub(super) fn turned(mut bits: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        bits ^= bits << shift;
-    }
-    bits
-}
-
 /// The commas that have a colon before the next comma or bracket.
 #[inline(always)]
 fn before_colons(colons: u64, commas: u64, brackets: u64) -> u64 {
@@ -298,12 +290,10 @@ fn before_colons(colons: u64, commas: u64, brackets: u64) -> u64 {
     (inside | colons) >> 1 & commas
 }
 
-/// The levels behind brackets that have been passed. Of some commas, and maybe other places, it is known that they
-/// stand in objects, or in the outermost level that is told by the same word.
+/// The levels behind brackets that have been passed, and which commas stand in objects.
 pub(super) struct Passed {
     pub(super) levels: Levels,
     pub(super) in_objects: u64,
-    pub(super) outermost: u64,
 }
 
 /// The brackets, commas and colons of a window, and which brackets are those of objects.
@@ -317,103 +307,40 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    /// The places that stand in no other array or object than the first one does. None, if some stand more than seven
+    /// levels deeper.
+    #[inline(always)]
+    pub(super) fn outermost(&self) -> u64 {
+        // How deep each place stands is counted for all of them together, in binary digits. What is closed ends
+        // behind its bracket.
+        let ended = self.closes << 1;
+        let (up, down) = (self.opens & !ended, ended & !self.opens);
+        let ones = turned(up | down);
+        let turns = up & !ones | down & ones;
+        let twos = turned(turns);
+        let turns = turns & (up & !twos | down & twos);
+        let fours = turned(turns);
+        let turns = turns & (up & !fours | down & fours);
+        match turns {
+            0 => !(ones | twos | fours),
+            _ => 0,
+        }
+    }
+
     /// Which of [`STEPS`] come one after the other.
     #[inline(always)]
     fn steps(&self) -> [u16; 64 / PLACES] {
-        const LOW: u64 = 0x0F0F_0F0F_0F0F_0F0F;
+        const LOW: u64 = 0x000F_000F_000F_000F;
         let first = self.opens | self.commas;
         let second = self.closes | self.commas;
-        let even = (first & LOW | (second & LOW) << 4).to_le_bytes();
-        let odd = (first >> 4 & LOW | second & !LOW).to_le_bytes();
-        let objects = self.objects.to_le_bytes();
         let mut steps = [0; 64 / PLACES];
-        for at in 0..8 {
-            let objects = u16::from(objects[at]);
-            steps[2 * at] = u16::from(even[at]) | (objects & 0xF) << 8;
-            steps[2 * at + 1] = u16::from(odd[at]) | objects >> 4 << 8;
+        for at in 0..PLACES {
+            let places = |bits: u64| bits >> (PLACES * at) & LOW;
+            let four = places(first) | places(second) << 4 | places(self.objects) << 8;
+            for next in 0..4 {
+                steps[at + 4 * next] = (four >> (16 * next)) as u16;
+            }
         }
         steps
     }
-}
-
-/// So many places are passed by one step.
-const PLACES: usize = 4;
-
-/// What the brackets and commas of a few places do.
-#[derive(Clone, Copy)]
-#[repr(align(8))]
-struct Step {
-    /// The kinds that levels must have, the innermost lowest, and which of them.
-    kinds: u8,
-    asked: u8,
-    /// How many are left, and how many entered then, and their kinds.
-    left: u8,
-    entered: u8,
-    new: u8,
-    /// How many more there are at most at any time.
-    peak: u8,
-}
-
-/// By a bit for each place that opens or is a comma, one for each that closes or is a comma, and one for each
-/// that is of an object.
-static STEPS: [Step; 1 << (3 * PLACES)] = {
-    let mut steps = [NEVER; 1 << (3 * PLACES)];
-    let mut index = 0;
-    while index < steps.len() {
-        steps[index] = step(index);
-        index += 1;
-    }
-    steps
-};
-
-/// Leaves more levels than there can be.
-const NEVER: Step = Step {
-    kinds: 0,
-    asked: 0,
-    left: 63,
-    entered: 0,
-    new: 0,
-    peak: 0,
-};
-
-const fn step(index: usize) -> Step {
-    let mut step = Step { left: 0, ..NEVER };
-    let mut place = 0;
-    while place < PLACES {
-        let is_first = index >> place & 1 == 1;
-        let is_second = index >> (PLACES + place) & 1 == 1;
-        let kind = (index >> (2 * PLACES + place) & 1) as u8;
-        if is_second {
-            // Of the innermost this kind is asked.
-            if step.entered > 0 {
-                if step.new & 1 != kind {
-                    return NEVER;
-                }
-            } else {
-                let bit = 1 << step.left;
-                if step.asked & bit != 0 && step.kinds >> step.left & 1 != kind {
-                    return NEVER;
-                }
-                step.asked |= bit;
-                step.kinds |= kind << step.left;
-            }
-        }
-        if is_first && !is_second {
-            step.new = step.new << 1 | kind;
-            step.entered += 1;
-            let more = step.entered.saturating_sub(step.left);
-            if more > step.peak {
-                step.peak = more;
-            }
-        } else if is_second && !is_first {
-            if step.entered > 0 {
-                step.new >>= 1;
-                step.entered -= 1;
-            } else {
-                step.left += 1;
-            }
-        }
-        place += 1;
-    }
-    step
 }

@@ -27,26 +27,32 @@
 //! disagree on what was accepted: no byte order mark, no lone surrogates, no number beyond the
 //! range of a double, at most [`MAX_DEPTH`] levels.
 
+mod alike;
 mod bits;
 mod cursor;
 mod dense;
 mod digits;
+mod due;
 mod escape;
 mod fault;
 mod key;
 mod levels;
+mod limit;
 mod members;
 mod number;
 mod pass;
 mod resolve;
 mod scan;
+mod sorted;
 mod sound;
+mod steps;
 mod string;
 mod unread;
 mod window;
 mod word;
 mod words;
 
+pub(crate) use alike::beginnings;
 pub use cursor::{Cursor, MAX_DEPTH, Type};
 pub(crate) use fault::Stop;
 pub use fault::{Fault, FaultKind};
@@ -55,7 +61,6 @@ pub use number::Number;
 pub(crate) use scan::plain_until;
 pub(crate) use sound::sound_end;
 pub use string::Str;
-pub(crate) use window::beginnings;
 pub(crate) use word::{Digest, Word};
 
 #[cfg(test)]

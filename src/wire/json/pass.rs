@@ -4,6 +4,7 @@ use super::{
     Cursor, FaultKind, MAX_DEPTH,
     cursor::spend,
     dense, digits,
+    due::Due,
     fault::{Stop, stop, unexpected},
     levels::{Levels, Outside, RUN},
     scan, window,
@@ -183,7 +184,45 @@ impl Cursor<'_> {
             // A value has ended here.
             loop {
                 match text.get(at) {
-                    Some(b',') => break,
+                    Some(b',') if portion > 0 => {
+                        at += 1;
+                        portion -= 1;
+                        if close == b'}' {
+                            at = key::<CLEAN>(text, at)?;
+                        }
+                        break;
+                    }
+                    Some(b',') => {
+                        at += 1;
+                        rest = spend(rest, at)?;
+                        let passed = window::pass::<CLEAN>(text, at, levels, rest);
+                        (at, levels) = (passed.at, passed.levels);
+                        (portion, rest) = (passed.portion, passed.rest);
+                        close = levels.close();
+                        if let Due::FIRST_VALUE | Due::FIRST_KEY = passed.due {
+                            at = scan::space(text, at);
+                            if text.get(at) == Some(&close) {
+                                continue;
+                            }
+                            if portion == 0 {
+                                rest = spend(rest, at)?;
+                            } else {
+                                portion -= 1;
+                            }
+                        }
+                        at = match passed.due {
+                            Due::KEY | Due::FIRST_KEY => key::<CLEAN>(text, at)?,
+                            Due::KEY_STRING => rest_of_key::<CLEAN>(text, at)?,
+                            Due::COLON => colon(text, at)?,
+                            Due::STRING => {
+                                at = scan::string::<CLEAN>(text, at)? + 1;
+                                continue;
+                            }
+                            Due::COMMA => continue,
+                            _ => at,
+                        };
+                        break;
+                    }
                     Some(&here) if here == close => {
                         at += 1;
                         if levels.leave() {
@@ -204,16 +243,6 @@ impl Cursor<'_> {
                     }
                     _ => return Err(unexpected(text, at)),
                 }
-            }
-            at += 1;
-            if portion == 0 {
-                spend(rest, at)?;
-                (at, levels, portion, rest) = window::pass::<CLEAN>(text, at, levels, rest);
-                close = levels.close();
-            }
-            portion -= 1;
-            if close == b'}' {
-                at = key::<CLEAN>(text, at)?;
             }
         }
     }
@@ -276,11 +305,7 @@ fn rest_of_key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop>
         // Where there is another escape there are mostly more.
         _ => scan::rest_of_string::<CLEAN>(text, dense::pass::<CLEAN>(text, at))?,
     };
-    let at = scan::space(text, end + 1);
-    if text.get(at) != Some(&b':') {
-        return Err(unexpected(text, at));
-    }
-    Ok(at + 1)
+    colon(text, end + 1)
 }
 
 #[inline(never)]
@@ -290,7 +315,13 @@ fn any_key<const CLEAN: bool>(text: &[u8], at: usize) -> Result<usize, Stop> {
         return Err(unexpected(text, at));
     }
     let end = scan::string::<CLEAN>(text, at + 1)?;
-    let at = scan::space(text, end + 1);
+    colon(text, end + 1)
+}
+
+/// Passes the colon behind a key.
+#[inline(always)]
+fn colon(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let at = scan::space(text, at);
     if text.get(at) != Some(&b':') {
         return Err(unexpected(text, at));
     }

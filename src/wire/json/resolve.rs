@@ -1,7 +1,7 @@
 //! What strings with escapes mean, written into a buffer.
 
 use super::{
-    bits::{Bits, WINDOW},
+    bits::{Bits, NEAR, WINDOW},
     escape::{MEANINGS, number_meant},
 };
 
@@ -10,8 +10,6 @@ use super::{
 pub(super) const ROOM: usize = 2 * WINDOW + BLOCK;
 /// So many are written at once.
 const BLOCK: usize = 16;
-/// A window, and what may belong to an escape that begins in it.
-const NEAR: usize = WINDOW + BLOCK;
 /// What is shorter is resolved step by step.
 const SHORT: usize = 24;
 

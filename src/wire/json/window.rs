@@ -1,20 +1,18 @@
-//! Passing what small values are made of, a window of text at a time: a text may hold nothing else, and each
+//! Passing what values are made of, a window of text at a time: a text may hold nothing but small ones, and each
 //! alone would cost more than its bytes.
 //!
 //! No byte waits for what another turned out to be: all of a window are sorted at once, a bit for each, and
 //! what follows what is judged for all of them together.
 
 use super::{
-    Word,
-    bits::{Bits, WINDOW},
-    levels::{Levels, Marks, turned},
-    words::{escaped, wrong_escapes, wrong_words},
+    alike::like_names,
+    bits::{NEAR, WINDOW, highest, up_to},
+    digits,
+    due::Due,
+    levels::Levels,
+    sorted::Sorted,
 };
 
-/// Where less of a window is passed, its values are so long that one by one they are no dearer.
-const ENOUGH: usize = 40;
-/// Where the last comma of a window is nearer, more is passed up to a bracket.
-const NEAR: usize = 52;
 /// So many members and elements are passed one by one before the next are looked at together: honest texts
 /// have hardly more.
 const FEW: usize = 4;
@@ -22,41 +20,63 @@ const FEW: usize = 4;
 /// small but for just those that are looked at together.
 const MANY: usize = 8;
 const LONG: usize = 128;
-/// Where a window has less commas, opening brackets, escapes and blanks, or no comma, one by one is no dearer.
-const DENSE: u32 = 4;
-/// In ASCII the brackets of objects are those of arrays with one more bit, and small letters capital ones.
-const KIND: u8 = 0x20;
+/// A number or a literal that a window's end cuts off is left to the next window, unless it is as long as that.
+const CUT_OFF: u32 = 12;
 
-/// Where a member or an element is due behind a comma and can be paid for, passes those that are small, as
-/// many as there are: the place where one is due then, or blanks before it, how much of the budget may be
-/// spent until this is tried again, and the rest.
-///
-/// Only what ends with a comma or a bracket that opens within a window is passed, at whatever level.
+/// What has been passed: where that ends, what is due there and at what levels, how many members or elements may
+/// come until this is tried again, and how many behind those.
+pub(super) struct Passed {
+    pub(super) at: usize,
+    pub(super) due: Due,
+    pub(super) levels: Levels,
+    pub(super) portion: usize,
+    pub(super) rest: usize,
+}
+
+/// Passes what comes behind a comma, at whatever level, as long as it is sound, dense, and can be paid for. What
+/// stands before the place that is returned is paid for, but for what is due there behind an opening bracket.
 #[inline(never)]
 pub(super) fn pass<const CLEAN: bool>(
     text: &[u8],
     start: usize,
     mut levels: Levels,
     mut budget: usize,
-) -> (usize, Levels, usize, usize) {
+) -> Passed {
     let mut at = start;
-    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let Some((length, count, behind)) = part::<CLEAN, 0>(window, levels) else {
+    let mut due = Due::next(levels.is_object());
+    while let Some(near) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let Some(part) = part::<CLEAN>(near, due, levels) else {
             break;
         };
-        if budget <= count {
+        if budget < part.count {
             break;
         }
-        budget -= count;
-        at += length;
-        levels = behind;
-        if length < ENOUGH {
-            break;
+        budget -= part.count;
+        at += part.length;
+        (due, levels) = (part.due, part.levels);
+        match part.behind {
+            Behind::More => {}
+            Behind::End => break,
+            Behind::Number => {
+                // The first one behind a bracket is still to be paid for.
+                let price = usize::from(due.is_empty() == 1);
+                match digits::number(text, at) {
+                    Ok(end) if budget >= price => (at, due) = (end, Due::COMMA),
+                    _ => break,
+                }
+                budget -= price;
+            }
         }
     }
-    let next = if at - start < LONG { MANY } else { FEW };
-    let next = next.min(budget);
-    (at, levels, next, budget - next)
+    let portion = if at - start < LONG { MANY } else { FEW };
+    let portion = portion.min(budget);
+    Passed {
+        at,
+        due,
+        levels,
+        portion,
+        rest: budget - portion,
+    }
 }
 
 /// Where a comma is due that has a member behind it, or an element that is an object, passes those that are small up
@@ -69,14 +89,12 @@ pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
     level: Levels,
     mut budget: usize,
 ) -> (usize, usize) {
-    while let Some([b',', window @ ..]) = text
-        .get(at..)
-        .and_then(<[u8]>::first_chunk::<{ WINDOW + 1 }>)
+    while let Some([b',', near @ ..]) = text.get(at..).and_then(<[u8]>::first_chunk::<{ NEAR + 1 }>)
     {
-        let Some(window) = window.first_chunk() else {
+        let Some(near) = near.first_chunk() else {
             break;
         };
-        let Some((length, count, _)) = part::<CLEAN, BEGINNINGS>(window, level) else {
+        let Some((length, count)) = part_of_level::<CLEAN, BEGINNINGS>(near, level) else {
             break;
         };
         if budget <= count {
@@ -88,416 +106,105 @@ pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
     (at, budget)
 }
 
-/// The beginnings of at most four names: of each its first letter and its length.
-pub(crate) const fn beginnings(names: &[Word]) -> u64 {
-    assert!(names.len() <= 4);
-    let (mut all, mut at) = (0, 0);
-    while at < names.len() {
-        let Word { low, high } = names[at];
-        assert!(high == 0);
-        let length = (64 - low.leading_zeros() as u64).div_ceil(8);
-        all = all << 16 | length << 8 | low & 0xFF;
-        at += 1;
-    }
-    all
-}
-
-/// The part of a window that is made of such values: its length, how many members and elements begin in
-/// it or behind it, and the levels then. Where there are beginnings, it is what [`pass_level`] passes.
-#[inline(always)]
-fn part<const CLEAN: bool, const BEGINNINGS: u64>(
-    window: &[u8; WINDOW],
+/// What has been passed of a window.
+struct Part {
+    length: usize,
+    /// How many members and elements begin in it.
+    count: usize,
+    due: Due,
     levels: Levels,
-) -> Option<(usize, usize, Levels)> {
-    let bits = Bits::new(window)?;
-    let mut wrong = 0;
+    behind: Behind,
+}
 
-    let mut quotes = bits.is(b'"');
-    let backslashes = bits.is(b'\\');
-    if backslashes != 0 {
-        let escaped = escaped(backslashes);
-        quotes &= !escaped;
-        wrong |= wrong_escapes(&bits, escaped).0;
-    }
-    // From an opening quote to before its closing one.
-    let within = turned(quotes);
-    let outside = !(within | quotes);
+/// What a part of a window is followed by.
+enum Behind {
+    /// What is to be looked at together.
+    More,
+    /// A number that is long, or what is none.
+    Number,
+    /// The outermost level's end, or what is wrong with its brackets.
+    End,
+}
 
-    let commas = bits.is(b',') & outside;
-    let opens = bits.like(b'{', !KIND) & outside;
-    // In a clean text a blank is nothing but a space.
-    let mut blanks = bits.is(b' ') & outside;
-    if !CLEAN {
-        let controls = bits.like(0, 0xE0);
-        wrong |= controls & within;
-        if controls & outside != 0 {
-            blanks |= (bits.is(b'\n') | bits.is(b'\r') | bits.is(b'\t')) & outside;
-        }
-    }
-    let dear = commas | opens | backslashes | blanks & !(blanks << 1);
-    if commas == 0 || dear.count_ones() < DENSE {
-        return None;
-    }
-    let colons = bits.is(b':') & outside;
-    let closes = bits.like(b'}', !KIND) & outside;
-    let bare = outside & !(blanks | commas | colons | opens | closes);
-    let starts = quotes & within | bare & !(bare << 1);
-    let ends = quotes & !within | bare & !(bare >> 1);
+/// The part of a window that is sound, up to its end but for what that cuts off, or up to where the outermost level
+/// ends. Nothing where something is wrong.
+#[inline(always)]
+fn part<const CLEAN: bool>(near: &[u8; NEAR], due: Due, levels: Levels) -> Option<Part> {
+    let sorted = Sorted::new::<CLEAN>(near, due)?;
+    let (range, passed) = sorted.levels(levels)?;
+    let last = highest(sorted.structural() & range);
+    let in_object = passed.levels.is_object();
+    // What comes behind the last comma may not be there yet.
+    let unsettled = last & sorted.commas & u64::from(in_object).wrapping_neg();
+    let in_objects = passed.in_objects & !(last & sorted.commas) | unsettled;
+    let (keys, key_ends) = sorted.keys(in_objects, range, due)?;
 
-    // What comes next behind blanks: a sum carries each bit over those that it stands before.
-    let behind = |bits: u64| bits.wrapping_add(blanks) & !blanks;
-    let empty = behind(opens << 1) & closes;
-    wrong |= behind((commas | colons | opens) << 1 | 1) ^ (starts | opens | empty);
-    wrong |= behind((ends | closes) << 1) ^ (commas | colons | closes & !empty);
-
-    // Up to the last comma before what is wrong. The last bracket that opens what is not empty may do as well, but
-    // is dearer, as it has no pair.
-    let mut cut = commas & until(wrong);
-    if cut >> NEAR == 0 {
-        let full = opens & !((closes | blanks) >> 1 | 1 << (WINDOW - 1));
-        cut = (commas | full) & until(wrong);
-    }
-    let before = |cut: u64| u64::MAX >> cut.leading_zeros();
-    cut &= until(wrong_words(window, &bits, bare & before(cut | 1)));
-    if cut == 0 {
-        return None;
-    }
-    let mut range = before(cut);
-    let objects = bits.like(KIND, KIND) & (opens | closes);
-    let passed = loop {
-        let marks = Marks {
-            opens: opens & range,
-            closes: closes & range,
-            commas: commas & range >> 1,
-            colons: colons & range,
-            objects,
-        };
-        match levels.pass(marks) {
-            Ok(passed) => break passed,
-            // What encloses all of it ends there.
-            Err(end) => {
-                cut &= end;
-                if cut == 0 {
-                    return None;
-                }
-                range = before(cut);
-            }
+    let firsts = sorted.behind(sorted.opens << 1 | due.is_empty()) & !sorted.closes;
+    let count = ((sorted.commas | firsts) & range).count_ones() as usize;
+    let length = (WINDOW as u32 - range.leading_zeros()) as usize;
+    let end = highest(range);
+    let due = if end & sorted.within != 0 {
+        let begun = highest(sorted.quotes & sorted.within & range | due.within());
+        Due::in_string(keys & begun != 0)
+    } else {
+        let separators = sorted.commas | sorted.colons | sorted.opens;
+        let last = highest((separators | sorted.closes | sorted.ends) & range);
+        if last == 0 {
+            due
+        } else if last & separators != 0 {
+            let is_key = in_object && last & sorted.colons == 0;
+            Due::behind_separator(last & sorted.opens != 0, is_key)
+        } else {
+            Due::behind_end(last & key_ends != 0)
         }
     };
-    if BEGINNINGS != 0 {
-        let outermost = commas & passed.outermost & range;
-        if outermost == 0 {
-            return None;
-        }
-        range = before(outermost);
-        let elements = behind((outermost & range >> 1) << 1 | 1);
-        if !levels.is_object() && elements & !(opens & objects) != 0 {
-            return None;
-        }
-    }
-    // Keys are due behind these, and colons behind keys only.
-    let first = u64::from(levels.is_object());
-    let begins = (commas & passed.in_objects | opens & objects) & range >> 1;
-    let keys = behind(begins << 1 | first) & !empty;
-    let key_ends = keys.wrapping_add(within) & !within;
-    let is_wrong = (behind(key_ends << 1) ^ colons) & range != 0 || keys & range & !quotes != 0;
-    if is_wrong {
+    let behind = if range != sorted.range {
+        Behind::End
+    } else if range.leading_zeros() >= CUT_OFF && end << 1 & sorted.bare != 0 && due.is_value() {
+        Behind::Number
+    } else {
+        Behind::More
+    };
+    Some(Part {
+        length,
+        count,
+        due,
+        levels: passed.levels,
+        behind,
+    })
+}
+
+/// The part of a window behind a comma that has a member or an object behind it, up to another such comma: its length,
+/// and how many members and elements begin in it.
+#[inline(always)]
+fn part_of_level<const CLEAN: bool, const BEGINNINGS: u64>(
+    near: &[u8; NEAR],
+    level: Levels,
+) -> Option<(usize, usize)> {
+    let is_object = level.is_object();
+    let due = Due::next(is_object);
+    let sorted = Sorted::new::<CLEAN>(near, due)?;
+    let (range, passed) = sorted.levels(level)?;
+    let outermost = sorted.commas & sorted.marks(range).outermost();
+    let outermost = outermost & range;
+    if outermost == 0 {
         return None;
     }
-    if BEGINNINGS != 0
-        && like_names::<BEGINNINGS>(&bits, keys & range, quotes & !within, within) != 0
-    {
+    let range = up_to(outermost);
+    let elements = sorted.behind((outermost & range >> 1) << 1 | 1);
+    if !is_object && elements & !(sorted.opens & sorted.objects) != 0 {
         return None;
     }
-    let count = ((commas | opens) & range).count_ones() - (empty & range).count_ones();
+    let (keys, _) = sorted.keys(passed.in_objects, range >> 1, due)?;
+    let ends = sorted.quotes & !sorted.within;
+    if like_names::<BEGINNINGS>(&sorted.bits, keys & range, ends, sorted.within) != 0 {
+        return None;
+    }
+    let firsts = sorted.behind(sorted.opens << 1) & !sorted.closes;
+    let count = ((sorted.commas | firsts) & range).count_ones();
     let length = WINDOW as u32 - range.leading_zeros();
-    let levels = match BEGINNINGS {
-        0 => passed.levels,
-        _ => levels,
-    };
-    Some((length as usize, count as usize, levels))
-}
-
-/// Keys that may mean a name with one of the beginnings, by a bit somewhere: those of its length that begin with its
-/// letter, or have an escape then, and those that begin with an escape of the letter.
-#[inline(always)]
-fn like_names<const BEGINNINGS: u64>(bits: &Bits, keys: u64, ends: u64, within: u64) -> u64 {
-    let first = keys << 1;
-    let backslashes = bits.is(b'\\');
-    let plain = within & !backslashes;
-    let escape = (first & backslashes) << 1 & bits.is(b'u');
-    let digits = ((escape << 1 & bits.is(b'0')) << 1 & bits.is(b'0')) << 1;
-    let mut alike = 0;
-    let mut names = BEGINNINGS;
-    // No loop, so that the compiler knows each letter.
-    alike |= like_name(bits, names as u16, first, ends, plain, digits);
-    names >>= 16;
-    alike |= like_name(bits, names as u16, first, ends, plain, digits);
-    names >>= 16;
-    alike |= like_name(bits, names as u16, first, ends, plain, digits);
-    names >>= 16;
-    alike | like_name(bits, names as u16, first, ends, plain, digits)
-}
-
-/// The same of one of them.
-#[inline(always)]
-fn like_name(bits: &Bits, name: u16, first: u64, ends: u64, plain: u64, digits: u64) -> u64 {
-    let [letter, length] = name.to_le_bytes();
-    if length == 0 {
-        return 0;
-    }
-    let begins = first & bits.is(letter);
-    let escaped = begins.wrapping_add(plain) & !plain & bits.is(b'\\');
-    let low = b"0123456789abcdef"[usize::from(letter & 0xF)];
-    let case = if low < b'a' { 0 } else { KIND };
-    let by_number = (digits & bits.is(b'0' | letter >> 4)) << 1 & bits.like(low, !case);
-    begins & ends >> length | escaped | by_number
-}
-
-/// All bits below the lowest.
-#[inline(always)]
-pub(super) fn until(bits: u64) -> u64 {
-    (bits & bits.wrapping_neg()).wrapping_sub(1)
+    Some((length as usize, count as usize))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Levels, pass};
-    use crate::wire::json::{Cursor, Fault, FaultKind, Type};
-
-    /// Members and elements one by one, none of them together with another.
-    fn read(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
-        match cursor.peek()? {
-            Type::Array => {
-                cursor.array()?;
-                while cursor.element()? {
-                    read(cursor)?;
-                }
-            }
-            Type::Object => {
-                cursor.object()?;
-                while cursor.key()?.is_some() {
-                    read(cursor)?;
-                }
-            }
-            _ => {
-                cursor.skip()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn agrees(text: &str, entered: usize, budget: usize) {
-        let mut start = Cursor::with_budget(text, budget);
-        for _ in 0..entered {
-            if start.array().and_then(|()| start.element()).is_err() {
-                return;
-            }
-        }
-        let clean = start.clone().clean();
-        let is_clean = !text.bytes().any(|byte| byte < b' ');
-        for start in [Some(start), is_clean.then_some(clean)]
-            .into_iter()
-            .flatten()
-        {
-            let mut passed = start.clone();
-            let mut read_by_one = start;
-            // Where the budget ends, one tells the place of a key and the other that behind the comma.
-            let told = |fault: Fault| (fault.kind != FaultKind::TooMany).then_some(fault);
-            let result = passed.skip().map(|_| ()).map_err(told);
-            let by_one = read(&mut read_by_one).map_err(told);
-            assert_eq!(result, by_one, "{text}");
-            if result.is_ok() {
-                let place = |cursor: &Cursor<'_>| (cursor.at(), cursor.budget());
-                assert_eq!(place(&passed), place(&read_by_one), "{text}");
-            }
-        }
-    }
-
-    const ALIKE: [&str; 41] = [
-        "1,",
-        " 1 ,",
-        "12 ,",
-        "0,",
-        "-1,",
-        "1.5,",
-        "1E+30,",
-        "-0.25e-10 ,",
-        "1e308,",
-        "1e299,",
-        "17e307,",
-        "179e306,",
-        "1797e305,",
-        "1.79E+308 ,",
-        "9e307,",
-        "0e999,",
-        "-0.00e0400,",
-        "\"\",",
-        "\"a\",",
-        "\"\u{e9}\" , ",
-        "\n\"b,c\"\t,",
-        "\"[{,:\",",
-        "\"\\n\",",
-        "\"\\\\\",",
-        "\"\\\"\",",
-        "\"\\u00e9\",",
-        "null,",
-        "true,",
-        "false ,",
-        "[],",
-        "[ ] ,",
-        "{},",
-        "[0],",
-        "[[0],1],",
-        "[[[\"x\"]]],",
-        "[[[[[[[[[[[[1]]]]]]]]]]]],",
-        "{\"\":0},",
-        "{\"\":{\"\":{\"\":[]}}},",
-        "{\"a\" : [1,2] , \"b\":{}},",
-        "{\"\\n\":[{\"c\":[[]]}]},",
-        "[{\"a\":[{\"a\":[{\"a\":[0]}]}]}],",
-    ];
-    const OTHERS: [&str; 90] = [
-        "",
-        "01,",
-        "1 1,",
-        "\"\"\"\",",
-        ",",
-        "\"\"1,",
-        "1\"\",",
-        "\"",
-        "\\",
-        "\"\\x\",",
-        "]",
-        "}",
-        "[",
-        "{",
-        "[}",
-        "{]",
-        "\"\n\",",
-        "\u{1}",
-        "\u{b}1,",
-        "\"a\":1,",
-        ":",
-        "\"a\":",
-        "{\"a\"},",
-        "{\"a\",1},",
-        "{1:2},",
-        "[\"a\":1],",
-        "{\"a\":},",
-        "{,},",
-        "[,],",
-        "[1,],",
-        "{\"a\":1,},",
-        "1]",
-        "17976931348623157000000000000000000000,",
-        "1e309,",
-        "1.7e308,",
-        "1.8e308,",
-        "18e307,",
-        "99e307,",
-        "99e306,",
-        "1.798e308,",
-        "1798e305,",
-        "17977e304,",
-        "17976e304,",
-        "999999999e299,",
-        "9999999999e299,",
-        "9e310,",
-        "1e1000,",
-        "0.1e309,",
-        "0.01e311,",
-        "0.017e310,",
-        "1e0000000001,",
-        "-1e-999999,",
-        "99999999999999999999999999e299,",
-        "                              ",
-        "-,",
-        "--1,",
-        "+1,",
-        "1.,",
-        ".5,",
-        "1.e5,",
-        "1e,",
-        "1e+,",
-        "1e+-1,",
-        "1.5.5,",
-        "1e5e5,",
-        "1e5.5,",
-        "00.1,",
-        "-01,",
-        "nul,",
-        "nulll,",
-        "null1,",
-        "truE,",
-        "true false,",
-        "1null,",
-        "e,",
-        "\"\\ud834\\udd1e\",",
-        "\"\\ud834\",",
-        "\"\\ud834\\ud834\",",
-        "\"\\udd1e\\ud834\",",
-        "\"\\ud834a\\udd1e\",",
-        "\"\\uDBFF\\uE000\",",
-        "\"\\uDabc\\uDeF0\",",
-        "1797693134e299,",
-        "17976931348623159e292,",
-        "\"\\u12\",",
-        "\"\\u00g0\",",
-        "[[[[[[[[[[[[[[[[[[[[",
-        "]]]]]]]]]]]]]]]]]]]]",
-        "{\"\":",
-        "\"A string that is longer than what is looked at together, so that it stands alone.\",",
-    ];
-
-    #[test]
-    fn a_key_behind_what_is_passed_does_not_count() {
-        let nest = r#"[[[[[[[[[[]]]]]]]]]],0,10000000000000000000,0,"\n",-1,{"k":1000}"#;
-        let levels = Levels::new(false, 100);
-        let (at, ..) = pass::<false>(nest.as_bytes(), 0, levels, 100);
-        assert!(at > 40, "only {at} bytes of {}", nest.len());
-    }
-
-    #[test]
-    fn values_passed_together_are_judged_as_one_by_one() {
-        let mut random = 1_u64;
-        let mut next = |below: usize| {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (random >> 33) as usize % below
-        };
-        for round in 0..4_000 {
-            let levels = if round % 4 == 0 { next(130) } else { next(3) };
-            let objects: Vec<bool> = (0..=levels).map(|_| next(3) == 0).collect();
-            let is_object = objects[levels];
-            // So deep the cursor stands before anything is passed.
-            let entered = if round % 8 == 0 { next(129) } else { 0 };
-            let (mut text, mut end) = ("[".repeat(entered), "]".repeat(entered));
-            for (level, is_object) in objects.iter().enumerate() {
-                let open = if level == levels { "{" } else { "{\"k\":" };
-                text += if *is_object { open } else { "[" };
-                end.insert(0, if *is_object { '}' } else { ']' });
-            }
-            let alike = [0; 3].map(|_| ALIKE[next(ALIKE.len())]);
-            let other = next(100);
-            for at in 0..80 {
-                if at == other {
-                    text += OTHERS[next(OTHERS.len())];
-                    continue;
-                }
-                if is_object {
-                    text += ["\"\":", "\"a\":", "\"bcd\" : ", " \"\\n\":"][next(4)];
-                }
-                text += match round % 3 {
-                    0 => ALIKE[next(ALIKE.len())],
-                    kinds => alike[next(2 * kinds - 1)],
-                };
-            }
-            text += if is_object { "\"\":1" } else { "1" };
-            text += &end;
-            agrees(&text, entered, usize::MAX);
-            agrees(&text, entered, entered + next(200));
-        }
-    }
-}
+mod tests;

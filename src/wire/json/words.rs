@@ -1,8 +1,8 @@
 //! What escapes, numbers and literals of a window are malformed: a bit for each, or for where it shows.
 
 use super::{
-    bits::{Bits, WINDOW},
-    digits,
+    bits::{Bits, NEAR, WINDOW, has_many},
+    limit,
 };
 
 /// What a backslash stands before that none stands before.
@@ -12,16 +12,38 @@ pub(super) fn escaped(backslashes: u64) -> u64 {
     ((backslashes << 1 | ODD).wrapping_sub(backslashes) ^ ODD) ^ backslashes
 }
 
-/// What follows a backslash and may not, and which letters of escapes by number are those of the first half of a
-/// pair. What is wrong with an escape is told at its letter.
+/// The escapes of a window, by their letters.
+pub(super) struct Escapes {
+    /// What may not follow a backslash, or is no number.
+    pub(super) wrong: u64,
+    /// Those by number, and of these the first halves of pairs.
+    numbers: u64,
+    firsts: u64,
+}
+
+impl Escapes {
+    /// Of the backslashes that begin escapes those that have not all of it in the window.
+    #[inline(always)]
+    pub(super) fn cut_off(&self, openings: u64) -> u64 {
+        let last = |bytes: usize| u64::MAX << (WINDOW + 1 - bytes);
+        openings & (last(2) | self.numbers >> 1 & last(6) | self.firsts >> 1 & last(12))
+    }
+}
+
+/// Sorts what backslashes stand before. What is wrong with an escape is told at its letter; one that is not all
+/// there may be told as well.
 #[inline(never)]
-pub(super) fn wrong_escapes(bits: &Bits, escaped: u64) -> (u64, u64) {
+pub(super) fn escapes(bits: &Bits, escaped: u64) -> Escapes {
     let is = |byte| bits.is(byte);
     // Two of the letters at a time differ in one bit.
     let letters = bits.like(b'b', !0x10) | bits.like(b'f', !0x08) | is(b't');
     let others = escaped & !(letters | is(b'"') | is(b'\\') | is(b'/'));
     if others == 0 {
-        return (0, 0);
+        return Escapes {
+            wrong: 0,
+            numbers: 0,
+            firsts: 0,
+        };
     }
     let numbers = others & is(b'u');
     let (one, two, four) = (bits.like(1, 1), bits.like(2, 2), bits.like(4, 4));
@@ -33,14 +55,18 @@ pub(super) fn wrong_escapes(bits: &Bits, escaped: u64) -> (u64, u64) {
     // Halves of pairs are told apart by their second digits; with one below eight it is none.
     let halves = numbers & bits.like(b'D', !0x20) >> 1 & (letters | bits.like(8, 8)) >> 2;
     let second = halves & (letters & (four | one & two)) >> 2;
-    let first = halves ^ second;
-    let alone = first & !(second >> 6) | second & !(first << 6);
-    (wrong | alone, first)
+    let firsts = halves ^ second;
+    let alone = firsts & !(second >> 6) | second & !(firsts << 6);
+    Escapes {
+        wrong: wrong | alone,
+        numbers,
+        firsts,
+    }
 }
 
 /// What is wrong with numbers and literals, which are what is bare.
 #[inline(always)]
-pub(super) fn wrong_words(window: &[u8; WINDOW], bits: &Bits, bare: u64) -> u64 {
+pub(super) fn wrong_words(near: &[u8; NEAR], bits: &Bits, bare: u64) -> u64 {
     let digits = bits.digits() & bare;
     let starts = bare & !(bare << 1);
     if digits == bare {
@@ -51,11 +77,11 @@ pub(super) fn wrong_words(window: &[u8; WINDOW], bits: &Bits, bare: u64) -> u64 
             _ => bits.is(b'0') << 1 & second,
         };
     }
-    wrong_numbers(window, bits, bare, digits)
+    wrong_numbers(near, bits, bare, digits)
 }
 
 #[inline(never)]
-fn wrong_numbers(window: &[u8; WINDOW], bits: &Bits, bare: u64, digits: u64) -> u64 {
+fn wrong_numbers(near: &[u8; NEAR], bits: &Bits, bare: u64, digits: u64) -> u64 {
     let starts = bare & !(bare << 1);
     let minus = bits.is(b'-') & bare;
     let letters = bits.like(b'e', !0x20) & bare;
@@ -101,7 +127,7 @@ fn wrong_numbers(window: &[u8; WINDOW], bits: &Bits, bare: u64, digits: u64) -> 
             signs,
             exponent,
         };
-        wrong |= too_large(window, bits, spelled);
+        wrong |= too_large(near, bits, spelled);
     }
     wrong
 }
@@ -124,7 +150,7 @@ struct Spelled {
 /// Numbers that no double holds, by the third digit of their exponent. Nearly all that a double holds are told by
 /// how many digits are before the point, and by the first few of all: what is left is read by itself.
 #[inline(never)]
-fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
+fn too_large(near: &[u8; NEAR], bits: &Bits, spelled: Spelled) -> u64 {
     let Spelled {
         digits,
         zeros,
@@ -146,18 +172,76 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
     // A window has not so many zeros that they would make up for four.
     let fourth = third << 1 & digits;
 
-    // What is known of a number at some place, at the third digit of its exponent.
-    let at_third = |places: u64| {
-        if places == 0 {
-            return 0;
+    let begins = (whole & !zeros | behind_more) & digits;
+    // Below 10²⁰⁰ nothing is too large that a window has room for.
+    let small = (first & bits.is(b'1')) << 2;
+    let mut others = third & !(fourth >> 1) & !small;
+    let mut wrong = fourth;
+    let at_third = |places: u64| match places {
+        0 => 0,
+        _ => {
+            let letters = behind(digits | points, places) & letter;
+            behind(zeros, exponent_of(letters)) << 2
         }
-        let letters = behind(digits | points, places) & letter;
-        behind(zeros, exponent_of(letters)) << 2
     };
-    let two = behind_whole & digits << 2;
+    let long = behind_whole & digits << 2 & digits << 3 & digits << 4 & digits << 5;
+    let three_hundred = (first & bits.is(b'3')) << 2 & zeros << 1;
+    let some = others & three_hundred & !at_third(long);
+    if has_many(some, MANY) {
+        let begun = Begun {
+            begins,
+            led: behind_zero & points,
+            behind_whole,
+        };
+        others &= !(some & small_of_few(bits, digits, points, begun, at_third));
+    }
+    while others != 0 {
+        let bit = others & others.wrapping_neg();
+        others ^= bit;
+        let before = bit - 1;
+        let place = |marks: u64| (marks & before | 1).leading_zeros() ^ 63;
+        let (begin, end) = (place(begins), place(behind_whole));
+        let exponent = three_digits(near, bit.trailing_zeros() as usize);
+        // Its digits before the point, less the zeros behind it.
+        let power = (exponent + end + u32::from(end < begin)).wrapping_sub(begin);
+        let (begin, point) = (begin as usize, place(behind_whole & points) as usize);
+        let first = limit::few_digits(near, begin, point);
+        let most = 308 + u32::from(first < limit::FIRST);
+        let mut is_large = power > most;
+        // One question, as each by itself could not be foreseen.
+        if (first ^ limit::FIRST) | u64::from(power ^ 309) == 0 {
+            is_large = !limit::is_below(near, begin, point);
+        }
+        wrong |= if is_large { bit } else { 0 };
+    }
+    wrong
+}
+
+/// More numbers of a window are told together, as far as that goes, before they are judged one by one.
+const MANY: u32 = 3;
+
+/// Where the digits of numbers begin, where those have their points that have nothing but a zero before it, and what
+/// stands behind all digits before a point.
+#[derive(Clone, Copy)]
+struct Begun {
+    begins: u64,
+    led: u64,
+    behind_whole: u64,
+}
+
+/// Of numbers that have four digits at most before their point, and an exponent from 300 to 309, by its third digit,
+/// most that a double holds: by how many those digits are, by the last one of the exponent, and by the first few of all.
+#[inline(always)]
+fn small_of_few(
+    bits: &Bits,
+    digits: u64,
+    points: u64,
+    begun: Begun,
+    at_third: impl Fn(u64) -> u64,
+) -> u64 {
+    let two = begun.behind_whole & digits << 2;
     let three = two & digits << 3;
     let four = three & digits << 4;
-    let many = at_third(four & digits << 5);
     let (two, three, four) = (at_third(two), at_third(three), at_third(four));
     let least = |digit| !bits.compare(digit).0;
     let (five, six, seven) = (least(b'5'), least(b'6'), least(b'7'));
@@ -166,48 +250,16 @@ fn too_large(window: &[u8; WINDOW], bits: &Bits, spelled: Spelled) -> u64 {
     let more = eight | two & seven | three & six | four & five;
     let most = nine | two & eight | three & seven | four & six;
     // Those whose only digit before the point is a zero are below a tenth of that.
-    let led = at_third(behind_zero & points);
+    let led = at_third(begun.led);
     let (more, most) = (more & !led | nine, most & !led);
-    let begins = (whole & !zeros | behind_more) & digits;
-    let (below, same) = below_largest(bits, begins, digits, points);
-    let is_below = at_third(below);
-    let three_hundred = (first & bits.is(b'3')) << 2 & zeros << 1;
-    let less = (first & (bits.is(b'1') | bits.is(b'2'))) << 2;
-    let small = less | three_hundred & !most & (is_below | !more);
-    let mut others = third & !(fourth >> 1) & !(small & !many);
-    let mut wrong = fourth;
-    while others != 0 {
-        let bit = others & others.wrapping_neg();
-        others ^= bit;
-        let before = bit - 1;
-        let place = |marks: u64| (marks & before | 1).leading_zeros() ^ 63;
-        let (begin, point) = (place(begins), place(behind_whole));
-        let third = bit.trailing_zeros() as usize;
-        let digit = |at: usize| u32::from(window[at % WINDOW] & 0xF);
-        let exponent = 100 * digit(third - 2) + 10 * digit(third - 1) + digit(third);
-        // Its digits before the point, less the zeros behind it.
-        let power = (exponent + point + u32::from(point < begin)).wrapping_sub(begin);
-        let has = |marks: u64| (marks & before) >> begin != 0;
-        let is_large = if power == 309 && has(same) {
-            let digits = |from: u32, to: u32| window.get(from as usize..to as usize);
-            let end = place(letter);
-            let (whole, rest) = match point > begin {
-                true => (digits(begin, point), digits(point + 1, end)),
-                false => (digits(begin, end), None),
-            };
-            digits::are_too_large(whole.unwrap_or_default(), rest.unwrap_or_default())
-        } else {
-            power > 308 + u32::from(has(below))
-        };
-        wrong |= if is_large { bit } else { 0 };
-    }
-    wrong
+    let below = below_largest(bits, begun.begins, digits, points);
+    !most & (at_third(below) | !more)
 }
 
 /// A place in each number whose digits, wherever its point stands, are less than those of the least that is too
-/// large; and one in each that begins as that does.
+/// large, as far as five digits tell.
 #[inline(always)]
-fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> (u64, u64) {
+fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> u64 {
     let mut state = (0, first);
     let mut goes_on = |digit: u8| {
         state = compared(bits, state, digit, digits, points);
@@ -215,7 +267,7 @@ fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> (u64, u64
     };
     // No loop, so that the compiler knows each digit.
     let _ = goes_on(b'1') && goes_on(b'7') && goes_on(b'9') && goes_on(b'7') && goes_on(b'6');
-    state
+    state.0
 }
 
 /// The same where places are compared with one digit.
@@ -231,6 +283,18 @@ fn compared(
     let below = below | places & (less | !digits);
     let next = (places & same & digits) << 1;
     (below, next & !points | (next & points) << 1)
+}
+
+/// The number that the three digits are which end at a place.
+#[inline(always)]
+fn three_digits(near: &[u8; NEAR], last: usize) -> u32 {
+    let digits = near
+        .get(last.wrapping_sub(3)..)
+        .and_then(<[u8]>::first_chunk);
+    let digits = u32::from_le_bytes(digits.copied().unwrap_or_default()) >> 8 & 0x0F_0F0F;
+    // In the lowest byte the first two.
+    let pairs = 10 * digits + (digits >> 8);
+    10 * (pairs & 0xFF) + (digits >> 16)
 }
 
 /// The literals that begin at places where nothing else may.
