@@ -60,6 +60,26 @@ impl Calls {
         Ok(())
     }
 
+    /// One fragment without a list around it.
+    #[cold]
+    pub(super) fn read_one(
+        &mut self,
+        c: &mut Cursor<'_>,
+        pass: &mut Pass<'_, '_>,
+    ) -> Result<(), Bad> {
+        let at = c.clone().skip()?;
+        if shape::is_nothing(&pass.text[at.clone()]) {
+            c.skip()?;
+            pass.edits.replace(at, "null");
+            return Ok(());
+        }
+        pass.seen.changed = true;
+        pass.edits.replace(at.start..at.start, "[");
+        self.call(c, 0, pass)?;
+        pass.edits.replace(at.end..at.end, "]");
+        Ok(())
+    }
+
     /// One fragment of a tool call.
     fn call(
         &mut self,
@@ -88,10 +108,12 @@ impl Calls {
             object.key(start, pass.edits);
             let value = c.peek()?;
             match (key.bytes(), value) {
-                (b"index", Type::Number | Type::Null) => {
+                (b"index", Type::Number | Type::String | Type::Null) => {
                     index = true;
                     let at = c.skip()?;
-                    if pass.form == Form::Chunk && said.index != Some(ours as u64) {
+                    let is_ours = said.index == Some(ours as u64)
+                        && pass.text[at.clone()].bytes().all(|it| it.is_ascii_digit());
+                    if pass.form == Form::Chunk && !is_ours {
                         pass.edits.replace(at, ours.to_string());
                     }
                 }
@@ -121,10 +143,10 @@ impl Calls {
                     function(c, named, pass)?;
                 }
                 (name, kind) => {
+                    let at = c.skip()?;
                     if !shape::call(name, kind) {
-                        return Err(Bad::Shape("tool_calls[]"));
+                        pass.nothing(at, "tool_calls[]")?;
                     }
-                    c.skip()?;
                 }
             }
             object.keep(c.at());
@@ -208,8 +230,11 @@ fn function(c: &mut Cursor<'_>, named: bool, pass: &mut Pass<'_, '_>) -> Result<
                 let spelled = Value::from(spelled).to_string();
                 pass.edits.replace(at, spelled);
             }
-            (b"arguments", Type::Null) => {
+            (b"arguments", kind @ (Type::Null | Type::Array)) => {
                 let at = c.skip()?;
+                if kind == Type::Array && !shape::is_nothing(&pass.text[at.clone()]) {
+                    return Err(Bad::Shape("tool_calls[].function"));
+                }
                 pass.edits.replace(
                     at,
                     match pass.form {
@@ -219,10 +244,10 @@ fn function(c: &mut Cursor<'_>, named: bool, pass: &mut Pass<'_, '_>) -> Result<
                 );
             }
             (name, kind) => {
+                let at = c.skip()?;
                 if !shape::function(name, kind) {
-                    return Err(Bad::Shape("tool_calls[].function"));
+                    pass.nothing(at, "tool_calls[].function")?;
                 }
-                c.skip()?;
             }
         }
         object.keep(c.at());
@@ -252,7 +277,9 @@ impl<'a> Said<'a> {
         c.object()?;
         while let Some(key) = c.key()? {
             match (key.bytes(), c.peek()?) {
-                (b"index", Type::Number) => said.index = c.number()?.as_u64(),
+                (b"index", kind @ (Type::Number | Type::String)) => {
+                    said.index = shape::place(c, kind);
+                }
                 (b"id", Type::String) => {
                     said.id = Some(c.string()?.raw()).filter(|id| !id.is_empty());
                 }

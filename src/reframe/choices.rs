@@ -90,7 +90,9 @@ impl Choices {
                     if let Some(plain) = c.plain_integer() {
                         index = Some(plain);
                     } else if kind != Type::Null {
-                        index = Some(whole(c, kind).ok_or(Bad::Shape("choices[].index"))?);
+                        let place = shape::place(c, kind).ok_or(Bad::Shape("choices[].index"))?;
+                        pass.edits.replace(at..c.at(), place.to_string());
+                        index = Some(place);
                     } else {
                         // Some write null where they mean the first.
                         c.next_value()?;
@@ -150,10 +152,10 @@ impl Choices {
                     continue;
                 }
                 (name, kind) => {
+                    let at = c.next_value()?;
                     if !shape::choice(name, pass.form.member(), kind) {
-                        return Err(Bad::Shape("choices[]"));
+                        pass.nothing(at, "choices[]")?;
                     }
-                    c.next_value()?;
                 }
             }
             object.keep(c.at());
@@ -293,12 +295,14 @@ impl Choices {
                     pass.seen.text(c.next_string()?.range());
                 }
                 (b"content", Type::Array) => parts = Some(c.next_value()?),
-                (b"reasoning_content", Type::String | Type::Null) => {
+                (b"reasoning_content", kind) if !matches!(kind, Type::Array | Type::Object) => {
                     let at = c.next_value()?;
-                    let says = kind == Type::String && at.len() > 2;
+                    let says = says(kind, &at);
                     if let Some((key, other, _)) = reasoning.take_if(|(.., says)| *says) {
                         pass.edits.replace(key, "reasoning_content");
-                        if says {
+                        // What is no string is told by the other already.
+                        let both = [&at, &other].map(|at| pass.text.as_bytes()[at.start] == b'"');
+                        if both == [true; 2] && says {
                             pass.seen.changed = true;
                             pass.seen.content +=
                                 (at.len() as u64).saturating_sub(other.len() as u64);
@@ -309,46 +313,51 @@ impl Choices {
                         reasoning_content = Some((other, true));
                         continue;
                     }
-                    if kind == Type::String {
-                        pass.seen.text(at.start + 1..at.end - 1);
-                    }
+                    pass.thought(kind, &at);
                     reasoning_content = Some((at, says));
                 }
-                (b"reasoning", Type::String | Type::Null) => {
+                (b"reasoning", kind) if !matches!(kind, Type::Array | Type::Object) => {
                     let at = c.next_value()?;
-                    let says = kind == Type::String && at.len() > 2;
-                    if let Some((other, other_says)) = &reasoning_content {
+                    let says = says(kind, &at);
+                    if let Some((other, other_says)) = &mut reasoning_content {
                         if says && *other_says {
                             pass.seen.content +=
                                 (at.len() as u64).saturating_sub(other.len() as u64);
                         } else if says {
+                            *other_says = true;
+                            let spelled = match kind {
+                                Type::String => &pass.text[at.start + 1..at.end - 1],
+                                _ => &pass.text[at.clone()],
+                            };
                             pass.seen.changed = true;
-                            pass.seen.text(at.start + 1..at.end - 1);
-                            pass.edits
-                                .replace(other.clone(), pass.text[at.clone()].to_owned());
+                            pass.seen.content += spelled.len() as u64;
+                            pass.edits.replace(other.clone(), format!("\"{spelled}\""));
                         }
                         object.remove(start, at.end, pass.edits);
                         continue;
                     }
-                    if kind == Type::String {
-                        pass.seen.text(at.start + 1..at.end - 1);
-                    }
+                    pass.thought(kind, &at);
                     reasoning = Some((key.range(), at, says));
                 }
                 (b"audio", Type::Object) => {
                     let at = c.next_value()?;
                     pass.seen.content += speech(&mut Cursor::new(&pass.text[at]))?;
                 }
+                (b"content", Type::Number | Type::Bool) => {
+                    let at = c.next_value()?;
+                    pass.quote(at);
+                }
                 (b"tool_calls", Type::Array) => self.list[choice].calls.read(c, pass)?,
+                (b"tool_calls", Type::Object) => self.list[choice].calls.read_one(c, pass)?,
                 (b"function_call", Type::Object) => {
                     pass.seen.changed = true;
                     pass.seen.content += c.next_value()?.len() as u64;
                 }
                 (name, kind) => {
+                    let at = c.next_value()?;
                     if !shape::delta(name, kind) {
-                        return Err(Bad::Shape("choices[].delta"));
+                        pass.nothing(at, "choices[].delta")?;
                     }
-                    c.next_value()?;
                 }
             }
             object.keep(c.at());
@@ -368,11 +377,12 @@ impl Choices {
     }
 }
 
-/// A place in a list.
-fn whole(c: &mut Cursor<'_>, kind: Type) -> Option<u64> {
+/// Whether a thought is one: a string that is not empty, or what stands in the place of one.
+fn says(kind: Type, at: &Range<usize>) -> bool {
     match kind {
-        Type::Number => c.number().ok()?.as_u64(),
-        _ => None,
+        Type::Null => false,
+        Type::String => at.len() > 2,
+        _ => true,
     }
 }
 
@@ -444,7 +454,8 @@ fn canonical_reason(reason: &[u8], called: bool) -> Option<&'static str> {
     match reason {
         b"stop" | b"length" | b"tool_calls" | b"content_filter" | b"function_call" => None,
         b"" | b"STOP" if called => Some("\"tool_calls\""),
-        b"" => Some("null"),
+        // DashScope's own API spells null so.
+        b"" | b"null" => Some("null"),
         b"STOP" | b"eos" | b"eos_token" | b"stop_sequence" | b"end_turn" => Some("\"stop\""),
         b"model_length" | b"max_tokens" | b"MAX_TOKENS" | b"model_context_window_exceeded" => {
             Some("\"length\"")

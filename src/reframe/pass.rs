@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::edits::Edits;
-use crate::wire::json::{Fault, Stop};
+use crate::wire::{
+    json::{Fault, Stop, Type},
+    shape,
+};
 
 /// What is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,36 @@ pub(super) struct Pass<'t, 'e> {
     pub(super) form: Form,
     pub(super) edits: &'e mut Edits,
     pub(super) seen: &'e mut Seen,
+}
+
+impl Pass<'_, '_> {
+    /// What is of another type than it must be goes out as null, where it says nothing.
+    #[cold]
+    pub(super) fn nothing(&mut self, at: Range<usize>, whose: &'static str) -> Result<(), Bad> {
+        if !shape::is_nothing(&self.text[at.clone()]) {
+            return Err(Bad::Shape(whose));
+        }
+        self.edits.replace(at, "null");
+        Ok(())
+    }
+
+    /// A thought that stays where it is.
+    pub(super) fn thought(&mut self, kind: Type, at: &Range<usize>) {
+        match kind {
+            Type::String => self.seen.text(at.start + 1..at.end - 1),
+            Type::Null => {}
+            _ => self.quote(at.clone()),
+        }
+    }
+
+    /// A number or a truth in the place of generated text is the text that it is spelled with.
+    #[cold]
+    pub(super) fn quote(&mut self, at: Range<usize>) {
+        self.seen.changed = true;
+        self.seen.content += at.len() as u64;
+        let text = format!("\"{}\"", &self.text[at.clone()]);
+        self.edits.replace(at, text);
+    }
 }
 
 /// Why a text is not an answer.

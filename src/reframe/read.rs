@@ -103,12 +103,13 @@ impl Reader {
                     has.choices = true;
                     self.choices(text, c, form, &mut seen)?;
                 }
-                (b"choices", kind) => {
-                    if !shape::choices(kind) {
+                (b"choices", _) => {
+                    let at = c.next_value()?;
+                    if !shape::is_nothing(&text[at.clone()]) {
                         return Err(Bad::Shape("choices"));
                     }
                     has.choices = true;
-                    self.edits.replace(c.next_value()?, "[]");
+                    self.edits.replace(at, "[]");
                 }
                 (b"usage", _) => {
                     let at = c.at();

@@ -1,17 +1,12 @@
 //! What the members of an answer must be for a client to read them.
 
-use super::json::Type;
-
-/// Whether the `choices` of an answer may be of this kind.
-pub(crate) fn choices(kind: Type) -> bool {
-    matches!(kind, Type::Array | Type::Null)
-}
+use super::json::{Cursor, Type};
 
 /// Whether a choice may have a value of this kind as that member; `said` is the one that says what the
 /// answer is: `delta` or `message`.
 pub(crate) fn choice(name: &[u8], said: &[u8], kind: Type) -> bool {
     let is = match name {
-        b"index" => kind == Type::Number,
+        b"index" => matches!(kind, Type::Number | Type::String),
         b"finish_reason" => kind == Type::String,
         name if name == said => kind == Type::Object,
         _ => return true,
@@ -20,12 +15,13 @@ pub(crate) fn choice(name: &[u8], said: &[u8], kind: Type) -> bool {
 }
 
 /// The same of a delta, or of the message of a whole answer. The content may be one of parts, as some
-/// vendors write it.
+/// vendors write it, or a number, which is how Workers AI spells a token of digits; one call may stand where
+/// their list should, as in the streams of TGI before 3.1. These are mended.
 pub(crate) fn delta(name: &[u8], kind: Type) -> bool {
     let is = match name {
-        b"content" => matches!(kind, Type::String | Type::Array),
+        b"content" => kind != Type::Object,
         b"refusal" => kind == Type::String,
-        b"tool_calls" => kind == Type::Array,
+        b"tool_calls" => matches!(kind, Type::Array | Type::Object),
         b"function_call" | b"audio" => kind == Type::Object,
         _ => return true,
     };
@@ -35,7 +31,7 @@ pub(crate) fn delta(name: &[u8], kind: Type) -> bool {
 /// The same of a fragment of a call.
 pub(crate) fn call(name: &[u8], kind: Type) -> bool {
     let is = match name {
-        b"index" => kind == Type::Number,
+        b"index" => matches!(kind, Type::Number | Type::String),
         b"function" | b"custom" => kind == Type::Object,
         _ => return true,
     };
@@ -52,11 +48,24 @@ pub(crate) fn function(name: &[u8], kind: Type) -> bool {
     is || kind == Type::Null
 }
 
-/// Whether a delta or a message that is no object says nothing: null, or the empty list that an empty object
-/// is in PHP.
+/// Reads a place in a list: a whole number however it is spelled, in quotes too.
+pub(crate) fn place(c: &mut Cursor<'_>, kind: Type) -> Option<u64> {
+    match kind {
+        Type::Number => c.number().ok()?.as_u64(),
+        Type::String => {
+            let digits = c.string().ok()?.raw();
+            let are = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| are)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value of another type than it must have says nothing, and is as good as null: an empty list is
+/// what PHP makes of an empty object, and an empty object what Lua makes of an empty list.
 pub(crate) fn is_nothing(spelled: &str) -> bool {
-    let list = spelled
-        .strip_prefix('[')
-        .and_then(|it| it.strip_suffix(']'));
-    spelled == "null" || list.is_some_and(|within| within.trim_ascii().is_empty())
+    let within = |open, close| spelled.strip_prefix(open)?.strip_suffix(close);
+    let within = within('[', ']').or_else(|| within('{', '}'));
+    matches!(spelled, "null" | "false" | "\"\"")
+        || within.is_some_and(|within| within.trim_ascii().is_empty())
 }

@@ -6,6 +6,7 @@ use crate::{
     wire::{
         Counting, ServiceTier, Usage,
         json::{Cursor, Fault, Type},
+        shape,
     },
 };
 
@@ -184,7 +185,9 @@ impl Answer {
             c.object()?;
             while let Some(key) = c.key()? {
                 match (key.bytes(), c.peek()?) {
-                    (b"index", Type::Number) => index = c.number()?.as_u64().unwrap_or(position),
+                    (b"index", kind @ (Type::Number | Type::String)) => {
+                        index = shape::place(c, kind).unwrap_or(position);
+                    }
                     (b"delta", Type::Object) if form == Form::Chunk => {
                         let before = seen.content;
                         said(c, seen)?;
@@ -197,7 +200,7 @@ impl Answer {
                     }
                     (b"finish_reason", Type::String) => {
                         let reason = c.string()?;
-                        finished |= !reason.bytes().is_empty();
+                        finished |= !matches!(reason.bytes(), b"" | b"null");
                         seen.failed |= upstream::breaks_off(reason.bytes());
                     }
                     (b"usage", Type::Object) => self.usage(c, seen, tally)?,
@@ -241,9 +244,15 @@ fn said(c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Fault> {
         match (key.bytes(), c.peek()?) {
             (b"content" | b"refusal", Type::String) => seen.content += length(c)?,
             (b"content", Type::Array) => parts(c, seen)?,
+            // Digits that are spelled as a number.
+            (b"content", Type::Number | Type::Bool) => seen.content += c.skip()?.len() as u64,
             (b"reasoning" | b"reasoning_content", Type::String) => {
                 reasoning = length(c)?.max(reasoning);
             }
+            (b"reasoning" | b"reasoning_content", Type::Number | Type::Bool) => {
+                reasoning = (c.skip()?.len() as u64).max(reasoning);
+            }
+            (b"tool_calls", Type::Object) => call(c, seen)?,
             (b"tool_calls", Type::Array) => {
                 c.array()?;
                 while c.element()? {

@@ -80,8 +80,8 @@ fn choices(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
             match key.bytes() {
                 _ if key.is_escaped() => return None,
                 name if !shape::choice(name, b"delta", kind) => return None,
-                b"index" if kind == Type::Number => {
-                    c.number().ok()?.as_u64()?;
+                b"index" if kind != Type::Null => {
+                    shape::place(c, kind)?;
                 }
                 b"finish_reason" if !finish => {
                     finish = true;
@@ -119,7 +119,8 @@ fn says_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
         Type::Null => false,
         Type::String => value.len() > 2,
         Type::Array | Type::Object => !value[1..value.len() - 1].trim_ascii().is_empty(),
-        Type::Bool | Type::Number => true,
+        Type::Bool => value == "true",
+        Type::Number => true,
     })
 }
 
@@ -199,26 +200,25 @@ fn has_failed(chunk: &Value) -> bool {
 
 /// Whether a client can read the choices of a chunk; what the re-framer would refuse has not begun.
 fn is_readable(chunk: &Value) -> bool {
-    // An empty object is an empty list in PHP.
-    let is_none =
-        |name: &str, it: &Value| name == "delta" && it.as_array().is_some_and(Vec::is_empty);
     let fits = |choice: &Value| {
         let Some(members) = choice.as_object() else {
             return false;
         };
         let delta = members.get("delta").and_then(Value::as_object);
         let index = members.get("index").filter(|it| !it.is_null());
-        index.is_none_or(Value::is_u64)
-            && members.iter().all(|(name, it)| {
-                shape::choice(name.as_bytes(), b"delta", kind(it)) || is_none(name, it)
-            })
+        index.is_none_or(|it| {
+            let spelled = it.to_string();
+            shape::place(&mut Cursor::new(&spelled), kind(it)).is_some()
+        }) && members
+            .iter()
+            .all(|(name, it)| shape::choice(name.as_bytes(), b"delta", kind(it)) || !says(it))
             && delta
                 .into_iter()
                 .flatten()
-                .all(|(name, it)| shape::delta(name.as_bytes(), kind(it)))
+                .all(|(name, it)| shape::delta(name.as_bytes(), kind(it)) || !says(it))
     };
     let choices = chunk.get("choices");
-    choices.is_none_or(|it| shape::choices(kind(it)))
+    choices.is_none_or(|it| it.is_array() || !says(it))
         && choices
             .and_then(Value::as_array)
             .into_iter()
@@ -237,10 +237,10 @@ fn kind(value: &Value) -> Type {
     }
 }
 
-/// Whether a value is neither null nor empty.
+/// Whether a value is neither null nor false nor empty.
 fn says(value: &Value) -> bool {
     match value {
-        Value::Null => false,
+        Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(members) => !members.is_empty(),
@@ -346,15 +346,33 @@ mod tests {
             (r#"{"choices":[{"delta":[1]}]}"#, "Transient"),
             (r#"{"choices":[{"delta":null}]}"#, "Lifecycle"),
             (r#"{"choices":[{"delta":[ ]}]}"#, "Lifecycle"),
+            (r#"{"choices":{}}"#, "Lifecycle"),
+            (r#"{"choices":{"0":{}}}"#, "Transient"),
+            (
+                r#"{"choices":[{"delta":{"refusal":false,"tool_calls":{},"audio":""}}]}"#,
+                "Lifecycle",
+            ),
+            (r#"{"choices":[{"delta":{"content":6}}]}"#, "Content"),
+            (
+                r#"{"choices":[{"delta":{"audio":[],"tool_calls":{"index":0}}}]}"#,
+                "Content",
+            ),
             (
                 r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#,
+                "Content",
+            ),
+            (
+                r#"{"choices":[{"index":0.0,"delta":{"refusal":[],"content":"a"}}]}"#,
+                "Content",
+            ),
+            (
+                r#"{"choices":[{"index":"a","delta":{"content":"a"}}]}"#,
                 "Transient",
             ),
             (
                 r#"{"choices":[{"index":-1,"delta":{"content":"a"}}]}"#,
                 "Transient",
             ),
-            (r#"{"choices":[{"delta":{"content":5}}]}"#, "Transient"),
             (r#"{"choices":[{"delta":{"content":["a"]}}]}"#, "Content"),
             (
                 r#"{"choices":[{"delta":{"content":"a"},"finish_reason":5}]}"#,

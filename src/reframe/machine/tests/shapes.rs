@@ -3,27 +3,26 @@
 use super::*;
 
 /// Parts of a chunk that no client could read.
-const MISSHAPEN: [&str; 21] = [
+const MISSHAPEN: [&str; 20] = [
     r#"[1]"#,
     r#"[null]"#,
     r#"["a"]"#,
-    r#"{}"#,
     r#"5"#,
     r#""a""#,
     r#"[{"index":0,"delta":[1]}]"#,
     r#"[{"index":0,"delta":"a"}]"#,
     r#"[{"index":0,"delta":5,"message":{"content":"a"}}]"#,
-    r#"[{"index":"0","delta":{"content":"a"}}]"#,
+    r#"{"0":{"index":0,"delta":{"content":"a"}}}"#,
+    r#"[{"index":"a","delta":{"content":"a"}}]"#,
+    r#"[{"index":"+1","delta":{"content":"a"}}]"#,
     r#"[{"index":1.5,"delta":{"content":"a"}}]"#,
     r#"[{"index":-1,"delta":{"content":"a"}}]"#,
-    r#"[{"index":0,"delta":{"content":5}}]"#,
     r#"[{"index":0,"delta":{"content":{"text":"a"}}}]"#,
     r#"[{"index":0,"delta":{"refusal":true}}]"#,
-    r#"[{"index":0,"delta":{"tool_calls":{}}}]"#,
     r#"[{"index":0,"delta":{"tool_calls":[1]}}]"#,
-    r#"[{"index":0,"delta":{"tool_calls":[{"index":"0","id":"a","function":{"name":"f"}}]}}]"#,
     r#"[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":5}}]}}]"#,
     r#"[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":5}}]}}]"#,
+    r#"[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":[1]}}]}}]"#,
     r#"[{"index":0,"delta":{},"finish_reason":5}]"#,
 ];
 
@@ -58,5 +57,97 @@ fn what_is_null_where_it_is_nothing_is_no_mistake() {
         let text = format!(r#"{{{HEAD},"choices":{choices}}}"#);
         let (out, tally) = reframe(&config(), &events(&[&first, &text, &chunk(LAST), "[DONE]"]));
         assert!(complete(&tally), "{choices}: {out}");
+    }
+}
+
+#[test]
+fn what_usual_clients_read_all_the_same_is_mended() {
+    for (choices, choice) in [
+        // Lua writes empty lists as objects, PHP empty objects as lists.
+        (r#"{}"#, None),
+        (
+            r#"[{"index":0,"delta":{"content":"b","tool_calls":{},"function_call":[],"refusal":false,"audio":""}}]"#,
+            Some(
+                r#"{"index":0,"delta":{"content":"b","tool_calls":null,"function_call":null,"refusal":null,"audio":null}}"#,
+            ),
+        ),
+        (
+            r#"[{"index":0,"delta":{"content":{}},"finish_reason":false}]"#,
+            Some(r#"{"index":0,"delta":{"content":null},"finish_reason":null}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":[]}}]}}]"#,
+            Some(
+                r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]}}"#,
+            ),
+        ),
+        (
+            r#"[{"index":0,"delta":{"content":"b"},"finish_reason":"null"}]"#,
+            Some(r#"{"index":0,"delta":{"content":"b"},"finish_reason":null}"#),
+        ),
+        // Workers AI's digits.
+        (
+            r#"[{"index":0,"delta":{"content":6}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"6"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"content":0.005,"x":1}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"0.005","x":1}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"content":true}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"true"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"reasoning_content":6}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"6"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"reasoning":6,"reasoning_content":6,"content":null}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"6","content":null}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"reasoning_content":null,"reasoning":6}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"6"}}"#),
+        ),
+        // TGI's calls.
+        (
+            r#"[{"index":0,"delta":{"tool_calls":{"index":0,"id":"","type":"function","function":{"name":"f","arguments":"{"}} ,"content":null}}]"#,
+            Some(
+                r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"ID","type":"function","function":{"name":"f","arguments":"{"}}] ,"content":null}}"#,
+            ),
+        ),
+        // Places that are whole, in other spellings.
+        (
+            r#"[{"index":"0","delta":{"content":"b"}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"b"}}"#),
+        ),
+        (
+            r#"[{"index":0.0,"delta":{"content":"b"}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"b"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"tool_calls":[{"index":"0","id":"a","type":"function","function":{"name":"f"}}]}}]"#,
+            Some(
+                r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f"}}]}}"#,
+            ),
+        ),
+    ] {
+        let odd = format!(r#"{{{HEAD},"choices":{choices}}}"#);
+        let input = events(&[&chunk(FIRST), &word("a"), &odd, &chunk(LAST), "[DONE]"]);
+        let (out, tally) = reframe(&config(), &input);
+        assert!(complete(&tally), "{choices}: {out}");
+        let out = data(&out);
+        let mut told = out[2].to_owned();
+        if let Some((before, id)) = told.split_once("call_") {
+            let (_, behind) = id.split_once('"').expect("quoted");
+            told = format!("{before}ID\"{behind}");
+        }
+        let choice = choice.unwrap_or_default();
+        assert_eq!(
+            told,
+            format!(r#"{{{HEAD},"choices":[{choice}]}}"#),
+            "{choices}"
+        );
     }
 }
