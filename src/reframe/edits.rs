@@ -93,9 +93,10 @@ impl Edits {
 
     /// Brings the edits in order.
     pub(super) fn sort(&mut self) {
-        if !self.0.is_sorted_by_key(|edit| edit.at.start) {
-            // Stable: what is put in at one place stays in order, and before what is cut there.
-            self.0.sort_by_key(|edit| (edit.at.start, edit.at.end));
+        // Stable: what is put in at one place stays in order, and before what is cut there.
+        let place = |edit: &Edit| (edit.at.start, edit.at.end);
+        if !self.0.is_sorted_by_key(place) {
+            self.0.sort_by_key(place);
         }
     }
 

@@ -1,6 +1,7 @@
 mod deltas;
 mod names;
 mod shapes;
+mod twice;
 mod unread;
 
 use super::*;
