@@ -56,7 +56,7 @@ pub struct Card {
     refuse: Option<Refuse>,
 }
 
-type Refuse = Arc<dyn Fn(&Principal) -> Option<Error> + Send + Sync>;
+type Refuse = Arc<dyn Fn(&Principal, &str) -> Option<Error> + Send + Sync>;
 
 impl Card {
     /// A model of this id. Its owner is what precedes the first slash, or `system`.
@@ -93,10 +93,11 @@ impl Card {
     }
 
     /// Who may not use it for another reason than its name, such as a model without a price: it is not listed
-    /// for them, and asked for it is this error. By default nobody.
+    /// for them, and asked for it is this error. It is told by which name, as an id with a `*` has many. By
+    /// default nobody.
     pub fn refused_to(
         mut self,
-        refuse: impl Fn(&Principal) -> Option<Error> + Send + Sync + 'static,
+        refuse: impl Fn(&Principal, &str) -> Option<Error> + Send + Sync + 'static,
     ) -> Self {
         self.refuse = Some(Arc::new(refuse));
         self
@@ -210,7 +211,8 @@ fn admit(caller: Option<&Principal>, card: &Card, asked: &str) -> Result<(), Err
             .with_param("model")
             .with_code("model_not_allowed"));
     }
-    let refused = card.refuse.as_ref().and_then(|refuse| refuse(caller));
+    let refused = card.refuse.as_ref();
+    let refused = refused.and_then(|refuse| refuse(caller, asked));
     refused.map_or(Ok(()), Err)
 }
 
@@ -344,7 +346,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_to_a_caller_is_not_listed_for_it() {
-        let dear = Card::new("dear").alias("d").refused_to(|caller| {
+        let dear = Card::new("dear").alias("d").refused_to(|caller, asked| {
+            assert!(["dear", "d"].contains(&asked));
             let poor = caller.id() == "poor";
             poor.then(|| Error::new(Kind::Permission, "no").with_code("model_not_priced"))
         });

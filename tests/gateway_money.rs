@@ -322,3 +322,22 @@ async fn an_id_with_a_star_serves_and_prices_what_fits_it() {
         .await;
     assert_eq!(other.status, 404);
 }
+
+#[tokio::test]
+async fn a_model_that_fits_a_pattern_is_shown_by_its_own_price() {
+    // Nothing listens there: what is not refused fails.
+    let gateway = Gateway::start(&config(
+        "[[providers]]\nname = \"openai\"\nkind = \"openai\"\napi_keys = [\"k\"]\n\
+         base_url = \"http://127.0.0.1:9/v1\"\nvendor = \"openai\"\n\n\
+         [[models]]\nid = \"openai/*\"\ntargets = [{ provider = \"openai\", model = \"*\" }]\n",
+    ));
+    for (model, shown, asked) in [
+        ("openai/gpt-4o-mini", 200, 502),
+        ("openai/nobody-knows", 403, 403),
+    ] {
+        let answer = gateway.get("sk-rich", &format!("/v1/models/{model}")).await;
+        assert_eq!(answer.status, shown, "{}", answer.body);
+        let answer = gateway.post("sk-rich", &ask(model, false, "hi")).await;
+        assert_eq!(answer.status, asked, "{}", answer.body);
+    }
+}

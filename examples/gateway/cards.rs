@@ -24,12 +24,13 @@ fn card(model: &Model, prices: &Prices) -> Card {
     for alias in &model.aliases {
         card = card.alias(alias.as_str());
     }
-    let mut is_priced = true;
-    prices.candidates(&model.id, &mut |price| is_priced &= price.is_some());
-    if is_priced {
-        return card;
-    }
-    card.refused_to(|caller| caller.get::<Limited>().map(|_| not_priced()))
+    let prices = prices.clone();
+    card.refused_to(move |caller, asked| {
+        caller.get::<Limited>()?;
+        let mut is_priced = true;
+        prices.candidates(asked, &mut |price| is_priced &= price.is_some());
+        (!is_priced).then(not_priced)
+    })
 }
 
 /// As a completion is refused.
