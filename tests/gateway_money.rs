@@ -341,3 +341,27 @@ async fn a_model_that_fits_a_pattern_is_shown_by_its_own_price() {
         assert_eq!(answer.status, asked, "{}", answer.body);
     }
 }
+
+/// The balance of the file is the first grant alone: the ledger keeps its own, also where the file has
+/// none any more.
+#[tokio::test]
+async fn a_balance_that_only_the_ledger_knows_limits_what_is_listed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    let before = |balance: &str| {
+        config(&format!(
+            "[ledger]\nstore = \"redb:{}\"\n\n[[keys]]\nname = \"once\"\nsecret = \"sk-once\"\n{balance}\n\
+             [[models]]\nid = \"unpriced\"\ntargets = [{{ provider = \"mock\", model = \"mock/echo\" }}]\n",
+            path.display()
+        ))
+    };
+    for balance in ["balance = \"1\"\n", ""] {
+        let mut gateway = Gateway::start(&before(balance));
+        let asked = gateway.post("sk-once", &ask("unpriced", false, "hi")).await;
+        assert_eq!(asked.status, 403, "{balance}{}", asked.body);
+        let shown = gateway.get("sk-once", "/v1/models/unpriced").await;
+        assert_eq!(shown.status, 403, "{balance}{}", shown.body);
+        gateway.signal("TERM");
+        assert_eq!(gateway.wait(), Some(0));
+    }
+}

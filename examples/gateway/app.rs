@@ -131,7 +131,9 @@ impl App {
             if let Some(factor) = &key.markup {
                 principal = principal.attach(Terms::times(factor)?);
             }
-            if key.balance.is_some() || !budgets.standing(&principal, 0).is_empty() {
+            // Its account may have been given a balance that the file does not have, or no longer.
+            let account = ledger.statement(&key.name).await?;
+            if account.granted.is_some() || !budgets.standing(&principal, 0).is_empty() {
                 principal = principal.attach(cards::Limited);
             }
             callers.insert(key.name.as_str(), principal.clone());
