@@ -72,23 +72,25 @@ fn what_is_there_twice_makes_no_nonsense_of_a_chunk() {
         usize::try_from(state >> 33).expect("31 bits") % below
     };
     let mut readable = 0;
-    for _ in 0..5_000 {
+    let mut before = chunk(FIRST);
+    for _ in 0..3_000 {
         let mut some = |of: &[&str], most: usize| -> Vec<String> {
             let count = any(most + 1);
             (0..count).map(|_| of[any(of.len())].to_owned()).collect()
         };
-        let delta = some(&DELTA, 5).join(",");
+        let comma = [",", " , "][some(&[""], 1).len()];
+        let delta = some(&DELTA, 5).join(comma);
         let mut choice = some(&CHOICE, 4);
         choice.push(format!(r#""delta":{{{delta}}}"#));
         choice.extend(some(&CHOICE, 2));
-        let choice = choice.join(",");
+        let choice = choice.join(comma);
         let mut top = some(&TOP, 3);
         top.push(format!(r#""choices":[{{{choice}}}]"#));
         top.extend(some(&TOP, 2));
-        let odd = format!("{{{}}}", top.join(","));
+        let odd = format!("{{{}}}", top.join(comma));
         let _on_panic = Shown(&odd);
         for config in [config(), with_usage()] {
-            let input = events(&[&chunk(FIRST), &odd, &odd, &chunk(LAST), "[DONE]"]);
+            let input = events(&[&before, &odd, &odd, &chunk(LAST), "[DONE]"]);
             let (out, tally) = told(&config, &[input.as_bytes()]);
             readable += usize::from(complete(&tally));
             for event in data(&out).iter().filter(|it| **it != "[DONE]") {
@@ -96,6 +98,7 @@ fn what_is_there_twice_makes_no_nonsense_of_a_chunk() {
                 read.unwrap_or_else(|error| panic!("{odd}\n{event}\n{error}"));
             }
         }
+        before.clone_from(&odd);
         let whole = odd.replace(r#""delta":"#, r#""message":"#);
         let mut reader = Reader::new(config(), Tally::new());
         if let Ok(out) = whole::answer(&mut reader, &whole.clone().into()) {
@@ -103,7 +106,7 @@ fn what_is_there_twice_makes_no_nonsense_of_a_chunk() {
             read.unwrap_or_else(|error| panic!("{whole}\n{out:?}\n{error}"));
         }
     }
-    assert!(readable > 2_500, "{readable}");
+    assert!(readable > 500, "{readable}");
 }
 
 #[test]
