@@ -151,3 +151,27 @@ fn what_usual_clients_read_all_the_same_is_mended() {
         );
     }
 }
+
+#[test]
+fn a_whole_answer_is_mended_alike() {
+    let answer = |choice: &str| {
+        let head = HEAD.replace("chat.completion.chunk", "chat.completion");
+        format!(
+            r#"{{{head},"choices":[{choice}],"usage":{{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}}}"#
+        )
+    };
+    for (sent, told) in [
+        (
+            r#"{"index":"0","message":{"role":"assistant","content":42,"tool_calls":{},"refusal":false},"finish_reason":"stop"}"#,
+            r#"{"index":0,"message":{"role":"assistant","content":"42","tool_calls":null,"refusal":null},"finish_reason":"stop"}"#,
+        ),
+        (
+            r#"{"index":0,"message":{"role":"assistant","content":null,"tool_calls":{"id":"a","type":"function","function":{"name":"f","arguments":[]}}},"finish_reason":"tool_calls"}"#,
+            r#"{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}"#,
+        ),
+    ] {
+        let mut reader = Reader::new(config(), Tally::new());
+        let out = whole::answer(&mut reader, &answer(sent).into()).expect("an answer");
+        assert_eq!(std::str::from_utf8(&out), Ok(&*answer(told)));
+    }
+}
