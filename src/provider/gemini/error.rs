@@ -122,9 +122,13 @@ fn classify(error: &Status, status: StatusCode) -> Class {
         "PERMISSION_DENIED" => forbidden(&message),
         "NOT_FOUND" => Class::ModelGone,
         "RESOURCE_EXHAUSTED" => {
-            let mut violations = error.details.iter().flat_map(|detail| &detail.violations);
-            match violations.find(|it| it.quota_id.contains("PerDay")) {
-                Some(day) if day.is_of_model() => Class::ModelQuota,
+            let violations = error.details.iter().flat_map(|detail| &detail.violations);
+            let mut days = violations.filter(|it| it.quota_id.contains("PerDay"));
+            match days.next() {
+                // One that is not a model's stops them all, wherever it stands.
+                Some(day) if day.is_of_model() && days.all(Violation::is_of_model) => {
+                    Class::ModelQuota
+                }
                 Some(_) => Class::Quota,
                 None => Class::RateLimit,
             }

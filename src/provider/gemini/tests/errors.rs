@@ -63,6 +63,13 @@ fn errors_by_name_before_status() {
         (
             429,
             "RESOURCE_EXHAUSTED",
+            "both",
+            json!([{"violations": [{"quotaId": "RequestsPerDayPerProjectPerModel"}, {"quotaId": "RequestsPerDayPerProject"}]}]),
+            Class::Quota,
+        ),
+        (
+            429,
+            "RESOURCE_EXHAUSTED",
             "x",
             detail("GenerateRequestsPerMinute"),
             Class::RateLimit,
