@@ -209,10 +209,13 @@ where
         mine.extensions = parts.extensions.clone();
         let tally = parts.extensions.get::<Tally>();
         if let Some(tally) = tally.filter(|_| !self.first) {
-            // What the upstream will note, it notes for the first: of this one nobody has read anything.
-            let own = match tally.usage() {
-                Some(_) => copy(tally),
-                None => Tally::unread(),
+            // What the upstream will note, it notes for the first: of this one nobody has read anything. What it
+            // has noted at a stream's head is not of all of it, and would be taken for that further out.
+            let counted = tally.usage().is_some() && !media::is_events(&parts.headers);
+            let own = if counted {
+                copy(tally)
+            } else {
+                Tally::unread()
             };
             mine.extensions.insert(own);
         }

@@ -28,6 +28,7 @@ use crate::{
     error::{Error, Kind},
     ext::{Cached, Principal},
     meter::{Outcome, Tally},
+    wire::Usage,
 };
 
 /// A body fed by the test; it counts how many are open.
@@ -200,6 +201,27 @@ async fn who_comes_when_the_first_has_left_has_a_tally_of_its_own() {
         assert!(own.claim(), "who reads it is further out");
     }
     assert_eq!(upstream.calls(), 1);
+}
+
+/// Some providers count the prompt at the beginning, and go on with it in their own tally.
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_stream_is_not_counted_as_at_its_head() {
+    let layer = CacheLayer::new(Duration::ZERO);
+    let service = layer.layer(service_fn(|_: Request<crate::parse::ChatBody>| async {
+        let tally = Tally::new();
+        tally.record_usage(Usage::new(11, 1));
+        let response = Response::builder().header("content-type", "text/event-stream");
+        let response = response
+            .extension(tally)
+            .body(Full::new("data: [DONE]\n\n"));
+        Ok::<_, Infallible>(response.expect("valid"))
+    }));
+    let come = async || service.clone().oneshot(ask(true, "a")).await.expect("ok");
+    let (_first, second) = (come().await, come().await);
+    assert_eq!(how(&second), "shared");
+    let own = second.extensions().get::<Tally>().expect("one");
+    assert!(own.usage().is_none(), "it is not of the whole answer");
+    assert!(own.claim(), "who reads it is further out");
 }
 
 #[tokio::test(start_paused = true)]
