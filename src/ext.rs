@@ -5,6 +5,7 @@
 
 use std::{
     any::{Any, TypeId},
+    borrow::Cow,
     fmt,
     sync::Arc,
     time::Duration,
@@ -280,12 +281,15 @@ pub struct Served {
     pub provider: Arc<str>,
     /// The model's name at that provider.
     pub model: Arc<str>,
-    /// The id of the configured model that was served: another one than asked for after a fallback.
+    /// The id of the configured model that was served: another one than asked for after a fallback. A pattern
+    /// where one was, so that there are no more of them than are configured; see [`name`](Self::name).
     pub id: Arc<str>,
     /// How many upstreams were asked, this one included.
     pub attempts: u32,
     /// Those that were asked in vain before, if any were.
     pub tried: Option<Attempts>,
+    /// What the `*` of the id stands for.
+    pub(crate) star: Option<Arc<str>>,
 }
 
 impl Served {
@@ -297,6 +301,24 @@ impl Served {
             id: id.into(),
             attempts: 1,
             tried: None,
+            star: None,
+        }
+    }
+
+    /// What the `*` of the id stands for, where it is a pattern. Default: not known.
+    #[must_use]
+    pub fn with_star(mut self, star: impl Into<Arc<str>>) -> Self {
+        self.star = Some(star.into());
+        self
+    }
+
+    /// The name of the model that was served: its id, with what its `*` stands for where that is known. By it
+    /// prices are found.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.star {
+            Some(star) => Cow::Owned(self.id.replacen('*', star, 1)),
+            None => Cow::Borrowed(&self.id),
         }
     }
 
@@ -362,6 +384,8 @@ pub struct Attempt {
     /// What the client is charged for it; `None` for nothing. Only a hedge that lost can be charged,
     /// where the router's policy says so.
     pub used: Option<Usage>,
+    /// What the `*` of the id stands for.
+    pub(crate) star: Option<Arc<str>>,
 }
 
 /// Errors are compared by kind and code.
@@ -388,6 +412,7 @@ impl Attempt {
             took,
             error: None,
             used: None,
+            star: None,
         }
     }
 

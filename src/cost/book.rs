@@ -56,7 +56,7 @@ pub trait PriceBook: Send + Sync {
     /// The price of what has answered: who served, and the model that the provider named in its
     /// answer, as far as that is known. Default: the price of the configured model that was served.
     fn answered(&self, served: &Served, _model: Option<&str>) -> Option<Arc<Price>> {
-        self.price(&served.id)
+        self.price(&served.name())
     }
 
     /// The book as it stands now: a request asks once, when it arrives, and keeps to that until it
@@ -277,8 +277,9 @@ impl PriceBook for Table {
     }
 
     fn answered(&self, served: &Served, answered: Option<&str>) -> Option<Arc<Price>> {
-        let model = self.models.get(&*served.id);
-        if let Some(price) = model.and_then(|model| model.price.as_ref()) {
+        let name = served.name();
+        let found = self.find(&name);
+        if let Some(price) = found.and_then(|found| found.model.price.as_ref()) {
             return Some(Arc::clone(price));
         }
         // An alias is served by a dated model, a choosing model by its choice. Only a whole name is
@@ -293,7 +294,7 @@ impl PriceBook for Table {
                 return found;
             }
         }
-        let targets = model.into_iter().flat_map(|model| &model.targets);
+        let targets = found.into_iter().flat_map(|found| &found.model.targets);
         let target = targets
             .filter(|it| *it.model == *served.model && *it.provider == *served.provider)
             .find_map(|target| self.target(target, None));

@@ -269,7 +269,8 @@ impl Quote {
         let charged = tried.iter().filter_map(|attempt| {
             let mut usage = attempt.used?;
             usage.images = self.extent.images;
-            let by = Served::new(&attempt.target, Arc::clone(&attempt.id));
+            let mut by = Served::new(&attempt.target, Arc::clone(&attempt.id));
+            by.star.clone_from(&attempt.star);
             let price = match self.price_of(&by) {
                 Otherwise::At(price) => price,
                 Otherwise::AsAsked => Arc::clone(&self.price),

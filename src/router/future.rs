@@ -171,7 +171,7 @@ where
                             Which::Rival => attempt,
                         };
                         if let Some(mut loser) = loser.take() {
-                            run.lost(loser.as_mut().end(), time);
+                            run.lost(course, loser.as_mut().end(), time);
                         }
                         return Poll::Ready(Ok(run.served(response, course, end, time)));
                     }

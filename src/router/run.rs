@@ -81,7 +81,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 
     /// One that was not waited for.
-    pub(super) fn lost(&mut self, end: End, time: Instant)
+    pub(super) fn lost(&mut self, course: &Course, end: End, time: Instant)
     where
         Q: Routable,
     {
@@ -97,6 +97,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         }
         let id = Arc::clone(&end.place.model().id);
         let mut tried = Tried::new(end.target, id, took);
+        tried.star = course.plan.star(end.place.group).cloned();
         tried.used = end
             .heard
             .map(|heard| heard.used(self.body.needs().input_tokens));
@@ -290,6 +291,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             id: Arc::clone(&place.model().id),
             attempts,
             tried: None,
+            star: course.plan.star(place.group).cloned(),
         };
         if !self.tried.is_empty() {
             let tried = Attempts::new(mem::take(&mut self.tried));
