@@ -316,6 +316,41 @@ async fn who_shares_an_answer_may_leave_at_any_moment() {
     }
 }
 
+/// Two of one answer who both leave, each at any look: what an upstream was asked is paid for by one at least.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_all_have_left_is_paid_for_once_it_was_asked_for() {
+    for cached in [false, true] {
+        for (first, second) in (0..30).flat_map(|one| (0..30).map(move |two| (one, two))) {
+            let name = format!("cached: {cached}, after {first} and {second} looks");
+            let scene = Scene::new(5);
+            let service = match cached {
+                true => scene.cached(),
+                false => scene.gateway(None),
+            };
+            let mut clients = [first, second].map(|leaves| {
+                let mut request = request("");
+                let key = http::HeaderValue::from_static("k");
+                request.headers_mut().insert("idempotency-key", key);
+                (leaves, Some(Client::new(&service, request)))
+            });
+            for look in 0..30 {
+                for (leaves, client) in &mut clients {
+                    if look == *leaves {
+                        *client = None;
+                    }
+                    if let Some(client) = client {
+                        client.look().await;
+                    }
+                }
+            }
+            drop(clients);
+            let (used, calls) = (scene.used().await, scene.calls());
+            assert_eq!(used.money, used.charged, "{name}");
+            assert_eq!(used.tokens > 0, calls > 0, "{name}: {used:?}");
+        }
+    }
+}
+
 /// The first is slow, so that the second is asked beside it.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_two_upstreams_pays_once() {

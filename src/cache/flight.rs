@@ -16,7 +16,12 @@ use super::{
     service::Shared,
     store::{Kept, Key},
 };
-use crate::{body::BoxError, ext::Served, media, meter::Tally};
+use crate::{
+    body::BoxError,
+    ext::{Sending, Served},
+    media,
+    meter::Tally,
+};
 
 /// A call and its answer, read by any number of members. Whoever polls drives it; when the upstream
 /// has something, all are woken. The last one to leave drops it, and with it the upstream.
@@ -39,6 +44,10 @@ struct State<F, B, E> {
     members: Vec<Option<usize>>,
     /// Somebody has come: the upstream's tally is theirs.
     begun: bool,
+    /// Of the request that is asked with, which is the first one's.
+    sending: Option<Sending>,
+    /// Whose request it is has left before it was sent, and pays nothing.
+    unpaid: bool,
 }
 
 enum Stage<F, B, E> {
@@ -100,14 +109,22 @@ impl Wake for Wakers {
 pub(super) struct Member<F, B, E> {
     flight: Arc<Flight<F, B, E>>,
     number: usize,
-    /// The first to come, whose tally is the upstream's own.
+    /// The first to come, whose tally is the upstream's own, and so is what says whether it has been sent.
     first: bool,
+    /// That of a request that stands for nothing but this reader.
+    own: Option<Sending>,
     /// How many frames it has read.
     read: usize,
 }
 
 impl<F, B, E> Flight<F, B, E> {
-    pub(super) fn new(call: F, key: Key, shared: Arc<Shared>, max_bytes: usize) -> Self {
+    pub(super) fn new(
+        call: F,
+        sending: Option<Sending>,
+        key: Key,
+        shared: Arc<Shared>,
+        max_bytes: usize,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 stage: Stage::Calling(Box::pin(call)),
@@ -117,6 +134,8 @@ impl<F, B, E> Flight<F, B, E> {
                 whole: true,
                 members: Vec::new(),
                 begun: false,
+                sending,
+                unpaid: false,
             }),
             wakers: Arc::default(),
             key,
@@ -127,6 +146,19 @@ impl<F, B, E> Flight<F, B, E> {
 
     fn lock(&self) -> MutexGuard<'_, State<F, B, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins with a request that is not sent; `None` as for [`join`](Self::join).
+    pub(super) fn join_with(
+        self: &Arc<Self>,
+        sending: Option<&Sending>,
+    ) -> Option<Member<F, B, E>> {
+        let mut member = self.join()?;
+        if let Some(sending) = sending {
+            sending.waits();
+        }
+        member.own = sending.cloned();
+        Some(member)
     }
 
     /// Joins; `None` once the answer is over, or too long for a new reader to begin with.
@@ -150,6 +182,7 @@ impl<F, B, E> Flight<F, B, E> {
             flight: Arc::clone(self),
             number,
             first,
+            own: None,
             read: 0,
         })
     }
@@ -411,9 +444,28 @@ impl<F, B, E> Drop for Flight<F, B, E> {
     }
 }
 
+impl<F, B, E> State<F, B, E> {
+    /// One leaves before there is an answer. Who asked pays where it has been sent; where that one left before,
+    /// the next does who leaves.
+    fn leaves(&mut self, first: bool, own: Option<&Sending>) {
+        let waits = self.sending.as_ref().is_some_and(Sending::is_waiting);
+        if first {
+            self.unpaid = waits;
+        } else if let Some(own) = own.filter(|_| self.unpaid && !waits) {
+            own.goes_on();
+            self.unpaid = false;
+        }
+    }
+}
+
 impl<F, B, E> Drop for Member<F, B, E> {
     fn drop(&mut self) {
-        self.flight.lock().members[self.number] = None;
+        let mut state = self.flight.lock();
+        state.members[self.number] = None;
+        if matches!(state.stage, Stage::Calling(_)) {
+            state.leaves(self.first, self.own.as_ref());
+        }
+        drop(state);
         // The others may have been woken for nothing but this one: they must look for themselves.
         let wakers = Arc::clone(&self.flight.wakers);
         wakers.set(self.number, None);

@@ -164,19 +164,19 @@ where
             let flight = under_way.as_ref().map(Arc::clone);
             let flight =
                 flight.and_then(|any| any.downcast::<Flight<S::Future, B, S::Error>>().ok());
-            if let Some(member) = flight.and_then(|flight| flight.join()) {
-                // Another request was sent for it.
-                if let Some(sending) = request.extensions().get::<Sending>() {
-                    sending.waits();
-                }
+            let sending = request.extensions().get::<Sending>();
+            // Another request was sent for it.
+            if let Some(member) = flight.and_then(|flight| flight.join_with(sending)) {
                 return ResponseFuture::joined(member);
             }
         }
+        let sending = request.extensions().get::<Sending>().cloned();
         // The service that was made ready is called; the clone is made ready anew.
         let clone = self.inner.clone();
         let call = mem::replace(&mut self.inner, clone).call(request);
         let shared = Arc::clone(&self.shared);
-        let flight = Arc::new(Flight::new(call, key.clone(), shared, self.max_answer));
+        let flight = Flight::new(call, sending, key.clone(), shared, self.max_answer);
+        let flight = Arc::new(flight);
         let first = flight.join().expect("nobody has read it yet");
         let any: Arc<dyn Any + Send + Sync> = flight;
         flights.insert(key, Arc::downgrade(&any));
