@@ -113,14 +113,16 @@ where
             if self.config.nobody == Nobody::IsRefused {
                 return self.answered(self.config.unknown());
             }
-            if plan.as_mut().is_some_and(|plan| !plan.is_told()) {
-                self.config.unknown.give(
-                    "cost: a priced request has no Principal, so nobody is charged; put \
-                     authentication outside of CostLayer",
-                );
-            }
             if let Some(plan) = &mut plan {
-                plan.sent_by(Sending::of(request.extensions_mut()));
+                if plan.is_told() {
+                    plan.sent_by(Sending::of(request.extensions_mut()));
+                } else {
+                    // Nobody pays, whether or not it has been sent.
+                    self.config.unknown.give(
+                        "cost: a priced request has no Principal, so nobody is charged; put \
+                         authentication outside of CostLayer",
+                    );
+                }
             }
             return ResponseFuture::calling(self.inner.call(request), plan);
         };

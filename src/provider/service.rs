@@ -229,7 +229,6 @@ where
         let sending = request.extensions().get::<Sending>();
         let outgoing = match sending {
             Some(sending) => outgoing.map(|mut outgoing| {
-                sending.waits();
                 outgoing.extensions_mut().insert(sending.clone());
                 outgoing
             }),
@@ -241,6 +240,9 @@ where
         let state = match (outgoing, ready) {
             (Ok(request), Some(Ok(()))) => State::calling(&mut self.client, request, sending),
             (outgoing, ready) => {
+                if let Some(sending) = sending {
+                    sending.waits();
+                }
                 // The one that was polled goes into the future; the clone is made ready anew.
                 let clone = self.client.clone();
                 let client = mem::replace(&mut self.client, clone);
