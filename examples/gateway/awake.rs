@@ -71,7 +71,7 @@ impl Wake for State {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if Reading::keeps() {
+        if Reading::keeps(self) {
             return;
         }
         if self.phase.swap(WOKEN, Ordering::AcqRel) == RESTING {
@@ -155,8 +155,8 @@ impl<B: Body<Data = Bytes>> Body for Received<B> {
         let mut inner = self.project().inner;
         let reading = Reading::begin();
         let polled = inner.as_mut().poll_frame(cx);
-        if reading.has_woken() && !inner.is_end_stream() {
-            cx.waker().wake_by_ref();
+        if let Some(woken) = reading.woken().filter(|_| !inner.is_end_stream()) {
+            woken.wake_by_ref();
         }
         polled
     }
@@ -173,41 +173,62 @@ impl<B: Body<Data = Bytes>> Body for Received<B> {
 /// A body is being read on this thread: what wakes a connection meanwhile on this thread is that body.
 struct Reading(());
 
+#[derive(Default)]
+enum Reads {
+    #[default]
+    Nothing,
+    Silent,
+    /// Whom it has woken. Who polls the body may be another: a layer that only looks at what is there is nobody
+    /// to be woken.
+    Woke(Arc<State>),
+}
+
 thread_local! {
-    /// Whether one is, and whether it has woken.
-    static READING: Cell<Option<bool>> = const { Cell::new(None) };
+    static READING: Cell<Reads> = const { Cell::new(Reads::Nothing) };
 }
 
 impl Reading {
     fn begin() -> Self {
-        READING.set(Some(false));
+        READING.set(Reads::Silent);
         Self(())
     }
 
     /// Whether a wake-up is kept here, for now.
-    fn keeps() -> bool {
-        let reads = READING.get().is_some();
-        if reads {
-            READING.set(Some(true));
-        }
-        reads
+    fn keeps(woken: &Arc<State>) -> bool {
+        let keeps = |reading: &Cell<Reads>| match reading.take() {
+            Reads::Nothing => false,
+            Reads::Silent => {
+                reading.set(Reads::Woke(Arc::clone(woken)));
+                true
+            }
+            Reads::Woke(first) => {
+                let same = Arc::ptr_eq(&first, woken);
+                reading.set(Reads::Woke(first));
+                same
+            }
+        };
+        // A thread that ends reads nothing.
+        READING.try_with(keeps).unwrap_or(false)
     }
 
-    /// Ends it: whether anybody was to be woken.
-    fn has_woken(self) -> bool {
-        READING.get() == Some(true)
+    /// Ends it: who was to be woken.
+    fn woken(self) -> Option<Arc<State>> {
+        match READING.take() {
+            Reads::Woke(state) => Some(state),
+            Reads::Nothing | Reads::Silent => None,
+        }
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        READING.set(None);
+        READING.set(Reads::Nothing);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, sync::atomic::AtomicUsize};
+    use std::{future::poll_fn, pin::pin, sync::atomic::AtomicUsize};
 
     use super::*;
 
@@ -343,5 +364,24 @@ mod tests {
         assert_eq!(polled(&mut future), (Poll::Pending, 0));
         drop(future);
         assert_eq!(polls, 3 + 2);
+    }
+
+    /// `Parse` looks at what is there before there is anybody to be woken.
+    #[test]
+    fn a_look_for_nobody_wakes_the_connection() {
+        let mut polls = 0;
+        let mut future = Awake::new(poll_fn(|cx| -> Poll<()> {
+            polls += 1;
+            if polls == 1 {
+                let sender = cx.waker().clone();
+                let body = Received::new(Pieces { left: 2, sender });
+                let mut nobody = Context::from_waker(Waker::noop());
+                assert!(pin!(body).poll_frame(&mut nobody).is_ready());
+            }
+            Poll::Pending
+        }));
+        assert_eq!(polled(&mut future), (Poll::Pending, 0));
+        drop(future);
+        assert_eq!(polls, 2);
     }
 }
