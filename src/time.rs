@@ -5,6 +5,7 @@ use std::{
     cell::Cell,
     fmt,
     future::Future,
+    marker::PhantomData,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -95,12 +96,17 @@ impl Moment {
 #[must_use]
 pub(crate) struct AtOnce {
     outermost: bool,
+    /// Of this thread, and so not to be kept over an await: the time would stand still for all that it runs.
+    here: PhantomData<*const ()>,
 }
 
 impl AtOnce {
     pub(crate) fn begin() -> Self {
         let outermost = MOMENT.with(|moment| !moment.running.replace(true));
-        Self { outermost }
+        Self {
+            outermost,
+            here: PhantomData,
+        }
     }
 }
 

@@ -58,6 +58,9 @@ pub trait Route: Send + Sync + 'static {
     /// `model_not_allowed`) to a [`Principal`] whose models have neither the name asked for nor, where
     /// the plan has no [star](Plan::with_star), the id or an alias of the plan's first model.
     ///
+    /// Models are made once and kept: what is known of targets is theirs, and so are the retries that requests
+    /// for them may spend.
+    ///
     /// # Errors
     /// What the client is told when there is none: `model_not_found`, say.
     fn plan(&self, model: &str, parts: &Parts) -> Result<Plan, Error>;
