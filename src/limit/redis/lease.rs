@@ -168,14 +168,12 @@ impl Lease {
             u64::try_from(fill.max(0)).unwrap_or(u64::MAX).max(need)
         };
         let parts = self.parts.iter().enumerate().map(want).collect();
-        (
-            parts,
-            if slot {
-                self.spare().max(self.waiting)
-            } else {
-                0
-            },
-        )
+        let slots = if slot {
+            self.spare().max(self.waiting.min(self.most()))
+        } else {
+            0
+        };
+        (parts, slots)
     }
 
     /// Whether it is time to lease more, before somebody has to wait for it.
@@ -197,8 +195,13 @@ impl Lease {
 
     /// How many slots are leased at a time, and kept when nobody uses them.
     fn spare(&self) -> usize {
-        let most = u64::from(self.limits.concurrent().unwrap_or(0));
+        let most = self.most() as u64;
         usize::try_from((most / self.divisor).max(1)).unwrap_or(1)
+    }
+
+    /// How many slots there are, of all nodes.
+    fn most(&self) -> usize {
+        self.limits.concurrent().unwrap_or(0) as usize
     }
 
     /// Adds what was granted of each limit, and how it stands.
@@ -383,6 +386,16 @@ mod tests {
             } else {
                 assert!(surplus.is_empty());
             }
+        }
+    }
+
+    #[test]
+    fn no_more_slots_are_asked_for_than_there_are() {
+        for (waiting, asked) in [(0, 1), (3, 3), (1_000, 4)] {
+            let mut lease = Lease::new(10);
+            assert!(lease.adapt(&Limits::new().max_concurrent(4)).is_empty());
+            (0..waiting).for_each(|_| lease.wait());
+            assert_eq!(lease.wants(&[], true).1, asked, "{waiting} wait");
         }
     }
 }
