@@ -118,8 +118,9 @@ impl Slices {
         let question = wire::LeaseQuestion::new(&demand, &wants);
         let call = question.call(shared.tag(), &names, shared.slot_ttl(), shared.unix());
         if slots > 0 && shared.telling.has(&call.keys) {
-            // What has been given back here is to be had again. In time or not: Redis is asked.
-            let _ = timeout(shared.budget(), self.redis.told()).await;
+            // What has been given back here is to be had again. In time or not: Redis is asked, while those that
+            // wait for this still do.
+            let _ = timeout(shared.budget() / 2, self.redis.told()).await;
         }
         let asked = match shared.invoke(&call).await {
             Ok(reply) => question
