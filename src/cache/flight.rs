@@ -20,7 +20,7 @@ use crate::{
     body::BoxError,
     ext::{Sending, Served},
     media,
-    meter::Tally,
+    meter::{Outcome, Tally},
 };
 
 /// A call and its answer, read by any number of members. Whoever polls drives it; when the upstream
@@ -244,7 +244,9 @@ where
         if let Some(tally) = tally.filter(|_| !self.first) {
             // What the upstream will note, it notes for the first: of this one nobody has read anything. What it
             // has noted at a stream's head is not of all of it, and would be taken for that further out.
-            let counted = tally.usage().is_some() && !media::is_events(&parts.headers);
+            let whole = !media::is_events(&parts.headers)
+                || matches!(tally.outcome(), Some(Outcome::Complete));
+            let counted = whole && tally.usage().is_some();
             let own = if counted {
                 copy(tally)
             } else {

@@ -203,25 +203,32 @@ async fn who_comes_when_the_first_has_left_has_a_tally_of_its_own() {
     assert_eq!(upstream.calls(), 1);
 }
 
-/// Some providers count the prompt at the beginning, and go on with it in their own tally.
+/// Some providers count the prompt at the beginning, and go on with it in their own tally. A stream that is made of
+/// a whole answer has all its counts by then.
 #[tokio::test(start_paused = true)]
 async fn who_joins_a_stream_is_not_counted_as_at_its_head() {
-    let layer = CacheLayer::new(Duration::ZERO);
-    let service = layer.layer(service_fn(|_: Request<crate::parse::ChatBody>| async {
-        let tally = Tally::new();
-        tally.record_usage(Usage::new(11, 1));
-        let response = Response::builder().header("content-type", "text/event-stream");
-        let response = response
-            .extension(tally)
-            .body(Full::new("data: [DONE]\n\n"));
-        Ok::<_, Infallible>(response.expect("valid"))
-    }));
-    let come = async || service.clone().oneshot(ask(true, "a")).await.expect("ok");
-    let (_first, second) = (come().await, come().await);
-    assert_eq!(how(&second), "shared");
-    let own = second.extensions().get::<Tally>().expect("one");
-    assert!(own.usage().is_none(), "it is not of the whole answer");
-    assert!(own.claim(), "who reads it is further out");
+    let at_its_head = Usage::new(11, 1);
+    for whole in [false, true] {
+        let layer = CacheLayer::new(Duration::ZERO);
+        let service = layer.layer(service_fn(
+            move |_: Request<crate::parse::ChatBody>| async move {
+                let tally = Tally::new();
+                tally.record_usage(at_its_head);
+                if whole {
+                    tally.end(Outcome::Complete);
+                }
+                let response = Response::builder().header("content-type", "text/event-stream");
+                let response = response.extension(tally);
+                Ok::<_, Infallible>(response.body(Full::new("data: [DONE]\n\n")).expect("valid"))
+            },
+        ));
+        let come = async || service.clone().oneshot(ask(true, "a")).await.expect("ok");
+        let (_first, second) = (come().await, come().await);
+        assert_eq!(how(&second), "shared");
+        let own = second.extensions().get::<Tally>().expect("one");
+        assert_eq!(own.usage(), whole.then_some(at_its_head));
+        assert_eq!(own.claim(), !whole, "who reads it is further out");
+    }
 }
 
 #[tokio::test(start_paused = true)]
