@@ -49,7 +49,7 @@ pub struct Health {
     pub latency: Duration,
     /// Keys of its provider's pool.
     pub keys: usize,
-    /// Those that were refused and are not used.
+    /// Those that were refused and are not used: by the provider, or here alone, where a model's quota is used up.
     pub dead_keys: usize,
 }
 
@@ -87,7 +87,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
                 max_concurrent: state.most(candidate.limit),
                 latency: Duration::from_micros(state.latency(now)),
                 keys: keys.map_or(0, |keys| keys.len()),
-                dead_keys: keys.map_or(0, |keys| keys.dead(now)),
+                dead_keys: keys.map_or(0, |keys| keys.dead(now, |key| state.is_spent(key, now))),
             }
         };
         self.targets().into_iter().map(each).collect()
@@ -152,7 +152,8 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
             return;
         };
         let now = shared.rules.now();
-        let key = provider.keys.alive(now);
+        let state = &model.candidates[at].state;
+        let key = provider.keys.alive(now, |key| state.is_spent(key, now));
         let target = model.candidates[at].target.clone();
         let target = target.with_key(key.unwrap_or(0));
         request.extensions_mut().insert(target);

@@ -57,16 +57,16 @@ impl Keys {
         key.is_some_and(|key| key.in_flight.load(Ordering::Relaxed) >= self.limit)
     }
 
-    /// The first that is not dead, else the first; none without a pool.
-    pub(crate) fn alive(&self, now: Millis) -> Option<usize> {
-        let alive = (0..self.keys.len()).find(|key| !self.is_dead(*key, now));
+    /// The first that is neither dead nor `spent`, else the first; none without a pool.
+    pub(crate) fn alive(&self, now: Millis, spent: impl Fn(usize) -> bool) -> Option<usize> {
+        let alive = (0..self.keys.len()).find(|key| !self.is_dead(*key, now) && !spent(*key));
         alive.or((self.len() > 0).then_some(0))
     }
 
-    /// How many are dead.
-    pub(crate) fn dead(&self, now: Millis) -> usize {
+    /// How many are dead or `spent`.
+    pub(crate) fn dead(&self, now: Millis, spent: impl Fn(usize) -> bool) -> usize {
         (0..self.keys.len())
-            .filter(|key| self.is_dead(*key, now))
+            .filter(|key| self.is_dead(*key, now) || spent(*key))
             .count()
     }
 

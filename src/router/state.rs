@@ -246,6 +246,12 @@ impl State {
         }
     }
 
+    /// Whether nothing is left of a key here.
+    pub(crate) fn is_spent(&self, key: usize, now: Millis) -> bool {
+        self.spent.load(Ordering::Relaxed) > now
+            && self.lock().spent.get(key).is_some_and(|it| *it > now)
+    }
+
     /// A key that has served here has something left.
     pub(crate) fn revive(&self, key: Option<usize>) {
         // Nearly always nothing was ever spent.

@@ -149,6 +149,13 @@ async fn a_model_whose_quota_is_used_up_leaves_its_key_to_the_others() {
     assert_eq!(asked.matches("file#0").count(), 1, "{asked}");
     assert!(asked.matches("plain#0").count() > 2, "{asked}");
     assert_eq!(dead(&router), 0);
+    // Who looks after the targets is told, and asks this one with what it has left.
+    assert_eq!(router.health()[1].dead_keys, 1);
+    router
+        .probe(crate::router::Probe::All, |_| Request::new(Body("file")))
+        .await;
+    let asked = stage.asked();
+    assert_eq!(asked.matches("file#0").count(), 0, "{asked}");
     // For a time only.
     tokio::time::advance(Duration::from_secs(601)).await;
     for _ in 0..2 {
