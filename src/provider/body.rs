@@ -37,7 +37,7 @@ pin_project! {
         #[pin]
         kind: Which<B, S>,
         // Told before the upstream's own is dropped.
-        judge: Option<Judge>,
+        judge: Option<Box<Judge>>,
     }
 
     impl<B, S> PinnedDrop for Body<B, S> {
@@ -146,7 +146,7 @@ impl<B, S> Body<B, S> {
 
     /// With what says, when it is dropped, whether all has come.
     pub(super) fn judged_by(mut self, judge: Option<Judge>) -> Self {
-        self.judge = judge;
+        self.judge = judge.map(Box::new);
         self
     }
 }
