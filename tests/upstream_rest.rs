@@ -153,3 +153,68 @@ async fn a_stream_whose_end_comes_late_gives_its_connection_back() {
         assert!(connections < 10, "{connections}");
     }
 }
+
+/// An upstream of one stream, which goes on when it has begun, or says no more; ends with its connection.
+fn once(begun: &'static str, goes_on: bool) -> (u16, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let serving = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let (mut said, mut read) = (Vec::new(), [0; 4096]);
+        while !is_whole(&said) {
+            let length = socket.read(&mut read).expect("a request");
+            said.extend_from_slice(&read[..length]);
+        }
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
+        let length = begun.len();
+        write!(socket, "{head}\r\n\r\n{length:x}\r\n{begun}\r\n").expect("open");
+        let more = format!("400\r\n{}\r\n", ":".repeat(0x400));
+        // Without end, until nobody takes it; or nothing at all.
+        while goes_on && socket.write_all(more.as_bytes()).is_ok() {}
+        while matches!(socket.read(&mut read), Ok(1..)) {}
+    });
+    (port, serving)
+}
+
+/// Reads a stream to its end, or leaves it before.
+async fn ask(port: u16, reads: bool) {
+    let base = format!("http://127.0.0.1:{port}/v1");
+    let client = Client::new(ClientConfig::default());
+    let provider = Provider::new("up", client, OpenAi::new(&base).expect("a URL"));
+    let service = ReframeLayer::new(Dialect::openai()).layer(provider);
+    let answer = service.oneshot(request()).await.expect("an answer");
+    if reads {
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .expect("whole")
+            .to_bytes();
+        assert!(body.ends_with(b"data: [DONE]\n\n"), "{body:?}");
+    }
+}
+
+async fn closed(serving: thread::JoinHandle<()>) {
+    let joined = tokio::task::spawn_blocking(|| serving.join());
+    let joined = tokio::time::timeout(std::time::Duration::from_secs(20), joined).await;
+    let ended = joined.expect("its connection is closed").expect("joined");
+    ended.expect("no panic");
+}
+
+#[tokio::test]
+async fn what_does_not_end_behind_the_last_event_is_closed() {
+    for goes_on in [true, false] {
+        let (port, serving) = once(OPENAI, goes_on);
+        ask(port, true).await;
+        closed(serving).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_left_before_its_end_is_closed() {
+    let (begun, _) = OPENAI.split_once("data: [DONE]").expect("it ends");
+    let (port, serving) = once(begun, true);
+    ask(port, false).await;
+    closed(serving).await;
+}
