@@ -30,6 +30,9 @@ pub(crate) struct Tier {
     prices: Prices,
 }
 
+/// A place that was drawn, counted from the tier's first, and a random number.
+type Draw = (usize, u64);
+
 impl Tier {
     /// The tiers of a list that is sorted by priority.
     pub(crate) fn of(all: &[Candidate], balance: Balance) -> Vec<Self> {
@@ -55,15 +58,35 @@ impl Tier {
         tiers
     }
 
-    /// Places drawn by weight, counted from the tier's first, each with a random number. None where
-    /// nobody has any weight.
-    fn draws(&self, mut random: u64) -> impl Iterator<Item = (usize, u64)> {
+    /// Draws by weight. None where nobody has any weight.
+    fn draws(&self, mut random: u64) -> impl Iterator<Item = Draw> {
         std::iter::from_fn(move || {
             random = random
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)
                 .wrapping_add(0x1405_7B7E_F767_814F);
             (self.weights.total > 0).then(|| (self.weights.draw(random), random))
         })
+    }
+
+    /// One beside one that was drawn, to be compared with it: the other one of two, and of more the
+    /// next drawn that is another. It is the same again where only one has a weight, and rarely by
+    /// chance.
+    fn other_than(
+        &self,
+        one: Draw,
+        run: &[Candidate],
+        draws: &mut impl Iterator<Item = Draw>,
+    ) -> Draw {
+        let (at, random) = one;
+        if run.len() == 2 {
+            let other = 1 - at;
+            return if run[other].weight > 0 {
+                (other, random)
+            } else {
+                one
+            };
+        }
+        draws.take(3).find(|(other, _)| *other != at).unwrap_or(one)
     }
 
     /// Notes that what is known of the speed of one has changed. It is counted as in the whole list.
@@ -150,8 +173,8 @@ impl Choice<'_> {
         cold
     }
 
-    /// The less loaded of two that are drawn by weight; the other one if it cannot be asked. Twice at
-    /// most.
+    /// The less loaded of two that are drawn by weight, two different ones where it can be; the other
+    /// one if it cannot be asked. Twice at most.
     fn less_loaded(
         &self,
         run: &[Candidate],
@@ -164,7 +187,8 @@ impl Choice<'_> {
         let mut draws = tier.draws(self.random);
         let mut cold = None;
         for _ in 0..2 {
-            let (one, other) = (draws.next()?, draws.next()?);
+            let one = draws.next()?;
+            let other = tier.other_than(one, run, &mut draws);
             let mut pair = [one, other];
             if load(other.0) < load(one.0) {
                 pair.swap(0, 1);
@@ -262,8 +286,22 @@ mod tests {
             one.state.took(if at == 2 { 1_000 } else { 50_000 }, 0);
         }
         let shares = shares(Balance::LeastLoad, &all, |_| true);
-        // One of two draws out of four hits it in seven cases of sixteen.
-        assert!(shares[2].abs_diff(4_375) < 300, "{shares:?}");
+        // Two of four are different ones but for one case in 64, and it is among them in every other.
+        assert!(shares[2].abs_diff(4_960) < 300, "{shares:?}");
+    }
+
+    #[test]
+    fn of_two_the_loaded_one_is_never_drawn_alone() {
+        for weights in [[1, 1], [9, 1], [1, 9]] {
+            let all = candidates(&weights);
+            all[0].state.took(90_000, 0);
+            all[1].state.took(1, 0);
+            assert_eq!(
+                shares(Balance::LeastLoad, &all, |_| true),
+                [0, 10_000],
+                "{weights:?}"
+            );
+        }
     }
 
     #[test]

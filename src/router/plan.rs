@@ -163,8 +163,8 @@ pub enum Balance {
     /// At random, by weight.
     #[default]
     Weighted,
-    /// The less loaded of two taken at random: requests in flight times the time to the first
-    /// event, divided by the weight.
+    /// The less loaded of two different ones taken at random: requests in flight times the time to
+    /// the first event, divided by the weight.
     LeastLoad,
     /// The one where this request costs least, by the [`price`](Candidate::price) of each; of equal
     /// ones the less loaded.
