@@ -51,11 +51,13 @@ struct State<F, B, E> {
 }
 
 enum Stage<F, B, E> {
+    /// The first to come is about to ask.
+    Due,
     Calling(Pin<Box<F>>),
     Failed(E),
     Reading(Box<Parts>, Pin<Box<B>>),
     Ended(Box<Parts>, Option<Cut>),
-    /// What is inside is being polled; it stays so when that panics.
+    /// What is inside is being polled; it stays so when that panics, or the call did.
     Gone,
 }
 
@@ -118,8 +120,8 @@ pub(super) struct Member<F, B, E> {
 }
 
 impl<F, B, E> Flight<F, B, E> {
+    /// One whose call [`begins`](Member::begin) later.
     pub(super) fn new(
-        call: F,
         sending: Option<Sending>,
         key: Key,
         shared: Arc<Shared>,
@@ -127,7 +129,7 @@ impl<F, B, E> Flight<F, B, E> {
     ) -> Self {
         Self {
             state: Mutex::new(State {
-                stage: Stage::Calling(Box::pin(call)),
+                stage: Stage::Due,
                 frames: VecDeque::new(),
                 gone: 0,
                 bytes: 0,
@@ -195,6 +197,12 @@ where
     B::Error: Into<BoxError>,
     E: Clone,
 {
+    /// Asks: others may have joined and wait for it.
+    pub(super) fn begin(&self, call: F) {
+        self.flight.lock().stage = Stage::Calling(Box::pin(call));
+        Wake::wake(Arc::clone(&self.flight.wakers));
+    }
+
     /// Waits for the head. Each but the first to come gets a tally of its own.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head<E>> {
         let mut moved = false;
@@ -217,6 +225,11 @@ where
                     };
                     moved = true;
                 }
+                Stage::Due => {
+                    state.stage = Stage::Due;
+                    self.flight.wakers.set(self.number, Some(cx.waker()));
+                    break Poll::Pending;
+                }
                 stage => {
                     state.stage = stage;
                     break Poll::Ready(self.head(&state.stage));
@@ -233,7 +246,7 @@ where
         let parts = match stage {
             Stage::Reading(parts, _) | Stage::Ended(parts, _) => parts,
             Stage::Failed(error) => return Head::Failed(error.clone()),
-            Stage::Calling(_) | Stage::Gone => return Head::Gone,
+            Stage::Due | Stage::Calling(_) | Stage::Gone => return Head::Gone,
         };
         let mut mine = Response::new(()).into_parts().0;
         mine.status = parts.status;
@@ -464,8 +477,11 @@ impl<F, B, E> Drop for Member<F, B, E> {
     fn drop(&mut self) {
         let mut state = self.flight.lock();
         state.members[self.number] = None;
-        if matches!(state.stage, Stage::Calling(_)) {
-            state.leaves(self.first, self.own.as_ref());
+        match state.stage {
+            // The call panicked: nobody asks any more.
+            Stage::Due if self.first => state.stage = Stage::Gone,
+            Stage::Calling(_) => state.leaves(self.first, self.own.as_ref()),
+            _ => {}
         }
         drop(state);
         // The others may have been woken for nothing but this one: they must look for themselves.

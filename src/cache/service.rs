@@ -1,7 +1,9 @@
 use std::{
     any::Any,
     collections::HashMap,
-    fmt, mem,
+    fmt,
+    hash::RandomState,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -29,6 +31,7 @@ pub(super) struct Shared {
     /// Answers under way. Their types are those of the service; a clone of another service over
     /// the same cache finds nothing of its own under the key, and asks for itself.
     flights: Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>,
+    random: RandomState,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -47,6 +50,7 @@ impl Shared {
         Self {
             store: Mutex::new(Store::new(max_bytes, ttl)),
             flights: Mutex::default(),
+            random: RandomState::new(),
             now: Box::new(now),
         }
     }
@@ -55,11 +59,12 @@ impl Shared {
         (self.now)()
     }
 
+    pub(super) fn key(&self, tenant: Option<Arc<str>>, request: Bytes) -> Key {
+        Key::new(&self.random, tenant, request)
+    }
+
     pub(super) fn keep(&self, key: &Key, kept: Kept) {
-        let key = Key {
-            tenant: key.tenant.clone(),
-            request: Bytes::copy_from_slice(&key.request),
-        };
+        let key = key.copied();
         self.with_store(|store| store.keep(key, kept));
     }
 
@@ -143,10 +148,8 @@ where
     fn call(&mut self, request: Request<ChatBody>) -> Self::Future {
         let wants = Wants::of(request.headers());
         let tenant = request.extensions().get::<Principal>();
-        let key = Key {
-            tenant: tenant.map(Principal::shared_id),
-            request: request.body().chat().bytes(),
-        };
+        let tenant = tenant.map(Principal::shared_id);
+        let key = self.shared.key(tenant, request.body().chat().bytes());
         if wants == Wants::Any {
             let now = self.shared.timer_now();
             if let Some(kept) = self.shared.with_store(|store| store.find(&key, now)) {
@@ -171,15 +174,16 @@ where
             }
         }
         let sending = request.extensions().get::<Sending>().cloned();
-        // The service that was made ready is called; the clone is made ready anew.
-        let clone = self.inner.clone();
-        let call = mem::replace(&mut self.inner, clone).call(request);
         let shared = Arc::clone(&self.shared);
-        let flight = Flight::new(call, sending, key.clone(), shared, self.max_answer);
-        let flight = Arc::new(flight);
+        let flight = Arc::new(Flight::new(sending, key.clone(), shared, self.max_answer));
         let first = flight.join().expect("nobody has read it yet");
         let any: Arc<dyn Any + Send + Sync> = flight;
         flights.insert(key, Arc::downgrade(&any));
+        drop(flights);
+        // The service that was made ready is called; the clone is made ready anew. Not under the lock: whoever
+        // asks the same meanwhile has joined.
+        let clone = self.inner.clone();
+        first.begin(mem::replace(&mut self.inner, clone).call(request));
         ResponseFuture::first(first)
     }
 }

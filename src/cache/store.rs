@@ -1,5 +1,6 @@
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, Hash, Hasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,10 +10,37 @@ use http::{HeaderMap, StatusCode};
 
 /// What makes two requests the same: who asks, and every byte. A map compares it in full, so two
 /// that only share a hash are never taken for one another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    pub(super) tenant: Option<Arc<str>>,
-    pub(super) request: Bytes,
+    /// Of all the rest, made once: a request may be of several megabytes, and maps have locks around them.
+    hash: u64,
+    tenant: Option<Arc<str>>,
+    request: Bytes,
+}
+
+impl Key {
+    pub(super) fn new(random: &RandomState, tenant: Option<Arc<str>>, request: Bytes) -> Self {
+        let hash = random.hash_one((&tenant, &request));
+        Self {
+            hash,
+            tenant,
+            request,
+        }
+    }
+
+    /// One that holds on to no larger buffer.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            request: Bytes::copy_from_slice(&self.request),
+            ..self.clone()
+        }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// A whole answer.

@@ -377,10 +377,8 @@ async fn the_client_may_ask_for_a_new_answer() {
 async fn the_store_is_bounded_by_size_and_age() {
     let now = tokio::time::Instant::now().into_std();
     let mut store = Store::new(4_000, Duration::from_secs(10));
-    let key = |name: &'static str| Key {
-        tenant: None,
-        request: Bytes::from_static(name.as_bytes()),
-    };
+    let random = std::hash::RandomState::new();
+    let key = |name: &'static str| Key::new(&random, None, Bytes::from_static(name.as_bytes()));
     let kept = |size: usize, after: u64| Kept {
         status: http::StatusCode::OK,
         headers: http::HeaderMap::new(),

@@ -1,4 +1,4 @@
-//! Code inside that panics: one reader's poll is it that does, and all the others have an error.
+//! Code inside that panics: one reader's call or poll is it that does, and all the others have an error.
 
 use super::*;
 
@@ -122,4 +122,64 @@ async fn a_panic_in_the_body_breaks_it_off_for_all_others() {
             (200, Err("the answer broke off".to_owned()))
         );
     }
+}
+
+/// Asks the same cache within its call, the same again and another, and then panics.
+#[derive(Clone)]
+struct Reentrant {
+    cache: Arc<Mutex<Option<Cache>>>,
+    met: tokio::sync::mpsc::UnboundedSender<Answer>,
+}
+
+type Cache = crate::parse::Parse<super::super::Cache<Reentrant>>;
+type Answer = <Cache as tower::Service<Request<Full>>>::Future;
+
+impl tower::Service<Request<crate::parse::ChatBody>> for Reentrant {
+    type Response = Response<Full>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Full>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<crate::parse::ChatBody>) -> Self::Future {
+        let cache = self.cache.lock().expect("sound").take();
+        if let Some(mut cache) = cache {
+            let again = tower::Service::call(&mut cache, ask(false, "a"));
+            let other = tower::Service::call(&mut cache, ask(false, "b"));
+            self.met.send(again).expect("open");
+            self.met.send(other).expect("open");
+            panic!("the code inside panics");
+        }
+        std::future::ready(Ok(Response::new(Full::new("{}"))))
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_the_service_inside_is_called() {
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (met, mut answers) = tokio::sync::mpsc::unbounded_channel();
+        let place = Arc::default();
+        let cache = Arc::clone(&place);
+        let mut service = CacheLayer::new(Duration::from_secs(60)).layer(Reentrant { cache, met });
+        *place.lock().expect("sound") = Some(service.clone());
+        let call = std::panic::AssertUnwindSafe(|| {
+            drop(tower::Service::call(&mut service, ask(false, "a")));
+        });
+        assert!(std::panic::catch_unwind(call).is_err());
+        for status in [500, 200] {
+            let waker = std::task::Waker::noop();
+            let mut answer = Box::pin(answers.try_recv().expect("asked"));
+            match answer.as_mut().poll(&mut Context::from_waker(waker)) {
+                Poll::Ready(Ok(response)) => assert_eq!(response.status(), status),
+                _ => panic!("nobody is waited for"),
+            }
+        }
+        told.send(()).expect("waited for");
+    });
+    ended
+        .recv_timeout(Duration::from_secs(20))
+        .expect("neither locked for ever nor wrong");
 }
