@@ -3,9 +3,18 @@
 mod support;
 
 use http::{Method, Request};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use support::{Answer, Gateway};
+use tower::ServiceExt;
+use tower_completions::{
+    Principal,
+    auth::Keys,
+    cost::{Amount, MemoryLedger, Price, Prices},
+    mock::Upstream,
+    provider::{Provider, openai::OpenAi},
+    stack,
+};
 
 const CONFIG: &str = r#"
 [[providers]]
@@ -215,4 +224,42 @@ async fn a_cut_stream_is_no_finished_one() {
     let events = events(&answer);
     assert_eq!(events.last().map(|it| &it["type"]), Some(&json!("error")));
     assert!(events.iter().all(|event| event["type"] != "message_stop"));
+}
+
+#[tokio::test]
+async fn a_dry_run_is_told_what_it_may_cost() {
+    let keys = Keys::new();
+    keys.insert("sk-demo", Principal::new("demo"));
+    let price = Price::new("1", "2").expect("decimals");
+    let (upstream, ledger) = (Upstream::new(), MemoryLedger::new());
+    let translate = OpenAi::new("http://upstream/v1").expect("a URL");
+    let gateway = stack::Gateway::builder(keys)
+        .cost(Prices::new().with("mock/echo", price), ledger.clone())
+        .build(Provider::new("mock", upstream.clone(), translate));
+    for stream in [false, true] {
+        let request = Request::post("/v1/messages")
+            .header("x-api-key", "sk-demo")
+            .header("x-dry-run", "1")
+            .body(tower_completions::body::Full::new(question(
+                "mock/echo",
+                stream,
+            )))
+            .expect("a request");
+        let answer = gateway.clone().oneshot(request).await.expect("infallible");
+        let (head, body) = answer.into_parts();
+        let text = body.collect().await.expect("whole").to_bytes();
+        assert_eq!(head.status, 200, "{text:?}");
+        assert_eq!(head.headers["request-id"], head.headers["x-request-id"]);
+        let said: Value = serde_json::from_slice(&text).expect("JSON");
+        let input = said["input_tokens"].as_u64().expect("a count");
+        assert_eq!(
+            (&said["model"], &said["output_tokens"]),
+            (&json!("mock/echo"), &json!(50))
+        );
+        let cost = said["cost"]["amount"].to_string();
+        let most = Amount::from_pico(i128::from(input) * 1_000_000 + 50 * 2_000_000);
+        assert_eq!(cost.parse(), Ok(most), "{said}");
+    }
+    assert_eq!(upstream.log().counts().calls, 0);
+    assert_eq!(ledger.statement("demo").spent, Amount::ZERO);
 }

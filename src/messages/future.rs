@@ -16,7 +16,7 @@ use crate::{
     body::{BoxError, Pieces},
     dialect::Dialect,
     error::Error,
-    ext::CallId,
+    ext::{CallId, Estimate},
     media,
 };
 
@@ -134,7 +134,10 @@ fn named(parts: &mut Parts) {
 /// An answer, or a refusal in the client's terms.
 fn whole<R>(mut parts: Parts, text: &[u8], paths: Option<&Paths>) -> Response<MessagesBody<R>> {
     let mut body = None;
-    if parts.status.is_success() {
+    if parts.extensions.get::<Estimate>().is_some() {
+        // Nobody has answered: what it may cost is told as it is everywhere.
+        body = Some(text.to_vec());
+    } else if parts.status.is_success() {
         match response::message(text) {
             Ok(message) => body = Some(message),
             Err(error) => {
