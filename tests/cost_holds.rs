@@ -142,6 +142,30 @@ async fn an_image_is_held_for_and_charged_once_each() {
 }
 
 #[tokio::test]
+async fn a_request_is_held_for_with_each_answer_and_its_prompt_is_as_long_as_one() {
+    // Some ask an upstream once for each answer: a price for a request is one for each then. Two prompts of
+    // eight tokens are no long one.
+    let dear = Price::new("1000", "1000").expect("decimals");
+    let price = Price::new("0", "0").and_then(|it| it.request("0.01"));
+    let price = price.expect("decimals").when(When::new().above(8), &dear);
+    let book = Prices::new().with("m", price);
+    for (balance, n, given) in [
+        ("0.01", "", true),
+        ("0.01", r#""n":2,"#, false),
+        ("0.02", r#""n":2,"#, true),
+    ] {
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", usd(balance));
+        let layer = CostLayer::new(book.clone(), ledger.clone());
+        let was_given = ask(layer, n, Usage::new(8, 2), nobody()).await;
+        assert_eq!(was_given, given, "{balance} {n}");
+        // One call has answered here.
+        let spent = books::settled(&ledger, "a").spent;
+        assert_eq!(spent, usd(if given { "0.01" } else { "0" }));
+    }
+}
+
+#[tokio::test]
 async fn what_comes_beyond_the_hold_is_told() {
     // The balance has it, or has not: beyond the hold it is either way.
     for (balance, charged) in [

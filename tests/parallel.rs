@@ -17,8 +17,9 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_completions::{
-    Error,
+    Error, Principal,
     body::{BoxError, Full},
+    cost::{Amount, Bill, CostLayer, MemoryLedger, Price, Prices, Receipt, When},
     meter::{Outcome, Tally},
     parse::ParseLayer,
     provider::{ParallelLayer, Provider, anthropic::Anthropic, gemini::Gemini, openai::OpenAi},
@@ -541,4 +542,45 @@ async fn too_many_are_refused() {
         (Some("n"), Some("invalid_value"))
     );
     assert!(upstream.asked.lock().expect("not poisoned").is_empty());
+}
+
+#[tokio::test]
+async fn each_call_is_charged_as_a_request_of_its_own() {
+    // A dollar and two a million tokens, ten times as much for long prompts, a cent a request and a tenth of one
+    // for each image that it shows.
+    let long = Price::new("10", "20").expect("decimals");
+    let price = Price::new("1", "2")
+        .and_then(|it| it.request("0.01"))
+        .and_then(|it| it.image("0.001"));
+    let price = price.expect("decimals").when(When::new().above(9), &long);
+    for stream in [false, true] {
+        let upstream = Upstream::default();
+        let client = Strict {
+            upstream: upstream.clone(),
+            ready: Arc::new(()),
+        };
+        let translate = Anthropic::new("https://upstream").expect("a URL");
+        let provider = Provider::new("anthropic", client, translate);
+        let ledger = MemoryLedger::new();
+        ledger.grant("a", "1".parse().expect("an amount"));
+        let layer = CostLayer::new(Prices::new().with("m", price.clone()), ledger.clone());
+        let service = layer.layer(ParallelLayer::new().layer(provider));
+        let body = json!({"model": "m", "n": 3, "stream": stream, "max_tokens": 20, "messages": [{"role": "user",
+            "content": [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": "https://a/b"}}]}]});
+        let mut request = Request::new(Full::new(body.to_string()));
+        request.extensions_mut().insert(Principal::new("a"));
+        let (head, _) = text(service.oneshot(request).await.expect("infallible")).await;
+        let receipt = head.extensions.get::<Receipt>().cloned();
+        let bill = head
+            .extensions
+            .get::<Bill>()
+            .and_then(|it| it.receipt().cloned());
+        let receipt = receipt.or(bill).expect("charged");
+        assert_eq!(upstream.asked.lock().expect("not poisoned").len(), 3);
+        // Five tokens in each, which is no long prompt, and 2 + 3 + 4 out.
+        let tokens = Amount::from_pico(15 * 1_000_000 + 9 * 2_000_000);
+        let all = tokens.plus("0.033".parse().expect("an amount"));
+        assert_eq!(receipt.cost, all, "{stream} {}", receipt.to_json());
+        assert_eq!(ledger.statement("a").spent, all);
+    }
 }

@@ -133,8 +133,8 @@ pub(super) fn counts(usage: &Usage) -> [u64; COUNT] {
             (Class::ImageOutput, usage.image_output),
         ],
     );
-    counts[Class::Request as usize] = 1;
-    counts[Class::Image as usize] = usage.images;
+    counts[Class::Request as usize] = usage.calls();
+    counts[Class::Image as usize] = usage.images.saturating_mul(usage.calls());
     counts[Class::WebSearch as usize] = usage.web_searches;
     counts
 }

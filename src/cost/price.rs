@@ -326,32 +326,39 @@ impl Price {
     /// What a usage costs, by class. The one function that everything asks.
     ///
     /// Each class at its price, summed exactly, rounded once to the picodollar, half to even. Parts
-    /// larger than their whole are cut to it; nothing ever credits.
+    /// larger than their whole are cut to it; nothing ever credits. Of several calls each is a
+    /// request, and how long a prompt is goes by one of them.
     #[must_use]
     pub fn charge(&self, usage: &Usage, it: Circumstances) -> Charge {
-        Charge::new(counts(usage), self.sheet(usage.input, it).of)
+        let prompt = match usage.further_calls {
+            0 => usage.input,
+            _ => usage.input.div_ceil(usage.calls()),
+        };
+        Charge::new(counts(usage), self.sheet(prompt, it).of)
     }
 
     /// The most that so much input and output can cost: every token at its dearest class.
     #[must_use]
     pub fn ceiling(&self, input: u64, output: u64) -> Amount {
         rounded(
-            self.most([input, output, 0, 0], Circumstances::default()),
+            self.most(input, [input, output, 1, 0, 0], Circumstances::default()),
             MILLION,
         )
     }
 
-    /// The same, and of so many searches and images, in millionths of a picodollar.
+    /// The same of prompts of this length, and of so many requests, searches and images, in millionths of a
+    /// picodollar.
     pub(super) fn most(
         &self,
-        [input, output, searches, images]: [u64; 4],
+        prompt: u64,
+        [input, output, requests, searches, images]: [u64; 5],
         it: Circumstances,
     ) -> u128 {
-        let sheet = self.sheet(input, it);
+        let sheet = self.sheet(prompt, it);
         sum(&[
             (input, sheet.dearest_input, Class::Input),
             (output, sheet.dearest_output, Class::Output),
-            (1, sheet.of[Class::Request as usize], Class::Request),
+            (requests, sheet.of[Class::Request as usize], Class::Request),
             (
                 searches,
                 sheet.of[Class::WebSearch as usize],

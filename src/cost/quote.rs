@@ -41,7 +41,7 @@ pub(super) struct Extent {
     pub(super) tier: Option<ServiceTier>,
     pub(super) terms: Terms,
     pub(super) input_estimate: u64,
-    /// How many answers are asked for: some providers bill the prompt for each.
+    /// How many answers are asked for: some providers give one at a time, and bill the prompt for each.
     pub(super) n: u64,
     /// How many searches of the provider are expected.
     pub(super) searches: u64,
@@ -306,11 +306,12 @@ impl Extent {
         let it = Circumstances::at(self.unix);
         let input = self.input_estimate.saturating_mul(self.n);
         let searches = self.searches.saturating_mul(self.n);
-        let most = [input, output, searches, self.images];
-        let standard = price.most(most, it);
+        let most = [input, output, self.n, searches, self.images];
+        let prompt = self.input_estimate;
+        let standard = price.most(prompt, most, it);
         let asked = match self.tier {
             None | Some(ServiceTier::Standard) => 0,
-            Some(tier) => price.most(most, it.tier(tier)),
+            Some(tier) => price.most(prompt, most, it.tier(tier)),
         };
         super::charge::rounded(standard.max(asked), self.terms.millionths())
     }

@@ -66,6 +66,9 @@ pub struct Usage {
     pub images: u64,
     /// Web searches made by the provider on the model's behalf.
     pub web_searches: u64,
+    /// Calls that it is the sum of, beyond the first: of several answers of an upstream that gives one at a
+    /// time. Each has the whole prompt, and what is asked for a request or an image it costs each time.
+    pub further_calls: u32,
     /// The provider's own statement of the cost, in picodollars (10⁻¹² USD).
     pub reported_cost: Option<u64>,
     /// Counted or guessed here, because the provider gave none.
@@ -94,6 +97,7 @@ impl Usage {
             image_output: 0,
             images: 0,
             web_searches: 0,
+            further_calls: 0,
             reported_cost: None,
             estimated: false,
             clamped: false,
@@ -125,6 +129,11 @@ impl Usage {
             self.clamped = true;
         }
         self
+    }
+
+    /// How many calls it is of.
+    pub(crate) const fn calls(&self) -> u64 {
+        self.further_calls as u64 + 1
     }
 
     /// Input and output together.

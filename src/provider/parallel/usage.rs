@@ -107,6 +107,8 @@ fn add(one: Usage, other: Usage) -> Usage {
     ] {
         *sum = sum.saturating_add(count);
     }
+    let further = other.further_calls.saturating_add(1);
+    sum.further_calls = sum.further_calls.saturating_add(further);
     // The cost of some is not the cost of all.
     let costs = one.reported_cost.zip(other.reported_cost);
     sum.reported_cost = costs.map(|(one, other)| one.saturating_add(other));
