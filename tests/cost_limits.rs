@@ -121,6 +121,64 @@ async fn the_dearest_that_may_answer_is_reserved_and_who_answered_is_counted() {
 }
 
 #[tokio::test]
+async fn whom_the_client_would_have_instead_is_held_for_where_that_is_obeyed() {
+    for (obeys, wishes, grant, status) in [
+        (false, r#""models":["dear"],"#, Some(pico(8, 10)), 200),
+        (true, "", Some(pico(8, 10)), 200),
+        (
+            true,
+            r#""models":["other","dear"],"#,
+            Some(pico(80, 100)),
+            200,
+        ),
+        (
+            true,
+            r#""models":["other","dear"],"#,
+            Some(pico(80, 100).minus(Amount::from_pico(1))),
+            402,
+        ),
+        // Of which nobody knows what it would cost.
+        (
+            true,
+            r#""models":["dear","bare"],"#,
+            Some(pico(1_000, 0)),
+            403,
+        ),
+        (true, r#""models":["dear","bare"],"#, None, 200),
+        (true, r#""models":"dear","#, Some(pico(8, 10)), 200),
+    ] {
+        let book = costs::book()
+            .with("other", price("2", "1"))
+            .with("dear", price("10", "20"));
+        let ledger = MemoryLedger::new();
+        if let Some(amount) = grant {
+            ledger.grant("a", amount);
+        }
+        let mut layer = CostLayer::new(book, ledger.clone());
+        if obeys {
+            layer = layer.hold_for_client_wishes();
+        }
+        let inner = service_fn(async |_: Request<ChatBody>| -> Result<_, Infallible> {
+            let tally = Tally::new();
+            tally.record_usage(Usage::new(8, 10));
+            let mut response = Response::new(Full::new("{}"));
+            response.extensions_mut().insert(tally);
+            let served = Served::new(&Target::new("p", "gpt"), "dear");
+            response.extensions_mut().insert(served);
+            Ok(response)
+        });
+        let text = format!(
+            r#"{{"model":"m",{wishes}"max_tokens":10,"messages":[{{"role":"user","content":"hi"}}]}}"#
+        );
+        let mut request = Request::new(Full::new(text));
+        request.extensions_mut().insert(Principal::new("a"));
+        let response = layer.layer(inner).oneshot(request).await;
+        let response = response.expect("infallible");
+        assert_eq!(response.status(), status, "{obeys} {wishes} {grant:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_leaves_before_content_is_charged_and_counted_the_same() {
     for streams in [false, true] {
         let stage = Stage::new();

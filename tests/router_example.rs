@@ -86,6 +86,44 @@ async fn the_example_chooses_the_cheapest_by_the_files_prices() {
 }
 
 #[tokio::test]
+async fn what_a_client_wishes_for_is_held_for() {
+    let gateway = support::Gateway::start(
+        r#"
+        [routing]
+        client_wishes = true
+        [[providers]]
+        name = "mock"
+        kind = "mock"
+        [[models]]
+        id = "m"
+        targets = [{ provider = "mock", model = "mock/overloaded" }]
+        price = { input = "1", output = "2" }
+        [[models]]
+        id = "dear"
+        targets = [{ provider = "mock", model = "mock/echo" }]
+        price = { input = "1", output = "2", request = "1" }
+        [[models]]
+        id = "bare"
+        targets = [{ provider = "mock", model = "mock/echo" }]
+        [[keys]]
+        name = "demo"
+        secret = "sk-demo"
+        balance = "0.5"
+        "#,
+    );
+    for (wish, status, code) in [
+        ("dear", 402, "insufficient_balance"),
+        ("bare", 403, "model_not_priced"),
+    ] {
+        let ask = ASK.replace("\"m\"", &format!("\"m\",\"models\":[\"{wish}\"]"));
+        let answer = gateway.post("sk-demo", &ask).await;
+        let said = (answer.status.as_u16(), answer.code());
+        assert_eq!(said, (status, code.to_owned()), "{}", answer.body);
+    }
+    assert_eq!(gateway.settled("sk-demo", "0.5").await.to_string(), "0");
+}
+
+#[tokio::test]
 async fn a_key_of_a_provider_serves_no_more_than_the_file_says() {
     let gateway = support::Gateway::start(
         r#"

@@ -168,6 +168,9 @@ impl App {
         if config.routing.options.charges_losers() {
             cost = cost.hold_for_losers();
         }
+        if config.routing.options.obeys_clients() {
+            cost = cost.hold_for_client_wishes();
+        }
         let gateway = Gateway::builder(keys.clone())
             .dialect(config.dialect.clone())
             .cost_layer(config.cost.apply(cost))

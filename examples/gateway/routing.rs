@@ -78,6 +78,11 @@ impl Options {
     pub fn charges_losers(&self) -> bool {
         self.hedge && self.loser == LoserCharge::Estimate
     }
+
+    /// Whether a model that the client names beside its first may answer.
+    pub fn obeys_clients(&self) -> bool {
+        self.client_wishes
+    }
 }
 
 /// What a target may say beside its provider, model and weight.

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::{Amount, Price, PriceBook, Unpriced, future::not_priced, layer::Config, quote::Extent};
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    parse::Chat,
+};
 
 /// What the price book says of all that may answer a request, and what follows of it.
 pub(super) struct Candidates {
@@ -37,7 +40,7 @@ impl<L> Config<L> {
     pub(super) fn candidates(
         &self,
         book: &dyn PriceBook,
-        model: &str,
+        chat: &Chat,
         extent: &Extent,
     ) -> Result<Candidates, Error> {
         let foreign = |price: &Price| price.currency() != self.currency;
@@ -64,10 +67,19 @@ impl<L> Config<L> {
             (None, Unpriced::Free) => bare = true,
             (None, Unpriced::Refuse | Unpriced::RefuseLimited) => known = false,
         };
-        let own = book.look_up(model, &mut show);
-        if own.is_none() {
-            // It may answer itself, also where the book has not shown it.
-            show(None);
+        // One may answer itself also where the book has not shown it.
+        let mut look_up = |model: &str| {
+            let own = book.look_up(model, &mut show);
+            if own.is_none() {
+                show(None);
+            }
+            own
+        };
+        let own = look_up(chat.model());
+        if self.rules.wishes {
+            for model in chat.wished_models() {
+                look_up(&model);
+            }
         }
         let priced = own.is_some() || matches!(self.unpriced, Unpriced::Ceiling(_));
         let price = match (own, &self.unpriced) {

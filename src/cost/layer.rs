@@ -194,6 +194,15 @@ impl<L: Ledger> CostLayer<L> {
         self
     }
 
+    /// Holds for the dearest of the models that the client names in `models`, too, and refuses a caller with a
+    /// balance when one of them has no price: where the router
+    /// [obeys](crate::router::Builder::obey_client_wishes) it. Without it what such a model costs beyond
+    /// the one that is named first is an overrun. Default: `models` is not looked at.
+    pub fn hold_for_client_wishes(mut self) -> Self {
+        Arc::make_mut(&mut self.config).rules.wishes = true;
+        self
+    }
+
     /// Budgets beside the balances: a request must fit into all that apply to its caller (402
     /// `budget_exceeded`), and is charged to all. Default: none.
     pub fn budgets(mut self, budgets: Budgets) -> Self {

@@ -62,6 +62,8 @@ pub(super) struct Rules {
     pub(super) empty_is_free: bool,
     /// A request may be charged for an attempt that lost, beside its answer.
     pub(super) losers: bool,
+    /// A model that the client names in `models` may answer.
+    pub(super) wishes: bool,
 }
 
 impl<L> Config<L> {
@@ -118,7 +120,7 @@ impl<L> Config<L> {
         let book = self.book.snapshot();
         let book = book.unwrap_or_else(|| Arc::clone(&self.book));
         let extent = self.extent(caller, chat);
-        let found = self.candidates(&*book, chat.model(), &extent).ok()?;
+        let found = self.candidates(&*book, chat, &extent).ok()?;
         Some(Quoted {
             quote: self.quote(extent, found.price?, found.priced, found.otherwise, book),
             // One that cannot be read is refused further in.
@@ -156,7 +158,7 @@ impl<L> Quoted<L> {
             ..self.quote.extent
         };
         let book = &*self.quote.book;
-        let found = self.config.candidates(book, self.chat.model(), &extent);
+        let found = self.config.candidates(book, &self.chat, &extent);
         found.map_or(Amount::ZERO, |found| found.dearest)
     }
 

@@ -194,7 +194,7 @@ impl<L: Ledger> Config<L> {
             false => None,
         };
         let extent = self.extent(caller, chat);
-        let found = self.candidates(&*book, chat.model(), &extent);
+        let found = self.candidates(&*book, chat, &extent);
         let Candidates {
             price,
             priced,

@@ -165,6 +165,15 @@ impl Chat {
         self.parsed.request.model().unwrap_or_default()
     }
 
+    /// The models that the client would have in place of the one that it named, in `models`; at most 16.
+    /// One of a wrong type is none.
+    pub(crate) fn wished_models(&self) -> Vec<String> {
+        let models = self.member("models").map(serde_json::from_str);
+        let mut models: Vec<String> = models.and_then(Result::ok).unwrap_or_default();
+        models.truncate(16);
+        models
+    }
+
     /// The model as the client spelled it, a JSON string; `None` when it named none.
     pub(crate) fn spelled_model(&self) -> Option<&str> {
         let Parsed { bytes, request } = &*self.parsed;

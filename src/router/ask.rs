@@ -200,9 +200,8 @@ impl Routable for ChatBody {
     fn take_wishes(&mut self) -> Wishes {
         let chat = self.chat_mut();
         let mut wishes = Wishes::default();
-        if let Some(text) = chat.member("models") {
-            wishes.models = serde_json::from_str(text).unwrap_or_default();
-            wishes.models.truncate(16);
+        if chat.member("models").is_some() {
+            wishes.models = chat.wished_models();
             chat.remove("models");
         }
         if let Some(text) = chat.member("provider") {

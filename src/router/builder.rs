@@ -220,7 +220,9 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     /// Obeys the client's own `models` and `provider` members, and takes them out of the request. A
     /// key's models bind them too. Default: they are not looked at, and stay in the body.
     ///
-    /// What such a request may cost is held by the model that it names first.
+    /// What such a request may cost is held by the model that it names first, unless
+    /// [`CostLayer::hold_for_client_wishes`](crate::cost::CostLayer::hold_for_client_wishes) says otherwise, as
+    /// it should.
     pub fn obey_client_wishes(mut self) -> Self {
         self.client_wishes = true;
         self
