@@ -131,7 +131,7 @@ impl Course {
                 row.next
             });
             if row.next == Next::SameTarget && !self.waited {
-                let until = self.again(now, random).filter(|_| row.passes);
+                let until = row.passes.then(|| self.after(now, random, self.said(now)));
                 if let Some(until) = self.patience(rules, now, until) {
                     if denied() {
                         return self.stop(None, now);
@@ -178,7 +178,8 @@ impl Course {
             Some(row) if row.passes => self.again(now, random),
             Some(_) => None,
         };
-        match self.patience(rules, now, again.or(resting)) {
+        let soonest = again.into_iter().chain(resting).min();
+        match self.patience(rules, now, soonest) {
             Some(_) if denied() => self.stop(None, now),
             Some(until) => self.wait(until),
             None if self.last.is_none() && resting.is_none() && !self.is_known(rules, &keys) => {
@@ -246,22 +247,28 @@ impl Course {
             at: place.at,
             key: place.key,
             fate: Fate::Running,
+            until: None,
             forbidden: false,
         });
     }
 
-    /// When a target that failed in a way that passes may be asked again: when the last one said,
-    /// or after a pause that doubles, half of it at random.
+    /// When the first of the targets that failed in a way that passes may be asked again.
     fn again(&self, now: Millis, random: u64) -> Option<Millis> {
-        let passes = |asked: &Asked| matches!(asked.fate, Fate::Failed { passes: true, .. });
-        self.asked.iter().find(|asked| passes(asked))?;
-        let said = self
-            .last
-            .as_ref()
-            .and_then(|(error, _)| error.retry_after());
+        let passes = |asked: &&Asked| matches!(asked.fate, Fate::Failed { passes: true, .. });
+        let all = self.asked.iter().filter(passes);
+        all.map(|asked| self.after(now, random, asked.until)).min()
+    }
+
+    /// When it said, or after a pause that doubles, half of it at random.
+    fn after(&self, now: Millis, random: u64, said: Option<Millis>) -> Millis {
         let doubled = 100_u64 << self.asked.len().min(6);
-        let pause = said.map_or(doubled / 2 + random % (doubled / 2), millis);
-        Some(now.saturating_add(pause))
+        said.unwrap_or_else(|| now.saturating_add(doubled / 2 + random % (doubled / 2)))
+    }
+
+    /// When the last one that failed said that it may be asked again.
+    fn said(&self, now: Millis) -> Option<Millis> {
+        let said = self.last.as_ref()?.0.retry_after()?;
+        Some(now.saturating_add(millis(said)))
     }
 
     /// Whether to wait until then: once in a row, not for too long, and for an attempt that may still

@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub(super) at: usize,
     pub(super) key: Option<usize>,
     pub(super) fate: Fate,
+    /// When it may be asked again, as it said when it failed.
+    pub(super) until: Option<Millis>,
     /// It was refused with a 403 that does not say whether the key or the request is meant.
     pub(super) forbidden: bool,
 }
@@ -82,6 +84,7 @@ impl Course {
         };
         if let Some(asked) = self.asked.iter_mut().find(running) {
             asked.fate = fate;
+            asked.until = after.map(|after| now.saturating_add(after));
             asked.forbidden = class == Class::Forbidden;
         }
         self.last = Some((error, class));

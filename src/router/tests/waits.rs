@@ -1,6 +1,6 @@
 //! What is sent where by who has not answered yet.
 
-use super::*;
+use super::{router as router_of, *};
 use crate::router::Balance;
 
 /// `a` is quick until it hangs, `b` is slow and steady; with `more`, the others of many are slower still.
@@ -78,4 +78,40 @@ async fn whoever_leaves_is_waited_for_no_longer() {
     asked.lock().expect("sound").clear();
     assert_eq!(ask(&router, "m").await.0, 200);
     assert_eq!(*asked.lock().expect("sound"), ["a"]);
+}
+
+/// Neither the long rest of the last one that was asked nor its silence on it is that of the others.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_free_first_is_waited_for() {
+    let stage = Stage::new(&[
+        (500, NONE),
+        (429, &[("retry-after", "3")]),
+        (200, NONE),
+        (429, &[("retry-after", "30")]),
+    ]);
+    let router = router_of(&stage, 0, pair());
+    let start = tokio::time::Instant::now();
+    assert_eq!(ask(&router, "m").await, is(200, "", 3));
+    assert_eq!(stage.asked(), "a/x#0 b/y#0 a/x#0");
+    assert!(start.elapsed() < Duration::from_secs(1));
+    // The other rests still, and not for as long as this one wants to.
+    assert_eq!(ask(&router, "m").await, is(200, "", 2));
+    assert_eq!(stage.asked(), "a/x#0 b/y#0");
+    let waited = start.elapsed();
+    assert!((2_900..3_200).contains(&waited.as_millis()), "{waited:?}");
+    // Of two that want longer than anybody waits nobody is asked again.
+    let acts = [
+        (429, [("retry-after", "30")]),
+        (429, [("retry-after", "40")]),
+    ];
+    for (status, headers) in acts {
+        let headers = Box::leak(Box::new(headers));
+        stage
+            .script
+            .lock()
+            .expect("sound")
+            .push_back((status, headers));
+    }
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(ask(&router, "m").await, is(429, "upstream_rate_limited", 2));
 }
