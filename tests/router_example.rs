@@ -86,6 +86,50 @@ async fn the_example_chooses_the_cheapest_by_the_files_prices() {
 }
 
 #[tokio::test]
+async fn the_example_chooses_by_what_a_prompt_as_others_are_costs_by_the_lists() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    // The one that is cheaper is much dearer for long prompts.
+    let list = r#"
+        [[price]]
+        provider = "mock"
+        models = ["mock/echo"]
+        input = "1"
+        output = "1"
+        when = [{ above = 200000, input = "10", output = "10" }]
+        [[price]]
+        provider = "mock"
+        models = ["mock/typing"]
+        input = "2"
+        output = "2"
+    "#;
+    file.write_all(list.as_bytes()).expect("written");
+    let config = r#"
+        model_name = "served"
+        [prices]
+        file = "FILE"
+        [[providers]]
+        name = "mock"
+        kind = "mock"
+        [[models]]
+        id = "m"
+        balance = "cheapest"
+        targets = [
+            { provider = "mock", model = "mock/typing" },
+            { provider = "mock", model = "mock/echo" },
+        ]
+        [[keys]]
+        name = "demo"
+        secret = "sk-demo"
+    "#;
+    let path = file.path().display().to_string();
+    let gateway = support::Gateway::start(&config.replace("FILE", &path));
+    for _ in 0..4 {
+        let answer = gateway.post("sk-demo", ASK).await;
+        assert_eq!(answer.json()["model"], "mock/echo", "{}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_wishes_for_is_held_for() {
     let gateway = support::Gateway::start(
         r#"

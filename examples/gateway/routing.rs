@@ -212,7 +212,8 @@ fn listed(
     target: &config::Target,
     book: &impl PriceBook,
 ) -> Option<(Amount, Amount)> {
-    const MILLION: u64 = 1_000_000;
+    // No more in one piece: a prompt of a million tokens has a price of its own.
+    const THOUSAND: u64 = 1_000;
     let to = Target::new(target.provider.as_str(), target.model.as_str());
     let price = book.answered(&Served::new(&to, model.id.as_str()), None)?;
     let cost = |usage| {
@@ -221,8 +222,8 @@ fn listed(
     };
     (price.currency() == config.currency).then(|| {
         let none = cost(Usage::new(0, 0));
-        let of = |usage| cost(usage).minus(none);
-        (of(Usage::new(MILLION, 0)), of(Usage::new(0, MILLION)))
+        let of = |usage| Amount::from_pico(cost(usage).minus(none).pico() * 1_000);
+        (of(Usage::new(THOUSAND, 0)), of(Usage::new(0, THOUSAND)))
     })
 }
 

@@ -7,7 +7,7 @@ use super::{Price, pattern::Pattern};
 /// A model is looked for by its whole name first, then among the patterns, in the order in which
 /// they were added; the first that fits counts. Names are compared without regard to case.
 /// Providers go by the names that price files give them; `google`, `gemini` and `vertex_ai` are one,
-/// as are `x-ai` and `xai`, `aws` and `bedrock`.
+/// as are `x-ai` and `xai`, `aws` and `bedrock`, `moonshotai` and `moonshot`.
 ///
 /// ```
 /// use tower_completions::cost::{Price, PriceList};
@@ -183,6 +183,7 @@ fn canonical(provider: &str) -> Cow<'_, str> {
     let name = lower(provider);
     let one = match &*name {
         "x-ai" => "xai",
+        "moonshot" => "moonshotai",
         "gemini" | "vertex" | "google-vertex" => "google",
         "bedrock" | "bedrock_converse" | "bedrock_mantle" => "aws",
         "azure_ai" | "azure_text" => "azure",
@@ -208,7 +209,8 @@ mod tests {
             .with("openai", ["gpt-*"], price("1"))
             .with("openai", ["gpt-4*", "gpt-4o"], price("2"))
             .with("*", ["llama"], price("3"))
-            .with("x-ai", ["grok"], price("4"));
+            .with("x-ai", ["grok"], price("4"))
+            .with("moonshot", ["kimi"], price("5"));
         let find = |provider, model| {
             let found = list.find(provider, model);
             found.map(|price| price.per(super::super::Class::Input).to_string())
@@ -220,6 +222,7 @@ mod tests {
             ("anyone", "llama", Some("3")),
             ("xai", "grok", Some("4")),
             ("X-AI", "grok", Some("4")),
+            ("moonshotai", "kimi", Some("5")),
         ] {
             assert_eq!(find(provider, model).as_deref(), usd, "{provider} {model}");
         }
