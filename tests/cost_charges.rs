@@ -7,15 +7,21 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use costs::{EVENTS, Script, Step, book, pico, request, rich, send, spent};
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, StreamBody};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_completions::{
     Dialect, Principal, Served, Target,
@@ -474,8 +480,8 @@ type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What a stream costs that is drained when its client leaves, after so many frames.
 async fn drained(steps: &[Step], frames: usize, change: fn(DrainLayer) -> DrainLayer) -> Amount {
     let ledger = rich();
-    let rest: std::sync::Arc<std::sync::Mutex<Vec<Rest>>> = std::sync::Arc::default();
-    let spawned = std::sync::Arc::clone(&rest);
+    let rest: Arc<std::sync::Mutex<Vec<Rest>>> = Arc::default();
+    let spawned = Arc::clone(&rest);
     let drain = change(DrainLayer::new(move |rest| {
         spawned.lock().expect("unpoisoned").push(rest)
     }));
@@ -534,6 +540,44 @@ async fn what_a_client_leaves_may_be_drained_to_its_usage() {
     assert_eq!(cost, pico(8, 2), "cancelled at the deadline, and estimated");
     let cost = drained(&whole, 2, |layer| layer.max_bytes(1)).await;
     assert_eq!(cost, pico(8, 2), "cancelled at the limit of bytes");
+}
+
+#[tokio::test]
+async fn what_has_panicked_is_not_read_on() {
+    // Caught further out, and dropped when that is over: before the head, and behind it.
+    for before in [true, false] {
+        let (left, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (spawned, polls) = (Arc::clone(&left), Arc::clone(&asked));
+        let drain = DrainLayer::new(move |_| {
+            spawned.fetch_add(1, Ordering::SeqCst);
+        });
+        let strike = move || -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            polls.fetch_add(1, Ordering::SeqCst);
+            std::panic::resume_unwind(Box::new("scripted"));
+        };
+        let inner = service_fn(move |_: Request<Full>| {
+            let strike = strike.clone();
+            async move {
+                if before {
+                    let _ = strike();
+                }
+                let frames = futures_util::stream::poll_fn(move |_| strike());
+                Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+            }
+        });
+        let mut call = Box::pin(drain.layer(inner).oneshot(Request::new(Full::default())));
+        let caught = AssertUnwindSafe(&mut call).catch_unwind().await;
+        assert_eq!(caught.is_err(), before);
+        if let Ok(response) = caught {
+            let mut body = Box::pin(response.expect("infallible").into_body());
+            let frame = AssertUnwindSafe(body.frame()).catch_unwind().await;
+            assert!(frame.is_err());
+            drop(body);
+        }
+        drop(call);
+        assert_eq!(left.load(Ordering::SeqCst), 0, "{before}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{before}");
+    }
 }
 
 /// The layer right over a provider whose answers pass as they come: it reads them itself.

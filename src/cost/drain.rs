@@ -262,9 +262,12 @@ where
     type Output = Result<Response<DrainBody<R, T>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let call = self.call.as_mut().expect("polled after completion");
-        let response = std::task::ready!(call.as_mut().poll(cx));
-        self.call = None;
+        // Taken while it is polled: a panic ends it, also where it is caught further out.
+        let mut call = self.call.take().expect("polled after completion");
+        let Poll::Ready(response) = call.as_mut().poll(cx) else {
+            self.call = Some(call);
+            return Poll::Pending;
+        };
         let config = Arc::clone(&self.config);
         Poll::Ready(response.map(|response| {
             response.map(|body| DrainBody {
@@ -282,7 +285,7 @@ where
     T: Timer,
 {
     fn drop(&mut self) {
-        // A panic of what is inside is its end.
+        // A panic beside it takes all that unwinds with it.
         if let Some(call) = self.call.take().filter(|_| !std::thread::panicking()) {
             (self.left)(call, &self.config);
         }
@@ -310,14 +313,19 @@ impl<R: Body<Data = Bytes>, T: Timer> Body for DrainBody<R, T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let Some(body) = &mut self.body else {
+        // As for the call.
+        let Some(mut body) = self.body.take() else {
             return Poll::Ready(None);
         };
-        let frame = std::task::ready!(body.as_mut().poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
-            self.body = None;
+        let polled = body.as_mut().poll_frame(cx);
+        let goes_on = match &polled {
+            Poll::Pending => true,
+            Poll::Ready(frame) => matches!(frame, Some(Ok(_))) && !body.is_end_stream(),
+        };
+        if goes_on {
+            self.body = Some(body);
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
