@@ -193,6 +193,68 @@ mod aws {
         );
     }
 
+    /// Messages that AWS has published for its decoders: the headers, the payload, and the checksums that both
+    /// must come to.
+    #[test]
+    fn the_published_messages() {
+        const TEXT: &[u8] = b"{'foo':'bar'}";
+        const ALL: &[u8] = b"\x010\0\x011\x01\x012\x02\x02\x013\x03\0\x03\x014\x04\0\0\0\x04\
+            \x015\x05\0\0\0\0\0\0\0\x05\x016\x06\0\x05bytes\x017\x07\0\x04utf8\
+            \x018\x08\0\0\0\0\0\0\0\x08\x019\x090123456789abcdef";
+        const ERROR: &[u8] = b"\x0d:message-type\x07\0\x05error\x0b:error-code\x07\0\x04code\
+            \x0e:error-message\x07\0\x07message";
+        const TYPE: &[u8] = b"\x0ccontent-type\x07\0\x10application/json";
+        let messages: [(&[u8], &[u8], u32, u32); 9] = [
+            (b"", b"", 0x05c2_48eb, 0x7d98_c8ff),
+            (b"\x04byte\x02\xff", b"", 0x2986_0158, 0xc2f8_69dc),
+            (b"\x05short\x03\xff\xff", b"", 0x710e_923e, 0xb27c_b6cc),
+            (
+                b"\x07integer\x04\xff\xff\xff\xff",
+                b"",
+                0x83e3_f0e7,
+                0x8b8e_12eb,
+            ),
+            (
+                b"\x04long\x05\xff\xff\xff\xff\xff\xff\xff\xff",
+                b"",
+                0x5d4a_db8d,
+                0x4bc2_32da,
+            ),
+            (b"", TEXT, 0xfd52_8c5a, 0xc365_3936),
+            (TYPE, TEXT, 0x07fd_8396, 0x8d9c_08b1),
+            (ALL, b"", 0x03b5_cb9c, 0x6335_3671),
+            (ERROR, b"", 0xbf23_637e, 0x6b6c_ea3d),
+        ];
+        let write = |headers: &[u8], payload: &[u8], prelude: u32, message: u32| {
+            let total = u32::try_from(headers.len() + payload.len() + 16).expect("short");
+            let length = u32::try_from(headers.len()).expect("short");
+            let words = [total, length, prelude].map(u32::to_be_bytes).concat();
+            [&words, headers, payload, &message.to_be_bytes()].concat()
+        };
+        let mut all = Vec::new();
+        for (nth, (headers, payload, prelude, message)) in messages.into_iter().enumerate() {
+            let frame = write(headers, payload, prelude, message);
+            let read = decode(Decoder::new(), &[&frame]);
+            let (name, data) = match nth {
+                8 => (Some("code".to_owned()), b"message".to_vec()),
+                _ => (None, payload.to_vec()),
+            };
+            assert_eq!(read, [Ok((name, data))], "{nth}");
+            all.extend_from_slice(&frame);
+            for (prelude, message) in [(prelude ^ 1, message), (prelude, message ^ 1)] {
+                let read = decode(
+                    Decoder::new(),
+                    &[&write(headers, payload, prelude, message)],
+                );
+                assert!(
+                    matches!(read[..], [Err(Error::Format(_))]),
+                    "{nth} {read:?}"
+                );
+            }
+        }
+        assert_eq!(decode(Decoder::new(), &[&all]).len(), messages.len());
+    }
+
     #[test]
     fn a_header_given_twice_is_refused() {
         let twice = frame(&[(":event-type", "a"), (":event-type", "b")], "{}");
