@@ -166,6 +166,38 @@ async fn a_request_is_held_for_with_each_answer_and_its_prompt_is_as_long_as_one
 }
 
 #[tokio::test]
+async fn reasoning_that_is_sent_back_is_held_for() {
+    // Some read it, and some do not: it is held for, and no part of an estimate.
+    let thought = "x".repeat(4_000);
+    for (member, bytes) in [
+        (format!(r#""reasoning_content":"{thought}","#), 4_002),
+        (
+            format!(r#""reasoning_details":[{{"type":"thinking","thinking":"{thought}"}}],"#),
+            4_036,
+        ),
+        (String::new(), 0),
+    ] {
+        let text = |more: &str| {
+            format!(
+                r#"{{"model":"m","max_tokens":10,"messages":[{{"role":"user","content":"hi"}},{{"role":"assistant",{more}"content":"ab"}},{{"role":"user","content":"hi"}}]}}"#
+            )
+        };
+        // Three for the request, four for each message, and two for six bytes of text.
+        let tokens = 3 + 3 * 4 + 2 + i128::from(u32::div_ceil(bytes, 4));
+        let most = Amount::from_pico(tokens * 1_000_000 + 10 * 2_000_000);
+        for (short, given) in [(0, true), (1, false)] {
+            let ledger = MemoryLedger::new();
+            ledger.grant("a", most.minus(Amount::from_pico(short)));
+            let layer = layer(&ledger);
+            let given_was = request(layer, text(&member), Usage::new(18, 1), nobody())
+                .await
+                .0;
+            assert_eq!(given_was, given, "{bytes} {short}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_comes_beyond_the_hold_is_told() {
     // The balance has it, or has not: beyond the hold it is either way.
     for (balance, charged) in [

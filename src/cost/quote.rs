@@ -41,6 +41,8 @@ pub(super) struct Extent {
     pub(super) tier: Option<ServiceTier>,
     pub(super) terms: Terms,
     pub(super) input_estimate: u64,
+    /// The same with all that an upstream may read of it.
+    pub(super) most_input: u64,
     /// How many answers are asked for: some providers give one at a time, and bill the prompt for each.
     pub(super) n: u64,
     /// How many searches of the provider are expected.
@@ -84,6 +86,7 @@ impl<L> Config<L> {
             tier: tier(chat),
             terms: terms.copied().unwrap_or_default(),
             input_estimate: chat.input_estimate(),
+            most_input: counts.most_input(),
             n,
             searches,
             images: images as u64,
@@ -306,10 +309,10 @@ impl Extent {
     /// The most that a price may come to, for so much output.
     pub(super) fn bound(&self, price: &Price, output: u64) -> Amount {
         let it = Circumstances::at(self.unix);
-        let input = self.input_estimate.saturating_mul(self.n);
+        let input = self.most_input.saturating_mul(self.n);
         let searches = self.searches.saturating_mul(self.n);
         let most = [input, output, self.n, searches, self.images];
-        let prompt = self.input_estimate;
+        let prompt = self.most_input;
         let standard = price.most(prompt, most, it);
         let asked = match self.tier {
             None | Some(ServiceTier::Standard) => 0,

@@ -26,6 +26,9 @@ pub struct Counts {
     pub audio_bytes: u64,
     /// Bytes of files, in base64.
     pub file_bytes: u64,
+    /// Bytes of what messages have beside what this API knows: the reasoning of earlier answers, for one. What
+    /// becomes of it is the upstream's affair, so it is no part of the estimate.
+    pub other_bytes: u64,
     /// Members and elements at all levels.
     pub nodes: usize,
 }
@@ -49,6 +52,12 @@ impl Counts {
             .saturating_add(1000 * self.files as u64)
             .saturating_add(self.file_bytes.div_ceil(32))
     }
+
+    /// The estimate with what else messages have, should the upstream read it.
+    pub(crate) fn most_input(&self) -> u64 {
+        let other = self.other_bytes.div_ceil(4);
+        self.input_estimate().saturating_add(other)
+    }
 }
 
 /// What a part of a request adds to the counts. A request is shorter than 4 GiB, so nothing of it is
@@ -65,6 +74,7 @@ pub(super) struct Sums {
     pub(super) schema_bytes: u32,
     pub(super) audio_bytes: u32,
     pub(super) file_bytes: u32,
+    pub(super) other_bytes: u32,
 }
 
 impl Sums {
@@ -82,6 +92,7 @@ impl Sums {
             schema_bytes: self.schema_bytes + other.schema_bytes,
             audio_bytes: self.audio_bytes + other.audio_bytes,
             file_bytes: self.file_bytes + other.file_bytes,
+            other_bytes: self.other_bytes + other.other_bytes,
         };
     }
 
@@ -98,6 +109,7 @@ impl Sums {
             schema_bytes: self.schema_bytes.into(),
             audio_bytes: self.audio_bytes.into(),
             file_bytes: self.file_bytes.into(),
+            other_bytes: self.other_bytes.into(),
             nodes,
         }
     }

@@ -165,6 +165,7 @@ impl<'a> Reader<'a, '_> {
                 }
             }
         }
+        self.request.found.sums.other_bytes += object.unread() as u32;
         let seen = self.seen(&object)?;
         let Some(role) = role else {
             // One that is unknown is noted already.

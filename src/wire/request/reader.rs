@@ -35,6 +35,15 @@ pub(super) struct Object {
     strangers: usize,
     bits: u64,
     begun: bool,
+    /// Bytes of its unknown members.
+    unread: usize,
+}
+
+impl Object {
+    /// How many bytes of it nobody has read, its members that the API does not know.
+    pub(super) const fn unread(&self) -> usize {
+        self.unread
+    }
 }
 
 impl Seen {
@@ -377,6 +386,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             strangers: self.distinct.begin(),
             bits: 0,
             begun: false,
+            unread: 0,
         })
     }
 
@@ -402,6 +412,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             let Key { string, word } = key;
             let (raw, place) = string.parts();
             let stranger = is_stranger::<K>;
+            let at = self.cursor.at();
             self.unknown(
                 object.at,
                 object.strangers,
@@ -411,6 +422,7 @@ impl<'a, 'r> Reader<'a, 'r> {
                 word.high,
                 stranger,
             )?;
+            object.unread += self.cursor.at() - at;
         }
     }
 
