@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_completions::{
-    Error,
+    Error, Sending,
     body::Full,
     error::Class,
     meter::Tally,
@@ -274,6 +274,38 @@ async fn a_refused_key_is_not_tried_twice_and_a_lying_clock_only_once() {
         assert_eq!(error.class(), Some(Class::Forbidden));
         assert_eq!(sent.lock().expect("not poisoned").len(), sends, "{date}");
     }
+}
+
+#[tokio::test]
+async fn what_is_signed_again_waits_for_its_key_and_nobody_has_it() {
+    let sent = Sent::default();
+    let client = upstream(&sent, |_| {
+        let mut response = reply(403, "application/json", r#"{"message":"no"}"#);
+        let date = "Sun, 30 Aug 2015 12:36:00 GMT".parse().expect("text");
+        response.headers_mut().insert("date", date);
+        response
+    });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let credentials = move || {
+        let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if !first {
+                std::future::pending::<()>().await;
+            }
+            Ok(AccessKey::new("AKIDEXAMPLE", "secret"))
+        }
+    };
+    let layer = SignLayer::bedrock(credentials, "us-east-1");
+    let layer = layer.with_clock(|| at(1_440_938_160 + 3600));
+    let mut request = Request::post("https://bedrock/").body(Full::new("{}"));
+    let sending = Sending::new();
+    let request = request.as_mut().expect("a request");
+    request.extensions_mut().insert(sending.clone());
+    let call = layer.layer(client).call(request.clone());
+    let mut call = tokio_test::task::spawn(call);
+    assert!(call.poll().is_pending());
+    assert_eq!(sent.lock().expect("not poisoned").len(), 1);
+    assert!(sending.is_waiting());
 }
 
 #[tokio::test]

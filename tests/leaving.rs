@@ -17,26 +17,41 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as _;
 use late::Far;
-use tower::{ServiceExt as _, util::BoxCloneService};
+use tower::{Layer as _, ServiceExt as _, util::BoxCloneService};
 use tower_completions::{
     Dialect, Principal,
     auth::Keys,
-    body::{BoxBody, Full},
+    body::{BoxBody, BoxError, Full},
     cache::CacheLayer,
     cost::{CostLayer, MemoryLedger, Price, Prices},
     limit::{Limiter, Limits, Memory, Rate, TokenLimitLayer},
     mock::{Clock, Script, Upstream},
-    provider::{Provider, openai::OpenAi},
+    parse::ChatBody,
+    provider::{ParallelLayer, Provider, openai::OpenAi},
     reframe::ReframeLayer,
     router::{Candidate, Hedge, Model, Router, Table},
     stack::Gateway,
 };
 
 type Providers = Router<Provider<Far<Upstream>, OpenAi>, Table>;
+type Inside = BoxCloneService<Request<ChatBody>, Response<BoxBody>, Infallible>;
 type Service = BoxCloneService<Request<Full>, Response<BoxBody>, Infallible>;
+
+/// A service that limits and accounting are put around.
+fn inside<S, B>(service: S) -> Inside
+where
+    S: tower::Service<Request<ChatBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    BoxCloneService::new(service.map_response(|response| response.map(BoxBody::new)))
+}
 
 const ALL: u64 = 1_000_000_000_000;
 
@@ -119,8 +134,8 @@ impl Scene {
         BoxCloneService::new(gateway)
     }
 
-    /// Limits and accounting alone, around a cache.
-    fn cached(&self) -> Service {
+    /// Limits and accounting alone.
+    fn around(&self, inner: Inside) -> Service {
         let cost = self.cost();
         let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(cost.quoter());
         let caller = self.caller.clone();
@@ -133,9 +148,14 @@ impl Scene {
             .layer(tokens)
             .layer(cost)
             .layer(ReframeLayer::new(Dialect::openai()))
-            .layer(CacheLayer::new(Duration::from_secs(60)))
-            .service(self.router(None));
+            .service(inner);
         BoxCloneService::new(service)
+    }
+
+    /// Around a cache.
+    fn cached(&self) -> Service {
+        let cache = CacheLayer::new(Duration::from_secs(60));
+        self.around(inside(cache.layer(self.router(None))))
     }
 
     /// Nothing is held or under way any more.
@@ -316,17 +336,19 @@ async fn who_shares_an_answer_may_leave_at_any_moment() {
     }
 }
 
+/// A service of a scene, and its name.
+type Way<'a> = (&'static str, &'a dyn Fn(&Scene) -> Service);
+
 /// Two of one answer who both leave, each at any look: what an upstream was asked is paid for by one at least.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_all_have_left_is_paid_for_once_it_was_asked_for() {
-    for cached in [false, true] {
+    let gateway = |scene: &Scene| scene.gateway(None);
+    let ways: [Way<'_>; 2] = [("gateway", &gateway), ("cache", &Scene::cached)];
+    for (way, service) in ways {
         for (first, second) in (0..30).flat_map(|one| (0..30).map(move |two| (one, two))) {
-            let name = format!("cached: {cached}, after {first} and {second} looks");
+            let name = format!("{way}, after {first} and {second} looks");
             let scene = Scene::new(5);
-            let service = match cached {
-                true => scene.cached(),
-                false => scene.gateway(None),
-            };
+            let service = service(&scene);
             let mut clients = [first, second].map(|leaves| {
                 let mut request = request("");
                 let key = http::HeaderValue::from_static("k");
@@ -364,6 +386,70 @@ async fn a_client_that_leaves_two_upstreams_pays_once() {
         let hedge = Hedge::after(Duration::from_millis(40));
         let service = |scene: &Scene| scene.gateway(Some(hedge));
         leaves_at_every_look("hedge", scene, service, || request(streams)).await;
+    }
+}
+
+/// One of two upstreams has refused, and the other has not been asked yet.
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_waits_behind_a_refusal_costs_nothing() {
+    for refuses in ["first", "rival"] {
+        let mut unsent = 0;
+        for looks in 0..60 {
+            let mut scene = Scene::new(0);
+            let (near, far) = match refuses {
+                "first" => (&scene.a, &mut scene.b),
+                _ => (&scene.b, &mut scene.a),
+            };
+            near.inner
+                .queue(Script::rate_limited("2").with_delay(Duration::from_millis(60)));
+            *far = Far::new(far.inner.clone(), 20);
+            let hedge = Hedge::after(Duration::from_millis(40));
+            let mut client = Client::new(&scene.gateway(Some(hedge)), request(""));
+            for _ in 0..looks {
+                client.look().await;
+            }
+            let (near, far) = match refuses {
+                "first" => (&scene.a, &scene.b),
+                _ => (&scene.b, &scene.a),
+            };
+            let asked = near.inner.log().counts().open > 0;
+            let [called, answers] = [near, far].map(|it| it.calls.load(Ordering::Relaxed) > 0);
+            drop(client);
+            let used = scene.used().await;
+            let name = format!("{refuses} refuses, {looks} looks");
+            assert_eq!(used.tokens > 0, asked || answers, "{name}: {used:?}");
+            assert_eq!(used.money, used.charged, "{name}");
+            unsent += u32::from(called && !asked && !answers);
+        }
+        assert!(unsent > 5, "{refuses}: {unsent}");
+    }
+}
+
+/// One of two requests for an answer's choices has been refused and will be sent again, and the other is under
+/// way.
+#[tokio::test(start_paused = true)]
+async fn a_request_in_parts_waits_only_so_long_as_all_of_them_do() {
+    for looks in [0, 5] {
+        let mut waiting = 0;
+        for looked in 0..60 {
+            let scene = Scene::new(looks);
+            scene.a.inner.queue(Script::rate_limited("1"));
+            let slow = Script::echo().with_delay(Duration::from_millis(200));
+            scene.a.inner.queue(slow.clone());
+            scene.b.inner.queue(slow);
+            let service = inside(ParallelLayer::new().layer(scene.router(None)));
+            let mut client = Client::new(&scene.around(service), request(r#","n":2"#));
+            for _ in 0..looked {
+                client.look().await;
+            }
+            let calls = scene.calls();
+            drop(client);
+            let used = scene.used().await;
+            assert_eq!(used.money, used.charged, "{looked} of {looks}");
+            assert_eq!(used.tokens > 0, calls > 0, "{looked} of {looks}: {used:?}");
+            waiting += u32::from(calls == 0);
+        }
+        assert!(waiting > looks, "{waiting}");
     }
 }
 

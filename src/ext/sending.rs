@@ -1,6 +1,6 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicU32, Ordering},
 };
 
 use http::Extensions;
@@ -29,13 +29,34 @@ use http::Extensions;
 /// }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Sending(Arc<AtomicU8>);
+pub struct Sending(Arc<Node>);
+
+/// What is said of a request, and of its parts where it is sent several times.
+#[derive(Debug, Default)]
+struct Node {
+    word: Word,
+    /// Whose part it is, and of which of its ages.
+    within: Option<(Sending, u32)>,
+}
+
+/// What is said of the request itself in the lowest bits, then its age, then how many of its parts are out.
+type Word = AtomicU32;
 
 /// Nobody has said anything.
-const UNSAID: u8 = 0;
-const WAITS: u8 = 1;
+const UNSAID: u32 = 0;
+const WAITS: u32 = 1;
 /// It stays so, whoever else waits with the same request.
-const SENT: u8 = 2;
+const SENT: u32 = 2;
+const SAID: u32 = 0b11;
+/// It grows with each failure: what parts say that were there before counts no more.
+const AGE: u32 = 0xfff << 2;
+const YEAR: u32 = 1 << 2;
+const PART: u32 = 1 << 14;
+
+/// Whether anybody upstream may have it.
+const fn is_out(word: u32) -> bool {
+    word & SAID != WAITS || word >= PART
+}
 
 impl Sending {
     /// Of a request of which nothing has been said.
@@ -47,6 +68,17 @@ impl Sending {
     /// That of a request, which is given one if it has none.
     pub(crate) fn of(extensions: &mut Extensions) -> Self {
         extensions.get_or_insert_default::<Self>().clone()
+    }
+
+    /// That of one of several requests that are sent in this one's place, which waits. This one does, so long as
+    /// all of them do.
+    pub(crate) fn part(&self) -> Self {
+        self.waits();
+        let age = self.0.word.load(Ordering::Relaxed) & AGE;
+        Self(Arc::new(Node {
+            word: Word::new(WAITS),
+            within: Some((self.clone(), age)),
+        }))
     }
 
     /// The request waits here: unless it has been sent before, no upstream has got it.
@@ -61,18 +93,18 @@ impl Sending {
 
     /// It is sent now.
     pub fn begins(&self) {
-        self.0.store(SENT, Ordering::Relaxed);
+        self.change(|word| word & !SAID | SENT);
     }
 
     /// All who have got it have refused it or failed: nobody has it any more.
     pub(crate) fn has_failed(&self) {
-        self.turn(SENT, WAITS);
+        self.change(|word| (word & AGE).wrapping_add(YEAR) & AGE | WAITS);
     }
 
     /// Whether it waits somewhere, and no upstream has got it.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == WAITS
+        !is_out(self.0.word.load(Ordering::Relaxed))
     }
 
     /// Sends a request by a call: who is called may know better when it goes out, and else it does so now.
@@ -86,12 +118,43 @@ impl Sending {
         called
     }
 
-    fn turn(&self, from: u8, to: u8) {
-        let order = Ordering::Relaxed;
+    fn turn(&self, from: u32, to: u32) {
         // Nearly every second turn is none, and to look is no more than a read.
-        if self.0.load(order) == from {
-            let _ = self.0.compare_exchange(from, to, order, order);
+        self.change(|word| match word & SAID == from {
+            true => word & !SAID | to,
+            false => word,
+        });
+    }
+
+    fn change(&self, to: impl Fn(u32) -> u32) {
+        let Node { word, within } = &*self.0;
+        let mut old = word.load(Ordering::Relaxed);
+        loop {
+            let new = to(old);
+            if new == old {
+                return;
+            }
+            match word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Err(other) => old = other,
+                Ok(_) => {
+                    let changed = is_out(old) != is_out(new);
+                    if let Some((within, age)) = within.as_ref().filter(|_| changed) {
+                        within.count(*age, is_out(new));
+                    }
+                    return;
+                }
+            }
         }
+    }
+
+    /// One of its parts is out now, or no more. Two who say so at once may be heard in the wrong order, and
+    /// the number be one below none for a moment: out, as it is in that moment.
+    fn count(&self, age: u32, out: bool) {
+        let by = if out { PART } else { PART.wrapping_neg() };
+        self.change(|word| match word & AGE == age {
+            true => word.wrapping_add(by),
+            false => word,
+        });
     }
 }
 
@@ -123,5 +186,46 @@ mod tests {
         Sending::sends(Some(&sending), || {});
         sending.waits();
         assert!(!sending.is_waiting());
+    }
+
+    #[test]
+    fn a_request_waits_so_long_as_all_its_parts_do() {
+        let whole = Sending::new();
+        let parts = [whole.part(), whole.part()];
+        assert!(whole.is_waiting());
+        for _ in 0..5_000 {
+            parts[0].begins();
+            assert!(!whole.is_waiting());
+            Sending::sends(Some(&parts[1]), || {});
+            parts[0].has_failed();
+            assert!(!whole.is_waiting());
+            parts[1].has_failed();
+            assert!(whole.is_waiting());
+        }
+        // Of a part's own parts.
+        let inner = parts[0].part();
+        inner.begins();
+        assert!(!whole.is_waiting() && !parts[0].is_waiting());
+        parts[1].has_failed();
+        assert!(!whole.is_waiting());
+        parts[0].has_failed();
+        assert!(whole.is_waiting());
+    }
+
+    #[test]
+    fn what_is_said_of_a_part_counts_no_more_once_the_whole_has_failed() {
+        let whole = Sending::new();
+        let (early, late) = (whole.part(), whole.part());
+        early.begins();
+        whole.has_failed();
+        assert!(whole.is_waiting());
+        early.has_failed();
+        late.begins();
+        assert!(whole.is_waiting());
+        let again = whole.part();
+        again.begins();
+        assert!(!whole.is_waiting());
+        again.has_failed();
+        assert!(whole.is_waiting());
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct End {
     pub(super) number: u32,
     pub(super) since: Instant,
     pub(super) heard: Option<Heard>,
+    /// Its own, where two may be under way.
+    pub(super) part: Option<Sending>,
 }
 
 impl<S, Q, B, F, P> Attempt<S, Q, F, P>

@@ -176,9 +176,7 @@ where
                         return Poll::Ready(Ok(run.served(response, course, end, time)));
                     }
                     Err(error) => {
-                        if attempt.is_none() && rival.is_none() {
-                            run.rests();
-                        }
+                        run.rests(&end);
                         run.fail(course, end, error, time);
                     }
                 }

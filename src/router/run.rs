@@ -136,9 +136,10 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         }
     }
 
-    /// Nobody has the request any more.
-    pub(super) fn rests(&self) {
-        if let Some(sending) = self.parts.extensions.get::<Sending>() {
+    /// Who was asked has the request no more.
+    pub(super) fn rests(&self, end: &End) {
+        let sending = self.parts.extensions.get::<Sending>();
+        if let Some(sending) = end.part.as_ref().or(sending) {
             sending.has_failed();
         }
     }
@@ -192,8 +193,12 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
             self.copy_head(&mut request);
         }
         request.extensions_mut().insert(target.clone());
-        let sending = self.parts.extensions.get::<Sending>();
-        if let (Some(sending), false) = (sending, provider.reads_head) {
+        let whole = self.parts.extensions.get::<Sending>();
+        // Where two may be under way, one may have been refused while the other has not been sent yet.
+        let part = whole.filter(|_| shared.hedge.is_some());
+        let part = part.map(Sending::part);
+        let sending = part.as_ref().or(whole);
+        if let (Some(sending), true) = (sending, part.is_some() || !provider.reads_head) {
             request.extensions_mut().insert(sending.clone());
         }
         let heard = shared.hedge.and_then(|hedge| hedge.heard());
@@ -213,6 +218,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
                 number,
                 since,
                 heard,
+                part,
             }),
         })
     }

@@ -267,6 +267,9 @@ where
                         return Poll::Ready(Ok(response));
                     };
                     *this.retried = true;
+                    if let Some(sending) = request.extensions().get::<Sending>() {
+                        sending.has_failed();
+                    }
                     State::Readying {
                         client: Some(client),
                         request: Some(request),

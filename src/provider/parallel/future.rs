@@ -19,7 +19,8 @@ use super::{
     stream, whole,
 };
 use crate::{
-    body::BoxError, dialect::Dialect, error::Error, media, parse::ChatBody, provider::future::cut,
+    body::BoxError, dialect::Dialect, error::Error, ext::Sending, media, parse::ChatBody,
+    provider::future::cut,
 };
 
 pin_project! {
@@ -54,7 +55,25 @@ pub(super) struct Merge {
     pub(super) per_call: NonZeroU32,
 }
 
-type Call<S> = Pin<Box<Oneshot<S, Request<ChatBody>>>>;
+type Call<S> = Pin<Box<Oneshot<Sends<S>, Request<ChatBody>>>>;
+
+/// Says that a request goes out when it does.
+struct Sends<S>(S);
+
+impl<S: Service<Request<ChatBody>>> Service<Request<ChatBody>> for Sends<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ChatBody>) -> S::Future {
+        let sending = request.extensions().get::<Sending>().cloned();
+        Sending::sends(sending.as_ref(), || self.0.call(request))
+    }
+}
 
 /// One of the requests, boxed: they move in a list, and asking is what costs.
 struct Branch<S: Service<Request<ChatBody>>, B> {
@@ -91,6 +110,9 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
             let share = left.min(per_call.get());
             left -= share;
             let mut request = request.clone();
+            if let Some(sending) = request.extensions_mut().get_mut::<Sending>() {
+                *sending = sending.part();
+            }
             let chat = request.body_mut().chat_mut();
             if share > 1 {
                 chat.set("n", share.to_string());
@@ -102,7 +124,7 @@ impl<S: Service<Request<ChatBody>>, B> ParallelFuture<S, B> {
                 chat.set("seed", nth_seed(seed, nth).to_string());
             }
             Branch {
-                call: Some(Box::pin(service.oneshot(request))),
+                call: Some(Box::pin(Sends(service).oneshot(request))),
                 answer: None,
                 text: BytesMut::new(),
                 ended: false,
