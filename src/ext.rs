@@ -15,8 +15,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{error::Error, id, wire::Usage};
 
+mod payers;
 mod sending;
 
+pub(crate) use payers::{Joint, Payer};
 pub use sending::Sending;
 
 /// Who is calling. Put into the request by `Auth`, or by the application's own authentication.

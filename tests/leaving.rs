@@ -28,6 +28,7 @@ use tower_completions::{
     body::{BoxBody, BoxError, Full},
     cache::CacheLayer,
     cost::{CostLayer, MemoryLedger, Price, Prices},
+    idempotency::IdempotencyLayer,
     limit::{Limiter, Limits, Memory, Rate, TokenLimitLayer},
     mock::{Clock, Script, Upstream},
     parse::ChatBody,
@@ -156,6 +157,12 @@ impl Scene {
     fn cached(&self) -> Service {
         let cache = CacheLayer::new(Duration::from_secs(60));
         self.around(inside(cache.layer(self.router(None))))
+    }
+
+    /// Around answers under a key, which stand outside as a rule.
+    fn keyed(&self) -> Service {
+        let keyed = IdempotencyLayer::new().layer(self.router(None));
+        self.around(inside(keyed))
     }
 
     /// Nothing is held or under way any more.
@@ -343,7 +350,11 @@ type Way<'a> = (&'static str, &'a dyn Fn(&Scene) -> Service);
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_all_have_left_is_paid_for_once_it_was_asked_for() {
     let gateway = |scene: &Scene| scene.gateway(None);
-    let ways: [Way<'_>; 2] = [("gateway", &gateway), ("cache", &Scene::cached)];
+    let ways: [Way<'_>; 3] = [
+        ("gateway", &gateway),
+        ("cache", &Scene::cached),
+        ("key inside", &Scene::keyed),
+    ];
     for (way, service) in ways {
         for (first, second) in (0..30).flat_map(|one| (0..30).map(move |two| (one, two))) {
             let name = format!("{way}, after {first} and {second} looks");

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     body::BoxError,
-    ext::{Sending, Served},
+    ext::{Joint, Payer, Sending, Served},
     media,
     meter::{Outcome, Tally},
 };
@@ -42,12 +42,8 @@ struct State<F, B, E> {
     /// Whether all frames are there and the answer may be kept.
     whole: bool,
     members: Vec<Option<usize>>,
-    /// Somebody has come: the upstream's tally is theirs.
-    begun: bool,
     /// Of the request that is asked with, which is the first one's.
-    sending: Option<Sending>,
-    /// Whose request it is has left before it was sent, and pays nothing.
-    unpaid: bool,
+    joint: Joint,
 }
 
 enum Stage<F, B, E> {
@@ -111,10 +107,8 @@ impl Wake for Wakers {
 pub(super) struct Member<F, B, E> {
     flight: Arc<Flight<F, B, E>>,
     number: usize,
-    /// The first to come, whose tally is the upstream's own, and so is what says whether it has been sent.
-    first: bool,
-    /// That of a request that stands for nothing but this reader.
-    own: Option<Sending>,
+    /// Of the first to come the tally is the upstream's own.
+    payer: Payer,
     /// How many frames it has read.
     read: usize,
 }
@@ -135,9 +129,7 @@ impl<F, B, E> Flight<F, B, E> {
                 bytes: 0,
                 whole: true,
                 members: Vec::new(),
-                begun: false,
-                sending,
-                unpaid: false,
+                joint: Joint::new(sending),
             }),
             wakers: Arc::default(),
             key,
@@ -150,21 +142,19 @@ impl<F, B, E> Flight<F, B, E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins with a request that is not sent; `None` as for [`join`](Self::join).
-    pub(super) fn join_with(
-        self: &Arc<Self>,
-        sending: Option<&Sending>,
-    ) -> Option<Member<F, B, E>> {
-        let mut member = self.join()?;
-        if let Some(sending) = sending {
-            sending.waits();
-        }
-        member.own = sending.cloned();
-        Some(member)
+    /// The first to come, whose request is sent.
+    pub(super) fn first(self: &Arc<Self>) -> Member<F, B, E> {
+        let first = self.seat(Payer::first);
+        first.expect("nobody has read it yet")
     }
 
-    /// Joins; `None` once the answer is over, or too long for a new reader to begin with.
-    pub(super) fn join(self: &Arc<Self>) -> Option<Member<F, B, E>> {
+    /// Joins with a request that is not sent; `None` once the answer is over, or too long for a new reader to
+    /// begin with.
+    pub(super) fn join(self: &Arc<Self>, sending: Option<&Sending>) -> Option<Member<F, B, E>> {
+        self.seat(|| Payer::joins(sending))
+    }
+
+    fn seat(self: &Arc<Self>, payer: impl FnOnce() -> Payer) -> Option<Member<F, B, E>> {
         let mut state = self.lock();
         let over = matches!(
             state.stage,
@@ -179,12 +169,10 @@ impl<F, B, E> Flight<F, B, E> {
             state.members.push(None);
         }
         state.members[number] = Some(0);
-        let first = !std::mem::replace(&mut state.begun, true);
         Some(Member {
             flight: Arc::clone(self),
             number,
-            first,
-            own: None,
+            payer: payer(),
             read: 0,
         })
     }
@@ -206,6 +194,7 @@ where
     /// Waits for the head. Each but the first to come gets a tally of its own.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head<E>> {
         let mut moved = false;
+        self.payer.asks();
         let mut state = self.flight.lock();
         let polled = loop {
             match std::mem::replace(&mut state.stage, Stage::Gone) {
@@ -254,7 +243,7 @@ where
         mine.headers = parts.headers.clone();
         mine.extensions = parts.extensions.clone();
         let tally = parts.extensions.get::<Tally>();
-        if let Some(tally) = tally.filter(|_| !self.first) {
+        if let Some(tally) = tally.filter(|_| !self.payer.is_first()) {
             // What the upstream will note, it notes for the first: of this one nobody has read anything. What it
             // has noted at a stream's head is not of all of it, and would be taken for that further out.
             let whole = !media::is_events(&parts.headers)
@@ -459,28 +448,14 @@ impl<F, B, E> Drop for Flight<F, B, E> {
     }
 }
 
-impl<F, B, E> State<F, B, E> {
-    /// One leaves before there is an answer. Who asked pays where it has been sent; where that one left before,
-    /// the next does who leaves.
-    fn leaves(&mut self, first: bool, own: Option<&Sending>) {
-        let waits = self.sending.as_ref().is_some_and(Sending::is_waiting);
-        if first {
-            self.unpaid = waits;
-        } else if let Some(own) = own.filter(|_| self.unpaid && !waits) {
-            own.goes_on();
-            self.unpaid = false;
-        }
-    }
-}
-
 impl<F, B, E> Drop for Member<F, B, E> {
     fn drop(&mut self) {
         let mut state = self.flight.lock();
         state.members[self.number] = None;
         match state.stage {
             // The call panicked: nobody asks any more.
-            Stage::Due if self.first => state.stage = Stage::Gone,
-            Stage::Calling(_) => state.leaves(self.first, self.own.as_ref()),
+            Stage::Due if self.payer.is_first() => state.stage = Stage::Gone,
+            Stage::Calling(_) => state.joint.leaves(&self.payer),
             _ => {}
         }
         drop(state);

@@ -169,14 +169,14 @@ where
                 flight.and_then(|any| any.downcast::<Flight<S::Future, B, S::Error>>().ok());
             let sending = request.extensions().get::<Sending>();
             // Another request was sent for it.
-            if let Some(member) = flight.and_then(|flight| flight.join_with(sending)) {
+            if let Some(member) = flight.and_then(|flight| flight.join(sending)) {
                 return ResponseFuture::joined(member);
             }
         }
         let sending = request.extensions().get::<Sending>().cloned();
         let shared = Arc::clone(&self.shared);
         let flight = Arc::new(Flight::new(sending, key.clone(), shared, self.max_answer));
-        let first = flight.join().expect("nobody has read it yet");
+        let first = flight.first();
         let any: Arc<dyn Any + Send + Sync> = flight;
         flights.insert(key, Arc::downgrade(&any));
         drop(flights);

@@ -78,7 +78,8 @@ where
             StateProj::Shared { seat } => seat,
         };
         let began = {
-            let seat = seat.as_ref().expect("polled after completion");
+            let seat = seat.as_mut().expect("polled after completion");
+            seat.payer.asks();
             let (began, now) = ready!(seat.run.poll_head(seat.place, cx));
             seat.note(&now);
             began

@@ -19,7 +19,7 @@ use super::wakers::Wakers;
 use crate::{
     body::{BoxBody, BoxError},
     error::Error,
-    ext::Served,
+    ext::{Joint, Payer, Sending, Served},
     meter::{Outcome, Tally},
 };
 
@@ -99,6 +99,7 @@ struct State {
     step: Step,
     /// How many read it.
     seats: usize,
+    joint: Joint,
 }
 
 enum Step {
@@ -207,7 +208,13 @@ pub(super) enum Now {
 }
 
 impl Run {
-    pub(super) fn new(digest: [u8; 32], most: usize, open: Arc<Open>, call: Call) -> Self {
+    pub(super) fn new(
+        digest: [u8; 32],
+        most: usize,
+        open: Arc<Open>,
+        call: Call,
+        sending: Option<Sending>,
+    ) -> Self {
         let wakers = Arc::new(Wakers::default());
         Self {
             digest,
@@ -216,6 +223,7 @@ impl Run {
             state: Mutex::new(State {
                 step: Step::Calling(call),
                 seats: 0,
+                joint: Joint::new(sending),
             }),
             waker: Waker::from(Arc::clone(&wakers)),
             wakers,
@@ -244,10 +252,13 @@ impl Run {
 
     /// Gives a seat back. When it was the last one of an answer that is not whole, that is cancelled:
     /// then true.
-    pub(super) fn leave(&self, place: usize) -> bool {
+    pub(super) fn leave(&self, place: usize, payer: &Payer) -> bool {
         self.wakers.leave(place);
         let mut state = self.state();
         state.seats -= 1;
+        if matches!(state.step, Step::Calling(_)) {
+            state.joint.leaves(payer);
+        }
         if matches!(state.step, Step::Gone) {
             // It may be the panic of the one who leaves that has ended it.
             self.wakers.wake_all();

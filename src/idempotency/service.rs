@@ -108,15 +108,11 @@ where
                 }
             })
         };
-        match self.store.enter((caller, key), digest.into(), call) {
-            Admission::First(seat) => ResponseFuture::shared(seat),
-            Admission::Again(seat) => {
-                // Another request was sent for it.
-                if let Some(sending) = sending {
-                    sending.waits();
-                }
-                ResponseFuture::shared(seat)
-            }
+        match self
+            .store
+            .enter((caller, key), digest.into(), sending, call)
+        {
+            Admission::Seated(seat) => ResponseFuture::shared(seat),
             Admission::Conflict => ResponseFuture::refused(Error::new(
                 Kind::Conflict,
                 "The idempotency key was used for another request.",

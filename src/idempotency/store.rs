@@ -5,7 +5,10 @@ use std::{
 };
 
 use super::run::{Call, Now, Open, Run};
-use crate::time::Reading;
+use crate::{
+    ext::{Payer, Sending},
+    time::Reading,
+};
 
 /// Whose key it is, and the key.
 pub(super) type Key = (Arc<str>, Box<str>);
@@ -71,10 +74,8 @@ struct Caller {
 
 /// What a request may do.
 pub(super) enum Admission {
-    /// It asks first.
-    First(Seat),
-    /// Another has asked the same.
-    Again(Seat),
+    /// It has a seat: the first, or with another that has asked the same.
+    Seated(Seat),
     /// Another has asked something else.
     Conflict,
     /// There is no room for another request under way.
@@ -87,6 +88,7 @@ pub(super) struct Seat {
     key: Key,
     pub(super) run: Arc<Run>,
     pub(super) place: usize,
+    pub(super) payer: Payer,
 }
 
 impl Store {
@@ -107,6 +109,7 @@ impl Store {
         self: &Arc<Self>,
         key: Key,
         digest: [u8; 32],
+        sending: Option<Sending>,
         call: impl FnOnce() -> Call,
     ) -> Admission {
         let now = self.limits.now.now();
@@ -118,22 +121,23 @@ impl Store {
         {
             runs.forget_oldest();
         }
-        let seat = |run: &Arc<Run>, place| Seat {
+        let seat = |run: &Arc<Run>, place, payer| Seat {
             store: Arc::clone(self),
             key: key.clone(),
             run: Arc::clone(run),
             place,
+            payer,
         };
         if let Some(run) = runs.by_key.get(&key) {
             if let Some(place) = run.enter() {
-                let seat = seat(run, place);
+                let seat = seat(run, place, Payer::joins(sending.as_ref()));
                 if run.digest != digest {
                     // Given back outside of the lock.
                     drop(runs);
                     drop(seat);
                     return Admission::Conflict;
                 }
-                return Admission::Again(seat);
+                return Admission::Seated(seat);
             }
         } else {
             let keys = runs.callers.get(&key.0).map_or(0, |caller| caller.keys);
@@ -158,13 +162,14 @@ impl Store {
             self.limits.answer,
             Arc::clone(&open),
             call(),
+            sending,
         ));
         let Some(place) = run.enter() else {
             return Admission::Full;
         };
-        let seat = seat(&run, place);
+        let seat = seat(&run, place, Payer::first());
         runs.insert(key, run, open);
-        Admission::First(seat)
+        Admission::Seated(seat)
     }
 }
 
@@ -271,7 +276,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.run.leave(self.place) {
+        if self.run.leave(self.place, &self.payer) {
             self.store.runs().remove(self.key.clone(), &self.run);
         }
     }

@@ -1,0 +1,74 @@
+use super::Sending;
+
+/// One request that is sent for several who wait for its answer: who of them pays for it, when all leave before
+/// there is one.
+#[derive(Debug)]
+pub(crate) struct Joint {
+    /// Of the request that is sent, which is the first one's.
+    sending: Option<Sending>,
+    /// Whose request it is has left before it was sent, and pays nothing.
+    unpaid: bool,
+}
+
+/// One of those who wait.
+#[derive(Debug)]
+pub(crate) struct Payer {
+    who: Who,
+    /// It has been polled: who has not is not taken to have asked, and pays nothing whatever is said.
+    asked: bool,
+}
+
+#[derive(Debug)]
+enum Who {
+    /// Whose request is sent.
+    First,
+    /// Another one, whose own is not.
+    Other(Option<Sending>),
+}
+
+impl Joint {
+    pub(crate) const fn new(sending: Option<Sending>) -> Self {
+        let unpaid = false;
+        Self { sending, unpaid }
+    }
+
+    /// One leaves before there is an answer. Who asked first pays where it has been sent; where that one left
+    /// before, the next does who leaves.
+    pub(crate) fn leaves(&mut self, payer: &Payer) {
+        let waits = self.sending.as_ref().is_some_and(Sending::is_waiting);
+        match &payer.who {
+            Who::First => self.unpaid = waits || !payer.asked,
+            Who::Other(Some(own)) if self.unpaid && payer.asked && !waits => {
+                own.goes_on();
+                self.unpaid = false;
+            }
+            Who::Other(_) => {}
+        }
+    }
+}
+
+impl Payer {
+    /// Whose request is sent.
+    pub(crate) const fn first() -> Self {
+        let (who, asked) = (Who::First, false);
+        Self { who, asked }
+    }
+
+    /// One who joins with a request that is not sent.
+    pub(crate) fn joins(sending: Option<&Sending>) -> Self {
+        if let Some(sending) = sending {
+            sending.waits();
+        }
+        let (who, asked) = (Who::Other(sending.cloned()), false);
+        Self { who, asked }
+    }
+
+    pub(crate) const fn is_first(&self) -> bool {
+        matches!(self.who, Who::First)
+    }
+
+    /// It waits for the answer.
+    pub(crate) const fn asks(&mut self) {
+        self.asked = true;
+    }
+}
