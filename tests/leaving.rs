@@ -27,7 +27,7 @@ use tower_completions::{
     auth::Keys,
     body::{BoxBody, BoxError, Full},
     cache::CacheLayer,
-    cost::{CostLayer, MemoryLedger, Price, Prices},
+    cost::{CostLayer, DrainLayer, MemoryLedger, Price, Prices},
     idempotency::IdempotencyLayer,
     limit::{Limiter, Limits, Memory, Rate, TokenLimitLayer},
     mock::{Clock, Script, Upstream},
@@ -461,6 +461,30 @@ async fn a_request_in_parts_waits_only_so_long_as_all_of_them_do() {
             waiting += u32::from(calls == 0);
         }
         assert!(waiting > looks, "{waiting}");
+    }
+}
+
+/// A detached call goes on, wherever it stands.
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_without_its_client_is_paid_for() {
+    for looks in 1..30 {
+        let scene = Scene::new(5);
+        let (rests, rest) = std::sync::mpsc::channel();
+        let drain = DrainLayer::new(move |rest| {
+            let _ = rests.send(rest);
+        });
+        let service = scene.around(inside(drain.layer(scene.router(None))));
+        let mut client = Client::new(&service, request(""));
+        for _ in 0..looks {
+            client.look().await;
+        }
+        drop(client);
+        if let Ok(rest) = rest.try_recv() {
+            rest.await;
+        }
+        let (used, calls) = (scene.used().await, scene.calls());
+        assert_eq!(used.money, used.charged, "{looks} looks");
+        assert_eq!(used.tokens > 0, calls > 0, "{looks} looks: {used:?}");
     }
 }
 

@@ -13,7 +13,10 @@ use http_body::{Body, Frame, SizeHint};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::time::{DefaultTimer, Timer};
+use crate::{
+    ext::Sending,
+    time::{DefaultTimer, Timer},
+};
 
 /// What is left of a request whose client has gone.
 type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -169,7 +172,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let sending = request.extensions().get::<Sending>().cloned();
         DrainFuture {
+            sending,
             call: Some(Box::pin(self.inner.call(request))),
             config: Arc::clone(&self.config),
             left: rest_of_call,
@@ -183,6 +188,8 @@ where
     F: Future<Output = Result<Response<R>, E>>,
 {
     call: Option<Pin<Box<F>>>,
+    /// Of who is charged outside of here, after all.
+    sending: Option<Sending>,
     config: Arc<Config<T>>,
     /// Here, so that dropping asks for nothing that its type does not.
     left: fn(Pin<Box<F>>, &Arc<Config<T>>),
@@ -287,6 +294,10 @@ where
     fn drop(&mut self) {
         // A panic beside it takes all that unwinds with it.
         if let Some(call) = self.call.take().filter(|_| !std::thread::panicking()) {
+            // It goes on: what waits will be sent.
+            if let Some(sending) = &self.sending {
+                sending.begins();
+            }
             (self.left)(call, &self.config);
         }
     }
