@@ -284,6 +284,15 @@ fn more() -> Vec<(Value, Value)> {
         message[member] = value;
         json!({"messages": [{"role": "user", "content": "Hi"}, message]})
     };
+    // What was thought, as it is told; without a text of it where there are entries.
+    let kept = |entries: Value| {
+        let mut ask = hi("reasoning_details", entries);
+        let thought = &mut ask["messages"][1];
+        if thought["reasoning_details"] == json!([]) {
+            thought["reasoning_content"] = "because".into();
+        }
+        ask
+    };
     let image = |detail: Value| {
         let mut image = json!({"url": "data:image/png;base64,AA"});
         patch(&mut image, &detail);
@@ -359,6 +368,24 @@ fn more() -> Vec<(Value, Value)> {
             hi("content", json!("a")),
             hi("reasoning_content", json!("because")),
         ),
+        (hi("content", json!("a")), kept(json!([]))),
+        (
+            hi("content", json!("a")),
+            kept(json!([{"type": "thinking", "thinking": "t", "signature": "s"}])),
+        ),
+        (
+            hi("content", json!("a")),
+            kept(json!([{"type": "thought_signature", "signature": "s"}])),
+        ),
+        (
+            hi("content", json!("a")),
+            kept(json!([{"type": "server_part", "part": {"executableCode": {"code": "1"}}}])),
+        ),
+        (
+            hi("content", json!("a")),
+            kept(json!([{"type": "reasoning.text", "text": "because"}])),
+        ),
+        (hi("content", json!("a")), kept(json!([1]))),
         (hi("content", json!("a")), hi("audio", json!({"id": "x"}))),
         (
             hi("content", json!("a")),

@@ -1,6 +1,9 @@
 //! What neighbouring messages of the assistant are together: one turn.
 
-use crate::{error::Error, provider::Notes};
+use crate::{
+    error::Error,
+    provider::{Notes, support::THOUGHTS},
+};
 
 /// What a block of the assistant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub(in crate::provider) fn without_thoughts_alone<T>(
 ) -> Result<(), Error> {
     if turns.last().is_some_and(is_thought_alone) {
         turns.pop();
-        notes.without("messages[].reasoning_details")?;
+        notes.without(THOUGHTS)?;
     }
     Ok(())
 }

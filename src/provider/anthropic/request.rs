@@ -16,7 +16,7 @@ use crate::{
     parse::Chat,
     provider::{
         Notes, structured,
-        support::{MARKS, Without, parse, settle, strangers, undescribed, write},
+        support::{MARKS, THOUGHTS, Without, parse, settle, strangers, undescribed, write},
     },
     wire::chat::{Request, Schema},
 };
@@ -153,7 +153,7 @@ struct Format<'a> {
 }
 
 /// What the Messages API has under the client's own names, and marks of what is to be cached.
-const TAKEN: &[&str] = &["top_k", MARKS];
+const TAKEN: &[&str] = &["top_k", MARKS, THOUGHTS];
 
 /// What the Messages API has no counterpart of.
 const UNSUPPORTED: &[(&str, Without)] = &[

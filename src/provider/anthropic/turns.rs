@@ -15,7 +15,7 @@ use crate::{
         Notes, base64,
         notes::unsupported,
         said::{Left, answered, is_blank, nothing, trimmed},
-        support::{arguments, plain},
+        support::{THOUGHTS, arguments, plain},
     },
     wire::{
         chat::{Content, Message, Part, Raw, Request, Role, Text},
@@ -213,7 +213,7 @@ pub(super) fn conversation<'r>(
         match turns.last_mut() {
             Some(last) if last.role == role => {
                 if join(&mut last.content, blocks, Block::is) {
-                    notes.without("messages[].reasoning_details")?;
+                    notes.without(THOUGHTS)?;
                 }
             }
             _ if blocks.is_empty() => {}
@@ -280,26 +280,22 @@ pub(in crate::provider) fn lacks_thinking(request: &Request<'_>) -> bool {
     !details.into_iter().flatten().any(is_thinking)
 }
 
+/// Whether an entry is of what a model of this family thought, signed or kept secret: else it is refused.
 fn is_thinking(raw: &Raw<'_>) -> bool {
-    signed(raw) == Some(true)
-}
-
-/// Whether what was thought is signed, or kept secret: else it is refused; `None` for another entry.
-fn signed(raw: &Raw<'_>) -> Option<bool> {
     let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
     let has = |name: &str| value[name].as_str().is_some_and(|text| !text.is_empty());
     match value["type"].as_str() {
-        Some("thinking") => Some(has("signature")),
-        Some("redacted_thinking") => Some(has("data")),
-        _ => None,
+        Some("thinking") => has("signature"),
+        Some("redacted_thinking") => has("data"),
+        _ => false,
     }
 }
 
-/// Announces what was thought and cannot go back, as nobody has signed it.
+/// Announces what was thought and cannot go back: nobody has signed it, or another model did.
 pub(in crate::provider) fn unsigned(message: &Message<'_>, notes: &mut Notes) -> Result<(), Error> {
     let mut details = message.reasoning_details.iter().flatten();
-    if details.any(|raw| signed(raw) == Some(false)) {
-        notes.without("messages[].reasoning_details")?;
+    if details.any(|raw| !is_thinking(raw)) {
+        notes.without(THOUGHTS)?;
     }
     Ok(())
 }

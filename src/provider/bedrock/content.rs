@@ -17,7 +17,7 @@ use crate::{
         },
         notes::unsupported,
         said::{Left, answered, is_blank, nothing, trimmed},
-        support::{arguments, plain},
+        support::{THOUGHTS, arguments, plain},
     },
     wire::{
         chat::{Breakpoint, Content, Message, Part, Raw, Request, Role, Text},
@@ -168,7 +168,7 @@ pub(super) fn conversation<'a>(
         match turns.last_mut() {
             Some(last) if last.role == role => {
                 if join(&mut last.content, blocks, Block::is) {
-                    notes.without("messages[].reasoning_details")?;
+                    notes.without(THOUGHTS)?;
                 }
             }
             _ if blocks.is_empty() => {}

@@ -17,7 +17,7 @@ use crate::{
         Notes,
         anthropic::{request::only_top_p, schema::closed},
         structured,
-        support::{MARKS, Without, parse, settle, strangers, write},
+        support::{MARKS, THOUGHTS, Without, parse, settle, strangers, write},
     },
     wire::chat::{Raw, Request, Schema as ByName, Stop},
 };
@@ -48,6 +48,7 @@ const UNSUPPORTED: &[(&str, Without)] = &[
 /// Members of Converse that a client may send under their own names.
 const TAKEN: &[&str] = &[
     MARKS,
+    THOUGHTS,
     "top_k",
     "guardrailConfig",
     "performanceConfig",

@@ -15,7 +15,7 @@ use crate::{
         Notes,
         notes::unsupported,
         said::{Left, Said, nothing},
-        support::{arguments, plain},
+        support::{THOUGHTS, arguments, plain},
     },
     wire::{
         chat::{Content as Words, Message, Part as Given, Raw, Request, Role, Text, ToolCall},
@@ -133,6 +133,15 @@ impl<'a> Part<'a> {
     }
 }
 
+impl Part<'_> {
+    /// Whether what the provider's own tools were asked and have found is known to a model. That they
+    /// are asked beside the client's is to the Gemini API from the third generation on, and to nobody else.
+    fn is_known(&self, of: Model, door: Door) -> bool {
+        let is_call = matches!(self.kind, Kinds::ToolCall(_) | Kinds::ToolResponse(_));
+        !is_call || (of.third && door == Door::Api)
+    }
+}
+
 impl placed::Block for Part<'_> {
     fn text(&self) -> Option<&str> {
         match &self.kind {
@@ -149,7 +158,28 @@ impl placed::Block for Part<'_> {
     }
 }
 
-/// An entry of `reasoning_details` that this provider has written.
+/// An entry of `reasoning_details`, by who has written it.
+enum Entry<'a> {
+    Signature(Detail<'a>),
+    /// A part that the provider's own tools wrote.
+    OfServer(Part<'a>),
+    /// Another provider, or nobody that can be told.
+    Foreign,
+}
+
+impl<'a> Entry<'a> {
+    fn read(raw: &Raw<'a>) -> Self {
+        let detail: Option<Detail<'a>> = serde_json::from_str(raw.get()).ok();
+        if let Some(detail) = detail.filter(|it| it.kind == "thought_signature") {
+            return Self::Signature(detail);
+        }
+        let read: Option<OfServer<'a>> = serde_json::from_str(raw.get()).ok();
+        let part = read.and_then(|entry| entry.part.part());
+        part.map_or(Self::Foreign, Self::OfServer)
+    }
+}
+
+/// A signature, of a call or of what was said.
 #[derive(Deserialize)]
 struct Detail<'a> {
     #[serde(borrow, rename = "type", default)]
@@ -160,7 +190,6 @@ struct Detail<'a> {
     signature: Cow<'a, str>,
 }
 
-/// An entry of a part that the provider's own tools wrote.
 #[derive(Deserialize)]
 struct OfServer<'a> {
     #[serde(borrow)]
@@ -329,13 +358,16 @@ fn spoken<'a>(
     notes: &mut Notes,
 ) -> Result<Vec<Part<'a>>, Error> {
     plain(message, at, notes)?;
-    let details = message.reasoning_details.as_deref().unwrap_or_default();
-    let of_server = of_server(details, of, door, notes)?;
-    let details: Vec<Detail<'a>> = details
-        .iter()
-        .filter_map(|raw: &Raw<'a>| serde_json::from_str(raw.get()).ok())
-        .filter(|detail: &Detail<'a>| detail.kind == "thought_signature")
-        .collect();
+    let (mut of_server, mut details) = (Vec::new(), Vec::new());
+    for raw in message.reasoning_details.iter().flatten() {
+        match Entry::read(raw) {
+            Entry::Signature(detail) => details.push(detail),
+            Entry::OfServer(part) if part.is_known(of, door) => {
+                of_server.push((Place::take(raw.0).0, part));
+            }
+            _ => notes.without(THOUGHTS)?,
+        }
+    }
     let mut parts = said(message, at, notes)?;
     if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
         parts.push(Part::new(Kinds::Text(refusal)));
@@ -368,30 +400,6 @@ fn spoken<'a>(
         call.thought_signature = Some(UNSIGNED.into());
     }
     Ok(between(of_server, parts, calls))
-}
-
-/// What the provider's own tools were asked and have found. That they are asked beside the client's is
-/// known to the Gemini API from the third generation on, and to nobody else.
-fn of_server<'a>(
-    details: &[Raw<'a>],
-    of: Model,
-    door: Door,
-    notes: &mut Notes,
-) -> Result<Vec<(Place, Part<'a>)>, Error> {
-    let mut all = Vec::new();
-    for raw in details {
-        let read: Option<OfServer<'a>> = serde_json::from_str(raw.get()).ok();
-        let Some(part) = read.and_then(|entry| entry.part.part()) else {
-            continue;
-        };
-        let is_call = matches!(part.kind, Kinds::ToolCall(_) | Kinds::ToolResponse(_));
-        if is_call && !(of.third && door == Door::Api) {
-            notes.without("messages[].reasoning_details")?;
-            continue;
-        }
-        all.push((Place::take(raw.0).0, part));
-    }
-    Ok(all)
 }
 
 /// A call's signature, from the call or from the details.

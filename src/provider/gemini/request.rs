@@ -15,7 +15,7 @@ use crate::{
     provider::{
         Notes,
         notes::unsupported,
-        support::{Without, loosely, parse, settle, strangers, undescribed, write},
+        support::{THOUGHTS, Without, loosely, parse, settle, strangers, undescribed, write},
     },
     wire::chat::{AllowedMode, Raw, Request, ToolChoice},
 };
@@ -47,7 +47,7 @@ const UNSUPPORTED: &[(&str, Without)] = &[
 ];
 
 /// Members of the provider's own that are passed on.
-const TAKEN: &[&str] = &["top_k", "safety_settings", "cached_content"];
+const TAKEN: &[&str] = &["top_k", "safety_settings", "cached_content", THOUGHTS];
 
 /// A body, and the tier that is asked for where it stands beside the body.
 pub(in crate::provider) struct Translated {

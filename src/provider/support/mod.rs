@@ -6,7 +6,7 @@ mod strangers;
 mod tools;
 
 pub(super) use body::{parse, post, write};
-pub(super) use settle::{MARKS, SMALL, Without, loosely, settle, undescribed};
+pub(super) use settle::{MARKS, SMALL, THOUGHTS, Without, loosely, settle, undescribed};
 pub(super) use strangers::strangers;
 pub(super) use tools::{Declared, Must, arguments, chosen, declared};
 

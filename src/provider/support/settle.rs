@@ -43,6 +43,10 @@ pub(in crate::provider) const SMALL: &[(&str, Without)] = &[
 /// In a list of what a provider takes: marks at the ends of prefixes to be cached.
 pub(in crate::provider) const MARKS: &str = "messages[].content[].cache_control";
 
+/// In a list of what a provider takes: what was thought, as entries of its own kinds. It tells of those
+/// of others itself.
+pub(in crate::provider) const THOUGHTS: &str = "messages[].reasoning_details";
+
 /// Goes through what a provider has no counterpart of. Values that ask for nothing (`n: 1`, a
 /// penalty of 0, `logprobs: false`) pass unsaid. Members that nobody knows are dropped and
 /// announced, save those that the provider takes.
@@ -82,16 +86,19 @@ pub(in crate::provider) fn settle(
     if !taken.contains(&MARKS) {
         marked(request, notes)?;
     }
+    let mut spoken = request
+        .messages
+        .iter()
+        .filter(|it| it.role == Role::Assistant);
+    if !taken.contains(&THOUGHTS) && spoken.clone().any(has_thoughts) {
+        notes.without(THOUGHTS)?;
+    }
     // Reasoning goes back as the entries that its provider signed; text alone has no place.
     let unsigned = |message: &Message<'_>| {
-        message.role == Role::Assistant
-            && message
-                .reasoning_content
-                .as_deref()
-                .is_some_and(|text| !text.is_empty())
-            && message.reasoning_details.is_none()
+        let text = message.reasoning_content.as_deref();
+        text.is_some_and(|text| !text.is_empty()) && !has_thoughts(message)
     };
-    if !taken.contains(&"reasoning_content") && request.messages.iter().any(unsigned) {
+    if !taken.contains(&"reasoning_content") && spoken.any(unsigned) {
         notes.without("messages[].reasoning_content")?;
     }
     let detailed = |content: &Content<'_>| {
@@ -114,6 +121,12 @@ pub(in crate::provider) fn settle(
         notes.without("messages[].content[].image_url.detail")?;
     }
     Ok(())
+}
+
+/// Whether a message has entries of what was thought.
+fn has_thoughts(message: &Message<'_>) -> bool {
+    let entries = message.reasoning_details.as_ref();
+    entries.is_some_and(|entries| !entries.is_empty())
 }
 
 /// Whether what a tool takes has to follow a grammar.
