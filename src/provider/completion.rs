@@ -21,9 +21,44 @@ pub(super) struct Choice<'a> {
     annotations: BytesMut,
     /// JSON.
     pub(super) logprobs: Option<String>,
-    pub(super) images: Vec<Media<'a>>,
+    pub(super) images: Vec<Picture<'a>>,
     speech: Option<Speech<'a>>,
     pub(super) reason: Option<&'static str>,
+}
+
+/// An image of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Picture<'a> {
+    There(Media<'a>),
+    /// At an address.
+    At(Words<'a>),
+}
+
+impl Picture<'_> {
+    /// As those clients read it that know images in answers.
+    pub(super) fn write(self, image: &mut Object<'_>) {
+        image.string("type", "image_url");
+        image.object("image_url", |it| match self {
+            Self::There(media) => {
+                let pieces = [
+                    Words::Plain("data:"),
+                    media.kind.into(),
+                    Words::Plain(";base64,"),
+                    media.data.into(),
+                ];
+                it.strings("url", pieces.into_iter());
+            }
+            Self::At(url) => it.string("url", url),
+        });
+    }
+
+    /// At least so many bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::There(media) => media.data.0.len(),
+            Self::At(url) => url.len(),
+        }
+    }
 }
 
 /// An image or a sound of the answer.
@@ -35,20 +70,6 @@ pub(super) struct Media<'a> {
 }
 
 impl Media<'_> {
-    /// As those clients read it that know images in answers.
-    pub(super) fn write_image(self, image: &mut Object<'_>) {
-        image.string("type", "image_url");
-        image.object("image_url", |it| {
-            let pieces = [
-                Words::Plain("data:"),
-                self.kind.into(),
-                Words::Plain(";base64,"),
-                self.data.into(),
-            ];
-            it.strings("url", pieces.into_iter());
-        });
-    }
-
     pub(super) fn write_audio(self, id: Words<'_>, audio: &mut Object<'_>) {
         write_audio(id, [self.data.into()].into_iter(), audio);
     }
@@ -246,7 +267,7 @@ impl<'a> Choice<'a> {
                 message.object("audio", |it| speech.write(it));
             }
             if !self.images.is_empty() {
-                message.each("images", &self.images, |it, image| image.write_image(it));
+                message.each("images", &self.images, |it, image| image.write(it));
             }
         });
         choice.raw(
@@ -288,8 +309,9 @@ fn write<'w>(
         .iter()
         .map(|it| {
             let speech = it.speech.iter().flat_map(|it| &it.pieces);
-            let media = speech.chain(it.images.iter().map(|it| &it.data));
-            let media: usize = media.map(|data| data.0.len() + 128).sum();
+            let media = speech.map(|data| data.0.len());
+            let media = media.chain(it.images.iter().map(Picture::len));
+            let media: usize = media.map(|length| length + 128).sum();
             media + it.text.len() + it.reasoning.len() + it.refusal.len() + it.details.len()
         })
         .sum();

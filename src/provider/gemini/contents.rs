@@ -69,6 +69,9 @@ enum Kinds<'a> {
     CodeExecutionResult(Raw<'a>),
     ToolCall(Raw<'a>),
     ToolResponse(Raw<'a>),
+    /// A file that the provider made, as it told of it.
+    #[serde(rename = "fileData")]
+    Made(Raw<'a>),
 }
 
 #[derive(Serialize)]
@@ -208,6 +211,8 @@ struct Written<'a> {
     #[serde(borrow, default)]
     tool_response: Option<Raw<'a>>,
     #[serde(borrow, default)]
+    file_data: Option<Raw<'a>>,
+    #[serde(borrow, default)]
     thought_signature: Option<Cow<'a, str>>,
 }
 
@@ -217,7 +222,8 @@ impl<'a> Written<'a> {
             .or(self.executable_code.map(Kinds::ExecutableCode))
             .or(self.code_execution_result.map(Kinds::CodeExecutionResult))
             .or(self.tool_call.map(Kinds::ToolCall))
-            .or(self.tool_response.map(Kinds::ToolResponse))?;
+            .or(self.tool_response.map(Kinds::ToolResponse))
+            .or(self.file_data.map(Kinds::Made))?;
         let mut part = Part::new(kind);
         part.thought_signature = self.thought_signature;
         Some(part)

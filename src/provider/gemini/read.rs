@@ -31,6 +31,8 @@ pub(in crate::provider) struct Candidate<'a> {
     pub(super) index: u64,
     pub(super) parts: SmallVec<[Part<'a>; 1]>,
     pub(super) finish: Option<&'a str>,
+    /// What is said of the reason.
+    pub(super) message: Spelled<'a>,
     /// JSON.
     pub(super) logprobs: Option<&'a str>,
     pub(super) sources: Vec<Source<'a>>,
@@ -46,17 +48,22 @@ pub(in crate::provider) struct Part<'a> {
     pub(super) call: Option<Call<'a>>,
     pub(super) piece: Option<Piece<'a>>,
     pub(super) inline: Option<Inline<'a>>,
+    /// The address of an image.
+    pub(super) image: Option<Spelled<'a>>,
     /// What its own tools were asked, or have found: its name and JSON.
     pub(super) of_server: Option<(&'static str, &'a str)>,
 }
 
 /// The parts that its own tools write.
-pub(super) const OF_SERVER: [&str; 4] = [
+const OF_SERVER: [&str; 4] = [
     "executableCode",
     "codeExecutionResult",
     "toolCall",
     "toolResponse",
 ];
+
+/// A file that it made, at an address. Source: the provider's reference of `FileData`, read 2026-11.
+const FILE: &str = "fileData";
 
 #[derive(Default)]
 pub(in crate::provider) struct Call<'a> {
@@ -147,6 +154,15 @@ impl<'a> Candidate<'a> {
                     })
                 })?,
                 "finishReason" => candidate.finish = reader.string()?.map(|it| it.0),
+                "finishMessage" => candidate.message = reader.string()?.unwrap_or_default(),
+                // What it repeats of others, by the Gemini API's name and by Vertex AI's.
+                "citationMetadata" => reader.object(|reader, key| match key {
+                    "citationSources" | "citations" => reader.array(|reader| {
+                        candidate.sources.push(Source::named(reader)?);
+                        Ok(())
+                    }),
+                    _ => reader.skip(),
+                })?,
                 "logprobsResult" => candidate.logprobs = reader.raw()?,
                 "groundingMetadata" => reader.object(|reader, key| match key {
                     "groundingChunks" => reader.array(|reader| {
@@ -164,6 +180,16 @@ impl<'a> Candidate<'a> {
             Ok(())
         })?;
         Ok(candidate)
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// What is said of it where it was refused. Source: the provider's reference of `finishMessage`, 2026-11.
+    pub(super) fn refusal(&self, reason: &str) -> Spelled<'a> {
+        match reason {
+            "content_filter" => self.message,
+            _ => Spelled::default(),
+        }
     }
 }
 
@@ -211,6 +237,23 @@ impl<'a> Part<'a> {
                         Ok(())
                     })?;
                 }
+                FILE if !reader.is_null()? => {
+                    let raw = reader.raw()?.unwrap_or_default();
+                    let (mut kind, mut uri) = (Spelled::default(), Spelled::default());
+                    Reader::over(raw).object(|reader, key| {
+                        match key {
+                            "mimeType" => kind = reader.string()?.unwrap_or_default(),
+                            "fileUri" => uri = reader.string()?.unwrap_or_default(),
+                            _ => reader.skip()?,
+                        }
+                        Ok(())
+                    })?;
+                    if kind.0.starts_with("image/") {
+                        part.image = Some(uri);
+                    } else {
+                        part.of_server = Some((FILE, raw));
+                    }
+                }
                 key => match OF_SERVER.iter().find(|name| **name == key) {
                     Some(name) => part.of_server = reader.raw()?.map(|raw| (*name, raw)),
                     None => reader.skip()?,
@@ -226,17 +269,25 @@ impl<'a> Source<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let mut source = Self::default();
         reader.object(|reader, key| {
-            if key != "web" {
-                return reader.skip();
+            match key {
+                "web" | "maps" | "retrievedContext" => source = Self::named(reader)?,
+                _ => reader.skip()?,
             }
-            reader.object(|reader, key| {
-                match key {
-                    "uri" => source.uri = reader.string()?.unwrap_or_default(),
-                    "title" => source.title = reader.string()?.unwrap_or_default(),
-                    _ => reader.skip()?,
-                }
-                Ok(())
-            })
+            Ok(())
+        })?;
+        Ok(source)
+    }
+
+    /// The same without what says where it was looked for.
+    fn named(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut source = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                "uri" => source.uri = reader.string()?.unwrap_or_default(),
+                "title" => source.title = reader.string()?.unwrap_or_default(),
+                _ => reader.skip()?,
+            }
+            Ok(())
         })?;
         Ok(source)
     }

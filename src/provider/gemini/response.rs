@@ -13,7 +13,7 @@ use crate::{
         Answer, Asked, TranslateStream,
         chunks::Spent,
         completion,
-        completion::{Choice, Media},
+        completion::{Choice, Media, Picture},
         json::{Object, Reader, Spelled, Words, compact},
         nonsense,
     },
@@ -133,9 +133,13 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
             Some(inline) if inline.is_audio() => {
                 choice.speech(&ids.answer, inline.data);
             }
-            Some(inline) => choice.images.push(inline.media()),
+            Some(inline) => choice.images.push(Picture::There(inline.media())),
             None => {}
         }
+        let image = part.image.filter(|uri| !uri.is_empty());
+        choice
+            .images
+            .extend(image.map(|uri| Picture::At(uri.into())));
     }
     for source in candidate.sources.iter().filter(|it| !it.uri.is_empty()) {
         choice.annotation(|it| citation(it, source.uri, source.title, written));
@@ -143,15 +147,19 @@ fn choice<'a>(candidate: &Candidate<'a>, ids: &Ids) -> Result<Choice<'a>, Error>
     choice.logprobs = candidate.logprobs.and_then(logprobs);
     let reason = candidate.finish.unwrap_or("STOP");
     match finish(reason, calls > 0) {
-        Finish::Reason(reason) => choice.reason = Some(reason),
-        Finish::Broken => return Err(broken(reason)),
+        Finish::Reason(reason) => {
+            choice.reason = Some(reason);
+            choice.refusal(candidate.refusal(reason));
+        }
+        Finish::Broken => return Err(broken(reason, candidate.message)),
     }
     Ok(choice)
 }
 
 /// The error for an answer that the provider itself calls broken.
-pub(super) fn broken(reason: &str) -> Error {
-    nonsense("the model wrote a call that cannot be read").with_source(reason.to_owned())
+pub(super) fn broken(reason: &str, message: Spelled<'_>) -> Error {
+    let why = format!("{reason} {}", message.plain());
+    nonsense("the model wrote a call that cannot be read").with_source(why.trim_end().to_owned())
 }
 
 /// Ids of calls to which the provider gave none, and of answers.

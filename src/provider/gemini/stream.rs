@@ -11,6 +11,7 @@ use crate::{
     provider::{
         Asked, Framing, TranslateStream,
         chunks::Chunks,
+        completion::Picture,
         future::cut,
         json::{Object, Reader, Spelled, Words},
         nonsense,
@@ -112,8 +113,14 @@ impl Stream {
             None => choice.ends_somehow = false,
             Some("FINISH_REASON_UNSPECIFIED") => choice.ends_somehow = true,
             Some(reason) => match finish(reason, choice.calls > 0) {
-                Finish::Reason(reason) => choice.reason = Some(reason),
-                Finish::Broken => return Err(broken(reason)),
+                Finish::Reason(reason) => {
+                    let refusal = candidate.refusal(reason);
+                    if !refusal.is_empty() && choice.reason.is_none() {
+                        chunks.delta(out, index, |it| it.string("refusal", refusal));
+                    }
+                    choice.reason = Some(reason);
+                }
+                Finish::Broken => return Err(broken(reason, candidate.message)),
             },
         }
         Ok(())
@@ -191,10 +198,15 @@ impl Choice {
             }
             Some(inline) => {
                 chunks.delta(out, index, |it| {
-                    it.one("images", |it| inline.media().write_image(it));
+                    it.one("images", |it| Picture::There(inline.media()).write(it));
                 });
             }
             None => {}
+        }
+        if let Some(uri) = part.image.filter(|uri| !uri.is_empty()) {
+            chunks.delta(out, index, |it| {
+                it.one("images", |it| Picture::At(uri.into()).write(it));
+            });
         }
         Ok(())
     }

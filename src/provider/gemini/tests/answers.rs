@@ -66,6 +66,23 @@ fn an_answer_survives_the_round_trip() {
 }
 
 #[test]
+fn files_that_it_made_go_back_to_it() {
+    let parts = json!([
+        {"text": "So: "},
+        {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://b/v.mp4"}},
+        {"text": "and "},
+        {"fileData": {"fileUri": "https://h/a.png", "mimeType": "image/png"}}]);
+    let body = json!({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "responseId": "r"});
+    let answer = response::answer(body.to_string().as_bytes(), &asked()).expect("reads");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let back = with("messages", json!([answer["choices"][0]["message"]]));
+    let (out, notes) = translate(&back, "gemini-2.5-flash");
+    let sent = &out.expect("translates")["contents"][0]["parts"];
+    assert_eq!(sent, &parts);
+    assert!(notes.dropped().is_empty(), "{notes:?}");
+}
+
+#[test]
 fn a_name_that_the_provider_does_not_take_goes_there_and_comes_back() {
     let name = "3d-render";
     let named = json!({"type": "function", "function": {"name": name}});
