@@ -342,6 +342,8 @@ fn bedrock() {
         "usage",
         "tier served",
         "citationsContent",
+        "web citations",
+        "image",
         "unknown",
     ];
     rows(&translate, "bedrock", fixture!("bedrock"), &listed);

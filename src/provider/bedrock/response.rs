@@ -6,7 +6,7 @@ use crate::{
     provider::{
         Answer, Asked,
         chunks::Spent,
-        completion::{self, Choice},
+        completion::{self, Choice, Media, Picture},
         json::{Object, Spelled, count, readable},
         nonsense,
         structured::ANSWER,
@@ -51,6 +51,8 @@ struct Block<'a> {
     reasoning_content: Option<Reasoning<'a>>,
     #[serde(borrow, default)]
     citations_content: Option<Cited<'a>>,
+    #[serde(borrow, default, deserialize_with = "readable")]
+    image: Option<Image<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -89,12 +91,99 @@ struct Thought<'a> {
 struct Cited<'a> {
     #[serde(borrow, default)]
     content: Vec<CitedText<'a>>,
+    #[serde(borrow, default, deserialize_with = "readable")]
+    citations: Option<Vec<Citation<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct CitedText<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
+}
+
+/// Where a text was found. Source: the service's reference of `Citation`, read 2026-11.
+#[derive(Deserialize)]
+pub(super) struct Citation<'a> {
+    #[serde(borrow, default)]
+    title: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    location: Option<Location<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Location<'a> {
+    #[serde(borrow, default)]
+    web: Option<Web<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Web<'a> {
+    #[serde(borrow, default)]
+    url: Text<'a>,
+}
+
+impl Citation<'_> {
+    /// Its address; those into the client's own documents have none, and no counterpart.
+    pub(super) fn url(&self) -> Option<&Text<'_>> {
+        let web = self.location.as_ref()?.web.as_ref()?;
+        Some(&web.url).filter(|url| !url.is_empty())
+    }
+
+    /// Writes it as the annotation of a range of the answer, in characters.
+    pub(super) fn write(&self, url: &Text<'_>, it: &mut Object<'_>, from: u64, to: u64) {
+        let none = Text::default();
+        it.string("type", "url_citation");
+        it.object("url_citation", |it| {
+            it.string("url", url);
+            it.string("title", self.title.as_ref().unwrap_or(&none));
+            it.number("start_index", from);
+            it.number("end_index", to);
+        });
+    }
+}
+
+/// An image that the model made. Source: the service's references of `ImageBlock`, `ImageBlockStart` and
+/// `ImageBlockDelta`, read 2026-11.
+#[derive(Deserialize)]
+pub(super) struct Image<'a> {
+    #[serde(borrow, default)]
+    pub(super) format: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) source: Source<'a>,
+}
+
+/// What an image is made of: its bytes, or where they lie.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Source<'a> {
+    #[serde(borrow)]
+    pub(super) bytes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) s3_location: Option<Bucket<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Bucket<'a> {
+    #[serde(borrow, default)]
+    pub(super) uri: Text<'a>,
+}
+
+impl<'a> Source<'a> {
+    /// Its bytes in base64, as they are spelled.
+    pub(super) fn data(&self) -> Option<Spelled<'a>> {
+        let spelled = self.bytes?.get().strip_prefix('"')?.strip_suffix('"')?;
+        Some(Spelled(spelled)).filter(|data| !data.is_empty())
+    }
+}
+
+/// The type of an image by the service's name of its format.
+pub(super) fn media_type(format: &str) -> &'static str {
+    match format {
+        "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        _ => "image/png",
+    }
 }
 
 /// How the request was served.
@@ -160,13 +249,20 @@ impl Counts {
 }
 
 /// The reason in the API's words; an unknown one is an ordinary end.
-pub(super) fn finish_reason(reason: &str) -> &'static str {
-    match reason {
+///
+/// # Errors
+/// What the model wrote cannot be used, as the service itself says.
+pub(super) fn finish_reason(reason: &str) -> Result<&'static str, Error> {
+    Ok(match reason {
         "tool_use" => "tool_calls",
         "max_tokens" | "model_context_window_exceeded" => "length",
         "guardrail_intervened" | "content_filtered" => "content_filter",
+        "malformed_model_output" | "malformed_tool_use" => {
+            let error = nonsense("the model wrote what cannot be read");
+            return Err(error.with_source(reason.to_owned()));
+        }
         _ => "stop",
-    }
+    })
 }
 
 /// An entry of `reasoning_details`, in the form that Anthropic's own API has: the signatures are
@@ -205,15 +301,31 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     let mut choice = Choice::default();
     let mut so_far = Place::default();
     let reason = converse.stop_reason;
-    let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"));
+    let reason = finish_reason(reason.as_deref().unwrap_or("end_turn"))?;
     for block in &converse.output.message.content {
         if let Some(text) = &block.text {
             so_far.characters += characters(text);
             choice.text(text);
         }
-        for cited in block.citations_content.iter().flat_map(|it| &it.content) {
-            so_far.characters += characters(&cited.text);
-            choice.text(&cited.text);
+        if let Some(cited) = &block.citations_content {
+            let from = so_far.characters;
+            for piece in &cited.content {
+                so_far.characters += characters(&piece.text);
+                choice.text(&piece.text);
+            }
+            for citation in cited.citations.iter().flatten() {
+                if let Some(url) = citation.url() {
+                    choice.annotation(|it| citation.write(url, it, from, so_far.characters));
+                }
+            }
+        }
+        if let Some(image) = &block.image {
+            let kind = Spelled(media_type(&image.format));
+            if let Some(data) = image.source.data() {
+                choice.images.push(Picture::There(Media { kind, data }));
+            } else if let Some(at) = &image.source.s3_location {
+                choice.images.push(Picture::At((&at.uri).into()));
+            }
         }
         if let Some(call) = &block.tool_use {
             let input = call.input.map_or("{}", RawValue::get);

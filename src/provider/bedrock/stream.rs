@@ -4,12 +4,20 @@ use smallvec::SmallVec;
 
 use super::{
     error,
-    response::{Counts, Served, characters, finish_reason, redacted, signed},
+    response::{
+        Citation, Counts, Image, Served, Source, characters, finish_reason, media_type, redacted,
+        signed,
+    },
 };
 use crate::{
     error::Error,
     provider::{
-        Asked, Framing, TranslateStream, chunks::Chunks, future::cut, json::readable, nonsense,
+        Asked, Framing, TranslateStream, base64,
+        chunks::Chunks,
+        completion::{Media, Picture},
+        future::cut,
+        json::{Spelled, readable},
+        nonsense,
         structured::ANSWER,
     },
     wire::{ServiceTier, Usage, chat::Text, placed::Place},
@@ -21,6 +29,9 @@ const MOST_OPEN: usize = 128;
 /// The longest reasoning that is kept to be sent back with its signature, in bytes.
 const LONGEST: usize = 4 << 20;
 
+/// The largest image that comes in pieces, in bytes.
+const LARGEST: usize = 32 << 20;
+
 /// The state of a stream of Converse's events.
 #[derive(Debug)]
 pub struct Stream {
@@ -30,6 +41,8 @@ pub struct Stream {
     calls: u64,
     /// How many characters of text have been sent.
     written: u64,
+    /// The index of the last block of text, and where it begins.
+    text: (Option<u64>, u64),
     /// Those that are open, by their indexes: some may be written side by side.
     blocks: SmallVec<[(Option<u64>, Block); 1]>,
     counts: Option<Counts>,
@@ -51,6 +64,8 @@ enum Block {
         text: String,
         signature: String,
     },
+    /// An image: its type, and what has come of it.
+    Image(&'static str, Vec<u8>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -75,6 +90,8 @@ struct Start<'a> {
 struct Starts<'a> {
     #[serde(borrow, default)]
     tool_use: Option<ToolUse<'a>>,
+    #[serde(borrow, default, deserialize_with = "readable")]
+    image: Option<Image<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +123,10 @@ struct Deltas<'a> {
     tool_use: Option<Input<'a>>,
     #[serde(borrow, default)]
     reasoning_content: Option<Reasoning<'a>>,
+    #[serde(borrow, default, deserialize_with = "readable")]
+    citation: Option<Citation<'a>>,
+    #[serde(borrow, default, deserialize_with = "readable")]
+    image: Option<Image<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +176,7 @@ impl Stream {
             begun: false,
             calls: 0,
             written: 0,
+            text: (None, 0),
             blocks: SmallVec::new(),
             counts: None,
             tier: None,
@@ -201,7 +223,10 @@ impl Stream {
                     empty: true,
                 }
             }
-            None => Block::Foreign,
+            None => match &start.start.image {
+                Some(image) => Block::Image(media_type(&image.format), Vec::new()),
+                None => Block::Foreign,
+            },
         };
         self.open(index, block)
     }
@@ -210,8 +235,22 @@ impl Stream {
         let index = delta.content_block_index;
         let delta = delta.delta;
         if let Some(text) = delta.text.filter(|text| !text.is_empty()) {
+            if self.text.0 != index {
+                self.text = (index, self.written);
+            }
             self.written += characters(&text);
             self.chunks.content(out, 0, &text);
+        }
+        if let Some(citation) = delta.citation {
+            if let Some(url) = citation.url() {
+                let (from, to) = (self.text.1, self.written);
+                self.chunks.delta(out, 0, |delta| {
+                    delta.one("annotations", |it| citation.write(url, it, from, to));
+                });
+            }
+        }
+        if let Some(image) = delta.image {
+            self.draw(index, &image.source, out)?;
         }
         let piece = delta.tool_use.filter(|piece| !piece.input.is_empty());
         let at = self.at(index);
@@ -226,13 +265,39 @@ impl Stream {
                     *empty = false;
                     self.chunks.content(out, 0, &piece.input);
                 }
-                Block::Foreign | Block::Thinking { .. } => {}
+                Block::Foreign | Block::Thinking { .. } | Block::Image(..) => {}
             }
         }
         match delta.reasoning_content {
             Some(reasoning) => self.think(index, reasoning, out),
             None => Ok(()),
         }
+    }
+
+    /// More of an image: each piece is in base64 of its own. What is known by its place alone is told so.
+    fn draw(
+        &mut self,
+        index: Option<u64>,
+        source: &Source<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), Error> {
+        if let Some(at) = &source.s3_location {
+            self.chunks.delta(out, 0, |delta| {
+                delta.one("images", |it| Picture::At((&at.uri).into()).write(it));
+            });
+        }
+        let (Some(data), Some(at)) = (source.data(), self.at(index)) else {
+            return Ok(());
+        };
+        if let Block::Image(_, bytes) = &mut self.blocks[at].1 {
+            let piece = base64::decode(&data.plain());
+            let mut piece = piece.ok_or_else(|| nonsense("an image of it cannot be read"))?;
+            if bytes.len() + piece.len() > LARGEST {
+                return Err(nonsense("an image of it is too large"));
+            }
+            bytes.append(&mut piece);
+        }
+        Ok(())
     }
 
     fn think(
@@ -301,6 +366,16 @@ impl Stream {
                     });
                 });
             }
+            Block::Image(kind, bytes) if !bytes.is_empty() => {
+                let data = base64::encode(&bytes);
+                let media = Media {
+                    kind: Spelled(kind),
+                    data: Spelled(&data),
+                };
+                self.chunks.delta(out, 0, |delta| {
+                    delta.one("images", |it| Picture::There(media).write(it));
+                });
+            }
             _ => {}
         }
     }
@@ -351,12 +426,13 @@ impl TranslateStream for Stream {
             }
             "messageStop" if self.end == End::Open => {
                 let stop: Stop<'_> = read(data)?;
+                let reason = finish_reason(&stop.stop_reason)?;
                 self.begin(out);
                 while !self.blocks.is_empty() {
                     self.close(0, out);
                 }
                 self.end = End::Reason;
-                let reason = match finish_reason(&stop.stop_reason) {
+                let reason = match reason {
                     // It was a tool of the provider's own, or the answer's.
                     "tool_calls" if self.calls == 0 => "stop",
                     reason => reason,

@@ -111,8 +111,6 @@ fn stop_reasons() {
         ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"),
         ("content_filtered", "content_filter"),
-        ("malformed_model_output", "stop"),
-        ("malformed_tool_use", "stop"),
         ("brand_new", "stop"),
     ] {
         let (out, _) =
@@ -120,6 +118,30 @@ fn stop_reasons() {
         assert_eq!(out["choices"][0]["finish_reason"], finish, "{reason}");
         assert_eq!(out["choices"][0]["message"]["content"], "");
         assert!(out.get("usage").is_none());
+    }
+}
+
+#[test]
+fn what_the_service_calls_malformed_is_no_answer() {
+    for reason in ["malformed_model_output", "malformed_tool_use"] {
+        let said = json!({"role": "assistant", "content": [{"text": "x"}]});
+        let body = json!({"output": {"message": said}, "stopReason": reason}).to_string();
+        let error = response::answer(&asked(), body.as_bytes()).expect_err("no answer");
+        assert_eq!(error.class(), Some(Class::Transient), "{reason}");
+        let events = [
+            (
+                "contentBlockDelta",
+                json!({"contentBlockIndex": 0, "delta": {"text": "x"}}),
+            ),
+            ("contentBlockStop", json!({"contentBlockIndex": 0})),
+            ("messageStop", json!({"stopReason": reason})),
+        ];
+        let (text, ended, _) = run(&[frames(&events)]);
+        assert_eq!(
+            ended.expect_err("no answer").code(),
+            Some("bad_upstream_response")
+        );
+        assert!(!text.contains("finish_reason\":\"") && !text.contains("[DONE]"));
     }
 }
 

@@ -260,3 +260,23 @@ fn blocks_that_are_written_side_by_side() {
     let many = (0..200).map(|index| begins(index, "t", "f"));
     assert!(run(&[frames(&many.collect::<Vec<_>>())]).1.is_err());
 }
+
+#[test]
+fn an_image_that_is_none_or_has_no_end_is_an_error() {
+    let start = (
+        "contentBlockStart",
+        json!({"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}),
+    );
+    let piece = |data: &str| {
+        let delta = json!({"image": {"source": {"bytes": data}}});
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": delta}),
+        )
+    };
+    let (_, ended, _) = run(&[frames(&[start.clone(), piece("!")])]);
+    ended.expect_err("no base64");
+    let half = "A".repeat(15 << 20);
+    let (_, ended, _) = run(&[frames(&[start, piece(&half), piece(&half), piece(&half)])]);
+    ended.expect_err("too long");
+}
