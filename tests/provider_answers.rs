@@ -357,6 +357,7 @@ fn cohere() {
         "what is not charged in tokens",
         "text, thinking",
         "tool_calls, tool_plan",
+        "citations",
         "logprobs",
         "usage",
     ];

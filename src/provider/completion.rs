@@ -19,6 +19,7 @@ pub(super) struct Choice<'a> {
     calls: BytesMut,
     details: BytesMut,
     annotations: BytesMut,
+    citations: BytesMut,
     /// JSON.
     pub(super) logprobs: Option<String>,
     pub(super) images: Vec<Picture<'a>>,
@@ -242,6 +243,12 @@ impl<'a> Choice<'a> {
         write(&mut Object::open(&mut self.annotations));
     }
 
+    /// An entry of `citations`, which is JSON: some rest on what has no address.
+    pub(super) fn citation(&mut self, json: &str) {
+        next(&mut self.citations);
+        self.citations.put_slice(compact(json).as_bytes());
+    }
+
     fn write(&self, out: &mut BytesMut, index: u64) {
         let mut choice = Object::open(out);
         choice.number("index", index);
@@ -259,6 +266,7 @@ impl<'a> Choice<'a> {
             }
             message.list("tool_calls", &self.calls);
             message.list("annotations", &self.annotations);
+            message.list("citations", &self.citations);
             if !self.reasoning.is_empty() {
                 self.reasoning.write("reasoning_content", message);
             }

@@ -59,6 +59,8 @@ struct Message<'a> {
     tool_calls: Option<Vec<ToolCall<'a>>>,
     #[serde(borrow, default)]
     tool_plan: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "readable")]
+    citations: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +77,16 @@ pub(super) struct ToolCall<'a> {
     pub(super) id: Text<'a>,
     #[serde(borrow, default)]
     pub(super) function: Function<'a>,
+}
+
+impl ToolCall<'_> {
+    /// A call has a name.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.function.name.is_empty() {
+            return Err(nonsense("a call has no name"));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -165,7 +177,11 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
             choice.reasoning(text);
         }
     }
+    for citation in reply.message.citations.iter().flatten() {
+        choice.citation(citation.get());
+    }
     for call in reply.message.tool_calls.iter().flatten() {
+        call.check()?;
         let arguments = filled(&call.function.arguments);
         choice.call_text(&call.id, &call.function.name, arguments);
     }

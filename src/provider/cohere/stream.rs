@@ -1,5 +1,6 @@
 use bytes::BytesMut;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::{
@@ -9,7 +10,11 @@ use super::{
 use crate::{
     error::Error,
     provider::{
-        Asked, Framing, TranslateStream, chunks::Chunks, future::cut, json::readable, nonsense,
+        Asked, Framing, TranslateStream,
+        chunks::Chunks,
+        future::cut,
+        json::{compact, readable},
+        nonsense,
     },
     wire::{Usage, chat::Text},
 };
@@ -71,6 +76,8 @@ struct Message<'a> {
     tool_calls: Option<ToolCall<'a>>,
     #[serde(borrow, default)]
     tool_plan: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    citations: Option<&'a RawValue>,
 }
 
 /// One object where whole answers have an array; the first event has an empty array there.
@@ -79,7 +86,7 @@ where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let raw: &serde_json::value::RawValue = Deserialize::deserialize(deserializer)?;
+    let raw: &RawValue = Deserialize::deserialize(deserializer)?;
     if !raw.get().starts_with('{') {
         return Ok(None);
     }
@@ -203,6 +210,7 @@ impl TranslateStream for Stream {
                 if self.open.len() >= MOST_OPEN {
                     return Err(nonsense("too many of its calls are open"));
                 }
+                call.check()?;
                 self.open.push(Open {
                     index: event.index,
                     call: self.calls,
@@ -224,6 +232,15 @@ impl TranslateStream for Stream {
             ("tool-call-end", _) => {
                 if let Some(at) = self.at(event.index) {
                     self.close_call(at, out);
+                }
+            }
+            // What the answer rests on, of the documents or results that the client gave.
+            ("citation-start", Some(message)) => {
+                let citation = message.citations.map(RawValue::get);
+                if let Some(json) = citation.filter(|json| json.starts_with('{')) {
+                    self.chunks(None, out).delta(out, 0, |delta| {
+                        delta.list("citations", compact(json).as_bytes());
+                    });
                 }
             }
             ("message-end", _) => {

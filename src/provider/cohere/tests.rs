@@ -302,6 +302,7 @@ fn a_stream_however_it_is_cut() {
             json!({"role": "assistant", "content": ""}),
             json!({"reasoning_content": "h\u{e9}"}),
             json!({"content": "Hi \""}),
+            json!({"citations": [{"start": 0}]}),
             json!({"reasoning_content": "plan"}),
             call(0, "t1", "f"),
             piece(0, "{\"a\":"),
@@ -317,8 +318,8 @@ fn a_stream_however_it_is_cut() {
             .iter()
             .all(|chunk| chunk["id"] == "c1" && chunk["model"] == "command-a")
     );
-    assert_eq!(chunks[9]["choices"][0]["finish_reason"], "tool_calls");
-    assert_eq!(chunks[10]["usage"]["total_tokens"], 7);
+    assert_eq!(chunks[10]["choices"][0]["finish_reason"], "tool_calls");
+    assert_eq!(chunks[11]["usage"]["total_tokens"], 7);
     assert!(whole.ends_with("data: [DONE]\n\n") && whole.matches("[DONE]").count() == 1);
 
     let single: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
@@ -440,4 +441,17 @@ fn calls_that_are_written_side_by_side() {
     );
     let many: String = (0..200).map(|index| begins(index, "a")).collect();
     assert!(run(&[many.as_bytes()]).1.is_err());
+}
+
+#[test]
+fn a_call_of_no_name_is_no_answer() {
+    for function in [json!({"arguments": "{}"}), json!({"name": ""}), json!({})] {
+        let call = json!({"id": "t", "type": "function", "function": function});
+        let whole = json!({"message": {"tool_calls": [call]}, "finish_reason": "TOOL_CALL"});
+        response::answer(&asked(), whole.to_string().as_bytes()).expect_err("no answer");
+        let event = json!({"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": call}}});
+        let (text, ended) = run(&[format!("data: {event}\n\n").as_bytes()]);
+        ended.expect_err("no answer");
+        assert!(!text.contains("tool_calls"), "{text}");
+    }
 }

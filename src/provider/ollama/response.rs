@@ -64,6 +64,14 @@ pub(super) struct Function<'a> {
 }
 
 impl ToolCall<'_> {
+    /// A call has a name.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.function.name.is_empty() {
+            return Err(nonsense("a call has no name"));
+        }
+        Ok(())
+    }
+
     /// Its id, or one that no other call of this answer and no other answer has.
     pub(super) fn id(&self, asked: &Asked, nth: u64) -> String {
         match self.id.as_deref() {
@@ -132,6 +140,7 @@ pub(super) fn answer(asked: &Asked, body: &[u8]) -> Result<Answer, Error> {
     }
     let mut calls = 0;
     for call in message.tool_calls.iter().flatten() {
+        call.check()?;
         let id = call.id(asked, calls);
         let arguments = call.function.text();
         choice.call(&id, &call.function.name, &arguments, |_| {});

@@ -55,6 +55,7 @@ impl TranslateStream for Stream {
                 self.chunks.content(out, 0, text);
             }
             for call in message.tool_calls.iter().flatten() {
+                call.check()?;
                 let id = call.id(&self.asked, self.calls);
                 self.chunks
                     .call(out, 0, self.calls, &id, &call.function.name);

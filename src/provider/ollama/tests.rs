@@ -365,3 +365,14 @@ fn likelihoods_that_cannot_be_read_leave_the_answer_whole() {
         ended.expect("whole");
     }
 }
+
+#[test]
+fn a_call_of_no_name_is_no_answer() {
+    let call = json!({"function": {"name": "", "arguments": {}}});
+    let line = json!({"message": {"content": "", "tool_calls": [call]}, "done": true}).to_string();
+    response::answer(&asked(), line.as_bytes()).expect_err("no answer");
+    let mut stream = Stream::new(&asked());
+    let (text, ended) = testing::run(&mut Decoder::new(), &mut stream, [format!("{line}\n")]);
+    ended.expect_err("no answer");
+    assert!(!text.contains("tool_calls"), "{text}");
+}
