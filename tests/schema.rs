@@ -37,6 +37,16 @@ fn stricter() -> Vec<(&'static str, Value, &'static str)> {
             "the live API refuses it; `none`, which it refuses too, is taken and left out on the way up",
         ),
         (
+            "must be the name of a tool in `tools`",
+            ask(json!({ "tools": [tool("f")], "tool_choice": tool("g") })),
+            "the live API refuses it: no function of that name was specified",
+        ),
+        (
+            "must be the name of a function in `functions`",
+            ask(json!({ "functions": [{ "name": "f" }], "function_call": { "name": "g" } })),
+            "the live API refuses it as well",
+        ),
+        (
             "must not be given together with `max_completion_tokens`",
             ask(json!({ "max_tokens": 1, "max_completion_tokens": 1 })),
             "the live API refuses it (code `invalid_parameter_combination`): which of the two is meant nobody can tell",

@@ -59,6 +59,11 @@ const TAKEN: &[&str] = &[
     r#""tool_choice":{"type":"function","function":{"name":"f"}},"tools":[{"type":"function","function":{"name":"f"}}]"#,
     r#""tool_choice":{"custom":{"name":"f"},"type":"custom"},"tools":[{"type":"custom","custom":{"name":"f"}}]"#,
     r#""tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"f"}}]}},"tools":[{"type":"function","function":{"name":"f"}}]"#,
+    // However a name is spelled, and whatever stands beside it.
+    r#""tools":[{"type":"function","function":{"name":"\u0066"}},{"type":"custom","custom":{"name":"c"}}],"tool_choice":{"function":{"name":"g"},"custom":{"name":"\u0063"},"type":"custom"}"#,
+    r#""tools":[{"custom":{"name":"g"},"type":"function","function":{"name":"f"}},{"type":"custom","custom":{"name":"c"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"custom","custom":{"name":"c"}},{"name":"f"},{},{"type":"mcp","server_label":"s"}]}}"#,
+    r#""functions":[{"name":"f"},{"name":"g"}],"function_call":{"name":"g"}"#,
+    r#""functions":[{"name":"f"}],"function_call":"auto""#,
     r#""parallel_tool_calls":false"#,
     r#""functions":[{"name":"f"}],"function_call":"auto""#,
     r#""functions":[{"name":"f","parameters":{"a":[{}]}}],"function_call":{"name":"f"}"#,
@@ -251,6 +256,35 @@ const WRONG_VALUE: &[(&str, &str)] = &[
     (
         r#""tool_choice":{"type":"function","function":{"name":"f"}}"#,
         "tool_choice",
+    ),
+    (
+        r#""tool_choice":{"type":"function","function":{"name":"g"}},"tools":[{"type":"function","function":{"name":"f"}}]"#,
+        "tool_choice.function.name",
+    ),
+    (
+        r#""tools":[{"function":{"name":"f","description":"g"},"type":"function"},{"type":"custom","custom":{"name":"c"}}],"tool_choice":{"custom":{"name":"F"},"type":"custom"}"#,
+        "tool_choice.custom.name",
+    ),
+    (
+        r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"allowed_tools":{"tools":[{"type":"function","function":{"name":"f"}},{"function":{"name":"g"},"type":"function"}],"mode":"auto"},"type":"allowed_tools"}"#,
+        "tool_choice.allowed_tools.tools[1].function.name",
+    ),
+    (
+        r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","name":"g"}]}}"#,
+        "tool_choice.allowed_tools.tools[0].name",
+    ),
+    (
+        r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":""}}"#,
+        "tool_choice.function.name",
+    ),
+    (
+        r#""functions":[{"name":"f"}],"function_call":{"name":"g"}"#,
+        "function_call.name",
+    ),
+    (r#""function_call":{"name":"g"}"#, "function_call.name"),
+    (
+        r#""tools":[{"type":"function","function":{"name":"g"}}],"functions":[{"name":"f"}],"function_call":{"name":"g"}"#,
+        "function_call.name",
     ),
     (r#""functions":[]"#, "functions"),
     (r#""function_call":"required""#, "function_call"),

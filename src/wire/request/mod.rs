@@ -20,6 +20,7 @@
 //! ```
 
 mod bounds;
+mod chosen;
 mod counts;
 mod entries;
 mod fault;

@@ -26,6 +26,7 @@ impl<'a> Reader<'a, '_> {
         self.top()?;
         self.cursor.end()?;
         self.rules()?;
+        self.choices()?;
         let nodes = nodes - self.cursor.budget();
         let request = &mut *self.request;
         request.counts = request.found.sums.counts(request.counts.messages, nodes);
