@@ -229,6 +229,49 @@ async fn what_a_stream_shows_is_what_is_charged() {
 }
 
 #[tokio::test]
+async fn a_stream_without_a_finish_shows_its_cost_on_one() {
+    let done = || DONE.to_owned();
+    let hi = |index| choice(index, r#"{"content":"hi"}"#, "null", None);
+    for (name, reads, reasons) in [
+        ("none", vec![text(None), alone(18), done()], 1),
+        (
+            "null with the counts",
+            vec![text(None), chunk("{}", "null", Some(18)), done()],
+            1,
+        ),
+        (
+            "of one of two",
+            vec![
+                hi(0),
+                hi(1),
+                choice(1, "{}", r#""stop""#, None),
+                alone(18),
+                done(),
+            ],
+            2,
+        ),
+    ] {
+        for include in [false, true] {
+            let fields = format!(r#""stream_options":{{"include_usage":{include}}},"#);
+            for reads in [reads.clone(), vec![reads.concat(), done()]] {
+                let (text, charged) = ask(Dialect::onysoft(), &fields, &reads, None).await;
+                assert_eq!(charged, pico(18), "{name}: {text}");
+                assert_eq!(shown(&text), [charged], "{name}: {text}");
+                assert!(text.ends_with("data: [DONE]\n\n"), "{name}: {text}");
+                let told = text.matches(r#""finish_reason":"stop""#).count();
+                // With the usage there is another place for it, and nothing is put in.
+                let wanted = if include { reasons - 1 } else { reasons };
+                assert_eq!(told, wanted, "{name}: {text}");
+            }
+        }
+        // Where no cost is shown it is taken at its word.
+        let (text, _) = ask(Dialect::openai(), "", &reads, None).await;
+        let told = text.matches(r#""finish_reason":"stop""#).count();
+        assert_eq!(told, reasons - 1, "{name}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn no_more_than_the_ceiling_is_shown() {
     let reads = [text(None), finish(None), alone(500), DONE.to_owned()];
     let (text, charged) = ask(Dialect::onysoft(), "", &reads, Some("0.0005")).await;

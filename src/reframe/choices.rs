@@ -44,6 +44,15 @@ impl Choices {
         !self.list.is_empty() && self.list.iter().all(|choice| choice.finished)
     }
 
+    /// The choices that have not said why they end, each with the reason that shows.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = (u64, &'static str)> {
+        let open = self.list.iter().filter(|choice| !choice.finished);
+        open.map(|choice| match choice.calls.is_empty() {
+            true => (choice.index, "stop"),
+            false => (choice.index, "tool_calls"),
+        })
+    }
+
     /// Whether a choice was begun.
     pub(super) fn has_begun(&self) -> bool {
         !self.list.is_empty()

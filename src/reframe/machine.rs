@@ -245,6 +245,9 @@ impl Machine {
     /// The answer is whole.
     fn complete(&mut self) {
         let Self { reader, sink, .. } = self;
+        if reader.config.hold_finish {
+            sink.finish(reader);
+        }
         if !sink.usage_seen {
             let usage = whole::estimate(reader);
             if reader.config.include_usage {

@@ -208,6 +208,20 @@ impl Sink {
         };
     }
 
+    /// A finish for each choice that has none, where the cost is to be shown on the last one.
+    pub(super) fn finish(&mut self, reader: &mut Reader) {
+        if reader.choices.is_finished() {
+            return;
+        }
+        let head = reader.head("chat.completion.chunk");
+        for (index, reason) in reader.choices.unfinished() {
+            let choice = format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#);
+            for part in ["data: {", &head, r#","choices":["#, &choice, "]}\n\n"] {
+                self.tail.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+
     /// What waited goes out.
     #[inline]
     fn release(&mut self, chunk: &Bytes) {
