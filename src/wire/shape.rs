@@ -48,6 +48,49 @@ pub(crate) fn function(name: &[u8], kind: Type) -> bool {
     is || kind == Type::Null
 }
 
+/// Whether a client can read the calls of a delta, a list of fragments or one alone. `None` where they are no
+/// JSON.
+pub(crate) fn calls(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
+    if c.peek().ok()? == Type::Object {
+        return fragment(text, c);
+    }
+    let mut fit = true;
+    c.array().ok()?;
+    while c.element().ok()? {
+        if c.peek().ok()? == Type::Object {
+            fit &= fragment(text, c)?;
+        } else {
+            c.skip().ok()?;
+            fit = false;
+        }
+    }
+    Some(fit)
+}
+
+fn fragment(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
+    let mut fit = true;
+    c.object().ok()?;
+    while let Some(key) = c.key().ok()? {
+        match (key.bytes(), c.peek().ok()?) {
+            (b"function" | b"custom", Type::Object) => {
+                c.object().ok()?;
+                while let Some(key) = c.key().ok()? {
+                    let right = function(key.bytes(), c.peek().ok()?);
+                    fit &= is(text, c, right)?;
+                }
+            }
+            (name, kind) => fit &= is(text, c, call(name, kind))?,
+        }
+    }
+    Some(fit)
+}
+
+/// Passes a value; whether it is of the right type, or says nothing.
+fn is(text: &str, c: &mut Cursor<'_>, right: bool) -> Option<bool> {
+    let value = c.skip().ok()?;
+    Some(right || is_nothing(&text[value]))
+}
+
 /// Reads a place in a list: a whole number however it is spelled, in quotes too.
 pub(crate) fn place(c: &mut Cursor<'_>, kind: Type) -> Option<u64> {
     match kind {

@@ -140,7 +140,11 @@ fn speaks_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
         }
         *names.get_mut(known)? = name;
         known += 1;
-        if !shape::delta(name, c.peek().ok()?) {
+        let kind = c.peek().ok()?;
+        if !shape::delta(name, kind) {
+            return None;
+        }
+        if name == b"tool_calls" && kind != Type::Null && !shape::calls(text, &mut c.clone())? {
             return None;
         }
         speaks |= says_here(text, c)? && name != b"role";
@@ -204,7 +208,9 @@ fn is_readable(chunk: &Value) -> bool {
         let Some(members) = choice.as_object() else {
             return false;
         };
-        let delta = members.get("delta").and_then(Value::as_object);
+        // Where there is no delta, it is the message that is read.
+        let said = ["delta", "message"].map(|name| members.get(name).and_then(Value::as_object));
+        let said = said[0].or(said[1]);
         let index = members.get("index").filter(|it| !it.is_null());
         index.is_none_or(|it| {
             let spelled = it.to_string();
@@ -212,10 +218,9 @@ fn is_readable(chunk: &Value) -> bool {
         }) && members
             .iter()
             .all(|(name, it)| shape::choice(name.as_bytes(), b"delta", kind(it)) || !says(it))
-            && delta
-                .into_iter()
-                .flatten()
-                .all(|(name, it)| shape::delta(name.as_bytes(), kind(it)) || !says(it))
+            && said.into_iter().flatten().all(|(name, it)| {
+                !says(it) || (shape::delta(name.as_bytes(), kind(it)) && are_calls(name, it))
+            })
     };
     let choices = chunk.get("choices");
     choices.is_none_or(|it| it.is_array() || !says(it))
@@ -224,6 +229,15 @@ fn is_readable(chunk: &Value) -> bool {
             .into_iter()
             .flatten()
             .all(fits)
+}
+
+/// Whether calls, if that is what a member of a delta is, can be read.
+fn are_calls(name: &str, value: &Value) -> bool {
+    if name != "tool_calls" {
+        return true;
+    }
+    let spelled = value.to_string();
+    shape::calls(&spelled, &mut Cursor::new(&spelled)) == Some(true)
 }
 
 fn kind(value: &Value) -> Type {
@@ -383,6 +397,52 @@ mod tests {
                 "Lifecycle",
             ),
             (r#"{"message":"x","usage":null}"#, "Lifecycle"),
+            // Nor a call that no client could read.
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}]}}]}"#,
+                "Content",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":"0","function":{"name":null,"arguments":{"a":1}}}]}}]}"#,
+                "Content",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":[],"custom":{"input":"x"}}]}}]}"#,
+                "Content",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":[ ]}}]}}]}"#,
+                "Content",
+            ),
+            (r#"{"choices":[{"delta":{"tool_calls":[5]}}]}"#, "Transient"),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0},null]}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":{"a":1}}]}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":5}]}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":5}}]}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":[1]}}]}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":{"index":0,"custom":{"input":5}}}}]}"#,
+                "Transient",
+            ),
+            (
+                r#"{"choices":[{"message":{"tool_calls":[5]}}]}"#,
+                "Transient",
+            ),
         ] {
             let seen = match look(&event(data)) {
                 Look::Broken(error) => format!("{:?}", error.class().expect("given")),
@@ -408,6 +468,8 @@ mod tests {
             r#"{"choices":[{"delta":{"role":"r"},"delta":{"content":"b"}}],"choices":[],"error":{"code":1}}"#,
             r#"{"message":null,"choices":[{"finish_reason":"error","delta":{},"error":null}],"usage":1}"#,
             r#"{"choices":[1,{"delta":[1]},{"delta":{"content":"a","content":"","rol\u0065":"x"}}]} "#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":{}}},{"custom":{"input":""}}]}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":{"index":"0","function":[],"id":""}}}]}"#,
         ];
         let others = [
             "", "\"", "{", "}", "[", "]", ",", ":", "null", "1", "\\", "\"a\":1,", " ",
