@@ -167,9 +167,8 @@ impl Models {
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<Full> {
         if parts.method != Method::GET && parts.method != Method::HEAD {
-            let error = Error::new(Kind::Method, "models are read with GET");
-            let mut response = error.response(&Dialect::openai());
-            let allow = HeaderValue::from_static("GET, HEAD");
+            let mut response = not_read().response(&Dialect::openai());
+            let allow = HeaderValue::from_static(METHODS);
             response.headers_mut().insert(header::ALLOW, allow);
             return response;
         }
@@ -198,6 +197,14 @@ impl<B> Service<Request<B>> for Models {
     fn call(&mut self, req: Request<B>) -> Self::Future {
         ready(Ok(self.answer(&req.into_parts().0)))
     }
+}
+
+/// How models are read.
+pub(crate) const METHODS: &str = "GET, HEAD";
+
+/// The refusal of another method.
+pub(crate) fn not_read() -> Error {
+    Error::new(Kind::Method, "models are read with GET")
 }
 
 /// Whether a caller may use a model, asked for by this name.

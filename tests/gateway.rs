@@ -416,6 +416,12 @@ async fn refusals() {
             "method_not_allowed",
         ),
         (Method::POST, "/v1/models", 405, "method_not_allowed"),
+        (
+            Method::DELETE,
+            "/api/v1/models/mock/echo",
+            405,
+            "method_not_allowed",
+        ),
         (Method::POST, "/v1/key", 405, "method_not_allowed"),
         (Method::DELETE, "/healthz", 405, "method_not_allowed"),
         (Method::GET, "/v1/nowhere", 404, "not_found"),
@@ -440,6 +446,16 @@ async fn refusals() {
             answer.headers.contains_key("allow"),
             "{method} {path}"
         );
+        // A wrong method is one whoever asks, as a path is that nobody has.
+        if status == 405 || code == "not_found" {
+            let mut request = client.request(method.clone(), path, "");
+            request.headers_mut().remove("authorization");
+            let unknown = client.send(request).await;
+            assert_eq!(unknown.status, answer.status, "{method} {path}");
+            assert_eq!(unknown.json(), answer.json(), "{method} {path}");
+            let [here, there] = [&unknown, &answer].map(|it| it.headers.get("allow"));
+            assert_eq!(here, there, "{method} {path}");
+        }
     }
     let mut client = gateway.connect().await;
     let mut request = client.request(Method::POST, "/v1/chat/completions", &ask(json!({})));

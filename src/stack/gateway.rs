@@ -21,6 +21,7 @@ use crate::{
     error::{Error, Kind},
     ext::CallId,
     messages::{self, MessagesLayer, RequestBody},
+    models,
 };
 
 /// A whole gateway: `POST /v1/chat/completions` through every layer, `POST /v1/messages` for
@@ -128,21 +129,29 @@ where
             _ => {
                 // What was made ready goes, with whatever it keeps free for a request.
                 self.completions = self.completions.clone();
-                if path == "/v1/models" || path.starts_with("/v1/models/") {
+                let models = path == "/v1/models" || path.starts_with("/v1/models/");
+                let read = matches!(*request.method(), Method::GET | Method::HEAD);
+                if models && read {
                     return GatewayFuture(boxed(self.models.call(request)));
                 }
-                let refusal = match path {
-                    "/v1/chat/completions" | "/v1/messages" => not_post(),
-                    _ => not_found(),
+                let (refusal, allow) = match path {
+                    // Whoever asks: nobody's key makes it another method.
+                    _ if models => (models::not_read(), models::METHODS),
+                    "/v1/chat/completions" | "/v1/messages" => (not_post(), "POST"),
+                    _ => (not_found(), ""),
                 };
                 // In the shape that Anthropic's clients know, where they ask.
                 let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
                 let id = request_id::name(&mut request);
-                let refused = if messages {
-                    refuse_message(refusal, id)
+                let mut refused = if messages {
+                    messages::refuse::<Full>(refusal, id).map(BoxBody::new)
                 } else {
                     refuse(refusal, id)
                 };
+                if !allow.is_empty() {
+                    let allow = HeaderValue::from_static(allow);
+                    refused.headers_mut().insert(header::ALLOW, allow);
+                }
                 Box::pin(ready(Ok(refused)))
             }
         };
@@ -190,24 +199,8 @@ fn not_found() -> Error {
 }
 
 fn refuse(error: Error, id: CallId) -> Response<BoxBody> {
-    let kind = error.kind();
     let mut response = error.response(&Dialect::openai()).map(BoxBody::new);
     response.headers_mut().insert(request_id::NAME, id.into());
-    allowed(kind, response)
-}
-
-fn refuse_message(error: Error, id: CallId) -> Response<BoxBody> {
-    let kind = error.kind();
-    let response = messages::refuse::<Full>(error, id).map(BoxBody::new);
-    allowed(kind, response)
-}
-
-/// Where the method was wrong, the right one.
-fn allowed(kind: Kind, mut response: Response<BoxBody>) -> Response<BoxBody> {
-    if kind == Kind::Method {
-        let post = HeaderValue::from_static("POST");
-        response.headers_mut().insert(header::ALLOW, post);
-    }
     response
 }
 
@@ -257,6 +250,10 @@ mod tests {
             ("GET", "/v1/models", "sk", 200),
             ("POST", PATH, "wrong", 401),
             ("GET", PATH, "sk", 405),
+            ("GET", PATH, "wrong", 405),
+            ("HEAD", "/v1/models", "wrong", 401),
+            ("POST", "/v1/models", "wrong", 405),
+            ("DELETE", "/api/v1/models/m", "wrong", 405),
             ("GET", "/nope", "sk", 404),
         ] {
             let status = ask(method, path, key, "quick").now_or_never();
