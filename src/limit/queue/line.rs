@@ -18,6 +18,9 @@ pub(super) type Places = SmallVec<[Place; 2]>;
 /// One unit of cost at weight one, in virtual time.
 const STEP: u64 = 1 << 16;
 
+/// Of so many keys at most it is known where they stand though nobody waits under them.
+const AWAY: usize = 1024;
+
 /// All that wait: a lane for each key, oldest first; between the lanes by start-time fair queueing.
 ///
 /// Whoever is first for a place has it: while it tries or waits for that place, nobody behind it may
@@ -27,6 +30,9 @@ pub(super) struct Line {
     lanes: HashMap<Place, Lane>,
     /// The lanes by the virtual time and the arrival of their first.
     order: BTreeMap<(u64, u64), Place>,
+    /// Where keys stand under which nobody waits just now, ahead of the virtual time: whoever comes one by
+    /// one would else be served before all others each time.
+    away: HashMap<Place, u64>,
     /// The virtual time: that of the lane served last.
     now: u64,
     arrivals: u64,
@@ -97,9 +103,10 @@ impl Line {
         self.arrivals += 1;
         self.waiting += 1;
         let id = self.arrivals;
+        let (now, away) = (self.now, &mut self.away);
         let lane = self.lanes.entry(place.clone()).or_insert_with(|| Lane {
             waiters: VecDeque::new(),
-            pass: self.now,
+            pass: away.remove(&place).map_or(now, |pass| pass.max(now)),
             weight: weight.max(1),
             told: None,
         });
@@ -196,10 +203,34 @@ impl Line {
             }
             Some(_) => {}
             None => {
+                let pass = lane.pass;
                 self.lanes.remove(place);
+                self.goes_away(place, pass);
             }
         }
         self.grant()
+    }
+
+    /// Nobody waits under a key any more.
+    fn goes_away(&mut self, place: &Place, pass: u64) {
+        if self.waiting == 0 {
+            // Nobody is waited before.
+            return self.away.clear();
+        }
+        if pass <= self.now {
+            return;
+        }
+        self.away.insert(place.clone(), pass);
+        if self.away.len() > AWAY {
+            self.away.retain(|_, pass| *pass > self.now);
+        }
+        if self.away.len() > AWAY {
+            // Time goes on to where half of them are forgotten: whoever comes then gains nothing by it.
+            let mut passes: Vec<u64> = self.away.values().copied().collect();
+            let (_, middle, _) = passes.select_nth_unstable(AWAY / 2);
+            self.now = *middle;
+            self.away.retain(|_, pass| *pass > self.now);
+        }
     }
 
     /// Gives every first its turn whose places nobody before it claims.

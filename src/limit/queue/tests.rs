@@ -100,6 +100,47 @@ fn a_newcomer_is_served_soon_but_gains_nothing_by_having_been_away() {
 }
 
 #[test]
+fn who_comes_one_by_one_gets_no_more_than_its_turns() {
+    let mut line = Line::default();
+    let all = place("global", "*");
+    let join = |line: &mut Line, key: &'static str, weight| {
+        let places = [place("key", key), place("global", "*")];
+        let places = places.into_iter().collect();
+        line.join(place("key", key), places, 1, weight).0
+    };
+    let mut backlog: Vec<_> = (0..40).map(|_| join(&mut line, "many", 1)).collect();
+    // It comes again as soon as it was served, and is out of the line in between.
+    let mut one = join(&mut line, "one", 3);
+    let mut counts = [0, 0];
+    for _ in 0..40 {
+        let firsts = [
+            (place("key", "many"), backlog[0]),
+            (place("key", "one"), one),
+        ];
+        let turn = |line: &mut Line, (lane, id): &(Place, u64)| {
+            line.turn(lane, *id, Waker::noop()) == Turn::Try
+        };
+        // There is nothing to be had, then one.
+        while let Some((lane, id)) = firsts.iter().find(|first| turn(&mut line, first)) {
+            line.block(lane, *id, all.clone(), told());
+        }
+        line.freed(std::slice::from_ref(&all));
+        let mut served = (0..2).filter(|at| turn(&mut line, &firsts[*at]));
+        let at = served.next().expect("somebody's turn");
+        assert_eq!(served.next(), None, "one at a time");
+        let (lane, id) = &firsts[at];
+        line.leave(lane, *id, true);
+        counts[at] += 1;
+        if at == 0 {
+            backlog.remove(0);
+        } else {
+            one = join(&mut line, "one", 3);
+        }
+    }
+    assert!((9..=11).contains(&counts[0]), "{counts:?}");
+}
+
+#[test]
 fn nobody_waits_behind_a_limit_that_is_not_its_own() {
     let mut line = Line::default();
     let (a, b) = (place("key", "a"), place("key", "b"));
@@ -184,6 +225,44 @@ async fn all_are_admitted_in_time_and_none_beyond_the_limit() {
     assert!(took <= Duration::from_millis(2500), "{took:?}");
     assert_eq!(*most.lock().expect("unpoisoned"), (0, 2));
     assert_eq!(queue.stats().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_served_beside_who_asks_again_and_again() {
+    let queue = Queue::new(Memory::new()).timeout(Duration::from_secs(60));
+    let (own, all) = (
+        Limits::new(),
+        Limits::new().requests(Rate::per_second(10).burst(1)),
+    );
+    let own = own.max_concurrent(1_000);
+    let begin = tokio::time::Instant::now();
+    let take = move |key: &str| {
+        let take = queue.take(ask(key, &own, &all, slot()));
+        async move {
+            let Ok(Decision::Admitted(hold, _)) = take.await else {
+                panic!("there is time enough");
+            };
+            hold.settle(&slot());
+            begin.elapsed()
+        }
+    };
+    let backlog: Vec<_> = (0..20).map(|_| tokio::spawn(take("many"))).collect();
+    let again = take.clone();
+    let one = tokio::spawn(async move {
+        for _ in 0..20 {
+            again("one").await;
+        }
+    });
+    let mut soon = 0;
+    for waits in backlog {
+        let took = waits.await.expect("no panic");
+        soon += u32::from(took <= Duration::from_secs(2));
+    }
+    one.await.expect("no panic");
+    assert!(
+        (9..=12).contains(&soon),
+        "{soon} of twenty in half of the time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
