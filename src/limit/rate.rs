@@ -173,7 +173,7 @@ impl Window {
         }
     }
 
-    /// What is shown as the limit: the amount of one window, or the burst where that is less.
+    /// What is shown as the limit: the amount of one window, whatever may come at once.
     #[must_use]
     pub fn shown(&self) -> u64 {
         match self {

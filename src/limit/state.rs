@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    Demand, Limits, Report, Retry, Slots, Weights,
+    Demand, Limit, Limits, Report, Retry, Slots, Weights,
     cell::{Cell, Now},
     gcra::Wait,
     verdict::Verdict,
@@ -46,16 +46,22 @@ impl State {
         self.generation = self.generation.wrapping_add(1);
         let old = std::mem::take(&mut self.cells);
         let mut old: Vec<_> = self.limits.list().iter().zip(old).map(Some).collect();
-        for limit in limits.list() {
-            // The same unit over the same time, else the same unit over any.
-            let found = [true, false].into_iter().find_map(|exact| {
-                old.iter_mut().find_map(|slot| {
-                    slot.take_if(|(was, _)| {
-                        was.unit == limit.unit
-                            && (!exact || was.window.length() == limit.window.length())
-                    })
-                })
-            });
+        let mut kept: Vec<_> = limits.list().iter().map(|limit| (limit, None)).collect();
+        // First those that stay have their own, then those that count over the same time what was used
+        // there, then any of the same unit what is left.
+        let heirs: [fn(&Limit, &Limit) -> bool; 3] = [
+            |was, is| was == is,
+            |was, is| was.unit == is.unit && was.window.length() == is.window.length(),
+            |was, is| was.unit == is.unit,
+        ];
+        for is_heir in heirs {
+            for (limit, found) in kept.iter_mut().filter(|(_, found)| found.is_none()) {
+                *found = old
+                    .iter_mut()
+                    .find_map(|slot| slot.take_if(|(was, _)| is_heir(was, limit)));
+            }
+        }
+        for (limit, found) in kept {
             let counted = match found {
                 Some((was, kept)) if was == limit => kept,
                 Some((was, mut kept)) => {

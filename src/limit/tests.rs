@@ -456,6 +456,47 @@ fn a_changed_limit_of_any_unit_keeps_what_was_used() {
     }
 }
 
+/// Each limit that stays has its own count, wherever it stands in the new list.
+#[test]
+fn a_limit_that_is_added_takes_nothing_from_those_beside_it() {
+    let clock = Manual::new();
+    let store = Memory::with_timer(clock.clone());
+    let minute = || Limits::new().requests(Rate::per_minute(10));
+    let before = minute().requests(Rate::per_day(100));
+    let hourly = Limits::new().requests(Rate::per_hour(1000));
+    let after = hourly
+        .requests(Rate::per_minute(10))
+        .requests(Rate::per_day(100));
+    let one = Weights::new().with(Unit::Requests, 1);
+    let admits = |limits: &Limits| {
+        let demand = Demand {
+            rule: "key".into(),
+            key: Key::new("acme"),
+            limits: limits.clone(),
+        };
+        match store.decide(&Ask::new([demand], one)) {
+            Decision::Admitted(hold, _) => hold.settle(&one),
+            Decision::Refused(_) => return false,
+        }
+        true
+    };
+    for _ in 0..10 {
+        assert!((0..5).all(|_| admits(&before)));
+        clock.advance(Duration::from_secs(60));
+    }
+    assert!(
+        (0..10).all(|_| admits(&after)),
+        "the minute's are all there"
+    );
+    assert!(!admits(&after));
+    // One that stays among others of its length, too.
+    clock.advance(Duration::from_secs(60));
+    let bursts = Limits::new().requests(Rate::per_minute(10).burst(1));
+    let both = bursts.requests(Rate::per_minute(10));
+    assert!(admits(&both) && !admits(&both));
+    assert!((0..9).all(|_| admits(&minute())), "one of ten was used");
+}
+
 /// The caller's own, its team's and everybody's: whichever refuses, none of the three has counted.
 #[test]
 fn a_refusal_by_any_of_three_takes_nothing_from_the_others() {
