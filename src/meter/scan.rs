@@ -14,7 +14,7 @@ use super::{Outcome, Tally};
 use crate::{
     error::{Class, Error, Kind},
     media,
-    sse::{AtEnd, Decoder},
+    sse::{AtEnd, Decoder, is_done},
     wire::Counting,
 };
 
@@ -160,7 +160,7 @@ impl Scanner {
                 Some(Ok(found)) => found,
             };
             let data = decoder.data(&found);
-            if data.starts_with(b"[DONE]") {
+            if is_done(data) {
                 self.ended(self.answer.has_begun());
                 self.input = Input::Over;
                 return;

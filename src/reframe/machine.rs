@@ -9,7 +9,7 @@ use super::{config::Config, fault, read::Reader, sink::Sink, whole};
 use crate::{
     error::{Class, Error, Kind, upstream},
     meter::{Outcome, Tally},
-    sse::{AtEnd, Decoder, Found, MaxSizes, Place},
+    sse::{AtEnd, Decoder, Found, MaxSizes, Place, is_done},
 };
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -167,7 +167,7 @@ impl Machine {
     #[inline]
     fn event(&mut self, found: &Found) -> Result<(), Error> {
         let data = self.decoder.data(found);
-        if data.starts_with(b"[DONE]") {
+        if is_done(data) {
             self.relay_early();
             if !self.reader.choices.has_begun() {
                 return Err(fault::cut());

@@ -123,5 +123,11 @@ decode!(Decoder, ndjson::Decoder, json_array::Decoder);
 #[cfg(feature = "bedrock")]
 decode!(aws::Decoder);
 
+/// Whether an event's data say that the stream is whole, as OpenAI's clients look at it: what follows the
+/// word does not count. Blanks before it neither, where more than one stands behind the colon.
+pub(crate) fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii_start().starts_with(b"[DONE]")
+}
+
 #[cfg(test)]
 mod tests;

@@ -153,7 +153,7 @@ where
         // Whatever comes of it: each was sent.
         self.tally.hear();
         let data = event.data();
-        if data.starts_with(b"[DONE]") {
+        if sse::is_done(data) {
             return self.close(nth, Account::has_begun);
         }
         if data.trim_ascii().is_empty() {

@@ -195,6 +195,8 @@ fn bad_framing_is_made_good() {
         format!("data: {first}\n\ndata:\n\ndata: {last}"),
         format!("data: {first}\n\ndata: {last}\n\ndata: [DONE]"),
         format!("data: {first}\n\ndata: {last}\n\ndata: [DONE] \n\ndata: {last}\n\n"),
+        format!("data: {first}\n\ndata: {last}\n\ndata:  [DONE]\n\n"),
+        format!("data: {first}\n\ndata: {last}\n\ndata:\t[DONE]\r\n\r\ndata: {last}\n\n"),
     ] {
         let (out, tally) = reframe(&config(), &input);
         assert_eq!(out, good, "{input:?}");

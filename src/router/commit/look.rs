@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Class, Error, Kind, upstream},
-    sse::Event,
+    sse::{Event, is_done},
     wire::{
         json::{Cursor, Type},
         shape,
@@ -23,7 +23,7 @@ pub(crate) enum Look {
 /// Looks at one event.
 pub(crate) fn look(event: &Event) -> Look {
     let data = event.data();
-    if data.starts_with(b"[DONE]") {
+    if is_done(data) {
         let error = Error::new(
             Kind::BadUpstream,
             "The upstream ended before its answer began.",
