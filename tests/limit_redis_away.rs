@@ -635,6 +635,33 @@ async fn a_lease_outlasts_redis_and_debt_is_paid_from_the_next() {
     assert_eq!(closed.code(), Some("limits_unavailable"));
 }
 
+/// However often the limits of a key change, what was leased of one goes back to that one.
+#[tokio::test]
+async fn what_is_leased_of_limits_that_change_goes_back_where_it_came_from() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let store = Leased::new(patient(&server.url()).build());
+    let first = Limits::new().requests(Rate::per_day(1000));
+    // So slowly that nothing flows back meanwhile.
+    let second = Limits::new()
+        .tokens(Rate::new(10_000, Duration::from_secs(100 * 86_400)))
+        .requests(Rate::per_day(1000));
+    let third = second.clone().output_tokens(Rate::per_day(1_000_000));
+    let weights = request().with(Unit::Tokens, 10);
+    for limits in [&first, &second, &third] {
+        let (hold, _) = take_leased(&store, one("acme", limits, weights))
+            .await
+            .expect("there is plenty");
+        hold.settle(&weights);
+    }
+    store.flush().await;
+    let report = standing(store.redis(), "acme", &third).await;
+    assert_eq!(report.requests.expect("a limit").remaining, 1000 - 3);
+    assert_eq!(report.tokens.expect("a limit").remaining, 10_000 - 2 * 10);
+}
+
 /// A zone of the application panics once, in the task that asks for a lease: those that wait hear of
 /// it at once, and the next asks anew.
 #[tokio::test]

@@ -10,6 +10,8 @@ use super::scale::Scale;
 #[derive(Debug, Default)]
 pub(super) struct Lease {
     limits: Limits,
+    /// Counts the changes of the limits.
+    generation: u32,
     parts: Vec<Part>,
     /// The names of the slots that are leased.
     slots: Vec<String>,
@@ -31,6 +33,8 @@ struct Part {
     /// Below zero it is owed.
     have: i128,
     slice: u64,
+    /// The generation in which its unit was first limited: what was taken before is none of its business.
+    born: u32,
     /// Somebody asks for this limit.
     wanted: bool,
     seen: Option<Seen>,
@@ -77,25 +81,41 @@ impl Lease {
         }
     }
 
-    /// Brings it in line with the limits; what was leased of others is given back.
+    /// Whether it is of these limits.
+    pub(super) fn is_of(&self, limits: &Limits) -> bool {
+        self.limits.is(limits) || self.limits == *limits
+    }
+
+    /// How often its limits have changed.
+    pub(super) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Brings it in line with the limits; what was leased of the others is given back to those.
     pub(super) fn adapt(&mut self, limits: &Limits) -> Surplus {
-        if self.limits.is(limits) || self.limits == *limits {
+        if self.is_of(limits) {
             return Surplus::default();
         }
         let surplus = self.surplus(Keep::Nothing);
+        self.generation = self.generation.wrapping_add(1);
+        let born = self.generation;
         let slice = |limit: &Limit| (limit.window.capacity() / self.divisor).max(1);
         let fresh = |limit: &Limit| Part {
             have: 0,
             slice: slice(limit),
+            born,
             wanted: false,
             seen: None,
         };
         let mut parts: Vec<Part> = limits.list().iter().map(fresh).collect();
-        // What is owed is owed by whatever limits the same unit now.
+        // What is owed is owed by whatever limits the same unit now, and what is open is given back to it.
+        let list = limits.list();
         for (limit, part) in self.limits.list().iter().zip(&self.parts) {
-            let heir = limits.list().iter().position(|it| it.unit == limit.unit);
-            if let Some(heir) = heir.filter(|_| part.have < 0) {
-                parts[heir].have = parts[heir].have.min(part.have);
+            let same = list.iter().position(|it| it == limit);
+            let heir = same.or_else(|| list.iter().position(|it| it.unit == limit.unit));
+            if let Some(heir) = heir.map(|at| &mut parts[at]) {
+                heir.born = heir.born.min(part.born);
+                heir.have = heir.have.min(part.have);
             }
         }
         self.parts = parts;
@@ -137,22 +157,27 @@ impl Lease {
         for (limit, part) in self.limits.list().iter().zip(&mut self.parts) {
             part.have -= i128::from(weights.get(limit.unit).unwrap_or(0));
         }
-        if self.limits.concurrent().is_some() && weights.slot() {
-            self.in_use += 1;
-        }
+        // Limited or not: a limit that comes or goes meanwhile finds it counted.
+        self.in_use += u32::from(weights.slot());
     }
 
-    /// Corrects what was taken; what is more than two slices, and slots nobody needs, goes back.
-    pub(super) fn settle(&mut self, reserved: &Weights, actual: &Weights) -> Surplus {
+    /// Corrects what was taken in a generation; what is more than two slices, and slots nobody needs, goes
+    /// back.
+    pub(super) fn settle(
+        &mut self,
+        generation: u32,
+        reserved: &Weights,
+        actual: &Weights,
+    ) -> Surplus {
         for (limit, part) in self.limits.list().iter().zip(&mut self.parts) {
-            if let Some(before) = reserved.get(limit.unit) {
+            // A limit set since then has lent nothing.
+            let before = reserved.get(limit.unit);
+            if let Some(before) = before.filter(|_| part.born <= generation) {
                 let after = actual.get(limit.unit).unwrap_or(before);
                 part.have += i128::from(before) - i128::from(after);
             }
         }
-        if self.limits.concurrent().is_some() && reserved.slot() {
-            self.in_use = self.in_use.saturating_sub(1);
-        }
+        self.in_use = self.in_use.saturating_sub(u32::from(reserved.slot()));
         self.surplus(Keep::Some)
     }
 
@@ -195,6 +220,9 @@ impl Lease {
 
     /// How many slots are leased at a time, and kept when nobody uses them.
     fn spare(&self) -> usize {
+        if self.limits.concurrent().is_none() {
+            return 0;
+        }
         let most = self.most() as u64;
         usize::try_from((most / self.divisor).max(1)).unwrap_or(1)
     }
@@ -206,7 +234,7 @@ impl Lease {
 
     /// Adds what was granted of each limit, and how it stands.
     pub(super) fn credit(&mut self, limits: &Limits, granted: &[(u64, Seen)]) -> bool {
-        if !self.limits.is(limits) && self.limits != *limits {
+        if !self.is_of(limits) {
             return false;
         }
         for (part, (amount, seen)) in self.parts.iter_mut().zip(granted) {
@@ -377,7 +405,11 @@ mod tests {
             assert!(lease.credit(&limits, &[(200, seen())]));
             lease.take(&tokens(200));
             let (wants, _) = lease.wants(&[waited_for], false);
-            assert!(lease.settle(&tokens(200), &tokens(0)).is_empty());
+            assert!(
+                lease
+                    .settle(lease.generation(), &tokens(200), &tokens(0))
+                    .is_empty()
+            );
             assert!(lease.credit(&limits, &[(wants[0], seen())]));
             let most = 200 + waited_for;
             let surplus = lease.surplus(Keep::For(&[waited_for]));
@@ -397,5 +429,61 @@ mod tests {
             (0..waiting).for_each(|_| lease.wait());
             assert_eq!(lease.wants(&[], true).1, asked, "{waiting} wait");
         }
+    }
+
+    /// A request that runs while the limit comes or goes counts for as long as it runs, and no longer.
+    #[test]
+    fn a_limit_on_slots_that_is_changed_leaves_no_slot_behind() {
+        let (two, none) = (Limits::new().max_concurrent(2), Limits::new());
+        let slot = Weights::new().with_slot();
+        let mut lease = Lease::new(10);
+        assert!(lease.adapt(&two).is_empty());
+        lease.add_slots(vec!["a".to_owned()], 1, 1);
+        assert_eq!(lease.look(&slot), Word::Enough);
+        lease.take(&slot);
+        assert!(lease.adapt(&none).is_empty(), "it is in use");
+        assert_eq!(lease.look(&slot), Word::Enough);
+        lease.take(&slot);
+        let back = lease.settle(lease.generation(), &slot, &slot);
+        assert!(back.is_empty(), "another runs");
+        assert_eq!(lease.settle(lease.generation(), &slot, &slot).slots, ["a"]);
+        assert!(lease.is_idle());
+
+        lease.take(&slot);
+        assert!(lease.adapt(&two).is_empty());
+        lease.add_slots(vec!["b".to_owned()], 1, 1);
+        assert_eq!(lease.look(&slot), Word::More(vec![], true), "one runs");
+        lease.settle(lease.generation(), &slot, &slot);
+        assert_eq!(lease.look(&slot), Word::Enough);
+    }
+
+    #[test]
+    fn what_was_taken_before_a_limit_was_set_is_not_given_back_to_it() {
+        let (requests, tokens) = (Unit::Requests, Unit::Tokens);
+        let weights = Weights::new().with(requests, 1).with(tokens, 900);
+        let before = Limits::new().requests(Rate::per_day(100));
+        let after = before.clone().tokens(Rate::per_day(10_000));
+        let mut lease = Lease::new(10);
+        assert!(lease.adapt(&before).is_empty());
+        assert!(lease.credit(&before, &[(10, seen())]));
+        let first = lease.generation();
+        lease.take(&weights);
+        assert_eq!(lease.adapt(&after).parts.len(), 1);
+        assert!(lease.credit(&after, &[(10, seen()), (1000, seen())]));
+        let second = lease.generation();
+        lease.take(&weights);
+        // Requests were limited then too; of the tokens there is the hundred that it has left.
+        assert!(
+            lease
+                .settle(first, &weights, &weights.with(tokens, 0))
+                .is_empty()
+        );
+        assert_eq!(lease.look(&weights), Word::More(vec![0, 800], false));
+        assert!(
+            lease
+                .settle(second, &weights, &weights.with(tokens, 0))
+                .is_empty()
+        );
+        assert_eq!(lease.look(&weights), Word::Enough);
     }
 }

@@ -32,9 +32,10 @@ impl Leased {
         let mut waiting: Vec<Waiting> = Vec::new();
         for round in 0..=ROUNDS {
             let short = match self.try_now(&entries, &ask) {
-                Tried::Admitted(report) => {
+                Tried::Admitted(report, generations) => {
                     let hold = LeasedHold(Held::Leased {
                         entries,
+                        generations,
                         reserved: ask.weights,
                         inner: Arc::clone(&self.inner),
                     });

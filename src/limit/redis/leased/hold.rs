@@ -1,6 +1,10 @@
 use std::{fmt, sync::Arc};
 
-use super::{super::RedisHold, slices::Slices, taking::Entries};
+use super::{
+    super::RedisHold,
+    slices::Slices,
+    taking::{Entries, Generations},
+};
 use crate::limit::{Demand, Hold, Weights, nothing};
 
 /// What one request has taken from a [`Leased`](super::Leased).
@@ -11,6 +15,8 @@ pub(super) enum Held {
     Direct(RedisHold),
     Leased {
         entries: Entries,
+        /// Of the limits of each entry, when it was taken from.
+        generations: Generations,
         reserved: Weights,
         inner: Arc<Slices>,
     },
@@ -23,12 +29,13 @@ impl LeasedHold {
             Held::Direct(hold) => hold.settle(actual),
             Held::Leased {
                 entries,
+                generations,
                 reserved,
                 inner,
             } => {
-                for entry in &entries {
+                for (entry, generation) in entries.iter().zip(generations) {
                     let mut state = entry.lock();
-                    let surplus = state.lease.settle(&reserved, actual);
+                    let surplus = state.lease.settle(generation, &reserved, actual);
                     if !surplus.is_empty() {
                         let demand = Demand {
                             limits: state.lease.limits().clone(),

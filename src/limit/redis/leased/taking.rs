@@ -23,6 +23,9 @@ const CAPACITY: usize = 65_536;
 
 pub(super) type Entries = SmallVec<[Arc<Entry>; 2]>;
 
+/// How often the limits of each of them have changed.
+pub(super) type Generations = SmallVec<[u32; 2]>;
+
 /// What one lease lacks.
 pub(super) struct Short {
     pub(super) at: usize,
@@ -30,8 +33,12 @@ pub(super) struct Short {
     pub(super) slot: bool,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "looked at once, where it is made"
+)]
 pub(super) enum Tried {
-    Admitted(Report),
+    Admitted(Report, Generations),
     Refused(Box<Refusal>),
     Short(Vec<Short>),
 }
@@ -88,9 +95,13 @@ impl Leased {
         for (at, (entry, state)) in entries.iter().zip(&mut locked).enumerate() {
             let of = |it: &&Demand| it.rule == entry.demand.rule && it.key == entry.demand.key;
             let limits = ask.demands().iter().find(of).map(|it| &it.limits);
-            if let Some(limits) = limits {
+            if let Some(limits) = limits.filter(|it| !state.lease.is_of(it)) {
+                let before = Demand {
+                    limits: state.lease.limits().clone(),
+                    ..entry.demand.clone()
+                };
                 let surplus = state.lease.adapt(limits);
-                self.inner.give_back(&entry.demand, &surplus);
+                self.inner.give_back(&before, &surplus);
             }
             state.lease.used_at = Some(now);
             match state.lease.look(&ask.weights) {
@@ -122,13 +133,15 @@ impl Leased {
                     && state.again.is_none_or(|again| now >= again)
             })
             .collect();
+        let generation = |state: &MutexGuard<'_, State>| state.lease.generation();
+        let generations = locked.iter().map(generation).collect();
         drop(locked);
         for (entry, low) in entries.iter().zip(low) {
             if low && take {
                 self.lease(entry, &[], false, None);
             }
         }
-        Tried::Admitted(report)
+        Tried::Admitted(report, generations)
     }
 
     /// Asks Redis for more, unless somebody does; whether the call is for what this one needs.
