@@ -33,6 +33,9 @@ pub(super) struct Day {
     used: u64,
     begin: i64,
     end: i64,
+    /// What was used before days were counted is a part of it, and what of that was reserved comes back to
+    /// it.
+    carried: bool,
 }
 
 impl Day {
@@ -44,6 +47,7 @@ impl Day {
         let (begin, end) = zone.day(unix.div_euclid(SECOND));
         self.used = self.used.saturating_sub(amount);
         (self.begin, self.end) = (begin.saturating_mul(SECOND), end.saturating_mul(SECOND));
+        self.carried = false;
     }
 }
 
@@ -60,6 +64,7 @@ impl Cell {
                 let mut day = Day::default();
                 day.advance(*amount, zone, now.unix);
                 day.used = u64::try_from(used).unwrap_or(u64::MAX);
+                day.carried = true;
                 Self::Day(day)
             }
         }
@@ -138,7 +143,7 @@ impl Cell {
                 day.advance(*amount, zone, now.unix);
                 if actual > reserved {
                     day.used = day.used.saturating_add(actual - reserved);
-                } else if day.begin <= since.unix {
+                } else if day.begin <= since.unix || (since.unix == 0 && day.carried) {
                     // What an earlier day lent is gone with that day.
                     day.used = day.used.saturating_sub(reserved - actual);
                 }

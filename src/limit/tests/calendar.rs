@@ -92,6 +92,35 @@ fn a_day_that_gains_an_hour_ends_at_its_midnight() {
     a_day_of(AUTUMN, AUTUMN - 3 * HOUR, 25);
 }
 
+/// A limit that becomes one of days while a request runs: what it had reserved was carried over, and comes
+/// back to the day that it was carried to, and to no later one.
+#[test]
+fn what_was_reserved_before_days_were_counted_comes_back() {
+    let rolling = Limits::new().tokens(Rate::per_day(1000));
+    let daily = Limits::new().tokens_daily(1000, Zone::utc());
+    let noon = 12 * HOUR;
+    for (ends, left) in [(noon, 700), (noon + 24 * HOUR, 1000)] {
+        let (store, wall) = store();
+        wall.store(noon, Ordering::Relaxed);
+        let Decision::Admitted(hold, _) = store.decide(&ask(&rolling, tokens(800))) else {
+            panic!("nothing is used");
+        };
+        let remaining = |at: u64| {
+            wall.store(at, Ordering::Relaxed);
+            let mut peek = ask(&daily, tokens(0));
+            peek.peek = true;
+            match store.decide(&peek) {
+                Decision::Admitted(_, report) => report.tokens.expect("a limit").remaining,
+                Decision::Refused(refusal) => panic!("{refusal:?}"),
+            }
+        };
+        assert_eq!(remaining(noon), 200);
+        assert_eq!(remaining(ends), if ends == noon { 200 } else { 1000 });
+        hold.settle(&tokens(300));
+        assert_eq!(remaining(ends), left);
+    }
+}
+
 #[test]
 fn what_is_reserved_before_the_change_is_given_back_after_it() {
     let (store, wall) = store();
