@@ -221,6 +221,30 @@ mod tests {
 
     use super::*;
 
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn each_failure_is_counted_by_its_cause() {
+        use crate::limit::redis::health::{Fault, Health};
+
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let health = Health::default();
+        metrics::with_local_recorder(&recorder, || {
+            for fault in [Fault::Gone, Fault::Slow, Fault::Slow, Fault::Nonsense] {
+                health.ill(fault, crate::limit::redis::Outage::Closed);
+            }
+        });
+        let text = handle.render();
+        for (cause, count) in [("gone", 1), ("slow", 2), ("nonsense", 1)] {
+            let line =
+                format!("tower_completions_limits_store_failures{{cause=\"{cause}\"}} {count}");
+            assert!(text.contains(&line), "{line} is not in:\n{text}");
+        }
+        let stats = health.stats();
+        assert_eq!((stats.gone, stats.slow, stats.nonsense), (1, 2, 1));
+        assert!(health.is_suspended());
+    }
+
     #[test]
     fn a_replica_is_told_by_its_words_from_any_version() {
         let words = "You can't write against a read only replica.";

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     body::Full,
     ext::Principal,
-    limit::{Limits, Rate, RateLimitLayer, Report, tests::limiter},
+    limit::{Fields, Limits, Rate, RateLimitLayer, Report, tests::limiter},
     meter::Tally,
     parse::{Chat, ChatBody},
     wire::Usage,
@@ -124,6 +124,35 @@ async fn what_tokens_refuse_is_no_request() {
     drop(response);
     let report = limiter.standing(&caller).await.expect("memory");
     assert_eq!(report.requests.expect("a limit").remaining, 60);
+}
+
+#[tokio::test]
+async fn each_layer_adds_its_own_to_the_ietf_fields_of_refusals_too() {
+    let (limiter, _) = limiter();
+    let limits = Limits::new().requests_per_minute(60).tokens_per_minute(600);
+    let tokens = TokenLimitLayer::new(limiter.clone()).fields(Fields::WithIetf);
+    let tokens = tokens.layer(answering(None, StatusCode::OK));
+    let app = RateLimitLayer::new(limiter)
+        .with_tokens()
+        .fields(Fields::WithIetf)
+        .layer(tokens);
+    for (most, status) in [(5, 200), (590, 429), (601, 429)] {
+        let response = app.clone().oneshot(asking(&limits, with_max(most))).await;
+        let response = response.expect("infallible");
+        assert_eq!(response.status(), status);
+        let all = |name: &str| -> Vec<String> {
+            let values = response.headers().get_all(name).iter();
+            values
+                .map(|value| value.to_str().expect("text").to_owned())
+                .collect()
+        };
+        let told = all("ratelimit");
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("\"tokens\";r=5"), "{told:?}");
+        assert!(told[1].starts_with("\"requests\";r=59;t="), "{told:?}");
+        let policies = ["\"tokens\";q=600;w=60", "\"requests\";q=60;w=60"];
+        assert_eq!(all("ratelimit-policy"), policies);
+    }
 }
 
 #[tokio::test]
