@@ -13,6 +13,9 @@ use crate::{
 ///
 /// Attributes are those of [`names`]; there is none for a prompt, an answer or a key. Where an upstream
 /// failed its span says why, as far as that quotes nothing ([`Error::cause`]).
+///
+/// To OpenTelemetry the span of a request is a server's and that of an attempt a client's. One that failed has
+/// the status of an error, but for requests that were answered with 4xx: those have `error.type` alone.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct Trace {
@@ -37,6 +40,8 @@ impl Observe for Trace {
         let span = tracing::info_span!(
             target: "tower_completions",
             "chat",
+            "otel.kind" = "server",
+            "otel.status_code" = Empty,
             "gen_ai.operation.name" = "chat",
             "gen_ai.request.model" = Empty,
             "gen_ai.response.model" = Empty,
@@ -66,6 +71,11 @@ fn failed(span: &Span, error: &Error) {
     }
 }
 
+/// OpenTelemetry's integers are signed: what exports spans to it writes any other as text.
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 struct One {
     span: Span,
     /// The spans of attempts that have not ended: that of the answer, and of others at the same time.
@@ -90,7 +100,9 @@ impl Watcher for One {
                     target: "tower_completions",
                     parent: &self.span,
                     "attempt",
-                    number,
+                    "otel.kind" = "client",
+                    "otel.status_code" = Empty,
+                    number = i64::from(*number),
                     "gen_ai.request.model" = &*target.model,
                     "gen_ai.system" = Empty,
                     "gen_ai.provider.name" = Empty,
@@ -107,6 +119,7 @@ impl Watcher for One {
             } => self.attempts(|open| {
                 if let Some(at) = open.iter().position(|(one, _)| one == number) {
                     let (_, span) = open.swap_remove(at);
+                    span.record(names::SPAN_STATUS, "ERROR");
                     failed(&span, error);
                 }
             }),
@@ -121,7 +134,7 @@ impl Watcher for One {
             }
             Event::Finished(end) => {
                 if let Some(status) = end.status {
-                    self.span.record(names::STATUS, status.as_u16());
+                    self.span.record(names::STATUS, i64::from(status.as_u16()));
                 }
                 if let Some(served) = end.served {
                     self.span.record(self.version.provider(), &*served.provider);
@@ -130,10 +143,14 @@ impl Watcher for One {
                     self.span.record(names::RESPONSE_MODEL, model);
                 }
                 if let Some(usage) = end.usage {
-                    self.span.record(names::INPUT_TOKENS, usage.input);
-                    self.span.record(names::OUTPUT_TOKENS, usage.output);
+                    self.span.record(names::INPUT_TOKENS, number(usage.input));
+                    self.span.record(names::OUTPUT_TOKENS, number(usage.output));
                 }
                 if let Some(error) = end.error {
+                    // The conventions for HTTP: 4xx is an error to who asked, and none to who answered.
+                    if !end.status.is_some_and(|status| status.is_client_error()) {
+                        self.span.record(names::SPAN_STATUS, "ERROR");
+                    }
                     failed(&self.span, error);
                 } else if end.cancelled {
                     self.span.record(names::ERROR_TYPE, "cancelled");
