@@ -161,8 +161,6 @@ fn bedrocks_reasons() {
         ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"),
         ("content_filtered", "content_filter"),
-        ("malformed_model_output", "stop"),
-        ("malformed_tool_use", "stop"),
         ("something_new", "stop"),
     ] {
         let call = json!({"toolUseId": "t", "name": "f"});
