@@ -64,7 +64,8 @@ pub enum Probe {
 }
 
 impl<S, R: Route, T: Timer> Router<S, R, T> {
-    /// All targets, each once, in the order of the models.
+    /// All targets, each once, in the order of the models. Behind one whose name has a `*`, of which nothing is
+    /// known but how many requests it serves, come those by the names that were asked for lately.
     #[must_use]
     pub fn health(&self) -> Vec<Health> {
         let now = self.shared.rules.now();
@@ -75,7 +76,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
             let left = |until: u64| Duration::from_millis(until.saturating_sub(now));
             let keys = self.shared.keys(&candidate.target.provider);
             Health {
-                target: candidate.target.clone(),
+                target: model.target_of(at),
                 breaker: match until {
                     None => Breaker::Closed,
                     Some(until) if until <= now => Breaker::HalfOpen,
@@ -95,7 +96,11 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
 
     fn targets(&self) -> Vec<(Arc<Model>, usize)> {
         let mut found: Vec<(Arc<Model>, usize)> = Vec::new();
-        for model in self.shared.route.models() {
+        let models = self.shared.route.models().into_iter().flat_map(|model| {
+            let names = model.names.all().into_iter();
+            std::iter::once(model).chain(names.map(|name| Arc::clone(&name.model)))
+        });
+        for model in models {
             for at in 0..model.candidates.len() {
                 let state = &model.candidates[at].state;
                 let known = |(model, at): &(Arc<Model>, usize)| {
@@ -117,7 +122,8 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     /// Call it now and then from a task of the application's own. `ask` makes the smallest request
     /// that the target will answer; the target itself is put in, with a key that is not known to be dead.
     /// A [`Watch`] that `ask` leaves in its extensions is told of breakers that move. A target with a `*` in
-    /// its name is passed over. Dropping the future cancels the probes.
+    /// its name is passed over; one that stands behind it is asked where its breaker is open. Dropping the
+    /// future cancels the probes.
     pub async fn probe<Q, B>(&self, which: Probe, ask: impl Fn(&Target) -> Request<Q>)
     where
         S: Service<Request<Q>, Response = Response<B>> + Clone,
@@ -128,9 +134,10 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     {
         let mut running = Vec::new();
         for (model, at) in self.targets() {
-            let target = &model.candidates[at].target;
+            let target = &model.target_of(at);
             let open = model.candidates[at].state.open_until().is_some();
-            if target.model.contains('*') || (which == Probe::Unwell && !open) {
+            let only_unwell = which == Probe::Unwell || model.star.is_some();
+            if target.model.contains('*') || (only_unwell && !open) {
                 continue;
             }
             let request = ask(target);
@@ -154,7 +161,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
         let now = shared.rules.now();
         let state = &model.candidates[at].state;
         let key = provider.keys.alive(now, |key| state.is_spent(key, now));
-        let target = model.candidates[at].target.clone();
+        let target = model.target_of(at);
         let target = target.with_key(key.unwrap_or(0));
         request.extensions_mut().insert(target);
         let watch = request.extensions().get::<Watch>().cloned();

@@ -40,6 +40,7 @@ mod health;
 mod hedge;
 mod keys;
 mod mistake;
+mod names;
 mod place;
 mod plan;
 mod policy;

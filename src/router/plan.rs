@@ -11,6 +11,7 @@ use super::{
     budget::Budget,
     choose::Tier,
     keys::Keys,
+    names::{Name, Names},
     rules::Rules,
     state::State,
 };
@@ -101,10 +102,37 @@ impl Plan {
     /// What the `*` of the first model's pattern stood for: it takes the place of the `*` in the names of
     /// that model's [candidates](Candidate::new), which go upstream as they are without it. A caller must
     /// then be allowed the very name that it asked for.
+    ///
+    /// What is learned of those candidates' models is learned of each by this name.
     #[must_use]
     pub fn with_star(mut self, star: impl Into<Arc<str>>) -> Self {
         self.captured.retain(|(group, _)| *group != 0);
+        let star = star.into();
+        if let Some(pattern) = self.pattern() {
+            let name = pattern.names.find(pattern, &star);
+            return self.named(&name);
+        }
+        self.captured.push((0, star));
+        self
+    }
+
+    /// The same of a plan that has none yet.
+    pub(crate) fn of_name(mut self, star: &str) -> Self {
+        if let Some(pattern) = self.pattern() {
+            let name = pattern.names.find(pattern, star);
+            return self.named(&name);
+        }
         self.captured.push((0, star.into()));
+        self
+    }
+
+    fn pattern(&self) -> Option<&Arc<Model>> {
+        self.groups.first().filter(|model| model.is_pattern())
+    }
+
+    fn named(mut self, name: &Name) -> Self {
+        self.groups = name.groups(&self.groups);
+        self.captured.push((0, Arc::clone(&name.star)));
         self
     }
 
@@ -321,6 +349,12 @@ impl Candidate {
         Some(pool)
     }
 
+    /// Another state to learn into, of another router's targets maybe.
+    pub(super) fn know(&mut self, state: Arc<State>) {
+        self.state = state;
+        self.pool = OnceLock::new();
+    }
+
     /// How long it takes to answer, as a number to compare: one that gets no requests of its own
     /// comes after all others.
     pub(crate) fn pace(&self) -> u64 {
@@ -402,10 +436,18 @@ pub struct Model {
     pub(crate) balance: Balance,
     /// What retries of requests for it may be spent, whoever answers them.
     pub(crate) budget: Arc<Budget>,
+    /// Of a pattern: what stands behind it.
+    pub(crate) names: Names,
+    /// Of one of those: what the pattern's `*` stands for.
+    pub(crate) star: Option<Arc<str>>,
 }
 
 impl Model {
     /// A model of this id, which may hold one `*` for any run of characters.
+    ///
+    /// Of models behind a pattern the router learns by their names, as if each had been listed: one that is
+    /// down, slow or used up says nothing of the others. [`max_concurrent`](Candidate::max_concurrent) is of
+    /// all of them together. It knows 256 names of a pattern, and forgets those first that were asked for once.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self {
             id: id.into(),
@@ -416,6 +458,8 @@ impl Model {
             fallbacks: Vec::new(),
             balance: Balance::default(),
             budget: Arc::default(),
+            names: Names::default(),
+            star: None,
         }
     }
 
@@ -447,6 +491,21 @@ impl Model {
         self.balance = balance;
         self.tiers = OnceLock::new();
         self
+    }
+
+    /// Whether names with a `*` in them among its targets' are to be filled in.
+    pub(crate) fn is_pattern(&self) -> bool {
+        let mut all = self.candidates.iter();
+        self.star.is_none() && all.any(|it| it.target.model.contains('*'))
+    }
+
+    /// A target, its name filled in where it is known.
+    pub(crate) fn target_of(&self, at: usize) -> Target {
+        let mut target = self.candidates[at].target.clone();
+        if let Some(star) = &self.star {
+            target.model = target.model.replacen('*', star, 1).into();
+        }
+        target
     }
 
     /// Notes that what is known of the speed of one has changed.

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -89,6 +89,8 @@ pub(crate) struct State {
     /// The end of the rest that it asked for because it was overloaded, and not limited.
     overloaded: AtomicU64,
     pub(crate) silence: Silence,
+    /// Of a model behind a pattern: what all models behind it have together.
+    within: Option<Arc<Self>>,
     inner: Mutex<Inner>,
 }
 
@@ -140,13 +142,22 @@ fn longer(all: &mut Vec<Millis>, key: usize, until: Millis) {
 }
 
 impl State {
+    /// Of a model behind a pattern. What limits requests at once limits those for all of them together; all
+    /// else is this one's own.
+    pub(crate) fn within(all: &Arc<Self>) -> Self {
+        Self {
+            within: Some(Arc::clone(all)),
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `barred` has a bit for each key that this request has tried here in vain.
     pub(crate) fn can(&self, now: Millis, limit: u32, keys: &Keys, barred: u64) -> Can {
-        if self.in_flight.load(Ordering::Relaxed) >= limit.min(self.ceiling()) {
+        if self.in_flight() >= self.ceiling() || self.all_in_flight() >= limit {
             return Can::Full;
         }
         let n = keys.len();
@@ -197,7 +208,17 @@ impl State {
 
     /// Takes a place, if there is one.
     pub(crate) fn enter(&self, limit: u32) -> bool {
-        take(&self.in_flight, limit.min(self.ceiling()))
+        let Some(all) = &self.within else {
+            return take(&self.in_flight, limit.min(self.ceiling()));
+        };
+        if !take(&self.in_flight, self.ceiling()) {
+            return false;
+        }
+        let entered = take(&all.in_flight, limit);
+        if !entered {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        entered
     }
 
     /// Takes the breaker's one probe when that is what it waits for.
@@ -207,6 +228,9 @@ impl State {
 
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(all) = &self.within {
+            all.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn give_back_probe(&self, sent: Millis) {
@@ -366,7 +390,7 @@ impl State {
 
     /// How loaded it is: less is better.
     pub(crate) fn load(&self, weight: u32, now: Millis) -> u64 {
-        let busy = u64::from(self.in_flight.load(Ordering::Relaxed)) + 1;
+        let busy = u64::from(self.all_in_flight()) + 1;
         let latency = self.latency(now).max(1);
         busy.saturating_mul(latency).saturating_mul(1 << 10) / u64::from(weight.max(1))
     }
@@ -438,6 +462,12 @@ impl State {
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// With those for other models behind the same pattern.
+    fn all_in_flight(&self) -> u32 {
+        let all = self.within.as_deref().unwrap_or(self);
+        all.in_flight()
     }
 
     pub(crate) fn most(&self, limit: u32) -> Option<u32> {

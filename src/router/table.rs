@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::{
     budget::Budget,
+    names::Names,
     plan::{Fnv, Model, Plan, Route},
     state::State,
 };
@@ -60,6 +61,7 @@ pub struct Table {
 #[derive(Default)]
 struct Known {
     states: HashMap<Target, Arc<State>>,
+    patterns: HashMap<Arc<str>, Arc<Model>>,
     budgets: HashMap<Arc<str>, Arc<Budget>>,
 }
 
@@ -89,6 +91,10 @@ impl Table {
             }
             if let Some(budget) = known.budgets.remove(&model.id) {
                 model.budget = budget;
+            }
+            model.names = Names::default();
+            if let Some(old) = known.patterns.remove(&model.id) {
+                model.names.take_over(&model, &old);
             }
             let starred = model.aliases.iter().find(|alias| alias.contains('*'));
             let stars = model.id.matches('*').count();
@@ -134,7 +140,7 @@ impl Route for Table {
         let found = exact.or_else(|| {
             self.patterns.iter().find_map(|at| {
                 let star = captured(&self.chains[*at][0].id, asked)?;
-                Some((*at, Some(Arc::from(star))))
+                Some((*at, Some(star)))
             })
         });
         let Some((at, captured)) = found else {
@@ -150,7 +156,7 @@ impl Route for Table {
             captured: SmallVec::new(),
         };
         Ok(match captured {
-            Some(star) => plan.with_star(star),
+            Some(star) => plan.of_name(star),
             None => plan,
         })
     }
@@ -185,6 +191,10 @@ impl Live {
         for model in old.chains.iter().map(|chain| &chain[0]) {
             let (id, budget) = (Arc::clone(&model.id), Arc::clone(&model.budget));
             known.budgets.insert(id, budget);
+            if model.is_pattern() {
+                let id = Arc::clone(&model.id);
+                known.patterns.insert(id, Arc::clone(model));
+            }
             for candidate in &model.candidates {
                 let state = Arc::clone(&candidate.state);
                 known.states.insert(candidate.target.clone(), state);
