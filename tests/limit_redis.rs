@@ -467,6 +467,33 @@ async fn what_this_node_has_given_back_is_there_for_the_next() {
     drop(held);
 }
 
+/// A client that leaves while Redis is asked has taken something once the answer is there: who comes next on the
+/// same node is judged as if that had been given back.
+#[tokio::test]
+async fn what_one_that_left_has_taken_is_there_for_the_next() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let slots = Limits::new().max_concurrent(1);
+    let amounts = Limits::new().tokens(Rate::per_day(1000));
+    let _ = standing(&store, "acme", &slots).await;
+    for _ in 0..50 {
+        for (limits, weights) in [(&slots, request().with_slot()), (&amounts, tokens(900))] {
+            let mut left = Box::pin(store.take(one("acme", limits, weights)));
+            let once = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(left.as_mut().poll(cx).is_ready())
+            });
+            once.await;
+            drop(left);
+            let next = decide(&store, one("acme", limits, weights)).await;
+            next.expect("nobody else is there").0.settle(&tokens(0));
+        }
+    }
+    assert!(store.stats().late > 0, "{:?}", store.stats());
+}
+
 /// As many at a time as there are slots, each of whom waits for the end before it comes again: how many
 /// are refused.
 async fn refused_of_as_many_as_there_are_slots(store: impl Store) -> u32 {

@@ -40,6 +40,7 @@ mod asking;
 mod builder;
 mod health;
 mod hold;
+mod late;
 mod lease;
 mod leased;
 #[cfg(test)]

@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     InvalidUrl, Outage, RedisBuilder, RedisHold, RedisStats,
     health::{Fault, Health},
+    late::Behind,
     telling::Telling,
     wire::{Answer, Call, Question, clock, keys},
     worker::{self, Job, Late, OpenSlots},
@@ -195,6 +196,7 @@ impl Redis {
         *behind = shared.telling.has(&call.keys);
         let keys = call.keys.clone();
         let mut pending = Pending {
+            shared: Arc::clone(shared),
             parts: Some((
                 Late {
                     id,
@@ -252,12 +254,11 @@ impl Redis {
                     ..ask.clone()
                 };
                 let mut decision = shared.local.decide(&share).map(RedisHold::local);
-                if let Decision::Refused(refusal) = &mut decision
-                    && refusal.retry == Retry::Never
-                    && fits(ask)
-                {
-                    // Larger than the share, not than the limit: when Redis is back it fits.
-                    refusal.retry = Retry::Release;
+                if let Decision::Refused(refusal) = &mut decision {
+                    if refusal.retry == Retry::Never && fits(ask) {
+                        // Larger than the share, not than the limit: when Redis is back it fits.
+                        refusal.retry = Retry::Release;
+                    }
                 }
                 Ok(decision)
             }
@@ -375,6 +376,7 @@ pub(super) fn fault(error: &RedisError) -> Fault {
 /// A decision on its way. Dropped before it is there, somebody else waits for it and gives back what
 /// it took.
 struct Pending {
+    shared: Arc<Shared>,
     parts: Option<(Late, OwnedPermit<Job>)>,
 }
 
@@ -394,7 +396,8 @@ impl Future for Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some((late, permit)) = self.parts.take() {
-            permit.send(Job::Late(late));
+            let behind = Behind::new(Arc::clone(&self.shared), late.keys.clone());
+            permit.send(Job::Late(Box::new(late), behind));
         }
     }
 }

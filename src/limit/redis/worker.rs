@@ -17,10 +17,10 @@ use tokio::{
 };
 
 use super::{
+    late::{Behind, Lates},
     store::{Reply, Shared, fault},
-    wire::{Answer, Changes, Question, Taken, probe, renew},
+    wire::{Changes, Question, Taken, probe, renew},
 };
-use crate::limit::{Decision, nothing};
 
 /// So many ends of requests are told in one call.
 const BATCH: usize = 64;
@@ -39,7 +39,7 @@ pub(super) enum Job {
     /// Tell how requests have ended.
     Settle(Changes),
     /// Wait for a decision that nobody waits for any more, and give back what it took.
-    Late(Late),
+    Late(Box<Late>, Behind),
     /// Say when all before it is done.
     Flush(oneshot::Sender<()>),
 }
@@ -103,6 +103,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>, ttl:
     // What could not be told yet.
     let mut untold = Changes::default();
     let mut batch = Vec::with_capacity(BATCH);
+    let mut lates = Lates::default();
     loop {
         let waiting = !untold.is_empty();
         tokio::select! {
@@ -122,24 +123,28 @@ pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>, ttl:
                     return;
                 }
             }
+            Some(changes) = lates.over(), if !lates.is_empty() => {
+                untold.append(changes);
+                tell(&shared, &mut untold).await;
+                lates.told();
+            }
             count = jobs.recv_many(&mut batch, BATCH), if !waiting => {
                 if count == 0 {
+                    while let Some(changes) = lates.over().await {
+                        untold.append(changes);
+                    }
+                    tell(&shared, &mut untold).await;
                     return;
                 }
-                let mut flushed = Vec::new();
                 for job in batch.drain(..) {
                     match job {
                         Job::Settle(changes) => untold.append(changes),
-                        Job::Late(late) => {
-                            tokio::spawn(give_back(Arc::clone(&shared), late));
-                        }
-                        Job::Flush(done) => flushed.push(done),
+                        Job::Late(late, behind) => lates.add(&shared, *late, behind),
+                        Job::Flush(done) => lates.tell(done),
                     }
                 }
                 tell(&shared, &mut untold).await;
-                for done in flushed {
-                    let _ = done.send(());
-                }
+                lates.told();
             }
         }
     }
@@ -159,22 +164,6 @@ async fn tell(shared: &Arc<Shared>, untold: &mut Changes) {
                 let lost = u64::try_from(lost.keys().count()).unwrap_or(u64::MAX);
                 shared.health.unanswered.fetch_add(lost, Ordering::Relaxed);
             }
-        }
-    }
-}
-
-async fn give_back(shared: Arc<Shared>, late: Late) {
-    let Ok(reply) = late.call.await else { return };
-    let Ok(answer) = late.question.understand(&reply, late.keys) else {
-        return;
-    };
-    if let Answer::Told(Decision::Admitted(taken, _)) = answer {
-        shared.health.late.fetch_add(1, Ordering::Relaxed);
-        let name = shared.name(late.id);
-        let changes = taken.changes(&name, &nothing(), shared.unix());
-        if !changes.is_empty() {
-            // Unheard, it flows off and expires.
-            let _ = shared.invoke(&changes.call()).await;
         }
     }
 }
