@@ -41,6 +41,12 @@ pub trait Carry<H: Hold>: Settle {
 
     /// The head of the answer is there.
     fn answered(&mut self, success: bool, extensions: &Extensions);
+
+    /// What it will settle to, where the head says already that there is no answer to come.
+    fn settles_to(&self, tally: Option<&Tally>) -> Option<Weights> {
+        let _ = tally;
+        None
+    }
 }
 
 pin_project! {
@@ -136,18 +142,16 @@ where
         limiter: &Limiter<St>,
         settings: &Settings,
     ) -> Self {
-        let mut held = Held::new(guard, settings);
         let Asks { mut ask, instead } = asks;
+        let mut held = Held::new(guard, settings, ask.weights);
         let instead = instead.filter(|_| settings.mode == Mode::Enforce);
         let short = || Asks::is_short(request.headers());
         if !ask.demands.is_empty() {
             // What is not to be refused need not wait either.
             ask.wait = settings.mode == Mode::Enforce;
             let mut decision = limiter.store().take_now(&ask);
-            if let Some(weights) = instead
-                && decision.as_ref().is_some_and(Asks::is_open)
-                && short()
-            {
+            let again = instead.filter(|_| decision.as_ref().is_some_and(Asks::is_open));
+            if let Some(weights) = again.filter(|_| short()) {
                 ask.weights = weights;
                 let second = limiter.store().take_now(&ask);
                 decision = decision
@@ -245,14 +249,15 @@ where
                 StateProj::Asking { asking } => {
                     let mut asking = asking.as_mut().project();
                     let mut decision = ready!(asking.take.as_mut().poll(cx));
-                    if Asks::is_open(&decision)
-                        && let Some(ask) = asking.instead.take()
-                        && let Ok(Decision::Refused(first)) = decision
-                    {
-                        asking.take.set(asking.limiter.store().take(ask));
-                        *asking.first = Some(first);
-                        continue;
-                    }
+                    let again = asking.instead.take().filter(|_| Asks::is_open(&decision));
+                    decision = match (again, decision) {
+                        (Some(ask), Ok(Decision::Refused(first))) => {
+                            asking.take.set(asking.limiter.store().take(ask));
+                            *asking.first = Some(first);
+                            continue;
+                        }
+                        (_, decision) => decision,
+                    };
                     if let Some(first) = asking.first.take() {
                         decision = Asks::closed(Ok(Decision::Refused(first)), decision);
                     }
@@ -278,6 +283,7 @@ struct Held<G: Settle> {
     once: Option<Once<G>>,
     fields: Fields,
     mode: Mode,
+    reserved: Weights,
     report: Report,
     /// What would have been refused.
     shadow: Option<Box<Refusal>>,
@@ -286,11 +292,12 @@ struct Held<G: Settle> {
 }
 
 impl<G: Settle> Held<G> {
-    fn new(guard: G, settings: &Settings) -> Self {
+    fn new(guard: G, settings: &Settings, reserved: Weights) -> Self {
         Self {
             once: Some(Once::new(guard)),
             fields: settings.fields,
             mode: settings.mode,
+            reserved,
             report: Report::default(),
             shadow: None,
             unasked: false,
@@ -375,6 +382,14 @@ impl<G: Settle> Held<G> {
         if self.shadow.is_none() && parts.extensions.get::<Refused>().is_some() {
             self.report.give_request_back();
         }
+        if let Some(guard) = once.guard_mut() {
+            guard.answered(parts.status.is_success(), &parts.extensions);
+            let tally = parts.extensions.get::<Tally>();
+            let used = guard.settles_to(tally).filter(|_| self.shadow.is_none());
+            if let Some(used) = used {
+                self.report.settle(&self.reserved, &used);
+            }
+        }
         self.fields
             .write(&mut parts.headers, &self.report, told::<St, G>());
         if let Some(refusal) = self.shadow.take() {
@@ -382,9 +397,6 @@ impl<G: Settle> Held<G> {
         }
         if self.unasked {
             headers::announce_unasked(&mut parts.headers);
-        }
-        if let Some(guard) = once.guard_mut() {
-            guard.answered(parts.status.is_success(), &parts.extensions);
         }
         let mut scanner = None;
         if G::SCANS {

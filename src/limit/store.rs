@@ -181,6 +181,31 @@ pub struct Standing {
     pub window: Duration,
 }
 
+impl Standing {
+    fn settle(&mut self, reserved: u64, used: u64) {
+        let given = reserved.saturating_sub(used);
+        let taken = used.saturating_sub(reserved);
+        let owed = taken.saturating_sub(self.remaining);
+        let left = self.remaining.saturating_sub(taken);
+        self.remaining = left.saturating_add(given.saturating_sub(self.debt));
+        self.debt = self.debt.saturating_sub(given).saturating_add(owed);
+        if self.remaining >= self.limit && self.debt == 0 {
+            self.reset = Duration::ZERO;
+        } else if self.window < Duration::from_secs(86_400) {
+            // It flows: nothing shorter than a day comes back at once.
+            let time = |amount: u64| {
+                let nanos = self.window.as_nanos().saturating_mul(amount.into());
+                let nanos = nanos / u128::from(self.limit.max(1));
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            };
+            self.reset = self
+                .reset
+                .saturating_sub(time(given))
+                .saturating_add(time(taken));
+        }
+    }
+}
+
 /// How the slots for concurrent requests stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
@@ -212,6 +237,16 @@ impl Report {
             requests.remaining = requests.limit.min(requests.remaining.saturating_add(1));
             if requests.remaining == requests.limit {
                 requests.reset = Duration::ZERO;
+            }
+        }
+    }
+
+    /// How the limits on tokens and money stand when what was reserved has come to what was used.
+    pub(super) fn settle(&mut self, reserved: &Weights, used: &Weights) {
+        for standing in [&mut self.tokens, &mut self.money].into_iter().flatten() {
+            let (before, after) = (reserved.get(standing.unit), used.get(standing.unit));
+            if let (Some(before), Some(after)) = (before, after) {
+                standing.settle(before, after);
             }
         }
     }

@@ -79,6 +79,19 @@ impl<H: Hold> TokenGuard<H> {
         }
     }
 
+    /// What of a usage counts.
+    fn tokens(&self, usage: &Usage) -> Weights {
+        let free = match self.cached {
+            Cached::Counts => 0,
+            Cached::Free => usage.cached_input,
+        };
+        let input = usage.input.saturating_sub(free);
+        Weights::new()
+            .with(Unit::Tokens, input.saturating_add(usage.output))
+            .with(Unit::InputTokens, input)
+            .with(Unit::OutputTokens, usage.output)
+    }
+
     /// So much output for the prompt, as nobody has counted it: an empty answer is told from one that is
     /// not known by it.
     fn guess(&self, output: u64) -> Usage {
@@ -126,6 +139,15 @@ impl<H: Hold> Carry<H> for TokenGuard<H> {
             Stage::Refused
         };
     }
+
+    fn settles_to(&self, tally: Option<&Tally>) -> Option<Weights> {
+        if !matches!(self.stage, Stage::Refused | Stage::Unasked) {
+            return None;
+        }
+        let usage = self.used(&Ending::Complete, tally)?;
+        // Nobody pays for a refusal.
+        Some(self.tokens(&usage).with(Unit::Money, 0))
+    }
 }
 
 impl<H: Hold> Settle for TokenGuard<H> {
@@ -141,15 +163,7 @@ impl<H: Hold> Settle for TokenGuard<H> {
         }
         let mut actual = Weights::new();
         if let Some(usage) = self.used(&ending, tally) {
-            let free = match self.cached {
-                Cached::Counts => 0,
-                Cached::Free => usage.cached_input,
-            };
-            let input = usage.input.saturating_sub(free);
-            actual = actual
-                .with(Unit::Tokens, input.saturating_add(usage.output))
-                .with(Unit::InputTokens, input)
-                .with(Unit::OutputTokens, usage.output);
+            actual = self.tokens(&usage);
             if let Some(quote) = &self.quote {
                 let served = self.served.as_deref();
                 let cost = if self.costs(&ending, tally) {

@@ -515,3 +515,6 @@ async fn cached_tokens_count_unless_they_are_told_not_to() {
         assert_eq!(remaining(&report), (10_000 - expected, 0), "{cached:?}");
     }
 }
+
+#[cfg(feature = "mock")]
+mod told;
