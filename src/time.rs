@@ -62,6 +62,8 @@ impl<T> fmt::Debug for Reading<T> {
 /// What the clocks have said in the poll that is running on this thread.
 struct Moment {
     running: Cell<bool>,
+    /// Something within it has been polled as a whole of its own.
+    within: Cell<bool>,
     steady: Cell<Option<Instant>>,
     wall: Cell<Option<SystemTime>>,
 }
@@ -70,6 +72,7 @@ thread_local! {
     static MOMENT: Moment = const {
         Moment {
             running: Cell::new(false),
+            within: Cell::new(false),
             steady: Cell::new(None),
             wall: Cell::new(None),
         }
@@ -90,7 +93,9 @@ impl Moment {
 }
 
 /// A poll, or a call, for all of which one reading of each clock will do, until this is dropped: see
-/// [`lately`] and [`wall`]. Whatever is polled meanwhile is a part of it.
+/// [`lately`] and [`wall`]. Whatever is polled meanwhile is a part of it; but what is polled more than once is
+/// under an executor that runs within the poll, for as long as that may be, and each time is a moment anew. What
+/// waits there and never says that it is [polled](Self::poll), as a layer by itself, is told one time.
 ///
 /// Every layer of a gateway looks at the time, which takes as long as two hundred instructions.
 #[must_use]
@@ -101,6 +106,19 @@ pub(crate) struct AtOnce {
 }
 
 impl AtOnce {
+    /// For a poll.
+    pub(crate) fn poll() -> Self {
+        let poll = Self::begin();
+        MOMENT.with(|moment| {
+            if !poll.outermost && moment.within.replace(true) {
+                moment.steady.set(None);
+                moment.wall.set(None);
+            }
+        });
+        poll
+    }
+
+    /// For a call.
     pub(crate) fn begin() -> Self {
         let outermost = MOMENT.with(|moment| !moment.running.replace(true));
         Self {
@@ -115,6 +133,7 @@ impl Drop for AtOnce {
         if self.outermost {
             MOMENT.with(|moment| {
                 moment.running.set(false);
+                moment.within.set(false);
                 moment.steady.set(None);
                 moment.wall.set(None);
             });
@@ -239,6 +258,25 @@ mod tests {
         let later = now(&timer);
         assert!(outer < later, "the timer itself goes on");
         assert_eq!(lately(&timer), later);
+    }
+
+    #[test]
+    fn time_goes_on_under_an_executor_within_a_poll() {
+        let timer = DefaultTimer::default();
+        let poll = || {
+            let _poll = AtOnce::poll();
+            let read = (lately(&timer), wall());
+            pass();
+            assert_eq!((lately(&timer), wall()), read);
+            read.0
+        };
+        let _outer = AtOnce::poll();
+        let outer = lately(&timer);
+        pass();
+        // What is polled once is a part of it.
+        assert_eq!(poll(), outer);
+        let inner = [poll(), poll()];
+        assert!(outer < inner[0] && inner[0] < inner[1]);
     }
 
     #[test]

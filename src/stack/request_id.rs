@@ -130,7 +130,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Changed where it is: moving an answer costs more than what is put into it.
         let this = self.project();
-        let _poll = AtOnce::begin();
+        let _poll = AtOnce::poll();
         let mut polled = this.inner.poll(cx);
         if let Poll::Ready(Ok(response)) = &mut polled {
             // Looked for and put in at one go.
