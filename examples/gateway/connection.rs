@@ -2,9 +2,8 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,7 +12,6 @@ use std::{
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
-    rt::Executor,
     server::conn::{http1, http2},
     service::Service,
 };
@@ -34,6 +32,7 @@ use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 use crate::{
     awake::{Awake, Received},
     patience::Patience,
+    streams::Streams,
 };
 
 /// How long a client may take for the head of a request, its first or the next on the connection.
@@ -104,12 +103,6 @@ pub async fn serve<S>(
     let mut http1 = http1::Builder::new();
     http1.header_read_timeout(HEAD);
     let streams = Streams::default();
-    let mut http2 = http2::Builder::new(streams.clone());
-    http2
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .max_concurrent_streams(256);
     // One for all: it is cloned for each request, and a whole stack is much to clone.
     let service = Arc::new(service);
     // Every answer gets an id, those of our own routes too.
@@ -137,7 +130,7 @@ pub async fn serve<S>(
         let Ok(socket) = TcpStream::from_std(socket) else {
             continue;
         };
-        let (mut http1, http2) = (http1.clone(), http2.clone());
+        let (mut http1, streams) = (http1.clone(), streams.of_one());
         http1.timer(Patience::until(&over));
         let (service, watcher) = (service.clone(), graceful.watcher());
         let mut stopping = stopping.clone();
@@ -149,9 +142,13 @@ pub async fn serve<S>(
             };
             let ended = match speaks {
                 Ok(Ok(true)) => {
+                    let http2 = http2(&streams);
                     let connection = http2.serve_connection(TokioIo::new(socket), service);
                     // In a box: it is large, and few connections are one.
-                    Box::pin(watcher.watch(connection)).await
+                    tokio::select! {
+                        ended = Box::pin(watcher.watch(connection)) => ended,
+                        () = streams.are_over(stopping) => return,
+                    }
                 }
                 Ok(Ok(false)) => {
                     let connection = http1.serve_connection(TokioIo::new(socket), service);
@@ -175,31 +172,14 @@ pub async fn serve<S>(
     streams.shutdown().await;
 }
 
-/// What serves the streams of HTTP/2 connections: tasks of their own, which outlive the connection.
-#[derive(Clone, Default)]
-struct Streams(Arc<Mutex<JoinSet<()>>>);
-
-impl Streams {
-    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Drops those that are left; each has settled when this returns.
-    async fn shutdown(&self) {
-        let mut tasks = std::mem::take(&mut *self.tasks());
-        tasks.shutdown().await;
-    }
-}
-
-impl<F> Executor<F> for Streams
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        let mut tasks = self.tasks();
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
+fn http2(streams: &Streams) -> http2::Builder<Streams> {
+    let mut http2 = http2::Builder::new(streams.clone());
+    http2
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256);
+    http2
 }
 
 #[cfg(test)]
@@ -287,6 +267,68 @@ mod tests {
             let mut rest = Vec::new();
             let _ = client.read_to_end(&mut rest).await;
             assert_eq!(rest, b"", "nothing is told to half a request");
+        }
+    }
+
+    /// Frames of HTTP/2: their kinds, from what a server sends.
+    async fn frame(client: &mut TcpStream) -> Option<(u8, u8)> {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        client.read_exact(&mut payload).await.ok()?;
+        Some((head[3], head[4]))
+    }
+
+    /// A connection without a stream is not waited for, though its client never answers a ping; one with a
+    /// stream is.
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_no_ping_holds_up_a_stop_only_with_a_stream() {
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        // `:method: GET`, `:scheme: http`, `:path: /`, `:authority: x`, and the end of the stream.
+        const ASK: [u8; 15] = [0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'x'];
+        for asks in [false, true] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+            let listener = listener.expect("a port");
+            let port = listener.local_addr().expect("bound");
+            let (asked, mut was_asked) = mpsc::unbounded_channel();
+            let service = hyper::service::service_fn(move |_: Request<Body>| {
+                let asked = asked.clone();
+                async move {
+                    let _ = asked.send(());
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    Ok::<_, Infallible>(Response::new(BoxBody::new(Full::new("ok"))))
+                }
+            });
+            let (give, sockets) = mpsc::unbounded_channel();
+            let (stop, stopped) = oneshot::channel();
+            let serving = tokio::spawn(serve(sockets, service, stopped));
+            let mut client = TcpStream::connect(port).await.expect("accepted");
+            let (socket, _) = listener.accept().await.expect("one");
+            let counted = Counted::one_of(&Arc::default());
+            let socket = socket.into_std().expect("a socket");
+            assert!(give.send((socket, counted)).is_ok());
+            client
+                .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                .await
+                .expect("open");
+            client.write_all(&SETTINGS).await.expect("open");
+            if asks {
+                client.write_all(&ASK).await.expect("open");
+                was_asked.recv().await.expect("asked");
+            }
+            while frame(&mut client).await.expect("open") != (4, 1) {}
+            let begun = tokio::time::Instant::now();
+            stop.send(Duration::from_secs(60)).expect("it serves");
+            serving.await.expect("no panic");
+            let took = begun.elapsed().as_secs();
+            assert_eq!((1..5).contains(&took), !asks, "{took}");
+            assert!(took < 15, "{took}");
+            let mut data = 0;
+            while let Some((kind, _)) = frame(&mut client).await {
+                data += u32::from(kind == 0);
+            }
+            assert_eq!(data > 0, asks);
         }
     }
 }

@@ -24,6 +24,7 @@ mod read;
 mod routes;
 mod routing;
 mod server;
+mod streams;
 mod telemetry;
 mod upstreams;
 mod values;
