@@ -198,12 +198,15 @@ async fn hammer(mut client: Client, until: Instant, served: Arc<AtomicUsize>) {
     }
 }
 
+/// By the clock, on a machine that does nothing else; `tests/overload.rs` judges by counts.
 #[tokio::test]
-async fn ten_times_the_load_gets_as_much_done() {
+async fn ten_times_the_load_gets_as_much_done_in_time() {
+    if hostile() <= 100 {
+        return;
+    }
     let script = Script::echo().with_delay(Duration::from_millis(50));
     let (_upstream, gateway) = start("", Upstream::new().with_model("mock/echo", script)).await;
-    // Beside all other tests both halves are as noisy as the machine: the full run asks for more.
-    let (time, least) = if hostile() > 100 { (10, 0.9) } else { (1, 0.5) };
+    let (time, least) = (10, 0.9);
     let mut done = Vec::new();
     for clients in [8, 80] {
         let served = Arc::new(AtomicUsize::new(0));
