@@ -516,5 +516,4 @@ async fn cached_tokens_count_unless_they_are_told_not_to() {
     }
 }
 
-#[cfg(feature = "mock")]
 mod told;

@@ -6,7 +6,6 @@ use super::*;
 use crate::{
     ext::Cached as OutOfCache,
     limit::{Limiter, Memory, Standing, Unit, Zone, headers::go_duration},
-    mock::Clock,
 };
 
 fn told(response: &Response<impl http_body::Body>, name: &str) -> String {
@@ -27,8 +26,8 @@ async fn who_is_refused_is_told_what_was_given_back() {
             Limits::new().tokens(Rate::per_minute(20_000).burst(10_000)),
             Limits::new().tokens_daily(10_000, Zone::utc()),
         ] {
-            let clock = Clock::new();
-            let memory = Memory::with_timer(clock.clone()).wall_clock(|| SystemTime::UNIX_EPOCH);
+            let (_, clock) = limiter();
+            let memory = Memory::with_timer(clock).wall_clock(|| SystemTime::UNIX_EPOCH);
             let limiter = Limiter::with_store(memory);
             let layer = TokenLimitLayer::new(limiter.clone());
             let caller = Principal::new("acme").attach(limits.clone());
