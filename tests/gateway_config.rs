@@ -112,6 +112,31 @@ fn every_mistake_is_told_at_once() {
     }
 }
 
+/// What is wrong in the file hides nothing that is wrong in the files that it names.
+#[test]
+fn a_mistake_in_the_file_hides_none_in_those_that_it_names() {
+    let said = refused(
+        "listen = \"nowhere\"\n[prices]\nfile = \"/no/such/file\"\n\
+         [[providers]]\nname = \"p\"\nkind = \"vertex\"\nproject = \"p\"\nlocation = \"us\"\ncredentials = \"/nor/this\"\n\
+         [[providers]]\nname = \"q\"\nkind = \"azure\"\n\
+         [[models]]\nid = \"m\"\ntargets = [{ provider = \"p\", model = \"m\" }]\nprice = { input = \"cheap\" }\n\
+         [[keys]]\nname = \"k\"\nsecret = \"sk-very-secret\"\n",
+    );
+    let mut keys: Vec<_> = said.lines().filter_map(|it| it.split_once(": ")).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        [
+            "listen",
+            "models[0].price.input",
+            "prices.file",
+            "providers[0].credentials",
+            "providers[1].base_url",
+        ],
+        "{said}"
+    );
+}
+
 #[test]
 fn a_mistake_is_told_by_its_key() {
     let (kind, url) = (r#"kind = "openai""#, "http://127.0.0.1:9/v1");

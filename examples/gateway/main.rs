@@ -42,6 +42,9 @@ use tower_completions::{
 
 use crate::{app::App, config::Config, server::Workers};
 
+/// What a file without mistakes becomes.
+type Made = (Config, Prices, Router<BoxProvider, Table>);
+
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -83,16 +86,12 @@ fn main() -> ExitCode {
         });
     let read = match &args.config {
         Some(path) => Config::read(path),
-        None => Config::parse(&app::built_in()),
+        None => Config::look(&app::built_in()),
     };
-    let config = read.and_then(|config| {
-        let prices = prices::read(&config)?;
-        prices::foreign(&config, &prices)?;
-        let router = upstreams::router(&config, &prices)?;
-        Ok((config, prices, router))
-    });
-    let (config, prices, router) = match config {
-        Ok(read) => read,
+    let made = read.map_err(|wrong| vec![wrong]);
+    let made = made.and_then(|(config, mistakes)| make(config, mistakes));
+    let (config, prices, router) = match made {
+        Ok(made) => made,
         Err(mistakes) => {
             for mistake in mistakes {
                 eprintln!("{name}: {mistake}");
@@ -126,6 +125,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the file says, made of it; else every mistake in it, and in the files that it names.
+fn make(config: Config, mut mistakes: Vec<String>) -> Result<Made, Vec<String>> {
+    let lists = prices::lists(&config, &mut mistakes);
+    let upstreams = upstreams::all(&config, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let prices = prices::named(&config, lists)?;
+    prices::foreign(&config, &prices)?;
+    let router = upstreams::router(&config, &prices, upstreams)?;
+    Ok((config, prices, router))
 }
 
 async fn run(

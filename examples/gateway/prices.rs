@@ -6,19 +6,6 @@ use tower_completions::cost::{NotAnAmount, Price, PriceBook, PriceList, Prices};
 
 use crate::config::{Config, Provider};
 
-/// Prices under every name that a client may use. A model that has none in the file is looked for in
-/// the operator's price files and then in the built-in table, by who serves it. Reads the files.
-pub fn read(config: &Config) -> Result<Prices, Vec<String>> {
-    let mut mistakes = Vec::new();
-    let lists = lists(config, &mut mistakes);
-    let prices = named(config, lists, &mut mistakes);
-    if mistakes.is_empty() {
-        Ok(prices)
-    } else {
-        Err(mistakes)
-    }
-}
-
 /// Models that could only be refused: something may answer for them whose price is in another currency
 /// than the accounts, as all prices of the built-in table are that in US dollars.
 pub fn foreign(config: &Config, prices: &Prices) -> Result<(), Vec<String>> {
@@ -44,7 +31,10 @@ pub fn foreign(config: &Config, prices: &Prices) -> Result<(), Vec<String>> {
     }
 }
 
-fn named(config: &Config, lists: Vec<PriceList>, mistakes: &mut Vec<String>) -> Prices {
+/// Prices under every name that a client may use. A model that has none in the file is looked for in
+/// the operator's price files and then in the built-in table, by who serves it.
+pub fn named(config: &Config, lists: Vec<PriceList>) -> Result<Prices, Vec<String>> {
+    let mut mistakes = Vec::new();
     let mut prices = lists
         .into_iter()
         .chain([PriceList::builtin()])
@@ -68,11 +58,15 @@ fn named(config: &Config, lists: Vec<PriceList>, mistakes: &mut Vec<String>) -> 
             prices = prices.with_fallbacks(name, model.fallbacks.iter().map(String::as_str));
         }
     }
-    prices
+    if mistakes.is_empty() {
+        Ok(prices)
+    } else {
+        Err(mistakes)
+    }
 }
 
-/// The operator's price files, those that can be read.
-fn lists(config: &Config, mistakes: &mut Vec<String>) -> Vec<PriceList> {
+/// Reads the operator's price files, those that can be read.
+pub fn lists(config: &Config, mistakes: &mut Vec<String>) -> Vec<PriceList> {
     type Read = fn(&str, &str) -> Result<PriceList, String>;
     let own: Read = |text, _| toml::from_str(text).map_err(|error| error.to_string());
     let litellm: Read =

@@ -48,10 +48,6 @@ impl Mistakes {
         };
         self.lines.into_iter().map(hide).collect()
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
 }
 
 /// One table of the file. Asking for a key marks it as known; [`Section::finish`] reports the rest.

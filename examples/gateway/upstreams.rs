@@ -23,28 +23,44 @@ use tower_completions::{
 
 use crate::{
     config::{self, Config},
-    read::Mistakes,
     routing,
 };
 
-pub fn router(config: &Config, prices: &Prices) -> Result<Router<BoxProvider, Table>, Vec<String>> {
-    let mut router =
-        routing::builder(config, prices).map_err(|error| vec![format!("models: {error}")])?;
+/// One for each of the file's providers, in its order; what cannot be made is one more mistake.
+pub fn all(config: &Config, mistakes: &mut Vec<String>) -> Vec<BoxProvider> {
     let parts = Parts::new();
-    let mut mistakes = Mistakes::default();
+    let mut made = Vec::new();
     for (at, provider) in config.providers.iter().enumerate() {
         match parts.upstream(provider) {
-            Ok(upstream) => router = router.provider(provider.name.as_str(), upstream),
-            Err(Unfit(key, why)) => mistakes.add(&format!("providers[{at}].{key}"), why),
+            Ok(upstream) => made.push(upstream),
+            Err(Unfit(key, why)) => {
+                let of = format!("providers[{at}].");
+                // What is made of one that is wrong already may be wrong for no other reason.
+                let known = mistakes.iter().any(|it| it.starts_with(&of));
+                if !known || key == "credentials" {
+                    mistakes.push(format!("{of}{key}: {why}"));
+                }
+            }
         }
     }
-    if mistakes.is_empty() {
-        let mistake = |mistake: &Mistake| format!("providers: {mistake}");
-        let lines = |error: BuildError| error.mistakes().iter().map(mistake).collect();
-        router.build().map_err(lines)
-    } else {
-        Err(mistakes.into_lines())
-    }
+    made
+}
+
+/// Over all of them.
+pub fn router(
+    config: &Config,
+    prices: &Prices,
+    upstreams: Vec<BoxProvider>,
+) -> Result<Router<BoxProvider, Table>, Vec<String>> {
+    let router =
+        routing::builder(config, prices).map_err(|error| vec![format!("models: {error}")])?;
+    let named = config.providers.iter().zip(upstreams);
+    let router = named.fold(router, |router, (provider, upstream)| {
+        router.provider(provider.name.as_str(), upstream)
+    });
+    let mistake = |mistake: &Mistake| format!("providers: {mistake}");
+    let lines = |error: BuildError| error.mistakes().iter().map(mistake).collect();
+    router.build().map_err(lines)
 }
 
 /// A key of a provider, and why what it says will not do.

@@ -88,24 +88,25 @@ pub struct Routing {
 }
 
 impl Config {
-    /// Reads a file; every mistake is a line that names its key.
-    pub fn read(path: &Path) -> Result<Self, Vec<String>> {
-        let text = std::fs::read_to_string(path).map_err(|error| vec![error.to_string()])?;
-        Self::parse(&text)
+    /// Reads a file, as far as it can be; every mistake is a line that names its key.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is no TOML.
+    pub fn read(path: &Path) -> Result<(Self, Vec<String>), String> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Self::look(&text)
     }
 
-    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let (table, beyond) = values::parse(text).map_err(|wrong| vec![wrong])?;
+    /// The same of a text.
+    pub fn look(text: &str) -> Result<(Self, Vec<String>), String> {
+        let (table, beyond) = values::parse(text)?;
         let mut mistakes = Mistakes::new(beyond);
         let mut root = Section::new("", table);
         let config = Self::root(&mut root, &mut mistakes);
         root.finish(&mut mistakes);
         relations::check(&config, &mut mistakes);
-        if mistakes.is_empty() {
-            Ok(config)
-        } else {
-            Err(mistakes.into_lines())
-        }
+        Ok((config, mistakes.into_lines()))
     }
 
     fn root(root: &mut Section, mistakes: &mut Mistakes) -> Self {
