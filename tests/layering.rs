@@ -153,6 +153,39 @@ fn imports_point_downwards() {
     );
 }
 
+/// The fuzz target of the configuration is made of the example's own files, which nothing else builds: it
+/// has each that they name.
+#[test]
+fn the_fuzz_target_has_all_of_the_example_that_it_is_made_of() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Ok(target) = fs::read_to_string(root.join("fuzz/fuzz_targets/config.rs")) else {
+        return; // The published package comes without.
+    };
+    let example = root.join("examples/gateway");
+    let mut missing = Vec::new();
+    for line in target.lines() {
+        let Some(name) = line
+            .strip_prefix("mod ")
+            .and_then(|it| it.strip_suffix(';'))
+        else {
+            continue;
+        };
+        let mut files = Vec::new();
+        match example.join(name) {
+            folder if folder.is_dir() => sources(&folder, &mut files),
+            file => files.push(file.with_extension("rs")),
+        }
+        for file in files {
+            for used in imports(&fs::read_to_string(file).expect("readable")) {
+                if !target.contains(&format!("\nmod {used};\n")) {
+                    missing.push(format!("{name}: crate::{used}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in the target: {missing:?}");
+}
+
 #[test]
 fn the_check_sees_imports() {
     let text = "use crate::{error::{Error, Kind}, body::Full};\n// crate::stack\nlet x = crate::router::Y;";

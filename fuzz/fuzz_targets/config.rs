@@ -6,10 +6,16 @@
 // The example's own files, which know each other by their names in its root.
 #[path = "../../examples/gateway/app.rs"]
 mod app;
+#[path = "../../examples/gateway/awake.rs"]
+mod awake;
 #[path = "../../examples/gateway/capability.rs"]
 mod capability;
+#[path = "../../examples/gateway/cards.rs"]
+mod cards;
 #[path = "../../examples/gateway/config/mod.rs"]
 mod config;
+#[path = "../../examples/gateway/connection.rs"]
+mod connection;
 #[path = "../../examples/gateway/ledger.rs"]
 mod ledger;
 #[path = "../../examples/gateway/metrics.rs"]
@@ -18,6 +24,8 @@ mod metrics;
 mod money;
 #[path = "../../examples/gateway/panics.rs"]
 mod panics;
+#[path = "../../examples/gateway/patience.rs"]
+mod patience;
 #[path = "../../examples/gateway/prices.rs"]
 mod prices;
 #[path = "../../examples/gateway/read.rs"]
@@ -38,14 +46,13 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    match Config::parse(text) {
-        Ok(first) => {
-            let again = Config::parse(text).expect("read before");
+    match Config::look(text) {
+        Ok((first, mistakes)) => {
+            let (again, same) = Config::look(text).expect("read before");
             assert_eq!(format!("{first:?}"), format!("{again:?}"));
-        }
-        Err(mistakes) => {
-            assert!(!mistakes.is_empty());
+            assert_eq!(mistakes, same);
             assert!(mistakes.iter().all(|mistake| !mistake.trim().is_empty()));
         }
+        Err(mistake) => assert!(!mistake.trim().is_empty()),
     }
 });
