@@ -712,12 +712,60 @@ async fn a_client_that_leaves_frees_its_slot_and_hold() {
     );
 }
 
+/// An upstream of one stream, whose end it sends when it is told to.
+fn upstream_that_waits() -> (u16, std::sync::mpsc::Sender<()>) {
+    const EVENTS: [&str; 2] = [
+        r#"data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":null}]}"#,
+        r#"data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" there"},"finish_reason":"stop"}]}"#,
+    ];
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let (go, may_go) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("asked");
+        let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+        while !said.ends_with(b"}") {
+            let read = socket.read(&mut piece).expect("a request");
+            said.extend_from_slice(&piece[..read]);
+        }
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        write!(socket, "{head}{}\n\n", EVENTS[0]).expect("sent");
+        if may_go.recv().is_ok() {
+            write!(socket, "{}\n\ndata: [DONE]\n\n", EVENTS[1]).expect("sent");
+        }
+    });
+    (port, go)
+}
+
 #[tokio::test]
-async fn sigterm_lets_open_requests_end_and_exits_with_0() {
-    let mut gateway = Gateway::start(&config("openai"));
-    assert_eq!(gateway.post("sk-demo", &ask(json!({}))).await.status, 200);
-    gateway.signal("TERM");
-    assert_eq!(gateway.wait(), Some(0));
+async fn a_signal_lets_open_requests_end_and_exits_with_0() {
+    for signal in ["TERM", "INT"] {
+        let (port, go) = upstream_that_waits();
+        let mut gateway = Gateway::start(&format!(
+            "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n\
+             [[models]]\nid = \"m\"\ntargets = [{{ provider = \"p\", model = \"m\" }}]\n\
+             [[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n"
+        ));
+        let mut client = gateway.connect().await;
+        let body = ask(json!({ "model": "m", "stream": true }));
+        let request = client.request(Method::POST, "/v1/chat/completions", &body);
+        let mut response = client.open(request).await;
+        assert_eq!(response.status(), 200);
+        let begun = response.body_mut().frame().await.expect("an event");
+        let begun = begun.expect("sound").into_data().expect("data");
+        assert!(begun.ends_with(b"\n\n"));
+        gateway.signal(signal);
+        while TcpStream::connect(&*gateway.addr).is_ok() {
+            tokio::task::yield_now().await;
+        }
+        go.send(()).expect("it waits");
+        let rest = response.into_body().collect().await.expect("whole");
+        let rest = String::from_utf8(rest.to_bytes().to_vec()).expect("UTF-8");
+        assert!(rest.contains(" there"), "{rest}");
+        assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
+        assert_eq!(gateway.wait(), Some(0), "{signal}");
+    }
 }
 
 #[test]

@@ -209,6 +209,50 @@ mod tests {
         String::from_utf8(all).expect("UTF-8")
     }
 
+    /// A client that says this and no more is let go when the time for a head is over. hyper reads the time
+    /// from the system, which a paused clock leaves behind: each says so on a runtime of its own.
+    async fn is_let_go(says: &[u8]) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let port = listener.local_addr().expect("bound");
+        let service = hyper::service::service_fn(async |_: Request<Body>| {
+            Ok::<_, Infallible>(Response::new(BoxBody::new(Full::new("ok"))))
+        });
+        let (give, sockets) = mpsc::unbounded_channel();
+        let (_stop, stopped) = oneshot::channel();
+        tokio::spawn(serve(sockets, service, stopped));
+        let mut client = TcpStream::connect(port).await.expect("accepted");
+        let (socket, _) = listener.accept().await.expect("one");
+        let socket = socket.into_std().expect("a socket");
+        let counted = Counted::one_of(&Arc::default());
+        assert!(give.send((socket, counted)).is_ok());
+        let begun = tokio::time::Instant::now();
+        client.write_all(says).await.expect("open");
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.expect("it is closed");
+        assert_eq!(all.ends_with(b"ok"), says == WHOLE);
+        let took = begun.elapsed().as_secs();
+        assert!(
+            (HEAD.as_secs() - 1..HEAD.as_secs() + 9).contains(&took),
+            "{took}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_let_go() {
+        is_let_go(&[]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_half_a_head_is_let_go() {
+        is_let_go(&WHOLE[..9]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_more_is_let_go() {
+        is_let_go(WHOLE).await;
+    }
+
     /// Whoever has been answered, and whoever has not said a whole head, is not waited for when it stops; whoever
     /// has is.
     #[tokio::test]

@@ -21,7 +21,7 @@ use std::{
 use http::{Request, Response};
 use hyper::service::Service;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     runtime,
     sync::{mpsc, oneshot},
 };
@@ -140,12 +140,7 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let socket = accepted.and_then(|(socket, _)| {
-            // Without it the kernel holds back the end of every short stream for 40 ms.
-            let _ = socket.set_nodelay(true);
-            socket.into_std()
-        });
-        match socket {
+        match accepted.and_then(|(socket, _)| taken(socket)) {
             Ok(socket) => workers.hand(socket),
             Err(error) => {
                 // Out of file descriptors, most likely: others must end first.
@@ -160,5 +155,29 @@ pub async fn serve(
     Stopped {
         grace: grace.saturating_sub(stopped.elapsed()),
         _runtimes: runtimes,
+    }
+}
+
+/// A client's socket, as its worker has it.
+fn taken(socket: TcpStream) -> std::io::Result<std::net::TcpStream> {
+    // Without it the kernel holds back the end of every short stream for 40 ms.
+    let _ = socket.set_nodelay(true);
+    socket.into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_to_a_client_goes_out_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let client = TcpStream::connect(address).await.expect("accepted");
+        let (socket, _) = listener.accept().await.expect("one");
+        assert!(!socket.nodelay().expect("told"), "not by itself");
+        let socket = taken(socket).expect("a socket");
+        assert!(socket.nodelay().expect("told"));
+        drop(client);
     }
 }
