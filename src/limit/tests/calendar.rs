@@ -98,7 +98,7 @@ fn a_day_that_gains_an_hour_ends_at_its_midnight() {
 fn what_was_reserved_before_days_were_counted_comes_back() {
     let rolling = Limits::new().tokens(Rate::per_day(1000));
     let daily = Limits::new().tokens_daily(1000, Zone::utc());
-    let noon = 12 * HOUR;
+    let noon = (365 * 24 + 12) * HOUR;
     for (ends, left) in [(noon, 700), (noon + 24 * HOUR, 1000)] {
         let (store, wall) = store();
         wall.store(noon, Ordering::Relaxed);
