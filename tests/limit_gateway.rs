@@ -21,8 +21,8 @@ use tower_completions::{
     cache::CacheLayer,
     cost::{Amount, MemoryLedger, Price, Prices, Terms, When},
     limit::{
-        Ask, Decision, Demand, Hold as _, Key, Limiter, Limits, Memory, Queue, Rate,
-        RateLimitLayer, TokenLimitLayer, Unit, Weights, Window, Zone,
+        Ask, Cached, Decision, Demand, Fields, Hold as _, Key, Limiter, Limits, Memory, Mode,
+        Queue, Rate, RateLimitLayer, TokenLimitLayer, Unit, Weights, Window, Zone,
     },
     mock::{self, Script, Upstream},
     parse::ChatBody,
@@ -328,6 +328,51 @@ async fn a_refusal_of_requests_and_an_invalid_request_tell_how_the_tokens_stand(
     let invalid = invalid.expect("infallible");
     assert_eq!(invalid.status(), StatusCode::BAD_REQUEST);
     assert_eq!(told(&invalid), 10_000);
+}
+
+/// What the layers can be told a whole gateway can be told.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_limits_as_it_is_told() {
+    let keys = Keys::new();
+    let limits = Limits::new()
+        .requests_per_minute(1)
+        .tokens_per_minute(10_000);
+    let caller = Principal::new("demo").attach(limits);
+    keys.insert("sk-demo", caller.clone());
+    let limiter = Limiter::new();
+    let script = Script::echo().with_usage(100, 7, 90);
+    let upstream = Upstream::new().with_model("mock/echo", script);
+    let openai = OpenAi::new("http://upstream/v1").expect("a URL");
+    let app = Gateway::builder(keys)
+        .limit_mode(Mode::Shadow)
+        .limit_fields(Fields::WithIetf)
+        .limit_cached(Cached::Free)
+        .limit_expected(50)
+        .limiter(limiter.clone())
+        .build(Provider::new("mock", upstream, openai));
+    let ask = async || {
+        let body = r#"{"model":"mock/echo","messages":[{"role":"user","content":"hello"}]}"#;
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", "Bearer sk-demo")
+            .body(Full::new(body))
+            .expect("a request");
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        body.collect().await.expect("whole");
+        assert_eq!(parts.status, StatusCode::OK);
+        parts.headers
+    };
+    let first = ask().await;
+    assert!(!first.contains_key("x-ratelimit-shadow"));
+    assert_eq!(first.get_all("ratelimit").iter().count(), 2);
+    let left = first["x-ratelimit-remaining-tokens"].to_str();
+    let left: u64 = left.expect("text").parse().expect("a number");
+    assert!((9_900..9_950).contains(&left), "{left}");
+    let standing = limiter.standing(&caller).await.expect("memory");
+    // A hundred and seven, of which ninety came out of the provider's cache.
+    assert_eq!(standing.tokens.expect("a limit").remaining, 10_000 - 17);
+    assert!(ask().await.contains_key("x-ratelimit-shadow"));
+    assert_eq!(limiter.stats().shadowed, 1);
 }
 
 /// A body that must not be read.

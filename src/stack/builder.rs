@@ -12,7 +12,10 @@ use crate::{
     cost::{Cost, CostLayer, Ledger, MemoryLedger, PriceBook, Prices},
     dialect::Dialect,
     idempotency::{Idempotency, IdempotencyLayer},
-    limit::{Limiter, Memory, RateLimit, RateLimitLayer, Store, TokenLimit, TokenLimitLayer},
+    limit::{
+        Cached, Fields, Limiter, Memory, Mode, RateLimit, RateLimitLayer, Store, TokenLimit,
+        TokenLimitLayer,
+    },
     messages::MessagesLayer,
     models::{Card, Models},
     parse::{ChatBody, Parse, ParseLayer, ReadLimits},
@@ -33,6 +36,7 @@ pub struct GatewayBuilder<A, L = MemoryLedger, St = Memory> {
     authenticate: A,
     dialect: Dialect,
     limiter: Limiter<St>,
+    limits: Limiting,
     read: ReadLimits,
     validate: Option<ValidateLayer>,
     reframe: Option<ReframeLayer>,
@@ -41,12 +45,23 @@ pub struct GatewayBuilder<A, L = MemoryLedger, St = Memory> {
     models: Models,
 }
 
+/// What the two layers that limit are told alike, and the one that counts tokens alone.
+#[derive(Clone, Copy, Default)]
+struct Limiting {
+    fields: Fields,
+    mode: Mode,
+    cached: Cached,
+    /// `None`: as the layer has it.
+    expected: Option<u64>,
+}
+
 impl<A: Authenticate> GatewayBuilder<A> {
     pub(super) fn new(authenticate: A) -> Self {
         Self {
             authenticate,
             dialect: Dialect::openai(),
             limiter: Limiter::new(),
+            limits: Limiting::default(),
             read: ReadLimits::default(),
             validate: None,
             reframe: None,
@@ -81,6 +96,7 @@ impl<A: Authenticate, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             authenticate: self.authenticate,
             dialect: self.dialect,
             limiter: self.limiter,
+            limits: self.limits,
             read: self.read,
             validate: self.validate,
             reframe: self.reframe,
@@ -102,6 +118,7 @@ impl<A: Authenticate, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             authenticate: self.authenticate,
             dialect: self.dialect,
             limiter,
+            limits: self.limits,
             read: self.read,
             validate: self.validate,
             reframe: self.reframe,
@@ -109,6 +126,32 @@ impl<A: Authenticate, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             cost: self.cost,
             models: self.models,
         }
+    }
+
+    /// Which headers tell of the limits. Default: OpenAI's.
+    pub fn limit_fields(mut self, fields: Fields) -> Self {
+        self.limits.fields = fields;
+        self
+    }
+
+    /// Whether what is over a limit is refused. Default: it is. Money that an account does not have is refused
+    /// all the same.
+    pub fn limit_mode(mut self, mode: Mode) -> Self {
+        self.limits.mode = mode;
+        self
+    }
+
+    /// Whether tokens that the provider read from its cache count against limits on tokens. Default: they do.
+    pub fn limit_cached(mut self, cached: Cached) -> Self {
+        self.limits.cached = cached;
+        self
+    }
+
+    /// How many generated tokens limits expect of a request that sets no maximum, as
+    /// [`TokenLimitLayer::expect`] has it. Default: 1024.
+    pub fn limit_expected(mut self, tokens: u64) -> Self {
+        self.limits.expected = Some(tokens);
+        self
     }
 
     /// How much of a body is read, and for how long.
@@ -154,7 +197,21 @@ impl<A: Authenticate, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
             .unwrap_or_else(|| ReframeLayer::new(dialect.clone()).convert());
         // What limits on money count is what is charged.
         let quoter = self.cost.quoter();
-        let tokens = TokenLimitLayer::new(self.limiter.clone()).quote(quoter);
+        let Limiting {
+            fields,
+            mode,
+            cached,
+            expected,
+        } = self.limits;
+        let tokens = TokenLimitLayer::new(self.limiter.clone())
+            .quote(quoter)
+            .cached(cached)
+            .fields(fields)
+            .mode(mode);
+        let tokens = match expected {
+            Some(expected) => tokens.expect(expected),
+            None => tokens,
+        };
         // Each could parse for itself; one does it for all.
         let stack = reframe.layer(upstream).into_inner();
         let cost = self.cost.dialect(&dialect).require_principal();
@@ -164,7 +221,8 @@ impl<A: Authenticate, L: Ledger, St: Store> GatewayBuilder<A, L, St> {
         let stack = validate.layer(stack).into_inner();
         let limits = self.read.value_status(dialect.value_status);
         let stack = ParseLayer::new().limits(limits).layer(stack);
-        let stack = RateLimitLayer::new(self.limiter).with_tokens().layer(stack);
+        let requests = RateLimitLayer::new(self.limiter).with_tokens();
+        let stack = requests.fields(fields).mode(mode).layer(stack);
         let auth = AuthLayer::new(self.authenticate);
         let (completions, models) = (auth.layer(stack), auth.layer(self.models));
         let messages = MessagesLayer::new().max_bytes(self.read.max_bytes);
