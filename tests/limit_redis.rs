@@ -196,6 +196,41 @@ async fn a_limit_changed_live_keeps_what_was_used() {
     assert_eq!(admitted, 8);
 }
 
+/// What turns out to be used of a limit that counts over another time by now is owed there.
+#[tokio::test]
+async fn what_is_owed_when_a_limit_has_changed_is_owed_all_the_same() {
+    if server::missing() {
+        return;
+    }
+    let server = Server::start();
+    let store = patient(&server.url()).build();
+    let month = Limits::new().tokens(Rate::new(1000, Duration::from_secs(30 * 86_400)));
+    let others = [
+        Limits::new().tokens(Rate::new(1000, Duration::from_secs(7 * 86_400))),
+        Limits::new().tokens_daily(1000, Zone::utc()),
+    ];
+    for (before, after) in [
+        (&month, &others[0]),
+        (&month, &others[1]),
+        (&others[1], &month),
+    ] {
+        let key = format!("{before:?} {after:?}");
+        let (hold, _) = decide(&store, one(&key, before, tokens(100)))
+            .await
+            .expect("room");
+        let (other, _) = decide(&store, one(&key, after, tokens(1)))
+            .await
+            .expect("room");
+        other.settle(&tokens(1));
+        hold.settle(&tokens(600));
+        store.flush().await;
+        let left = standing(&store, &key, after).await.tokens;
+        let left = left.expect("a limit").remaining;
+        // What is used is never made less by converting it.
+        assert!((397..=399).contains(&left), "{left}: {key}");
+    }
+}
+
 #[tokio::test]
 async fn a_day_of_the_calendar_is_counted_and_refunded() {
     if server::missing() {

@@ -148,6 +148,33 @@ local function keep(key, field, state)
   end
 end
 
+-- What is owed under a limit that counts over another time by now is owed there; whether there is such a one.
+local function owed_elsewhere(key, field, want)
+  local unit, all = string.sub(field, 1, 1), redis.call('HGETALL', key)
+  local heir, state
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 1) == unit and (not heir or all[i] < heir) then
+      heir, state = all[i], read(all[i + 1])
+    end
+  end
+  if not heir then return false end
+  local units
+  if want.kind == 'b' then
+    units = want.cost * want.tick / want.per * want.amount
+  else
+    units = want.cost * want.scale
+  end
+  if state.kind == 'b' then
+    advance(state, want)
+    local owed = units / tonumber(state.amount) * tonumber(state.per) / tonumber(state.tick)
+    state.level = cut(state.level + math.ceil(owed * UP))
+  else
+    state.used = cut(state.used + math.ceil(units / tonumber(state.scale) * UP))
+  end
+  keep(key, heir, state)
+  return true
+end
+
 local lease = ARGV[1] == 'lease'
 if ARGV[1] == 'take' or ARGV[1] == 'peek' or lease then
   local deadline = number()
@@ -269,6 +296,9 @@ if ARGV[1] == 'settle' then
       -- What the day was when it was taken: what an earlier day lent is gone with it.
       local then_fin = number()
       local value = redis.call('HGET', key, field)
+      if not value and want.cost > 0 and owed_elsewhere(key, field, want) then
+        want.cost = 0
+      end
       if value or want.cost > 0 then
         local state = value and read(value) or fresh(want, 0)
         if state.kind == want.kind then
