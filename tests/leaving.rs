@@ -464,6 +464,33 @@ async fn a_request_in_parts_waits_only_so_long_as_all_of_them_do() {
     }
 }
 
+/// Where an upstream gives one answer at a time, each call has the prompt.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_several_answers_pays_for_the_prompt_of_each() {
+    let used = async |n: i128, more: &'static str| {
+        let scene = Scene::new(0);
+        for _ in 0..n {
+            scene.a.inner.queue(Script::silent());
+        }
+        let service = inside(ParallelLayer::new().layer(scene.router(None)));
+        let mut client = Client::new(&scene.around(service), request(more));
+        for _ in 0..9 {
+            client.look().await;
+        }
+        assert_eq!(i128::from(scene.calls()), n);
+        drop(client);
+        scene.used().await
+    };
+    let one = used(1, "").await;
+    assert!(one.tokens > 0 && one.charged > 0, "{one:?}");
+    let three = Used {
+        tokens: 3 * one.tokens,
+        money: 3 * one.money,
+        charged: 3 * one.charged,
+    };
+    assert_eq!(used(3, r#","n":3"#).await, three);
+}
+
 /// A detached call goes on, wherever it stands.
 #[tokio::test(start_paused = true)]
 async fn what_goes_on_without_its_client_is_paid_for() {

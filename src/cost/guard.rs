@@ -135,7 +135,12 @@ impl<L: Ledger> Settle for Box<Guard<L>> {
         if nothing_came && matches!(ending, Ending::Failed(_)) {
             return;
         }
-        let usage = self.quote.usage(seen);
+        let mut usage = self.quote.usage(seen);
+        if let Some(sending) = self.sending.as_ref().filter(|_| seen.is_none()) {
+            // Nobody has answered: each who has got it has the prompt.
+            let answers = u32::try_from(self.quote.extent.n).unwrap_or(u32::MAX);
+            usage = usage.of_calls(sending.calls(answers));
+        }
         let receipt = self.charge(usage, seen);
         if let Some(bill) = &self.bill {
             bill.settle(receipt);

@@ -107,6 +107,13 @@ impl Sending {
         !is_out(self.0.word.load(Ordering::Relaxed))
     }
 
+    /// How many upstreams may have got it or a part of it: one at least, and at most as many as there are answers
+    /// asked for, however many were tried for each.
+    pub(crate) fn calls(&self, answers: u32) -> u32 {
+        let out = self.0.word.load(Ordering::Relaxed) / PART;
+        out.clamp(1, answers.max(1))
+    }
+
     /// Sends a request by a call: who is called may know better when it goes out, and else it does so now.
     pub(crate) fn sends<T>(this: Option<&Self>, call: impl FnOnce() -> T) -> T {
         let Some(this) = this else {

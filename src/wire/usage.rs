@@ -131,6 +131,13 @@ impl Usage {
         self
     }
 
+    /// The same prompt so many times, of as many calls.
+    pub(crate) const fn of_calls(mut self, calls: u32) -> Self {
+        self.input = self.input.saturating_mul(calls as u64);
+        self.further_calls = calls.saturating_sub(1);
+        self
+    }
+
     /// How many calls it is of.
     pub(crate) const fn calls(&self) -> u64 {
         self.further_calls as u64 + 1

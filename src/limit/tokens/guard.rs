@@ -28,6 +28,8 @@ pub struct TokenGuard<H: Hold> {
     hold: Option<Box<H>>,
     stage: Stage,
     input: u64,
+    /// How many answers are asked for.
+    answers: u32,
     cached: Cached,
     quote: Option<Quote>,
     /// Whether somebody upstream may have got it; none where nothing is held.
@@ -39,6 +41,7 @@ pub struct TokenGuard<H: Hold> {
 impl<H: Hold> TokenGuard<H> {
     pub(super) fn new(
         input: u64,
+        answers: u32,
         cached: Cached,
         quote: Option<Quote>,
         sending: Option<Sending>,
@@ -47,6 +50,7 @@ impl<H: Hold> TokenGuard<H> {
             hold: None,
             stage: Stage::Waiting,
             input,
+            answers,
             cached,
             quote,
             sending,
@@ -65,8 +69,12 @@ impl<H: Hold> TokenGuard<H> {
         match (self.stage, ending) {
             (Stage::Waiting | Stage::Unasked | Stage::Refused, _)
             | (Stage::Asked, Ending::Failed(_)) => Some(Usage::new(0, 0)),
-            // The provider has the prompt; nobody knows what it made of it.
-            (Stage::Asked, _) => Some(self.guess(0)),
+            // The provider has the prompt, once for each call; nobody knows what it made of it.
+            (Stage::Asked, _) => {
+                let sending = self.sending.as_ref();
+                let calls = sending.map_or(1, |sending| sending.calls(self.answers));
+                Some(self.guess(0).of_calls(calls))
+            }
             (Stage::Answered, Ending::Complete)
                 if tally.is_none_or(|it| it.content_bytes() == 0) =>
             {

@@ -125,7 +125,8 @@ where
         self.options.reserve(chat, &mut ask, quote.as_ref());
         let held = !ask.demands.is_empty();
         let sending = held.then(|| Sending::of(&mut parts.extensions));
-        let guard = TokenGuard::new(chat.input_estimate(), self.options.cached, quote, sending);
+        let (input, answers) = (chat.input_estimate(), chat.n());
+        let guard = TokenGuard::new(input, answers, self.options.cached, quote, sending);
         let request = Request::from_parts(parts, body);
         let Self {
             inner,
