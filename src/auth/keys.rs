@@ -21,6 +21,17 @@ const LONGEST: usize = 4096;
 ///
 /// Keys are long and random, so a plain hash suffices; and since the table is searched by digest,
 /// the time of a look-up tells nothing about the keys in it.
+///
+/// What a database of yours has of a key: it is written as 64 hexadecimal digits and read from them again.
+///
+/// ```
+/// use tower_completions::auth::Digest;
+///
+/// let digest = Digest::of("sk-demo");
+/// let column = digest.to_string(); // for a text; for bytes: `digest.as_bytes()`
+/// assert_eq!(column.len(), 64);
+/// assert_eq!(column.parse(), Ok(digest));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub(super) [u8; 32]);
 
@@ -31,10 +42,30 @@ impl Digest {
         Self(Sha256::digest(key).into())
     }
 
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Its hexadecimal digit at a place below 64.
     pub(super) const fn digit(&self, at: usize) -> usize {
         let byte = self.0[at / 2];
         (if at % 2 == 0 { byte >> 4 } else { byte & 15 }) as usize
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    /// From the bytes of a SHA-256 that was made elsewhere.
+    fn from(raw: [u8; 32]) -> Self {
+        Self(raw)
+    }
+}
+
+/// As 64 hexadecimal digits, small letters.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -216,10 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_read_from_hex() {
+    fn digests_are_read_from_hex_and_written_as_it() {
         let hex = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
         assert_eq!(hex.parse(), Ok(Digest::of("foo")));
         assert_eq!(hex.to_uppercase().parse(), Ok(Digest::of("foo")));
+        assert_eq!(Digest::of("foo").to_string(), hex);
+        assert_eq!(
+            Digest::from(*Digest::of("foo").as_bytes()),
+            Digest::of("foo")
+        );
         assert_eq!(hex[1..].parse::<Digest>(), Err(NotADigest));
         assert_eq!(format!("{}g", &hex[1..]).parse::<Digest>(), Err(NotADigest));
     }

@@ -22,17 +22,24 @@ use crate::{
 ///
 /// Any `Fn(&Parts) -> impl Future<Output = Result<Option<Principal>, Error>>` is one. The future must not
 /// borrow the head, which goes on with the request: so an `async fn(&Parts)` is none; take out of the head
-/// what is needed, and then `async move`:
+/// what is needed, and then `async move`. Over a database, say, that has the digests of keys and not the keys:
 ///
 /// ```
 /// use http::request::Parts;
-/// use tower_completions::{Error, Principal, auth::AuthLayer};
+/// use tower_completions::{Error, Principal, auth::{AuthLayer, Digest, credential}, error::Kind};
 ///
-/// # async fn look_up(_: Option<String>) -> Result<Option<Principal>, Error> { Ok(None) }
-/// let layer = AuthLayer::new(|parts: &Parts| {
-///     let tenant = parts.headers.get("x-tenant").and_then(|it| Some(it.to_str().ok()?.to_owned()));
-///     async move { look_up(tenant).await }
-/// });
+/// # type Row = (String,);
+/// # async fn select(_: &str) -> Result<Option<Row>, std::io::Error> { Ok(None) }
+/// async fn look_up(digest: Option<Digest>) -> Result<Option<Principal>, Error> {
+///     // Without a key the answer is the 401.
+///     let Some(digest) = digest else { return Ok(None) };
+///     let row = select(&digest.to_string()).await.map_err(|error| {
+///         Error::new(Kind::Internal, "The keys cannot be looked up.").with_source(error)
+///     })?;
+///     Ok(row.map(|(name,)| Principal::new(name)))
+/// }
+///
+/// let layer = AuthLayer::new(|parts: &Parts| look_up(credential(&parts.headers).map(Digest::of)));
 /// # let _ = layer;
 /// ```
 ///
