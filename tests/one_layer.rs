@@ -5,14 +5,22 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     sync::{Arc, Mutex},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_completions::{Dialect, body::Full, parse::ChatBody, validate::ValidateLayer};
+use tower_completions::{
+    Dialect, Principal,
+    body::Full,
+    cost::{CostLayer, MemoryLedger, Price, Prices},
+    mock::assert_settled,
+    parse::ChatBody,
+    validate::ValidateLayer,
+};
 
 /// Sends one body through the layer: the status, the answer, and the body the handler saw.
 async fn ask(dialect: Dialect, body: &Value) -> (StatusCode, Value, Option<Value>) {
@@ -32,6 +40,36 @@ async fn ask(dialect: Dialect, body: &Value) -> (StatusCode, Value, Option<Value
     let answer = serde_json::from_slice(&bytes).expect("JSON");
     let seen = seen.lock().expect("not poisoned").take();
     (head.status, answer, seen)
+}
+
+/// Sent through `Cost` over a handler that answers so: what it cost.
+async fn charged(answer: Response<Full>) -> String {
+    let ledger = MemoryLedger::new();
+    ledger.grant("demo", "1.00".parse().expect("an amount"));
+    let handler =
+        service_fn(move |_: Request<ChatBody>| ready(Ok::<_, Infallible>(answer.clone())));
+    let prices = Prices::new().with("any", Price::new("1", "2").expect("decimal"));
+    let service = CostLayer::new(prices, ledger.clone()).layer(handler);
+
+    let request = Request::post("/v1/chat/completions").extension(Principal::new("demo"));
+    let request = request.body(Full::new(hello(0.5).to_string()));
+    let response = service.oneshot(request.expect("a request")).await;
+    let (head, body) = response.expect("an answer").into_parts();
+    body.collect().await.expect("a whole body");
+    let spent = assert_settled(&ledger, "demo").spent.to_string();
+    assert_eq!(head.headers["x-completion-cost"], spent.as_str());
+    spent
+}
+
+#[tokio::test]
+async fn an_answer_is_charged_by_its_usage_where_its_type_says_that_it_is_json() {
+    let usage = r#"{"usage":{"prompt_tokens":1000,"completion_tokens":1000}}"#;
+    let untyped = Response::new(Full::new(usage));
+    let mut typed = untyped.clone();
+    let json = HeaderValue::from_static("application/json");
+    typed.headers_mut().insert(header::CONTENT_TYPE, json);
+    assert_eq!(charged(typed).await, "0.003");
+    assert_ne!(charged(untyped).await, "0.003", "an estimate");
 }
 
 fn hello(temperature: f64) -> Value {

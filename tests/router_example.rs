@@ -221,12 +221,50 @@ async fn a_key_of_a_provider_serves_no_more_than_the_file_says() {
     }
 }
 
+/// Whether a file is one of the example's: the exit status, and what is said of it.
+fn check(text: &str) -> (Option<i32>, String) {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    let mut command = Command::new(support::binary());
+    let command = command.arg("--config").arg(file.path()).arg("--check");
+    let output = command.env("FIRST", "a").env("SECOND", "b").output();
+    let output = output.expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+/// The TOML that a page shows.
+fn shown(page: &str) -> &str {
+    let (_, rest) = page.split_once("```toml\n").expect("it shows a file");
+    rest.split_once("```").expect("it ends").0
+}
+
+#[test]
+fn the_parts_of_files_that_other_guides_show_are_read() {
+    let rest = r#"
+        [[providers]]
+        name = "mock"
+        kind = "mock"
+        [[models]]
+        id = "m"
+        targets = [{ provider = "mock", model = "mock/echo" }]
+        [[keys]]
+        name = "demo"
+        secret = "sk-demo"
+    "#;
+    for page in [
+        include_str!("../docs/money.md"),
+        include_str!("../docs/nodes.md"),
+    ] {
+        let (code, said) = check(&format!("{}{rest}", shown(page)));
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
 /// What `docs/routing.md` shows is read as it stands, and mistakes in it are told.
 #[test]
 fn the_file_that_the_guide_shows_is_read() {
-    let guide = include_str!("../docs/routing.md");
-    let (_, rest) = guide.split_once("```toml\n").expect("it shows a file");
-    let (shown, _) = rest.split_once("```").expect("it ends");
+    let shown = shown(include_str!("../docs/routing.md"));
     let more = r#"
         [[providers]]
         name = "azure"
@@ -237,16 +275,6 @@ fn the_file_that_the_guide_shows_is_read() {
         name = "demo"
         secret = "sk-demo"
     "#;
-    let check = |text: &str| {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(text.as_bytes()).expect("written");
-        let mut command = Command::new(support::binary());
-        let command = command.arg("--config").arg(file.path()).arg("--check");
-        let output = command.env("FIRST", "a").env("SECOND", "b").output();
-        let output = output.expect("run");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), said)
-    };
     let whole = format!("{shown}{more}");
     let (code, said) = check(&whole);
     assert_eq!(code, Some(0), "{said}");

@@ -17,6 +17,10 @@ use crate::{
 };
 
 /// Puts [`Cost`] around a service.
+///
+/// The usage is that of the answer's [`Tally`](crate::meter::Tally), where a layer inside has left one. Else the
+/// answer is read, if its `content-type` is `application/json` or `text/event-stream`; any other, and one
+/// without a type, is charged by an estimate.
 #[derive(Clone)]
 #[must_use]
 pub struct CostLayer<L> {

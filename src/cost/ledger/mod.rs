@@ -65,6 +65,8 @@ impl From<Amount> for Most {
 /// Taking a hold, and extending it, may be remote, so both return a future. Settling is
 /// synchronous, is called from `Drop`, and must neither block nor fail: the place for what it
 /// writes is reserved with the hold, so that no full queue loses a charge.
+///
+/// [`guide::money`](crate::guide::money) has one of one's own, whole.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not keep accounts",
     label = "not a `Ledger`",

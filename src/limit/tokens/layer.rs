@@ -61,7 +61,8 @@ impl fmt::Debug for Options {
 /// A client that leaves while its request still waits, for a ledger, a place, a connection or the pause
 /// between two attempts, has used nothing: see [`Sending`](crate::Sending).
 ///
-/// Without a tally the answer is read as it passes. Without a usage, a failed answer costs nothing,
+/// Without a tally the answer is read as it passes, if its `content-type` is `application/json` or
+/// `text/event-stream`. Without a usage, a failed answer costs nothing,
 /// one that the client left costs its prompt and what had been generated, and one that cannot be
 /// read what was reserved.
 #[derive(Clone, Debug)]
