@@ -13,6 +13,7 @@ use crate::wire::{ServiceTier, Usage};
 pub(super) struct Chunks {
     /// All that stands before the choices, the event's field name included.
     head: Bytes,
+    is_folded: bool,
 }
 
 impl Chunks {
@@ -30,7 +31,14 @@ impl Chunks {
         head.put_slice(b",\"choices\":[");
         Self {
             head: head.freeze(),
+            is_folded: false,
         }
+    }
+
+    /// For a stream that becomes one answer here, whose lists have no indexes.
+    #[must_use]
+    pub(super) fn folded(self, is_folded: bool) -> Self {
+        Self { is_folded, ..self }
     }
 
     /// Under the names of what was asked, for answers that have none of their own.
@@ -105,6 +113,28 @@ impl Chunks {
             delta.one("tool_calls", |one| {
                 one.number("index", call);
                 one.object("function", |function| function.string("arguments", text));
+            });
+        });
+    }
+
+    /// An entry of a list that grows from delta to delta; `before` counts those that it has had.
+    ///
+    /// Each has its `index`, as calls have: by it official clients put lists of objects together, and
+    /// Python's raises where one has none.
+    pub(super) fn entry(
+        &self,
+        out: &mut BytesMut,
+        choice: u64,
+        list: &'static str,
+        before: u64,
+        write: impl FnOnce(&mut Object<'_>),
+    ) {
+        self.delta(out, choice, |delta| {
+            delta.one(list, |one| {
+                if !self.is_folded {
+                    one.number("index", before);
+                }
+                write(one);
             });
         });
     }

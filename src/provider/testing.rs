@@ -120,6 +120,23 @@ pub(super) fn deltas(chunks: &[Value]) -> Vec<Value> {
     deltas.map(Option::unwrap_or_default).collect()
 }
 
+/// The lists of all deltas, put together as OpenAI's client for Python does it: by the `index` of each
+/// entry, without which it raises.
+pub(super) fn lists(deltas: &[Value], name: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    for entry in deltas
+        .iter()
+        .filter_map(|delta| delta[name].as_array())
+        .flatten()
+    {
+        let mut entry = entry.clone();
+        let index = entry.as_object_mut().and_then(|it| it.remove("index"));
+        assert_eq!(index, Some(json!(all.len())), "{entry} of {name}");
+        all.push(entry);
+    }
+    all
+}
+
 /// The delta that a call begins with.
 pub(super) fn call(index: u8, id: &str, name: &str) -> Value {
     json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]})

@@ -13,6 +13,9 @@ use super::Members;
 /// The member, an array of two numbers.
 const MEMBER: &str = "x_after";
 
+/// The member of an entry that came in a stream: its ordinal.
+const INDEX: &str = "index";
+
 /// What stands before an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -39,18 +42,23 @@ impl Place {
         }
     }
 
-    /// Takes it out of an entry again; what is left is as it was.
+    /// Takes it out of an entry again, and the ordinal that it had in a stream; what is left is as it was.
     pub(crate) fn take(entry: &RawValue) -> (Self, Cow<'_, RawValue>) {
         let taken = || {
             let members: Members<'_> = serde_json::from_str(entry.get()).ok()?;
-            let place = members.get(MEMBER)?;
-            let [characters, calls] = serde_json::from_str(place.get()).unwrap_or_default();
+            let place = members.get(MEMBER);
+            if place.is_none() && members.get(INDEX).is_none() {
+                return None;
+            }
+            let place = place.and_then(|place| serde_json::from_str(place.get()).ok());
+            let [characters, calls] = place.unwrap_or_default();
             let mut left = Vec::with_capacity(entry.get().len());
-            members.without(&[MEMBER]).write(&[], &mut left);
+            members.without(&[MEMBER, INDEX]).write(&[], &mut left);
             let left = RawValue::from_string(String::from_utf8(left).ok()?).ok()?;
             Some((Self { characters, calls }, Cow::Owned(left)))
         };
-        let named = memchr::memmem::find(entry.get().as_bytes(), MEMBER.as_bytes()).is_some();
+        let has = |name: &str| memchr::memmem::find(entry.get().as_bytes(), name.as_bytes());
+        let named = has(MEMBER).or_else(|| has(INDEX)).is_some();
         named
             .then(taken)
             .flatten()
@@ -154,6 +162,13 @@ mod tests {
         let odd = RawValue::from_string(r#"{"x_after":"far","b":"x_after"}"#.into()).expect("JSON");
         let (taken, left) = Place::take(&odd);
         assert_eq!((taken, left.get()), (place(0, 0), r#"{"b":"x_after"}"#));
+        let streamed = r#"{"index":3,"thinking":"index","x_after":[1,2]}"#;
+        let streamed = RawValue::from_string(streamed.into()).expect("JSON");
+        let (taken, left) = Place::take(&streamed);
+        assert_eq!(
+            (taken, left.get()),
+            (place(1, 2), r#"{"thinking":"index"}"#)
+        );
     }
 
     #[test]

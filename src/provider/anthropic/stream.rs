@@ -14,7 +14,7 @@ use crate::{
         Asked, Framing, TranslateStream,
         chunks::Chunks,
         future::cut,
-        json::{Reader, Spelled, Words, compact},
+        json::{Object, Reader, Spelled, Words, compact},
         nonsense,
         structured::ANSWER,
     },
@@ -38,6 +38,9 @@ pub struct Stream {
     calls: u64,
     /// How many characters of text have been sent.
     written: u64,
+    /// How many entries of `reasoning_details` and of `annotations` have been sent.
+    details: u64,
+    annotations: u64,
     /// Those that are open, by their indexes: some are written side by side.
     blocks: SmallVec<[(u64, Block); 1]>,
     counts: Option<Counts>,
@@ -153,6 +156,8 @@ impl Stream {
             chunks: None,
             calls: 0,
             written: 0,
+            details: 0,
+            annotations: 0,
             blocks: SmallVec::new(),
             counts: None,
             end: End::Open,
@@ -227,7 +232,7 @@ impl Stream {
             },
             "redacted_thinking" => {
                 let entry = self.place().put(&compact(raw)).into_owned();
-                self.detail(&entry, out);
+                self.detail(out, |it| it.members(&entry));
                 Block::Other
             }
             "text" => {
@@ -280,8 +285,10 @@ impl Stream {
             ("citations_delta", Block::Text(from)) => {
                 let (from, to) = (*from, self.written);
                 for citation in delta.citations.iter().filter(|it| it.is_web()) {
-                    self.chunks().delta(out, 0, |it| {
-                        it.one("annotations", |it| citation.write(it, from, to));
+                    let before = self.annotations;
+                    self.annotations += 1;
+                    self.chunks().entry(out, 0, "annotations", before, |it| {
+                        citation.write(it, from, to);
                     });
                 }
             }
@@ -298,10 +305,11 @@ impl Stream {
         }
     }
 
-    fn detail(&mut self, json: &str, out: &mut BytesMut) {
-        self.chunks().delta(out, 0, |delta| {
-            delta.list("reasoning_details", json.as_bytes());
-        });
+    fn detail(&mut self, out: &mut BytesMut, write: impl FnOnce(&mut Object<'_>)) {
+        let before = self.details;
+        self.details += 1;
+        self.chunks()
+            .entry(out, 0, "reasoning_details", before, write);
     }
 
     fn close(&mut self, at: usize, out: &mut BytesMut) {
@@ -318,15 +326,13 @@ impl Stream {
                 text,
                 signature,
             } if !signature.is_empty() => {
-                self.chunks().delta(out, 0, |delta| {
-                    delta.one("reasoning_details", |it| {
-                        it.string("type", "thinking");
-                        it.string("thinking", Words::Spelled(&text));
-                        it.string("signature", Words::Spelled(&signature));
-                        if let Some((name, place)) = place.member() {
-                            it.raw(name, &place);
-                        }
-                    });
+                self.detail(out, |it| {
+                    it.string("type", "thinking");
+                    it.string("thinking", Words::Spelled(&text));
+                    it.string("signature", Words::Spelled(&signature));
+                    if let Some((name, place)) = place.member() {
+                        it.raw(name, &place);
+                    }
                 });
             }
             _ => {}

@@ -16,7 +16,7 @@ use crate::{
         chunks::Chunks,
         completion::{Media, Picture},
         future::cut,
-        json::{Spelled, readable},
+        json::{Object, Spelled, readable},
         nonsense,
         structured::ANSWER,
     },
@@ -43,6 +43,10 @@ pub struct Stream {
     written: u64,
     /// The index of the last block of text, and where it begins.
     text: (Option<u64>, u64),
+    /// How many entries of `reasoning_details`, of `annotations` and of `images` have been sent.
+    details: u64,
+    annotations: u64,
+    images: u64,
     /// Those that are open, by their indexes: some may be written side by side.
     blocks: SmallVec<[(Option<u64>, Block); 1]>,
     counts: Option<Counts>,
@@ -177,6 +181,9 @@ impl Stream {
             calls: 0,
             written: 0,
             text: (None, 0),
+            details: 0,
+            annotations: 0,
+            images: 0,
             blocks: SmallVec::new(),
             counts: None,
             tier: None,
@@ -244,8 +251,10 @@ impl Stream {
         if let Some(citation) = delta.citation {
             if let Some(url) = citation.url() {
                 let (from, to) = (self.text.1, self.written);
-                self.chunks.delta(out, 0, |delta| {
-                    delta.one("annotations", |it| citation.write(url, it, from, to));
+                let before = self.annotations;
+                self.annotations += 1;
+                self.chunks.entry(out, 0, "annotations", before, |it| {
+                    citation.write(url, it, from, to);
                 });
             }
         }
@@ -282,9 +291,7 @@ impl Stream {
         out: &mut BytesMut,
     ) -> Result<(), Error> {
         if let Some(at) = &source.s3_location {
-            self.chunks.delta(out, 0, |delta| {
-                delta.one("images", |it| Picture::At((&at.uri).into()).write(it));
-            });
+            self.picture(out, Picture::At((&at.uri).into()));
         }
         let (Some(data), Some(at)) = (source.data(), self.at(index)) else {
             return Ok(());
@@ -311,9 +318,7 @@ impl Stream {
             calls: self.calls,
         };
         if let Some(data) = &reasoning.redacted_content {
-            self.chunks.delta(out, 0, |delta| {
-                delta.one("reasoning_details", |entry| redacted(entry, data, place));
-            });
+            self.detail(out, |entry| redacted(entry, data, place));
         }
         let thinks = |at: &usize| matches!(self.blocks[*at].1, Block::Thinking { .. });
         let at = match self.at(index).filter(thinks) {
@@ -351,6 +356,18 @@ impl Stream {
         Ok(())
     }
 
+    fn detail(&mut self, out: &mut BytesMut, write: impl FnOnce(&mut Object<'_>)) {
+        self.chunks
+            .entry(out, 0, "reasoning_details", self.details, write);
+        self.details += 1;
+    }
+
+    fn picture(&mut self, out: &mut BytesMut, picture: Picture<'_>) {
+        self.chunks
+            .entry(out, 0, "images", self.images, |it| picture.write(it));
+        self.images += 1;
+    }
+
     fn close(&mut self, at: usize, out: &mut BytesMut) {
         match self.blocks.remove(at).1 {
             Block::Tool { call, empty: true } => self.chunks.arguments(out, 0, call, "{}"),
@@ -360,11 +377,7 @@ impl Stream {
                 text,
                 signature,
             } if !signature.is_empty() => {
-                self.chunks.delta(out, 0, |delta| {
-                    delta.one("reasoning_details", |entry| {
-                        signed(entry, &text, &signature, place);
-                    });
-                });
+                self.detail(out, |entry| signed(entry, &text, &signature, place));
             }
             Block::Image(kind, bytes) if !bytes.is_empty() => {
                 let data = base64::encode(&bytes);
@@ -372,9 +385,7 @@ impl Stream {
                     kind: Spelled(kind),
                     data: Spelled(&data),
                 };
-                self.chunks.delta(out, 0, |delta| {
-                    delta.one("images", |it| Picture::There(media).write(it));
-                });
+                self.picture(out, Picture::There(media));
             }
             _ => {}
         }

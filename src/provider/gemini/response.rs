@@ -70,7 +70,7 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
 fn listed(body: &[u8], asked: &Asked) -> Result<Answer, Error> {
     let mut decoder = json_array::Decoder::new();
     decoder.push(Bytes::copy_from_slice(body));
-    let mut stream = Stream::new(asked);
+    let mut stream = Stream::folded(asked);
     let mut out = BytesMut::with_capacity(body.len());
     while let Some(element) = decoder.next().or_else(|| decoder.finish()) {
         let element = element.map_err(|why| nonsense("its list is broken").with_source(why))?;

@@ -33,6 +33,7 @@ pub struct Stream {
     counts: Option<Counts>,
     searches: u64,
     over: bool,
+    is_folded: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,10 @@ struct Choice {
     begun: bool,
     calls: u64,
     written: u64,
+    /// How many entries of `reasoning_details`, `annotations` and `images` have been sent.
+    details: u64,
+    annotations: u64,
+    images: u64,
     /// Kept until the end: more may come behind it, and only the end of the stream is the end.
     reason: Option<&'static str>,
     /// Whether the last that came of it says that it ends, and not why.
@@ -74,6 +79,15 @@ impl Stream {
             counts: None,
             searches: 0,
             over: false,
+            is_folded: false,
+        }
+    }
+
+    /// One that becomes an answer in one piece.
+    pub(super) fn folded(asked: &Asked) -> Self {
+        Self {
+            is_folded: true,
+            ..Self::new(asked)
         }
     }
 
@@ -98,11 +112,10 @@ impl Stream {
             choice.part(part, index, chunks, ids, out)?;
         }
         for source in candidate.sources.iter().filter(|it| !it.uri.is_empty()) {
-            chunks.delta(out, index, |delta| {
-                delta.one("annotations", |it| {
-                    citation(it, source.uri, source.title, choice.written);
-                });
+            chunks.entry(out, index, "annotations", choice.annotations, |it| {
+                citation(it, source.uri, source.title, choice.written);
             });
+            choice.annotations += 1;
         }
         if let Some(json) = candidate.logprobs.and_then(logprobs) {
             chunks.choice(out, index, Some(&json), None, |_| {});
@@ -181,14 +194,16 @@ impl Choice {
                 calls: self.calls,
             };
             let entry = of_server(name, json, part.signature, place);
-            chunks.delta(out, index, |delta| {
-                delta.list("reasoning_details", entry.as_bytes());
+            chunks.entry(out, index, "reasoning_details", self.details, |it| {
+                it.members(&entry);
             });
+            self.details += 1;
         } else if !part.signature.is_empty() {
             let entry = detail(id.as_deref().map(Words::Plain), part.signature);
-            chunks.delta(out, index, |delta| {
-                delta.list("reasoning_details", entry.as_bytes());
+            chunks.entry(out, index, "reasoning_details", self.details, |it| {
+                it.members(&entry);
             });
+            self.details += 1;
         }
         match &part.inline {
             Some(inline) if inline.is_audio() => {
@@ -197,16 +212,18 @@ impl Choice {
                 });
             }
             Some(inline) => {
-                chunks.delta(out, index, |it| {
-                    it.one("images", |it| Picture::There(inline.media()).write(it));
+                chunks.entry(out, index, "images", self.images, |it| {
+                    Picture::There(inline.media()).write(it);
                 });
+                self.images += 1;
             }
             None => {}
         }
         if let Some(uri) = part.image.filter(|uri| !uri.is_empty()) {
-            chunks.delta(out, index, |it| {
-                it.one("images", |it| Picture::At(uri.into()).write(it));
+            chunks.entry(out, index, "images", self.images, |it| {
+                Picture::At(uri.into()).write(it);
             });
+            self.images += 1;
         }
         Ok(())
     }
@@ -303,6 +320,7 @@ impl TranslateStream for Stream {
             let ids = Ids::new(response.id, &self.asked);
             let model = named(response.model, &self.asked);
             let chunks = Chunks::new(ids.answer(), self.asked.created, model);
+            let chunks = chunks.folded(self.is_folded);
             self.begun = Some((chunks, ids));
         }
         for candidate in &response.candidates {

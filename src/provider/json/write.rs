@@ -110,6 +110,19 @@ impl<'b> Object<'b> {
         self.out.put_u8(b']');
     }
 
+    /// The members of an object that is JSON already.
+    pub(in crate::provider) fn members(&mut self, object: &str) {
+        let inner = object.trim_ascii().strip_prefix('{');
+        let inner = inner.and_then(|inner| inner.strip_suffix('}'));
+        let Some(inner) = inner.filter(|inner| !inner.trim_ascii().is_empty()) else {
+            return;
+        };
+        if !std::mem::take(&mut self.first) {
+            self.out.put_u8(b',');
+        }
+        self.out.put_slice(inner.as_bytes());
+    }
+
     /// A string that holds the text of a JSON value, without the blanks between its tokens.
     pub(in crate::provider) fn json_text(&mut self, name: &'static str, json: &str) {
         self.key(name);
@@ -204,12 +217,14 @@ mod tests {
             object.string("b", super::super::Spelled("q\\u00e9"));
             object.number("n", 12);
             object.one("l", |one| one.object("o", |_| {}));
+            object.members(r#" {"p":1,"q":{}} "#);
+            object.members("{ }");
             object.json_text("j", " { \"k\" : \"a \\\" b\" } ");
         }
         let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         assert_eq!(
             value,
-            serde_json::json!({"a": "q\"\\\n\u{1}é", "b": "qé", "n": 12, "l": [{"o": {}}],
+            serde_json::json!({"a": "q\"\\\n\u{1}é", "b": "qé", "n": 12, "l": [{"o": {}}], "p": 1, "q": {},
                 "j": "{\"k\":\"a \\\" b\"}"})
         );
     }

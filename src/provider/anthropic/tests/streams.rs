@@ -144,9 +144,9 @@ fn what_is_thought_later_says_where_it_stands() {
     assert_eq!(
         details,
         [
-            json!([{"type": "thinking", "thinking": "t", "signature": "a"}]),
-            json!([{"type": "thinking", "thinking": "t", "signature": "b", "x_after": [4, 0]}]),
-            json!([{"type": "redacted_thinking", "data": "c", "x_after": [4, 1]}]),
+            json!([{"index": 0, "type": "thinking", "thinking": "t", "signature": "a"}]),
+            json!([{"index": 1, "type": "thinking", "thinking": "t", "signature": "b", "x_after": [4, 0]}]),
+            json!([{"index": 2, "type": "redacted_thinking", "data": "c", "x_after": [4, 1]}]),
         ]
     );
 }
@@ -196,4 +196,44 @@ fn an_overloaded_stream_is_one() {
     run(&[nameless.as_bytes()])
         .0
         .expect_err("an error by its name");
+}
+
+#[test]
+fn lists_can_be_put_together_by_index() {
+    let event = |event: Value| format!("data: {event}\n\n");
+    let begins = |index: u8, block: Value| {
+        event(json!({"type": "content_block_start", "index": index, "content_block": block}))
+    };
+    let hidden = |index: u8, data: &str| {
+        let block = json!({"type": "redacted_thinking", "data": data});
+        let ends = json!({"type": "content_block_stop", "index": index});
+        begins(index, block) + &event(ends)
+    };
+    let cited = |url: &str| {
+        let citation = json!({"type": "web_search_result_location", "url": url, "title": "A"});
+        event(
+            json!({"type": "content_block_delta", "index": 2, "delta": {"type": "citations_delta", "citation": citation}}),
+        )
+    };
+    let text = [
+        hidden(0, "a"),
+        hidden(1, "b"),
+        begins(2, json!({"type": "text", "text": "Hi"})),
+        cited("https://a"),
+        cited("https://b"),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})),
+        event(json!({"type": "message_stop"})),
+    ]
+    .concat();
+    let (end, text, _) = run(&[text.as_bytes()]);
+    end.expect("whole");
+    let deltas = testing::deltas(&chunks(&text));
+    let hidden = |data: &str| json!({"type": "redacted_thinking", "data": data});
+    assert_eq!(
+        testing::lists(&deltas, "reasoning_details"),
+        [hidden("a"), hidden("b")]
+    );
+    let cited = testing::lists(&deltas, "annotations");
+    let urls: Vec<_> = cited.iter().map(|it| &it["url_citation"]["url"]).collect();
+    assert_eq!(urls, ["https://a", "https://b"]);
 }

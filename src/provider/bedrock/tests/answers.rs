@@ -94,8 +94,8 @@ fn what_is_thought_between_texts_goes_back_to_its_place() {
     assert_eq!(
         details,
         [
-            json!([{"type": "thinking", "thinking": "two", "signature": "s", "x_after": [3, 0]}]),
-            json!([{"type": "redacted_thinking", "data": "b3A=", "x_after": [3, 0]}]),
+            json!([{"index": 0, "type": "thinking", "thinking": "two", "signature": "s", "x_after": [3, 0]}]),
+            json!([{"index": 1, "type": "redacted_thinking", "data": "b3A=", "x_after": [3, 0]}]),
         ]
     );
 }

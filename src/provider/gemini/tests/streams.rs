@@ -39,8 +39,8 @@ fn a_stream_however_it_is_framed_and_cut() {
         r#""content":"Hé \"[{\\\"\n""#,
         r#"{"index":0,"id":"call_ré1_0_0","type":"function","function":{"name":"f","arguments":"{\"a\":\"x y\",\"z\":1}"},"extra_content":{"google":{"thought_signature":"s1"}}}"#,
         r#"{"index":1,"id":"own","type":"function","function":{"name":"g","arguments":"{}"}}"#,
-        r#""reasoning_details":[{"type":"thought_signature","id":"call_ré1_0_0","signature":"s1"}]"#,
-        r#""reasoning_details":[{"type":"thought_signature","signature":"s2"}]"#,
+        r#""reasoning_details":[{"index":0,"type":"thought_signature","id":"call_ré1_0_0","signature":"s1"}]"#,
+        r#""reasoning_details":[{"index":1,"type":"thought_signature","signature":"s2"}]"#,
         r#""url_citation":{"url":"https://a","title":"A","start_index":0,"end_index":9}"#,
         r#""finish_reason":"tool_calls""#,
         r#""usage":{"prompt_tokens":6,"completion_tokens":7,"total_tokens":13"#,
@@ -200,7 +200,7 @@ fn arguments_in_pieces_are_put_together() {
             testing::call(0, "call_r_0_0", "f"),
             testing::piece(0, "{\"z\":\"ab\",\"a\":[1]}"),
             signed,
-            json!({"reasoning_details": [{"type": "thought_signature", "id": "i", "signature": "s"}]}),
+            json!({"reasoning_details": [{"index": 0, "type": "thought_signature", "id": "i", "signature": "s"}]}),
             testing::piece(1, "{\"a\":true,\"b\":null}"),
             whole,
             testing::call(3, "call_r_0_3", "k"),
@@ -223,5 +223,25 @@ fn pieces_without_a_call_are_not_lost_without_a_word() {
         assert_eq!(error.code(), Some("bad_upstream_response"));
         let whole = json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}, "finishReason": "STOP"}]});
         assert!(response::answer(whole.to_string().as_bytes(), &asked()).is_err());
+    }
+}
+
+#[test]
+fn lists_can_be_put_together_by_index() {
+    let image = |data: &str| json!({"inlineData": {"mimeType": "image/png", "data": data}});
+    let signed = |text: &str| json!({"text": text, "thoughtSignature": text});
+    let source = |uri: &str| json!({"web": {"uri": uri, "title": "A"}});
+    let event = json!({"candidates": [{
+        "content": {"parts": [signed("s"), image("AAAA"), image("BBBB"), signed("t")]},
+        "groundingMetadata": {"groundingChunks": [source("https://a"), source("https://b")]},
+        "finishReason": "STOP"}]});
+    let (ended, text, _) = run(
+        Streaming::Events,
+        &[format!("data: {event}\n\n").as_bytes()],
+    );
+    ended.expect("whole");
+    let deltas = testing::deltas(&testing::chunks(&text));
+    for name in ["reasoning_details", "images", "annotations"] {
+        assert_eq!(testing::lists(&deltas, name).len(), 2, "{name} in {text}");
     }
 }
