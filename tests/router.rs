@@ -252,11 +252,22 @@ async fn an_overloaded_target_gets_fewer_requests_at_once() {
         open
     };
     assert_eq!(open.iter().filter(|one| served(one) == "b/y").count(), 1);
-    // A round of answers, with all places in use, makes it one more.
+    // Rounds of answers, with all places in use at first, make it one more by and by.
     for response in open {
         response.into_body().collect().await.expect("whole");
     }
     assert!(most() >= Some(8), "{:?}", most());
+    for _ in 0..2 {
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            open.push(router.clone().oneshot(chat("")).await.expect("infallible"));
+        }
+        assert!(open.iter().all(|one| served(one) == "a/x"));
+        for response in open {
+            response.into_body().collect().await.expect("whole");
+        }
+    }
+    assert_eq!(most(), Some(9));
 }
 
 #[tokio::test(start_paused = true)]
