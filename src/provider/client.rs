@@ -5,6 +5,7 @@
 //! only `http` is reached: a request for `https` fails before a connection is made.
 
 mod body;
+mod ends;
 
 use std::{
     error::Error as StdError,
@@ -26,7 +27,7 @@ use thread_local::ThreadLocal;
 use tower_service::Service;
 
 pub use self::body::ClientBody;
-use self::body::Sent;
+use self::{body::Sent, ends::Ends};
 #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
 use super::socket;
 use crate::{
@@ -83,7 +84,10 @@ enum Pools {
     PerThread(Arc<(ThreadLocal<Pool>, Maker)>),
 }
 
-type Pool = legacy::Client<Connect<Sockets>, Sent>;
+struct Pool {
+    client: legacy::Client<Connect<Sockets>, Sent>,
+    ends: Ends,
+}
 
 /// What makes a pool.
 struct Maker {
@@ -93,13 +97,17 @@ struct Maker {
 
 impl Maker {
     fn make(&self) -> Pool {
-        legacy::Client::builder(TokioExecutor::new())
+        let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(self.idle)
             .retry_canceled_requests(false)
             .http2_keep_alive_interval(Duration::from_secs(20))
-            .build(self.connect.clone())
+            .build(self.connect.clone());
+        Pool {
+            client,
+            ends: Ends::default(),
+        }
     }
 }
 
@@ -220,7 +228,12 @@ impl fmt::Debug for Client {
 }
 
 /// A request under way. Dropping it closes its connection.
-pub struct ClientFuture(legacy::ResponseFuture);
+pub struct ClientFuture(UnderWay);
+
+struct UnderWay {
+    response: legacy::ResponseFuture,
+    ends: Ends,
+}
 
 impl fmt::Debug for ClientFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -232,9 +245,10 @@ impl Future for ClientFuture {
     type Output = Result<Response<ClientBody>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
+        let UnderWay { response, ends } = &mut self.0;
+        Pin::new(response)
             .poll(cx)
-            .map_ok(ClientBody::of)
+            .map_ok(|response| ClientBody::of(response, ends))
             .map_err(|error| match error.is_connect() && is_late(&error) {
                 true => Error::timed_out(TimeOut::Connect).with_cause(error).into(),
                 false => error.into(),
@@ -275,7 +289,11 @@ impl Service<Request<Full>> for Client {
         if let Some(sending) = &sending {
             sending.waits();
         }
-        ClientFuture(pool.request(request.map(|body| Sent::new(body, sending))))
+        let request = request.map(|body| Sent::new(body, sending));
+        ClientFuture(UnderWay {
+            response: pool.client.request(request),
+            ends: pool.ends.clone(),
+        })
     }
 }
 

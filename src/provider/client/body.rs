@@ -2,18 +2,16 @@
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::timeout};
 
+use super::ends::Ends;
 use crate::{
     body::{BoxError, Full},
     ext::Sending,
@@ -62,16 +60,16 @@ impl Body for Sent {
 pub struct ClientBody {
     // Gone when it is dropped.
     body: Option<Incoming>,
-    rest: Option<Rest>,
+    rest: Option<(Rest, Ends)>,
 }
 
 impl ClientBody {
-    pub(super) fn of(response: Response<Incoming>) -> Response<Self> {
+    pub(super) fn of(response: Response<Incoming>, ends: &Ends) -> Response<Self> {
         let (mut head, body) = response.into_parts();
         // Where the length is known, there is nothing behind the last byte.
         let open = body.size_hint().exact().is_none();
-        let rest = open.then(Rest::default);
-        if let Some(rest) = &rest {
+        let rest = open.then(|| (Rest::default(), ends.clone()));
+        if let Some((rest, _)) = &rest {
             head.extensions.insert(rest.clone());
         }
         let body = Some(body);
@@ -79,29 +77,13 @@ impl ClientBody {
     }
 }
 
-/// So long and so much is read of what stands behind the last event: nothing should.
-const REST_TIME: Duration = Duration::from_secs(1);
-const REST_BYTES: usize = 16 * 1024;
-
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        if !self.rest.as_ref().is_some_and(Rest::is_all) {
+        let Some((_, ends)) = self.rest.as_ref().filter(|(rest, _)| rest.is_all()) else {
             return;
-        }
-        let body = self.body.take().filter(|body| !body.is_end_stream());
-        if let (Some(body), Ok(runtime)) = (body, Handle::try_current()) {
-            // The timer is made there: nothing may panic here.
-            runtime.spawn(async move { timeout(REST_TIME, read_rest(body)).await });
-        }
-    }
-}
-
-async fn read_rest(mut body: Incoming) {
-    let mut read = 0;
-    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        read += frame.data_ref().map_or(0, Bytes::len);
-        if read > REST_BYTES {
-            return;
+        };
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            ends.wait(body);
         }
     }
 }
