@@ -18,7 +18,7 @@ use crate::{
         Notes, structured,
         support::{MARKS, THOUGHTS, Without, parse, settle, strangers, undescribed, write},
     },
-    wire::chat::{Request, Schema},
+    wire::chat::{Raw, Request, Schema},
 };
 
 /// Where the body goes.
@@ -153,7 +153,7 @@ struct Format<'a> {
 }
 
 /// What the Messages API has under the client's own names, and marks of what is to be cached.
-const TAKEN: &[&str] = &["top_k", MARKS, THOUGHTS];
+const TAKEN: &[&str] = &["top_k", "thinking", MARKS, THOUGHTS];
 
 /// What the Messages API has no counterpart of.
 const UNSUPPORTED: &[(&str, Without)] = &[
@@ -193,6 +193,9 @@ fn think(
     out: &mut Map<String, Value>,
     notes: &mut Notes,
 ) -> Result<(), Error> {
+    if let Some(own) = request.extra("thinking").filter(|raw| raw.get() != "null") {
+        return think_as_told(own, request, of, max, out, notes);
+    }
     let Some(effort) = request.reasoning_effort.as_deref() else {
         return Ok(());
     };
@@ -231,20 +234,61 @@ fn think(
             }
         }
         Thinking::Adaptive { sampling } => {
-            let asked = effort;
-            let effort = match effort {
-                "minimal" => "low",
-                "xhigh" if sampling => "high",
-                effort => effort,
-            };
-            if effort != asked {
-                notes.changed("reasoning_effort");
-            }
             out.insert("thinking".into(), adaptive(sampling));
-            out.insert("output_config".into(), json!({ "effort": effort }));
+            exert(effort, sampling, out, notes);
         }
     }
     Ok(())
+}
+
+/// Thinking in the provider's own words, which its endpoint for OpenAI's clients takes beside their
+/// members: they go up as they are, with an effort where the model knows one.
+///
+/// Source: the provider's page on compatibility with OpenAI's SDKs, 2026-11.
+fn think_as_told(
+    own: Raw<'_>,
+    request: &Request<'_>,
+    of: Model,
+    max: &mut u64,
+    out: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let own: Value = serde_json::from_str(own.get()).unwrap_or_default();
+    if !own.is_object() {
+        return notes.unsupported("thinking");
+    }
+    if own["type"] == "enabled" {
+        if lacks_thinking(request) {
+            return notes.without("thinking");
+        }
+        // A budget must lie below the limit.
+        let budget = own["budget_tokens"].as_u64();
+        if let Some(budget) = budget.filter(|_| request.max_output().is_none()) {
+            *max = (*max).max(budget.saturating_add(4096)).min(of.ceiling);
+        }
+    }
+    out.insert("thinking".into(), own);
+    match (request.reasoning_effort.as_deref(), of.thinking) {
+        (None, _) => {}
+        (Some(effort), Thinking::Adaptive { sampling }) if effort != "none" => {
+            exert(effort, sampling, out, notes);
+        }
+        (Some(_), _) => notes.without("reasoning_effort")?,
+    }
+    Ok(())
+}
+
+/// Puts in an effort, in the words of models that know some.
+fn exert(asked: &str, sampling: bool, out: &mut Map<String, Value>, notes: &mut Notes) {
+    let effort = match asked {
+        "minimal" => "low",
+        "xhigh" if sampling => "high",
+        effort => effort,
+    };
+    if effort != asked {
+        notes.changed("reasoning_effort");
+    }
+    out.insert("output_config".into(), json!({ "effort": effort }));
 }
 
 /// Thinking as much as the model finds right. Of those that show nothing of it by default, which are
