@@ -52,9 +52,32 @@ pub(super) struct Part<'a> {
     kind: Kinds<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_resolution: Option<Resolution>,
     /// Of a result: the place of its call.
     #[serde(skip)]
     order: usize,
+}
+
+/// How closely an image is looked at, which models take of each from the third generation on.
+///
+/// Source: the provider's page on the resolution of media, read 2026-11.
+#[derive(Serialize)]
+struct Resolution {
+    level: &'static str,
+}
+
+impl Resolution {
+    fn of(part: &Given<'_>, of: Model) -> Option<Self> {
+        let image = part.image_url.as_ref().filter(|_| of.third)?;
+        let level = match image.detail.as_deref()? {
+            "low" => "MEDIA_RESOLUTION_LOW",
+            "high" => "MEDIA_RESOLUTION_HIGH",
+            "original" => "MEDIA_RESOLUTION_ULTRA_HIGH",
+            _ => return None,
+        };
+        Some(Self { level })
+    }
 }
 
 #[derive(Serialize)]
@@ -131,7 +154,18 @@ impl<'a> Part<'a> {
         Self {
             kind,
             thought_signature: None,
+            media_resolution: None,
             order: usize::MAX,
+        }
+    }
+}
+
+impl<'a> Part<'a> {
+    /// What a part of the client's shows.
+    fn shown(kind: Kinds<'a>, given: &Given<'_>, of: Model) -> Self {
+        Self {
+            media_resolution: Resolution::of(given, of),
+            ..Self::new(kind)
         }
     }
 }
@@ -256,10 +290,10 @@ pub(super) fn conversation<'a>(
     for (at, message) in request.messages.iter().enumerate() {
         let (role, parts) = match message.role {
             Role::System | Role::Developer => {
-                system.parts.extend(said(message, at, notes)?);
+                system.parts.extend(said(message, at, of, notes)?);
                 continue;
             }
-            Role::User => ("user", said(message, at, notes)?),
+            Role::User => ("user", said(message, at, of, notes)?),
             Role::Assistant => {
                 for call in message.calls() {
                     let place = (calls.len(), call.name());
@@ -325,17 +359,23 @@ fn result<'a>(
             .with_code("invalid_value"));
     };
     let (mut within, mut beside) = (Vec::new(), Vec::new());
+    let mut undetailed = false;
     let output = Said::beside(message, at, notes, |part| match media(part) {
         Some(kind) if of.third && kind.is_of_results() => {
             within.push(kind);
+            // There is no place for it there.
+            undetailed |= Resolution::of(part, of).is_some();
             true
         }
         Some(kind) => {
-            beside.push(Part::new(kind));
+            beside.push(Part::shown(kind, part, of));
             true
         }
         None => false,
     })?;
+    if undetailed {
+        notes.without("messages[].content[].image_url.detail")?;
+    }
     let mut part = Part::new(Kinds::FunctionResponse(Answer {
         id: id.filter(|id| theirs(id)),
         name: names::fit(name),
@@ -374,7 +414,7 @@ fn spoken<'a>(
             _ => notes.without(THOUGHTS)?,
         }
     }
-    let mut parts = said(message, at, notes)?;
+    let mut parts = said(message, at, of, notes)?;
     if let Some(refusal) = message.refusal.clone().filter(|text| !text.is_empty()) {
         parts.push(Part::new(Kinds::Text(refusal)));
     }
@@ -434,6 +474,7 @@ fn called<'a>(call: &'a ToolCall<'a>, at: usize, n: usize) -> Result<Part<'a>, E
 fn said<'a>(
     message: &'a Message<'a>,
     at: usize,
+    of: Model,
     notes: &mut Notes,
 ) -> Result<Vec<Part<'a>>, Error> {
     let instructions = matches!(message.role, Role::System | Role::Developer);
@@ -453,7 +494,7 @@ fn said<'a>(
             continue;
         }
         match media(part).filter(|_| !instructions) {
-            Some(kind) => all.push(Part::new(kind)),
+            Some(kind) => all.push(Part::shown(kind, part, of)),
             None => left.out(n, notes)?,
         }
     }

@@ -46,8 +46,15 @@ const UNSUPPORTED: &[(&str, Without)] = &[
     ("prompt_cache_options", Without::Same),
 ];
 
-/// Members of the provider's own that are passed on.
-const TAKEN: &[&str] = &["top_k", "safety_settings", "cached_content", THOUGHTS];
+/// Members of the provider's own that are passed on, and what models take of images from the third
+/// generation on.
+const TAKEN: &[&str] = &[
+    "top_k",
+    "safety_settings",
+    "cached_content",
+    THOUGHTS,
+    "image_url.detail",
+];
 
 /// A body, and the tier that is asked for where it stands beside the body.
 pub(in crate::provider) struct Translated {
@@ -63,10 +70,15 @@ pub(in crate::provider) fn body(
     notes: &mut Notes,
 ) -> Result<Translated, Error> {
     let request = parse(chat)?;
-    settle(&request, UNSUPPORTED, TAKEN, notes)?;
+    let of = Model::of(model);
+    let taken = if of.third {
+        TAKEN
+    } else {
+        &TAKEN[..TAKEN.len() - 1]
+    };
+    settle(&request, UNSUPPORTED, taken, notes)?;
     strangers(chat, &["images"], notes)?;
     loosely(&request, notes)?;
-    let of = Model::of(model);
     let mut config = Map::new();
     sampling(&request, of, &mut config, notes)?;
     spoken(&request, &mut config, notes)?;
