@@ -281,6 +281,7 @@ pub(super) fn conversation<'a>(
     request: &'a Request<'a>,
     of: Model,
     door: Door,
+    cached: bool,
     notes: &mut Notes,
 ) -> Result<(Content<'a>, Vec<Content<'a>>), Error> {
     let mut system = Content::default();
@@ -328,7 +329,7 @@ pub(super) fn conversation<'a>(
         });
     }
     // What is cached stands before it.
-    if request.extra("cached_content").is_none() && turns.first().is_some_and(Content::calls) {
+    if !cached && turns.first().is_some_and(Content::calls) {
         notes.changed("messages");
         let opening = Content {
             role: Some("user"),

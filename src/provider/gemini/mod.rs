@@ -33,6 +33,7 @@ mod contents;
 pub(super) mod error;
 mod model;
 mod names;
+mod own;
 mod pieces;
 pub(super) mod read;
 pub(super) mod request;

@@ -8,6 +8,7 @@ use super::{
     contents::{Content, conversation},
     model::{Model, Thinking, budget},
     names,
+    own::Own,
 };
 use crate::{
     error::Error,
@@ -52,6 +53,7 @@ const TAKEN: &[&str] = &[
     "top_k",
     "safety_settings",
     "cached_content",
+    "extra_body",
     THOUGHTS,
     "image_url.detail",
 ];
@@ -79,12 +81,14 @@ pub(in crate::provider) fn body(
     settle(&request, UNSUPPORTED, taken, notes)?;
     strangers(chat, &["images"], notes)?;
     loosely(&request, notes)?;
+    let own = Own::read(&request, notes)?;
     let mut config = Map::new();
     sampling(&request, of, &mut config, notes)?;
     spoken(&request, &mut config, notes)?;
-    think(&request, of, &mut config, notes)?;
+    think(&request, of, own.thinking, &mut config, notes)?;
     let schema = format(&request, &mut config, notes)?;
-    let (system, contents) = conversation(&request, of, door, notes)?;
+    let cached = own.cached_content.is_some();
+    let (system, contents) = conversation(&request, of, door, cached, notes)?;
     let (tools, tool_config) = tools(&request, of, door, notes)?;
     let labels = match door {
         Door::Vertex => request.metadata,
@@ -120,7 +124,7 @@ pub(in crate::provider) fn body(
             schema,
         },
         safety_settings: request.extra("safety_settings"),
-        cached_content: request.extra("cached_content"),
+        cached_content: own.cached_content,
         labels,
         service_tier,
     };
@@ -146,7 +150,7 @@ struct Whole<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     safety_settings: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cached_content: Option<Raw<'a>>,
+    cached_content: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -298,12 +302,21 @@ fn spoken(
     Ok(())
 }
 
+/// `own`: what the client says in the provider's words, which are the last.
 fn think(
     request: &Request<'_>,
     of: Model,
+    own: Option<Value>,
     config: &mut Map<String, Value>,
     notes: &mut Notes,
 ) -> Result<(), Error> {
+    if let Some(own) = own {
+        config.insert("thinkingConfig".into(), own);
+        if request.reasoning_effort.is_some() {
+            notes.without("reasoning_effort")?;
+        }
+        return Ok(());
+    }
     let Some(effort) = request.reasoning_effort.as_deref() else {
         return Ok(());
     };
