@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use super::{
+    blocks::{Block, Turn, ephemeral},
     tools::Offered,
-    turns::{Block, Turn, ephemeral},
 };
 use crate::{
     error::Error,

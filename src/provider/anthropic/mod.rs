@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blocks;
 pub(super) mod error;
 pub(in crate::provider) mod join;
 mod marks;

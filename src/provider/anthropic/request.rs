@@ -5,11 +5,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    blocks::{Block, Turn, ephemeral},
     marks::{mark_last, thin_out},
     model::{Model, Off, Thinking, budget},
     schema::closed,
     tools::{Offered, search, tools},
-    turns::{Block, Turn, conversation, ephemeral, lacks_thinking},
+    turns::{conversation, lacks_thinking},
 };
 use crate::{
     error::{Error, Kind},

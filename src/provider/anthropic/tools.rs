@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    blocks::ephemeral,
     model::Model,
     request::{Shape, thinks_manually},
     schema::strictly,
-    turns::ephemeral,
 };
 use crate::{
     error::Error,
