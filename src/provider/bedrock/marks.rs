@@ -6,7 +6,7 @@
 use std::mem;
 
 use super::{
-    content::{Block, CachePoint, Turn},
+    blocks::{Block, CachePoint, Turn},
     tools::{Entry, Tools},
 };
 use crate::{

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    content::{self, Block},
+    blocks::{Block, Turn},
+    content,
     marks::thin_out,
     model::Family,
     tools::{Tools, answering, tools},
@@ -61,7 +62,7 @@ const TAKEN: &[&str] = &[
 struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'a>>,
-    messages: Vec<content::Turn<'a>>,
+    messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Inference::is_empty")]
     inference_config: Inference<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]

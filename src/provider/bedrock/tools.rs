@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{content, model::Family};
+use super::{blocks, model::Family};
 use crate::{
     error::Error,
     provider::{Notes, anthropic::schema::strictly, notes::unsupported, structured},
@@ -24,7 +24,7 @@ pub(super) struct Tools<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) enum Entry<'a> {
     ToolSpec(Spec<'a>),
-    CachePoint(content::CachePoint),
+    CachePoint(blocks::CachePoint),
 }
 
 #[derive(Serialize)]
@@ -80,7 +80,7 @@ pub(super) fn tools<'a>(
         }
         entries.push(Entry::ToolSpec(spec(tool, name, family, notes)?));
         if let Some(mark) = &tool.cache_control {
-            entries.push(Entry::CachePoint(content::CachePoint::of(mark)));
+            entries.push(Entry::CachePoint(blocks::CachePoint::of(mark)));
         }
     }
     let mut choice = match &request.tool_choice {
