@@ -30,10 +30,12 @@
 //! ```
 
 mod contents;
+mod entries;
 pub(super) mod error;
 mod model;
 mod names;
 mod own;
+mod parts;
 mod pieces;
 pub(super) mod read;
 pub(super) mod request;

@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    contents::{Content, conversation},
+    contents::conversation,
     model::{Model, Thinking, budget},
     names,
     own::Own,
+    parts::Content,
 };
 use crate::{
     error::Error,
