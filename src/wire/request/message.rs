@@ -4,8 +4,9 @@ use super::{
     fault::FaultKind,
     found::Tag,
     known::{keys, words},
+    objects::{Object, Seen},
     part::{IMAGE, Parts, REFUSAL, TEXT},
-    reader::{Null, Object, Read, Reader, Seen},
+    reader::{Null, Read, Reader},
     view::Role,
 };
 use crate::wire::json::{Str, Type};

@@ -30,6 +30,7 @@ mod keys;
 mod known;
 mod message;
 mod name;
+mod objects;
 mod options;
 mod part;
 mod path;
@@ -37,6 +38,7 @@ mod reader;
 mod tool;
 mod top;
 mod utf8;
+mod values;
 mod view;
 
 pub use bounds::{Bounds, MAX_ESCAPED};

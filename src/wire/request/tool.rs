@@ -5,7 +5,8 @@ use super::{
     found::Tag,
     index::ToolChoice,
     known::{Words, keys, words},
-    reader::{Null, Read, Reader, duplicate, place_of},
+    reader::{Null, Read, Reader, duplicate},
+    values::place_of,
 };
 use crate::wire::json::{Key, Stop, Str, Type, beginnings};
 

@@ -7,7 +7,8 @@ use super::{
     keys::Distinct,
     known::{Known as _, Words, find, words},
     name::Name,
-    reader::{Null, Read, Reader, duplicate, is_longer},
+    reader::{Null, Read, Reader, duplicate},
+    values::is_longer,
 };
 use crate::wire::json::{Key, Type};
 
