@@ -13,6 +13,7 @@
 //! for models that know none: it becomes a tool that must be called, whose arguments are the answer.
 //! Models that know schemas want objects closed and no bounds: what is missing is put in, and bounds are
 //! told in the descriptions; a schema that cannot be said so becomes the tool as well.
+//! `thinking` in the provider's own words goes up as it is, in place of what `reasoning_effort` would become.
 //! Ids of calls are brought into the provider's alphabet, the same one always to the same.
 //!
 //! ```

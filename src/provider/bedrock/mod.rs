@@ -12,7 +12,8 @@
 //! refused, for nothing is fetched here. JSON without a schema is an instruction beside the others,
 //! announced as mapped. Ids of calls are brought into the service's alphabet, the same one always
 //! to the same; a request without tools whose conversation has calls declares them again, without
-//! their schemas, because the service insists on it.
+//! their schemas, because the service insists on it. Images that a model makes are `images` of its answer, and
+//! citations of the web its `annotations`; an answer that the service calls malformed is an error.
 //!
 //! ```
 //! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, bedrock::Bedrock}};

@@ -15,8 +15,13 @@
 //! What the provider's own tools were asked and have found is no call of the client's: its parts are entries
 //! of `reasoning_details` as well, and go back to their places.
 //!
+//! An image of the answer that is known by its address is one of its `images`; another file goes back with
+//! the next turn as those parts do.
+//!
 //! `reasoning_effort` becomes a budget of tokens for the 2.5 generation and a level from the third
-//! on; thoughts are asked for with it. Source: the provider's API reference, 2026-11.
+//! on; thoughts are asked for with it. `extra_body.google.thinking_config`, as clients of the provider's own
+//! endpoint for OpenAI's SDKs send it, is taken in its place, and `cached_content` with it. From the third
+//! generation on an image's `detail` is its resolution. Source: the provider's API reference, 2026-11.
 //!
 //! ```
 //! use tower_completions::{Target, parse::Chat, provider::{Notes, Translate, gemini::Gemini}};
