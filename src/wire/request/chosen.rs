@@ -63,50 +63,53 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn named_among(&mut self, choice: Name, given: Name, expected: &'static str) -> Read {
-        let mut wanted = Vec::new();
-        self.wanted(choice, &mut wanted)?;
-        if wanted.is_empty() {
+        let Some(mut cursor) = self.at_value(choice, Type::Object)? else {
             return Ok(());
+        };
+        let Some(known) = self.known(given)? else {
+            return Ok(());
+        };
+        let mut allowed = None;
+        let names = self.names(&mut cursor, Some(&mut allowed))?;
+        let Some(mut cursor) = allowed else {
+            return self.compare(&names, &known, expected);
+        };
+        // There may be many: none is kept.
+        cursor.array()?;
+        while cursor.element()? {
+            let names = self.names(&mut cursor, None)?;
+            self.compare(&names, &known, expected)?;
         }
+        Ok(())
+    }
+
+    /// The digests of all names that were given, in order; `None` where what something is called is open, and
+    /// a mistake already.
+    fn known(&mut self, given: Name) -> Read<Option<Vec<u64>>> {
         let mut known = Vec::new();
         if let Some(mut cursor) = self.at_value(given, Type::Array)? {
             cursor.array()?;
             while cursor.element()? {
                 let names = self.names(&mut cursor, None)?;
                 if names.counting().next().is_none() {
-                    // What it is called is open, and a mistake already.
-                    return Ok(());
+                    return Ok(None);
                 }
                 known.extend(names.counting().map(|name| name.digest));
             }
         }
         known.sort_unstable();
-        let is_known = |name: &Named| known.binary_search(&name.digest).is_ok();
-        for names in wanted {
-            let first = names.counting().next();
-            if let Some(first) = first.filter(|_| !names.counting().any(|it| is_known(&it))) {
-                self.fault(first.at, FaultKind::Value(expected))?;
-            }
-        }
-        Ok(())
+        Ok(Some(known))
     }
 
-    /// What a choice names, itself or in the list of what it allows.
-    fn wanted(&mut self, choice: Name, wanted: &mut Vec<Names>) -> Read {
-        let Some(mut cursor) = self.at_value(choice, Type::Object)? else {
-            return Ok(());
-        };
-        let mut allowed = None;
-        let names = self.names(&mut cursor, Some(&mut allowed))?;
-        let Some(mut cursor) = allowed else {
-            wanted.push(names);
-            return Ok(());
-        };
-        cursor.array()?;
-        while cursor.element()? {
-            wanted.push(self.names(&mut cursor, None)?);
+    /// What names something must name what is known.
+    fn compare(&mut self, names: &Names, known: &[u64], expected: &'static str) -> Read {
+        let is_known = |name: Named| known.binary_search(&name.digest).is_ok();
+        match names.counting().next() {
+            Some(first) if !names.counting().any(is_known) => {
+                self.fault(first.at, FaultKind::Value(expected))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// At the value of a member, where it is of this type.
