@@ -146,5 +146,9 @@ fn a_stream_that_breaks_is_marked_as_failed() {
     let script = Script::echo().with_fault(3, Fault::Cut);
     let (status, spans) = exported(script, body);
     assert_eq!(status, StatusCode::OK);
-    assert!(is_error(spans.last().expect("a span")), "{spans:?}");
+    // The attempt's as well, for it was the upstream that broke off.
+    assert_eq!(spans.len(), 2, "{spans:?}");
+    assert!(spans.iter().all(is_error), "{spans:?}");
+    let why = |span| attribute(span, names::ERROR_TYPE);
+    assert_eq!(why(&spans[0]), why(&spans[1]));
 }

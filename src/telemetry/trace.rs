@@ -5,7 +5,7 @@ use tracing::{Span, field::Empty};
 
 use super::names::{self, Version};
 use crate::{
-    error::Error,
+    error::{Error, Origin},
     observe::{Event, Observe, Watch, Watcher},
 };
 
@@ -155,7 +155,16 @@ impl Watcher for One {
                 } else if end.cancelled {
                     self.span.record(names::ERROR_TYPE, "cancelled");
                 }
-                self.attempts(Vec::clear);
+                // What is left is the attempt that answered: it failed where its stream did.
+                let error = end.error.filter(|it| it.origin() == Origin::Upstream);
+                self.attempts(|open| {
+                    for (_, span) in open.drain(..) {
+                        if let Some(error) = error {
+                            span.record(names::SPAN_STATUS, "ERROR");
+                            failed(&span, error);
+                        }
+                    }
+                });
             }
             _ => {}
         }
