@@ -38,20 +38,44 @@
 //!
 //! # The order of the layers
 //!
-//! Outermost first: [`auth`] tells who calls; [`limit::RateLimitLayer`] counts requests before a byte
-//! of the body is read; [`parse`] reads it, once for all; [`validate`] refuses what no upstream would
-//! take, before it costs anything; [`limit::TokenLimitLayer`] and [`cost`] reserve what the request
-//! may use and settle what it did; [`reframe`] makes the answer canonical and notes its usage and its
-//! ending; [`router`] chooses a target and, until the first content, another one; [`provider`] speaks
-//! to it. [`stack`] puts them together.
+//! Outermost first:
+//!
+//! 1. [`auth`] tells who calls.
+//! 2. [`limit::RateLimitLayer`] counts requests, before a byte of the body is read.
+//! 3. [`parse`] reads the body, once for all.
+//! 4. [`validate`] refuses what no upstream would take, before it costs anything.
+//! 5. [`limit::TokenLimitLayer`] and [`cost`] reserve what the request may use, and settle what it did.
+//! 6. [`reframe`] makes the answer canonical and notes its usage and its ending.
+//! 7. [`router`] chooses a target and, until the first content, another one.
+//! 8. [`provider`] speaks to it.
+//!
+//! [`stack`] puts them together. [`guide::layers`] says what other orders do, and what you may put in place of each.
 //!
 //! # The extensions
 //!
-//! Layers know of one another only by what they leave in the extensions. In the request:
-//! [`CallId`] (absent: nobody has named the request), [`Principal`] (absent: anonymous), [`parse::Chat`] (absent: not parsed yet), [`Target`] (absent:
-//! the model that the client named), [`Sending`] (absent: a request that the service inside has been given counts as sent). In the response: [`Error`] (there in a refusal), [`Served`]
-//! (absent: no router), [`Attempts`] (absent: nobody was asked in vain), [`Cached`] (absent: the answer is new), [`meter::Tally`] (absent: the answer is scanned for its usage), [`cost::Receipt`] (there when a
-//! whole answer was charged). None of them is required.
+//! Layers know of one another only by what they leave in the extensions. None of them is required.
+//!
+//! | in the | type | absent |
+//! |---|---|---|
+//! | request | [`CallId`] | nobody has named the request |
+//! | request | [`Principal`] | the caller is anonymous |
+//! | request | [`parse::Chat`] | it is not parsed yet |
+//! | request | [`Target`] | the model that the client named is meant |
+//! | request | [`Sending`] | a request that the service inside has been given counts as sent |
+//! | response | [`Error`] | it is no refusal |
+//! | response | [`Served`] | there is no router |
+//! | response | [`Attempts`] | nobody was asked in vain |
+//! | response | [`Cached`] | the answer is new |
+//! | response | [`meter::Tally`] | the answer is scanned for its usage |
+//! | response | [`cost::Receipt`] | no whole answer was charged |
+//!
+//! # Longer texts
+//!
+//! [`guide`] has a page on each subject: [layers](guide::layers), [validation](guide::validation),
+//! [money](guide::money), [limits](guide::limits), [streaming](guide::streaming), [routing](guide::routing),
+//! [providers](guide::providers), [several nodes](guide::nodes). The features of the crate are listed in its README.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
