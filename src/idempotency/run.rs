@@ -4,84 +4,29 @@ use std::{
     any::Any,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode, response::Parts};
-use http_body::{Body, Frame};
+use http::{Response, response::Parts};
+use http_body::Body;
 
+mod ahead;
+mod head;
+mod open;
+
+pub(super) use self::open::Open;
+use self::{ahead::Ahead, head::Head, open::Kept};
 use super::wakers::Wakers;
 use crate::{
     body::{BoxBody, BoxError},
-    error::Error,
-    ext::{Joint, Payer, Sending, Served},
-    meter::{Outcome, Tally},
+    ext::{Joint, Payer, Sending},
 };
 
 /// The inner service's future; its error goes to whoever polls.
 pub(super) type Call =
     Pin<Box<dyn Future<Output = Result<Response<BoxBody>, Box<dyn Any + Send>>> + Send>>;
-
-/// How many bytes are kept of answers that are under way: of one caller's, within those of all.
-#[derive(Debug)]
-pub(super) struct Open {
-    bytes: AtomicUsize,
-    most: usize,
-    within: Option<Arc<Self>>,
-}
-
-impl Open {
-    pub(super) const fn new(most: usize, within: Option<Arc<Self>>) -> Self {
-        Self {
-            bytes: AtomicUsize::new(0),
-            most,
-            within,
-        }
-    }
-
-    /// Whether there is room for so many more; then they are counted.
-    fn take(&self, bytes: usize) -> bool {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.most
-            && self.within.as_ref().is_none_or(|all| all.take(bytes));
-        if !fits {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
-    }
-
-    fn give(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if let Some(all) = &self.within {
-            all.give(bytes);
-        }
-    }
-}
-
-/// What is kept of an answer under way, counted while it is.
-struct Kept {
-    bytes: BytesMut,
-    open: Arc<Open>,
-}
-
-impl Kept {
-    fn into_bytes(mut self) -> Bytes {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.open.give(bytes.len());
-        bytes.freeze()
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.open.give(self.bytes.len());
-    }
-}
 
 /// One request under way, or its answer.
 pub(super) struct Run {
@@ -122,62 +67,6 @@ pub(super) enum Done {
     Whole(Box<Head>, Bytes),
     /// Whole, but larger than is kept.
     TooLarge,
-}
-
-/// The head of an answer for those who did not ask for it first.
-#[derive(Clone)]
-pub(super) struct Head {
-    status: StatusCode,
-    headers: HeaderMap,
-    served: Option<Served>,
-    error: Option<Error>,
-    tally: Option<Tally>,
-}
-
-impl Head {
-    fn of(parts: &Parts) -> Self {
-        Self {
-            status: parts.status,
-            headers: lasting(&parts.headers),
-            served: parts.extensions.get().cloned(),
-            error: parts.extensions.get().cloned(),
-            tally: parts.extensions.get().cloned(),
-        }
-    }
-
-    /// Whether the answer is one that may be given again.
-    fn is_good(&self) -> bool {
-        let outcome = self.tally.as_ref().and_then(Tally::outcome);
-        self.status.is_success() && !matches!(outcome, Some(Outcome::Failed(_)))
-    }
-
-    /// The head again. What counts and charges has done so by the first.
-    pub(super) fn again(&self) -> Parts {
-        let (mut parts, ()) = Response::new(()).into_parts();
-        parts.status = self.status;
-        parts.headers = self.headers.clone();
-        let value = http::HeaderValue::from_static("true");
-        parts.headers.insert("idempotent-replayed", value);
-        if let Some(served) = &self.served {
-            parts.extensions.insert(served.clone());
-        }
-        if let Some(error) = &self.error {
-            parts.extensions.insert(error.clone());
-        }
-        parts
-    }
-}
-
-/// What is of the answer and not of the moment: how the limits stood when it was made is not how they
-/// stand when it is given again, which a layer further out tells.
-fn lasting(headers: &HeaderMap) -> HeaderMap {
-    let of_the_moment =
-        |name: &str| name.starts_with("x-ratelimit-") || name.starts_with("ratelimit");
-    let all = headers.iter();
-    let lasting = all.filter(|(name, _)| !of_the_moment(name.as_str()));
-    lasting
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 /// What comes of asking for the head.
@@ -509,31 +398,6 @@ impl Run {
             }
             Step::Gone => Poll::Ready((Read::Broken("the answer broke off".into()), Now::Open)),
         }
-    }
-}
-
-/// A body, and what has been read of it already and is to be read again.
-struct Ahead {
-    ahead: Option<Result<Bytes, BoxError>>,
-    body: BoxBody,
-}
-
-impl Body for Ahead {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.ahead.take() {
-            Some(ahead) => Poll::Ready(Some(ahead.map(Frame::data))),
-            None => Pin::new(&mut self.body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ahead.is_none() && self.body.is_end_stream()
     }
 }
 
