@@ -5,7 +5,7 @@ mod support;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::Method;
@@ -208,16 +208,20 @@ async fn short_streams_do_not_stall() {
     let gateway = Gateway::start(&config("openai"));
     let mut client = gateway.connect().await;
     client.post(&ask(json!({ "stream": true }))).await;
-    let begun = Instant::now();
-    for _ in 0..20 {
-        assert!(client.post(&ask(json!({ "stream": true }))).await.whole);
+    // A delayed acknowledgement costs 40 ms each: 800 ms in all, in each of several rounds. What else the machine
+    // does need not cost that in all of them.
+    let mut rounds = Vec::new();
+    while rounds
+        .iter()
+        .all(|round: &Duration| round.as_millis() >= 600)
+    {
+        assert!(rounds.len() < 10, "{rounds:?} for 20 short streams");
+        let begun = Instant::now();
+        for _ in 0..20 {
+            assert!(client.post(&ask(json!({ "stream": true }))).await.whole);
+        }
+        rounds.push(begun.elapsed());
     }
-    // A delayed acknowledgement costs 40 ms each: 800 ms in all.
-    assert!(
-        begun.elapsed().as_millis() < 600,
-        "{:?} for 20 short streams",
-        begun.elapsed()
-    );
 }
 
 #[tokio::test]
