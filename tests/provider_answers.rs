@@ -166,10 +166,13 @@ fn merge(message: &mut Value, delta: &Value) {
                 if message[name].is_null() {
                     message[name] = json!([]);
                 }
-                message[name]
-                    .as_array_mut()
-                    .expect("a list")
-                    .extend_from_slice(more);
+                let list = message[name].as_array_mut().expect("a list");
+                for entry in more {
+                    let mut entry = entry.clone();
+                    let index = entry.as_object_mut().expect("an entry").remove("index");
+                    assert_eq!(index, Some(list.len().into()), "{name}");
+                    list.push(entry);
+                }
             }
             ("role", _) => message[name] = value.clone(),
             (_, Value::String(more)) => {

@@ -34,6 +34,8 @@ mod read;
 mod routes;
 #[path = "../../examples/gateway/routing.rs"]
 mod routing;
+#[path = "../../examples/gateway/streams.rs"]
+mod streams;
 #[path = "../../examples/gateway/upstreams.rs"]
 mod upstreams;
 #[path = "../../examples/gateway/values.rs"]

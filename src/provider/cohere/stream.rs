@@ -29,6 +29,8 @@ pub struct Stream {
     chunks: Option<Chunks>,
     /// How many tool calls have begun.
     calls: u64,
+    /// How many entries of `citations` have been sent.
+    citations: u64,
     /// Those that are open: some may be written side by side.
     open: SmallVec<[Open; 1]>,
     counts: Option<Counts>,
@@ -101,6 +103,7 @@ impl Stream {
             asked: asked.clone(),
             chunks: None,
             calls: 0,
+            citations: 0,
             open: SmallVec::new(),
             counts: None,
             over: false,
@@ -238,9 +241,10 @@ impl TranslateStream for Stream {
             ("citation-start", Some(message)) => {
                 let citation = message.citations.map(RawValue::get);
                 if let Some(json) = citation.filter(|json| json.starts_with('{')) {
-                    self.chunks(None, out).delta(out, 0, |delta| {
-                        delta.list("citations", compact(json).as_bytes());
-                    });
+                    let before = self.citations;
+                    self.citations += 1;
+                    self.chunks(None, out)
+                        .entry(out, 0, "citations", before, |it| it.members(&compact(json)));
                 }
             }
             ("message-end", _) => {

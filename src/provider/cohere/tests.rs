@@ -302,7 +302,7 @@ fn a_stream_however_it_is_cut() {
             json!({"role": "assistant", "content": ""}),
             json!({"reasoning_content": "h\u{e9}"}),
             json!({"content": "Hi \""}),
-            json!({"citations": [{"start": 0}]}),
+            json!({"citations": [{"index": 0, "start": 0}]}),
             json!({"reasoning_content": "plan"}),
             call(0, "t1", "f"),
             piece(0, "{\"a\":"),
