@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{
+    chosen::Chosen,
     fault::{Fault, FaultKind, Unreadable},
     found::{Early, Held, Kinds, Tag},
     index::Request,
@@ -30,6 +31,7 @@ pub(super) struct Reader<'a, 'r> {
     pub(super) distinct: Distinct,
     pub(super) parts: Parts,
     pub(super) held: Held,
+    pub(super) chosen: Chosen,
 }
 
 /// Boxed, so that a result is one word, or two, and travels in registers.
@@ -65,6 +67,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             distinct: Distinct::default(),
             parts: Parts::default(),
             held: Held::default(),
+            chosen: Chosen::default(),
         }
     }
 

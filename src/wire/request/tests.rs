@@ -1,5 +1,6 @@
 use super::*;
 
+mod chosen;
 mod escaped;
 mod keys;
 mod limit;

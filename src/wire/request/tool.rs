@@ -1,6 +1,7 @@
 //! Tools, the choice among them, and the format of the answer.
 
 use super::{
+    chosen,
     fault::FaultKind,
     found::Tag,
     index::ToolChoice,
@@ -72,11 +73,13 @@ keys!(JsonSchema {
     Strict = "strict",
 });
 
-impl Reader<'_, '_> {
+impl<'a> Reader<'a, '_> {
     pub(super) fn tools(&mut self) -> Read {
         if self.want(Type::Array, Null::Refused, "an array of tools")? {
             let start = self.cursor.at();
+            let names = self.chosen.begin();
             let count = self.items(0..=usize::MAX, "", Self::tool)?;
+            self.chosen.declare_tools(names, count);
             self.request.tools = count;
             self.request.found.sums.tools += count as u32;
             self.request.found.sums.schema_bytes += (self.cursor.at() - start) as u32;
@@ -111,7 +114,12 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let seen = self.members(|reader, key| match key {
-            Function::Name => reader.name(),
+            Function::Name => {
+                if let Some(name) = reader.name()? {
+                    reader.chosen.give(name);
+                }
+                Ok(())
+            }
             Function::Description => reader.any_text(Null::Refused),
             Function::Parameters => reader.any_object(),
             Function::Strict => reader.bool(Null::Absent).map(drop),
@@ -124,7 +132,12 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let seen = self.members(|reader, key| match key {
-            Custom::Name => reader.any_text(Null::Refused),
+            Custom::Name => {
+                if let Some(name) = reader.text(Null::Refused, "a string")? {
+                    reader.chosen.give(name);
+                }
+                Ok(())
+            }
             Custom::Description => reader.any_text(Null::Refused),
             Custom::Format => reader.custom_format(),
         })?;
@@ -196,11 +209,15 @@ impl Reader<'_, '_> {
         const TYPES: &Words = words!("function", "custom", "allowed_tools");
         const EXPECTED: &str = "one of `function`, `custom`, `allowed_tools`";
         let (mut tag, early) = (Tag::Open, self.held.begin());
+        let mut names = [None; 2];
         let seen = self.members(|reader, key| {
+            let mut name = |reader: &mut Self, kind: usize| {
+                reader.named_here().map(|place| names[kind] = place)
+            };
             match key {
                 Choice::Type => tag = reader.tag(TYPES, EXPECTED, early)?,
-                Choice::Function => reader.only_in(1, tag, Self::named)?,
-                Choice::Custom => reader.only_in(2, tag, Self::named)?,
+                Choice::Function => reader.only_in(1, tag, |reader| name(reader, 0))?,
+                Choice::Custom => reader.only_in(2, tag, |reader| name(reader, 1))?,
                 Choice::AllowedTools => reader.only_in(4, tag, Self::allowed_tools)?,
             }
             Ok(())
@@ -214,6 +231,9 @@ impl Reader<'_, '_> {
             Tag::Open | Tag::Wrong => return Ok(None),
         };
         self.require(seen, key)?;
+        let [function, custom] = names;
+        self.chosen
+            .choose_tool(if tag == Tag::Is(0) { function } else { custom });
         Ok(Some(choice))
     }
 
@@ -233,7 +253,10 @@ impl Reader<'_, '_> {
                         if reader.cursor.pass_empty_object() {
                             Ok(())
                         } else if reader.want(Type::Object, Null::Refused, OBJECT)? {
-                            if !reader.tool_by_name()? {
+                            let at = reader.cursor.at();
+                            if reader.tool_by_name()? {
+                                reader.chosen.allow(at);
+                            } else {
                                 reader.pass_nameless_tools();
                             }
                             Ok(())
@@ -301,20 +324,27 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// `{name}`, of whatever was declared.
-    fn named(&mut self) -> Read {
+    /// `{name}`, of whatever was declared: where its name stands.
+    fn named_here(&mut self) -> Read<Option<u32>> {
+        let mut place = None;
         if self.want(Type::Object, Null::Refused, OBJECT)? {
-            let seen = self.members(|reader, _: Named| reader.any_text(Null::Refused))?;
+            let seen = self.members(|reader, _: Named| {
+                let name = reader.text(Null::Refused, "a string")?;
+                place = name.map(chosen::place);
+                Ok(())
+            })?;
             self.require(seen, Named::Name)?;
         }
-        Ok(())
+        Ok(place)
     }
 
     pub(super) fn functions(&mut self) -> Read {
         if self.want(Type::Array, Null::Refused, "an array of functions")? {
             let start = self.cursor.at();
             let expected = "an array of 1 to 128 functions";
+            let names = self.chosen.begin();
             let count = self.items(1..=128, expected, Self::function)?;
+            self.chosen.declare_functions(names, count);
             self.request.found.sums.tools += count as u32;
             self.request.found.sums.schema_bytes += (self.cursor.at() - start) as u32;
         }
@@ -325,7 +355,10 @@ impl Reader<'_, '_> {
         const EXPECTED: &str = "one of `none`, `auto`, or an object with a `name`";
         match self.cursor.peek()? {
             Type::String => drop(self.word(words!("none", "auto"), Null::Refused, EXPECTED)?),
-            Type::Object => self.named()?,
+            Type::Object => {
+                let name = self.named_here()?;
+                self.chosen.choose_function(name);
+            }
             found => self.mismatch(found, Null::Refused, EXPECTED)?,
         }
         Ok(())
@@ -362,7 +395,7 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let seen = self.members(|reader, key| match key {
-            JsonSchema::Name => reader.name(),
+            JsonSchema::Name => reader.name().map(drop),
             JsonSchema::Description => reader.any_text(Null::Refused),
             JsonSchema::Schema => reader.any_object(),
             JsonSchema::Strict => reader.bool(Null::Absent).map(drop),
@@ -370,13 +403,12 @@ impl Reader<'_, '_> {
         self.require(seen, JsonSchema::Name)
     }
 
-    fn name(&mut self) -> Read {
-        if let Some(name) = self.text(Null::Refused, NAME)? {
-            if !is_name(name) {
-                self.fault(name.range().start - 1, FaultKind::Value(NAME))?;
-            }
+    fn name(&mut self) -> Read<Option<Str<'a>>> {
+        let name = self.text(Null::Refused, NAME)?;
+        if let Some(name) = name.filter(|name| !is_name(*name)) {
+            self.fault(name.range().start - 1, FaultKind::Value(NAME))?;
         }
-        Ok(())
+        Ok(name)
     }
 
     /// An object that is the model's business.
