@@ -114,7 +114,8 @@ async fn searches_that_are_asked_for_are_held_for() {
 
 #[tokio::test]
 async fn an_image_is_held_for_and_charged_once_each() {
-    // Low or high detail, one answer or several: a price per image is for the request.
+    // Low or high detail: a price per image is for the request. Some send that once for each answer, and show
+    // the images as often.
     let image = |detail: &str| {
         format!(r#"{{"type":"image_url","image_url":{{"url":"https://a/b","detail":"{detail}"}}}}"#)
     };
@@ -124,7 +125,8 @@ async fn an_image_is_held_for_and_charged_once_each() {
     for (balance, n, given) in [
         ("0.02", "", true),
         ("0.019999", "", false),
-        ("0.02", r#""n":2,"#, true),
+        ("0.039999", r#""n":2,"#, false),
+        ("0.04", r#""n":2,"#, true),
     ] {
         let ledger = MemoryLedger::new();
         ledger.grant("a", usd(balance));
@@ -133,6 +135,7 @@ async fn an_image_is_held_for_and_charged_once_each() {
             format!(r#"{{"model":"m",{n}"messages":[{{"role":"user","content":[{parts}]}}]}}"#);
         let (was_given, receipt) = request(layer, text, Usage::new(858, 1), nobody()).await;
         assert_eq!(was_given, given, "{balance} {n}");
+        // One call has answered here.
         let spent = books::settled(&ledger, "a").spent;
         assert_eq!(spent, if given { usd("0.02") } else { Amount::ZERO });
         let line = r#"{"class":"image","count":2,"price":0.01,"per":1,"amount":0.02}"#;

@@ -311,7 +311,8 @@ impl Extent {
         let it = Circumstances::at(self.unix);
         let input = self.most_input.saturating_mul(self.n);
         let searches = self.searches.saturating_mul(self.n);
-        let most = [input, output, self.n, searches, self.images];
+        let images = self.images.saturating_mul(self.n);
+        let most = [input, output, self.n, searches, images];
         let prompt = self.most_input;
         let standard = price.most(prompt, most, it);
         let asked = match self.tier {
