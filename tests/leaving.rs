@@ -467,12 +467,24 @@ async fn a_request_in_parts_waits_only_so_long_as_all_of_them_do() {
 /// Where an upstream gives one answer at a time, each call has the prompt.
 #[tokio::test(start_paused = true)]
 async fn who_leaves_several_answers_pays_for_the_prompt_of_each() {
-    let used = async |n: i128, more: &'static str| {
+    let used = async |n: i128, more: &'static str, hedged: bool| {
         let scene = Scene::new(0);
         for _ in 0..n {
             scene.a.inner.queue(Script::silent());
         }
-        let service = inside(ParallelLayer::new().layer(scene.router(None)));
+        let parallel = ParallelLayer::new();
+        let service = if hedged {
+            // In each attempt, beside which there may be a rival.
+            let translate = OpenAi::new("http://upstream/v1").expect("a URL");
+            let provider = Provider::new("a", scene.a.clone(), translate).with_keys(["sk-a"]);
+            let model = Model::new("m").target(Candidate::new("a", "x"));
+            let router = Router::builder(Table::new([model]).expect("sound"))
+                .provider("a", parallel.layer(provider))
+                .hedge(Hedge::after(Duration::from_secs(60)));
+            inside(router.build().expect("sound"))
+        } else {
+            inside(parallel.layer(scene.router(None)))
+        };
         let mut client = Client::new(&scene.around(service), request(more));
         for _ in 0..9 {
             client.look().await;
@@ -481,14 +493,16 @@ async fn who_leaves_several_answers_pays_for_the_prompt_of_each() {
         drop(client);
         scene.used().await
     };
-    let one = used(1, "").await;
-    assert!(one.tokens > 0 && one.charged > 0, "{one:?}");
-    let three = Used {
-        tokens: 3 * one.tokens,
-        money: 3 * one.money,
-        charged: 3 * one.charged,
-    };
-    assert_eq!(used(3, r#","n":3"#).await, three);
+    for hedged in [false, true] {
+        let one = used(1, "", hedged).await;
+        assert!(one.tokens > 0 && one.charged > 0, "{one:?}");
+        let three = Used {
+            tokens: 3 * one.tokens,
+            money: 3 * one.money,
+            charged: 3 * one.charged,
+        };
+        assert_eq!(used(3, r#","n":3"#, hedged).await, three, "{hedged}");
+    }
 }
 
 /// A detached call goes on, wherever it stands.

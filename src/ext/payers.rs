@@ -35,11 +35,15 @@ impl Joint {
     /// One leaves before there is an answer. Who asked first pays where it has been sent; where that one left
     /// before, the next does who leaves.
     pub(crate) fn leaves(&mut self, payer: &Payer) {
-        let waits = self.sending.as_ref().is_some_and(Sending::is_waiting);
+        let sending = self.sending.as_ref();
+        let waits = sending.is_some_and(Sending::is_waiting);
         match &payer.who {
             Who::First => self.unpaid = waits || !payer.asked,
             Who::Other(Some(own)) if self.unpaid && payer.asked && !waits => {
-                own.goes_on();
+                match sending {
+                    Some(sending) => own.is_sent_as(sending),
+                    None => own.goes_on(),
+                }
                 self.unpaid = false;
             }
             Who::Other(_) => {}
@@ -70,5 +74,27 @@ impl Payer {
     /// It waits for the answer.
     pub(crate) const fn asks(&mut self) {
         self.asked = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_who_leaves_pays_for_as_many_calls_as_were_made() {
+        let (sent, own) = (Sending::new(), Sending::new());
+        sent.waits();
+        let mut joint = Joint::new(Some(sent.clone()));
+        let (mut first, mut other) = (Payer::first(), Payer::joins(Some(&own)));
+        first.asks();
+        other.asks();
+        joint.leaves(&first);
+        let parts = [sent.part(), sent.part(), sent.part()];
+        parts[0].begins();
+        parts[2].begins();
+        joint.leaves(&other);
+        assert!(!own.is_waiting());
+        assert_eq!(own.calls(3), 2);
     }
 }

@@ -39,7 +39,7 @@ struct Node {
     within: Option<(Sending, u32)>,
 }
 
-/// What is said of the request itself in the lowest bits, then its age, then how many of its parts are out.
+/// What is said of the request itself in the lowest bits, then its age, then how many calls its parts are out with.
 type Word = AtomicU32;
 
 /// Nobody has said anything.
@@ -56,6 +56,14 @@ const PART: u32 = 1 << 14;
 /// Whether anybody upstream may have it.
 const fn is_out(word: u32) -> bool {
     word & SAID != WAITS || word >= PART
+}
+
+/// With how many calls it is out: those of its parts, and without any the one of its own.
+const fn calls(word: u32) -> u32 {
+    match word / PART {
+        0 => is_out(word) as u32,
+        parts => parts,
+    }
 }
 
 impl Sending {
@@ -110,8 +118,17 @@ impl Sending {
     /// How many upstreams may have got it or a part of it: one at least, and at most as many as there are answers
     /// asked for, however many were tried for each.
     pub(crate) fn calls(&self, answers: u32) -> u32 {
-        let out = self.0.word.load(Ordering::Relaxed) / PART;
+        let out = calls(self.0.word.load(Ordering::Relaxed));
         out.clamp(1, answers.max(1))
+    }
+
+    /// It waits, and another has been sent in its place: as often as that one.
+    pub(super) fn is_sent_as(&self, other: &Self) {
+        let calls = calls(other.0.word.load(Ordering::Relaxed));
+        self.change(|word| match word & SAID == WAITS {
+            true => word & AGE | UNSAID | calls.wrapping_mul(PART),
+            false => word,
+        });
     }
 
     /// Sends a request by a call: who is called may know better when it goes out, and else it does so now.
@@ -144,9 +161,9 @@ impl Sending {
             match word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
                 Err(other) => old = other,
                 Ok(_) => {
-                    let changed = is_out(old) != is_out(new);
-                    if let Some((within, age)) = within.as_ref().filter(|_| changed) {
-                        within.count(*age, is_out(new));
+                    let more = calls(new).wrapping_sub(calls(old));
+                    if let Some((within, age)) = within.as_ref().filter(|_| more != 0) {
+                        within.count(*age, more);
                     }
                     return;
                 }
@@ -154,12 +171,11 @@ impl Sending {
         }
     }
 
-    /// One of its parts is out now, or no more. Two who say so at once may be heard in the wrong order, and
-    /// the number be one below none for a moment: out, as it is in that moment.
-    fn count(&self, age: u32, out: bool) {
-        let by = if out { PART } else { PART.wrapping_neg() };
+    /// One of its parts is out with so many calls more, or fewer where that wraps. Two who say so at once may be
+    /// heard in the wrong order, and the number be below none for a moment: out, as it is in that moment.
+    fn count(&self, age: u32, more: u32) {
         self.change(|word| match word & AGE == age {
-            true => word.wrapping_add(by),
+            true => word.wrapping_add(more.wrapping_mul(PART)),
             false => word,
         });
     }
@@ -234,5 +250,27 @@ mod tests {
         assert!(!whole.is_waiting());
         again.has_failed();
         assert!(whole.is_waiting());
+    }
+
+    #[test]
+    fn parts_of_a_part_are_as_many_calls() {
+        let whole = Sending::new();
+        let attempt = whole.part();
+        let parts = [attempt.part(), attempt.part(), attempt.part()];
+        for (nth, part) in (1..).zip(&parts) {
+            part.begins();
+            assert_eq!((attempt.calls(3), whole.calls(3)), (nth, nth));
+        }
+        // A rival with the same three is no call beside them.
+        let rival = whole.part();
+        rival.part().begins();
+        assert_eq!(whole.calls(3), 3);
+        rival.has_failed();
+        parts[1].has_failed();
+        assert_eq!(whole.calls(3), 2);
+        attempt.has_failed();
+        assert!(whole.is_waiting());
+        attempt.begins();
+        assert_eq!(whole.calls(3), 1);
     }
 }
