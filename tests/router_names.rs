@@ -133,3 +133,17 @@ async fn names_that_nobody_asks_for_twice_push_out_none_that_is_used() {
     assert!((400..=2 + 2 * 256).contains(&known), "{known}");
     assert_eq!(ask(&router, "p/used").await, ("b/used".into(), 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_any_length_is_not_kept() {
+    let (a, _, _, router) = router(models());
+    for (length, known) in [(256, true), (257, false), (1 << 20, false)] {
+        let name = "x".repeat(length);
+        a.queue(Script::rate_limited("60"));
+        let (by, attempts) = ask(&router, &format!("p/{name}")).await;
+        assert_eq!((by.len(), attempts), (length + 2, 2));
+        let health = router.health();
+        let mut all = health.iter();
+        assert_eq!(all.any(|it| *it.target.model == *name), known, "{length}");
+    }
+}

@@ -18,6 +18,9 @@ use super::{plan::Model, state::State};
 const SETS: usize = 16;
 const WAYS: usize = 16;
 
+/// A name of more bytes is of no model, and nothing is kept of it.
+const LONGEST: usize = 256;
+
 /// The models behind a pattern. None before the first is asked for.
 #[derive(Default)]
 pub(crate) struct Names(OnceLock<Box<Sets>>);
@@ -48,6 +51,9 @@ pub(crate) struct Name {
 impl Names {
     /// The one of a name; made when it is first asked for.
     pub(crate) fn find(&self, pattern: &Model, star: &str) -> Arc<Name> {
+        if star.len() > LONGEST {
+            return Arc::new(Name::new(pattern, star, None));
+        }
         let all = self.0.get_or_init(Box::default);
         let hash = all.hasher.hash_one(star);
         let set = all.set(hash);

@@ -35,7 +35,8 @@ impl Model {
     ///
     /// Of models behind a pattern the router learns by their names, as if each had been listed: one that is
     /// down, slow or used up says nothing of the others. [`max_concurrent`](Candidate::max_concurrent) is of
-    /// all of them together. It knows 256 names of a pattern, and forgets those first that were asked for once.
+    /// all of them together. It knows 256 names of a pattern, and forgets those first that were asked for once; of
+    /// one of more than 256 bytes it learns nothing.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self {
             id: id.into(),
