@@ -143,7 +143,8 @@ pub async fn serve<S>(
             let ended = match speaks {
                 Ok(Ok(true)) => {
                     let http2 = http2(&streams);
-                    let connection = http2.serve_connection(TokioIo::new(socket), service);
+                    let connection =
+                        http2.serve_connection(TokioIo::new(streams.watched(socket)), service);
                     // In a box: it is large, and few connections are one.
                     tokio::select! {
                         ended = Box::pin(watcher.watch(connection)) => ended,
@@ -324,39 +325,55 @@ mod tests {
         Some((head[3], head[4]))
     }
 
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    /// `:method: GET`, `:scheme: http`, `:path: /`, `:authority: x`, and the end of the stream.
+    const ASK: [u8; 15] = [0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'x'];
+
+    /// A client of HTTP/2 that says so, whoever serves it, and what stops that one.
+    async fn http2_client(
+        answer: &'static [u8],
+        takes: Duration,
+    ) -> (
+        TcpStream,
+        tokio::task::JoinHandle<()>,
+        oneshot::Sender<Duration>,
+        mpsc::UnboundedReceiver<()>,
+    ) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let port = listener.local_addr().expect("bound");
+        let (asked, was_asked) = mpsc::unbounded_channel();
+        let service = hyper::service::service_fn(move |_: Request<Body>| {
+            let asked = asked.clone();
+            async move {
+                let _ = asked.send(());
+                tokio::time::sleep(takes).await;
+                Ok::<_, Infallible>(Response::new(BoxBody::new(Full::new(answer))))
+            }
+        });
+        let (give, sockets) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(serve(sockets, service, stopped));
+        let mut client = TcpStream::connect(port).await.expect("accepted");
+        let (socket, _) = listener.accept().await.expect("one");
+        let counted = Counted::one_of(&Arc::default());
+        let socket = socket.into_std().expect("a socket");
+        assert!(give.send((socket, counted)).is_ok());
+        client
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .expect("open");
+        client.write_all(&SETTINGS).await.expect("open");
+        (client, serving, stop, was_asked)
+    }
+
     /// A connection without a stream is not waited for, though its client never answers a ping; one with a
     /// stream is.
     #[tokio::test(start_paused = true)]
     async fn who_answers_no_ping_holds_up_a_stop_only_with_a_stream() {
-        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        // `:method: GET`, `:scheme: http`, `:path: /`, `:authority: x`, and the end of the stream.
-        const ASK: [u8; 15] = [0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'x'];
         for asks in [false, true] {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
-            let listener = listener.expect("a port");
-            let port = listener.local_addr().expect("bound");
-            let (asked, mut was_asked) = mpsc::unbounded_channel();
-            let service = hyper::service::service_fn(move |_: Request<Body>| {
-                let asked = asked.clone();
-                async move {
-                    let _ = asked.send(());
-                    tokio::time::sleep(Duration::from_secs(5)).await;
-                    Ok::<_, Infallible>(Response::new(BoxBody::new(Full::new("ok"))))
-                }
-            });
-            let (give, sockets) = mpsc::unbounded_channel();
-            let (stop, stopped) = oneshot::channel();
-            let serving = tokio::spawn(serve(sockets, service, stopped));
-            let mut client = TcpStream::connect(port).await.expect("accepted");
-            let (socket, _) = listener.accept().await.expect("one");
-            let counted = Counted::one_of(&Arc::default());
-            let socket = socket.into_std().expect("a socket");
-            assert!(give.send((socket, counted)).is_ok());
-            client
-                .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-                .await
-                .expect("open");
-            client.write_all(&SETTINGS).await.expect("open");
+            let served = http2_client(b"ok", Duration::from_secs(5)).await;
+            let (mut client, serving, stop, mut was_asked) = served;
             if asks {
                 client.write_all(&ASK).await.expect("open");
                 was_asked.recv().await.expect("asked");
@@ -374,5 +391,33 @@ mod tests {
             }
             assert_eq!(data > 0, asks);
         }
+    }
+
+    /// What serves the stream has put all of the answer into the connection when most of it is yet to be sent.
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_gets_the_whole_answer_though_it_stops() {
+        // Twelve frames; no more than four go out before the client says that it has read one.
+        static ANSWER: [u8; 12 << 14] = [b'x'; 12 << 14];
+        let served = http2_client(&ANSWER, Duration::ZERO).await;
+        let (mut client, serving, stop, mut was_asked) = served;
+        client.set_nodelay(true).expect("a socket");
+        client.write_all(&ASK).await.expect("open");
+        was_asked.recv().await.expect("asked");
+        let mut stop = Some(stop);
+        let more = |stream| [0, 0, 4, 8, 0, 0, 0, 0, stream, 0, 0, 1 << 6, 0];
+        let mut ended = false;
+        while let Some((kind, flags)) = frame(&mut client).await {
+            if kind != 0 {
+                continue;
+            }
+            ended |= flags & 1 == 1;
+            if let Some(stop) = stop.take() {
+                stop.send(Duration::from_secs(60)).expect("it serves");
+            }
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            let _ = client.write_all(&[more(0), more(1)].concat()).await;
+        }
+        assert!(ended);
+        serving.await.expect("no panic");
     }
 }

@@ -17,6 +17,7 @@ mod connection;
 mod ledger;
 mod metrics;
 mod money;
+mod moves;
 mod panics;
 mod patience;
 mod prices;

@@ -12,10 +12,14 @@ use std::{
 use hyper::rt::Executor;
 use tokio::{sync::watch, task::JoinSet, time::interval};
 
-use crate::connection::Counted;
+use crate::{
+    connection::Counted,
+    moves::{Moves, Watched},
+};
 
-/// How often it is looked whether a connection that is to end has any streams, and how many such looks in a row
-/// must find none: time for what was sent to arrive, and for a request that crossed the goodbye.
+/// How often it is looked whether a connection that is to end has any streams or moves anything, and how many such
+/// looks in a row must find neither: time for what was sent to arrive, for a client that reads slowly to ask for
+/// more, and for a request that crossed the goodbye.
 const LOOK: Duration = Duration::from_millis(100);
 const QUIET: u32 = 10;
 
@@ -24,6 +28,7 @@ const QUIET: u32 = 10;
 pub struct Streams {
     tasks: Arc<Mutex<JoinSet<()>>>,
     open: Arc<AtomicUsize>,
+    moves: Arc<Moves>,
 }
 
 impl Streams {
@@ -32,7 +37,14 @@ impl Streams {
         Self {
             tasks: Arc::clone(&self.tasks),
             open: Arc::default(),
+            moves: Arc::default(),
         }
+    }
+
+    /// The connection's socket. What serves a stream is over before all of its answer has been sent: the rest is
+    /// the connection's, until its client takes it.
+    pub fn watched<S>(&self, socket: S) -> Watched<S> {
+        Watched::new(socket, &self.moves)
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -46,8 +58,9 @@ impl Streams {
         let (mut look, mut quiet) = (interval(LOOK), 0);
         while quiet <= QUIET {
             look.tick().await;
+            let moves = self.moves.have_been();
             quiet = match self.open.load(Ordering::Relaxed) {
-                0 => quiet + 1,
+                0 if !moves => quiet + 1,
                 _ => 0,
             };
         }
