@@ -12,7 +12,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{plan::Model, state::State};
+use super::{
+    plan::{Balance, Model},
+    state::State,
+};
 
 /// Sets by a hash, and names in each: so many are known of one pattern. Clients may ask for any name at all.
 const SETS: usize = 16;
@@ -158,6 +161,10 @@ impl Name {
             };
             model.candidates[at].know(state);
         }
+        // How fast each is stands in there, and is another's.
+        if matches!(model.balance, Balance::Fastest) {
+            model.tiers = OnceLock::new();
+        }
         Self {
             star,
             model: Arc::new(model),
@@ -199,5 +206,45 @@ impl fmt::Debug for Names {
         f.debug_list()
             .entries(all.iter().map(|it| &it.star))
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::{
+        ask::Needs, breaker::Breaking, choose::Choice, plan::Candidate, state::Can,
+    };
+
+    /// Of so many the best is noted beforehand.
+    #[test]
+    fn the_fastest_is_another_by_each_name() {
+        let targets = (0..20).map(|n| Candidate::new(format!("p{n}"), "*"));
+        let pattern = targets.fold(Model::new("*"), Model::target);
+        let pattern = pattern.balance(Balance::Fastest);
+        pattern.tiers();
+        let [x, y] = ["x", "y"].map(|star| pattern.names.find(&pattern, star));
+        // Of the one the first is fast, of the other the last.
+        for at in 0..20 {
+            for (name, micros) in [(&x, 1_000 << at), (&y, 1_000 << (19 - at))] {
+                name.model.candidates[at].state.took(micros, 0);
+                name.model.note(at);
+            }
+        }
+        let breaking = Breaking::default();
+        let choice = Choice {
+            balance: Balance::Fastest,
+            random: 7,
+            now: 0,
+            needs: Needs::default(),
+            affinity: None,
+            breaking: &breaking,
+        };
+        let fastest = [x, y].map(|name| {
+            let model = &name.model;
+            let can = |_| Some(Can::Yes(None));
+            choice.choose(&model.candidates, &model.tiers()[0], can)
+        });
+        assert_eq!(fastest, [Some((0, None)), Some((19, None))]);
     }
 }
