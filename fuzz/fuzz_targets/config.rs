@@ -22,6 +22,8 @@ mod ledger;
 mod metrics;
 #[path = "../../examples/gateway/money.rs"]
 mod money;
+#[path = "../../examples/gateway/moves.rs"]
+mod moves;
 #[path = "../../examples/gateway/panics.rs"]
 mod panics;
 #[path = "../../examples/gateway/patience.rs"]
