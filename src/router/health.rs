@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -95,18 +96,16 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
     }
 
     fn targets(&self) -> Vec<(Arc<Model>, usize)> {
-        let mut found: Vec<(Arc<Model>, usize)> = Vec::new();
+        let mut found = Vec::new();
+        let mut known = HashSet::new();
         let models = self.shared.route.models().into_iter().flat_map(|model| {
             let names = model.names.all().into_iter();
             std::iter::once(model).chain(names.map(|name| Arc::clone(&name.model)))
         });
         for model in models {
             for at in 0..model.candidates.len() {
-                let state = &model.candidates[at].state;
-                let known = |(model, at): &(Arc<Model>, usize)| {
-                    Arc::ptr_eq(&model.candidates[*at].state, state)
-                };
-                if !found.iter().any(known) {
+                // Behind patterns there may be thousands.
+                if known.insert(Arc::as_ptr(&model.candidates[at].state)) {
                     found.push((Arc::clone(&model), at));
                 }
             }
