@@ -2,7 +2,8 @@
 //!
 //! A connection reads on by itself while somebody has the body that it fills, and is free again when it has read the
 //! end. So nobody needs to be woken for that: a body is put by, and looked at when others come. One task looks after
-//! the last of them, and lets go of those that do not end; where none are kept there is no task.
+//! the last of them, and lets go of those that do not end; where none are kept there is no task. Of more than there
+//! is room for, those are let go that have waited long.
 
 use std::{
     array,
@@ -24,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// For so many of these looks a body is kept, and for so many bytes: nothing should be behind its last event.
 const LOOKS: u8 = 4;
 const BYTES: usize = 16 * 1024;
+/// So many at most, each of which holds a connection or a stream of one.
+const MOST: usize = 1024;
 /// How many are looked at for each that comes: more than one, so that soon only those are left that do not end.
 const FOR_EACH: usize = 2;
 
@@ -76,8 +79,16 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Ends<B> {
         if !new.is_open() {
             return;
         }
+        let oldest: [_; FOR_EACH] = {
+            let mut kept = self.kept();
+            array::from_fn(|_| kept.open.pop_front())
+        };
+        // Neither looked at nor dropped under the lock, for either may wake somebody.
+        let oldest = oldest.map(|one| one.and_then(|mut one| one.is_open().then_some(one)));
+        let mut beyond = Vec::new();
         let mut kept = self.kept();
         let mut runtime = None;
+        // Asked only now: the task may have ended while it did not see them.
         if !kept.swept {
             runtime = Handle::try_current().ok();
             if runtime.is_none() {
@@ -85,15 +96,12 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Ends<B> {
             }
             kept.swept = true;
         }
-        let oldest: [_; FOR_EACH] = array::from_fn(|_| kept.open.pop_front());
+        kept.open.extend(oldest.into_iter().flatten());
         kept.open.push_back(new);
-        drop(kept);
-        // Neither looked at nor dropped under the lock, for either may wake somebody.
-        for mut one in oldest.into_iter().flatten() {
-            if one.is_open() {
-                self.kept().open.push_back(one);
-            }
+        while kept.open.len() > MOST {
+            beyond.extend(kept.open.pop_front());
         }
+        drop(kept);
         if let Some(runtime) = runtime {
             let sweeper = Sweeper(Some(self.clone()));
             // The timer is made there: nothing may panic here.
@@ -164,107 +172,4 @@ impl<B> Drop for Sweeper<B> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use http_body::Frame;
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    /// Gives what it is sent, and ends when nobody sends any more.
-    struct Sent(mpsc::UnboundedReceiver<Bytes>);
-
-    impl Body for Sent {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            self.0
-                .poll_recv(cx)
-                .map(|frame| frame.map(|data| Ok(Frame::data(data))))
-        }
-    }
-
-    /// A body that is waited for, and what sends it.
-    fn one(ends: &Ends<Sent>) -> mpsc::UnboundedSender<Bytes> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        ends.wait(Sent(receiver));
-        sender
-    }
-
-    fn open(ends: &Ends<Sent>) -> usize {
-        ends.kept().open.len()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn those_that_end_go_when_others_come() {
-        let ends = Ends::default();
-        let stays = one(&ends);
-        for _ in 0..100 {
-            drop(one(&ends));
-        }
-        assert!(open(&ends) <= 2, "{}", open(&ends));
-        assert!(!stays.is_closed());
-        let alive = tokio::runtime::Handle::current().metrics();
-        assert_eq!(alive.num_alive_tasks(), 1, "one for all");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_goes_by_itself_and_the_task_with_it() {
-        let ends = Ends::default();
-        drop(one(&ends));
-        assert_eq!(open(&ends), 1);
-        sleep(2 * PAUSE).await;
-        assert_eq!(open(&ends), 0);
-        assert!(!ends.kept().swept);
-        drop(one(&ends));
-        assert!(ends.kept().swept);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_does_not_end_is_let_go_after_a_second() {
-        let ends = Ends::default();
-        let begun = tokio::time::Instant::now();
-        let silent = one(&ends);
-        silent.closed().await;
-        assert_eq!(begun.elapsed().as_secs(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_goes_on_is_let_go_before() {
-        let ends = Ends::default();
-        let begun = tokio::time::Instant::now();
-        let talks = one(&ends);
-        for _ in 0..=BYTES / 1024 {
-            talks.send(vec![b':'; 1024].into()).expect("it is read");
-        }
-        talks.closed().await;
-        assert_eq!(begun.elapsed(), PAUSE);
-    }
-
-    #[test]
-    fn who_loses_its_runtime_is_looked_after_in_the_next() {
-        let ends = Ends::default();
-        let runtime = || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.enable_time().start_paused(true).build()
-        };
-        let silent = runtime().expect("a runtime").block_on(async { one(&ends) });
-        assert!(!silent.is_closed() && !ends.kept().swept);
-        runtime().expect("a runtime").block_on(async {
-            drop(one(&ends));
-            silent.closed().await;
-        });
-    }
-
-    #[test]
-    fn without_a_runtime_nothing_is_kept() {
-        let ends = Ends::default();
-        assert!(one(&ends).is_closed());
-        assert_eq!(open(&ends), 0);
-    }
-}
+mod tests;
