@@ -29,7 +29,7 @@ const MOST_OPEN: usize = 128;
 /// The longest reasoning that is kept to be sent back with its signature, in bytes.
 const LONGEST: usize = 4 << 20;
 
-/// The largest image that comes in pieces, in bytes.
+/// Most of images that come in pieces and have not ended, in bytes.
 const LARGEST: usize = 32 << 20;
 
 /// The state of a stream of Converse's events.
@@ -296,10 +296,15 @@ impl Stream {
         let (Some(data), Some(at)) = (source.data(), self.at(index)) else {
             return Ok(());
         };
+        let drawn = self.blocks.iter().map(|(_, block)| match block {
+            Block::Image(_, bytes) => bytes.len(),
+            _ => 0,
+        });
+        let drawn: usize = drawn.sum();
         if let Block::Image(_, bytes) = &mut self.blocks[at].1 {
             let piece = base64::decode(&data.plain());
             let mut piece = piece.ok_or_else(|| nonsense("an image of it cannot be read"))?;
-            if bytes.len() + piece.len() > LARGEST {
+            if drawn + piece.len() > LARGEST {
                 return Err(nonsense("an image of it is too large"));
             }
             bytes.append(&mut piece);

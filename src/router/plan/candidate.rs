@@ -46,7 +46,8 @@ pub(super) const ALL: Capabilities = Capabilities {
 
 impl Candidate {
     /// A model at a provider. A `*` in its name becomes what the `*` of the model's id stood for: a
-    /// [`Table`](crate::router::Table) knows it, a route of one's own says it ([`Plan::with_star`]).
+    /// [`Table`](crate::router::Table) knows it, a route of one's own says it
+    /// ([`Plan::with_star`](crate::router::Plan::with_star)).
     pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
         let target = Target::new(provider, model);
         Self {
@@ -107,7 +108,7 @@ impl Candidate {
 
     /// What a token costs there, of the prompt and of the answer, in any unit that is the same for
     /// all targets. Default: unknown, which counts as dearer than all others. It decides the choice
-    /// by [`Balance::Cheapest`], and nothing that is charged.
+    /// by [`Balance::Cheapest`](crate::router::Balance::Cheapest), and nothing that is charged.
     pub fn price(mut self, input: u64, output: u64) -> Self {
         self.price = Some((input, output));
         self

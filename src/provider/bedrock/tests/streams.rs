@@ -263,20 +263,28 @@ fn blocks_that_are_written_side_by_side() {
 
 #[test]
 fn an_image_that_is_none_or_has_no_end_is_an_error() {
-    let start = (
-        "contentBlockStart",
-        json!({"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}),
-    );
-    let piece = |data: &str| {
+    let start = |index: u64| {
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": index, "start": {"image": {"format": "png"}}}),
+        )
+    };
+    let piece = |index: u64, data: &str| {
         let delta = json!({"image": {"source": {"bytes": data}}});
         (
             "contentBlockDelta",
-            json!({"contentBlockIndex": 0, "delta": delta}),
+            json!({"contentBlockIndex": index, "delta": delta}),
         )
     };
-    let (_, ended, _) = run(&[frames(&[start.clone(), piece("!")])]);
+    let (_, ended, _) = run(&[frames(&[start(0), piece(0, "!")])]);
     ended.expect_err("no base64");
-    let half = "A".repeat(15 << 20);
-    let (_, ended, _) = run(&[frames(&[start, piece(&half), piece(&half), piece(&half)])]);
-    ended.expect_err("too long");
+    // Also where it is more than one that is open.
+    let third = "A".repeat(15 << 20);
+    for last in [0, 1] {
+        let pieces = [piece(0, &third), piece(0, &third), piece(last, &third)];
+        let events = [&[start(0), start(1)][..], &pieces[..]].concat();
+        let (_, ended, _) = run(&[frames(&events)]);
+        let error = ended.expect_err("too long");
+        assert!(format!("{error:?}").contains("too large"), "{error:?}");
+    }
 }
