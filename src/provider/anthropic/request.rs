@@ -19,7 +19,7 @@ use crate::{
         Notes, structured,
         support::{MARKS, THOUGHTS, Without, parse, settle, strangers, undescribed, write},
     },
-    wire::chat::{Raw, Request, Schema},
+    wire::chat::{Request, Schema},
 };
 
 /// Where the body goes.
@@ -195,7 +195,14 @@ fn think(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     if let Some(own) = request.extra("thinking").filter(|raw| raw.get() != "null") {
-        return think_as_told(own, request, of, max, out, notes);
+        let own: Value = serde_json::from_str(own.get()).unwrap_or_default();
+        if !own.is_object() {
+            notes.unsupported("thinking")?;
+        } else if is_foreign(&own) {
+            notes.without("thinking")?;
+        } else {
+            return think_as_told(own, request, of, max, out, notes);
+        }
     }
     let Some(effort) = request.reasoning_effort.as_deref() else {
         return Ok(());
@@ -242,22 +249,27 @@ fn think(
     Ok(())
 }
 
+/// Whether `thinking` is in the words of others that have a member of this name: DeepSeek, Z.ai and Moonshot know
+/// no budget, which the provider's own has to have.
+fn is_foreign(thinking: &Value) -> bool {
+    match thinking["type"].as_str() {
+        Some("enabled") => !thinking["budget_tokens"].is_u64(),
+        kind => kind.is_none_or(|kind| kind == "auto"),
+    }
+}
+
 /// Thinking in the provider's own words, which its endpoint for OpenAI's clients takes beside their
 /// members: they go up as they are, with an effort where the model knows one.
 ///
 /// Source: the provider's page on compatibility with OpenAI's SDKs, 2026-11.
 fn think_as_told(
-    own: Raw<'_>,
+    own: Value,
     request: &Request<'_>,
     of: Model,
     max: &mut u64,
     out: &mut Map<String, Value>,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    let own: Value = serde_json::from_str(own.get()).unwrap_or_default();
-    if !own.is_object() {
-        return notes.unsupported("thinking");
-    }
     if own["type"] == "enabled" {
         if lacks_thinking(request) {
             return notes.without("thinking");
