@@ -32,8 +32,10 @@ impl Own {
                 match body.remove("google") {
                     None | Some(Value::Null) => {}
                     Some(Value::Object(mut google)) => {
-                        if let Some(Value::Object(asked)) = google.remove("thinking_config") {
-                            own.thinking = thinking(asked, &mut left);
+                        match google.remove("thinking_config") {
+                            None | Some(Value::Null) => {}
+                            Some(Value::Object(asked)) => own.thinking = thinking(asked, &mut left),
+                            Some(_) => left = true,
                         }
                         let inner = google.remove("cached_content");
                         if let Some(inner) = inner.filter(|_| cached.is_null()) {
