@@ -7,6 +7,7 @@ use super::{
     error::by_type,
     response::{Call, Said, Thought, read_usage, stop_reason, usage},
 };
+use crate::sse::is_done;
 use crate::wire::{
     Usage,
     chat::{Raw, Text},
@@ -77,7 +78,7 @@ impl Stream {
         if self.over {
             return;
         }
-        if data.starts_with(b"[DONE]") {
+        if is_done(data) {
             self.finish(out);
             return;
         }

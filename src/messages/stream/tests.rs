@@ -351,3 +351,19 @@ fn failures_in_a_stream_are_error_events() {
         .collect();
     assert_eq!(kinds, ["message_start", "message_delta", "message_stop"]);
 }
+
+#[test]
+fn blanks_before_the_end_do_not_count() {
+    for done in ["[DONE]", " [DONE]", "\t[DONE] "] {
+        let mut stream = Stream::default();
+        let mut out = BytesMut::new();
+        let chunk = json!({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]});
+        stream.event(chunk.to_string().as_bytes(), &mut out);
+        stream.event(done.as_bytes(), &mut out);
+        let text = String::from_utf8(out.to_vec()).expect("UTF-8");
+        assert!(
+            text.contains("message_stop") && !text.contains("error"),
+            "{text}"
+        );
+    }
+}
