@@ -7,11 +7,13 @@ use super::{
     error::by_type,
     response::{Call, Said, Thought, read_usage, stop_reason, usage},
 };
-use crate::sse::is_done;
-use crate::wire::{
-    Usage,
-    chat::{Raw, Text},
-    placed,
+use crate::{
+    sse::is_done,
+    wire::{
+        Usage,
+        chat::{Raw, Text},
+        placed,
+    },
 };
 
 /// From the chunks of a completion to the named events of a message.
