@@ -42,6 +42,7 @@ pub const CAUSE: &str = "tower_completions.error.cause";
 /// The status of the answer.
 pub const STATUS: &str = "http.response.status_code";
 /// `ERROR` where a span failed. No attribute: what exports spans to OpenTelemetry sets their status by it.
+#[cfg(feature = "tracing")]
 pub(super) const SPAN_STATUS: &str = "otel.status_code";
 /// The class of a token: `input`, `cached`, `output`, `reasoning`.
 pub const TOKEN_TYPE: &str = "gen_ai.token.type";
