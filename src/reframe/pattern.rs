@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::edits::{Edits, Pinned};
-use crate::wire::json::{Cursor, plain_until, sound_end};
+use crate::wire::json::sound_end;
 
 /// Longest pattern kept, in bytes, so that an idle stream stays small.
 const LONGEST: usize = 400;
@@ -237,23 +237,4 @@ impl Pattern {
         }
         self.after.write(pinned, out);
     }
-}
-
-/// Where the string ends that begins here, behind its quote, in a text that is UTF-8.
-#[inline(always)]
-pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
-    let end = plain_until(text, at);
-    match text.get(end)? {
-        b'"' => Some(end),
-        b'\\' => escaped(text, at),
-        _ => None,
-    }
-}
-
-/// The same of one with escapes.
-#[inline(never)]
-fn escaped(text: &[u8], at: usize) -> Option<usize> {
-    let mut cursor = Cursor::within(text, at.checked_sub(1)?, usize::MAX);
-    let string = cursor.string_here().ok()??;
-    Some(string.range().end)
 }

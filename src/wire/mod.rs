@@ -10,6 +10,7 @@ pub(crate) mod placed;
 pub mod request;
 pub(crate) mod shape;
 pub mod splice;
+pub(crate) mod tokens;
 mod usage;
 
 pub use counting::Counting;

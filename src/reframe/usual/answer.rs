@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
-use super::{
-    super::{config::Config, names::is_time, pass::Seen, read::Reader},
-    tokens::Tokens,
-};
+use super::super::{config::Config, names::is_time, pass::Seen, read::Reader};
 use crate::{
     dialect::IdFormat,
-    wire::{Usage, json::Cursor},
+    wire::{Usage, json::Cursor, tokens::Tokens},
 };
 
 /// What such an answer says.

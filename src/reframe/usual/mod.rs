@@ -6,7 +6,6 @@
 
 mod answer;
 mod chunk;
-mod tokens;
 
 pub(super) use answer::Answer;
 pub(super) use chunk::Chunk;

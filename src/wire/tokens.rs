@@ -1,9 +1,10 @@
+//! JSON of a form that is known beforehand, read token by token.
+
 use std::ops::Range;
 
-use super::super::pattern::string_end;
-use crate::wire::{
+use super::{
     Counting, Usage,
-    json::{Cursor, sound_end},
+    json::{Cursor, plain_until, sound_end},
 };
 
 /// Brackets that a usage may open: what nests deeper is for the full reading to judge.
@@ -12,14 +13,14 @@ const BRACKETS: usize = 32;
 /// A text that is read token by token, with blanks between them where there are any.
 ///
 /// One that is not `UTF_8` yet is seen to be as it is read: up to where a token has been passed.
-pub(super) struct Tokens<'t, const UTF_8: bool> {
-    pub(super) text: &'t [u8],
-    pub(super) at: usize,
+pub(crate) struct Tokens<'t, const UTF_8: bool> {
+    pub(crate) text: &'t [u8],
+    pub(crate) at: usize,
 }
 
 impl<'t> Tokens<'t, true> {
     /// From the beginning of a text.
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self {
             text: text.as_bytes(),
             at: 0,
@@ -29,7 +30,7 @@ impl<'t> Tokens<'t, true> {
 
 impl<'t> Tokens<'t, false> {
     /// From the beginning of what may be no text.
-    pub(super) fn unchecked(text: &'t [u8]) -> Self {
+    pub(crate) fn unchecked(text: &'t [u8]) -> Self {
         Self { text, at: 0 }
     }
 }
@@ -37,7 +38,7 @@ impl<'t> Tokens<'t, false> {
 impl<const UTF_8: bool> Tokens<'_, UTF_8> {
     /// Where the next token begins.
     #[inline(always)]
-    pub(super) fn value_at(&mut self) -> usize {
+    pub(crate) fn value_at(&mut self) -> usize {
         while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
@@ -46,7 +47,7 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
 
     /// Passes this, if it comes next.
     #[inline(always)]
-    pub(super) fn pass(&mut self, token: &[u8]) -> Option<()> {
+    pub(crate) fn pass(&mut self, token: &[u8]) -> Option<()> {
         let at = self.value_at();
         if !self.text.get(at..)?.starts_with(token) {
             return None;
@@ -57,7 +58,7 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
 
     /// Passes all of these, mostly side by side as they stand in the first.
     #[inline(always)]
-    pub(super) fn pass_all<const SIZE: usize>(
+    pub(crate) fn pass_all<const SIZE: usize>(
         &mut self,
         joined: &[u8],
         tokens: [&[u8]; SIZE],
@@ -71,7 +72,7 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
 
     /// Passes a string; where, with its quotes.
     #[inline]
-    pub(super) fn string(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn string(&mut self) -> Option<Range<usize>> {
         self.pass(b"\"")?;
         let at = self.at;
         let end = if UTF_8 { string_end } else { sound_end };
@@ -81,13 +82,13 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
 
     /// Passes a string that is not empty.
     #[inline]
-    pub(super) fn name(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn name(&mut self) -> Option<Range<usize>> {
         self.string().filter(|name| name.len() > 2)
     }
 
     /// Passes a string or `null`; where the string is, if it is one.
     #[inline]
-    pub(super) fn text_or_null(&mut self) -> Option<Option<Range<usize>>> {
+    pub(crate) fn text_or_null(&mut self) -> Option<Option<Range<usize>>> {
         if self.pass(b"null").is_some() {
             return Some(None);
         }
@@ -95,7 +96,7 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
     }
 
     /// Passes digits; where.
-    pub(super) fn digits(&mut self) -> Range<usize> {
+    pub(crate) fn digits(&mut self) -> Range<usize> {
         let at = self.value_at();
         while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
@@ -104,7 +105,7 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
     }
 
     /// Passes the value of a `usage`: where, and what it says.
-    pub(super) fn usage(&mut self, counting: Counting) -> Option<(Range<usize>, Option<Usage>)> {
+    pub(crate) fn usage(&mut self, counting: Counting) -> Option<(Range<usize>, Option<Usage>)> {
         let at = self.value_at();
         let mut cursor = Cursor::within(self.text, at, usize::MAX);
         let usage = Usage::read(&mut cursor, counting).ok()?;
@@ -119,7 +120,26 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
     }
 
     /// Passes blanks; whether nothing is left.
-    pub(super) fn is_end(&mut self) -> bool {
+    pub(crate) fn is_end(&mut self) -> bool {
         self.value_at() == self.text.len()
     }
+}
+
+/// Where the string ends that begins here, behind its quote, in a text that is UTF-8.
+#[inline(always)]
+fn string_end(text: &[u8], at: usize) -> Option<usize> {
+    let end = plain_until(text, at);
+    match text.get(end)? {
+        b'"' => Some(end),
+        b'\\' => escaped(text, at),
+        _ => None,
+    }
+}
+
+/// The same of one with escapes.
+#[inline(never)]
+fn escaped(text: &[u8], at: usize) -> Option<usize> {
+    let mut cursor = Cursor::within(text, at.checked_sub(1)?, usize::MAX);
+    let string = cursor.string_here().ok()??;
+    Some(string.range().end)
 }
