@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::usual::usual;
 use crate::{
     error::{Class, Error, Kind, upstream},
     sse::{Event, is_done},
@@ -23,6 +24,13 @@ pub(crate) enum Look {
 /// Looks at one event.
 pub(crate) fn look(event: &Event) -> Look {
     let data = event.data();
+    if event.name().is_none() {
+        match usual(data) {
+            Some(true) => return Look::Content,
+            Some(false) => return Look::Lifecycle,
+            None => {}
+        }
+    }
     if is_done(data) {
         let error = Error::new(
             Kind::BadUpstream,
@@ -153,7 +161,7 @@ fn speaks_here(text: &str, c: &mut Cursor<'_>) -> Option<bool> {
 }
 
 /// The same in full.
-fn look_closely(event: &Event) -> Look {
+pub(super) fn look_closely(event: &Event) -> Look {
     let data = event.data();
     let Ok(value) = serde_json::from_slice::<Value>(data) else {
         let error = Error::new(Kind::BadUpstream, "The upstream sent what is no JSON.");

@@ -22,6 +22,7 @@ mod seen;
 mod service;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
