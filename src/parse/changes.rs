@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::wire::{
     json::{Cursor, Str},
-    request::{Member, Request},
+    request::{Member, Name, Request},
     splice::{Cuts, Edit, cuts, splice},
 };
 
@@ -19,7 +19,7 @@ use crate::wire::{
 #[derive(Default)]
 pub(super) struct Changes {
     /// Of the top level, no name twice.
-    members: Vec<Set>,
+    members: SmallVec<[Set; 2]>,
     /// Members and elements to leave out: where what they stand in begins, and they themselves.
     cuts: Vec<(usize, usize)>,
     /// Texts to replace.
@@ -27,46 +27,59 @@ pub(super) struct Changes {
     written: OnceLock<Bytes>,
 }
 
+/// What a member is to be, or none where it is to go.
+pub(super) type Json = Option<Cow<'static, str>>;
+
 /// What becomes of a member.
 #[derive(Clone)]
 struct Set {
-    /// Its name in JSON.
-    key: Box<str>,
-    /// Its name, where JSON spells it otherwise.
-    name: Option<Box<str>>,
+    key: Key,
     /// The new value, or none to remove it.
-    json: Option<Box<str>>,
+    json: Json,
     /// Whether nobody asked for it.
     is_default: bool,
 }
 
-impl Set {
-    fn new(name: &str, json: Option<Box<str>>, is_default: bool) -> Self {
-        // Nearly all are spelled as they are.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let (key, name) = if name.bytes().all(plain) {
-            (["\"", name, "\""].concat(), None)
-        } else {
-            (serde_json::Value::from(name).to_string(), Some(name.into()))
-        };
-        Self {
-            key: key.into(),
-            name,
-            json,
-            is_default,
-        }
+/// A member's name.
+#[derive(Clone)]
+enum Key {
+    /// One that the API knows.
+    Known(Name),
+    /// Any other, as it is and in JSON.
+    Other { name: Box<str>, json: Box<str> },
+}
+
+impl Key {
+    fn new(name: &str) -> Self {
+        Name::find(name).map_or_else(
+            || Self::Other {
+                name: name.into(),
+                json: serde_json::Value::from(name).to_string().into(),
+            },
+            Self::Known,
+        )
     }
 
     fn name(&self) -> &str {
-        let plain = || &self.key[1..self.key.len() - 1];
-        self.name.as_deref().unwrap_or_else(plain)
+        match self {
+            Self::Known(known) => known.as_str(),
+            Self::Other { name, .. } => name,
+        }
     }
 
-    /// Whether it is the change of this member, in whatever spelling that has its name.
+    fn json(&self) -> &str {
+        match self {
+            Self::Known(known) => known.quoted(),
+            Self::Other { json, .. } => json,
+        }
+    }
+
+    /// Whether it is that of this member, in whatever spelling.
     fn is_of(&self, member: &Member, text: &[u8]) -> bool {
-        match member.name {
-            Some(known) => *known.as_str() == *self.name(),
-            None => key(text, member.range.start).is_some_and(|key| key == *self.name()),
+        match (member.name, self) {
+            (Some(known), Self::Known(own)) => known == *own,
+            (Some(_), Self::Other { .. }) => false,
+            (None, _) => key(text, member.range.start).is_some_and(|key| key == *self.name()),
         }
     }
 }
@@ -84,18 +97,26 @@ impl Clone for Changes {
 }
 
 impl Changes {
-    pub(super) fn put(&mut self, member: &str, json: Option<Box<str>>, is_default: bool) {
+    pub(super) fn put(&mut self, member: &str, json: Json, is_default: bool) {
         self.written.take();
-        match self.members.iter_mut().find(|set| *set.name() == *member) {
+        match self
+            .members
+            .iter_mut()
+            .find(|set| *set.key.name() == *member)
+        {
             Some(set) => (set.json, set.is_default) = (json, is_default),
-            None => self.members.push(Set::new(member, json, is_default)),
+            None => self.members.push(Set {
+                key: Key::new(member),
+                json,
+                is_default,
+            }),
         }
     }
 
     /// The members that are there without anybody having asked for them.
     pub(super) fn defaults(&self) -> impl Iterator<Item = &str> {
         let members = self.members.iter().filter(|set| set.is_default);
-        members.map(Set::name)
+        members.map(|set| set.key.name())
     }
 
     pub(super) fn cut(&mut self, within: usize, at: usize) {
@@ -109,10 +130,10 @@ impl Changes {
     }
 
     /// The change of a top-level member, if it was set or removed.
-    pub(super) fn member(&self, name: &str) -> Option<&Option<Box<str>>> {
+    pub(super) fn member(&self, name: &str) -> Option<&Json> {
         let mut members = self.members.iter();
         members
-            .find(|set| *set.name() == *name)
+            .find(|set| *set.key.name() == *name)
             .map(|set| &set.json)
     }
 
@@ -139,7 +160,7 @@ impl Changes {
             let name = key(text.as_bytes(), member.range.start)?;
             let mut value = Some(&text[member.value.clone()]);
             let mut changes = self.members.iter();
-            if let Some(at) = changes.position(|set| set.is_of(&member, text.as_bytes())) {
+            if let Some(at) = changes.position(|set| set.key.is_of(&member, text.as_bytes())) {
                 done[at] = true;
                 value = self.members[at].json.as_deref();
             }
@@ -147,7 +168,7 @@ impl Changes {
             found.extend(value.map(|value| (&text[quoted], value)));
         }
         let added = self.members.iter().zip(&done).filter(|(_, done)| !**done);
-        found.extend(added.filter_map(|(set, _)| Some((&*set.key, set.json.as_deref()?))));
+        found.extend(added.filter_map(|(set, _)| Some((set.key.json(), set.json.as_deref()?))));
         Some(found)
     }
 
@@ -169,7 +190,7 @@ impl Changes {
     /// The text with all changes made, once.
     pub(super) fn write(&self, text: &Bytes, request: &Request) -> &Bytes {
         self.written.get_or_init(|| {
-            let mut edits = Vec::with_capacity(4 * self.members.len() + self.edits.len());
+            let mut edits = Edits::new();
             let added = self.top(text, request, &mut edits);
             self.below(text, &mut edits);
             let mut edits = apart(edits);
@@ -181,19 +202,14 @@ impl Changes {
     }
 
     /// The changes of members; those that are added behind the others.
-    fn top<'a>(
-        &'a self,
-        text: &[u8],
-        request: &Request,
-        edits: &mut Vec<Edit<'a>>,
-    ) -> SmallVec<[Edit<'a>; 4]> {
+    fn top<'a>(&'a self, text: &[u8], request: &Request, edits: &mut Edits<'a>) -> Edits<'a> {
         let mut done: SmallVec<[bool; 8]> = self.members.iter().map(|_| false).collect();
         let mut cut = Cuts::default();
         let mut end = request.range().start + 1;
         for member in request.members() {
             let mut changes = self.members.iter();
             let mut removed = false;
-            if let Some(at) = changes.position(|set| set.is_of(&member, text)) {
+            if let Some(at) = changes.position(|set| set.key.is_of(&member, text)) {
                 done[at] = true;
                 match &self.members[at].json {
                     Some(json) => edits.push(Edit::new(member.value.clone(), json.as_bytes())),
@@ -203,12 +219,12 @@ impl Changes {
             cut.member(member.range.start, member.range.end, removed);
             end = member.range.end;
         }
-        let mut added = SmallVec::new();
+        let mut added = Edits::new();
         let mut first = !cut.kept_any();
         for (set, _) in self.members.iter().zip(&done).filter(|(_, done)| !**done) {
             let Some(json) = &set.json else { continue };
             let comma = if mem::take(&mut first) { "" } else { "," };
-            let texts = [comma, &set.key, ":", json];
+            let texts = [comma, set.key.json(), ":", json];
             added.extend(texts.map(|text| Edit::new(end..end, text.as_bytes())));
         }
         edits.extend(cut.done().into_iter().map(|range| Edit::new(range, b"")));
@@ -216,7 +232,7 @@ impl Changes {
     }
 
     /// The changes below the top level.
-    fn below<'a>(&'a self, text: &[u8], edits: &mut Vec<Edit<'a>>) {
+    fn below<'a>(&'a self, text: &[u8], edits: &mut Edits<'a>) {
         let mut all = self.cuts.clone();
         all.sort_unstable();
         for of_one in all.chunk_by(|one, next| one.0 == next.0) {
@@ -230,8 +246,11 @@ impl Changes {
     }
 }
 
+/// Those of a request of which a member or two are changed need no room of their own.
+type Edits<'a> = SmallVec<[Edit<'a>; 4]>;
+
 /// In ascending order, without those that lie within others.
-fn apart(mut edits: Vec<Edit<'_>>) -> Vec<Edit<'_>> {
+fn apart(mut edits: Edits<'_>) -> Edits<'_> {
     edits.sort_by_key(|edit| (edit.range().start, Reverse(edit.range().end)));
     let mut end = 0;
     edits.retain(|edit| {

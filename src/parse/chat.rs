@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    changes::{Changes, key},
+    changes::{Changes, Json, key},
     fault, typed,
 };
 use crate::{
@@ -227,12 +227,17 @@ impl Chat {
             serde_json::from_str::<serde::de::IgnoredAny>(&json).is_ok(),
             "not JSON"
         );
-        self.put(member, Some(json), false);
+        self.put(member, Some(String::from(json).into()), false);
+    }
+
+    /// As [`set`](Self::set), of a member that the API knows and maybe of a value that is known beforehand.
+    pub(crate) fn set_known(&mut self, member: Name, json: impl Into<Cow<'static, str>>) {
+        self.put(member.as_str(), Some(json.into()), false);
     }
 
     /// As [`set`](Self::set), of what nobody asked for: a provider that has no place for it leaves it
     /// out without a word. It is asked for as any other once it is set again.
-    pub(crate) fn set_default(&mut self, member: &str, json: impl Into<Box<str>>) {
+    pub(crate) fn set_default(&mut self, member: &str, json: impl Into<Cow<'static, str>>) {
         self.put(member, Some(json.into()), true);
     }
 
@@ -307,7 +312,7 @@ impl Chat {
         places
     }
 
-    fn put(&mut self, member: &str, json: Option<Box<str>>, is_default: bool) {
+    fn put(&mut self, member: &str, json: Json, is_default: bool) {
         self.changed().put(member, json, is_default);
     }
 
@@ -316,7 +321,7 @@ impl Chat {
     }
 
     #[inline]
-    fn change(&self, member: &str) -> Option<&Option<Box<str>>> {
+    fn change(&self, member: &str) -> Option<&Json> {
         self.changes.as_ref()?.member(member)
     }
 

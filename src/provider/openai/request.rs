@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use serde_json::{Map, Value};
 
@@ -25,11 +27,12 @@ pub(in crate::provider) fn request(
 ) -> Request<Full> {
     if chat.model() != &*target.model {
         let model = Value::from(&*target.model).to_string();
-        chat.set("model", model);
+        chat.set_known(Name::Model, model);
     }
     match usage {
         Usage::Asked if chat.stream() && !chat.include_usage() => {
-            chat.set("stream_options", with_usage(&chat));
+            let options = with_usage(&chat);
+            chat.set_known(Name::StreamOptions, options);
         }
         Usage::Always if chat.has(Name::StreamOptions) => chat.remove("stream_options"),
         Usage::Asked | Usage::Always => {}
@@ -47,12 +50,12 @@ pub(in crate::provider) fn request(
 }
 
 /// The client's own stream options, and the usage asked for.
-fn with_usage(chat: &Chat) -> String {
+fn with_usage(chat: &Chat) -> Cow<'static, str> {
     let Some(member) = chat.request().member(Name::StreamOptions) else {
-        return r#"{"include_usage":true}"#.to_owned();
+        return r#"{"include_usage":true}"#.into();
     };
     let own = serde_json::from_slice::<Map<String, Value>>(&chat.original()[member.value]);
     let mut options = own.unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
-    Value::Object(options).to_string()
+    Value::Object(options).to_string().into()
 }

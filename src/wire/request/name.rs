@@ -24,6 +24,13 @@ macro_rules! names {
                 }
             }
 
+            /// The same in quotes.
+            pub(crate) const fn quoted(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!('"', $text, '"'),)*
+                }
+            }
+
             /// The member of this name.
             #[must_use]
             pub fn find(name: &str) -> Option<Self> {
