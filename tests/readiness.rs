@@ -1,20 +1,23 @@
 //! What a layer had made ready for a request that it answers itself is let go: whoever else waits for
 //! the place has it, though the service that refused lives on.
 
-use std::{convert::Infallible, future::poll_fn, task::Poll};
+use std::{convert::Infallible, future::poll_fn, num::NonZeroU32, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use tower::{Layer as _, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_completions::{
     Dialect, Principal,
     auth::{AuthLayer, Keys},
     body::Full,
+    cache::CacheLayer,
     cost::{CostLayer, MemoryLedger, Price, Prices},
+    idempotency::IdempotencyLayer,
     limit::{Limits, RateLimitLayer, TokenLimitLayer},
     parse::{Chat, ChatBody, ParseLayer},
-    provider::{Provider, openai::OpenAi},
+    provider::{ParallelLayer, Provider, openai::OpenAi},
     validate::ValidateLayer,
 };
 
@@ -26,9 +29,9 @@ fn one<Q>()
     ConcurrencyLimit::new(service_fn(answer), 1)
 }
 
-async fn lets_go<S, R>(service: S, request: Request<Full>, expected: u16)
+async fn lets_go<S, Q, R>(service: S, request: Request<Q>, expected: u16)
 where
-    S: Service<Request<Full>, Response = Response<R>, Error = Infallible> + Clone,
+    S: Service<Request<Q>, Response = Response<R>, Error = Infallible> + Clone,
     R: http_body::Body<Data = Bytes>,
 {
     let (mut refuses, mut waits) = (service.clone(), service);
@@ -83,6 +86,41 @@ async fn a_refusal_lets_the_place_go() {
     lets_go(cost().layer(one()), with("x-max-cost", "0"), 402).await;
     let known = cost().require_principal();
     lets_go(known.layer(one()), ask(BODY), 401).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_kept_lets_the_place_go() {
+    const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    let keyed = |key| {
+        let request = Request::post("/").header("idempotency-key", key);
+        request.body(Full::new(BODY)).expect("a request")
+    };
+
+    let cached = CacheLayer::new(Duration::from_secs(60)).layer(one());
+    for cache in ["miss", "hit"] {
+        let response = cached.clone().oneshot(keyed("k")).await;
+        let response = response.expect("infallible");
+        assert_eq!(response.headers()["x-cache"], cache);
+        let _ = response.into_body().collect().await.expect("whole");
+    }
+    lets_go(cached, keyed("k"), 200).await;
+
+    let replayed = IdempotencyLayer::new().layer(one());
+    for _ in 0..2 {
+        let response = replayed.clone().oneshot(keyed("k")).await;
+        let body = response.expect("infallible").into_body();
+        let _ = body.collect().await.expect("whole");
+    }
+    lets_go(replayed.clone(), keyed("k"), 200).await;
+    lets_go(replayed, keyed("two words"), 400).await;
+}
+
+#[tokio::test]
+async fn too_many_answers_at_once_let_the_place_go() {
+    let one_a_call = ParallelLayer::new().per_call(NonZeroU32::MIN).at_most(2);
+    let mut request = chat();
+    request.body_mut().chat_mut().set("n", "3");
+    lets_go(one_a_call.layer(one()), request, 400).await;
 }
 
 fn chat() -> Request<ChatBody> {

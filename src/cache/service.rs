@@ -111,6 +111,13 @@ impl<S> Cache<S> {
     }
 }
 
+impl<S: Clone> Cache<S> {
+    /// The service inside is not called: what was made ready goes, with whatever it keeps free for a request.
+    fn let_go(&mut self) {
+        self.inner = self.inner.clone();
+    }
+}
+
 impl<S: Clone> Clone for Cache<S> {
     fn clone(&self) -> Self {
         Self {
@@ -153,6 +160,7 @@ where
         if wants == Wants::Any {
             let now = self.shared.timer_now();
             if let Some(kept) = self.shared.with_store(|store| store.find(&key, now)) {
+                self.let_go();
                 return ResponseFuture::kept(kept, now);
             }
         }
@@ -170,6 +178,8 @@ where
             let sending = request.extensions().get::<Sending>();
             // Another request was sent for it.
             if let Some(member) = flight.and_then(|flight| flight.join(sending)) {
+                drop(flights);
+                self.let_go();
                 return ResponseFuture::joined(member);
             }
         }

@@ -90,6 +90,8 @@ where
         let Some(key) = readable(key).map(Box::from) else {
             let message = "`Idempotency-Key` must have 1 to 255 visible ASCII characters.";
             let error = Error::new(Kind::Format, message).with_code("invalid_value");
+            // What was made ready goes, with whatever it keeps free for a request.
+            self.inner = self.inner.clone();
             return ResponseFuture::refused(error);
         };
         let caller = request.extensions().get::<Principal>();

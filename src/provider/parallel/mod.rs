@@ -171,6 +171,8 @@ where
             let error = Error::new(Kind::Value, message)
                 .with_param("n")
                 .with_code("invalid_value");
+            // What was made ready goes, with whatever it keeps free for a request.
+            self.inner = self.inner.clone();
             return ParallelFuture::refused(error);
         }
         let calls = n.div_ceil(self.per_call.get());
