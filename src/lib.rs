@@ -114,6 +114,7 @@ pub mod telemetry;
 mod text;
 pub mod time;
 pub mod validate;
+mod wakers;
 pub mod wire;
 mod zone;
 

@@ -62,7 +62,6 @@ mod layer;
 mod run;
 mod service;
 mod store;
-mod wakers;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;

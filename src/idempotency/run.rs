@@ -18,10 +18,10 @@ mod open;
 
 pub(super) use self::open::Open;
 use self::{ahead::Ahead, head::Head, open::Kept};
-use super::wakers::Wakers;
 use crate::{
     body::{BoxBody, BoxError},
     ext::{Joint, Payer, Sending},
+    wakers::Wakers,
 };
 
 /// The inner service's future; its error goes to whoever polls.

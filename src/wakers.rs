@@ -1,3 +1,5 @@
+//! Those who wait for one thing that any of them drives.
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
@@ -5,7 +7,7 @@ use std::{
 
 /// All who wait for one answer, behind one waker.
 #[derive(Default)]
-pub(super) struct Wakers(Mutex<Vec<Place>>);
+pub(crate) struct Wakers(Mutex<Vec<Place>>);
 
 #[derive(Default)]
 enum Place {
@@ -22,7 +24,7 @@ impl Wakers {
     }
 
     /// A place for one more.
-    pub(super) fn enter(&self) -> usize {
+    pub(crate) fn enter(&self) -> usize {
         let mut places = self.places();
         let free = places.iter().position(|place| matches!(place, Place::Free));
         let at = free.unwrap_or_else(|| {
@@ -33,7 +35,7 @@ impl Wakers {
         at
     }
 
-    pub(super) fn wait(&self, at: usize, waker: &Waker) {
+    pub(crate) fn wait(&self, at: usize, waker: &Waker) {
         let mut places = self.places();
         match &mut places[at] {
             Place::Waiting(own) => own.clone_from(waker),
@@ -41,11 +43,11 @@ impl Wakers {
         }
     }
 
-    pub(super) fn leave(&self, at: usize) {
+    pub(crate) fn leave(&self, at: usize) {
         self.places()[at] = Place::Free;
     }
 
-    pub(super) fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         // Woken outside of the lock: a waker may do anything.
         let mut waiting = Vec::new();
         for place in self.places().iter_mut() {
