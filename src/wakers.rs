@@ -1,6 +1,7 @@
 //! Those who wait for one thing that any of them drives.
 
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
@@ -35,6 +36,7 @@ impl Wakers {
         at
     }
 
+    /// Who has this place is to be woken, too.
     pub(crate) fn wait(&self, at: usize, waker: &Waker) {
         let mut places = self.places();
         match &mut places[at] {
@@ -43,8 +45,19 @@ impl Wakers {
         }
     }
 
+    /// It waits no more: what it waited for has come to it.
+    pub(crate) fn go_on(&self, at: usize) {
+        let _waker = mem::replace(&mut self.places()[at], Place::Taken);
+    }
+
+    /// Whoever comes next may have its place.
     pub(crate) fn leave(&self, at: usize) {
-        self.places()[at] = Place::Free;
+        let _waker = mem::replace(&mut self.places()[at], Place::Free);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hold_up(&self) -> impl Sized + use<'_> {
+        self.places()
     }
 
     pub(crate) fn wake_all(&self) {
@@ -52,7 +65,7 @@ impl Wakers {
         let mut waiting = Vec::new();
         for place in self.places().iter_mut() {
             if matches!(place, Place::Waiting(_)) {
-                if let Place::Waiting(waker) = std::mem::replace(place, Place::Taken) {
+                if let Place::Waiting(waker) = mem::replace(place, Place::Taken) {
                     waiting.push(waker);
                 }
             }

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::{
     ext::{Joint, Payer, Sending, Served},
     media,
     meter::{Outcome, Tally},
+    wakers::Wakers,
 };
 
 /// A call and its answer, read by any number of members. Whoever polls drives it; when the upstream
@@ -41,6 +42,7 @@ struct State<F, B, E> {
     bytes: usize,
     /// Whether all frames are there and the answer may be kept.
     whole: bool,
+    /// How many frames each has read, by its place among the wakers.
     members: Vec<Option<usize>>,
     /// Of the request that is asked with, which is the first one's.
     joint: Joint,
@@ -76,32 +78,6 @@ impl std::fmt::Display for Cut {
 }
 
 impl std::error::Error for Cut {}
-
-/// Those who wait.
-#[derive(Default)]
-struct Wakers(Mutex<Vec<Option<Waker>>>);
-
-impl Wakers {
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<Waker>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, member: usize, waker: Option<&Waker>) {
-        let mut all = self.lock();
-        if all.len() <= member {
-            all.resize_with(member + 1, || None);
-        }
-        all[member] = waker.cloned();
-    }
-}
-
-impl Wake for Wakers {
-    fn wake(self: Arc<Self>) {
-        let all: Vec<Waker> = self.lock().iter_mut().filter_map(Option::take).collect();
-        // Not under the lock: what is woken may poll at once.
-        all.into_iter().for_each(Waker::wake);
-    }
-}
 
 /// One reader of a flight. Dropping it leaves.
 pub(super) struct Member<F, B, E> {
@@ -142,6 +118,17 @@ impl<F, B, E> Flight<F, B, E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
+    pub(super) fn wakers(&self) -> &Wakers {
+        &self.wakers
+    }
+
+    /// Whether somebody sits there.
+    #[cfg(test)]
+    pub(super) fn is_taken(&self, seat: usize) -> bool {
+        self.lock().members[seat].is_some()
+    }
+
     /// The first to come, whose request is sent.
     pub(super) fn first(self: &Arc<Self>) -> Member<F, B, E> {
         let first = self.seat(Payer::first);
@@ -163,10 +150,9 @@ impl<F, B, E> Flight<F, B, E> {
         if over || state.gone > 0 {
             return None;
         }
-        let free = state.members.iter().position(Option::is_none);
-        let number = free.unwrap_or(state.members.len());
-        if free.is_none() {
-            state.members.push(None);
+        let number = self.wakers.enter();
+        if state.members.len() <= number {
+            state.members.resize(number + 1, None);
         }
         state.members[number] = Some(0);
         Some(Member {
@@ -188,7 +174,7 @@ where
     /// Asks: others may have joined and wait for it.
     pub(super) fn begin(&self, call: F) {
         self.flight.lock().stage = Stage::Calling(Box::pin(call));
-        Wake::wake(Arc::clone(&self.flight.wakers));
+        self.flight.wakers.wake_all();
     }
 
     /// Waits for the head. Each but the first to come gets a tally of its own.
@@ -216,7 +202,7 @@ where
                 }
                 Stage::Due => {
                     state.stage = Stage::Due;
-                    self.flight.wakers.set(self.number, Some(cx.waker()));
+                    self.flight.wakers.wait(self.number, cx.waker());
                     break Poll::Pending;
                 }
                 stage => {
@@ -313,7 +299,7 @@ where
             };
             if let Some(cut) = ended {
                 state.end(cut);
-                if let Some(kept) = state.kept(flight.shared.timer_now()) {
+                if let Some(kept) = state.kept(flight.shared.now()) {
                     flight.shared.keep(&flight.key, kept);
                 }
             }
@@ -326,7 +312,7 @@ where
 
     /// Polls the upstream so that all who wait are woken by it.
     fn drive<V>(&self, cx: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> V) -> V {
-        self.flight.wakers.set(self.number, Some(cx.waker()));
+        self.flight.wakers.wait(self.number, cx.waker());
         let waker = Waker::from(Arc::clone(&self.flight.wakers));
         poll(&mut Context::from_waker(&waker))
     }
@@ -334,8 +320,8 @@ where
     /// Something has come that this one has seen, and the others have not.
     fn wake_others(&self, moved: bool) {
         if moved {
-            self.flight.wakers.set(self.number, None);
-            Wake::wake(Arc::clone(&self.flight.wakers));
+            self.flight.wakers.go_on(self.number);
+            self.flight.wakers.wake_all();
         }
     }
 
@@ -343,6 +329,13 @@ where
         let state = self.flight.lock();
         let all = self.read >= state.gone + state.frames.len();
         all && matches!(state.stage, Stage::Ended(_, None))
+    }
+}
+
+#[cfg(test)]
+impl<F, B, E> Member<F, B, E> {
+    pub(super) fn number(&self) -> usize {
+        self.number
     }
 }
 
@@ -459,9 +452,9 @@ impl<F, B, E> Drop for Member<F, B, E> {
             _ => {}
         }
         drop(state);
+        // Only now is the seat free for another.
+        self.flight.wakers.leave(self.number);
         // The others may have been woken for nothing but this one: they must look for themselves.
-        let wakers = Arc::clone(&self.flight.wakers);
-        wakers.set(self.number, None);
-        Wake::wake(wakers);
+        self.flight.wakers.wake_all();
     }
 }

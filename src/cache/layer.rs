@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::{Cache, service::Shared};
 use crate::{
     parse::Parse,
-    time::{DefaultTimer, Timer},
+    time::{DefaultTimer, Reading, Timer},
 };
 
 /// Puts [`Cache`] around a service. All services of one layer share one cache.
@@ -66,7 +66,8 @@ impl<S, T: Timer> Layer<S> for CacheLayer<T> {
     fn layer(&self, inner: S) -> Self::Service {
         let shared = self.shared.get_or_init(|| {
             let timer = self.timer.clone();
-            Arc::new(Shared::new(self.max_bytes, self.ttl, move || timer.now()))
+            let clock = Reading::new(move || timer.now());
+            Arc::new(Shared::new(self.max_bytes, self.ttl, clock))
         });
         Parse::new(Cache::new(inner, Arc::clone(shared), self.max_answer))
     }

@@ -23,6 +23,7 @@ use crate::{
     body::BoxError,
     ext::{Principal, Sending},
     parse::ChatBody,
+    time::Reading,
 };
 
 /// What all clones of a cache share.
@@ -32,7 +33,7 @@ pub(super) struct Shared {
     /// the same cache finds nothing of its own under the key, and asks for itself.
     flights: Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>,
     random: RandomState,
-    now: Box<dyn Fn() -> Instant + Send + Sync>,
+    clock: Reading<Instant>,
 }
 
 impl fmt::Debug for Shared {
@@ -42,21 +43,17 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        max_bytes: usize,
-        ttl: Duration,
-        now: impl Fn() -> Instant + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) fn new(max_bytes: usize, ttl: Duration, clock: Reading<Instant>) -> Self {
         Self {
             store: Mutex::new(Store::new(max_bytes, ttl)),
             flights: Mutex::default(),
             random: RandomState::new(),
-            now: Box::new(now),
+            clock,
         }
     }
 
-    pub(super) fn timer_now(&self) -> Instant {
-        (self.now)()
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     pub(super) fn key(&self, tenant: Option<Arc<str>>, request: Bytes) -> Key {
@@ -158,7 +155,7 @@ where
         let tenant = tenant.map(Principal::shared_id);
         let key = self.shared.key(tenant, request.body().chat().bytes());
         if wants == Wants::Any {
-            let now = self.shared.timer_now();
+            let now = self.shared.now();
             if let Some(kept) = self.shared.with_store(|store| store.find(&key, now)) {
                 self.let_go();
                 return ResponseFuture::kept(kept, now);

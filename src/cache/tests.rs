@@ -1,4 +1,5 @@
 mod panics;
+mod seats;
 
 use std::{
     convert::Infallible,
