@@ -15,6 +15,8 @@ use http_body::Body;
 mod ahead;
 mod head;
 mod open;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::open::Open;
 use self::{ahead::Ahead, head::Head, open::Kept};
@@ -148,18 +150,17 @@ impl Run {
         if matches!(state.step, Step::Calling(_)) {
             state.joint.leaves(payer);
         }
-        if matches!(state.step, Step::Gone) {
-            // It may be the panic of the one who leaves that has ended it.
-            self.wakers.wake_all();
-        }
-        if state.seats > 0 || matches!(state.step, Step::Done(_)) {
-            return false;
-        }
-        let step = std::mem::replace(&mut state.step, Step::Gone);
+        let gone = matches!(state.step, Step::Gone);
+        let last = state.seats == 0 && !matches!(state.step, Step::Done(_));
+        let step = last.then(|| std::mem::replace(&mut state.step, Step::Gone));
         // What it is dropped with may take its time, and settles.
         drop(state);
         drop(step);
-        true
+        if gone {
+            // It may be the panic of the one who leaves that has ended it.
+            self.wakers.wake_all();
+        }
+        last
     }
 
     /// Whether nothing follows the first so many bytes.
@@ -185,6 +186,7 @@ impl Run {
                         Poll::Pending
                     }
                     Poll::Ready(Err(error)) => {
+                        drop(state);
                         self.wakers.wake_all();
                         Poll::Ready((Began::Failed(error), Now::Over))
                     }
