@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -51,17 +51,23 @@ struct State {
 
 enum Step {
     Calling(Call),
-    Answering {
-        head: Box<Head>,
-        body: BoxBody,
-        kept: Kept,
-        /// More came than is kept.
-        overflown: bool,
-    },
+    Answering(Answering),
     Done(Done),
     /// Nobody can have it any more: all left, it was never kept, or its code panicked.
     Gone,
 }
+
+/// An answer that goes on.
+struct Answering {
+    head: Box<Head>,
+    body: BoxBody,
+    kept: Kept,
+    /// More came than is kept.
+    overflown: bool,
+}
+
+/// The place of a reader that is ahead of what is kept: nobody else can go on from there.
+const AHEAD: usize = usize::MAX;
 
 /// What an answer has come to.
 #[derive(Clone)]
@@ -167,7 +173,7 @@ impl Run {
     pub(super) fn is_over(&self, at: usize) -> bool {
         match &self.state().step {
             Step::Done(Done::Whole(_, bytes)) => at >= bytes.len(),
-            Step::Done(Done::TooLarge) => at == usize::MAX,
+            Step::Done(Done::TooLarge) => at == AHEAD,
             _ => false,
         }
     }
@@ -202,11 +208,11 @@ impl Run {
             }
             step => {
                 let began = match &step {
-                    Step::Answering {
+                    Step::Answering(Answering {
                         overflown: true, ..
-                    }
+                    })
                     | Step::Done(Done::TooLarge) => Began::TooLarge,
-                    Step::Answering { head, .. } | Step::Done(Done::Whole(head, _)) => {
+                    Step::Answering(Answering { head, .. }) | Step::Done(Done::Whole(head, _)) => {
                         Began::Again(Box::new(head.again()))
                     }
                     _ => Began::Gone,
@@ -246,13 +252,13 @@ impl Run {
             body = BoxBody::new(Ahead { ahead, body });
             break;
         }
-        let answering = Step::Answering {
+        let answering = Answering {
             head,
             body,
             kept,
             overflown: false,
         };
-        (answering, Now::Open)
+        (Step::Answering(answering), Now::Open)
     }
 
     /// Whether there is room to keep this too; then it is counted.
@@ -282,112 +288,45 @@ impl Run {
         cx: &mut Context<'_>,
     ) -> Poll<(Read, Now)> {
         let mut state = self.state();
+        // As for the head.
         match std::mem::replace(&mut state.step, Step::Gone) {
             Step::Done(done) => {
-                let read = match &done {
-                    Done::Whole(_, bytes) if *at < bytes.len() => {
-                        let rest = bytes.slice(*at..);
-                        *at = bytes.len();
-                        Read::Bytes(rest)
-                    }
-                    Done::TooLarge if *at != usize::MAX => too_slow(),
-                    _ => Read::End,
-                };
+                let read = done.read(at);
                 state.step = Step::Done(done);
                 Poll::Ready((read, Now::Open))
             }
-            Step::Answering {
-                head,
-                mut body,
-                mut kept,
-                mut overflown,
-            } => {
-                if *at < kept.bytes.len() {
-                    let rest = Bytes::copy_from_slice(&kept.bytes[*at..]);
-                    *at = kept.bytes.len();
-                    state.step = Step::Answering {
-                        head,
-                        body,
-                        kept,
-                        overflown,
-                    };
-                    return Poll::Ready((Read::Bytes(rest), Now::Open));
-                }
-                // Behind what is kept only the one that read it last can go on.
-                if overflown && *at != usize::MAX {
-                    state.step = Step::Answering {
-                        head,
-                        body,
-                        kept,
-                        overflown,
-                    };
-                    return Poll::Ready((too_slow(), Now::Open));
+            Step::Answering(mut answering) => {
+                if let Some(read) = answering.read(at) {
+                    state.step = Step::Answering(answering);
+                    return Poll::Ready((read, Now::Open));
                 }
                 self.wakers.wait(place, cx.waker());
-                let polled = loop {
-                    let mut cx = Context::from_waker(&self.waker);
-                    match Pin::new(&mut body).poll_frame(&mut cx) {
-                        Poll::Ready(Some(Ok(frame))) => {
-                            // Trailers are not given twice, so not once either.
-                            if let Ok(data) = frame.into_data() {
-                                break Poll::Ready(Some(Ok(data)));
-                            }
-                        }
-                        Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(Err(error))),
-                        Poll::Ready(None) => break Poll::Ready(None),
-                        Poll::Pending => break Poll::Pending,
-                    }
+                let Poll::Ready(read) = self.go_on(&mut answering, at) else {
+                    state.step = Step::Answering(answering);
+                    return Poll::Pending;
                 };
-                let mut over = false;
-                let read = match polled {
-                    Poll::Pending => {
-                        state.step = Step::Answering {
+                let (now, body) = match &read {
+                    Read::Broken(_) => (Now::Over, Some(answering.body)),
+                    // A server that knows the length does not ask again.
+                    Read::Bytes(_) if !answering.body.is_end_stream() => {
+                        state.step = Step::Answering(answering);
+                        (Now::Open, None)
+                    }
+                    Read::Bytes(_) | Read::End => {
+                        let Answering {
                             head,
                             body,
                             kept,
                             overflown,
-                        };
-                        return Poll::Pending;
+                        } = answering;
+                        let (step, now) = Self::done(head, kept, overflown);
+                        state.step = step;
+                        (now, Some(body))
                     }
-                    Poll::Ready(Some(Ok(data))) => {
-                        if !overflown && self.fits(&kept, &data) {
-                            kept.bytes.extend_from_slice(&data);
-                            *at = kept.bytes.len();
-                        } else {
-                            overflown = true;
-                            *at = usize::MAX;
-                        }
-                        // A server that knows the length does not ask again.
-                        if body.is_end_stream() {
-                            over = true;
-                        }
-                        Read::Bytes(data)
-                    }
-                    Poll::Ready(Some(Err(error))) => {
-                        drop(state);
-                        self.wakers.wake_all();
-                        return Poll::Ready((Read::Broken(error), Now::Over));
-                    }
-                    Poll::Ready(None) => {
-                        over = true;
-                        Read::End
-                    }
-                };
-                let now = if over {
-                    let (done, now) = Self::done(head, kept, overflown);
-                    state.step = done;
-                    now
-                } else {
-                    state.step = Step::Answering {
-                        head,
-                        body,
-                        kept,
-                        overflown,
-                    };
-                    Now::Open
                 };
                 drop(state);
                 self.wakers.wake_all();
+                drop(body);
                 Poll::Ready((read, now))
             }
             // Whoever was first to be told has the error itself.
@@ -399,6 +338,60 @@ impl Run {
                 ))
             }
             Step::Gone => Poll::Ready((Read::Broken("the answer broke off".into()), Now::Open)),
+        }
+    }
+
+    /// Reads on where everything that is kept has been read; all who wait are woken by it.
+    fn go_on(&self, answering: &mut Answering, at: &mut usize) -> Poll<Read> {
+        let mut cx = Context::from_waker(&self.waker);
+        let data = loop {
+            match ready!(Pin::new(&mut answering.body).poll_frame(&mut cx)) {
+                None => return Poll::Ready(Read::End),
+                Some(Err(error)) => return Poll::Ready(Read::Broken(error)),
+                Some(Ok(frame)) => {
+                    // Trailers are not given twice, so not once either.
+                    if let Ok(data) = frame.into_data() {
+                        break data;
+                    }
+                }
+            }
+        };
+        if !answering.overflown && self.fits(&answering.kept, &data) {
+            answering.kept.bytes.extend_from_slice(&data);
+            *at = answering.kept.bytes.len();
+        } else {
+            answering.overflown = true;
+            *at = AHEAD;
+        }
+        Poll::Ready(Read::Bytes(data))
+    }
+}
+
+impl Answering {
+    /// What is kept behind the first so many bytes; an error where more came than is kept, and this reader has
+    /// not read it. `None`: the upstream has to be asked.
+    fn read(&self, at: &mut usize) -> Option<Read> {
+        let kept = &self.kept.bytes;
+        if *at < kept.len() {
+            let rest = Bytes::copy_from_slice(&kept[*at..]);
+            *at = kept.len();
+            return Some(Read::Bytes(rest));
+        }
+        (self.overflown && *at != AHEAD).then(too_slow)
+    }
+}
+
+impl Done {
+    /// What follows the first so many bytes.
+    fn read(&self, at: &mut usize) -> Read {
+        match self {
+            Self::Whole(_, bytes) if *at < bytes.len() => {
+                let rest = bytes.slice(*at..);
+                *at = bytes.len();
+                Read::Bytes(rest)
+            }
+            Self::TooLarge if *at != AHEAD => too_slow(),
+            _ => Read::End,
         }
     }
 }
