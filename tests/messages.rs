@@ -2,15 +2,20 @@
 
 mod support;
 
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
 use support::{Answer, Gateway};
-use tower::ServiceExt;
+use tower::{Layer as _, ServiceExt, service_fn};
 use tower_completions::{
     Principal,
     auth::Keys,
     cost::{Amount, MemoryLedger, Price, Prices},
+    messages::{MessagesLayer, RequestBody},
     mock::Upstream,
     provider::{Provider, openai::OpenAi},
     stack,
@@ -262,4 +267,34 @@ async fn a_dry_run_is_told_what_it_may_cost() {
     }
     assert_eq!(upstream.log().counts().calls, 0);
     assert_eq!(ledger.statement("demo").spent, Amount::ZERO);
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_read_up_to_a_limit() {
+    let long = |megabytes: usize| {
+        let head = r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":""#;
+        let text = Bytes::from(vec![b'a'; 1 << 20]);
+        let pieces = std::iter::repeat_n(text, megabytes);
+        let pieces = std::iter::once(head.into()).chain(pieces);
+        let pieces = pieces.chain([Bytes::from(r#""}}]}"#)]);
+        StreamBody::new(futures_util::stream::iter(
+            pieces.map(|piece| Ok::<_, Infallible>(Frame::data(piece))),
+        ))
+    };
+    for (megabytes, status) in [(1, 200), (64, 502)] {
+        let inside = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| async move {
+            let answer = Response::builder().header("content-type", "application/json");
+            let answer = answer.header("x-request-id", "req_1");
+            Ok::<_, Infallible>(answer.body(long(megabytes)).expect("a response"))
+        });
+        let request = Request::post("/v1/messages").body(Full::new(Bytes::new()));
+        let service = MessagesLayer::new().layer(inside);
+        let response = service.oneshot(request.expect("a request")).await;
+        let response = response.expect("infallible");
+        assert_eq!(response.status(), status, "{megabytes}");
+        assert_eq!(response.headers()["request-id"], "req_1");
+        let body = response.into_body().collect().await;
+        let body = body.map_err(drop).expect("whole").to_bytes();
+        assert_eq!(body.len() > 1 << 20, status == 200);
+    }
 }

@@ -15,10 +15,13 @@ use crate::{
     announce,
     body::{BoxError, Pieces},
     dialect::Dialect,
-    error::Error,
+    error::{Class, Error, Kind},
     ext::{CallId, Estimate},
     media,
 };
+
+/// The longest whole answer that is read, in bytes.
+const LONGEST: usize = 64 << 20;
 
 pin_project! {
     /// The response of `Messages`.
@@ -69,15 +72,7 @@ where
                     match this.told.get() {
                         // The layers inside know only that the body broke off.
                         Some(Err(error)) => {
-                            let own = error.clone().response(&Dialect::openai());
-                            let (mut head, body) = own.into_parts();
-                            for name in [&X_REQUEST_ID] {
-                                if let Some(id) = parts.headers.get(name) {
-                                    head.headers.insert(name.clone(), id.clone());
-                                }
-                            }
-                            let text = body.remaining();
-                            return Poll::Ready(Ok(whole(head, text, None)));
+                            return Poll::Ready(Ok(instead(&parts, error.clone())));
                         }
                         Some(Ok(way)) => {
                             let names = way.dropped.names();
@@ -103,9 +98,14 @@ where
                 } => loop {
                     match ready!(body.as_mut().poll_frame(cx)) {
                         Some(Ok(frame)) => {
-                            if let Ok(chunk) = frame.into_data() {
-                                text.push(chunk);
+                            let Ok(chunk) = frame.into_data() else {
+                                continue;
+                            };
+                            if text.len() + chunk.len() > LONGEST {
+                                let parts = parts.take().expect("polled after completion");
+                                return Poll::Ready(Ok(instead(&parts, too_large())));
                             }
+                            text.push(chunk);
                         }
                         // An answer that broke off cannot be read, and is told so.
                         None | Some(Err(_)) => {
@@ -129,6 +129,20 @@ fn named(parts: &mut Parts) {
     if let Some(id) = parts.headers.get(X_REQUEST_ID).cloned() {
         parts.headers.insert("request-id", id);
     }
+}
+
+/// An error in place of what was answered, under the same id.
+fn instead<R>(answered: &Parts, error: Error) -> Response<MessagesBody<R>> {
+    let (mut head, body) = error.response(&Dialect::openai()).into_parts();
+    if let Some(id) = answered.headers.get(X_REQUEST_ID) {
+        head.headers.insert(X_REQUEST_ID, id.clone());
+    }
+    whole(head, body.remaining(), None)
+}
+
+fn too_large() -> Error {
+    Error::new(Kind::BadUpstream, "The upstream's answer is too large.")
+        .with_class(Class::Transient)
 }
 
 /// An answer, or a refusal in the client's terms.

@@ -51,6 +51,9 @@ impl<S> Layer<S> for MessagesLayer {
 
 /// Answers requests of the Messages API with a service that knows Chat Completions.
 ///
+/// The events of a stream are translated one by one; a whole answer is read to its end before, and is a 502 when
+/// it has more than 64 MiB.
+///
 /// Dropping the response future or the body drops whatever is under way inside.
 #[derive(Clone, Debug)]
 pub struct Messages<S> {
