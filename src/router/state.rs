@@ -7,6 +7,11 @@ use std::{
     time::Duration,
 };
 
+mod adaptive;
+mod pace;
+
+pub use adaptive::Adaptive;
+
 use super::{
     breaker::{Breaker, Breaking, Change},
     keys::{Keys, take},
@@ -22,47 +27,6 @@ pub(crate) fn millis(time: Duration) -> Millis {
     Millis::try_from(time.as_millis()).map_or(MOST, |time| time.min(MOST))
 }
 
-/// A concurrency that follows what the target can bear: one more after a round of answers, half as
-/// many after it has failed, or was overloaded, limited or too slow. What was under way together when
-/// it did halves it once.
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub struct Adaptive {
-    start: u32,
-    least: u32,
-    most: u32,
-}
-
-impl Default for Adaptive {
-    fn default() -> Self {
-        Self {
-            start: 20,
-            least: 1,
-            most: 1000,
-        }
-    }
-}
-
-impl Adaptive {
-    /// Between 1 and 1000 requests at once, 20 at first.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many requests at once at first. Default: 20.
-    pub fn start(mut self, requests: std::num::NonZeroU32) -> Self {
-        self.start = requests.get();
-        self
-    }
-
-    /// The bounds. Default: 1 and 1000. A target's own limit counts beside them.
-    pub fn between(mut self, least: std::num::NonZeroU32, most: std::num::NonZeroU32) -> Self {
-        self.least = least.get();
-        self.most = most.get().max(self.least);
-        self
-    }
-}
-
 /// What is known of one target, shared by all requests.
 #[derive(Default)]
 pub(crate) struct State {
@@ -73,7 +37,7 @@ pub(crate) struct State {
     halved: AtomicU64,
     /// Smoothed time to the answer's head in microseconds, failures counted as slow.
     latency: AtomicU64,
-    /// The latency and when it was seen in one number: see [`pace_of`].
+    /// The latency and when it was seen in one number: see [`pace_of`](pace::pace_of).
     pace: AtomicU64,
     /// The time that one answer in twenty exceeds, in microseconds.
     slow: AtomicU64,
@@ -114,23 +78,6 @@ pub(crate) enum Can {
     Resting(Millis),
     /// It serves as many requests as it may.
     Full,
-}
-
-/// How long an answer seen counts in full; for each time of this length the latency is halved.
-const FADES: Millis = 10_000;
-
-/// A latency, and when it was seen, as a number to compare with others' at any time.
-///
-/// A latency that is halved for each ten seconds of silence falls by the same part in the same time
-/// whatever it is, so which of two is less does not change with time: the one whose logarithm, in
-/// units of ten seconds, is less when the time that it was seen at is added.
-fn pace_of(micros: u64, seen: Millis) -> u64 {
-    let micros = micros.max(1);
-    let zeros = micros.leading_zeros();
-    // In 1024ths; between powers of two as if the logarithm were straight.
-    let fraction = ((micros << zeros) << 1) >> 54;
-    let log = (u64::from(63 - zeros) << 10) + fraction;
-    ((log * FADES) >> 10).saturating_add(seen)
 }
 
 /// Raises the entry of a key.
@@ -300,94 +247,6 @@ impl State {
         self.overloaded.load(Ordering::Relaxed) == until
     }
 
-    /// A head after this long; one eighth of the difference is taken over, a slower one at once.
-    pub(crate) fn took(&self, micros: u64, now: Millis) {
-        let old = self.latency(now);
-        let new = if micros > old {
-            micros
-        } else {
-            old - (old - micros) / 8
-        };
-        self.saw(new, now);
-        // Nineteen small steps down weigh as much as one up, so it settles where one in twenty is
-        // slower.
-        let slow = self.slow.load(Ordering::Relaxed);
-        let step = slow / 256 + 1;
-        let slow = match micros {
-            _ if slow == 0 => micros,
-            slower if slower > slow => slow + 19 * step,
-            _ => slow.saturating_sub(step),
-        };
-        self.slow.store(slow, Ordering::Relaxed);
-    }
-
-    /// No head after this long, and then it was no longer waited for: it takes at least so long, which
-    /// tells nothing of one that is slower as a rule.
-    pub(crate) fn was_waited_for(&self, micros: u64, now: Millis) {
-        if micros > self.latency(now) {
-            self.saw(micros, now);
-        }
-        let slow = self.slow.load(Ordering::Relaxed);
-        if slow > 0 && micros > slow {
-            self.slow
-                .store(slow + 19 * (slow / 256 + 1), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it has kept those who wait for longer than it takes as a rule: it takes at least so long, then,
-    /// and that is noted.
-    #[inline]
-    pub(crate) fn hangs(&self, now: Millis) -> bool {
-        match self.silence.length(now) {
-            0 => false,
-            silence => self.hangs_for(silence, now),
-        }
-    }
-
-    #[cold]
-    fn hangs_for(&self, silence: Millis, now: Millis) -> bool {
-        let micros = silence.saturating_mul(1_000);
-        let longer = micros > self.latency(now);
-        if longer {
-            self.saw(micros, now);
-        }
-        longer
-    }
-
-    /// A failure counts as an answer that took at least a second and twice as long as before.
-    pub(crate) fn failed(&self, now: Millis) {
-        let worse = self.latency(now).saturating_mul(2);
-        let worse = worse.clamp(1_000_000, 60_000_000);
-        self.saw(worse, now);
-    }
-
-    fn saw(&self, latency: u64, now: Millis) {
-        self.latency.store(latency, Ordering::Relaxed);
-        self.seen.store(now, Ordering::Relaxed);
-        self.pace.store(pace_of(latency, now), Ordering::Relaxed);
-    }
-
-    /// How it compares with others in time to a head, less being better; 0 before the first.
-    pub(crate) fn pace(&self) -> u64 {
-        self.pace.load(Ordering::Relaxed)
-    }
-
-    /// The smoothed time to a head in microseconds; it fades while nothing is heard.
-    pub(crate) fn latency(&self, now: Millis) -> u64 {
-        let latency = self.latency.load(Ordering::Relaxed);
-        let silent = now.saturating_sub(self.seen.load(Ordering::Relaxed));
-        if silent < FADES {
-            return latency;
-        }
-        latency >> (silent / FADES).min(63)
-    }
-
-    /// The time to a head that one answer in twenty exceeds; none before the first.
-    pub(crate) fn slow(&self) -> Option<Duration> {
-        let micros = self.slow.load(Ordering::Relaxed);
-        (micros > 0).then(|| Duration::from_micros(micros))
-    }
-
     /// How loaded it is: less is better.
     pub(crate) fn load(&self, weight: u32, now: Millis) -> u64 {
         let busy = u64::from(self.all_in_flight()) + 1;
@@ -417,47 +276,6 @@ impl State {
         }
         let share = (since * 100 / config.slow_start).max(10);
         random % 100 < share
-    }
-
-    /// One more at once after a round of answers, as far as so many places are made use of. `busy` counts
-    /// the one that has just been answered.
-    pub(crate) fn grow(&self, adaptive: &Adaptive, busy: u32) {
-        self.adapt(adaptive, |now| {
-            let used = u64::from(busy) * 2000 >= now;
-            if used {
-                now + 1_000_000 / now.max(1000)
-            } else {
-                now
-            }
-        });
-    }
-
-    /// Half as many at once, after a failure of what was sent at `sent`. All that were under way when it
-    /// was last halved are of the same trouble.
-    pub(crate) fn shrink(&self, adaptive: &Adaptive, sent: Millis, now: Millis) {
-        let halved = |last: u64| (sent >= last).then_some(now.saturating_add(1));
-        let (order, seen) = (Ordering::Relaxed, Ordering::Relaxed);
-        if self.halved.fetch_update(order, seen, halved).is_ok() {
-            self.adapt(adaptive, |now| now / 2);
-        }
-    }
-
-    fn adapt(&self, adaptive: &Adaptive, change: impl Fn(u64) -> u64) {
-        let bound = |requests: u32| u64::from(requests) * 1000;
-        let change = |now: u64| {
-            let now = if now == 0 { bound(adaptive.start) } else { now };
-            Some(change(now).clamp(bound(adaptive.least), bound(adaptive.most)))
-        };
-        let _ = self
-            .ceiling
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
-    }
-
-    pub(crate) fn start_adaptive(&self, adaptive: &Adaptive) {
-        let start = u64::from(adaptive.start.clamp(adaptive.least, adaptive.most)) * 1000;
-        let _ = self
-            .ceiling
-            .compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(crate) fn in_flight(&self) -> u32 {

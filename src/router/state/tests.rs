@@ -69,7 +69,10 @@ fn the_pace_is_the_latency_and_fades_evenly() {
         .enumerate()
     {
         let less = [0, 1, 2, 999, 1_000, 59_000_000, u64::MAX / 2][at];
-        assert!(pace_of(less, 9) <= pace_of(*micros, 9), "{micros}");
+        assert!(
+            pace::pace_of(less, 9) <= pace::pace_of(*micros, 9),
+            "{micros}"
+        );
     }
 }
 
