@@ -1,13 +1,13 @@
+mod events;
+
 use bytes::BytesMut;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
+use self::events::{BlockStop, Delta, Metadata, Reasoning, Start, Stop};
 use super::{
     error,
-    response::{
-        Citation, Counts, Image, Served, Source, characters, finish_reason, media_type, redacted,
-        signed,
-    },
+    response::{Counts, Source, characters, finish_reason, media_type, redacted, signed},
 };
 use crate::{
     error::Error,
@@ -16,11 +16,11 @@ use crate::{
         chunks::Chunks,
         completion::{Media, Picture},
         future::cut,
-        json::{Object, Spelled, readable},
+        json::{Object, Spelled},
         nonsense,
         structured::ANSWER,
     },
-    wire::{ServiceTier, Usage, chat::Text, placed::Place},
+    wire::{ServiceTier, Usage, placed::Place},
 };
 
 /// How many blocks may be open at a time.
@@ -78,99 +78,6 @@ enum End {
     /// The reason is said; the usage is still to come.
     Reason,
     Over,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Start<'a> {
-    #[serde(default)]
-    content_block_index: Option<u64>,
-    #[serde(borrow)]
-    start: Starts<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Starts<'a> {
-    #[serde(borrow, default)]
-    tool_use: Option<ToolUse<'a>>,
-    #[serde(borrow, default, deserialize_with = "readable")]
-    image: Option<Image<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolUse<'a> {
-    #[serde(borrow, default)]
-    tool_use_id: Text<'a>,
-    #[serde(borrow, default)]
-    name: Text<'a>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Delta<'a> {
-    #[serde(default)]
-    content_block_index: Option<u64>,
-    #[serde(borrow)]
-    delta: Deltas<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Deltas<'a> {
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    tool_use: Option<Input<'a>>,
-    #[serde(borrow, default)]
-    reasoning_content: Option<Reasoning<'a>>,
-    #[serde(borrow, default, deserialize_with = "readable")]
-    citation: Option<Citation<'a>>,
-    #[serde(borrow, default, deserialize_with = "readable")]
-    image: Option<Image<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Input<'a> {
-    #[serde(borrow, default)]
-    input: Text<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reasoning<'a> {
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    signature: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    redacted_content: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BlockStop {
-    #[serde(default)]
-    content_block_index: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Stop<'a> {
-    #[serde(borrow)]
-    stop_reason: Text<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(default, deserialize_with = "readable")]
-    usage: Option<Counts>,
-    #[serde(borrow, default)]
-    service_tier: Option<Served<'a>>,
 }
 
 impl Stream {
