@@ -1,11 +1,15 @@
 //! The turns of a conversation: blocks of the Messages API, and the messages and parts that they
 //! become. Texts go over as they are spelled.
 
-use std::{borrow::Cow, fmt};
+mod message;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+pub(super) use self::message::Message;
+use self::message::{Call, Called, File, Joined, Part, Said};
 use super::{
     members::{Dropped, objects},
     paths::Origin,
@@ -82,158 +86,6 @@ objects! {
 pub(super) const BLOCKS: &str = "messages[].content[].";
 /// The same for blocks in the result of a call.
 const IN_RESULTS: &str = "messages[].content[].content[].";
-
-/// A message of ours.
-#[derive(Serialize)]
-pub(super) struct Message<'a> {
-    role: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<Text<'a>>,
-    content: Option<Said<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasoning_details: Vec<Cow<'a, RawValue>>,
-    #[serde(skip_serializing_if = "Joined::is_empty")]
-    reasoning_content: Joined<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Said<'a> {
-    Text(Text<'a>),
-    Parts(Vec<Part<'a>>),
-}
-
-#[derive(Default, Serialize)]
-struct Part<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_url: Option<Image<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<File<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<Raw<'a>>,
-}
-
-#[derive(Serialize)]
-struct Image<'a> {
-    url: Joined<'a>,
-}
-
-#[derive(Default, Serialize)]
-struct File<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filename: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_data: Option<Joined<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_id: Option<Text<'a>>,
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    id: Text<'a>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: Called<'a>,
-}
-
-#[derive(Serialize)]
-struct Called<'a> {
-    name: Text<'a>,
-    /// The text of what it is called with.
-    arguments: &'a str,
-}
-
-/// A text in pieces, written one behind the other.
-#[derive(Default)]
-struct Joined<'a>(Vec<Text<'a>>);
-
-impl Joined<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Text::is_empty)
-    }
-}
-
-impl fmt::Display for Joined<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|piece| f.write_str(piece))
-    }
-}
-
-impl Serialize for Joined<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0[..] {
-            [one] => one.serialize(serializer),
-            _ => serializer.collect_str(self),
-        }
-    }
-}
-
-impl<'a> Said<'a> {
-    /// Puts a cache mark behind it; false: there is nothing to mark, or a mark already.
-    fn mark(&mut self, mark: Raw<'a>) -> bool {
-        if let Self::Text(text) = self {
-            if text.is_empty() {
-                return false;
-            }
-            *self = Self::Parts(vec![Part::text(std::mem::take(text))]);
-        }
-        let Self::Parts(parts) = self else {
-            return false;
-        };
-        match parts.last_mut() {
-            Some(last) if last.cache_control.is_none() => {
-                last.cache_control = Some(mark);
-                true
-            }
-            _ => false,
-        }
-    }
-}
-
-impl<'a> Message<'a> {
-    fn of(role: &'static str, content: Option<Said<'a>>) -> Self {
-        Self {
-            role,
-            tool_call_id: None,
-            content,
-            tool_calls: Vec::new(),
-            reasoning_details: Vec::new(),
-            reasoning_content: Joined::default(),
-        }
-    }
-}
-
-impl<'a> Part<'a> {
-    fn text(text: Text<'a>) -> Self {
-        Self {
-            kind: "text",
-            text: Some(text),
-            ..Self::default()
-        }
-    }
-
-    fn image(url: Joined<'a>) -> Self {
-        Self {
-            kind: "image_url",
-            image_url: Some(Image { url }),
-            ..Self::default()
-        }
-    }
-
-    fn file(file: File<'a>) -> Self {
-        Self {
-            kind: "file",
-            file: Some(file),
-            ..Self::default()
-        }
-    }
-}
 
 impl<'a> Read<'a> {
     fn is(&self, kind: &str) -> bool {
