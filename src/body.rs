@@ -15,8 +15,15 @@ use pin_project_lite::pin_project;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body whose bytes are all there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Full(Option<Bytes>);
+
+impl fmt::Debug for Full {
+    /// Its length alone: bodies are prompts and answers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Full({} bytes)", self.remaining().len())
+    }
+}
 
 impl Full {
     /// A body of these bytes; empty bytes make an empty body.
@@ -52,7 +59,7 @@ impl Body for Full {
 }
 
 /// What has come of a body: one piece is kept as it is, more are joined.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Pieces {
     first: Bytes,
     joined: BytesMut,

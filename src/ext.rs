@@ -63,6 +63,19 @@ pub(crate) fn is_dry_run(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"true"))
 }
 
+/// Whether a header carries a credential, which nothing is to show or keep.
+pub(crate) fn is_credential(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "authorization"
+            | "x-api-key"
+            | "api-key"
+            | "x-goog-api-key"
+            | "proxy-authorization"
+            | "cookie"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use super::ResponseFuture;
 use crate::{
     body::Reply,
     error::Error,
-    ext::Principal,
+    ext::{Principal, is_credential},
     observe::{Event, Gate, Watch},
 };
 
@@ -154,15 +154,7 @@ where
 /// pass over what are few.
 fn hide(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
-        if matches!(
-            name.as_str(),
-            "authorization"
-                | "x-api-key"
-                | "api-key"
-                | "x-goog-api-key"
-                | "proxy-authorization"
-                | "cookie"
-        ) {
+        if is_credential(name) {
             value.set_sensitive(true);
         }
     }

@@ -6,7 +6,10 @@ use std::{
 use http::{HeaderName, request::Parts};
 use sha2::{Digest as _, Sha256};
 
-use crate::{ext::Principal, parse::Chat};
+use crate::{
+    ext::{Principal, is_credential},
+    parse::Chat,
+};
 
 /// The longest key that is kept as it is, in bytes; of a longer one the SHA-256 is.
 const LONGEST: usize = 64;
@@ -134,13 +137,17 @@ impl KeyExtractor for Global {
     }
 }
 
-/// By the value of a header.
+/// By the value of a header; of one that carries a credential, such as `authorization`, by its SHA-256.
 #[derive(Clone, Debug)]
 pub struct ByHeader(pub HeaderName);
 
 impl KeyExtractor for ByHeader {
     fn key(&self, parts: &Parts) -> Option<Key> {
-        Some(Key::new(parts.headers.get(&self.0)?.to_str().ok()?))
+        let value = parts.headers.get(&self.0)?.to_str().ok()?;
+        if is_credential(&self.0) {
+            return Some(Key::digest(value));
+        }
+        Some(Key::new(value))
     }
 }
 

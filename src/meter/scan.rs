@@ -4,7 +4,7 @@ mod event;
 #[cfg(test)]
 mod tests;
 
-use std::mem;
+use std::{fmt, mem};
 
 use bytes::{Bytes, BytesMut};
 use http::{header, response::Parts};
@@ -40,18 +40,24 @@ const LARGEST: usize = 8 << 20;
 /// assert_eq!(tally.content_bytes(), 2);
 /// assert!(matches!(tally.outcome(), Some(Outcome::Complete)));
 /// ```
-#[derive(Debug)]
 pub struct Scanner {
     tally: Tally,
     answer: Answer,
     input: Input,
 }
 
-#[derive(Debug)]
 enum Input {
     Stream(Box<Decoder>),
     Whole { first: Bytes, more: BytesMut },
     Over,
+}
+
+impl fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scanner")
+            .field("tally", &self.tally)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Scanner {

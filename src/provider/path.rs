@@ -1,6 +1,6 @@
 //! A target's model as a part of a URL, and the request that goes there.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header, uri::InvalidUri};
@@ -19,6 +19,20 @@ pub(super) fn segment(name: &str, out: &mut String) {
             }
             _ => write!(out, "%{byte:02X}").expect("a string takes all that is written"),
         }
+    }
+}
+
+/// A URL for `Debug`: without a user, a password and a query, which should not be in it and are nobody's to
+/// see.
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.0.split(['?', '#']).next().unwrap_or_default();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        write!(f, "{scheme}://{host}{path}")
     }
 }
 

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -56,13 +57,23 @@ impl Asked {
 }
 
 /// A whole answer, translated.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Answer {
     /// The JSON of a `chat.completion`.
     pub body: Bytes,
     /// What it used; `None` leaves it to be read from the body.
     pub usage: Option<Usage>,
+}
+
+impl fmt::Debug for Answer {
+    /// Of the text its length alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("bytes", &self.body.len())
+            .field("usage", &self.usage)
+            .finish()
+    }
 }
 
 impl Answer {

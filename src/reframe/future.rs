@@ -78,7 +78,6 @@ struct Reading {
 }
 
 /// What becomes of a body that is read to its end.
-#[derive(Debug)]
 enum Gather {
     /// An answer, as one.
     Whole(Pieces, Config, Tally),

@@ -53,7 +53,7 @@ impl Message {
 /// Reads messages, both checksums checked.
 ///
 /// [`next`](Self::next) gives them as events; exceptions differ there by their names alone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     limits: MaxSizes,
     input: Input,

@@ -37,7 +37,7 @@ pub enum AtEnd {
 ///
 /// A byte order mark at the start is skipped; lines end in LF, CR or CRLF; comments, unknown fields
 /// and events without data give nothing. Each byte is looked at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     limits: MaxSizes,
     at_end: AtEnd,

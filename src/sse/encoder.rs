@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
@@ -51,8 +53,15 @@ fn write_line(out: &mut impl BufMut, text: &[u8]) {
 /// assert_eq!(encoder.take(), "data: [1,2]\n\ndata: [DONE]\n\n");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Encoder(BytesMut);
+
+impl fmt::Debug for Encoder {
+    /// How much it has gathered: events are answers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoder({} bytes)", self.0.len())
+    }
+}
 
 impl Encoder {
     /// An empty buffer.

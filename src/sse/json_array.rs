@@ -25,7 +25,7 @@ use super::{Error, Event, Input, MaxSizes};
 /// assert!(decoder.next().is_none() && decoder.finish().is_none());
 /// # Ok::<(), tower_completions::sse::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     limits: MaxSizes,
     input: Input,

@@ -22,7 +22,7 @@ use super::{Error, Event, Input, MaxSizes};
 /// assert_eq!(decoder.finish().expect("the last line")?.data(), b"{\"b\":2}");
 /// # Ok::<(), tower_completions::sse::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     limits: MaxSizes,
     input: Input,

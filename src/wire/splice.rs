@@ -13,10 +13,20 @@ use std::{fmt, ops::Range};
 use super::json::{Cursor, Fault, Type};
 
 /// One change: what stands in `range` gives way to `with`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Edit<'a> {
     range: Range<usize>,
     with: &'a [u8],
+}
+
+impl fmt::Debug for Edit<'_> {
+    /// Where, and how much: what is put in may be a prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("range", &self.range)
+            .field("bytes", &self.with.len())
+            .finish()
+    }
 }
 
 impl<'a> Edit<'a> {

@@ -44,13 +44,15 @@ mod tools;
 pub(in crate::provider) mod turns;
 mod usage;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, uri::InvalidUri};
 
 pub(crate) use model::effort;
 pub use stream::Stream;
 
-use super::{Answer, Asked, Notes, Translate, credential};
+use super::{Answer, Asked, Notes, Translate, credential, path};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// What is not open to all yet is asked for by name. Source: the provider's page of its Files API, 2026-11.
@@ -58,9 +60,17 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const FILES: HeaderValue = HeaderValue::from_static("files-api-2025-04-14");
 
 /// Speaks to `{base_url}/v1/messages`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Anthropic {
     uri: Uri,
+}
+
+impl fmt::Debug for Anthropic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Anthropic")
+            .field("uri", &path::Shown(&self.uri.to_string()))
+            .finish()
+    }
 }
 
 impl Anthropic {

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::BytesMut;
 use smallvec::SmallVec;
@@ -28,7 +28,6 @@ const LONGEST: usize = 4 << 20;
 const MOST_OPEN: usize = 128;
 
 /// The state of a stream of messages' events.
-#[derive(Debug)]
 pub struct Stream {
     created: u64,
     model: Arc<str>,
@@ -45,6 +44,13 @@ pub struct Stream {
     blocks: SmallVec<[(u64, Block); 1]>,
     counts: Option<Counts>,
     end: End,
+}
+
+impl fmt::Debug for Stream {
+    /// Nothing of what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

@@ -25,6 +25,8 @@
 
 mod request;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, StatusCode, uri::InvalidUri};
 
@@ -54,12 +56,23 @@ pub enum Auth {
 }
 
 /// Forwards to one Azure OpenAI resource.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Azure {
     base: Box<str>,
     api: Api,
     version: Option<Box<str>>,
     auth: Auth,
+}
+
+impl fmt::Debug for Azure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Azure")
+            .field("base", &path::Shown(&self.base))
+            .field("api", &self.api)
+            .field("version", &self.version)
+            .field("auth", &self.auth)
+            .finish()
+    }
 }
 
 impl Azure {

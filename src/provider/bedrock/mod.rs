@@ -47,6 +47,8 @@ mod tests;
 mod time;
 mod tools;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header, uri::InvalidUri};
 
@@ -55,7 +57,7 @@ pub use credentials::{AccessKey, Credentials, Environment, MissingVariable};
 pub use sign::{Sign, SignFuture, SignLayer};
 pub use stream::Stream;
 
-use super::{Answer, Asked, Notes, Translate};
+use super::{Answer, Asked, Notes, Translate, path};
 use crate::{
     body::Full,
     error::{Class, Error, Kind, Origin},
@@ -64,9 +66,17 @@ use crate::{
 };
 
 /// Speaks to `{base_url}/model/{model}/converse`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bedrock {
     base: Box<str>,
+}
+
+impl fmt::Debug for Bedrock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bedrock")
+            .field("base", &path::Shown(&self.base))
+            .finish()
+    }
 }
 
 impl Bedrock {

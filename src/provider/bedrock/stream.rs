@@ -1,5 +1,7 @@
 mod events;
 
+use std::fmt;
+
 use bytes::BytesMut;
 use serde::Deserialize;
 use smallvec::SmallVec;
@@ -33,7 +35,6 @@ const LONGEST: usize = 4 << 20;
 const LARGEST: usize = 32 << 20;
 
 /// The state of a stream of Converse's events.
-#[derive(Debug)]
 pub struct Stream {
     chunks: Chunks,
     begun: bool,
@@ -52,6 +53,13 @@ pub struct Stream {
     counts: Option<Counts>,
     tier: Option<ServiceTier>,
     end: End,
+}
+
+impl fmt::Debug for Stream {
+    /// Nothing of what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
 }
 
 /// Text and reasoning have no start: a block is what its first delta makes of it.

@@ -26,18 +26,28 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
 pub use stream::Stream;
 
-use super::{Answer, Asked, Notes, Translate, support::post};
+use super::{Answer, Asked, Notes, Translate, path, support::post};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// Speaks to `{base_url}/v2/chat`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cohere {
     uri: Uri,
+}
+
+impl fmt::Debug for Cohere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cohere")
+            .field("uri", &path::Shown(&self.uri.to_string()))
+            .finish()
+    }
 }
 
 impl Cohere {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +25,6 @@ use crate::{
 const MOST_OPEN: usize = 128;
 
 /// The state of a stream of chat events.
-#[derive(Debug)]
 pub struct Stream {
     asked: Asked,
     chunks: Option<Chunks>,
@@ -35,6 +36,13 @@ pub struct Stream {
     open: SmallVec<[Open; 1]>,
     counts: Option<Counts>,
     over: bool,
+}
+
+impl fmt::Debug for Stream {
+    /// Nothing of what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
 }
 
 /// A call that is being written.

@@ -49,6 +49,8 @@ pub(super) mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, StatusCode, Uri, uri::InvalidUri};
 
@@ -69,10 +71,19 @@ pub enum Streaming {
 }
 
 /// Speaks to `{base_url}/v1beta/models/{model}:generateContent`, the key in `x-goog-api-key`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Gemini {
     base: Box<str>,
     streaming: Streaming,
+}
+
+impl fmt::Debug for Gemini {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gemini")
+            .field("base", &path::Shown(&self.base))
+            .field("streaming", &self.streaming)
+            .finish()
+    }
 }
 
 impl Gemini {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::BytesMut;
 
 use super::{
@@ -23,7 +25,6 @@ use crate::{
 const MOST: u64 = 128;
 
 /// The state of a stream of responses.
-#[derive(Debug)]
 pub struct Stream {
     asked: Asked,
     /// From the first event on.
@@ -34,6 +35,13 @@ pub struct Stream {
     searches: u64,
     over: bool,
     is_folded: bool,
+}
+
+impl fmt::Debug for Stream {
+    /// Nothing of what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -25,18 +25,28 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
 pub use stream::Stream;
 
-use super::{Answer, Asked, Notes, Translate, openai, support::post};
+use super::{Answer, Asked, Notes, Translate, openai, path, support::post};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 
 /// Speaks to `{base_url}/api/chat`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ollama {
     uri: Uri,
+}
+
+impl fmt::Debug for Ollama {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ollama")
+            .field("uri", &path::Shown(&self.uri.to_string()))
+            .finish()
+    }
 }
 
 impl Ollama {

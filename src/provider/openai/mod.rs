@@ -40,6 +40,8 @@ mod tests;
 mod tools;
 mod vendor;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, uri::InvalidUri};
 
@@ -49,14 +51,23 @@ use speech::Speech;
 pub(super) use vendor::Usage;
 pub use vendor::Vendor;
 
-use super::{Answer, Asked, Notes, Translate, Untranslated};
+use super::{Answer, Asked, Notes, Translate, Untranslated, path};
 use crate::{body::Full, error::Error, ext::Target, parse::Chat, wire::Counting};
 
 /// Forwards to `{base_url}/chat/completions`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenAi {
     uri: Uri,
     vendor: Vendor,
+}
+
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAi")
+            .field("uri", &path::Shown(&self.uri.to_string()))
+            .field("vendor", &self.vendor)
+            .finish()
+    }
 }
 
 impl OpenAi {

@@ -32,6 +32,8 @@ mod tests;
 #[cfg(all(feature = "vertex", any(feature = "tls-ring", feature = "tls-aws-lc")))]
 mod token;
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, uri::InvalidUri};
 
@@ -52,11 +54,21 @@ use crate::{body::Full, error::Error, ext::Target, parse::Chat};
 const TIER: HeaderName = HeaderName::from_static("x-vertex-ai-llm-shared-request-type");
 
 /// Speaks to `{base_url}/v1/projects/{project}/locations/{location}/publishers/…`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Vertex {
     base: Box<str>,
     project: Box<str>,
     location: Box<str>,
+}
+
+impl fmt::Debug for Vertex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vertex")
+            .field("base", &path::Shown(&self.base))
+            .field("project", &self.project)
+            .field("location", &self.location)
+            .finish()
+    }
 }
 
 impl Vertex {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::BytesMut;
 
 use crate::{
@@ -7,8 +9,14 @@ use crate::{
 };
 
 /// The state of a stream, of whichever API the model has.
-#[derive(Debug)]
 pub struct Stream(Of);
+
+impl fmt::Debug for Stream {
+    /// Nothing of what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug)]
 enum Of {

@@ -6,7 +6,7 @@ use super::{KEPT, NAME, place};
 use crate::sse::event::Span;
 
 /// What the lines of the event so far have said, and what holds until another event says otherwise.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Fields {
     data: Data,
     name: Span,
@@ -16,7 +16,7 @@ pub(super) struct Fields {
     pub(super) id: Option<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) enum Data {
     #[default]
     None,

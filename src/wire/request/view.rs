@@ -1,6 +1,6 @@
 //! Messages and their parts, read again where somebody wants them.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use super::known::{Words, words};
 use crate::wire::json::{Cursor, Str, Type};
@@ -51,10 +51,16 @@ impl Role {
 }
 
 /// The messages of a request, in order. Over a text with faults it gives what it can.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Messages<'a> {
     text: &'a [u8],
     cursor: Option<Cursor<'a>>,
+}
+
+impl fmt::Debug for Messages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
 }
 
 /// One message.
@@ -82,10 +88,16 @@ pub enum Content<'a> {
 }
 
 /// The parts of a message, in order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Parts<'a> {
     text: &'a [u8],
     cursor: Option<Cursor<'a>>,
+}
+
+impl fmt::Debug for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
 }
 
 /// One part of a message.

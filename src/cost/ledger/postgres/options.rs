@@ -1,6 +1,6 @@
 //! How the ledger connects.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod, Runtime};
 use tokio::time::timeout;
@@ -10,7 +10,7 @@ use super::{PostgresLedger, ledger::Handle, pool::Pool, queue::Queue, sql, task,
 use crate::cost::{Amount, Currency, Recovered, StoreError};
 
 /// How a [`PostgresLedger`] connects.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct PostgresOptions {
     url: String,
@@ -19,6 +19,19 @@ pub struct PostgresOptions {
     settle_timeout: Duration,
     max_open: usize,
     currency: Currency,
+}
+
+impl fmt::Debug for PostgresOptions {
+    /// All but the address, which may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("connections", &self.connections)
+            .field("timeout", &self.timeout)
+            .field("settle_timeout", &self.settle_timeout)
+            .field("max_open", &self.max_open)
+            .field("currency", &self.currency)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PostgresOptions {
