@@ -12,6 +12,7 @@ mod payers;
 mod principal;
 mod sending;
 mod served;
+mod trace;
 
 pub use attempts::{Attempt, Attempts};
 pub use call_id::CallId;
@@ -21,6 +22,8 @@ pub(crate) use payers::{Joint, Payer};
 pub use principal::Principal;
 pub use sending::Sending;
 pub use served::{Served, Target};
+pub use trace::TraceContext;
+pub(crate) use trace::{TRACEPARENT, TRACESTATE};
 
 /// The client's headers that are to go upstream. Put into the request by the router.
 #[derive(Clone, Debug)]

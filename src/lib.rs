@@ -121,6 +121,7 @@ mod zone;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use ext::{
-    Attempt, Attempts, Cached, CallId, KeyPool, Principal, Sending, Served, Target, matches,
+    Attempt, Attempts, Cached, CallId, KeyPool, Principal, Sending, Served, Target, TraceContext,
+    matches,
 };
 pub use facts::Facts;

@@ -24,7 +24,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{Extensions, StatusCode, request::Parts};
+use http::{Extensions, HeaderMap, StatusCode, request::Parts};
 
 use crate::{
     error::Error,
@@ -185,6 +185,11 @@ pub trait Watcher: Send + Sync + 'static {
 
     /// The poll has ended, also by a panic. Default: nothing.
     fn exit(&self) {}
+
+    /// An attempt goes upstream, right behind [`Event::Attempting`]: puts into its headers what is to join
+    /// the upstream's work to this request, such as `traceparent`. Of what is put in, only those headers
+    /// travel that the router [forwards](crate::router::Builder::forward). Default: nothing.
+    fn pass_on(&self, _number: u32, _headers: &mut HeaderMap) {}
 }
 
 impl<F> Watcher for F
@@ -239,6 +244,11 @@ impl Watcher for Both {
         self.1.exit();
         self.0.exit();
     }
+
+    fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
+        self.0.pass_on(number, headers);
+        self.1.pass_on(number, headers);
+    }
 }
 
 /// Who is told of this request. Put into its extensions by whoever observes; clones are the same.
@@ -268,6 +278,13 @@ impl Watch {
     pub fn tell<'a>(extensions: &Extensions, event: impl FnOnce() -> Event<'a>) {
         if let Some(watch) = extensions.get::<Self>() {
             watch.on(&event());
+        }
+    }
+
+    /// Puts in what goes upstream with an attempt.
+    pub fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
+        if let Some(watcher) = &self.0 {
+            watcher.pass_on(number, headers);
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use routes::{attempts, builder, chat, code, pair, provider};
 use tokio::time::Instant;
@@ -32,6 +32,7 @@ use tower_completions::{
     cost::{CostLayer, MemoryLedger, Price, Prices},
     error::TimeOut,
     mock::{Fault, Script, Upstream},
+    observe::{Event, Watch, Watcher},
     parse::ChatBody,
     provider::{Provider, openai::OpenAi},
     router::{Balance, Candidate, Model, Router, Sticky, Table},
@@ -179,10 +180,14 @@ async fn only_allowed_headers_travel_either_way_and_bodies_are_not_copied() {
         "traceparent",
         "x-other",
     ] {
+        let value = match name {
+            "traceparent" => PARENT,
+            _ => "secret",
+        };
         let name = http::HeaderName::from_static(name);
         request
             .headers_mut()
-            .insert(name, HeaderValue::from_static("secret"));
+            .insert(name, HeaderValue::from_static(value));
     }
     let response = router.oneshot(request).await.expect("infallible");
     let mut back: Vec<_> = response
@@ -259,7 +264,7 @@ async fn a_service_that_does_not_read_the_head_is_given_the_body_and_the_target(
             .expect("sound");
         let mut request = chat("");
         *request.uri_mut() = http::Uri::from_static("/v1/chat/completions");
-        let value = HeaderValue::from_static("00-1-2-01");
+        let value = HeaderValue::from_static(PARENT);
         request.headers_mut().insert("traceparent", value);
         request.extensions_mut().insert(Principal::new("acme"));
         let response = router.oneshot(request).await.expect("infallible");
@@ -292,7 +297,7 @@ async fn what_is_forwarded_leaves_through_a_provider() {
     .expect("sound");
     let mut request = chat("");
     for (name, value) in [
-        ("traceparent", "00-1-2-01"),
+        ("traceparent", PARENT),
         ("tracestate", "a=1"),
         ("tracestate", "b=2"),
         ("x-tag", "one"),
@@ -312,7 +317,7 @@ async fn what_is_forwarded_leaves_through_a_provider() {
     assert_eq!(response.status(), 200);
     let seen = a.log().last().expect("asked");
     let all = |name: &str| -> Vec<_> { seen.headers().get_all(name).iter().cloned().collect() };
-    assert_eq!(all("traceparent"), ["00-1-2-01"]);
+    assert_eq!(all("traceparent"), [PARENT]);
     assert_eq!(all("tracestate"), ["a=1", "b=2"]);
     assert_eq!(all("x-tag"), ["one", "two"]);
     assert_eq!(all("authorization"), ["Bearer sk-a"]);
@@ -322,7 +327,7 @@ async fn what_is_forwarded_leaves_through_a_provider() {
 
     // Without a router there is nobody who has said what may travel.
     let mut request = chat("");
-    let value = HeaderValue::from_static("00-1-2-01");
+    let value = HeaderValue::from_static(PARENT);
     request.headers_mut().insert("traceparent", value);
     let alone = provider("a", &a)
         .oneshot(request)
@@ -337,6 +342,69 @@ async fn what_is_forwarded_leaves_through_a_provider() {
             .is_none()
     );
 }
+
+/// An upstream may refuse a request for a header that is too long or is none, and that would be held against
+/// the upstream.
+#[tokio::test(start_paused = true)]
+async fn of_a_trace_only_what_is_valid_and_short_travels() {
+    let (a, _, builder) = builder(pair());
+    let router = builder.build().expect("sound");
+    let long = "a=".to_owned() + &"x".repeat(511);
+    for (parent, state, travels) in [
+        (PARENT, "a=1", [true, true]),
+        (PARENT, &*long, [true, false]),
+        ("00-1-2-01", "a=1", [false, false]),
+        ("secret", "a=1", [false, false]),
+    ] {
+        let mut request = chat("");
+        for (name, value) in [("traceparent", parent), ("tracestate", state)] {
+            let value = HeaderValue::from_str(value).expect("a value");
+            request.headers_mut().insert(name, value);
+        }
+        let response = router.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 200);
+        let seen = a.log().last().expect("asked");
+        let got = ["traceparent", "tracestate"].map(|name| seen.header(name).is_some());
+        assert_eq!(got, travels, "{parent} {}", state.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_back_does_not_travel() {
+    let (a, _, builder) = builder(pair());
+    let name = http::HeaderName::from_static("traceparent");
+    let router = builder.keep_back(&name).build().expect("sound");
+    let mut request = chat("");
+    let value = HeaderValue::from_static(PARENT);
+    request.headers_mut().insert(name, value);
+    // Nor what a watch would put in its place.
+    request.extensions_mut().insert(Watch::new(Passes));
+    let response = router.oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), 200);
+    let seen = a.log().last().expect("asked");
+    assert_eq!(seen.header("traceparent"), None);
+    assert_eq!(seen.header("tracestate"), Some("mine=1"));
+    assert_eq!(seen.header("x-mine"), None, "not forwarded");
+}
+
+struct Passes;
+
+impl Watcher for Passes {
+    fn on(&self, _: &Event<'_>) {}
+
+    fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
+        assert_eq!(number, 1);
+        for (name, value) in [
+            ("traceparent", PARENT),
+            ("tracestate", "mine=1"),
+            ("x-mine", "1"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_not_followed() {

@@ -21,7 +21,7 @@ use super::{
     state::{Adaptive, millis},
 };
 use crate::{
-    ext::KeyPool,
+    ext::{KeyPool, TRACEPARENT, TRACESTATE},
     time::{DefaultTimer, Timer, lately},
 };
 
@@ -74,8 +74,8 @@ impl<S, R: Route> Router<S, R> {
             forward: vec![
                 header::CONTENT_TYPE,
                 header::ACCEPT,
-                HeaderName::from_static("traceparent"),
-                HeaderName::from_static("tracestate"),
+                TRACEPARENT,
+                TRACESTATE,
             ],
             backward: vec![
                 header::CONTENT_TYPE,
@@ -229,12 +229,21 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     }
 
     /// A header of the client's that travels to the providers' services, with all its values. Default:
-    /// `content-type`, `accept`, `traceparent` and `tracestate`, and no other.
+    /// `content-type`, `accept`, `traceparent` and `tracestate`, and no other. The last two only where the
+    /// first is valid and the other has at most 512 bytes
+    /// ([`TraceContext`](crate::TraceContext)).
     ///
     /// A [`Provider`](crate::provider::Provider) sends it upstream where it has none of that name itself,
     /// but for those that are about the connection, the body or its encoding.
     pub fn forward(mut self, name: HeaderName) -> Self {
         self.forward.push(name);
+        self
+    }
+
+    /// A header of the client's that does not travel to the providers' services, `traceparent` for one: then
+    /// no provider learns which of its requests belong together.
+    pub fn keep_back(mut self, name: &HeaderName) -> Self {
+        self.forward.retain(|known| known != name);
         self
     }
 

@@ -25,7 +25,10 @@ use crate::{
     body::{BoxError, Reply},
     dialect::Dialect,
     error::Error,
-    ext::{Attempt as Tried, Attempts, Forwarded, Sending, Served},
+    ext::{
+        Attempt as Tried, Attempts, Forwarded, Sending, Served, TRACEPARENT, TRACESTATE,
+        TraceContext,
+    },
     meter::Tally,
     observe::{Breaker, Event, Watch},
     time::{Timer, after},
@@ -189,8 +192,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         }
         let provider = &shared.providers[&target.provider];
         let mut request = Request::new(self.body.again());
+        let passed = self.passed_on(number);
         if provider.reads_head {
-            self.copy_head(&mut request);
+            self.copy_head(&mut request, &passed);
         }
         request.extensions_mut().insert(target.clone());
         let whole = self.parts.extensions.get::<Sending>();
@@ -205,7 +209,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        if let Some(forwarded) = self.forwarded() {
+        if let Some(forwarded) = self.forwarded(&passed) {
             request.extensions_mut().insert(forwarded);
         }
         Box::pin(Attempt {
@@ -223,25 +227,55 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         })
     }
 
+    /// What whoever watches the request sends upstream with an attempt.
+    fn passed_on(&self, number: u32) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(watch) = &self.watch {
+            watch.pass_on(number, &mut headers);
+        }
+        headers
+    }
+
+    /// The headers that travel: the client's, and in the place of those the ones that are passed on. Of a
+    /// trace only a context that is one, for an upstream may refuse a request for its headers.
+    fn travelling<'a>(
+        &'a self,
+        passed: &'a HeaderMap,
+    ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        let forward = &self.shared.forward;
+        let own = &self.parts.headers;
+        let traced = || TraceContext::of(own);
+        let sound = move |name: &HeaderName| {
+            if *name == TRACESTATE {
+                // A state belongs to the context that it came with.
+                !passed.contains_key(TRACEPARENT)
+                    && traced().is_some_and(|context| context.state().is_some())
+            } else {
+                *name != TRACEPARENT || traced().is_some()
+            }
+        };
+        let own = own.iter().filter(move |(name, _)| {
+            forward.contains(name) && !passed.contains_key(*name) && sound(name)
+        });
+        own.chain(passed.iter().filter(|(name, _)| forward.contains(name)))
+    }
+
     /// What a service may read of the request beside its body.
-    fn copy_head(&self, request: &mut Request<Q>) {
+    fn copy_head(&self, request: &mut Request<Q>, passed: &HeaderMap) {
         *request.method_mut() = self.parts.method.clone();
         *request.uri_mut() = self.parts.uri.clone();
         *request.version_mut() = self.parts.version;
         *request.extensions_mut() = self.parts.extensions.clone();
-        for (name, value) in &self.parts.headers {
-            if self.shared.forward.contains(name) {
-                request.headers_mut().append(name, value.clone());
-            }
+        for (name, value) in self.travelling(passed) {
+            request.headers_mut().append(name, value.clone());
         }
     }
 
-    /// The client's headers for a provider, whose request has those of every request already.
-    fn forwarded(&self) -> Option<Forwarded> {
-        let headers = self.parts.headers.iter();
-        let forward = &self.shared.forward;
-        let mut travel = headers
-            .filter(|(name, _)| !of_every_request(name) && forward.contains(name))
+    /// The headers for a provider, whose request has those of every request already.
+    fn forwarded(&self, passed: &HeaderMap) -> Option<Forwarded> {
+        let mut travel = self
+            .travelling(passed)
+            .filter(|(name, _)| !of_every_request(name))
             .peekable();
         travel.peek()?;
         let mut forwarded = HeaderMap::new();
