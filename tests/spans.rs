@@ -1,29 +1,36 @@
 //! Spans as OpenTelemetry's SDK has them: the types of their attributes, their kind and their status.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use opentelemetry::{
     Value,
-    trace::{SpanKind, Status, TracerProvider},
+    propagation::TextMapPropagator,
+    trace::{SpanId, SpanKind, Status, TracerProvider},
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
+    propagation::TraceContextPropagator,
     trace::{SdkTracerProvider, SpanData, SpanExporter},
 };
 use tower::{Layer, ServiceExt};
 use tower_completions::{
-    Dialect,
-    mock::{Fault, Script, Upstream},
+    Dialect, TraceContext,
+    mock::{Fault, Script, Seen, Upstream},
     parse::ParseLayer,
     provider::{Provider, openai::OpenAi},
     reframe::ReframeLayer,
     router::{Candidate, Model, Router, Table},
-    telemetry::{TelemetryLayer, Trace, names},
+    telemetry::{Propagate, TelemetryLayer, Trace, names},
     validate::ValidateLayer,
 };
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Keeps every span that ended.
@@ -39,6 +46,17 @@ impl SpanExporter for Kept {
 
 /// What is exported of one completion: the span of each attempt, then that of the request.
 fn exported(script: Script, body: &'static str) -> (StatusCode, Vec<SpanData>) {
+    let (status, spans, _) = traced(Trace::new(), script, body, &[]);
+    (status, spans)
+}
+
+/// The same of a request with these headers, and what the upstream has seen.
+fn traced<P: Propagate + Clone>(
+    trace: Trace<P>,
+    script: Script,
+    body: &'static str,
+    headers: &[(&'static str, &'static str)],
+) -> (StatusCode, Vec<SpanData>, Vec<Seen>) {
     let kept = Kept::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(kept.clone())
@@ -46,6 +64,7 @@ fn exported(script: Script, body: &'static str) -> (StatusCode, Vec<SpanData>) {
     let subscriber = tracing_subscriber::registry()
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
     let upstream = Upstream::new().with_default(script);
+    let log = upstream.log().clone();
     let translate = OpenAi::new("http://upstream/v1").expect("a URI");
     let acme = Provider::new("acme", upstream, translate).with_keys(["sk-up"]);
     let model = Model::new("m").target(Candidate::new("acme", "m-1"));
@@ -55,7 +74,7 @@ fn exported(script: Script, body: &'static str) -> (StatusCode, Vec<SpanData>) {
         .build()
         .expect("sound");
     let reframed = ReframeLayer::new(Dialect::openai()).layer(router);
-    let service = TelemetryLayer::new(Trace::new())
+    let service = TelemetryLayer::new(trace)
         .layer(ParseLayer::new().layer(ValidateLayer::new(Dialect::openai()).layer(reframed)));
     let status = tracing::subscriber::with_default(subscriber, || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,9 +83,13 @@ fn exported(script: Script, body: &'static str) -> (StatusCode, Vec<SpanData>) {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let request = Request::post("/v1/chat/completions")
+            let mut request = Request::post("/v1/chat/completions")
                 .body(Full::new(Bytes::from(body)))
                 .expect("a request");
+            for (name, value) in headers {
+                let value = HeaderValue::from_static(value);
+                request.headers_mut().append(*name, value);
+            }
             let response = service.oneshot(request).await.expect("infallible");
             let status = response.status();
             let _ = response.into_body().collect().await;
@@ -75,7 +98,7 @@ fn exported(script: Script, body: &'static str) -> (StatusCode, Vec<SpanData>) {
     });
     let mut spans = std::mem::take(&mut *kept.0.lock().expect("unpoisoned"));
     spans.sort_by_key(|span| span.name != "attempt");
-    (status, spans)
+    (status, spans, log.requests())
 }
 
 fn attribute<'a>(span: &'a SpanData, name: &str) -> Option<&'a Value> {
@@ -151,4 +174,97 @@ fn a_stream_that_breaks_is_marked_as_failed() {
     assert!(spans.iter().all(is_error), "{spans:?}");
     let why = |span| attribute(span, names::ERROR_TYPE);
     assert_eq!(why(&spans[0]), why(&spans[1]));
+}
+
+/// By W3C's Trace Context.
+#[derive(Clone, Copy)]
+struct W3c;
+
+impl Propagate for W3c {
+    fn join(&self, head: &Parts, span: &Span) {
+        if let Some(context) = TraceContext::of(&head.headers) {
+            let state = context.state().unwrap_or_default();
+            let sent = HashMap::from([
+                ("traceparent".to_owned(), context.parent().to_owned()),
+                ("tracestate".to_owned(), state.into_owned()),
+            ]);
+            let parent = TraceContextPropagator::new().extract(&sent);
+            span.set_parent(parent).expect("not begun");
+        }
+    }
+
+    fn pass_on(&self, span: &Span, headers: &mut HeaderMap) {
+        let mut told = HashMap::new();
+        TraceContextPropagator::new().inject_context(&span.context(), &mut told);
+        for (name, value) in told.into_iter().filter(|(_, value)| !value.is_empty()) {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.insert(name, value.parse().expect("a value"));
+        }
+    }
+}
+
+const PARENT: (&str, &str) = (
+    "traceparent",
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+);
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[test]
+fn spans_join_the_trace_of_the_client_and_the_upstream_joins_theirs() {
+    let headers = [PARENT, ("tracestate", "a=1"), ("tracestate", "b=2")];
+    let trace = Trace::new().with_propagation(W3c);
+    let (_, spans, seen) = traced(trace, Script::echo(), ASK, &headers);
+    let [attempt, request] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    let id = |span: &SpanData| span.span_context.span_id();
+    assert_eq!(request.parent_span_id.to_string(), "b7ad6b7169203331");
+    assert_eq!(attempt.parent_span_id, id(request));
+    for span in &spans {
+        assert_eq!(span.span_context.trace_id().to_string(), TRACE);
+    }
+    let [seen] = &seen[..] else {
+        panic!("{seen:?}");
+    };
+    let expected = format!("00-{TRACE}-{}-01", id(attempt));
+    assert_eq!(seen.header("traceparent"), Some(&*expected));
+    assert_eq!(seen.header("tracestate"), Some("a=1,b=2"));
+}
+
+#[test]
+fn a_context_that_is_none_begins_no_trace_and_goes_no_further() {
+    let wrong = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-1-01");
+    for headers in [
+        &[][..],
+        &[wrong, ("tracestate", "secret=1")],
+        &[PARENT, PARENT, ("tracestate", "secret=1")],
+        &[("tracestate", "secret=1")],
+    ] {
+        let trace = Trace::new().with_propagation(W3c);
+        let (status, spans, seen) = traced(trace, Script::echo(), ASK, headers);
+        assert_eq!((status, spans.len()), (StatusCode::OK, 2), "{headers:?}");
+        assert_eq!(spans[1].parent_span_id, SpanId::INVALID, "{headers:?}");
+        assert_eq!(attribute(&spans[1], names::TRACE_ID), None);
+        let own = spans[0].span_context.trace_id().to_string();
+        assert_ne!(own, TRACE);
+        let told = seen[0].header("traceparent").expect("our own");
+        assert!(told.contains(&own), "{told}");
+        assert_eq!(seen[0].header("tracestate"), None, "{headers:?}");
+        // Without it nothing is told of a trace that is none.
+        let (_, _, seen) = traced(Trace::new(), Script::echo(), ASK, headers);
+        for name in ["traceparent", "tracestate"] {
+            assert_eq!(seen[0].header(name), None, "{headers:?}");
+        }
+    }
+}
+
+#[test]
+fn without_propagation_the_clients_context_travels_on() {
+    let headers = [PARENT, ("tracestate", "a=1")];
+    let (_, spans, seen) = traced(Trace::new(), Script::echo(), ASK, &headers);
+    assert_eq!(seen[0].header("traceparent"), Some(PARENT.1));
+    assert_eq!(seen[0].header("tracestate"), Some("a=1"));
+    assert_eq!(spans[1].parent_span_id, SpanId::INVALID);
+    let told = attribute(&spans[1], names::TRACE_ID);
+    assert_eq!(told, Some(&Value::from(TRACE)), "for the logs");
 }

@@ -24,7 +24,7 @@ use tower_completions::{
     reframe::{self, ReframeLayer},
     router::{Router, Table},
     stack::Gateway,
-    telemetry::ResponseBody,
+    telemetry::{ResponseBody, TelemetryLayer},
     validate::{Catalog, ValidateLayer},
 };
 
@@ -103,6 +103,7 @@ impl App {
         config: &Config,
         prices: Prices,
         router: Router<BoxProvider, Table>,
+        telemetry: &TelemetryLayer,
     ) -> Result<Self, Error> {
         let keys = Keys::new();
         let mut callers = HashMap::new();
@@ -202,8 +203,8 @@ impl App {
         let caught = panics::layer().layer(gateway);
         let drains = Drains::default();
         let completions = match config.cost.drain(&drains) {
-            Some(drain) => watched(drain.layer(caught)),
-            None => watched(caught),
+            Some(drain) => watched(telemetry, drain.layer(caught)),
+            None => watched(telemetry, caught),
         };
         Ok(Self {
             counts,
@@ -244,7 +245,7 @@ impl App {
     }
 }
 
-fn watched<S, B>(gateway: S) -> Completions
+fn watched<S, B>(telemetry: &TelemetryLayer, gateway: S) -> Completions
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -253,7 +254,7 @@ where
     B::Error: Into<BoxError>,
 {
     let boxed = |response: Response<ResponseBody<_>>| response.map(BoxBody::new);
-    BoxCloneSyncService::new(MapResponse::new(metrics::layer().layer(gateway), boxed))
+    BoxCloneSyncService::new(MapResponse::new(telemetry.layer(gateway), boxed))
 }
 
 fn budgets(config: &Config) -> Result<Budgets, NotAnAmount> {

@@ -150,7 +150,8 @@ async fn run(
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let listen = args.listen.unwrap_or(config.listen);
-    let app = App::new(&config, prices, router).await?;
+    let watching = metrics::layer(telemetry::W3c);
+    let app = App::new(&config, prices, router, &watching).await?;
     let workers = Workers::start(config.threads.get(), || app.service())?;
     let listener = TcpListener::bind(listen)
         .await

@@ -6,7 +6,7 @@ use http::request::Parts;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tower_completions::{
     observe::{Event, Observe, Watch},
-    telemetry::{Meter, TelemetryLayer, Trace, names},
+    telemetry::{Meter, Propagate, TelemetryLayer, Trace, names},
 };
 
 /// Counts from now on; once a process. To be called on the runtime.
@@ -40,9 +40,9 @@ pub fn watch() -> Watch {
     Meter::new().begin(&parts)
 }
 
-/// Goes outermost, and watches nothing but completions.
-pub fn layer() -> TelemetryLayer {
-    let observer = (Trace::new(), Meter::new());
+/// Goes outermost, and watches nothing but completions. Their spans join other traces as `propagate` says.
+pub fn layer(propagate: impl Propagate + Clone) -> TelemetryLayer {
+    let observer = (Trace::new().with_propagation(propagate), Meter::new());
     TelemetryLayer::new(move |parts: &Parts| {
         if parts.uri.path().ends_with("/chat/completions") {
             observer.begin(parts)

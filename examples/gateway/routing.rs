@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::HeaderName;
 use serde_json::{Value, json};
 use tower_completions::{
     Served, Target,
@@ -35,7 +36,7 @@ const BALANCES: &[(&str, Balance)] = &[
     ("sticky_prompt", Balance::Sticky(Sticky::Prompt)),
 ];
 
-/// Keys of `[routing]` that are all off when absent.
+/// Keys of `[routing]` that are all off when absent, but for `trace_upstream`.
 #[derive(Debug)]
 pub struct Options {
     /// A second upstream for answers later than nineteen of twenty.
@@ -46,6 +47,8 @@ pub struct Options {
     adaptive: bool,
     /// The client's own `models` and `provider`.
     client_wishes: bool,
+    /// Whether providers are told of which trace an attempt is a part.
+    trace_upstream: bool,
     /// How often targets with an open breaker are probed.
     probe_interval: Option<Duration>,
     /// How long equal requests of one key share an answer.
@@ -60,8 +63,10 @@ impl Options {
         };
         let (probe_interval, cache_ttl) = (millis("probe_interval_ms"), millis("cache_ttl_ms"));
         let loser = one_of(section, "hedge_charge", &["nothing", "estimate"], mistakes);
+        let trace_upstream = section.flag("trace_upstream", mistakes).unwrap_or(true);
         let mut flag = |name| section.flag(name, mistakes).unwrap_or(false);
         Self {
+            trace_upstream,
             loser: match loser.as_deref() {
                 Some("estimate") => LoserCharge::Estimate,
                 _ => LoserCharge::Nothing,
@@ -250,6 +255,11 @@ pub fn builder(
         );
     if routing.options.client_wishes {
         builder = builder.obey_client_wishes();
+    }
+    if !routing.options.trace_upstream {
+        builder = builder
+            .keep_back(&HeaderName::from_static("traceparent"))
+            .keep_back(&HeaderName::from_static("tracestate"));
     }
     if routing.options.hedge {
         builder = builder.hedge(Hedge::late().charge(routing.options.loser));

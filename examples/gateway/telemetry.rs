@@ -1,10 +1,17 @@
 //! Where logs and spans go: to standard error, and to an OTLP collector when there is one.
 
-use std::io::IsTerminal;
+use std::{collections::HashMap, io::IsTerminal};
 
-use opentelemetry::trace::TracerProvider as _;
+use http::{HeaderMap, HeaderName, request::Parts};
+use opentelemetry::{
+    propagation::{Injector, TextMapPropagator},
+    trace::TracerProvider as _,
+};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tower_completions::{TraceContext, telemetry::Propagate};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer, filter::Targets, fmt, fmt::format::FmtSpan, layer::SubscriberExt,
     util::SubscriberInitExt,
@@ -63,6 +70,43 @@ impl Drop for Telemetry {
             if let Err(error) = provider.shutdown() {
                 eprintln!("not every span was exported: {error}");
             }
+        }
+    }
+}
+
+/// A client's `traceparent` is the parent of its request's span, and each attempt's span that of what the
+/// upstream does. Without a collector there is nothing to join: what the client sent travels on.
+#[derive(Clone, Copy)]
+pub struct W3c;
+
+impl Propagate for W3c {
+    fn join(&self, head: &Parts, span: &Span) {
+        if let Some(context) = TraceContext::of(&head.headers) {
+            let sent = HashMap::from([
+                ("traceparent".to_owned(), context.parent().to_owned()),
+                (
+                    "tracestate".to_owned(),
+                    context.state().unwrap_or_default().into_owned(),
+                ),
+            ]);
+            let parent = TraceContextPropagator::new().extract(&sent);
+            let _ = span.set_parent(parent);
+        }
+    }
+
+    fn pass_on(&self, span: &Span, headers: &mut HeaderMap) {
+        TraceContextPropagator::new().inject_context(&span.context(), &mut Sending(headers));
+    }
+}
+
+struct Sending<'a>(&'a mut HeaderMap);
+
+impl Injector for Sending<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        let name = HeaderName::from_bytes(key.as_bytes());
+        // An empty state is none.
+        if let (Ok(name), Ok(value), false) = (name, value.parse(), value.is_empty()) {
+            self.0.insert(name, value);
         }
     }
 }

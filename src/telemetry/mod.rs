@@ -52,4 +52,4 @@ pub use layer::TelemetryLayer;
 pub use meter::Meter;
 pub use service::Telemetry;
 #[cfg(feature = "tracing")]
-pub use trace::Trace;
+pub use trace::{Propagate, Trace};

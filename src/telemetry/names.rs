@@ -2,7 +2,8 @@
 //!
 //! They follow OpenTelemetry's semantic conventions for generative AI, which are not stable and
 //! have renamed things; [`Version`] says which to use. What they have no name for is ours, under
-//! `tower_completions`.
+//! `tower_completions`. Metrics have short labels: `provider`, `model`, `outcome`, `class` of tokens and
+//! `kind` of error.
 
 /// A version of the conventions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ impl Version {
     }
 }
 
+/// The trace that the client says its request is a part of: 32 hexadecimal digits.
+pub const TRACE_ID: &str = "trace_id";
 /// The model asked for.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The model that answered.
@@ -44,8 +47,6 @@ pub const STATUS: &str = "http.response.status_code";
 /// `ERROR` where a span failed. No attribute: what exports spans to OpenTelemetry sets their status by it.
 #[cfg(feature = "tracing")]
 pub(super) const SPAN_STATUS: &str = "otel.status_code";
-/// The class of a token: `input`, `cached`, `output`, `reasoning`.
-pub const TOKEN_TYPE: &str = "gen_ai.token.type";
 
 /// Requests, by model, provider and outcome: counter.
 pub const REQUESTS: &str = "tower_completions.requests";

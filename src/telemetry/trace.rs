@@ -1,13 +1,77 @@
 use std::sync::{Mutex, PoisonError};
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use tracing::{Span, field::Empty};
 
 use super::names::{self, Version};
 use crate::{
     error::{Error, Origin},
+    ext::TraceContext,
     observe::{Event, Observe, Watch, Watcher},
 };
+
+/// Joins spans to the traces of those who ask and of those who are asked, in the terms of whatever the spans
+/// are exported by. This crate knows of no exporter.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use http::{HeaderMap, request::Parts};
+/// use opentelemetry::propagation::{Injector, TextMapPropagator};
+/// use opentelemetry_sdk::propagation::TraceContextPropagator;
+/// use tower_completions::{TraceContext, telemetry::{Propagate, Trace}};
+/// use tracing::Span;
+/// use tracing_opentelemetry::OpenTelemetrySpanExt;
+///
+/// /// By W3C's Trace Context, in spans of OpenTelemetry.
+/// #[derive(Clone, Copy)]
+/// struct W3c;
+///
+/// struct Sending<'a>(&'a mut HeaderMap);
+///
+/// impl Injector for Sending<'_> {
+///     fn set(&mut self, key: &str, value: String) {
+///         let name = http::HeaderName::from_bytes(key.as_bytes());
+///         if let (Ok(name), Ok(value), false) = (name, value.parse(), value.is_empty()) {
+///             self.0.insert(name, value);
+///         }
+///     }
+/// }
+///
+/// impl Propagate for W3c {
+///     fn join(&self, head: &Parts, span: &Span) {
+///         if let Some(context) = TraceContext::of(&head.headers) {
+///             // Only what is valid and short.
+///             let sent = HashMap::from([
+///                 ("traceparent".to_owned(), context.parent().to_owned()),
+///                 ("tracestate".to_owned(), context.state().unwrap_or_default().into_owned()),
+///             ]);
+///             let parent = TraceContextPropagator::new().extract(&sent);
+///             // Without a layer of OpenTelemetry there is nothing to join.
+///             let _ = span.set_parent(parent);
+///         }
+///     }
+///     fn pass_on(&self, span: &Span, headers: &mut HeaderMap) {
+///         TraceContextPropagator::new().inject_context(&span.context(), &mut Sending(headers));
+///     }
+/// }
+///
+/// let trace = Trace::new().with_propagation(W3c);
+/// ```
+pub trait Propagate: Send + Sync + 'static {
+    /// The span of a request has been made, and not been entered: its parent may be what the head says.
+    fn join(&self, head: &Parts, span: &Span);
+
+    /// An attempt goes upstream: puts its span into the headers. Those travel that the router
+    /// [forwards](crate::router::Builder::forward).
+    fn pass_on(&self, span: &Span, headers: &mut HeaderMap);
+}
+
+/// Traces of nobody else: what a client sent of its own travels on.
+impl Propagate for () {
+    fn join(&self, _: &Parts, _: &Span) {}
+
+    fn pass_on(&self, _: &Span, _: &mut HeaderMap) {}
+}
 
 /// A span a request, to the end of its stream, and within it a span an attempt.
 ///
@@ -16,16 +80,30 @@ use crate::{
 ///
 /// To OpenTelemetry the span of a request is a server's and that of an attempt a client's. One that failed has
 /// the status of an error, but for requests that were answered with 4xx: those have `error.type` alone.
+///
+/// Where the request has a valid `traceparent`, `trace_id` names the trace that it is a part of. That the spans
+/// are a part of it too is up to [`with_propagation`](Self::with_propagation).
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
-pub struct Trace {
+pub struct Trace<P = ()> {
     version: Version,
+    propagate: P,
 }
 
 impl Trace {
     /// Spans in the newest conventions known here.
     pub fn new() -> Self {
         Self::default()
+    }
+}
+
+impl<P> Trace<P> {
+    /// Joins the spans to the traces of others. Default: they are traces by themselves.
+    pub fn with_propagation<Q: Propagate + Clone>(self, propagate: Q) -> Trace<Q> {
+        Trace {
+            version: self.version,
+            propagate,
+        }
     }
 
     /// The version of the conventions. Default: the newest.
@@ -35,13 +113,14 @@ impl Trace {
     }
 }
 
-impl Observe for Trace {
-    fn begin(&self, _: &Parts) -> Watch {
+impl<P: Propagate + Clone> Observe for Trace<P> {
+    fn begin(&self, head: &Parts) -> Watch {
         let span = tracing::info_span!(
             target: "tower_completions",
             "chat",
             "otel.kind" = "server",
             "otel.status_code" = Empty,
+            "trace_id" = Empty,
             "gen_ai.operation.name" = "chat",
             "gen_ai.request.model" = Empty,
             "gen_ai.response.model" = Empty,
@@ -56,8 +135,13 @@ impl Observe for Trace {
         if span.is_disabled() {
             return Watch::nobody();
         }
+        if let Some(context) = TraceContext::of(&head.headers) {
+            span.record(names::TRACE_ID, context.trace_id());
+        }
+        self.propagate.join(head, &span);
         Watch::new(One {
             span,
+            propagate: self.propagate.clone(),
             attempts: Mutex::new(Vec::new()),
             version: self.version,
         })
@@ -76,20 +160,21 @@ fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-struct One {
+struct One<P> {
     span: Span,
+    propagate: P,
     /// The spans of attempts that have not ended: that of the answer, and of others at the same time.
     attempts: Mutex<Vec<(u32, Span)>>,
     version: Version,
 }
 
-impl One {
+impl<P> One<P> {
     fn attempts<T>(&self, change: impl FnOnce(&mut Vec<(u32, Span)>) -> T) -> T {
         change(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Watcher for One {
+impl<P: Propagate> Watcher for One<P> {
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Routed { model, .. } => {
@@ -178,5 +263,15 @@ impl Watcher for One {
     fn exit(&self) {
         self.span
             .with_subscriber(|(id, dispatch)| dispatch.exit(id));
+    }
+
+    fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
+        let span = self.attempts(|open| {
+            let known = open.iter().find(|(one, _)| *one == number);
+            known.map(|(_, span)| span.clone())
+        });
+        if let Some(span) = span {
+            self.propagate.pass_on(&span, headers);
+        }
     }
 }
