@@ -44,7 +44,8 @@ pub fn watch() -> Watch {
 pub fn layer(propagate: impl Propagate + Clone) -> TelemetryLayer {
     let observer = (Trace::new().with_propagation(propagate), Meter::new());
     TelemetryLayer::new(move |parts: &Parts| {
-        if parts.uri.path().ends_with("/chat/completions") {
+        let path = parts.uri.path();
+        if path.ends_with("/chat/completions") || path == "/v1/messages" {
             observer.begin(parts)
         } else {
             Watch::new(|_: &Event<'_>| {})
