@@ -141,6 +141,27 @@ async fn no_key_prompt_or_answer_is_logged_at_trace_or_exported() {
 }
 
 #[tokio::test]
+async fn every_metric_says_what_it_is() {
+    let gateway = Gateway::start(CONFIG);
+    for (key, model) in [
+        (KEY, "mock/echo"),
+        (KEY, "mock/error"),
+        ("sk-none", "mock/echo"),
+    ] {
+        gateway.post(key, &ask(model, true)).await;
+    }
+    let text = metrics(&gateway).await;
+    let shown = |what: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(what));
+        let names = lines.map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
+        names.collect()
+    };
+    let (typed, explained) = (shown("# TYPE "), shown("# HELP "));
+    assert!(typed.len() > 7, "{text}");
+    assert_eq!(typed, explained, "{text}");
+}
+
+#[tokio::test]
 async fn requests_in_anthropics_form_are_counted_and_traced() {
     let mut gateway = Gateway::start_with(CONFIG, &[("RUST_LOG", "tower_completions=info")]);
     for stream in [false, true] {

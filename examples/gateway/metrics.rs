@@ -20,6 +20,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
                 builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
             })?;
     let handle = builder.install_recorder()?;
+    Meter::describe();
     let kept = handle.clone();
     tokio::spawn(async move {
         // Every observation is kept until somebody asks, or this sums it up: beside the workers, of

@@ -9,7 +9,10 @@ use std::{
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use http::request::Parts;
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
 use super::names;
 use crate::{
@@ -33,6 +36,22 @@ impl Meter {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Tells the recorder that is installed what each metric is and in which unit: Prometheus shows it as
+    /// `# HELP`. Once, before the first request.
+    pub fn describe() {
+        for (name, help) in names::METRICS.iter().zip(names::HELP) {
+            let of_time = names::BUCKETS.iter().any(|(timed, _)| timed == name);
+            let is_level = [names::BREAKER, names::HOLDS, names::STREAMS].contains(name);
+            if of_time {
+                describe_histogram!(*name, Unit::Seconds, help);
+            } else if is_level {
+                describe_gauge!(*name, help);
+            } else {
+                describe_counter!(*name, Unit::Count, help);
+            }
+        }
     }
 }
 

@@ -89,6 +89,23 @@ pub const METRICS: &[&str] = &[
     PER_TOKEN,
 ];
 
+/// What each metric is, in the words of a `# HELP` line.
+#[cfg(feature = "metrics")]
+pub(super) const HELP: [&str; METRICS.len()] = [
+    "Requests, by provider, model and outcome.",
+    "Tokens, by model and class: input, cached (a part of it), output, reasoning (a part of it).",
+    "What was charged, in picodollars (a millionth of a millionth) of the accounts' currency.",
+    "What was used beyond what was held for it, in picodollars.",
+    "Requests refused or failed, by kind of error.",
+    "Upstream attempts, by provider and outcome.",
+    "Breakers, by provider and model: 0 closed, 1 half open, 2 open.",
+    "Holds of money that are not settled yet.",
+    "Streams that have begun and not ended.",
+    "The whole of a request, in seconds.",
+    "From a request's arrival to the first event of its stream, in seconds.",
+    "From one output token of a stream to the next, in seconds.",
+];
+
 /// The histograms, each with the upper bounds of its buckets in seconds, as the conventions advise: for
 /// recorders that have to be told them.
 pub const BUCKETS: &[(&str, &[f64])] = &[
