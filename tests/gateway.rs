@@ -924,3 +924,26 @@ markup = "1.5"
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_nested_128_levels_is_answered_and_no_more() {
+    let gateway = Gateway::start(&config("openai"));
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let ask = |unknown: usize, of_message: usize| {
+        let (unknown, of_message) = (nested(unknown), nested(of_message));
+        format!(
+            r#"{{"model":"mock/echo","x":{unknown},
+            "messages":[{{"role":"user","content":"hi","x":{of_message}}}]}}"#
+        )
+    };
+    for (unknown, of_message) in [(127, 1), (1, 125)] {
+        let answer = gateway.post("sk-demo", &ask(unknown, of_message)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let deep = ask(unknown + 1, of_message + 1);
+        let answer = gateway.post("sk-demo", &deep).await;
+        assert_eq!(
+            (answer.status.as_u16(), &*answer.code()),
+            (400, "json_too_deep")
+        );
+    }
+}

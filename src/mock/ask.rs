@@ -1,6 +1,21 @@
 //! What the mock understands of a request.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use serde_json::{Value, value::RawValue};
+
+/// The members that an answer depends on.
+const READ: &[&str] = &[
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "n",
+    "max_completion_tokens",
+    "max_tokens",
+    "tools",
+    "tool_choice",
+];
 
 /// A request, as far as an answer depends on it.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +35,15 @@ pub(super) struct Wish {
 impl Wish {
     /// Reads the JSON; independent of the crate's own parser, so that one can test the other.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let json: Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+        // One by one, so that a request may be nested as deep as it may be here: 128 levels.
+        let members: HashMap<String, &RawValue> =
+            serde_json::from_slice(body).map_err(|e| e.to_string())?;
+        let mut json = Value::Null;
+        for name in READ {
+            if let Some(raw) = members.get(*name) {
+                json[*name] = serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
+            }
+        }
         let model = json["model"].as_str().ok_or("`model` must be a string")?;
         let messages = json["messages"]
             .as_array()
@@ -115,6 +138,23 @@ mod tests {
         assert!(ask.stream && ask.include_usage);
         assert_eq!(ask.function.as_deref(), Some("look"));
         assert!(Wish::parse(b"{\"model\":1}").is_err());
+        assert!(Wish::parse(b"[]").is_err() && Wish::parse(b"{}").is_err());
         assert!(Wish::parse(b"{").is_err());
+    }
+
+    #[test]
+    fn reads_what_is_nested_as_deep_as_may_be() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for (x, schema, part) in [(127, 1, 1), (1, 123, 1), (1, 1, 124)] {
+            let body = format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"hi","x":{}}}],
+                "tools":[{{"type":"function","function":{{"name":"f","parameters":{{"a":{}}}}}}}],"x":{}}}"#,
+                nested(part),
+                nested(schema),
+                nested(x)
+            );
+            let ask = Wish::parse(body.as_bytes()).expect("valid");
+            assert_eq!((&*ask.text, ask.function.as_deref()), ("hi", Some("f")));
+        }
     }
 }
