@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Version};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{Client, Gateway};
 use tokio::{
@@ -183,6 +183,49 @@ async fn streams_reset_at_once_leave_nothing_behind() {
         .log()
         .until(|counts| counts.open == 0)
         .await;
+}
+
+/// A completion that is reset while its upstream is asked gives back its slot and its upstream's connection.
+#[tokio::test]
+async fn completions_reset_on_their_way_are_cancelled_and_give_back_their_slots() {
+    let waits = Script::echo().with_delay(Duration::from_secs(3_600));
+    let (server, gateway) = start("", Upstream::new().with_model("mock/echo", waits)).await;
+    let log = server.upstream().log().clone();
+    let socket = TcpStream::connect(&gateway.addr).await.expect("accepted");
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
+            .await
+            .expect("a handshake");
+    let connection = tokio::spawn(connection);
+    // Of the slots of this key there are eight.
+    let resets = hostile() as u64;
+    for n in 1..=resets {
+        let request = Request::post("http://gateway/v1/chat/completions")
+            .version(Version::HTTP_2)
+            .header("authorization", "Bearer sk-flood")
+            .body(Full::new(Bytes::from_static(ASK.as_bytes())))
+            .expect("a request");
+        send.ready().await.expect("still open");
+        let answer = send.send_request(request);
+        let asked = log.until(|counts| counts.calls >= n);
+        let asked = tokio::time::timeout(Duration::from_secs(30), asked).await;
+        assert!(asked.is_ok(), "{n}: {:?}", log.counts());
+        drop(answer);
+        if n % 8 == 0 {
+            // The slots are back when the upstreams are left.
+            let left = log.until(|counts| counts.cancelled >= n);
+            let left = tokio::time::timeout(Duration::from_secs(30), left).await;
+            assert!(left.is_ok(), "{n}: {:?}", log.counts());
+        }
+    }
+    drop(send);
+    let _ = connection.await;
+    let left = log.until(|counts| counts.open == 0);
+    let left = tokio::time::timeout(Duration::from_secs(30), left).await;
+    let left = left.expect("nothing is left open");
+    assert_eq!((left.calls, left.cancelled), (resets, resets));
+    let standing = gateway.get("sk-flood", "/v1/key").await.json();
+    assert_eq!(standing["data"]["concurrent"]["in_use"], 0, "{standing}");
 }
 
 /// Posts again and again until `until`, a short pause after each refusal; counts the answers.
