@@ -372,3 +372,81 @@ fn no_mistake_tells_a_secret() {
         assert!(said.contains("${PATH}") && !said.contains(&path), "{said}");
     }
 }
+
+const SAMPLE: &str = include_str!("../examples/gateway/gateway.toml");
+
+/// With a key for its provider.
+fn sample(text: &str) -> (Option<i32>, String) {
+    let (output, said) = run(&text.replace("${OPENAI_API_KEY}", "sk-up"), &["--check"]);
+    (output.status.code(), said)
+}
+
+#[test]
+fn the_file_that_comes_with_the_example_is_taken_with_each_of_its_options() {
+    assert_eq!(sample(SAMPLE), (Some(0), String::new()));
+    let mut options = 0;
+    let lines = SAMPLE.lines().map(|line| {
+        let option = line.strip_prefix("# ").filter(|rest| {
+            let name = rest.split(" = ").next().unwrap_or_default();
+            let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+            // Files that are not there.
+            let files = ["file", "litellm", "genai_prices"];
+            rest.contains(" = ") && name.chars().all(is_name) && !files.contains(&name)
+        });
+        options += usize::from(option.is_some());
+        option.unwrap_or(line)
+    });
+    let all = lines.collect::<Vec<_>>().join("\n");
+    let stores = [
+        (
+            "[ledger]\nstore = \"memory\"",
+            "[ledger]\nstore = \"redb:x\"",
+        ),
+        (
+            "[limits]\nstore = \"memory\"",
+            "[limits]\nstore = \"redis://h\"",
+        ),
+    ];
+    let all = stores.iter().fold(all, |all, (memory, other)| {
+        assert!(all.contains(memory));
+        all.replace(memory, other)
+    });
+    assert!(options > 20, "{options}");
+    assert_eq!(sample(&all), (Some(0), String::new()), "{all}");
+}
+
+#[test]
+fn the_file_that_comes_with_the_example_names_every_key() {
+    let said = refused(
+        r#"
+zzz = 1
+body = { zzz = 1 }
+ledger = { zzz = 1 }
+limits = { zzz = 1 }
+prices = { zzz = 1 }
+stream = { zzz = 1 }
+routing = { zzz = 1 }
+cost = { zzz = 1 }
+budgets = [{ zzz = 1 }]
+providers = [{ zzz = 1 }]
+keys = [{ zzz = 1 }]
+[[models]]
+zzz = 1
+targets = [{ zzz = 1, price = { zzz = 1 } }]
+price = { zzz = 1 }
+parameters = { n = { zzz = 1 } }
+"#,
+    );
+    let known = "zzz: is not a known key, expected one of ";
+    let lists: Vec<_> = said
+        .lines()
+        .filter_map(|it| it.split(known).nth(1))
+        .collect();
+    assert_eq!(lists.len(), 16, "{said}");
+    let words: Vec<_> = SAMPLE
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    for key in lists.iter().flat_map(|list| list.split(", ")) {
+        assert!(words.contains(&key), "{key} is not in the file");
+    }
+}
