@@ -14,13 +14,16 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_completions::{
     Error, Principal, Served, Target,
     auth::{AuthLayer, Keys},
+    cost::{MemoryLedger, Price, Prices},
     error::Kind,
+    limit::Limits,
     meter::Tally,
     mock::{self, Script, Upstream},
     observe::{Breaker, Event, Gate, Observe, Watch},
     parse::ParseLayer,
     provider::{Provider, openai::OpenAi},
     router::{Candidate, Hedge, Model, Router, Table},
+    stack::Gateway,
     telemetry::{Meter, TelemetryLayer, Trace, names},
     wire::Usage,
 };
@@ -480,4 +483,74 @@ async fn a_panic_and_a_transports_error_are_errors() {
     assert!(failing.oneshot(ask("m", false)).await.is_err());
     let told = told.lock().expect("unpoisoned").clone();
     assert_eq!(told, [(Some(Kind::Internal), false); 2]);
+}
+
+/// What the layers themselves tell, in a whole gateway.
+#[tokio::test(start_paused = true)]
+async fn every_layer_tells_what_it_has_done() {
+    let table = Table::new([Model::new("m").target(Candidate::new("acme", "mock/echo"))]);
+    let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+    let provider = Provider::new("acme", Upstream::new(), translate);
+    let router = Router::builder(table.expect("a table"))
+        .provider("acme", provider)
+        .build()
+        .expect("sound");
+    let limits = Limits::new()
+        .requests_per_minute(2)
+        .tokens_per_minute(100_000);
+    let keys = Keys::new();
+    keys.insert("sk-canary-key", Principal::new("demo").attach(limits));
+    let ledger = MemoryLedger::new();
+    ledger.grant("demo", "1".parse().expect("an amount"));
+    let prices = Prices::new().with("m", Price::new("1", "2").expect("a price"));
+    let gateway = Gateway::builder(keys).cost(prices, ledger).build(router);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let layer = TelemetryLayer::new(move |_: &http::request::Parts| {
+        let notes = Arc::clone(&notes);
+        Watch::new(move |event: &Event<'_>| {
+            let line = match event {
+                Event::Admitted { gate } => format!("{gate:?}"),
+                Event::Routed { model, .. } => format!("routed {model}"),
+                Event::Attempting { number, .. } => format!("attempting {number}"),
+                Event::Attempt { error, .. } => format!("attempt ok: {}", error.is_none()),
+                Event::FirstEvent { .. } => "first event".to_owned(),
+                Event::Settled { estimated, .. } => format!("settled, estimated: {estimated}"),
+                Event::Finished(end) => format!("finished {:?}", end.error.map(Error::kind)),
+                other => panic!("{other:?}"),
+            };
+            notes.lock().expect("unpoisoned").push(line);
+        })
+    });
+    let service = layer.layer(gateway);
+    let admitted = ["Key", "Requests", "Request", "Tokens", "Balance"];
+    let sent = ["routed m", "attempting 1", "attempt ok: true"];
+    let settled = "settled, estimated: false";
+    for (body, expected) in [
+        (
+            ask("m", false),
+            [&admitted[..], &sent, &[settled, "finished None"]].concat(),
+        ),
+        (
+            ask("m", true),
+            [
+                &admitted[..],
+                &sent,
+                &["first event", settled, "finished None"],
+            ]
+            .concat(),
+        ),
+        (ask("m", true), vec!["Key", "finished Some(RateLimit)"]),
+        (
+            Request::post("/v1/chat/completions")
+                .body(Full::default())
+                .expect("a request"),
+            vec!["finished Some(Authentication)"],
+        ),
+    ] {
+        let response = service.clone().oneshot(body).await.expect("infallible");
+        let _ = response.into_body().collect().await;
+        let told = std::mem::take(&mut *told.lock().expect("unpoisoned"));
+        assert_eq!(told, expected);
+    }
 }
