@@ -26,7 +26,10 @@ use tower_completions::{
     provider::{Provider, openai::OpenAi},
     reframe::ReframeLayer,
     router::{Candidate, Model, Router, Table},
-    telemetry::{Propagate, TelemetryLayer, Trace, names},
+    telemetry::{
+        Propagate, TelemetryLayer, Trace,
+        names::{self, Version},
+    },
     validate::ValidateLayer,
 };
 use tracing::Span;
@@ -127,6 +130,23 @@ fn counts_and_statuses_are_numbers() {
         );
     }
     assert_eq!(attribute(attempt, "number"), Some(&Value::I64(1)));
+}
+
+#[test]
+fn the_provider_is_called_as_the_version_says() {
+    let versions = [
+        (Version::V1_36, "gen_ai.system", "gen_ai.provider.name"),
+        (Version::V1_37, "gen_ai.provider.name", "gen_ai.system"),
+    ];
+    for (version, name, other) in versions {
+        let trace = Trace::new().with_version(version);
+        let (_, spans, _) = traced(trace, Script::echo(), ASK, &[]);
+        assert_eq!(spans.len(), 2);
+        for span in &spans {
+            assert_eq!(attribute(span, name), Some(&Value::from("acme")));
+            assert_eq!(attribute(span, other), None);
+        }
+    }
 }
 
 #[test]

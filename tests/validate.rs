@@ -261,6 +261,22 @@ async fn defaults_are_filled_in_where_the_dialect_says_so() {
     assert_eq!(sent(Dialect::onysoft()).await, expected);
 }
 
+/// A dialect is a value like any other.
+#[tokio::test]
+async fn an_own_dialect_has_its_own_defaults_and_its_own_status() {
+    let mut own = Dialect::openai();
+    own.temperature = Some("0.25");
+    own.value_status = http::StatusCode::UNPROCESSABLE_ENTITY;
+    let sent = send(ValidateLayer::new(own.clone()), &ask(&json!({})), None).await;
+    let sent: Value = serde_json::from_str(sent.body()).expect("JSON");
+    assert_eq!(sent["temperature"], json!(0.25));
+    assert!(sent.get("top_p").is_none());
+    for (fields, status) in [(json!({ "n": 0 }), 422), (json!({ "n": "0" }), 400)] {
+        let refused = send(ValidateLayer::new(own.clone()), &ask(&fields), None).await;
+        assert_eq!(refused.status(), status, "{fields}");
+    }
+}
+
 #[tokio::test]
 async fn very_many_mistakes_are_refused_as_one_is() {
     for count in [1, 300] {

@@ -194,7 +194,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         let mut request = Request::new(self.body.again());
         let passed = self.passed_on(number);
         if provider.reads_head {
-            self.copy_head(&mut request, &passed);
+            self.copy_head(&mut request, passed.as_ref());
         }
         request.extensions_mut().insert(target.clone());
         let whole = self.parts.extensions.get::<Sending>();
@@ -209,7 +209,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());
         }
-        if let Some(forwarded) = self.forwarded(&passed) {
+        if let Some(forwarded) = self.forwarded(passed.as_ref()) {
             request.extensions_mut().insert(forwarded);
         }
         Box::pin(Attempt {
@@ -228,40 +228,40 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 
     /// What whoever watches the request sends upstream with an attempt.
-    fn passed_on(&self, number: u32) -> HeaderMap {
+    fn passed_on(&self, number: u32) -> Option<HeaderMap> {
+        let watch = self.watch.as_ref()?;
         let mut headers = HeaderMap::new();
-        if let Some(watch) = &self.watch {
-            watch.pass_on(number, &mut headers);
-        }
-        headers
+        watch.pass_on(number, &mut headers);
+        Some(headers).filter(|headers| !headers.is_empty())
     }
 
     /// The headers that travel: the client's, and in the place of those the ones that are passed on. Of a
     /// trace only a context that is one, for an upstream may refuse a request for its headers.
     fn travelling<'a>(
         &'a self,
-        passed: &'a HeaderMap,
+        passed: Option<&'a HeaderMap>,
     ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         let forward = &self.shared.forward;
         let own = &self.parts.headers;
         let traced = || TraceContext::of(own);
+        let given = move |name: &HeaderName| passed.is_some_and(|it| it.contains_key(name));
         let sound = move |name: &HeaderName| {
             if *name == TRACESTATE {
                 // A state belongs to the context that it came with.
-                !passed.contains_key(TRACEPARENT)
-                    && traced().is_some_and(|context| context.state().is_some())
+                !given(&TRACEPARENT) && traced().is_some_and(|context| context.state().is_some())
             } else {
                 *name != TRACEPARENT || traced().is_some()
             }
         };
-        let own = own.iter().filter(move |(name, _)| {
-            forward.contains(name) && !passed.contains_key(*name) && sound(name)
-        });
-        own.chain(passed.iter().filter(|(name, _)| forward.contains(name)))
+        let own = own
+            .iter()
+            .filter(move |(name, _)| forward.contains(name) && !given(name) && sound(name));
+        let passed = passed.into_iter().flatten();
+        own.chain(passed.filter(|(name, _)| forward.contains(name)))
     }
 
     /// What a service may read of the request beside its body.
-    fn copy_head(&self, request: &mut Request<Q>, passed: &HeaderMap) {
+    fn copy_head(&self, request: &mut Request<Q>, passed: Option<&HeaderMap>) {
         *request.method_mut() = self.parts.method.clone();
         *request.uri_mut() = self.parts.uri.clone();
         *request.version_mut() = self.parts.version;
@@ -272,7 +272,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 
     /// The headers for a provider, whose request has those of every request already.
-    fn forwarded(&self, passed: &HeaderMap) -> Option<Forwarded> {
+    fn forwarded(&self, passed: Option<&HeaderMap>) -> Option<Forwarded> {
         let mut travel = self
             .travelling(passed)
             .filter(|(name, _)| !of_every_request(name))
