@@ -38,8 +38,8 @@ impl Meter {
         Self::default()
     }
 
-    /// Tells the recorder that is installed what each metric is and in which unit: Prometheus shows it as
-    /// `# HELP`. Once, before the first request.
+    /// Tells the recorder that is installed what each metric is, and of times the unit: Prometheus shows it
+    /// as `# HELP`. Once, before the first request.
     pub fn describe() {
         for (name, help) in names::METRICS.iter().zip(names::HELP) {
             let of_time = names::BUCKETS.iter().any(|(timed, _)| timed == name);
@@ -49,7 +49,7 @@ impl Meter {
             } else if is_level {
                 describe_gauge!(*name, help);
             } else {
-                describe_counter!(*name, Unit::Count, help);
+                describe_counter!(*name, help);
             }
         }
     }
