@@ -250,19 +250,32 @@ fn the_password_of_redis_is_not_shown() {
 
 #[cfg(feature = "vertex")]
 #[test]
-fn a_service_account_is_not_shown() {
+fn a_file_that_is_no_service_account_is_not_shown() {
     use tower_completions::provider::vertex::{ServiceAccount, Vertex};
 
     let file = br#"{"client_email":"a@b","private_key":"canary","token_uri":"http://canary"}"#;
-    hides(&ServiceAccount::from_json(file));
+    // One that is an account is held to it in `tests/vertex.rs`.
+    hides(&ServiceAccount::from_json(file).expect_err("no key"));
     hides(&Vertex::at("http://user:canary@upstream", "p", "l").expect("a URL"));
 }
 
 #[cfg(feature = "mock")]
-#[test]
-fn what_the_mock_has_seen_is_not_shown() {
+#[tokio::test]
+async fn what_the_mock_says_and_has_seen_is_not_shown() {
+    use tower::ServiceExt;
     use tower_completions::mock::{Script, Upstream};
 
+    let upstream = Upstream::new().with_default(Script::text(CANARY));
     hides(&Script::text(CANARY));
-    hides(&Upstream::new().with_default(Script::text(CANARY)));
+    let request = Request::post("http://upstream/v1/chat/completions")
+        .header(AUTHORIZATION, "Bearer canary")
+        .body(Full::new(BODY))
+        .expect("a request");
+    let response = upstream.clone().oneshot(request).await.expect("an answer");
+    hides(&response);
+    hides(&upstream);
+    let seen = upstream.log().last().expect("seen");
+    assert!(seen.body().windows(6).any(|part| part == b"canary"));
+    hides(&seen);
+    hides(upstream.log());
 }
