@@ -388,6 +388,36 @@ async fn too_many_names_spelled_by_escapes_are_refused_and_told_where() {
     }
 }
 
+#[tokio::test]
+async fn too_many_huge_numbers_are_refused_and_told_how_many_there_may_be() {
+    let ask = async |limits: ReadLimits, numbers: usize| {
+        let numbers = vec!["1.7976931348623157E+308"; numbers].join(",");
+        let text = format!(
+            r#"{{"x":[{numbers}],"model":"m","messages":[{{"role":"user","content":"x"}}]}}"#
+        );
+        let service = ParseLayer::new().limits(limits).layer(service_fn(end));
+        let request = Request::new(Full::new(text));
+        service.oneshot(request).await.expect("infallible")
+    };
+    let limits = ReadLimits::default();
+    for (limits, most) in [(limits, 256), (limits.max_huge(2), 2)] {
+        assert_eq!(ask(limits, most).await.status(), 200, "{most}");
+        let refused = ask(limits, most + 1).await;
+        assert_eq!(refused.status(), 400, "{most}");
+        let error = refused.extensions().get::<Error>().expect("a refusal");
+        let message = format!(
+            "The request must hold at most {most} numbers with an exponent of three digits or more or with 309 digits, got 1.7976931348623157E+308 as another at byte {}.",
+            6 + 24 * most
+        );
+        assert_eq!(
+            (error.message(), error.param(), error.code()),
+            (&*message, None, Some("invalid_value"))
+        );
+    }
+    let limits = limits.max_huge(usize::MAX);
+    assert_eq!(ask(limits, 100_000).await.status(), 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_longest_duration_means_never() {
     let limits = ReadLimits::default()

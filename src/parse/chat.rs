@@ -50,8 +50,9 @@ impl Chat {
     ///
     /// # Errors
     /// [`Kind::Format`](crate::error::Kind::Format) when it is not a JSON object, nested deeper
-    /// than 128 levels, has a key twice in an object that decides anything, or spells more than
-    /// [`MAX_ESCAPED`](crate::wire::request::MAX_ESCAPED) bytes of its keys and names by escapes. All else that may be
+    /// than 128 levels, has a key twice in an object that decides anything, spells more than
+    /// [`MAX_ESCAPED`](crate::wire::request::MAX_ESCAPED) bytes of its keys and names by escapes, or more than
+    /// [`MAX_HUGE`](crate::wire::request::MAX_HUGE) numbers that may be as large as the largest double. All else that may be
     /// wrong with it is in [`Request::faults`], for a validator to judge, unless that is more than
     /// [`MAX_COUNTED`](crate::wire::request::MAX_COUNTED) faults: then it is the error of the first of them.
     pub fn parse(bytes: Bytes) -> Result<Self, Error> {
@@ -65,7 +66,7 @@ impl Chat {
                 parsed: Arc::new(Parsed { bytes, request }),
                 changes: None,
             }),
-            Err(why) => Err(fault::unreadable(&bytes, why)),
+            Err(why) => Err(fault::unreadable(&bytes, why, &bounds)),
         }
     }
 

@@ -2,12 +2,12 @@ use crate::{
     error::{Error, Kind},
     wire::{
         json::FaultKind,
-        request::{self, Fault, Unreadable, path_at},
+        request::{self, Bounds, Fault, Unreadable, path_at, shown},
     },
 };
 
-/// The refusal of a text that cannot be read as a request.
-pub(super) fn unreadable(text: &[u8], why: Unreadable) -> Error {
+/// The refusal of a text that cannot be read as a request within some bounds.
+pub(super) fn unreadable(text: &[u8], why: Unreadable, bounds: &Bounds) -> Error {
     let error = |message: String, code| Error::new(Kind::Format, message).with_code(code);
     match why {
         Unreadable::Json(fault) if fault.kind == FaultKind::TooDeep => error(
@@ -27,6 +27,15 @@ pub(super) fn unreadable(text: &[u8], why: Unreadable) -> Error {
         Unreadable::Json(fault) if fault.kind == FaultKind::TooManyEscapes => error(
             format!(
                 "The request spells too much of its keys, ids and names by escapes, from byte {} on.",
+                fault.at
+            ),
+            "invalid_value",
+        ),
+        Unreadable::Json(fault) if fault.kind == FaultKind::TooManyHuge => error(
+            format!(
+                "The request must hold at most {} numbers with an exponent of three digits or more or with 309 digits, got {} as another at byte {}.",
+                bounds.huge,
+                shown(text, fault.at),
                 fault.at
             ),
             "invalid_value",

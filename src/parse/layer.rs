@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use super::Parse;
 use crate::{
     time::{DefaultTimer, Timer},
-    wire::request::{Bounds, MAX_COUNTED, MAX_ESCAPED},
+    wire::request::{Bounds, MAX_COUNTED, MAX_ESCAPED, MAX_HUGE},
 };
 
 /// How much of a body is read, and for how long.
@@ -33,6 +33,11 @@ pub struct ReadLimits {
     /// escapes where the API reads them; more are a 400. Contents do not count, nor what nobody reads, such as
     /// the schema of a tool. Default: 16 KiB, which the sixteen keys that `metadata` may have never reach.
     pub max_escaped: usize,
+    /// The most numbers with an exponent of three digits or more and no minus before it, such as `1e300`, or with 309
+    /// digits before their point, wherever they stand; more are a 400. Default: 256. A schema may have the largest
+    /// double (`1.7976931348623157e308`) as a bound; nothing else that clients send is so large, neither embeddings
+    /// nor ids nor times.
+    pub max_huge: usize,
     /// The status of the refusal for too many mistakes when the one told is one of value: 400 or 422, as
     /// [`Dialect::value_status`] has it. `ValidateLayer` and `Gateway` set it by their dialect. Default: 400.
     ///
@@ -64,6 +69,7 @@ impl Default for ReadLimits {
             max_values: 250_000,
             max_faults: MAX_COUNTED,
             max_escaped: MAX_ESCAPED,
+            max_huge: MAX_HUGE,
             value_status: StatusCode::BAD_REQUEST,
             decode: Decode::Nothing,
         }
@@ -101,6 +107,12 @@ impl ReadLimits {
         self
     }
 
+    /// The most numbers with an exponent of three digits or more, or with hundreds of digits.
+    pub const fn max_huge(mut self, numbers: usize) -> Self {
+        self.max_huge = numbers;
+        self
+    }
+
     /// The status of the refusal for more mistakes than that, when it is one of value.
     pub const fn value_status(mut self, status: StatusCode) -> Self {
         self.value_status = status;
@@ -113,6 +125,7 @@ impl ReadLimits {
             .values(self.max_values)
             .faults(self.max_faults)
             .escaped(self.max_escaped)
+            .huge(self.max_huge)
     }
 
     /// Which content encoding is undone.

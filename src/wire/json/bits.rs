@@ -67,19 +67,6 @@ impl Bits {
     pub(super) fn digits(&self) -> u64 {
         self.like(b'0', !7) | self.like(b'8', !1)
     }
-
-    /// Which digits are less than this one, and which are the same.
-    #[inline(always)]
-    pub(super) fn compare(&self, digit: u8) -> (u64, u64) {
-        let (mut less, mut same) = (0, u64::MAX);
-        for bit in (0..4).rev() {
-            let set = self.0[bit];
-            let asked = u64::from(digit >> bit & 1).wrapping_neg();
-            less |= same & asked & !set;
-            same &= !(asked ^ set);
-        }
-        (less, same)
-    }
 }
 
 /// Rows of bits so far from one another, with what stands in the upper columns of the lower in the lower ones
@@ -174,11 +161,6 @@ mod tests {
             }
             let digits = of(&|here| here.is_ascii_digit());
             assert_eq!(bits.digits(), digits);
-            for digit in b'0'..=b'9' {
-                let (less, same) = bits.compare(digit);
-                assert_eq!(less & digits, of(&|here| here < digit) & digits);
-                assert_eq!(same & digits, of(&|here| here == digit));
-            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, ops::Range};
 use super::{
     Fault, FaultKind, Number, Str, Word, digits,
     fault::{Stop, stop, unexpected},
-    scan,
+    scan, short,
 };
 
 /// How many objects and arrays may stand within one another.
@@ -41,6 +41,8 @@ pub struct Cursor<'a> {
     pub(super) budget: usize,
     /// How many more bytes may be resolved of keys and of other strings that are spelled by escapes.
     pub(super) escaped: u32,
+    /// How many more huge numbers may come.
+    pub(super) huge: u32,
     pub(super) depth: u8,
     /// Right behind `{` or `[`, where no comma is due.
     pub(super) first: bool,
@@ -69,6 +71,7 @@ impl<'a> Cursor<'a> {
             at,
             budget,
             escaped: u32::MAX,
+            huge: u32::MAX,
             depth: 0,
             first: false,
             clean: false,
@@ -85,6 +88,12 @@ impl<'a> Cursor<'a> {
     /// [`spend_escaped`](Self::spend_escaped), that are spelled by escapes.
     pub(crate) fn with_escaped(mut self, bytes: usize) -> Self {
         self.escaped = bytes.try_into().unwrap_or(u32::MAX);
+        self
+    }
+
+    /// The same where no more than so many numbers may be huge: more are a [`FaultKind::TooManyHuge`].
+    pub(crate) fn with_huge(mut self, numbers: usize) -> Self {
+        self.huge = numbers.try_into().unwrap_or(u32::MAX);
         self
     }
 
@@ -234,7 +243,7 @@ impl<'a> Cursor<'a> {
     /// A whole number, if it begins right here and has few digits.
     #[inline(always)]
     pub(crate) fn integer_here(&mut self) -> Option<i64> {
-        let (value, end) = digits::short_integer(self.text, self.at)?;
+        let (value, end) = short::integer(self.text, self.at)?;
         self.at = end;
         Some(value)
     }
@@ -243,7 +252,7 @@ impl<'a> Cursor<'a> {
     /// sign nor exponent.
     #[inline(always)]
     pub(crate) fn decimal_here(&mut self) -> Option<f64> {
-        let (value, end) = digits::short_decimal(self.text, self.at)?;
+        let (value, end) = short::decimal(self.text, self.at)?;
         self.at = end;
         Some(value)
     }
@@ -255,7 +264,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn number(&mut self) -> Result<Number<'a>, Fault> {
         let start = scan::space(self.text, self.at);
-        self.at = digits::number(self.text, start)?;
+        self.at = digits::number(self.text, start, &mut self.huge)?;
         Ok(Number {
             raw: &self.text[start..self.at],
         })

@@ -1,4 +1,4 @@
-//! Where numbers end, and what short ones are worth. Plain functions over the text and a place in it.
+//! Where numbers end. Plain functions over the text and a place in it.
 
 use std::cmp::Ordering;
 
@@ -6,131 +6,7 @@ use super::{
     FaultKind,
     fault::{Stop, stop, unexpected},
     limit,
-    number::quotient,
 };
-
-/// How many digits are few: a double holds all that have no more, times a power of ten.
-const FEW: usize = 15;
-
-/// A whole number that begins here and has few digits: its value and its end.
-#[inline(always)]
-pub(super) fn short_integer(text: &[u8], start: usize) -> Option<(i64, usize)> {
-    let minus = byte(text, start) == b'-';
-    let start = start + usize::from(minus);
-    let rest = text.get(start..)?;
-    let mut value = 0;
-    for (at, byte) in rest.iter().enumerate().take(FEW + 1) {
-        match byte {
-            // Nothing follows a zero.
-            b'0'..=b'9' if at == 1 && value == 0 => return None,
-            b'0'..=b'9' => value = 10 * value + i64::from(byte - b'0'),
-            b'.' | b'e' | b'E' if at > 0 => {
-                let (value, end) = short_power(text, value, start + at);
-                let value = if minus { -value } else { value };
-                return (end != 0).then_some((value, end));
-            }
-            _ if at > 0 => return Some((if minus { -value } else { value }, start + at)),
-            _ => return None,
-        }
-    }
-    None
-}
-
-/// The same where the digits are followed by a point or an exponent: few places and small powers. The end
-/// is zero where there is something else.
-#[inline(never)]
-fn short_power(text: &[u8], mut value: i64, mut at: usize) -> (i64, usize) {
-    const NONE: (i64, usize) = (0, 0);
-    let digit = |at: usize| i64::from(byte(text, at).wrapping_sub(b'0'));
-    // Behind the point of a whole number there are mostly zeros alone; nothing else is read here.
-    if byte(text, at) == b'.' {
-        at += 1;
-        if byte(text, at) != b'0' {
-            return NONE;
-        }
-        at += 1;
-        // Of more than are few it is told elsewhere, in fewer steps for each.
-        for _ in 0..FEW {
-            if byte(text, at) != b'0' {
-                break;
-            }
-            at += 1;
-        }
-        if digit(at) <= 9 {
-            return NONE;
-        }
-    }
-    if !matches!(byte(text, at), b'e' | b'E') {
-        return (value, at);
-    }
-    at += 1;
-    // Where there is a sign is known by the way that was taken, and costs no waiting for it.
-    let minus = match byte(text, at) {
-        b'-' => {
-            at += 1;
-            true
-        }
-        b'+' => {
-            at += 1;
-            false
-        }
-        _ => false,
-    };
-    let power = digit(at);
-    if value == 0 && power <= 9 {
-        // Whatever the power is; one of more digits than are few is told elsewhere.
-        at += 1;
-        for _ in 0..FEW {
-            if digit(at) > 9 {
-                return (0, at);
-            }
-            at += 1;
-        }
-        return NONE;
-    }
-    if power > 9 || digit(at + 1) <= 9 {
-        return NONE;
-    }
-    at += 1;
-    // No more than eighteen digits.
-    if power > 3 {
-        return NONE;
-    }
-    if !minus {
-        return (value * [1, 10, 100, 1000][power as usize % 4], at);
-    }
-    for _ in 0..power {
-        if value % 10 != 0 {
-            return NONE;
-        }
-        value /= 10;
-    }
-    (value, at)
-}
-
-/// A number that begins here, has one digit before its point if it has a point at all, few behind it,
-/// and no exponent: its value and its end.
-#[inline(always)]
-pub(super) fn short_decimal(text: &[u8], start: usize) -> Option<(f64, usize)> {
-    let rest = text.get(start..)?;
-    let [first @ b'0'..=b'9', rest @ ..] = rest else {
-        return None;
-    };
-    let mut digits = u64::from(first - b'0');
-    let [b'.', rest @ ..] = rest else {
-        let last = !matches!(rest, [] | [b'0'..=b'9' | b'e' | b'E', ..]);
-        return last.then_some((digits as f64, start + 1));
-    };
-    for (at, byte) in rest.iter().enumerate().take(FEW) {
-        match byte {
-            b'0'..=b'9' => digits = 10 * digits + u64::from(byte - b'0'),
-            b'e' | b'E' => return None,
-            _ if at > 0 => return Some((quotient(digits, at), start + 2 + at)),
-            _ => return None,
-        }
-    }
-    None
-}
 
 /// What a byte is to a number that has come so far: its end, or one of these.
 const NEXT: [u8; 256] = {
@@ -155,16 +31,72 @@ fn next(text: &[u8], at: usize) -> u8 {
 }
 
 #[inline(always)]
-fn byte(text: &[u8], at: usize) -> u8 {
+pub(super) fn byte(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or(0)
 }
 
-/// Passes a number that a double can hold.
+/// A mark at the end of a number that is huge: one with an exponent of three digits or more and no minus, or with so many
+/// digits that it is not below 10³⁰⁸ by their number alone. Only such a number may have to be compared with the largest
+/// double. No text is so long that anything stands at a place with this mark.
+const HUGE: usize = 1 << (usize::BITS - 1);
+
+/// Passes a number that a double can hold, of which so many more may be huge.
 #[inline(always)]
-pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
+pub(super) fn number(text: &[u8], start: usize, huge: &mut u32) -> Result<usize, Stop> {
+    noted(text, marked_number(text, start)?, huge)
+}
+
+/// The same from behind its sign, where its first digit is known.
+#[inline(always)]
+pub(super) fn unsigned(
+    text: &[u8],
+    whole: usize,
+    first: u8,
+    huge: &mut u32,
+) -> Result<usize, Stop> {
+    noted(text, marked_unsigned(text, whole, first)?, huge)
+}
+
+/// The end of a number without the mark, once that has been noted.
+#[inline(always)]
+fn noted(text: &[u8], end: usize, huge: &mut u32) -> Result<usize, Stop> {
+    match end & HUGE {
+        0 => Ok(end),
+        _ => note(text, end, huge),
+    }
+}
+
+/// Whether a place is the end of a huge number, with the mark.
+#[inline(always)]
+pub(super) fn is_huge(end: usize) -> bool {
+    end & HUGE != 0
+}
+
+/// Notes a huge number: where it ends.
+#[cold]
+#[inline(never)]
+pub(super) fn note(text: &[u8], end: usize, huge: &mut u32) -> Result<usize, Stop> {
+    let end = end & !HUGE;
+    match huge.checked_sub(1) {
+        Some(left) => *huge = left,
+        None => return Err(stop(begin_of(text, end), FaultKind::TooManyHuge)),
+    }
+    Ok(end)
+}
+
+/// Where the number begins that ends at a place.
+fn begin_of(text: &[u8], end: usize) -> usize {
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E');
+    let before = text.get(..end).unwrap_or_default();
+    end - before.iter().rev().take_while(|byte| is_part(byte)).count()
+}
+
+/// Passes a number that a double can hold: its end, marked where it is huge.
+#[inline(always)]
+pub(super) fn marked_number(text: &[u8], start: usize) -> Result<usize, Stop> {
     let whole = start + usize::from(byte(text, start) == b'-');
     match byte(text, whole) {
-        first @ b'0'..=b'9' => unsigned(text, whole, first),
+        first @ b'0'..=b'9' => marked_unsigned(text, whole, first),
         _ => Err(fault(text, whole)),
     }
 }
@@ -172,7 +104,7 @@ pub(super) fn number(text: &[u8], start: usize) -> Result<usize, Stop> {
 /// The same from behind its sign, where its first digit is known. What is of one digit or two needs no
 /// call, and what needs one is given to where it goes on: a text may be made of nothing but short numbers.
 #[inline(always)]
-pub(super) fn unsigned(text: &[u8], whole: usize, first: u8) -> Result<usize, Stop> {
+pub(super) fn marked_unsigned(text: &[u8], whole: usize, first: u8) -> Result<usize, Stop> {
     let at = whole + 1;
     let kind = next(text, at);
     if kind == 0 {
@@ -193,6 +125,12 @@ pub(super) fn unsigned(text: &[u8], whole: usize, first: u8) -> Result<usize, St
         return Err(fault(text, whole));
     }
     Ok(end)
+}
+
+/// Whether a double can hold the number whose digits begin at a place.
+#[inline(never)]
+pub(super) fn is_double(text: &[u8], whole: usize) -> bool {
+    marked_unsigned(text, whole, byte(text, whole)).is_ok()
 }
 
 /// The end of a number whose second digit stands at a place; 0 where there is none, or none that a double
@@ -268,7 +206,7 @@ fn exponent(text: &[u8], whole: usize, point: usize, letter: usize) -> usize {
         at += 1;
     }
     (value, at) = more_of_exponent(text, value, at);
-    below(text, whole, letter, point - whole + value, at)
+    below(text, whole, letter, point - whole + value, at | HUGE)
 }
 
 #[inline(never)]
@@ -281,11 +219,13 @@ fn signed_exponent(text: &[u8], whole: usize, point: usize, letter: usize) -> us
     }
     let (value, at) = more_of_exponent(text, usize::from(first - b'0'), at + 1);
     let power = point - whole;
-    let power = match sign {
-        b'-' => power.saturating_sub(value),
-        _ => power + value,
-    };
-    below(text, whole, letter, power, at)
+    match sign {
+        b'-' => below(text, whole, letter, power.saturating_sub(value), at),
+        _ => {
+            let huge = if at - letter > 4 { HUGE } else { 0 };
+            below(text, whole, letter, power + value, at | huge)
+        }
+    }
 }
 
 #[inline(always)]
@@ -329,6 +269,7 @@ fn below(text: &[u8], whole: usize, end: usize, power: usize, at: usize) -> usiz
     if power <= 308 {
         return at;
     }
+    let at = at | HUGE;
     // 10³⁰⁸ itself, and what begins with its digit alone, is below the largest double.
     match byte(text, whole) {
         b'1' if power == 309 && end - whole == 1 => at,
@@ -431,8 +372,13 @@ fn fault(text: &[u8], whole: usize) -> Stop {
             return unexpected(text, at);
         }
     }
+    stop(begin(text, whole), FaultKind::Range)
+}
+
+/// Where a number begins whose digits begin at a place.
+fn begin(text: &[u8], whole: usize) -> usize {
     let signed = whole > 0 && text[whole - 1] == b'-';
-    stop(whole - usize::from(signed), FaultKind::Range)
+    whole - usize::from(signed)
 }
 
 /// The place behind the decimal digits that begin here: one by one while they are few, then word by

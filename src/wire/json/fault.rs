@@ -27,6 +27,8 @@ pub enum FaultKind {
     TooMany,
     /// More bytes of keys and names spelled by escapes than the caller allows.
     TooManyEscapes,
+    /// More numbers with an exponent of three digits or more and no minus, or with 309 digits, than the caller allows.
+    TooManyHuge,
     /// A control character that is not escaped, within a string.
     Control,
     /// An escape that does not exist.
@@ -46,6 +48,9 @@ impl fmt::Display for Fault {
             FaultKind::TooDeep => "nested deeper than 128 levels",
             FaultKind::TooMany => "too many values",
             FaultKind::TooManyEscapes => "too many escapes in keys and names",
+            FaultKind::TooManyHuge => {
+                "too many numbers with exponents of three digits or hundreds of digits"
+            }
             FaultKind::Control => "unescaped control character in a string",
             FaultKind::Escape => "unknown escape in a string",
             FaultKind::Surrogate => "lone surrogate in a string",
@@ -74,6 +79,7 @@ impl From<Stop> for Fault {
             6 => FaultKind::Escape,
             7 => FaultKind::Surrogate,
             8 => FaultKind::TooManyEscapes,
+            9 => FaultKind::TooManyHuge,
             _ => FaultKind::Range,
         };
         Self {
@@ -95,7 +101,8 @@ pub(super) fn stop(at: usize, kind: FaultKind) -> Stop {
         FaultKind::Escape => 6,
         FaultKind::Surrogate => 7,
         FaultKind::TooManyEscapes => 8,
-        FaultKind::Range => 9,
+        FaultKind::TooManyHuge => 9,
+        FaultKind::Range => 10,
     };
     // No text is so long that its places need the upper four bits.
     Stop(at << 4 | kind)

@@ -43,6 +43,7 @@ mod number;
 mod pass;
 mod resolve;
 mod scan;
+mod short;
 mod sorted;
 mod sound;
 mod steps;

@@ -17,7 +17,9 @@ impl Cursor<'_> {
         let start = scan::space(self.text, self.at);
         self.at = match self.text.get(start) {
             // What is short is not worth a call.
-            Some(&first @ b'0'..=b'9') => digits::unsigned(self.text, start, first)?,
+            Some(&first @ b'0'..=b'9') => {
+                digits::unsigned(self.text, start, first, &mut self.huge)?
+            }
             _ => self.pass_at(start)?,
         };
         Ok(())
@@ -47,7 +49,7 @@ impl Cursor<'_> {
             at = match here {
                 _ if bare => start + 2,
                 [b'"', b'"', ..] => start + 2,
-                [first @ b'0'..=b'9', ..] => digits::unsigned(text, start, *first)?,
+                [first @ b'0'..=b'9', ..] => digits::unsigned(text, start, *first, &mut self.huge)?,
                 _ => {
                     self.budget = budget;
                     let end = self.pass_at(start)?;
@@ -75,7 +77,7 @@ impl Cursor<'_> {
         match self.text.get(start) {
             Some(b'{' | b'[') => self.pass_nested::<CLEAN>(start),
             Some(b'"') => Ok(scan::string::<CLEAN>(self.text, start + 1)? + 1),
-            Some(b'-' | b'0'..=b'9') => digits::number(self.text, start),
+            Some(b'-' | b'0'..=b'9') => digits::number(self.text, start, &mut self.huge),
             here => literal(self.text, start, here.copied().unwrap_or(0)),
         }
     }
@@ -126,7 +128,7 @@ impl Cursor<'_> {
             if here == b'"' {
                 at = scan::string::<CLEAN>(text, at + 1)? + 1;
             } else if here.is_ascii_digit() {
-                at = digits::unsigned(text, at, here)?;
+                at = digits::marked_unsigned(text, at, here)?;
             } else if let b'[' | b'{' = here {
                 loop {
                     if levels.is_full() {
@@ -174,7 +176,7 @@ impl Cursor<'_> {
                 }
                 at += 1;
             } else if here == b'-' {
-                at = digits::number(text, at)?;
+                at = digits::marked_number(text, at)?;
             } else if here <= b' ' {
                 at = behind_blanks(text, at, here)?;
                 continue;
@@ -195,7 +197,7 @@ impl Cursor<'_> {
                     Some(b',') => {
                         at += 1;
                         rest = spend(rest, at)?;
-                        let passed = window::pass::<CLEAN>(text, at, levels, rest);
+                        let passed = window::pass::<CLEAN>(text, at, levels, rest, &mut self.huge);
                         (at, levels) = (passed.at, passed.levels);
                         (portion, rest) = (passed.portion, passed.rest);
                         close = levels.close();
@@ -241,6 +243,8 @@ impl Cursor<'_> {
                     Some(&here @ 0..=b' ') => {
                         at = behind_blanks(text, at, here)?;
                     }
+                    // Nothing stands where a huge number ends by its mark.
+                    None if digits::is_huge(at) => at = digits::note(text, at, &mut self.huge)?,
                     _ => return Err(unexpected(text, at)),
                 }
             }

@@ -4,7 +4,7 @@ use super::{
     bits::{Bits, NEAR, has_many, highest, turned, until, up_to},
     due::Due,
     levels::{Levels, Marks, Passed},
-    words::{escaped, escapes, wrong_words},
+    words::{escaped, escapes, words},
 };
 
 /// Where a window has less commas, opening brackets, escapes and blanks, one by one is no dearer.
@@ -29,6 +29,8 @@ pub(super) struct Sorted {
     pub(super) objects: u64,
     /// What numbers and literals are made of.
     pub(super) bare: u64,
+    /// A place in each number that is huge.
+    huge: u64,
     /// Where strings, numbers and literals end.
     pub(super) ends: u64,
     /// Brackets that close what is empty.
@@ -83,7 +85,8 @@ impl Sorted {
             ^ (starts | opens | empty);
         wrong |=
             behind((ends | closes) << 1 | due.ends(), blanks) ^ (commas | colons | closes & !empty);
-        wrong |= wrong_words(near, &bits, bare & range);
+        let words = words(near, &bits, bare & range);
+        wrong |= words.wrong;
         if wrong & range != 0 || range == 0 {
             return None;
         }
@@ -99,6 +102,7 @@ impl Sorted {
             closes,
             objects,
             bare,
+            huge: words.huge,
             ends,
             empty,
         })
@@ -108,6 +112,15 @@ impl Sorted {
     #[inline(always)]
     pub(super) fn behind(&self, bits: u64) -> u64 {
         behind(bits, self.blanks)
+    }
+
+    /// How many numbers are huge. Mostly none is.
+    #[inline(always)]
+    pub(super) fn huge(&self, range: u64) -> u32 {
+        match self.huge & range {
+            0 => 0,
+            places => places.count_ones(),
+        }
     }
 
     #[inline(always)]

@@ -73,7 +73,9 @@ impl<'a> Cursor<'a> {
             at = match text.get(value..) {
                 Some([b'"', b'"', ..]) => value + 2,
                 Some([b'"', b' '..=b'[' | b']'..=0x7F, b'"', ..]) => value + 3,
-                Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, value, *first)?,
+                Some([first @ b'0'..=b'9', ..]) => {
+                    digits::unsigned(text, value, *first, &mut self.huge)?
+                }
                 _ => {
                     self.budget = budget;
                     let end = self.pass_at(value)?;
@@ -103,10 +105,11 @@ impl<'a> Cursor<'a> {
             return;
         }
         let mut alone = FEW;
-        let mut escaped = self.escaped;
+        let (mut escaped, mut huge) = (self.escaped, self.huge);
         'object: while budget > 0 {
             if alone == 0 {
                 (at, budget, alone) = self.pass_level::<BEGINNINGS>(at, false, budget);
+                huge = self.huge;
             }
             alone -= 1;
             let comma = scan::near_space(text, at);
@@ -138,7 +141,9 @@ impl<'a> Cursor<'a> {
                 let end = match text.get(value..) {
                     Some([b'"', b'"', ..]) => Ok(value + 2),
                     Some([b'"', b' '..=b'[' | b']'..=0x7F, b'"', ..]) => Ok(value + 3),
-                    Some([first @ b'0'..=b'9', ..]) => digits::unsigned(text, value, *first),
+                    Some([first @ b'0'..=b'9', ..]) => {
+                        digits::unsigned(text, value, *first, &mut self.huge)
+                    }
                     _ => {
                         self.budget = left;
                         self.depth += 1;
@@ -164,26 +169,27 @@ impl<'a> Cursor<'a> {
             }
             at = place + 1;
             budget = left;
-            escaped = self.escaped;
+            (escaped, huge) = (self.escaped, self.huge);
         }
         self.at = at;
         self.budget = budget;
-        self.escaped = escaped;
+        (self.escaped, self.huge) = (escaped, huge);
     }
 
     /// Passes members of the object that is being read, or objects that are elements of the array, up to a comma: its
     /// place, the rest of the budget, and how many are next to be passed one by one.
     #[inline(always)]
     fn pass_level<const BEGINNINGS: u64>(
-        &self,
+        &mut self,
         comma: usize,
         is_object: bool,
         budget: usize,
     ) -> (usize, usize, usize) {
         let level = Levels::new(is_object, usize::from(MAX_DEPTH - self.depth) + 1);
+        let (text, huge) = (self.text, &mut self.huge);
         let (at, budget) = match self.clean {
-            true => window::pass_level::<true, BEGINNINGS>(self.text, comma, level, budget),
-            false => window::pass_level::<false, BEGINNINGS>(self.text, comma, level, budget),
+            true => window::pass_level::<true, BEGINNINGS>(text, comma, level, budget, huge),
+            false => window::pass_level::<false, BEGINNINGS>(text, comma, level, budget, huge),
         };
         (at, budget, if at == comma { MANY } else { FEW })
     }
@@ -305,6 +311,12 @@ mod tests {
     use crate::wire::json::{Fault, beginnings};
 
     type Keys = Vec<(usize, Word)>;
+    /// Where reading ends, and what of each bound is left.
+    type Place = (usize, usize, u32);
+
+    fn place(cursor: &Cursor<'_>) -> Place {
+        (cursor.at(), cursor.budget(), cursor.huge)
+    }
 
     const BEGINNINGS: u64 = beginnings(&[Word::of(b"name")]);
 
@@ -313,18 +325,18 @@ mod tests {
     }
 
     /// All keys of an object, one by one, and where it ends.
-    fn read(mut cursor: Cursor<'_>) -> Result<(Keys, usize, usize), Fault> {
+    fn read(mut cursor: Cursor<'_>) -> Result<(Keys, Place), Fault> {
         let mut keys = Vec::new();
         cursor.object()?;
         while let Some(key) = cursor.next_any_key()? {
             keys.push((key.string.start(), key.word));
             cursor.skip()?;
         }
-        Ok((keys, cursor.at(), cursor.budget()))
+        Ok((keys, place(&cursor)))
     }
 
     /// The same where those that nobody wants are passed together, and where only those that somebody wants are told.
-    fn pass(mut cursor: Cursor<'_>, tell: bool, most: bool) -> Result<(Keys, usize, usize), Fault> {
+    fn pass(mut cursor: Cursor<'_>, tell: bool, most: bool) -> Result<(Keys, Place), Fault> {
         let mut keys = Vec::new();
         cursor.object()?;
         loop {
@@ -352,11 +364,11 @@ mod tests {
             }
             cursor.skip()?;
         }
-        Ok((keys, cursor.at(), cursor.budget()))
+        Ok((keys, place(&cursor)))
     }
 
     /// The objects of an array, one by one, and how many were left to be.
-    fn objects(mut cursor: Cursor<'_>, together: bool) -> Result<(usize, usize, usize), Fault> {
+    fn objects(mut cursor: Cursor<'_>, together: bool) -> Result<(usize, Place), Fault> {
         let mut wanted = 0;
         cursor.array()?;
         while cursor.element()? {
@@ -369,12 +381,12 @@ mod tests {
                 cursor.pass_objects::<BEGINNINGS>(|key| !is_wanted(key));
             }
         }
-        Ok((wanted, cursor.at(), cursor.budget()))
+        Ok((wanted, place(&cursor)))
     }
 
     fn agrees(text: &str, budget: usize) {
         let cursor = Cursor::with_budget(text, budget);
-        let mut cursors = vec![cursor.clone()];
+        let mut cursors = vec![cursor.clone(), cursor.clone().with_huge(budget % 4)];
         if !text.bytes().any(|byte| byte < b' ') {
             cursors.push(cursor.clean());
         }
@@ -383,7 +395,7 @@ mod tests {
             for tell in [false, true] {
                 assert_eq!(pass(cursor.clone(), tell, false), alone, "{text}");
             }
-            if let Ok((keys, ..)) = &mut alone {
+            if let Ok((keys, _)) = &mut alone {
                 keys.retain(|(_, word)| *word == Word::of(b"name"));
             }
             assert_eq!(pass(cursor, true, true), alone, "{text}");
@@ -396,8 +408,10 @@ mod tests {
             format!("[ {{}} , {text} , {text}"),
         ] {
             let cursor = Cursor::with_budget(&list, budget);
-            let alone = objects(cursor.clone(), false);
-            assert_eq!(objects(cursor, true), alone, "{list}");
+            for cursor in [cursor.clone(), cursor.with_huge(budget % 8)] {
+                let alone = objects(cursor.clone(), false);
+                assert_eq!(objects(cursor, true), alone, "{list}");
+            }
         }
     }
 
@@ -423,6 +437,8 @@ mod tests {
             "0",
             "12",
             "-1.5e3",
+            "1e300",
+            "-1.7976931348623157e+308",
             "\"\"",
             "\"a\"",
             "\"\\n\"",

@@ -33,14 +33,16 @@ pub(super) struct Passed {
     pub(super) rest: usize,
 }
 
-/// Passes what comes behind a comma, at whatever level, as long as it is sound, dense, and can be paid for. What
-/// stands before the place that is returned is paid for, but for what is due there behind an opening bracket.
+/// Passes what comes behind a comma, at whatever level, as long as it is sound, dense, and can be paid for, numbers that
+/// are huge by themselves as well. What stands before the place that is returned is paid for, but for what is due there
+/// behind an opening bracket.
 #[inline(never)]
 pub(super) fn pass<const CLEAN: bool>(
     text: &[u8],
     start: usize,
     mut levels: Levels,
     mut budget: usize,
+    huge: &mut u32,
 ) -> Passed {
     let mut at = start;
     let mut due = Due::next(levels.is_object());
@@ -48,10 +50,11 @@ pub(super) fn pass<const CLEAN: bool>(
         let Some(part) = part::<CLEAN>(near, due, levels) else {
             break;
         };
-        if budget < part.count {
+        if budget < part.count || *huge < part.huge {
             break;
         }
         budget -= part.count;
+        *huge -= part.huge;
         at += part.length;
         (due, levels) = (part.due, part.levels);
         match part.behind {
@@ -60,9 +63,12 @@ pub(super) fn pass<const CLEAN: bool>(
             Behind::Number => {
                 // The first one behind a bracket is still to be paid for.
                 let price = usize::from(due.is_empty() == 1);
-                match digits::number(text, at) {
-                    Ok(end) if budget >= price => (at, due) = (end, Due::COMMA),
-                    _ => break,
+                if budget < price {
+                    break;
+                }
+                match digits::number(text, at, huge) {
+                    Ok(end) => (at, due) = (end, Due::COMMA),
+                    Err(_) => break,
                 }
                 budget -= price;
             }
@@ -88,20 +94,22 @@ pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
     mut at: usize,
     level: Levels,
     mut budget: usize,
+    huge: &mut u32,
 ) -> (usize, usize) {
     while let Some([b',', near @ ..]) = text.get(at..).and_then(<[u8]>::first_chunk::<{ NEAR + 1 }>)
     {
         let Some(near) = near.first_chunk() else {
             break;
         };
-        let Some((length, count)) = part_of_level::<CLEAN, BEGINNINGS>(near, level) else {
+        let Some(part) = part_of_level::<CLEAN, BEGINNINGS>(near, level) else {
             break;
         };
-        if budget <= count {
+        if budget <= part.count || *huge < part.huge {
             break;
         }
-        budget -= count;
-        at += length;
+        budget -= part.count;
+        *huge -= part.huge;
+        at += part.length;
     }
     (at, budget)
 }
@@ -109,11 +117,19 @@ pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
 /// What has been passed of a window.
 struct Part {
     length: usize,
-    /// How many members and elements begin in it.
+    /// How many members and elements begin in it, and how many numbers are huge.
     count: usize,
+    huge: u32,
     due: Due,
     levels: Levels,
     behind: Behind,
+}
+
+/// The same at one level.
+struct PartOfLevel {
+    length: usize,
+    count: usize,
+    huge: u32,
 }
 
 /// What a part of a window is followed by.
@@ -168,19 +184,19 @@ fn part<const CLEAN: bool>(near: &[u8; NEAR], due: Due, levels: Levels) -> Optio
     Some(Part {
         length,
         count,
+        huge: sorted.huge(range),
         due,
         levels: passed.levels,
         behind,
     })
 }
 
-/// The part of a window behind a comma that has a member or an object behind it, up to another such comma: its length,
-/// and how many members and elements begin in it.
+/// The part of a window behind a comma that has a member or an object behind it, up to another such comma.
 #[inline(always)]
 fn part_of_level<const CLEAN: bool, const BEGINNINGS: u64>(
     near: &[u8; NEAR],
     level: Levels,
-) -> Option<(usize, usize)> {
+) -> Option<PartOfLevel> {
     let is_object = level.is_object();
     let due = Due::next(is_object);
     let sorted = Sorted::new::<CLEAN>(near, due)?;
@@ -201,9 +217,13 @@ fn part_of_level<const CLEAN: bool, const BEGINNINGS: u64>(
         return None;
     }
     let firsts = sorted.behind(sorted.opens << 1) & !sorted.closes;
-    let count = ((sorted.commas | firsts) & range).count_ones();
-    let length = WINDOW as u32 - range.leading_zeros();
-    Some((length as usize, count as usize))
+    let count = ((sorted.commas | firsts) & range).count_ones() as usize;
+    let length = (WINDOW as u32 - range.leading_zeros()) as usize;
+    Some(PartOfLevel {
+        length,
+        count,
+        huge: sorted.huge(range),
+    })
 }
 
 #[cfg(test)]

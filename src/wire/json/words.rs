@@ -1,8 +1,8 @@
 //! What escapes, numbers and literals of a window are malformed: a bit for each, or for where it shows.
 
 use super::{
-    bits::{Bits, NEAR, WINDOW, has_many},
-    limit,
+    bits::{Bits, NEAR, WINDOW, highest},
+    digits,
 };
 
 /// What a backslash stands before that none stands before.
@@ -64,24 +64,33 @@ pub(super) fn escapes(bits: &Bits, escaped: u64) -> Escapes {
     }
 }
 
-/// What is wrong with numbers and literals, which are what is bare.
+/// The numbers and literals of a window.
+pub(super) struct Words {
+    /// What is wrong with them.
+    pub(super) wrong: u64,
+    /// The third digits of those exponents that have no minus.
+    pub(super) huge: u64,
+}
+
+/// Judges numbers and literals, which are what is bare.
 #[inline(always)]
-pub(super) fn wrong_words(near: &[u8; NEAR], bits: &Bits, bare: u64) -> u64 {
+pub(super) fn words(near: &[u8; NEAR], bits: &Bits, bare: u64) -> Words {
     let digits = bits.digits() & bare;
     let starts = bare & !(bare << 1);
     if digits == bare {
         // Nothing follows a zero.
         let second = starts << 1 & digits;
-        return match second {
+        let wrong = match second {
             0 => 0,
             _ => bits.is(b'0') << 1 & second,
         };
+        return Words { wrong, huge: 0 };
     }
-    wrong_numbers(near, bits, bare, digits)
+    all_words(near, bits, bare, digits)
 }
 
 #[inline(never)]
-fn wrong_numbers(near: &[u8; NEAR], bits: &Bits, bare: u64, digits: u64) -> u64 {
+fn all_words(near: &[u8; NEAR], bits: &Bits, bare: u64, digits: u64) -> Words {
     let starts = bare & !(bare << 1);
     let minus = bits.is(b'-') & bare;
     let letters = bits.like(b'e', !0x20) & bare;
@@ -94,7 +103,8 @@ fn wrong_numbers(near: &[u8; NEAR], bits: &Bits, bare: u64, digits: u64) -> u64 
     let zeros = bits.is(b'0') & rest;
     if rest == digits {
         let starts = starts & digits;
-        return starts ^ digits & !(digits << 1) | (starts & zeros) << 1 & digits;
+        let wrong = starts ^ digits & !(digits << 1) | (starts & zeros) << 1 & digits;
+        return Words { wrong, huge: 0 };
     }
     let letters = letters & rest;
     let plus = bits.is(b'+') & rest;
@@ -115,186 +125,29 @@ fn wrong_numbers(near: &[u8; NEAR], bits: &Bits, bare: u64, digits: u64) -> u64 
     wrong |= (starts & minus | point | letter | signs) ^ rest & !digits;
     wrong |= (whole & zeros) << 1 & digits;
     let exponent = exponent & !((signs & minus) << 1);
-    // No number is too large in a window but by three digits of its exponent.
-    if (exponent << 1 & digits) << 1 & digits != 0 {
-        let spelled = Spelled {
-            digits,
-            zeros,
-            whole,
-            behind_whole,
-            points,
-            letter,
-            signs,
-            exponent,
-        };
-        wrong |= too_large(near, bits, spelled);
+    // No number of a window is too large but by three digits of its exponent.
+    let huge = (exponent << 1 & digits) << 1 & digits;
+    if huge != 0 {
+        wrong |= too_large(near, whole, huge);
     }
-    wrong
+    Words { wrong, huge }
 }
 
-/// What numbers are made of. Of the exponents those that are not negative.
-#[derive(Clone, Copy)]
-struct Spelled {
-    digits: u64,
-    zeros: u64,
-    /// Where the whole digits begin, and what stands behind them.
-    whole: u64,
-    behind_whole: u64,
-    points: u64,
-    letter: u64,
-    /// The signs of exponents, and where their digits begin.
-    signs: u64,
-    exponent: u64,
-}
-
-/// Numbers that no double holds, by the third digit of their exponent. Nearly all that a double holds are told by
-/// how many digits are before the point, and by the first few of all: what is left is read by itself.
+/// Those huge numbers that no double holds, where it is known at which places whole digits begin. So few may be huge
+/// that each is read by itself.
 #[inline(never)]
-fn too_large(near: &[u8; NEAR], bits: &Bits, spelled: Spelled) -> u64 {
-    let Spelled {
-        digits,
-        zeros,
-        whole,
-        behind_whole,
-        points,
-        letter,
-        signs,
-        exponent,
-    } = spelled;
-    let behind = |run: u64, from: u64| from.wrapping_add(run) & !run;
-    let exponent_of = |letters: u64| letters << 1 & !signs | (letters << 1 & signs) << 1;
-    // Whatever its exponent is, zero is zero.
-    let behind_zero = (whole & zeros) << 1;
-    let behind_more = behind(zeros, (behind_zero & points) << 1);
-    let zero = (behind_zero | behind_more) & letter;
-    let first = behind(zeros, exponent & !exponent_of(zero)) & digits;
-    let third = (first << 1 & digits) << 1 & digits;
-    // A window has not so many zeros that they would make up for four.
-    let fourth = third << 1 & digits;
-
-    let begins = (whole & !zeros | behind_more) & digits;
-    // Below 10²⁰⁰ nothing is too large that a window has room for.
-    let small = (first & bits.is(b'1')) << 2;
-    let mut others = third & !(fourth >> 1) & !small;
-    let mut wrong = fourth;
-    let at_third = |places: u64| match places {
-        0 => 0,
-        _ => {
-            let letters = behind(digits | points, places) & letter;
-            behind(zeros, exponent_of(letters)) << 2
-        }
-    };
-    let long = behind_whole & digits << 2 & digits << 3 & digits << 4 & digits << 5;
-    let three_hundred = (first & bits.is(b'3')) << 2 & zeros << 1;
-    let some = others & three_hundred & !at_third(long);
-    if has_many(some, MANY) {
-        let begun = Begun {
-            begins,
-            led: behind_zero & points,
-            behind_whole,
+fn too_large(near: &[u8; NEAR], whole: u64, huge: u64) -> u64 {
+    let (mut left, mut wrong) = (huge, 0);
+    while left != 0 {
+        let third = left & left.wrapping_neg();
+        left ^= third;
+        let begin = highest(whole & (third - 1)).trailing_zeros();
+        wrong |= match digits::is_double(near, begin as usize) {
+            true => 0,
+            false => third,
         };
-        others &= !(some & small_of_few(bits, digits, points, begun, at_third));
-    }
-    while others != 0 {
-        let bit = others & others.wrapping_neg();
-        others ^= bit;
-        let before = bit - 1;
-        let place = |marks: u64| (marks & before | 1).leading_zeros() ^ 63;
-        let (begin, end) = (place(begins), place(behind_whole));
-        let exponent = three_digits(near, bit.trailing_zeros() as usize);
-        // Its digits before the point, less the zeros behind it.
-        let power = (exponent + end + u32::from(end < begin)).wrapping_sub(begin);
-        let (begin, point) = (begin as usize, place(behind_whole & points) as usize);
-        let first = limit::few_digits(near, begin, point);
-        let most = 308 + u32::from(first < limit::FIRST);
-        let mut is_large = power > most;
-        // One question, as each by itself could not be foreseen.
-        if (first ^ limit::FIRST) | u64::from(power ^ 309) == 0 {
-            is_large = !limit::is_below(near, begin, point);
-        }
-        wrong |= if is_large { bit } else { 0 };
     }
     wrong
-}
-
-/// More numbers of a window are told together, as far as that goes, before they are judged one by one.
-const MANY: u32 = 3;
-
-/// Where the digits of numbers begin, where those have their points that have nothing but a zero before it, and what
-/// stands behind all digits before a point.
-#[derive(Clone, Copy)]
-struct Begun {
-    begins: u64,
-    led: u64,
-    behind_whole: u64,
-}
-
-/// Of numbers that have four digits at most before their point, and an exponent from 300 to 309, by its third digit,
-/// most that a double holds: by how many those digits are, by the last one of the exponent, and by the first few of all.
-#[inline(always)]
-fn small_of_few(
-    bits: &Bits,
-    digits: u64,
-    points: u64,
-    begun: Begun,
-    at_third: impl Fn(u64) -> u64,
-) -> u64 {
-    let two = begun.behind_whole & digits << 2;
-    let three = two & digits << 3;
-    let four = three & digits << 4;
-    let (two, three, four) = (at_third(two), at_third(three), at_third(four));
-    let least = |digit| !bits.compare(digit).0;
-    let (five, six, seven) = (least(b'5'), least(b'6'), least(b'7'));
-    let (eight, nine) = (least(b'8'), least(b'9'));
-    // By their digits before the point these are not below 10³⁰⁸, and these not below 10³⁰⁹.
-    let more = eight | two & seven | three & six | four & five;
-    let most = nine | two & eight | three & seven | four & six;
-    // Those whose only digit before the point is a zero are below a tenth of that.
-    let led = at_third(begun.led);
-    let (more, most) = (more & !led | nine, most & !led);
-    let below = below_largest(bits, begun.begins, digits, points);
-    !most & (at_third(below) | !more)
-}
-
-/// A place in each number whose digits, wherever its point stands, are less than those of the least that is too
-/// large, as far as five digits tell.
-#[inline(always)]
-fn below_largest(bits: &Bits, first: u64, digits: u64, points: u64) -> u64 {
-    let mut state = (0, first);
-    let mut goes_on = |digit: u8| {
-        state = compared(bits, state, digit, digits, points);
-        state.1 != 0
-    };
-    // No loop, so that the compiler knows each digit.
-    let _ = goes_on(b'1') && goes_on(b'7') && goes_on(b'9') && goes_on(b'7') && goes_on(b'6');
-    state.0
-}
-
-/// The same where places are compared with one digit.
-#[inline(always)]
-fn compared(
-    bits: &Bits,
-    (below, places): (u64, u64),
-    digit: u8,
-    digits: u64,
-    points: u64,
-) -> (u64, u64) {
-    let (less, same) = bits.compare(digit);
-    let below = below | places & (less | !digits);
-    let next = (places & same & digits) << 1;
-    (below, next & !points | (next & points) << 1)
-}
-
-/// The number that the three digits are which end at a place.
-#[inline(always)]
-fn three_digits(near: &[u8; NEAR], last: usize) -> u32 {
-    let digits = near
-        .get(last.wrapping_sub(3)..)
-        .and_then(<[u8]>::first_chunk);
-    let digits = u32::from_le_bytes(digits.copied().unwrap_or_default()) >> 8 & 0x0F_0F0F;
-    // In the lowest byte the first two.
-    let pairs = 10 * digits + (digits >> 8);
-    10 * (pairs & 0xFF) + (digits >> 16)
 }
 
 /// The literals that begin at places where nothing else may.

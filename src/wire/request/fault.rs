@@ -112,7 +112,7 @@ pub fn shown(text: &[u8], at: usize) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unreadable {
-    /// Not JSON, too deep, of too many values, or of names with too many escapes.
+    /// Not JSON, too deep, of too many values, of names with too many escapes, or of too many huge numbers.
     Json(json::Fault),
     /// Not UTF-8, from this byte on.
     Encoding(usize),

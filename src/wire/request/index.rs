@@ -102,7 +102,8 @@ impl Request {
     /// anything. What is wrong beyond that is in [`faults`](Self::faults), up to
     /// [`MAX_COUNTED`](super::MAX_COUNTED) of
     /// them: at one more it is an error too, and what follows is not read. So it is where more than
-    /// [`MAX_ESCAPED`](super::MAX_ESCAPED) bytes of keys and names are spelled by escapes.
+    /// [`MAX_ESCAPED`](super::MAX_ESCAPED) bytes of keys and names are spelled by escapes, or more than
+    /// [`MAX_HUGE`](super::MAX_HUGE) numbers that may be as large as the largest double.
     pub fn read(text: &[u8]) -> Result<Self, Unreadable> {
         Self::read_within(text, Bounds::default())
     }
@@ -123,7 +124,9 @@ impl Request {
                 return Err(Unreadable::Encoding(error.valid_up_to()));
             }
         }
-        let cursor = Cursor::within(text, 0, bounds.values).with_escaped(bounds.escaped);
+        let cursor = Cursor::within(text, 0, bounds.values)
+            .with_escaped(bounds.escaped)
+            .with_huge(bounds.huge);
         let cursor = if clean { cursor.clean() } else { cursor };
         // The index is large: it is filled where it is returned.
         let mut read = Ok(Self::default());

@@ -41,7 +41,7 @@ mod utf8;
 mod values;
 mod view;
 
-pub use bounds::{Bounds, MAX_ESCAPED};
+pub use bounds::{Bounds, MAX_ESCAPED, MAX_HUGE};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind, Unreadable, shown};
 pub use index::{ImageUrls, Member, Request, ToolChoice, UnknownMember};

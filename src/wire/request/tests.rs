@@ -2,6 +2,7 @@ use super::*;
 
 mod chosen;
 mod escaped;
+mod huge;
 mod keys;
 mod limit;
 
