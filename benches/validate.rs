@@ -157,11 +157,17 @@ fn main() {
             ("turns_100k", texts::turns()),
             ("agent_100k", texts::agent()),
         ];
-        let hostile = texts::hostile()
-            .into_iter()
-            .map(|(name, body)| (format!("hostile_{name}"), body));
         let honest = honest.map(|(name, body)| (name.to_owned(), body));
-        for (name, body) in honest.into_iter().chain(hostile) {
+        let named = |texts: Vec<(&str, Bytes)>, kind: &str| {
+            let texts = texts.into_iter();
+            let named = texts.map(|(name, body)| (format!("{kind}_{name}"), body));
+            named.collect::<Vec<_>>()
+        };
+        let kinds = [
+            named(texts::honest(), "honest"),
+            named(texts::hostile(), "hostile"),
+        ];
+        for (name, body) in honest.into_iter().chain(kinds.into_iter().flatten()) {
             bench.bytes = Some(body.len() as u64);
             bench.case(&format!("{name}/wire"), || Request::read(&body).is_ok());
         }

@@ -1,7 +1,8 @@
 //! Looks for JSON that takes long to read for its size.
 //!
 //! `cargo bench --bench hostile -- SECONDS [SEED]` makes texts of small pieces, keeps those that took longest
-//! and changes them. It prints the worst of each place as multiples of the time that honest dense JSON takes.
+//! and changes them. It prints the worst of each place as multiples of the time that honest JSON takes: plain tools, and
+//! the dearest of what honest clients send in that place.
 
 #![allow(missing_docs)]
 
@@ -10,26 +11,19 @@
 mod texts;
 
 use std::{
+    cell::Cell,
     env,
     hint::black_box,
     time::{Duration, Instant},
 };
 
-use tower_completions::wire::request::Request;
+use tower_completions::wire::request::{MAX_HUGE, Request};
 
 /// What values are made of: each short, and dear in its own way.
 const VALUES: &[&str] = &[
     "0",
     "-1.5E+10",
     "1e5",
-    "17e307",
-    "0.1e309",
-    "179e306",
-    "1e0308",
-    "0e999",
-    "17976931e301",
-    "0.00017e312",
-    "1.7976931348623157e308",
     "null",
     "false",
     r#""""#,
@@ -48,10 +42,21 @@ const VALUES: &[&str] = &[
     r#"{"":[]}"#,
     r#"{"a":0}"#,
     r#"{"\n":0}"#,
-    r#"{"é":1e308}"#,
+    r#"{"é":1e30}"#,
     r#"["\ud834\udd1e"]"#,
     "  1 ",
     "\n\t{\n\"\"\n:\n0\n}",
+];
+/// Such as there may be only so many of.
+const HUGE: &[&str] = &[
+    "17e307",
+    "0.1e309",
+    "179e306",
+    "1e0308",
+    "0e999",
+    "17976931e301",
+    "0.00017e312",
+    "1.7976931348623157e308",
 ];
 /// What strings are made of.
 const LETTERS: &[&str] = &[
@@ -81,12 +86,24 @@ enum Place {
     Members,
     /// Strings in an array that nobody reads.
     Strings,
-    /// Few in each of many tools.
+    /// Few in each of many tools, strings among them.
     Tools,
-    /// In each of many messages, behind keys that nobody knows.
+    /// In each of many messages, behind keys that nobody knows, strings among them.
     Messages,
     /// In the text of each of many parts.
     Parts,
+}
+
+impl Place {
+    /// What the names of honest texts begin with that are like it.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Elements | Self::Members | Self::Strings => "unread",
+            Self::Tools => "tools",
+            Self::Messages => "messages",
+            Self::Parts => "parts",
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -137,11 +154,28 @@ impl Text {
             };
             self.pieces[at]
         };
-        let value = |piece: usize| VALUES[piece % VALUES.len()];
+        let huge = Cell::new(MAX_HUGE);
+        let value = |piece: usize| {
+            let at = piece % (VALUES.len() + HUGE.len());
+            let value = VALUES.get(at).copied();
+            value.unwrap_or_else(|| {
+                huge.set(huge.get().saturating_sub(1));
+                if huge.get() == 0 {
+                    "1e5"
+                } else {
+                    HUGE[at - VALUES.len()]
+                }
+            })
+        };
         let string = |next: &mut dyn FnMut() -> usize| {
             let letters = 1 + next() % 6;
             let letters = (0..letters).map(|_| LETTERS[next() % LETTERS.len()]);
             format!("\"{}\"", letters.collect::<String>())
+        };
+        // One or the other, by the piece.
+        let any = |next: &mut dyn FnMut() -> usize| match next() {
+            piece if piece % 3 == 0 => string(next),
+            piece => value(piece / 3).to_owned(),
         };
         let (before, behind) = match place {
             Place::Elements | Place::Strings => (r#""messages":[],"x":["#, "0]"),
@@ -160,13 +194,13 @@ impl Text {
                 Place::Strings => string(&mut next),
                 Place::Members => format!("{}:{}", string(&mut next), value(next())),
                 Place::Tools => {
-                    let values = [0; 6].map(|_| value(next())).join(",");
+                    let values = [0; 6].map(|_| any(&mut next)).join(",");
                     format!(
                         r#"{{"type":"function","function":{{"name":"f","parameters":{{"x":[{values}]}}}}}}"#
                     )
                 }
                 Place::Messages => {
-                    let [a, b, c] = [0; 3].map(|_| value(next()));
+                    let [a, b, c] = [0; 3].map(|_| any(&mut next));
                     format!(r#"{{"role":"user","content":"x","a":{a},"b":{b},"c":{c}}}"#)
                 }
                 Place::Parts => format!(r#"{{"type":"text","text":{}}}"#, string(&mut next)),
@@ -196,6 +230,7 @@ fn main() {
     let mut random = Random(numbers.get(1).copied().unwrap_or(1));
     let dense = texts::dense();
     let dense = std::str::from_utf8(&dense).expect("JSON");
+    let honest_texts = texts::honest();
     let places = [
         Place::Elements,
         Place::Members,
@@ -228,11 +263,24 @@ fn main() {
             worst.sort_by(|(a, _), (b, _)| b.total_cmp(a));
             worst.truncate(KEPT);
         }
+        let alike = honest_texts.iter().filter(|(name, _)| {
+            let kind = name.split('_').next().unwrap_or_default();
+            kind == place.kind()
+        });
+        let alike = alike.map(|(name, text)| {
+            let text = std::str::from_utf8(text).expect("JSON");
+            (*name, time(text, 100))
+        });
+        let dearest = alike.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let (name, dearest) = dearest.expect("some are honest");
         for (_, text) in worst.iter().take(2) {
             let text = text.spelled(place);
-            let ratio = time(&text, 100) / honest.min(time(dense, 100));
+            let time = time(&text, 100);
+            let (plain, alike) = (time / honest, time / dearest);
             let part: String = text.chars().skip(30).take(120).collect();
-            println!("{place:?}: {ratio:.2}× of dense, the worst of {tried}: {part}");
+            println!(
+                "{place:?}: {plain:.2}× of dense, {alike:.2}× of {name}, the worst of {tried}: {part}"
+            );
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Texts of 100 KB: honest ones, and such as are made to be slow.
 
+#[path = "honest.rs"]
+mod honest;
+
 use bytes::Bytes;
+
+pub(crate) use honest::honest;
 
 /// Tools until the text has 100 KB: dense JSON as honest clients send it.
 pub(crate) fn dense() -> Bytes {
