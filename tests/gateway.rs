@@ -808,6 +808,98 @@ fn http2_is_spoken_with_who_begins_with_it_whatever_the_pieces() {
     assert_eq!(frame[3], 4, "the server's settings come first: {frame:?}");
 }
 
+/// Whoever reads no answer before all of a body is sent, as Python's `http.client` does.
+#[test]
+fn a_refusal_reaches_who_sends_all_of_a_large_body_first() {
+    let gateway = Gateway::start(&config("openai"));
+    let body = vec![b' '; 24 << 20];
+    for (path, key, status, chunked) in [
+        ("/v1/chat/completions", "sk-demo", "413", false),
+        ("/v1/chat/completions", "sk-demo", "413", true),
+        ("/v1/chat/completions", "sk-nobody", "401", false),
+        ("/nowhere", "sk-demo", "404", false),
+    ] {
+        let mut socket = TcpStream::connect(&*gateway.addr).expect("connected");
+        let framing = if chunked {
+            "transfer-encoding: chunked".to_owned()
+        } else {
+            format!("content-length: {}", body.len())
+        };
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\n{framing}\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).expect("sent");
+        if chunked {
+            write!(socket, "{:x}\r\n", body.len()).expect("sent");
+        }
+        socket.write_all(&body).expect("all of it is taken");
+        if chunked {
+            socket.write_all(b"\r\n0\r\n\r\n").expect("sent");
+        }
+        // And the connection goes on.
+        let last = "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        socket.write_all(last.as_bytes()).expect("sent");
+        let mut answers = String::new();
+        socket.read_to_string(&mut answers).expect("two answers");
+        assert!(
+            answers.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path} {key}: {answers}"
+        );
+        assert!(answers.ends_with("ok"), "{path} {key}: {answers}");
+    }
+}
+
+/// A client that waits before it sends is answered without a word to go on.
+#[test]
+fn who_asks_first_is_not_told_to_send_what_is_refused() {
+    let gateway = Gateway::start(&config("openai"));
+    let mut socket = TcpStream::connect(&*gateway.addr).expect("connected");
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-demo\r\n\
+                expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n";
+    socket.write_all(head.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(!answer.contains("100 Continue"), "{answer}");
+}
+
+/// Some clients take a stream that is reset behind its answer for one that has failed.
+#[test]
+fn a_refusal_over_http2_is_no_reset() {
+    let gateway = Gateway::start(&config("openai"));
+    let mut socket = TcpStream::connect(&*gateway.addr).expect("connected");
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // `:method: POST`, `:scheme: http`, `:path: /nowhere`, `:authority: x`; a body is to come.
+    let ask = b"\x00\x00\x0f\x01\x04\x00\x00\x00\x01\x83\x86\x44\x08/nowhere\x41\x01x";
+    let rest = b"\x00\x00\x02\x00\x01\x00\x00\x00\x01{}";
+    let ping = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00whatever";
+    socket
+        .write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, ask].concat())
+        .expect("sent");
+    let mut kinds = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        socket.read_exact(&mut head).expect("a frame");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        socket.read_exact(&mut payload).expect("a frame");
+        kinds.push(head[3]);
+        match (head[3], head[4] & 1) {
+            // The answer is whole: now comes the rest of the request, and what is answered behind it.
+            (0, 1) => {
+                socket.write_all(ping).expect("sent");
+                socket.write_all(rest).expect("sent");
+                socket.write_all(ping).expect("sent");
+            }
+            (6, 1) if kinds.iter().filter(|kind| **kind == 6).count() == 2 => break,
+            _ => {}
+        }
+    }
+    assert!(kinds.contains(&1), "{kinds:?}");
+    assert!(!kinds.contains(&3), "no RST_STREAM: {kinds:?}");
+}
+
 #[tokio::test]
 async fn a_head_over_http2_is_answered_without_a_body() {
     let gateway = Gateway::start(&config("openai"));

@@ -32,6 +32,7 @@ use tower_completions::{body::BoxBody, stack::RequestIdLayer};
 use crate::{
     awake::{Awake, Received},
     patience::Patience,
+    rest::Rest,
     streams::Streams,
 };
 
@@ -66,7 +67,7 @@ fn pause(look: u32) -> Duration {
 }
 
 /// The body of a request.
-pub type Body = Received<Incoming>;
+pub type Body = Received<Rest>;
 
 /// A client's connection, and what counts it as open until it ends.
 pub type Accepted = (std::net::TcpStream, Counted);
@@ -108,7 +109,9 @@ pub async fn serve<S>(
     // Every answer gets an id, those of our own routes too.
     let service =
         RequestIdLayer::new().layer(tower::service_fn(move |request: Request<Incoming>| {
-            service.call(request.map(Received::new))
+            let (head, body) = request.into_parts();
+            let body = Rest::of(body, &head.headers);
+            service.call(Request::from_parts(head, Received::new(body)))
         }));
     let service = TowerToHyperService::new(service);
     let graceful = GracefulShutdown::new();

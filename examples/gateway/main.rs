@@ -22,6 +22,7 @@ mod panics;
 mod patience;
 mod prices;
 mod read;
+mod rest;
 mod routes;
 mod routing;
 mod server;
