@@ -170,13 +170,20 @@ where
                     if this.machine.has_heard() {
                         this.clock.heard(this.timer.now());
                     }
+                    let first = this.clock.waits();
                     let mut sleeping = Sleeping {
                         sleep: this.sleep,
                         wakes: this.wakes,
                         timer: this.timer,
                         clock: this.clock,
                     };
-                    let late = match ready!(sleeping.poll(cx)) {
+                    let mut due = ready!(sleeping.poll(cx));
+                    if first && due == Due::Stalled {
+                        // Nobody has asked the upstream for so long: the silence was the client's.
+                        sleeping.clock.event(sleeping.timer.now());
+                        due = ready!(sleeping.poll(cx));
+                    }
+                    let late = match due {
                         Due::KeepAlive => return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE))),
                         due => too_late(due),
                     };
@@ -215,6 +222,7 @@ where
                 }
             }
             if frame.is_some() || over {
+                this.clock.taken();
                 return Poll::Ready(frame);
             }
         }

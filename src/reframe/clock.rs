@@ -54,6 +54,8 @@ pub(super) struct Clock {
     sent: Option<Instant>,
     /// Something may be due sooner than before. Otherwise all that is due only moves away.
     sooner: bool,
+    /// Something was taken, and nobody has waited for more since.
+    taken: bool,
 }
 
 impl Clock {
@@ -65,6 +67,7 @@ impl Clock {
             event: None,
             sent: None,
             sooner: true,
+            taken: false,
         }
     }
 
@@ -82,6 +85,7 @@ impl Clock {
             event: None,
             sent: None,
             sooner: true,
+            taken: false,
         }
     }
 
@@ -108,6 +112,16 @@ impl Clock {
     pub(super) fn sent(&mut self, now: Instant) {
         self.sooner |= self.sent.is_none();
         self.sent = Some(now);
+    }
+
+    /// Something is taken; when more is wanted is up to whoever takes it.
+    pub(super) fn taken(&mut self) {
+        self.taken = true;
+    }
+
+    /// More is waited for: whether nobody did since something was taken.
+    pub(super) fn waits(&mut self) -> bool {
+        std::mem::take(&mut self.taken)
     }
 
     /// Whether something may be due sooner than when this was asked before.

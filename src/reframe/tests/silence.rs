@@ -137,3 +137,22 @@ async fn an_upstream_that_pings_without_a_pause_is_over_in_time() {
     let out = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
     assert!(out.contains("upstream_timeout"), "{out}");
 }
+
+/// While the client takes nothing, nobody asks the upstream for more.
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_client_takes_to_read_is_no_silence() {
+    for (silent, whole, took) in [(0, true, 200), (50, true, 250), (70, false, 260)] {
+        let start = tokio::time::Instant::now();
+        let steps = vec![step(FIRST), Step::Pause, wait(silent), step(LAST)];
+        let (answer, _) = answer(&layer(), STREAM, SSE, steps).await;
+        let mut body = Box::pin(answer.into_body());
+        let first = body.frame().await.expect("a frame").expect("never fails");
+        assert!(first.into_data().expect("data").ends_with(b"\n\n"));
+        tokio::time::advance(Duration::from_secs(200)).await;
+        let rest = body.collect().await.expect("never fails").to_bytes();
+        let out = String::from_utf8(rest.to_vec()).expect("UTF-8");
+        assert_eq!(out.contains("[DONE]"), whole, "{out}");
+        assert_eq!(out.contains("upstream_timeout"), !whole, "{out}");
+        assert_eq!(start.elapsed().as_secs(), took);
+    }
+}
