@@ -6,12 +6,13 @@ mod tests;
 
 use std::{fmt, mem};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{header, response::Parts};
 
 pub(crate) use self::event::{Answer, speech};
 use super::{Outcome, Tally};
 use crate::{
+    body::Pieces,
     error::{Class, Error, Kind},
     media,
     sse::{AtEnd, Decoder, is_done},
@@ -48,7 +49,7 @@ pub struct Scanner {
 
 enum Input {
     Stream(Box<Decoder>),
-    Whole { first: Bytes, more: BytesMut },
+    Whole(Pieces),
     Over,
 }
 
@@ -71,8 +72,7 @@ impl Scanner {
     /// Reads one JSON answer.
     #[must_use]
     pub fn whole(tally: Tally, counting: Counting) -> Self {
-        let (first, more) = (Bytes::new(), BytesMut::new());
-        Self::new(tally, counting, Input::Whole { first, more })
+        Self::new(tally, counting, Input::Whole(Pieces::default()))
     }
 
     fn new(tally: Tally, counting: Counting, input: Input) -> Self {
@@ -125,17 +125,10 @@ impl Scanner {
                 decoder.push(bytes);
                 self.drain();
             }
-            Input::Whole { first, more } => {
-                if first.len() + more.len() + bytes.len() > LARGEST {
-                    self.input = Input::Over;
-                } else if first.is_empty() && more.is_empty() {
-                    *first = bytes;
-                } else {
-                    // Nearly always there is one piece, which is not copied.
-                    more.extend_from_slice(&mem::take(first));
-                    more.extend_from_slice(&bytes);
-                }
+            Input::Whole(pieces) if pieces.len() + bytes.len() > LARGEST => {
+                self.input = Input::Over;
             }
+            Input::Whole(pieces) => pieces.push(bytes),
             Input::Over => {}
         }
     }
@@ -150,8 +143,7 @@ impl Scanner {
         match mem::replace(&mut self.input, Input::Over) {
             Input::Over => {}
             Input::Stream(_) => self.ended(self.answer.is_finished()),
-            Input::Whole { first, more } if more.is_empty() => self.read_whole(&first),
-            Input::Whole { more, .. } => self.read_whole(&more),
+            Input::Whole(mut pieces) => self.read_whole(&pieces.take()),
         }
     }
 
