@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    time::{DefaultTimer, Timer, lately, wall},
+    time::{DefaultTimer, Reading, Timer, lately, wall},
 };
 use foldhash::quality::RandomState;
 
@@ -66,11 +66,8 @@ struct Shared<T> {
     swept: AtomicU64,
     timer: T,
     epoch: Instant,
-    wall: Arc<Wall>,
+    wall: Reading<SystemTime>,
 }
-
-/// Tells the time of day.
-type Wall = dyn Fn() -> SystemTime + Send + Sync;
 
 impl Memory {
     /// An empty store on the default timer's clock.
@@ -89,24 +86,24 @@ impl Default for Memory {
 impl<T: Timer> Memory<T> {
     /// An empty store on a clock of your own.
     pub fn with_timer(timer: T) -> Self {
-        Self::make(timer, CAPACITY, Arc::new(wall))
+        Self::make(timer, CAPACITY, Reading::new(wall))
     }
 
     /// How many keys are kept at most. Default: 65 536. What is returned is an empty store: clones of
     /// the one before go on as they are, and count apart.
     #[must_use]
     pub fn capacity(self, keys: usize) -> Self {
-        Self::make(self.0.timer.clone(), keys, Arc::clone(&self.0.wall))
+        Self::make(self.0.timer.clone(), keys, self.0.wall.clone())
     }
 
     /// Where the time of day comes from, for limits by the calendar. Default: the system's clock. What
     /// is returned is an empty store: clones of the one before go on as they are, and count apart.
     #[must_use]
     pub fn wall_clock(self, wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self::make(self.0.timer.clone(), self.0.capacity, Arc::new(wall))
+        Self::make(self.0.timer.clone(), self.0.capacity, Reading::new(wall))
     }
 
-    fn make(timer: T, capacity: usize, wall: Arc<Wall>) -> Self {
+    fn make(timer: T, capacity: usize, wall: Reading<SystemTime>) -> Self {
         let epoch = timer.now();
         Self(Arc::new(Shared {
             entries: table::Table::new(SHARDS, RandomState::default()),
@@ -198,7 +195,7 @@ impl<T: Timer> Shared<T> {
     fn now(&self, calendar: bool) -> Now {
         let steady = lately(&self.timer).saturating_duration_since(self.epoch);
         let unix = if calendar {
-            let since = (self.wall)().duration_since(SystemTime::UNIX_EPOCH);
+            let since = self.wall.now().duration_since(SystemTime::UNIX_EPOCH);
             i64::try_from(since.unwrap_or(Duration::ZERO).as_nanos()).unwrap_or(i64::MAX)
         } else {
             0

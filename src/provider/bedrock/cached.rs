@@ -9,8 +9,8 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{AccessKey, Credentials, sign::Clock};
-use crate::body::BoxError;
+use super::{AccessKey, Credentials};
+use crate::{body::BoxError, time::Reading};
 
 /// How long before its end a key is asked for anew.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub struct Cached<P> {
     inner: Arc<P>,
     kept: Arc<Mutex<Kept>>,
-    clock: Clock,
+    clock: Reading<SystemTime>,
 }
 
 #[derive(Default)]
@@ -75,14 +75,14 @@ impl<P> Cached<P> {
         Self {
             inner: Arc::new(inner),
             kept: Arc::default(),
-            clock: Clock::default(),
+            clock: Reading::new(SystemTime::now),
         }
     }
 
     /// Another clock. Default: the system's.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Clock::new(clock);
+        self.clock = Reading::new(clock);
         self
     }
 }

@@ -26,30 +26,11 @@ use crate::{
     error::{Class, Error, Kind, Origin},
     ext::Sending,
     provider::cut::Spellings,
+    time::Reading,
 };
 
 /// A clock off by less is none of a signature's troubles: AWS takes five minutes.
 const SKEW: i64 = 240;
-
-/// Where the time of signatures comes from.
-#[derive(Clone)]
-pub(super) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
-
-impl Clock {
-    pub(super) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    pub(super) fn now(&self) -> SystemTime {
-        (self.0)()
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self::new(SystemTime::now)
-    }
-}
 
 /// Signs what an HTTP client sends, with AWS's Signature Version 4.
 ///
@@ -75,7 +56,7 @@ pub struct SignLayer<P>(Arc<Config<P>>);
 struct Config<P> {
     credentials: P,
     scope: Scope,
-    clock: Clock,
+    clock: Reading<SystemTime>,
     /// How many seconds AWS's clock is before ours.
     ahead: AtomicI64,
 }
@@ -90,7 +71,7 @@ impl<P> SignLayer<P> {
                 region: region.into(),
                 service: service.into(),
             },
-            clock: Clock::default(),
+            clock: Reading::new(SystemTime::now),
             ahead: AtomicI64::new(0),
         }))
     }
@@ -110,7 +91,7 @@ impl<P> SignLayer<P> {
         Self(Arc::new(Config {
             credentials: self.0.credentials.clone(),
             scope: self.0.scope.clone(),
-            clock: Clock::new(clock),
+            clock: Reading::new(clock),
             ahead: AtomicI64::new(0),
         }))
     }
@@ -141,7 +122,7 @@ impl<S, P> Layer<S> for SignLayer<P> {
     }
 }
 
-/// See [`SignLayer`].
+/// Signs each request before an HTTP client sends it. Made by [`SignLayer`].
 pub struct Sign<S, P> {
     inner: S,
     config: Arc<Config<P>>,

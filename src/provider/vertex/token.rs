@@ -20,6 +20,7 @@ use crate::{
     error::{Class, Error, Kind, Origin},
     ext::Sending,
     provider::cut::Spellings,
+    time::Reading,
 };
 
 /// How long before its end a token is asked for anew.
@@ -38,7 +39,7 @@ pub struct TokenLayer(Arc<Config>);
 
 struct Config {
     account: ServiceAccount,
-    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    clock: Reading<SystemTime>,
     kept: Mutex<Kept>,
     /// The right to fetch.
     turn: tokio::sync::Mutex<()>,
@@ -66,7 +67,7 @@ impl TokenLayer {
     ) -> Self {
         Self(Arc::new(Config {
             account,
-            clock: Box::new(clock),
+            clock: Reading::new(clock),
             kept: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }))
@@ -96,7 +97,7 @@ impl<S> Layer<S> for TokenLayer {
     }
 }
 
-/// See [`TokenLayer`].
+/// Puts a token into each request before an HTTP client sends it. Made by [`TokenLayer`].
 #[derive(Clone)]
 pub struct WithToken<S> {
     inner: S,
@@ -177,7 +178,7 @@ impl Config {
     {
         let failures = {
             let kept = self.kept();
-            let now = (self.clock)();
+            let now = self.clock.now();
             if let Some(value) = kept.usable(now, MARGIN) {
                 return value;
             }
@@ -187,13 +188,13 @@ impl Config {
             Ok(turn) => turn,
             Err(_) => {
                 // Somebody fetches: with a token that still lasts there is nothing to wait for.
-                if let Some(value) = self.kept().usable((self.clock)(), Duration::ZERO) {
+                if let Some(value) = self.kept().usable(self.clock.now(), Duration::ZERO) {
                     return value;
                 }
                 self.turn.lock().await
             }
         };
-        let now = (self.clock)();
+        let now = self.clock.now();
         {
             let kept = self.kept();
             if let Some(value) = kept.usable(now, MARGIN) {
