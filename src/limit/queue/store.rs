@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -75,13 +76,13 @@ struct Shared {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStats {
-    /// Wait now.
+    /// Requests that wait now.
     pub waiting: usize,
-    /// Were admitted from the line.
+    /// Requests that have waited and were admitted.
     pub waited: u64,
-    /// Were refused at their deadline, or as they would not have made it.
+    /// Requests that were refused at their deadline, or at once because they would have missed it.
     pub expired: u64,
-    /// Were refused as the line was full.
+    /// Requests that were refused because the line was full.
     pub full: u64,
 }
 
@@ -270,6 +271,7 @@ impl<St: Store, T: Timer> Store for Queue<St, T> {
 }
 
 pin_project! {
+    #[project = TakeProj]
     /// A decision of [`Queue`], which may take until its deadline. Dropped, it leaves the line.
     pub struct QueueTake<St: Store, T: Timer> {
         #[pin]
@@ -289,108 +291,153 @@ impl<St: Store, T: Timer> Future for QueueTake<St, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let shared = Arc::clone(&this.queue.shared);
-        // Without a timer nobody could be told that the deadline is over.
-        let waits = this.ask.wait
-            && !this.ask.peek
-            && !this.ask.demands.is_empty()
-            && this.queue.timer.can_wait();
-        if !*this.begun {
-            *this.begun = true;
-            let others = shared.waiting.load(Ordering::SeqCst) > 0;
-            if waits && others && !places(this.ask).is_empty() {
-                match this.queue.join(this.ask) {
-                    Ok(ticket) => *this.ticket = Some(ticket),
-                    Err(told) => {
-                        return Poll::Ready(Ok(full(&shared, told.map(|it| *it), this.ask)));
-                    }
-                }
-            } else {
-                this.take.set(Some(this.queue.store.take(this.ask.clone())));
+        if !mem::replace(this.begun, true) {
+            if let Err(refusal) = this.begin() {
+                return Poll::Ready(Ok(Decision::Refused(*refusal)));
             }
         }
         loop {
             if let Some(take) = this.take.as_mut().as_pin_mut() {
                 let decision = ready!(take.poll(cx));
                 this.take.set(None);
-                let refusal = match decision? {
+                match decision? {
                     Decision::Admitted(hold, report) => {
-                        if let Some(mut ticket) = this.ticket.take() {
-                            ticket.served = true;
-                            shared.waited.fetch_add(1, Ordering::Relaxed);
-                        }
-                        let hold = QueueHold {
-                            hold: Some(hold),
-                            places: places(this.ask),
-                            shared,
-                        };
+                        let hold = this.admitted(hold);
                         return Poll::Ready(Ok(Decision::Admitted(hold, report)));
                     }
-                    Decision::Refused(refusal) => refusal,
-                };
-                let now = this.queue.timer.now();
-                let wake = match refusal.retry {
-                    Retry::After(wait) => after(now, wait),
-                    Retry::Release => after(now, LOOK).min(*this.deadline),
-                    Retry::Never => return Poll::Ready(Ok(Decision::Refused(refusal))),
-                };
-                if !waits {
-                    return Poll::Ready(Ok(Decision::Refused(refusal)));
-                }
-                if wake > *this.deadline || now >= *this.deadline {
-                    shared.expired.fetch_add(1, Ordering::Relaxed);
-                    *this.ticket = None;
-                    return Poll::Ready(Ok(Decision::Refused(refusal)));
-                }
-                match this.ticket {
-                    // Tries once more from the line: what came free before it stood there, nobody
-                    // told it.
-                    None => match this.queue.join(this.ask) {
-                        Ok(ticket) => *this.ticket = Some(ticket),
-                        Err(_) => {
-                            return Poll::Ready(Ok(full(&shared, Some(refusal), this.ask)));
+                    Decision::Refused(refusal) => {
+                        if let Err(refusal) = this.refused(Box::new(refusal)) {
+                            return Poll::Ready(Ok(Decision::Refused(*refusal)));
                         }
-                    },
-                    Some(ticket) => {
-                        let on = blocked_on(this.ask, &refusal);
-                        let told = refusal.clone();
-                        let (lane, id) = (&ticket.lane, ticket.id);
-                        shared.with(|line| ((), line.block(lane, id, on, told)));
-                        let sleep = this.queue.timer.sleep_until(wake);
-                        *this.sleep = Some(Box::pin(sleep));
                     }
                 }
-                *this.refusal = Some(refusal);
             }
-            let ticket = this.ticket.as_ref().expect("polled after completion");
-            let (lane, id) = (&ticket.lane, ticket.id);
-            let turn = shared.with(|line| (line.turn(lane, id, cx.waker()), Woken::new()));
-            if turn == Turn::Try {
-                *this.sleep = None;
-                this.take.set(Some(this.queue.store.take(this.ask.clone())));
-                continue;
+            if let Err(refusal) = ready!(this.poll_turn(cx)) {
+                return Poll::Ready(Ok(Decision::Refused(*refusal)));
             }
-            let sleep = this
-                .sleep
-                .get_or_insert_with(|| Box::pin(this.queue.timer.sleep_until(*this.deadline)));
-            ready!(sleep.as_mut().poll(cx));
-            *this.sleep = None;
-            if this.queue.timer.now() >= *this.deadline {
-                shared.expired.fetch_add(1, Ordering::Relaxed);
-                let told = shared.with(|line| (line.told(lane), Woken::new()));
-                let refusal = this.refusal.take().or(told);
-                let refusal = refusal.unwrap_or_else(|| unasked(this.ask));
-                *this.ticket = None;
-                return Poll::Ready(Ok(Decision::Refused(refusal)));
-            }
-            shared.with(|line| ((), line.ready(lane, id)));
         }
     }
 }
 
-fn full<H>(shared: &Shared, told: Option<Refusal>, ask: &Ask) -> Decision<H> {
-    shared.full.fetch_add(1, Ordering::Relaxed);
-    Decision::Refused(told.unwrap_or_else(|| unasked(ask)))
+impl<St: Store, T: Timer> TakeProj<'_, St, T> {
+    /// Whether it may wait at all.
+    fn waits(&self) -> bool {
+        // Without a timer nobody could be told that the deadline is over.
+        self.ask.wait
+            && !self.ask.peek
+            && !self.ask.demands.is_empty()
+            && self.queue.timer.can_wait()
+    }
+
+    /// Asks the store, or stands in line behind those that wait.
+    ///
+    /// # Errors
+    /// There is no place left in line.
+    fn begin(&mut self) -> Result<(), Box<Refusal>> {
+        let others = self.queue.shared.waiting.load(Ordering::SeqCst) > 0;
+        if others && self.waits() && !places(self.ask).is_empty() {
+            let joined = self.queue.join(self.ask);
+            let ticket = joined.map_err(|told| self.full(told))?;
+            *self.ticket = Some(ticket);
+        } else {
+            self.ask_store();
+        }
+        Ok(())
+    }
+
+    fn ask_store(&mut self) {
+        let take = self.queue.store.take(self.ask.clone());
+        self.take.set(Some(take));
+    }
+
+    fn admitted(&mut self, hold: St::Hold) -> QueueHold<St::Hold> {
+        let shared = &self.queue.shared;
+        if let Some(mut ticket) = self.ticket.take() {
+            ticket.served = true;
+            shared.waited.fetch_add(1, Ordering::Relaxed);
+        }
+        QueueHold {
+            hold: Some(hold),
+            places: places(self.ask),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Waits in line for what the store has refused.
+    ///
+    /// # Errors
+    /// To wait does not help, or not in time, or there is no place left in line.
+    fn refused(&mut self, refusal: Box<Refusal>) -> Result<(), Box<Refusal>> {
+        let (queue, deadline) = (&*self.queue, *self.deadline);
+        let now = queue.timer.now();
+        let wake = match refusal.retry {
+            Retry::After(wait) => after(now, wait),
+            Retry::Release => after(now, LOOK).min(deadline),
+            Retry::Never => return Err(refusal),
+        };
+        if !self.waits() {
+            return Err(refusal);
+        }
+        if wake > deadline || now >= deadline {
+            queue.shared.expired.fetch_add(1, Ordering::Relaxed);
+            *self.ticket = None;
+            return Err(refusal);
+        }
+        match self.ticket {
+            // Tries once more from the line: what came free before it stood there, nobody told it.
+            None => match queue.join(self.ask) {
+                Ok(ticket) => *self.ticket = Some(ticket),
+                Err(_) => return Err(self.full(Some(refusal))),
+            },
+            Some(Ticket { lane, id, .. }) => {
+                let on = blocked_on(self.ask, &refusal);
+                let told = (*refusal).clone();
+                let shared = &queue.shared;
+                shared.with(|line| ((), line.block(lane, *id, on, told)));
+                *self.sleep = Some(Box::pin(queue.timer.sleep_until(wake)));
+            }
+        }
+        *self.refusal = Some(*refusal);
+        Ok(())
+    }
+
+    /// Waits until it is its turn, and asks the store again, or until it is time to look whether it is.
+    ///
+    /// # Errors
+    /// The deadline is over.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Refusal>>> {
+        let (queue, deadline) = (&*self.queue, *self.deadline);
+        let Ticket { lane, id, .. } = self.ticket.as_ref().expect("polled after completion");
+        let turn = queue
+            .shared
+            .with(|line| (line.turn(lane, *id, cx.waker()), Woken::new()));
+        if turn == Turn::Try {
+            *self.sleep = None;
+            self.ask_store();
+            return Poll::Ready(Ok(()));
+        }
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(queue.timer.sleep_until(deadline)));
+        ready!(sleep.as_mut().poll(cx));
+        *self.sleep = None;
+        if queue.timer.now() < deadline {
+            queue.shared.with(|line| ((), line.ready(lane, *id)));
+            return Poll::Ready(Ok(()));
+        }
+        queue.shared.expired.fetch_add(1, Ordering::Relaxed);
+        let told = queue.shared.with(|line| (line.told(lane), Woken::new()));
+        let refusal = self.refusal.take().or(told);
+        *self.ticket = None;
+        let refusal = refusal.unwrap_or_else(|| unasked(self.ask));
+        Poll::Ready(Err(Box::new(refusal)))
+    }
+
+    /// The refusal of a request that has no place in line: what was told, or else that nothing is known.
+    fn full(&self, told: Option<Box<Refusal>>) -> Box<Refusal> {
+        self.queue.shared.full.fetch_add(1, Ordering::Relaxed);
+        told.unwrap_or_else(|| Box::new(unasked(self.ask)))
+    }
 }
 
 /// The refusal of a request for which the store was never asked.
