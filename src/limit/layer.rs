@@ -27,6 +27,7 @@ pub(super) struct Settings {
 /// `retry-after-ms` and the `x-ratelimit-*` headers, which every other answer has too. A slot of
 /// [`max_concurrent`](super::Limits::max_concurrent) is held to the end of the answer's body.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct RateLimitLayer<St = Memory> {
     limiter: Limiter<St>,
     settings: Settings,
@@ -46,14 +47,12 @@ impl<St> RateLimitLayer<St> {
     }
 
     /// Which headers tell of the limits. Default: OpenAI's.
-    #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
         self.settings.fields = fields;
         self
     }
 
     /// Whether what is over a limit is refused. Default: it is.
-    #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.settings.mode = mode;
         self
@@ -64,7 +63,6 @@ impl<St> RateLimitLayer<St> {
     /// never come as far as that layer, and whoever is in debt is refused before the body is read.
     /// Only then, since what it needs itself is unknown, a request may have to wait longer than it is
     /// told. A body that is said to have at most 64 KiB is read, and that layer tells exactly.
-    #[must_use]
     pub fn with_tokens(mut self) -> Self {
         for unit in [Unit::Tokens, Unit::InputTokens, Unit::OutputTokens] {
             self.weights = self.weights.with(unit, 0);
@@ -72,7 +70,7 @@ impl<St> RateLimitLayer<St> {
         self
     }
 
-    /// The limiter.
+    /// The limiter that it asks, which others may share.
     pub fn limiter(&self) -> &Limiter<St> {
         &self.limiter
     }

@@ -66,6 +66,7 @@ impl fmt::Debug for Options {
 /// one that the client left costs its prompt and what had been generated, and one that cannot be
 /// read what was reserved.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct TokenLimitLayer<St = Memory> {
     limiter: Limiter<St>,
     settings: Settings,
@@ -90,14 +91,12 @@ impl<St> TokenLimitLayer<St> {
 
     /// How many generated tokens to expect of a request that sets no maximum. Default: 1024. A
     /// limit never refuses for this expectation alone: it is cut to what the limit can hold.
-    #[must_use]
     pub fn expect(mut self, tokens: u64) -> Self {
         self.options.expected = tokens;
         self
     }
 
     /// Whether tokens read from the provider's cache count. Default: they do.
-    #[must_use]
     pub fn cached(mut self, cached: Cached) -> Self {
         self.options.cached = cached;
         self
@@ -105,7 +104,6 @@ impl<St> TokenLimitLayer<St> {
 
     /// What a usage of a model costs, in picodollars (10⁻¹² USD): what limits on
     /// [money](crate::limit::Limits::money) count. Called from `Drop` too: it must not block.
-    #[must_use]
     pub fn price(self, price: impl Fn(&str, &Usage) -> u64 + Send + Sync + 'static) -> Self {
         let price = Arc::new(price);
         self.quote(move |_, chat| {
@@ -119,7 +117,6 @@ impl<St> TokenLimitLayer<St> {
     /// the usage. What [`CostLayer::quoter`](crate::cost::CostLayer::quoter) gives counts what is
     /// charged. Default: nothing costs anything, so limits on money do not bind, and the log says so
     /// once (feature `tracing`).
-    #[must_use]
     pub fn quote(
         mut self,
         quotes: impl Fn(&Parts, &Chat) -> Quote + Send + Sync + 'static,
@@ -130,27 +127,24 @@ impl<St> TokenLimitLayer<St> {
 
     /// Counts requests and slots here too: for limits by model, which only the body tells, and
     /// for an application without the other layer.
-    #[must_use]
     pub fn count_requests(mut self) -> Self {
         self.options.requests = Requests::Here;
         self
     }
 
     /// Which headers tell of the limits. Default: OpenAI's.
-    #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
         self.settings.fields = fields;
         self
     }
 
     /// Whether what is over a limit is refused. Default: it is.
-    #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.settings.mode = mode;
         self
     }
 
-    /// The limiter.
+    /// The limiter that it asks, which others may share.
     pub fn limiter(&self) -> &Limiter<St> {
         &self.limiter
     }
