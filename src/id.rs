@@ -59,7 +59,6 @@ fn digits() -> [[u8; 2 * RAW]; ROUND] {
 }
 
 /// `prefix` and 24 random hexadecimal digits.
-#[allow(dead_code)]
 pub(crate) fn random(prefix: &str) -> String {
     let digits = DIGITS.with_borrow_mut(Digits::next);
     let mut id = String::with_capacity(prefix.len() + digits.len());
@@ -69,7 +68,6 @@ pub(crate) fn random(prefix: &str) -> String {
 }
 
 /// An id in OpenAI's form, for an upstream that gives none.
-#[allow(dead_code)]
 pub(crate) fn completion() -> String {
     random("chatcmpl-")
 }
@@ -78,14 +76,12 @@ pub(crate) fn completion() -> String {
 const REQUEST: usize = "req_".len() + 2 * RAW;
 
 /// An id in the form `req_` and 24 hexadecimal digits.
-#[allow(dead_code)]
 pub(crate) fn request() -> String {
     random("req_")
 }
 
 /// The same as a header value. The next ones are in one piece of text with it, so that a request
 /// allocates nothing for its own.
-#[allow(dead_code)]
 pub(crate) fn request_value() -> HeaderValue {
     let id = REQUESTS.with_borrow_mut(|next| {
         if next.is_empty() {

@@ -37,7 +37,6 @@ pub mod json_array;
 mod limits;
 pub mod ndjson;
 
-#[allow(unused_imports)]
 pub(crate) use decoder::{Ahead, Found, Place};
 pub use decoder::{AtEnd, Decoder};
 pub use encoder::{Encoder, write_comment, write_event};
