@@ -4,15 +4,15 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
-/// How much is taken at once, in bytes. A text keeps all of it: more would let who keeps the head of an
-/// answer keep much that is not his.
+/// How much is allocated at once, in bytes. Each text keeps all of it alive, so with much more of it whoever keeps
+/// the head of one answer would keep a lot that belongs to others.
 const ROOM: usize = 1024;
 
 thread_local! {
     static LEFT: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(ROOM));
 }
 
-/// A copy of a text. It lies beside those made before it, and where they lay when all are gone.
+/// A copy of a text, in one allocation with those made before it. The room is used again once all of them are gone.
 pub(crate) fn copied(text: &[u8]) -> Bytes {
     LEFT.with_borrow_mut(|left| {
         left.extend_from_slice(text);

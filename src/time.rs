@@ -92,12 +92,13 @@ impl Moment {
     }
 }
 
-/// A poll, or a call, for all of which one reading of each clock will do, until this is dropped: see
-/// [`lately`] and [`wall`]. Whatever is polled meanwhile is a part of it; but what is polled more than once is
-/// under an executor that runs within the poll, for as long as that may be, and each time is a moment anew. What
-/// waits there and never says that it is [polled](Self::poll), as a layer by itself, is told one time.
+/// A poll or a call in which each clock is read once at most, until this is dropped: see [`lately`] and [`wall`].
+/// Every layer of a gateway looks at the time, and each look takes as long as two hundred instructions.
 ///
-/// Every layer of a gateway looks at the time, which takes as long as two hundred instructions.
+/// Whatever is polled within shares the readings. What is polled within for a second time is run by an executor
+/// inside of this poll, which may last: each further poll reads the clocks anew. That holds for what says that it
+/// is [polled](Self::poll); a layer that stands alone does not, and sees one time for as long as such an executor
+/// runs.
 #[must_use]
 pub(crate) struct AtOnce {
     outermost: bool,

@@ -188,10 +188,10 @@ where
     F: Future<Output = Result<Response<R>, E>>,
 {
     call: Option<Pin<Box<F>>>,
-    /// Of who is charged outside of here, after all.
+    /// There when a layer that charges stands outside of this one, against the advice.
     sending: Option<Sending>,
     config: Arc<Config<T>>,
-    /// Here, so that dropping asks for nothing that its type does not.
+    /// A function pointer, so that `Drop` needs no bounds beyond those of the type.
     left: fn(Pin<Box<F>>, &Arc<Config<T>>),
 }
 

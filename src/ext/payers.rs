@@ -1,12 +1,12 @@
 use super::Sending;
 
-/// One request that is sent for several who wait for its answer: who of them pays for it, when all leave before
-/// there is one.
+/// One request that is sent for several who wait for its answer. Says which of them pays for it when all of them
+/// leave before there is an answer.
 #[derive(Debug)]
 pub(crate) struct Joint {
-    /// Of the request that is sent, which is the first one's.
+    /// Whether the request has been sent, which is that of the first to come.
     sending: Option<Sending>,
-    /// Whose request it is has left before it was sent, and pays nothing.
+    /// The first to come left before its request was sent and pays nothing: somebody else may have to.
     unpaid: bool,
 }
 
@@ -14,7 +14,7 @@ pub(crate) struct Joint {
 #[derive(Debug)]
 pub(crate) struct Payer {
     who: Who,
-    /// It has been polled: who has not is not taken to have asked, and pays nothing whatever is said.
+    /// Its future has been polled. One that never was has not asked for anything, and pays nothing.
     asked: bool,
 }
 
@@ -32,8 +32,8 @@ impl Joint {
         Self { sending, unpaid }
     }
 
-    /// One leaves before there is an answer. Who asked first pays where it has been sent; where that one left
-    /// before, the next does who leaves.
+    /// A payer leaves before there is an answer. The first to come pays when the request has been sent by then.
+    /// If the first left before that, the next one to leave pays.
     pub(crate) fn leaves(&mut self, payer: &Payer) {
         let sending = self.sending.as_ref();
         let waits = sending.is_some_and(Sending::is_waiting);

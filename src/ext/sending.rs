@@ -35,11 +35,12 @@ pub struct Sending(Arc<Node>);
 #[derive(Debug, Default)]
 struct Node {
     word: Word,
-    /// Whose part it is, and of which of its ages.
+    /// The request that it is a part of, and the age of that when the part was made.
     within: Option<(Sending, u32)>,
 }
 
-/// What is said of the request itself in the lowest bits, then its age, then how many calls its parts are out with.
+/// What was said of the request itself in the two lowest bits, above them its age, and above that how many calls
+/// its parts have under way.
 type Word = AtomicU32;
 
 /// Nobody has said anything.
@@ -48,7 +49,7 @@ const WAITS: u32 = 1;
 /// It stays so, whoever else waits with the same request.
 const SENT: u32 = 2;
 const SAID: u32 = 0b11;
-/// It grows with each failure: what parts say that were there before counts no more.
+/// Counts the failures: what parts that were made before the last one say no longer counts.
 const AGE: u32 = 0xfff << 2;
 const YEAR: u32 = 1 << 2;
 const PART: u32 = 1 << 14;

@@ -87,7 +87,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // Asked first, for what is looked at as anything has to be moved there.
+        // Types are compared first: for the downcast the request has to be moved into an `Option`.
         if TypeId::of::<B>() == TypeId::of::<ChatBody>() {
             let mut request = Some(request);
             let parsed = (&mut request as &mut dyn Any).downcast_mut::<Option<Request<ChatBody>>>();
