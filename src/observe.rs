@@ -108,7 +108,7 @@ impl Finished<'_> {
 pub enum Event<'a> {
     /// A gate let the request pass.
     Admitted {
-        /// Which.
+        /// The gate that did.
         gate: Gate,
     },
     /// The router has made its plan.
@@ -148,7 +148,7 @@ pub enum Event<'a> {
     },
     /// A target's breaker has changed.
     Breaker {
-        /// Whose.
+        /// The target that the breaker is of.
         target: &'a Target,
         /// What it is now.
         state: Breaker,

@@ -36,13 +36,13 @@ const LONGEST: usize = 4096;
 pub struct Digest(pub(super) [u8; 32]);
 
 impl Digest {
-    /// Of a key in plain text.
+    /// The digest of a key that is there in plain text.
     #[must_use]
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key).into())
     }
 
-    /// Its 32 bytes.
+    /// The 32 bytes of the SHA-256.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -138,7 +138,7 @@ pub fn credential(headers: &HeaderMap) -> Option<&str> {
 pub struct Keys(Arc<ArcSwap<Table>>);
 
 impl Keys {
-    /// No keys.
+    /// An empty table: nobody is let in.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

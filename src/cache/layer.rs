@@ -48,7 +48,8 @@ impl<T> CacheLayer<T> {
         self
     }
 
-    /// The timer. Default: tokio's.
+    /// The timer, of which only the clock is looked at. Default: tokio's with the feature `tokio`, else the
+    /// system's clock.
     pub fn timer<U>(self, timer: U) -> CacheLayer<U> {
         CacheLayer {
             ttl: self.ttl,

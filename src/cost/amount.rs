@@ -21,16 +21,16 @@ impl fmt::Display for NotAnAmount {
 impl std::error::Error for NotAnAmount {}
 
 impl Amount {
-    /// Nothing.
+    /// No money.
     pub const ZERO: Self = Self(0);
 
-    /// So many picodollars.
+    /// An amount of so many picodollars (10⁻¹² USD), or of as small parts of another currency.
     #[must_use]
     pub const fn from_pico(pico: i128) -> Self {
         Self(pico)
     }
 
-    /// In picodollars.
+    /// The amount in picodollars (10⁻¹² USD), or in as small parts of another currency.
     #[must_use]
     pub const fn pico(self) -> i128 {
         self.0

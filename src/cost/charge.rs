@@ -55,7 +55,7 @@ impl Charge {
         self
     }
 
-    /// The cost.
+    /// What the usage costs: the sum of all lines, rounded once, half to even.
     #[must_use]
     pub fn cost(&self) -> Amount {
         let exact = match self.reported {

@@ -33,7 +33,7 @@ impl Currency {
     /// Euros.
     pub const EUR: Self = Self(*b"EUR");
 
-    /// Its code: `USD`.
+    /// The three letters of ISO 4217: `USD`.
     #[must_use]
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.0).expect("capital letters are ASCII")

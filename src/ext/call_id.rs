@@ -15,20 +15,20 @@ impl CallId {
         is_id.then_some(Self(id))
     }
 
-    /// One that has not been: `req_` and 24 hexadecimal digits.
+    /// A new id: `req_` and 24 random hexadecimal digits.
     #[must_use]
     pub fn random() -> Self {
         Self(id::request_value())
     }
 
-    /// Its text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Made of visible ASCII only.
         self.0.to_str().unwrap_or_default()
     }
 
-    /// As a header has it.
+    /// The id as the value of a header.
     #[must_use]
     pub const fn header(&self) -> &HeaderValue {
         &self.0

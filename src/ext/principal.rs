@@ -71,19 +71,19 @@ impl Principal {
         self
     }
 
-    /// Its id.
+    /// The caller's id: the name of its account and of its limits.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// Its id, shared.
+    /// The same, shared: for who keeps it, at no copy.
     #[must_use]
     pub fn shared_id(&self) -> Arc<str> {
         Arc::clone(&self.0.id)
     }
 
-    /// Its team.
+    /// The team that it shares limits and budgets with; `None` when it has none.
     #[must_use]
     pub fn team(&self) -> Option<&str> {
         self.0.team.as_deref()
@@ -94,7 +94,8 @@ impl Principal {
         self.0.team.clone()
     }
 
-    /// Whether it may use a model.
+    /// Whether it may use a model of this name: one that fits a pattern of
+    /// [`with_models`](Self::with_models), or any where it was given none.
     #[must_use]
     #[inline]
     pub fn may_use(&self, model: &str) -> bool {
@@ -104,7 +105,7 @@ impl Principal {
         }
     }
 
-    /// The attached value of a type.
+    /// The value of this type, if one was [attached](Self::attach).
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         let kind = TypeId::of::<T>();

@@ -151,7 +151,7 @@ impl<St> Limiter<St> {
         self.shared.rules.set(rules.into_iter().collect());
     }
 
-    /// The store.
+    /// The store that it counts in.
     pub fn store(&self) -> &St {
         &self.store
     }

@@ -63,7 +63,7 @@ impl Weights {
         self
     }
 
-    /// And one of the slots for concurrent requests.
+    /// The same, and one of the slots for concurrent requests.
     #[must_use]
     pub const fn with_slot(mut self) -> Self {
         self.slot = true;
@@ -106,7 +106,7 @@ pub struct Demand {
     pub rule: Arc<str>,
     /// What the request is counted under.
     pub key: Key,
-    /// What holds there.
+    /// The limits that hold for that key.
     pub limits: Limits,
 }
 

@@ -70,7 +70,8 @@ impl Tally {
         tally
     }
 
-    /// Whether the caller is the one to read the answer: nobody has and nobody else will.
+    /// Claims the reading of an answer of which nobody has read anything. True for the one caller that is to read
+    /// it and to fill the tally; false for all others.
     #[must_use]
     pub fn claim(&self) -> bool {
         self.0.unread.swap(false, Ordering::AcqRel)

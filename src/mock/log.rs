@@ -152,7 +152,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Its method.
+    /// The request's method.
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.method
@@ -170,7 +170,7 @@ impl Seen {
         self.uri.path()
     }
 
-    /// Its headers.
+    /// The request's headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -182,7 +182,7 @@ impl Seen {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Its body.
+    /// The request's body, whole.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body

@@ -98,7 +98,7 @@ pub enum Sticky {
 pub struct Wishes {
     /// Models to try after the one named, in this order; at most 16.
     pub models: Vec<String>,
-    /// Which providers.
+    /// Which providers are to be asked, and in which order.
     pub provider: Preferences,
 }
 

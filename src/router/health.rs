@@ -34,21 +34,21 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Which.
+    /// The target: a provider, and a model's name there.
     pub target: Target,
-    /// Whether it is asked.
+    /// The state of its breaker: whether it is asked at all.
     pub breaker: Breaker,
     /// How long until an open breaker lets a probe through.
     pub opens_in: Option<Duration>,
     /// How long it, or one of its keys, wants to be left alone.
     pub rests_for: Option<Duration>,
-    /// Requests that it serves now.
+    /// How many requests it serves now, those included whose answers still run.
     pub in_flight: u32,
     /// How many it serves at once; `None` when there is no limit.
     pub max_concurrent: Option<u32>,
     /// Smoothed time to the head of an answer, failures counted as slow; zero before the first.
     pub latency: Duration,
-    /// Keys of its provider's pool.
+    /// How many keys its provider's pool has.
     pub keys: usize,
     /// Those that were refused and are not used: by the provider, or here alone, where a model's quota is used up.
     pub dead_keys: usize,
@@ -60,7 +60,7 @@ pub struct Health {
 pub enum Probe {
     /// Those whose breaker is open.
     Unwell,
-    /// All.
+    /// All targets, those included that are well.
     All,
 }
 

@@ -31,19 +31,19 @@ pub struct Message {
 }
 
 impl Message {
-    /// What it is.
+    /// Whether it is an event, or an exception or an error in place of one.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Its name.
+    /// The type of the event or the exception, or the code of the error.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.event.name()
     }
 
-    /// Its payload.
+    /// The payload: for an event nearly always JSON.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.event.data()

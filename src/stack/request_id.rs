@@ -39,7 +39,7 @@ pub(super) const NAME: HeaderName = HeaderName::from_static("x-request-id");
 pub struct RequestIdLayer;
 
 impl RequestIdLayer {
-    /// The only one there is.
+    /// The layer. There is nothing to configure.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -112,7 +112,7 @@ where
 }
 
 pin_project! {
-    /// The response of `RequestId`.
+    /// The response of [`RequestId`]: that of the service inside, with its name in it.
     #[derive(Debug)]
     pub struct RequestIdFuture<F> {
         #[pin]

@@ -115,17 +115,17 @@ impl Statement {
     }
 }
 
-/// Something that was booked.
+/// One entry of a ledger: what was booked on an account, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
     /// Its place in the ledger; the larger the later.
     pub number: u64,
-    /// Whose account.
+    /// The account that it is booked on.
     pub account: Arc<str>,
     /// When, by the clock of whoever booked it.
     pub at: SystemTime,
-    /// What.
+    /// What was booked.
     pub what: What,
 }
 
@@ -146,7 +146,7 @@ impl Entry {
 pub enum What {
     /// The account was credited, and has a limit from then on.
     Granted {
-        /// By how much.
+        /// How much was added.
         amount: Amount,
         /// What it had used and held before without a limit: credited too, so that the balance
         /// begins with the amount. Nothing for an account that had a limit.
@@ -156,21 +156,21 @@ pub enum What {
     },
     /// A hold was opened.
     Held {
-        /// Which.
+        /// The hold.
         hold: HoldId,
         /// Of how much.
         amount: Amount,
     },
     /// An open hold was made larger.
     Extended {
-        /// Which.
+        /// The hold.
         hold: HoldId,
-        /// By how much.
+        /// How much was added.
         amount: Amount,
     },
     /// A hold ended with a charge.
     Settled {
-        /// Which.
+        /// The hold.
         hold: HoldId,
         /// What it had held.
         held: Amount,
@@ -181,14 +181,14 @@ pub enum What {
     },
     /// A hold ended without a charge.
     Released {
-        /// Which.
+        /// The hold.
         hold: HoldId,
         /// What it had held.
         held: Amount,
     },
     /// A hold was left open by a process that died, and was released.
     Voided {
-        /// Which.
+        /// The hold.
         hold: HoldId,
         /// What it had held.
         held: Amount,
@@ -237,9 +237,9 @@ impl What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// Which.
+    /// The hold.
     pub hold: HoldId,
-    /// Whose.
+    /// The account.
     pub account: Arc<str>,
     /// What it had held.
     pub held: Amount,
@@ -253,7 +253,7 @@ pub struct Recovered {
 pub enum Mismatch {
     /// The sum of an account's entries is not its statement.
     Statement {
-        /// Whose.
+        /// The account.
         account: Arc<str>,
         /// What the account says.
         kept: Statement,
@@ -262,7 +262,7 @@ pub enum Mismatch {
     },
     /// The sum of an account's open holds is not what it says is held.
     Held {
-        /// Whose.
+        /// The account.
         account: Arc<str>,
         /// What the account says.
         kept: Amount,
@@ -271,7 +271,7 @@ pub enum Mismatch {
     },
     /// More is held and spent than was ever granted.
     Overdrawn {
-        /// Whose.
+        /// The account.
         account: Arc<str>,
         /// How it stands.
         kept: Statement,

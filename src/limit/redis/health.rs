@@ -36,23 +36,23 @@ impl Fault {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// Redis decided.
+    /// Decisions that Redis made.
     pub decided: u64,
-    /// It could not be reached.
+    /// Decisions for which it could not be reached.
     pub gone: u64,
-    /// It took longer than the budget.
+    /// Decisions for which it took longer than the budget.
     pub slow: u64,
-    /// It answered an error, or something that is no answer.
+    /// Decisions to which it answered an error, or something that is no answer.
     pub nonsense: u64,
     /// It was not asked, as it had failed just before.
     pub suspended: u64,
     /// It was not asked, as too much waited to be told to it.
     pub full: u64,
-    /// Admitted or refused by the local share.
+    /// Requests that were admitted or refused by the local share.
     pub by_local_share: u64,
-    /// Refused as closed.
+    /// Requests that were refused because the store fails closed.
     pub closed: u64,
-    /// Admitted as open.
+    /// Requests that were admitted because the store fails open.
     pub open: u64,
     /// Taken after the budget was over, and given back.
     pub late: u64,

@@ -70,7 +70,7 @@ impl Vendor {
             .unwrap_or(Self::PLAIN)
     }
 
-    /// Its name.
+    /// The vendor's name, as [`named`](Self::named) finds it.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.0.name

@@ -119,7 +119,7 @@ impl<S> Layer<S> for ParallelLayer {
     }
 }
 
-/// See [`ParallelLayer`].
+/// Makes one answer with several choices of several answers with one. Made by [`ParallelLayer`].
 #[derive(Clone, Debug)]
 pub struct Parallel<S> {
     inner: S,
