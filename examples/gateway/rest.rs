@@ -58,9 +58,8 @@ impl Body for Rest {
             return Poll::Ready(None);
         };
         let polled = Pin::new(body).poll_frame(cx);
-        if let Poll::Ready(None | Some(Err(_))) = polled {
-            self.comes = false;
-        }
+        // Who has asked is told to go on by this.
+        self.comes = !matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
     }
 
