@@ -86,7 +86,7 @@ enum Place {
     Members,
     /// Strings in an array that nobody reads.
     Strings,
-    /// Few in each of many tools, strings among them.
+    /// A few in each of many tools, strings among them.
     Tools,
     /// In each of many messages, behind keys that nobody knows, strings among them.
     Messages,
@@ -194,7 +194,9 @@ impl Text {
                 Place::Strings => string(&mut next),
                 Place::Members => format!("{}:{}", string(&mut next), value(next())),
                 Place::Tools => {
-                    let values = [0; 6].map(|_| any(&mut next)).join(",");
+                    let count = 1 + next() % 20;
+                    let values: Vec<String> = (0..count).map(|_| any(&mut next)).collect();
+                    let values = values.join(",");
                     format!(
                         r#"{{"type":"function","function":{{"name":"f","parameters":{{"x":[{values}]}}}}}}"#
                     )

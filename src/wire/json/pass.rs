@@ -117,16 +117,25 @@ impl Cursor<'_> {
     ) -> Result<usize, Stop> {
         let text = self.text;
         // The budget is spent by portions: where one is at its end, what comes next may be passed together.
-        let mut portion = budget.min(FIRST);
+        let mut portion = budget.min(2 * PORTION);
         let mut rest = budget - portion;
         let mut close = levels.close();
+        // Where the portion began, had it no strings with escapes; the first has twice as many as the others. And whether
+        // another may be passed before a window is tried.
+        let (mut since, mut may_wait) = (at + SPARSE, true);
         'value: loop {
             // A value is due here.
             let Some(&here) = text.get(at) else {
                 return Err(unexpected(text, at));
             };
             if here == b'"' {
-                at = scan::string::<CLEAN>(text, at + 1)? + 1;
+                let quote = at;
+                at = scan::plain::<CLEAN>(text, quote + 1);
+                if text.get(at) != Some(&b'"') {
+                    at = scan::rest_of_string::<CLEAN>(text, at)?;
+                    since += at - quote;
+                }
+                at += 1;
             } else if here.is_ascii_digit() {
                 at = digits::marked_unsigned(text, at, here)?;
             } else if let b'[' | b'{' = here {
@@ -197,10 +206,22 @@ impl Cursor<'_> {
                     Some(b',') => {
                         at += 1;
                         rest = spend(rest, at)?;
+                        // Of what is not dense a window holds too little.
+                        if may_wait && at.saturating_sub(since) > SPARSE {
+                            (since, may_wait) = (at, false);
+                            portion = rest.min(PORTION);
+                            rest -= portion;
+                            if close == b'}' {
+                                at = key::<CLEAN>(text, at)?;
+                            }
+                            break;
+                        }
                         let passed = window::pass::<CLEAN>(text, at, levels, rest, &mut self.huge);
+                        may_wait = passed.at - at < window::LONG;
                         (at, levels) = (passed.at, passed.levels);
                         (portion, rest) = (passed.portion, passed.rest);
                         close = levels.close();
+                        since = at;
                         if let Due::FIRST_VALUE | Due::FIRST_KEY = passed.due {
                             at = scan::space(text, at);
                             if text.get(at) == Some(&close) {
@@ -258,8 +279,10 @@ fn is_run(text: &[u8], at: usize, bracket: u8) -> bool {
     text.get(at..).and_then(<[u8]>::first_chunk) == Some(&[bracket; RUN])
 }
 
-/// What an honest value holds is hardly more.
-const FIRST: usize = 16;
+/// So many members and elements are passed one by one before it is asked whether they are dense.
+const PORTION: usize = 8;
+/// They are not where they take more bytes than these, strings with escapes aside: so schemas do.
+const SPARSE: usize = 88;
 
 /// The place behind the blanks that are due here. Mostly there is one.
 #[inline(always)]

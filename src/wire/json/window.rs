@@ -19,7 +19,7 @@ const FEW: usize = 4;
 /// So many where that did not help, as less than so many bytes were passed. A text may be made of what is
 /// small but for just those that are looked at together.
 const MANY: usize = 8;
-const LONG: usize = 128;
+pub(super) const LONG: usize = 128;
 /// A number or a literal that a window's end cuts off is left to the next window, unless it is as long as that.
 const CUT_OFF: u32 = 12;
 
