@@ -32,6 +32,8 @@ mod patience;
 mod prices;
 #[path = "../../examples/gateway/read.rs"]
 mod read;
+#[path = "../../examples/gateway/rest.rs"]
+mod rest;
 #[path = "../../examples/gateway/routes.rs"]
 mod routes;
 #[path = "../../examples/gateway/routing.rs"]
