@@ -603,6 +603,63 @@ async fn a_fallback_answers_for_a_broken_target() {
     }
 }
 
+/// An upstream that has too many requests for one of its models, and none for the other.
+fn upstream_with_a_busy_model() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.expect("asked");
+            let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+            while !said.ends_with(b"}") {
+                match socket.read(&mut piece).expect("a request") {
+                    0 => break,
+                    read => said.extend_from_slice(&piece[..read]),
+                }
+            }
+            let busy = String::from_utf8_lossy(&said).contains("\"busy\"");
+            let (status, body) = if busy {
+                (
+                    "429 Too Many Requests",
+                    json!({ "error": { "message": "later" } }),
+                )
+            } else {
+                let message = json!({ "role": "assistant", "content": "Hi" });
+                let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
+                ("200 OK", json!({ "id": "a", "choices": [choice] }))
+            };
+            let body = body.to_string();
+            let length = body.len();
+            write!(
+                socket,
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
+                 content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .expect("sent");
+        }
+    });
+    port
+}
+
+/// However many requests need one, each has the attempts that the file says.
+#[tokio::test]
+async fn a_fallback_answers_for_a_busy_target_time_and_again() {
+    let port = upstream_with_a_busy_model();
+    let gateway = Gateway::start(&format!(
+        "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n\
+         [[models]]\nid = \"first\"\ntargets = [{{ provider = \"p\", model = \"busy\" }}]\nfallbacks = [\"second\"]\n\
+         [[models]]\nid = \"second\"\ntargets = [{{ provider = \"p\", model = \"free\" }}]\n\
+         [[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n"
+    ));
+    for request in 0..40 {
+        let answer = gateway
+            .post("sk-demo", &ask(json!({ "model": "first" })))
+            .await;
+        assert_eq!(answer.status, 200, "{request}: {}", answer.body);
+        assert_eq!(answer.header("x-attempts"), "2");
+    }
+}
+
 #[tokio::test]
 async fn models_and_key() {
     let gateway = Gateway::start(&config("openai"));

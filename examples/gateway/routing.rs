@@ -244,6 +244,8 @@ pub fn builder(
     let routing = &config.routing;
     let mut builder = Router::builder(table(config, book)?)
         .attempts(NonZeroU32::new(routing.attempts).unwrap_or(NonZeroU32::MIN))
+        // As many as the file says, for as long as any of them are answered.
+        .retry_budget(routing.attempts.saturating_sub(1).saturating_mul(100))
         .attempt_timeout(routing.attempt_timeout)
         // A stream has times of its own, which whoever waits for its content keeps.
         .stream_attempt_timeout(routing.total_timeout)
