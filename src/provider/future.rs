@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Body, Notes, RateHeaders, Translate,
+    Answer, Body, Notes, RateHeaders, Translate,
     body::Told,
     customs,
     cut::Spellings,
@@ -170,18 +170,11 @@ where
                             let error = nonsense("it is compressed, which nobody had asked for");
                             return Poll::Ready(refuse(error, RateHeaders::read(&head.headers)));
                         }
-                        // Some stream what was to come whole: that passes, too, and is folded
-                        // outside, where an error in it keeps its class.
-                        if head.status.is_success()
-                            && (this.asked.stream || media::is_events(&head.headers))
-                        {
-                            let state = this.config.translate.stream(this.asked);
-                            if is_stream(&head.headers, state.as_ref().map(T::Stream::framing)) {
-                                let limit = this.config.max_bytes;
-                                return Poll::Ready(stream(
-                                    &head, body, state, this.key, this.asked, limit,
-                                ));
-                            }
+                        if let Some(state) = streams(&head, this.asked, this.config) {
+                            let limit = this.config.max_bytes;
+                            return Poll::Ready(stream(
+                                &head, body, state, this.key, this.asked, limit,
+                            ));
                         }
                         State::Collecting {
                             head: Some(head),
@@ -230,30 +223,7 @@ where
                     });
                     return Poll::Ready(match answer {
                         Err(error) => refuse(error, limits),
-                        Ok(answer) => {
-                            let told = match &this.asked.customs {
-                                _ if this.asked.functions => functions::deprecated(&answer.body),
-                                Some(names) => customs::answer(names, &answer.body),
-                                None => None,
-                            };
-                            let body = told.map_or(answer.body, Into::into);
-                            let mut response = Response::new(Body::whole(body));
-                            *response.headers_mut() = emptied(head.headers);
-                            response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-                            let tally = match answer.usage {
-                                Some(usage) => {
-                                    let tally = Tally::new();
-                                    tally.record_usage(usage);
-                                    tally
-                                }
-                                None => Tally::unread(),
-                            };
-                            response.extensions_mut().insert(tally);
-                            if let Some(limits) = limits {
-                                response.extensions_mut().insert(limits);
-                            }
-                            response
-                        }
+                        Ok(answer) => whole(answer, this.asked, head.headers, limits),
                     });
                 }
             };
@@ -303,6 +273,56 @@ fn is_stream(headers: &HeaderMap, framing: Option<Framing>) -> bool {
         .chain(array.then_some(&"application/json"))
         .any(|stream| kind.eq_ignore_ascii_case(stream.as_bytes()))
     })
+}
+
+/// What translates a successful answer's events, if it has any: `None` for what comes whole.
+#[inline(always)]
+fn streams<T: Translate>(
+    head: &response::Parts,
+    asked: &Asked,
+    config: &Config<T>,
+) -> Option<Option<T::Stream>> {
+    // Some stream what was to come whole: that passes, too, and is folded outside, where an error in it keeps
+    // its class.
+    let may = head.status.is_success() && (asked.stream || media::is_events(&head.headers));
+    if !may {
+        return None;
+    }
+    let state = config.translate.stream(asked);
+    let framing = state.as_ref().map(T::Stream::framing);
+    is_stream(&head.headers, framing).then_some(state)
+}
+
+/// A whole answer, translated, under a head of its own.
+#[inline(always)]
+fn whole<B, S>(
+    answer: Answer,
+    asked: &Asked,
+    theirs: HeaderMap,
+    limits: Option<RateHeaders>,
+) -> Response<Body<B, S>> {
+    let told = match &asked.customs {
+        _ if asked.functions => functions::deprecated(&answer.body),
+        Some(names) => customs::answer(names, &answer.body),
+        None => None,
+    };
+    let body = told.map_or(answer.body, Into::into);
+    let mut response = Response::new(Body::whole(body));
+    *response.headers_mut() = emptied(theirs);
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    let tally = match answer.usage {
+        Some(usage) => {
+            let tally = Tally::new();
+            tally.record_usage(usage);
+            tally
+        }
+        None => Tally::unread(),
+    };
+    response.extensions_mut().insert(tally);
+    if let Some(limits) = limits {
+        response.extensions_mut().insert(limits);
+    }
+    response
 }
 
 fn stream<B, S: super::TranslateStream>(
