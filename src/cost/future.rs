@@ -64,6 +64,15 @@ struct Whole {
     scanner: Option<Box<Scanner>>,
 }
 
+/// What becomes of an answer, by its head.
+enum Begun {
+    /// It costs nothing, and goes out as it is.
+    Passes,
+    // In boxes: nearly always somebody inside reads the answer.
+    Streams(Option<Box<Scanner>>),
+    IsWhole(Option<Box<Scanner>>),
+}
+
 /// What is known before the answer.
 pub(super) struct Plan<L: Ledger> {
     once: Once<Box<Guard<L>>>,
@@ -82,6 +91,39 @@ impl<L: Ledger> Plan<L> {
     pub(super) fn sent_by(&mut self, sending: Sending) {
         if let Some(guard) = self.once.guard_mut() {
             guard.sending = Some(sending);
+        }
+    }
+
+    /// Decides by the head what becomes of an answer. The scanner is there where nobody inside reads it.
+    #[inline(always)]
+    fn begin(&mut self, head: &mut Parts) -> Begun {
+        self.answered();
+        if head.extensions.get::<Cached>().is_some() {
+            // Nobody was asked for it: what was held is given back.
+            self.once.end(Ending::Failed(None));
+            return Begun::Passes;
+        }
+        let mut tally = head.extensions.get::<Tally>().cloned();
+        let mut scanner = None;
+        if tally.as_ref().is_none_or(|tally| !tally.is_read()) {
+            scanner = Scanner::of(head).map(Box::new);
+            tally = head.extensions.get::<Tally>().cloned();
+        }
+        self.once.attach(tally);
+        if let (Some(served), Some(guard)) =
+            (head.extensions.get::<Served>(), self.once.guard_mut())
+        {
+            guard.quote.served(served);
+        }
+        if !head.status.is_success() || !self.is_priced() {
+            // Whatever an upstream has counted for it: the client gets nothing, or what has no price.
+            self.once.release();
+            return Begun::Passes;
+        }
+        if media::is_events(&head.headers) {
+            Begun::Streams(scanner)
+        } else {
+            Begun::IsWhole(scanner)
         }
     }
 
@@ -219,83 +261,44 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let Some(plan) = this.plan else {
-                        let body = ResponseBody::inner(body);
-                        return Poll::Ready(Ok(Response::from_parts(head, body)));
-                    };
-                    plan.answered();
-                    if head.extensions.get::<Cached>().is_some() {
-                        // Nobody was asked for it: what was held is given back.
-                        plan.once.end(Ending::Failed(None));
-                        let body = ResponseBody::inner(body);
-                        return Poll::Ready(Ok(Response::from_parts(head, body)));
+                    let begun = this.plan.as_mut().map(|plan| plan.begin(&mut head));
+                    match begun.unwrap_or(Begun::Passes) {
+                        Begun::Passes => {
+                            let body = ResponseBody::inner(body);
+                            return Poll::Ready(Ok(Response::from_parts(head, body)));
+                        }
+                        Begun::Streams(scanner) => {
+                            let plan = this.plan.take().expect("looked at above");
+                            let body = stream(&mut head, body, scanner, plan);
+                            return Poll::Ready(Ok(Response::from_parts(head, body)));
+                        }
+                        Begun::IsWhole(scanner) => {
+                            let whole = Some(Whole {
+                                head,
+                                answer: Pieces::default(),
+                                scanner,
+                            });
+                            // Set here, for each move of a head costs.
+                            this.state.set(State::Collecting { body, whole });
+                            continue;
+                        }
                     }
-                    let mut tally = head.extensions.get::<Tally>().cloned();
-                    let mut scanner = None;
-                    if tally.as_ref().is_none_or(|tally| !tally.is_read()) {
-                        scanner = Scanner::of(&mut head);
-                        tally = head.extensions.get::<Tally>().cloned();
-                    }
-                    plan.once.attach(tally);
-                    if let (Some(served), Some(guard)) =
-                        (head.extensions.get::<Served>(), plan.once.guard_mut())
-                    {
-                        guard.quote.served(served);
-                    }
-                    if !head.status.is_success() || !plan.is_priced() {
-                        // Whatever an upstream has counted for it: the client gets nothing, or what has no
-                        // price.
-                        plan.once.release();
-                        let body = ResponseBody::inner(body);
-                        return Poll::Ready(Ok(Response::from_parts(head, body)));
-                    }
-                    if media::is_events(&head.headers) {
-                        let plan = this.plan.take().expect("looked at above");
-                        let body = stream(&mut head, body, scanner, plan);
-                        return Poll::Ready(Ok(Response::from_parts(head, body)));
-                    }
-                    let whole = Some(Whole {
-                        head,
-                        answer: Pieces::default(),
-                        scanner: scanner.map(Box::new),
-                    });
-                    this.state.set(State::Collecting { body, whole });
-                    continue;
                 }
                 StateProj::Collecting {
-                    mut body,
+                    body,
                     whole: collected,
                 } => {
                     let plan = this.plan.as_mut().expect("polled after completion");
                     let whole = collected.as_mut().expect("polled after completion");
-                    let max = plan.once.guard_mut();
-                    let max = max.map_or(0, |guard| guard.config.max_bytes);
-                    let failed = loop {
-                        let polled = plan.once.polling(|| body.as_mut().poll_frame(cx));
-                        match ready!(polled) {
-                            None => break None,
-                            Some(Err(_)) => {
-                                break Some("The upstream cut its answer short.");
-                            }
-                            Some(Ok(frame)) => {
-                                if let Ok(chunk) = frame.into_data() {
-                                    whole.answer.push(chunk);
-                                }
-                                if whole.answer.len() > max {
-                                    break Some("The upstream's answer is too large.");
-                                }
-                            }
-                        }
-                    };
+                    let read = ready!(whole.poll(body, plan, cx));
                     let whole = collected.take().expect("looked at above");
-                    if let Some(message) = failed {
-                        plan.once.release();
-                        let error =
-                            Error::new(Kind::BadUpstream, message).with_class(Class::Transient);
-                        let response = error.response(&Dialect::openai());
-                        return Poll::Ready(Ok(response.map(ResponseBody::own)));
-                    }
-                    return Poll::Ready(Ok(whole.finish(plan)));
+                    return Poll::Ready(Ok(match read {
+                        Ok(()) => whole.finish(plan),
+                        Err(error) => {
+                            plan.once.release();
+                            error.response(&Dialect::openai()).map(ResponseBody::own)
+                        }
+                    }));
                 }
             };
             this.state.set(next);
@@ -307,7 +310,7 @@ where
 fn stream<R: Body, L: Ledger>(
     head: &mut Parts,
     body: R,
-    scanner: Option<Scanner>,
+    scanner: Option<Box<Scanner>>,
     mut plan: Plan<L>,
 ) -> ResponseBody<R, L> {
     let tally = plan.once.tally().cloned();
@@ -341,6 +344,7 @@ fn stream<R: Body, L: Ledger>(
             .map(Box::new);
         guard.bill = Some(bill);
     }
+    let scanner = scanner.map(|scanner| *scanner);
     ResponseBody::stream(body, plan.once, scanner, writer, refill)
 }
 
@@ -348,6 +352,35 @@ const COST: HeaderName = HeaderName::from_static("x-completion-cost");
 const CURRENCY: HeaderName = HeaderName::from_static("x-completion-cost-currency");
 
 impl Whole {
+    /// Reads on, to the end.
+    #[inline(always)]
+    fn poll<R: Body<Data = Bytes>, L: Ledger>(
+        &mut self,
+        mut body: Pin<&mut R>,
+        plan: &mut Plan<L>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let most = plan.once.guard_mut();
+        let most = most.map_or(0, |guard| guard.config.max_bytes);
+        let broken = loop {
+            let polled = plan.once.polling(|| body.as_mut().poll_frame(cx));
+            match ready!(polled) {
+                None => return Poll::Ready(Ok(())),
+                Some(Err(_)) => break "The upstream cut its answer short.",
+                Some(Ok(frame)) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        self.answer.push(chunk);
+                    }
+                    if self.answer.len() > most {
+                        break "The upstream's answer is too large.";
+                    }
+                }
+            }
+        };
+        let error = Error::new(Kind::BadUpstream, broken).with_class(Class::Transient);
+        Poll::Ready(Err(error))
+    }
+
     /// Charged, and told what it cost, where somebody pays.
     fn finish<R, L: Ledger>(self, plan: &mut Plan<L>) -> Response<ResponseBody<R, L>> {
         let Self {
