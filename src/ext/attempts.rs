@@ -6,7 +6,7 @@ use crate::{error::Error, wire::Usage};
 /// The upstreams that were asked in vain, in order. Put into the response by the router, a refusal
 /// included; absent when the first one answered.
 ///
-/// Who answered at last is in [`Served`].
+/// Who answered at last is in [`Served`](super::Served).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempts(Arc<[Attempt]>);
 
