@@ -39,7 +39,9 @@ use crate::{
 /// choices of the merged answer are numbered in their order, the chunks of a merged stream come as
 /// they are made, and the usage is the sum, so that a layer outside charges once. If one fails, its
 /// failure is the answer and the others are dropped: a refusal before the head went out, an error
-/// event after. Dropping the response or its body drops them all.
+/// event after. Whole answers are kept until the last one is there: of each as much as the service inside lets
+/// pass ([`Provider::with_max_bytes`](super::Provider::with_max_bytes)). Dropping the response or its body drops
+/// them all.
 ///
 /// ```
 /// use http_body_util::BodyExt;
