@@ -90,8 +90,8 @@ impl Shared {
 /// A client that sends `cache-control: no-cache` is given a new answer, which is kept; with
 /// `no-store` the cache is left out of it. Every answer that passes has `x-cache`: `hit`, `shared`
 /// or `miss`, and a hit has its `age` in seconds. Only whole answers with a success are kept.
-/// Dropping the future or the body leaves the answer to the others that read it; the last to leave
-/// drops the upstream.
+/// Trailers are left out: an answer that is given again has none. Dropping the future or the body leaves the
+/// answer to the others that read it; the last to leave drops the upstream.
 pub struct Cache<S> {
     inner: S,
     shared: Arc<Shared>,

@@ -169,6 +169,12 @@ impl Run {
         last
     }
 
+    /// Something has come that the one at this place has seen, and the others have not.
+    fn wake_others(&self, place: usize) {
+        self.wakers.go_on(place);
+        self.wakers.wake_all();
+    }
+
     /// Whether nothing follows the first so many bytes.
     pub(super) fn is_over(&self, at: usize) -> bool {
         match &self.state().step {
@@ -193,7 +199,7 @@ impl Run {
                     }
                     Poll::Ready(Err(error)) => {
                         drop(state);
-                        self.wakers.wake_all();
+                        self.wake_others(place);
                         Poll::Ready((Began::Failed(error), Now::Over))
                     }
                     Poll::Ready(Ok(response)) => {
@@ -201,7 +207,7 @@ impl Run {
                         let (step, now) = self.begin(Box::new(Head::of(&parts)), body);
                         state.step = step;
                         drop(state);
-                        self.wakers.wake_all();
+                        self.wake_others(place);
                         Poll::Ready((Began::First(Box::new(parts)), now))
                     }
                 }
@@ -325,7 +331,7 @@ impl Run {
                     }
                 };
                 drop(state);
-                self.wakers.wake_all();
+                self.wake_others(place);
                 drop(body);
                 Poll::Ready((read, now))
             }

@@ -31,6 +31,8 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// more than 255 bytes or other than visible ASCII a 400. An answer that is given again has the
 /// header `idempotent-replayed: true`.
 ///
+/// Of a request with a key the answer's trailers are left out, as they are not given again.
+///
 /// Dropping the future or the body leaves the answer to those who joined it, if there are any; else
 /// the inner service's is dropped too.
 pub struct Idempotency<S> {

@@ -7,6 +7,8 @@ use std::{
     task::Wake,
 };
 
+use http_body::Frame;
+
 use super::*;
 
 /// Notes whether the run can be asked from where it is woken.
@@ -52,4 +54,62 @@ fn who_is_woken_by_a_failure_or_a_panic_may_ask_at_once() {
         run.leave(one, &Payer::first());
         assert!(asks.free.load(Ordering::Relaxed), "{panics}");
     }
+}
+
+/// Notes that it has been woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One piece, and no end.
+struct Drip(Option<Bytes>);
+
+impl Body for Drip {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let piece = self.0.take();
+        piece.map_or(Poll::Pending, |piece| {
+            Poll::Ready(Some(Ok(Frame::data(piece))))
+        })
+    }
+}
+
+#[test]
+fn what_one_reads_wakes_the_others_and_not_itself() {
+    let call: Call = Box::pin(async {
+        let body = BoxBody::new(Drip(Some("piece".into())));
+        Ok(Response::new(body))
+    });
+    let open = Arc::new(Open::new(100, None));
+    let run = Run::new([0; 32], 100, open, call, None);
+    let places = [run.enter().expect("a seat"), run.enter().expect("a seat")];
+    let [one, other] = [Arc::<Woken>::default(), Arc::default()];
+    let woken = || [&one, &other].map(|it| it.0.swap(false, Ordering::Relaxed));
+    let wakers = [
+        Waker::from(Arc::clone(&one)),
+        Waker::from(Arc::clone(&other)),
+    ];
+    let mut contexts = wakers.each_ref().map(|it| Context::from_waker(it));
+    assert!(run.poll_head(places[0], &mut contexts[0]).is_ready());
+    assert_eq!(woken(), [false, false]);
+    run.wakers.wait(places[1], &wakers[1]);
+    let mut at = 0;
+    let read = run.poll_read(places[0], &mut at, &mut contexts[0]);
+    assert!(matches!(read, Poll::Ready((Read::Bytes(_), Now::Open))));
+    assert_eq!(woken(), [false, true]);
+    assert!(
+        run.poll_read(places[0], &mut at, &mut contexts[0])
+            .is_pending()
+    );
+    assert_eq!(woken(), [false, false]);
 }
