@@ -99,7 +99,7 @@ fn what_one_reads_wakes_the_others_and_not_itself() {
         Waker::from(Arc::clone(&one)),
         Waker::from(Arc::clone(&other)),
     ];
-    let mut contexts = wakers.each_ref().map(|it| Context::from_waker(it));
+    let mut contexts = wakers.each_ref().map(Context::from_waker);
     assert!(run.poll_head(places[0], &mut contexts[0]).is_ready());
     assert_eq!(woken(), [false, false]);
     run.wakers.wait(places[1], &wakers[1]);
