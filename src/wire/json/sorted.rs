@@ -30,7 +30,7 @@ pub(super) struct Sorted {
     /// What numbers and literals are made of.
     pub(super) bare: u64,
     /// A place in each number that is huge.
-    huge: u64,
+    pub(super) huge: u64,
     /// Where strings, numbers and literals end.
     pub(super) ends: u64,
     /// Brackets that close what is empty.
@@ -112,15 +112,6 @@ impl Sorted {
     #[inline(always)]
     pub(super) fn behind(&self, bits: u64) -> u64 {
         behind(bits, self.blanks)
-    }
-
-    /// How many numbers are huge. Mostly none is.
-    #[inline(always)]
-    pub(super) fn huge(&self, range: u64) -> u32 {
-        match self.huge & range {
-            0 => 0,
-            places => places.count_ones(),
-        }
     }
 
     #[inline(always)]

@@ -50,11 +50,10 @@ pub(super) fn pass<const CLEAN: bool>(
         let Some(part) = part::<CLEAN>(near, due, levels) else {
             break;
         };
-        if budget < part.count || *huge < part.huge {
+        if budget < part.count || part.huge != 0 && !spend(huge, part.huge) {
             break;
         }
         budget -= part.count;
-        *huge -= part.huge;
         at += part.length;
         (due, levels) = (part.due, part.levels);
         match part.behind {
@@ -104,22 +103,31 @@ pub(super) fn pass_level<const CLEAN: bool, const BEGINNINGS: u64>(
         let Some(part) = part_of_level::<CLEAN, BEGINNINGS>(near, level) else {
             break;
         };
-        if budget <= part.count || *huge < part.huge {
+        if budget <= part.count || part.huge != 0 && !spend(huge, part.huge) {
             break;
         }
         budget -= part.count;
-        *huge -= part.huge;
         at += part.length;
     }
     (at, budget)
 }
 
+/// Whether so many numbers may be huge as have places here; then as many less may follow.
+#[cold]
+#[inline(never)]
+fn spend(huge: &mut u32, places: u64) -> bool {
+    let left = huge.checked_sub(places.count_ones());
+    *huge = left.unwrap_or(*huge);
+    left.is_some()
+}
+
 /// What has been passed of a window.
 struct Part {
     length: usize,
-    /// How many members and elements begin in it, and how many numbers are huge.
+    /// How many members and elements begin in it.
     count: usize,
-    huge: u32,
+    /// A place in each number that is huge.
+    huge: u64,
     due: Due,
     levels: Levels,
     behind: Behind,
@@ -129,7 +137,7 @@ struct Part {
 struct PartOfLevel {
     length: usize,
     count: usize,
-    huge: u32,
+    huge: u64,
 }
 
 /// What a part of a window is followed by.
@@ -184,7 +192,7 @@ fn part<const CLEAN: bool>(near: &[u8; NEAR], due: Due, levels: Levels) -> Optio
     Some(Part {
         length,
         count,
-        huge: sorted.huge(range),
+        huge: sorted.huge & range,
         due,
         levels: passed.levels,
         behind,
@@ -222,7 +230,7 @@ fn part_of_level<const CLEAN: bool, const BEGINNINGS: u64>(
     Some(PartOfLevel {
         length,
         count,
-        huge: sorted.huge(range),
+        huge: sorted.huge & range,
     })
 }
 
