@@ -52,6 +52,23 @@ pub(crate) fn in_no_order(pieces: &[&str], bytes: usize) -> String {
     text
 }
 
+/// The smallest values of each kind.
+const SMALL: &[&str] = &[
+    "1",
+    r#""""#,
+    "[]",
+    "{}",
+    "null",
+    r#"{"":0}"#,
+    "[0]",
+    "-1",
+    "1.5",
+    "1e5",
+    " 1 ",
+    r#""\n""#,
+    r#""abc""#,
+];
+
 /// Texts of 100 KB that are made to be slow.
 pub(crate) fn hostile() -> Vec<(&'static str, Bytes)> {
     let fill = |piece: &str, close: &str| {
@@ -121,6 +138,26 @@ pub(crate) fn hostile() -> Vec<(&'static str, Bytes)> {
             r#"{{"model":"m","messages":[{before}{text}{behind}"#
         ))
     };
+    // As many small values in each of many tools as are passed one by one before any are looked at together.
+    let mut random = 1_u64;
+    let mut value = |_| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        SMALL[(random >> 33) as usize % SMALL.len()]
+    };
+    let tools: Vec<String> = (0..770)
+        .map(|_| {
+            let values = [0; 16].map(&mut value).join(",");
+            format!(
+                r#"{{"type":"function","function":{{"name":"f","parameters":{{"x":[{values}]}}}}}}"#
+            )
+        })
+        .collect();
+    let sixteen = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"tools":[{}]}}"#,
+        tools.join(",")
+    );
     // A model's name of such pieces, or an unknown key.
     let spelled = |pieces: &[&str], open: &str, close: &str| {
         let user = r#"{"role":"user","content":"x"}]"#;
@@ -433,6 +470,7 @@ pub(crate) fn hostile() -> Vec<(&'static str, Bytes)> {
                 "]}]}",
             ),
         ),
+        ("tools_of_sixteen", sixteen.into()),
         ("keys_of_parts", parts_of(r"\n", 7)),
         ("keys_of_parts_long", parts_of(r"abcdefghijklmno\n", 250)),
         (
