@@ -293,6 +293,7 @@ where
                     if let Ok(data) = frame.into_data() {
                         state.bytes += data.len();
                         state.frames.push_back(data);
+                        moved = true;
                     }
                     over.then_some(None)
                 }
@@ -302,8 +303,8 @@ where
                 if let Some(kept) = state.kept(flight.shared.now()) {
                     flight.shared.keep(&flight.key, kept);
                 }
+                moved = true;
             }
-            moved = true;
         };
         drop(guard);
         self.wake_others(moved);
@@ -317,7 +318,7 @@ where
         poll(&mut Context::from_waker(&waker))
     }
 
-    /// Something has come that this one has seen, and the others have not.
+    /// Something has come that this one has seen, and the others have not: it waits no more.
     fn wake_others(&self, moved: bool) {
         if moved {
             self.flight.wakers.go_on(self.number);
