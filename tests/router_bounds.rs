@@ -374,15 +374,35 @@ async fn what_is_kept_back_does_not_travel() {
     let (a, _, builder) = builder(pair());
     let name = http::HeaderName::from_static("traceparent");
     let router = builder.keep_back(&name).build().expect("sound");
+    for watched in [false, true] {
+        let mut request = chat("");
+        for (name, value) in [("traceparent", PARENT), ("tracestate", "session=1")] {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        if watched {
+            // Nor what a watch would put in its place.
+            request.extensions_mut().insert(Watch::new(Passes));
+        }
+        let response = router.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), 200);
+        let seen = a.log().last().expect("asked");
+        for name in ["traceparent", "tracestate", "x-mine"] {
+            assert_eq!(seen.header(name), None, "{watched}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_watch_passes_on_travels_where_it_is_forwarded() {
+    let (a, _, builder) = builder(pair());
+    let router = builder.build().expect("sound");
     let mut request = chat("");
-    let value = HeaderValue::from_static(PARENT);
-    request.headers_mut().insert(name, value);
-    // Nor what a watch would put in its place.
     request.extensions_mut().insert(Watch::new(Passes));
     let response = router.oneshot(request).await.expect("infallible");
     assert_eq!(response.status(), 200);
     let seen = a.log().last().expect("asked");
-    assert_eq!(seen.header("traceparent"), None);
+    assert_eq!(seen.header("traceparent"), Some(PARENT));
     assert_eq!(seen.header("tracestate"), Some("mine=1"));
     assert_eq!(seen.header("x-mine"), None, "not forwarded");
 }

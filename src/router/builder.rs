@@ -241,7 +241,7 @@ impl<S, R: Route, T: Timer> Builder<S, R, T> {
     }
 
     /// A header of the client's that does not travel to the providers' services, `traceparent` for one: then
-    /// no provider learns which of its requests belong together.
+    /// no provider learns which of its requests belong together, for `tracestate` does not travel without it.
     pub fn keep_back(mut self, name: &HeaderName) -> Self {
         self.forward.retain(|known| known != name);
         self

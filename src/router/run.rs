@@ -253,11 +253,15 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
                 *name != TRACEPARENT || traced().is_some()
             }
         };
+        // Alone it says nothing but which requests belong together.
+        let travels = move |name: &HeaderName| {
+            forward.contains(name) && (*name != TRACESTATE || forward.contains(&TRACEPARENT))
+        };
         let own = own
             .iter()
-            .filter(move |(name, _)| forward.contains(name) && !given(name) && sound(name));
+            .filter(move |(name, _)| travels(name) && !given(name) && sound(name));
         let passed = passed.into_iter().flatten();
-        own.chain(passed.filter(|(name, _)| forward.contains(name)))
+        own.chain(passed.filter(move |(name, _)| travels(name)))
     }
 
     /// What a service may read of the request beside its body.
