@@ -180,11 +180,14 @@ where
                     let mut due = ready!(sleeping.poll(cx));
                     if first && due == Due::Stalled {
                         // Nobody has asked the upstream for so long: the silence was the client's.
-                        sleeping.clock.event(sleeping.timer.now());
+                        sleeping.clock.paused(sleeping.timer.now());
                         due = ready!(sleeping.poll(cx));
                     }
                     let late = match due {
-                        Due::KeepAlive => return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE))),
+                        Due::KeepAlive => {
+                            sleeping.clock.taken();
+                            return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE)));
+                        }
                         due => too_late(due),
                     };
                     // Noted first: what is inside judges the target by it when it is dropped.

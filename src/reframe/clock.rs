@@ -124,6 +124,13 @@ impl Clock {
         std::mem::take(&mut self.taken)
     }
 
+    /// Nobody has waited since something went out: the silence is only as long as it was then.
+    pub(super) fn paused(&mut self, now: Instant) {
+        let sent = self.sent.zip(self.event);
+        let silence = sent.map(|(sent, event)| sent.saturating_duration_since(event));
+        self.event(now.checked_sub(silence.unwrap_or_default()).unwrap_or(now));
+    }
+
     /// Whether something may be due sooner than when this was asked before.
     pub(super) fn comes_sooner(&mut self) -> bool {
         std::mem::take(&mut self.sooner)

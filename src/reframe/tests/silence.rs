@@ -156,3 +156,26 @@ async fn the_time_that_a_client_takes_to_read_is_no_silence() {
         assert_eq!(start.elapsed().as_secs(), took);
     }
 }
+
+/// Nor is the time that it takes behind a comment, but the silence before that is one.
+#[tokio::test(start_paused = true)]
+async fn a_pause_behind_a_keep_alive_is_no_silence_either() {
+    for (silent, whole, took) in [(30, true, 245), (50, false, 260)] {
+        let start = tokio::time::Instant::now();
+        let steps = vec![step(FIRST), wait(20), Step::Pause, wait(silent), step(LAST)];
+        let layer = layer().keep_alive(Duration::from_secs(15));
+        let (answer, _) = answer(&layer, STREAM, SSE, steps).await;
+        let mut body = Box::pin(answer.into_body());
+        for _ in ["the first event", "a comment"] {
+            let frame = body.frame().await.expect("a frame").expect("never fails");
+            assert!(frame.into_data().expect("data").ends_with(b"\n\n"));
+        }
+        assert_eq!(start.elapsed().as_secs(), 15);
+        tokio::time::advance(Duration::from_secs(200)).await;
+        let rest = body.collect().await.expect("never fails").to_bytes();
+        let out = String::from_utf8(rest.to_vec()).expect("UTF-8");
+        assert_eq!(out.contains("[DONE]"), whole, "{out}");
+        assert_eq!(out.contains("upstream_timeout"), !whole, "{out}");
+        assert_eq!(start.elapsed().as_secs(), took);
+    }
+}
