@@ -2,6 +2,9 @@
 
 use crate::wire::tokens::Tokens;
 
+/// The most digits of a time that are read here: a number may be too large to be one.
+const DIGITS: usize = 19;
+
 /// Whether such a chunk has something to read; `None` when it has another form.
 pub(super) fn usual(data: &[u8]) -> Option<bool> {
     let t = &mut Tokens::unchecked(data);
@@ -18,7 +21,7 @@ pub(super) fn usual(data: &[u8]) -> Option<bool> {
         ],
     )?;
     let created = t.digits();
-    if created.is_empty() || data[created.start] == b'0' {
+    if !(1..=DIGITS).contains(&created.len()) || data[created.start] == b'0' {
         return None;
     }
     t.pass_all(br#","model":"#, [b",", br#""model":"#])?;
@@ -210,6 +213,9 @@ mod tests {
             }
         }
         assert!(told.iter().all(|told| *told > 500), "{told:?}");
+        let late = chunks[1].replace(":5,", &format!(":{},", "5".repeat(400)));
+        assert!(matches!(look_closely(&event(&late)), Look::Broken(_)));
+        assert_eq!(usual(late.as_bytes()), None);
         let no_text = [chunks[1].as_bytes(), b"\xFF"].concat();
         let within = chunks[1].replace('ü', "\u{0}").into_bytes();
         let within: Vec<u8> = within
