@@ -244,7 +244,7 @@ pub fn builder(
     let routing = &config.routing;
     let mut builder = Router::builder(table(config, book)?)
         .attempts(NonZeroU32::new(routing.attempts).unwrap_or(NonZeroU32::MIN))
-        // As many as the file says, for as long as any of them are answered.
+        // Each answer earns as many retries as one request may have.
         .retry_budget(routing.attempts.saturating_sub(1).saturating_mul(100))
         .attempt_timeout(routing.attempt_timeout)
         // A stream has times of its own, which whoever waits for its content keeps.
