@@ -61,8 +61,13 @@ async fn spans_are_exported_whole_and_say_nothing_private() {
     assert_eq!(gateway.wait(), Some(0));
     let spans = spans.join().expect("collected");
     let count = |text: &str| memchr::memmem::find_iter(&spans, text).count();
-    assert_eq!(count("gen_ai.operation.name"), 2, "a span a request");
-    assert!(count("gen_ai.usage.output_tokens") == 2 && count("attempt") >= 2);
+    assert_eq!(
+        count("gen_ai.operation.name"),
+        4,
+        "a span a request and an attempt"
+    );
+    assert_eq!(count("chat mock/echo"), 4, "each called by its model");
+    assert!(count("gen_ai.usage.output_tokens") == 2);
     assert!(count("mock/echo") >= 2 && count("tower-completions") >= 1);
     assert_eq!(count("canary-prompt") + count("sk-demo"), 0);
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex},
 };
 
@@ -11,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use opentelemetry::{
     Value,
     propagation::TextMapPropagator,
-    trace::{SpanId, SpanKind, Status, TracerProvider},
+    trace::{SpanId, SpanKind, Status, TraceContextExt, TracerProvider},
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -100,7 +101,7 @@ fn traced<P: Propagate + Clone>(
         })
     });
     let mut spans = std::mem::take(&mut *kept.0.lock().expect("unpoisoned"));
-    spans.sort_by_key(|span| span.name != "attempt");
+    spans.sort_by_key(|span| span.span_kind != SpanKind::Client);
     (status, spans, log.requests())
 }
 
@@ -221,6 +222,39 @@ impl Propagate for W3c {
             headers.insert(name, value.parse().expect("a value"));
         }
     }
+
+    fn name(&self, span: &Span, name: fmt::Arguments<'_>) {
+        span.context().span().update_name(name.to_string());
+    }
+}
+
+#[test]
+fn spans_are_called_by_operation_and_model() {
+    let names = |spans: &[SpanData]| -> Vec<String> {
+        spans.iter().map(|span| span.name.to_string()).collect()
+    };
+    let (_, spans, _) = traced(Trace::new().with_propagation(W3c), Script::echo(), ASK, &[]);
+    assert_eq!(names(&spans), ["chat m-1", "chat m"]);
+    for span in &spans {
+        let operation = attribute(span, "gen_ai.operation.name");
+        assert_eq!(operation, Some(&Value::from("chat")));
+    }
+    // Whatever a client calls a model that nobody has: no name of a span.
+    let unknown = r#"{"model":"other","messages":[{"role":"user","content":"hi"}]}"#;
+    let (status, spans, _) = traced(
+        Trace::new().with_propagation(W3c),
+        Script::echo(),
+        unknown,
+        &[],
+    );
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(names(&spans), ["chat"]);
+    let (_, spans) = exported(Script::echo(), ASK);
+    assert_eq!(
+        names(&spans),
+        ["chat m-1", "chat"],
+        "a request's is named by whoever exports it"
+    );
 }
 
 const PARENT: (&str, &str) = (

@@ -1,11 +1,11 @@
 //! Where logs and spans go: to standard error, and to an OTLP collector when there is one.
 
-use std::{collections::HashMap, io::IsTerminal};
+use std::{collections::HashMap, fmt, io::IsTerminal};
 
 use http::{HeaderMap, HeaderName, request::Parts};
 use opentelemetry::{
     propagation::{Injector, TextMapPropagator},
-    trace::TracerProvider as _,
+    trace::{TraceContextExt, TracerProvider as _},
 };
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
@@ -13,7 +13,7 @@ use tower_completions::{TraceContext, telemetry::Propagate};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::Targets, fmt, fmt::format::FmtSpan, layer::SubscriberExt,
+    EnvFilter, Layer, filter::Targets, fmt::format::FmtSpan, layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
@@ -26,7 +26,7 @@ pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
     // With tower_completions=info every completion is a line, and a span for what is logged in it.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,tower_completions=warn"));
-    let log = fmt::layer()
+    let log = tracing_subscriber::fmt::layer()
         .with_span_events(FmtSpan::CLOSE)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
@@ -96,6 +96,10 @@ impl Propagate for W3c {
 
     fn pass_on(&self, span: &Span, headers: &mut HeaderMap) {
         TraceContextPropagator::new().inject_context(&span.context(), &mut Sending(headers));
+    }
+
+    fn name(&self, span: &Span, name: fmt::Arguments<'_>) {
+        span.context().span().update_name(name.to_string());
     }
 }
 

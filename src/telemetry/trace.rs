@@ -1,4 +1,7 @@
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use http::{HeaderMap, request::Parts};
 use tracing::{Span, field::Empty};
@@ -14,10 +17,11 @@ use crate::{
 /// are exported by. This crate knows of no exporter.
 ///
 /// ```
-/// use std::collections::HashMap;
+/// use std::{collections::HashMap, fmt};
 /// use http::{HeaderMap, request::Parts};
 /// use opentelemetry::propagation::{Injector, TextMapPropagator};
 /// use opentelemetry_sdk::propagation::TraceContextPropagator;
+/// use opentelemetry::trace::TraceContextExt;
 /// use tower_completions::{TraceContext, telemetry::{Propagate, Trace}};
 /// use tracing::Span;
 /// use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -53,6 +57,9 @@ use crate::{
 ///     fn pass_on(&self, span: &Span, headers: &mut HeaderMap) {
 ///         TraceContextPropagator::new().inject_context(&span.context(), &mut Sending(headers));
 ///     }
+///     fn name(&self, span: &Span, name: fmt::Arguments<'_>) {
+///         span.context().span().update_name(name.to_string());
+///     }
 /// }
 ///
 /// let trace = Trace::new().with_propagation(W3c);
@@ -64,6 +71,11 @@ pub trait Propagate: Send + Sync + 'static {
     /// An attempt goes upstream: puts its span into the headers. Those travel that the router
     /// [forwards](crate::router::Builder::forward).
     fn pass_on(&self, span: &Span, headers: &mut HeaderMap);
+
+    /// It is known which model a request is for, and so what the conventions call its span: `chat MODEL`. To
+    /// `tracing` a span is called `chat`, before its request has been read and to its end, and those that have been
+    /// entered take no `otel.name`. By default that is its name.
+    fn name(&self, _span: &Span, _name: fmt::Arguments<'_>) {}
 }
 
 /// Traces of nobody else: what a client sent of its own travels on.
@@ -73,7 +85,9 @@ impl Propagate for () {
     fn pass_on(&self, _: &Span, _: &mut HeaderMap) {}
 }
 
-/// A span a request, to the end of its stream, and within it a span an attempt.
+/// A span a request, to the end of its stream, and within it a span an attempt. They are called `chat` and `attempt`;
+/// to OpenTelemetry an attempt's is `chat MODEL`, by the model's name upstream, and so is a request's, by the name asked
+/// for, where [`Propagate::name`] sees to it.
 ///
 /// Attributes are those of [`names`]; there is none for a prompt, an answer or a key. Where an upstream
 /// failed its span says why, as far as that quotes nothing ([`Error::cause`]).
@@ -179,15 +193,19 @@ impl<P: Propagate> Watcher for One<P> {
         match event {
             Event::Routed { model, .. } => {
                 self.span.record(names::REQUEST_MODEL, *model);
+                self.propagate
+                    .name(&self.span, format_args!("chat {model}"));
             }
             Event::Attempting { number, target } => {
                 let span = tracing::info_span!(
                     target: "tower_completions",
                     parent: &self.span,
                     "attempt",
+                    "otel.name" = tracing::field::display(format_args!("chat {}", target.model)),
                     "otel.kind" = "client",
                     "otel.status_code" = Empty,
                     number = i64::from(*number),
+                    "gen_ai.operation.name" = "chat",
                     "gen_ai.request.model" = &*target.model,
                     "gen_ai.system" = Empty,
                     "gen_ai.provider.name" = Empty,
