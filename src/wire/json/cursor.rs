@@ -48,6 +48,8 @@ pub struct Cursor<'a> {
     pub(super) first: bool,
     /// Known to have no control character anywhere, so that strings need not be searched for one.
     pub(super) clean: bool,
+    /// How many of the next values that nobody reads are taken for dense, as the last that was turned out to be.
+    pub(super) dense: u8,
 }
 
 impl<'a> Cursor<'a> {
@@ -75,6 +77,7 @@ impl<'a> Cursor<'a> {
             depth: 0,
             first: false,
             clean: false,
+            dense: 0,
         }
     }
 

@@ -101,7 +101,13 @@ impl Cursor<'_> {
             _ => at,
         };
         let levels = Levels::new(close == b'}', room);
-        self.pass_levels::<CLEAN>(at, levels, Outside::new(room), budget)
+        let end = self.pass_levels::<CLEAN>(at, levels, Outside::new(room), budget)?;
+        let (bytes, items) = (end - start, budget - self.budget);
+        self.dense = match items > PORTION && PORTION * bytes < SPARSE * items {
+            true => ALIKE,
+            false => self.dense.saturating_sub(1),
+        };
+        Ok(end)
     }
 
     /// The same from the first value in it, of which it is known what closes it. One loop over all levels.
@@ -117,12 +123,14 @@ impl Cursor<'_> {
     ) -> Result<usize, Stop> {
         let text = self.text;
         // The budget is spent by portions: where one is at its end, what comes next may be passed together.
-        let mut portion = budget.min(2 * PORTION);
+        let is_dense = self.dense > 0;
+        let first = if is_dense { 1 } else { 2 * PORTION };
+        let mut portion = budget.min(first);
         let mut rest = budget - portion;
         let mut close = levels.close();
         // Where the portion began, had it no strings with escapes; the first has twice as many as the others. And whether
         // another may be passed before a window is tried.
-        let (mut since, mut may_wait) = (at + SPARSE, true);
+        let (mut since, mut may_wait) = (at + SPARSE, !is_dense);
         'value: loop {
             // A value is due here.
             let Some(&here) = text.get(at) else {
@@ -283,6 +291,9 @@ fn is_run(text: &[u8], at: usize, bracket: u8) -> bool {
 const PORTION: usize = 8;
 /// They are not where they take more bytes than these, strings with escapes aside: so schemas do.
 const SPARSE: usize = 88;
+/// So many values behind one that was dense are taken for dense from their first member or element on: a text may be made
+/// of values that end just where that would show.
+const ALIKE: u8 = 4;
 
 /// The place behind the blanks that are due here. Mostly there is one.
 #[inline(always)]

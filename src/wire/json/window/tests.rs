@@ -31,9 +31,15 @@ fn agrees(text: &str, entered: usize, budget: usize) {
         }
     }
     let few = start.clone().with_huge(budget % 8);
+    // As if the value before had been dense, and a few behind it may be.
+    let mut dense = start.clone();
+    dense.dense = 1;
     let is_clean = !text.bytes().any(|byte| byte < b' ');
     let clean = [&start, &few].map(|start| is_clean.then_some(start.clone().clean()));
-    for start in [start, few].into_iter().chain(clean.into_iter().flatten()) {
+    for start in [start, few, dense]
+        .into_iter()
+        .chain(clean.into_iter().flatten())
+    {
         let mut passed = start.clone();
         let mut read_by_one = start;
         // Where the budget ends, one tells the place of a key and the other that behind the comma.
