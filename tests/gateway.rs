@@ -217,8 +217,9 @@ async fn a_fallback_answers_for_a_broken_target() {
     }
 }
 
-/// An upstream that has too many requests for one of its models, and none for the other.
-fn upstream_with_a_busy_model() -> u16 {
+/// An upstream that has too many requests for one of its models, and none for the other. Its refusals have
+/// these lines too.
+fn upstream_with_a_busy_model(lines: &'static str) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     std::thread::spawn(move || {
@@ -232,22 +233,23 @@ fn upstream_with_a_busy_model() -> u16 {
                 }
             }
             let busy = String::from_utf8_lossy(&said).contains("\"busy\"");
-            let (status, body) = if busy {
+            let (status, lines, body) = if busy {
                 (
                     "429 Too Many Requests",
+                    lines,
                     json!({ "error": { "message": "later" } }),
                 )
             } else {
                 let message = json!({ "role": "assistant", "content": "Hi" });
                 let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
-                ("200 OK", json!({ "id": "a", "choices": [choice] }))
+                ("200 OK", "", json!({ "id": "a", "choices": [choice] }))
             };
             let body = body.to_string();
             let length = body.len();
             write!(
                 socket,
                 "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
-                 content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                 content-length: {length}\r\n{lines}connection: close\r\n\r\n{body}"
             )
             .expect("sent");
         }
@@ -255,16 +257,20 @@ fn upstream_with_a_busy_model() -> u16 {
     port
 }
 
-/// However many requests need one, each has the attempts that the file says.
-#[tokio::test]
-async fn a_fallback_answers_for_a_busy_target_time_and_again() {
-    let port = upstream_with_a_busy_model();
-    let gateway = Gateway::start(&format!(
+fn gateway_before_a_busy_model(lines: &'static str) -> Gateway {
+    let port = upstream_with_a_busy_model(lines);
+    Gateway::start(&format!(
         "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n\
          [[models]]\nid = \"first\"\ntargets = [{{ provider = \"p\", model = \"busy\" }}]\nfallbacks = [\"second\"]\n\
          [[models]]\nid = \"second\"\ntargets = [{{ provider = \"p\", model = \"free\" }}]\n\
          [[keys]]\nname = \"demo\"\nsecret = \"sk-demo\"\n"
-    ));
+    ))
+}
+
+/// However many requests need one, each has the attempts that the file says.
+#[tokio::test]
+async fn a_fallback_answers_for_a_busy_target_time_and_again() {
+    let gateway = gateway_before_a_busy_model("retry-after: 0\r\n");
     for request in 0..40 {
         let answer = gateway
             .post("sk-demo", &ask(json!({ "model": "first" })))
@@ -272,6 +278,25 @@ async fn a_fallback_answers_for_a_busy_target_time_and_again() {
         assert_eq!(answer.status, 200, "{request}: {}", answer.body);
         assert_eq!(answer.header("x-attempts"), "2");
     }
+}
+
+/// One that does not say when it may be asked again is left alone for a while.
+#[tokio::test]
+async fn a_busy_target_rests_while_its_fallback_answers() {
+    let gateway = gateway_before_a_busy_model("");
+    let mut attempts = 0;
+    for request in 0..40 {
+        let answer = gateway
+            .post("sk-demo", &ask(json!({ "model": "first" })))
+            .await;
+        assert_eq!(answer.status, 200, "{request}: {}", answer.body);
+        attempts += answer
+            .header("x-attempts")
+            .parse::<u32>()
+            .expect("a number");
+    }
+    // Asked once more for each rest that ends meanwhile, which on a slow machine may be some.
+    assert!((41..=48).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use self::{
     fate::{Asked, Fate},
-    find::Found,
+    find::{Fit, Found},
 };
 use super::{
     ask::{Needs, Preferences},
@@ -148,7 +148,7 @@ impl Course {
                     group,
                     at,
                     key,
-                    unwell,
+                    fit,
                 } => {
                     if denied() {
                         return self.stop(None, now);
@@ -157,7 +157,7 @@ impl Course {
                     let pool = model.candidates[at].pool(rules, &keys);
                     let place = pool.and_then(|pool| Place::take(group, model, at, key, pool, now));
                     if let Some(place) = place {
-                        self.desperate |= unwell;
+                        self.desperate |= fit == Fit::Unwell;
                         self.begin(&place);
                         return Step::Try(place);
                     }
@@ -226,7 +226,7 @@ impl Course {
             group,
             at,
             key,
-            unwell: false,
+            fit: Fit::Well,
         } = found
         else {
             return None;

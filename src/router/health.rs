@@ -40,7 +40,8 @@ pub struct Health {
     pub breaker: Breaker,
     /// How long until an open breaker lets a probe through.
     pub opens_in: Option<Duration>,
-    /// How long it, or one of its keys, wants to be left alone.
+    /// How long it, or one of its keys, wants to be left alone; or is, where it refused too many requests and
+    /// did not say for how long.
     pub rests_for: Option<Duration>,
     /// How many requests it serves now, those included whose answers still run.
     pub in_flight: u32,

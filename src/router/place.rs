@@ -80,7 +80,9 @@ impl Place {
 
     /// It is asked, as soon as it was taken.
     pub(crate) fn wait(&mut self) {
-        self.candidate().state.silence.begin(self.sent);
+        let state = &self.candidate().state;
+        state.silence.begin(self.sent);
+        state.sends(self.key, self.sent);
         self.waits = true;
     }
 
@@ -103,6 +105,7 @@ impl Place {
         self.candidate().state.took(micros, now);
         self.keys.revive(self.key);
         self.candidate().state.revive(self.key);
+        self.candidate().state.serves(self.key, self.sent);
         self.model.note(self.at);
     }
 

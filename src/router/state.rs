@@ -8,9 +8,12 @@ use std::{
 };
 
 mod adaptive;
+mod guess;
 mod pace;
 
 pub use adaptive::Adaptive;
+
+use guess::Guess;
 
 use super::{
     breaker::{Breaker, Breaking, Change},
@@ -45,9 +48,12 @@ pub(crate) struct State {
     seen: AtomicU64,
     /// When its breaker closed, and it began to get its share again; 0 is never.
     recovered: AtomicU64,
-    /// Whether the breaker is open, and until when any key rests: looked at without the lock.
+    /// Whether the breaker is open, and until when any key rests, as it was asked to or by guess: looked at
+    /// without the lock.
     open: AtomicBool,
     resting: AtomicU64,
+    /// Whether any key rests by guess, or did and has not served since.
+    guesses: AtomicBool,
     /// Until when any key has nothing left of this target, looked at without the lock too.
     spent: AtomicU64,
     /// The end of the rest that it asked for because it was overloaded, and not limited.
@@ -63,6 +69,8 @@ struct Inner {
     breaker: Breaker,
     /// Until when each key rests at this target; the first stands for all where there is no pool.
     rests: Vec<Millis>,
+    /// The same of rests that nobody asked for.
+    guesses: Vec<Guess>,
     /// Until when each key counts as dead at this target alone.
     spent: Vec<Millis>,
 }
@@ -72,6 +80,9 @@ struct Inner {
 pub(crate) enum Can {
     /// With this key, if there is a pool.
     Yes(Option<usize>),
+    /// It refused too many requests and did not say for how long: with this key when nobody is left who may
+    /// be asked at once. This is when its rest is thought to end.
+    Unsure(Millis, Option<usize>),
     /// Its breaker is open, or every key is dead: only when nobody else is left.
     Unwell(Option<usize>),
     /// It asked for a rest until then.
@@ -119,7 +130,7 @@ impl State {
         }
         let inner = self.lock();
         let well = inner.breaker.allows(now);
-        let (mut soonest, mut dead, mut full) = (None, None, false);
+        let (mut soonest, mut dead, mut unsure, mut full) = (None, None, None, false);
         for key in (0..n.max(1)).map(|i| (start + i) % n.max(1)) {
             let named = (n > 0).then_some(key);
             let rest = inner.rests.get(key).copied().unwrap_or(0);
@@ -132,11 +143,20 @@ impl State {
                 soonest = Some(rest.min(soonest.unwrap_or(Millis::MAX)));
             } else if keys.is_dead(key, now) || inner.spent.get(key).is_some_and(|it| *it > now) {
                 dead = Some(named);
-            } else if well {
-                return Can::Yes(named);
-            } else {
+            } else if !well {
                 return Can::Unwell(named);
+            } else {
+                let until = inner.guesses.get(key).map_or(0, Guess::ends);
+                if until <= now {
+                    return Can::Yes(named);
+                }
+                if unsure.is_none_or(|(first, _)| until < first) {
+                    unsure = Some((until, named));
+                }
             }
+        }
+        if let Some((until, key)) = unsure {
+            return Can::Unsure(until, key);
         }
         match (dead, soonest) {
             (Some(key), _) => Can::Unwell(key),

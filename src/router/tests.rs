@@ -14,6 +14,7 @@ use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 mod budgets;
 mod keys;
 mod large;
+mod limits;
 mod routes;
 mod waits;
 

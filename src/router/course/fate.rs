@@ -50,10 +50,10 @@ impl Course {
         let state = &place.candidate().state;
         let after = error.retry_after().map(millis);
         match (row.blame, class) {
-            (Blame::Key, Class::RateLimit) => {
-                let rest = after.unwrap_or(0).min(LONGEST_REST);
-                state.rest(place.key, now + rest);
-            }
+            (Blame::Key, Class::RateLimit) => match after {
+                Some(after) => state.rest(place.key, now + after.min(LONGEST_REST)),
+                None => state.rest_unsaid(place.key, place.sent, now),
+            },
             (Blame::Key, Class::ModelQuota) => {
                 state.spend(place.key, now.saturating_add(rules.dead_for));
             }

@@ -22,11 +22,21 @@ pub(super) enum Found {
         group: usize,
         at: usize,
         key: Option<usize>,
-        unwell: bool,
+        fit: Fit,
     },
     /// Nobody before then.
     Resting(Millis),
     Nobody,
+}
+
+/// How sure it is that who was found serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    Well,
+    /// It rests by guess, and nobody else is left.
+    Unsure,
+    /// Nor is such a one.
+    Unwell,
 }
 
 impl Course {
@@ -39,6 +49,7 @@ impl Course {
         keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>,
     ) -> Found {
         let (mut soonest, mut unwell) = (None, None);
+        let mut unsure = None;
         let last = self.asked.last();
         for group in self.group..self.plan.groups.len() {
             let model = &self.plan.groups[group];
@@ -48,7 +59,7 @@ impl Course {
                 group,
                 at,
                 key,
-                unwell: false,
+                fit: Fit::Well,
             };
             // Another key of the target that has just failed comes before other targets, and so
             // does the target itself where the policy says so.
@@ -57,8 +68,13 @@ impl Course {
                 last.group == group && (!over || next == Some(Next::SameTarget))
             };
             if let Some(last) = last.filter(here) {
-                if let Some(Can::Yes(key)) = look(last.at) {
-                    return place(last.at, key);
+                match look(last.at) {
+                    Some(Can::Yes(key)) => return place(last.at, key),
+                    // It has rested for as long as the policy says.
+                    Some(Can::Unsure(_, key)) if next == Some(Next::SameTarget) => {
+                        return place(last.at, key);
+                    }
+                    _ => {}
                 }
             }
             for name in self.wants.iter().flat_map(|wants| &wants.order) {
@@ -86,6 +102,12 @@ impl Course {
                 for at in tier.from..tier.until {
                     match look(at) {
                         Some(Can::Unwell(key)) => unwell = unwell.or(Some((group, at, key))),
+                        Some(Can::Unsure(until, key)) => {
+                            let first = |&(first, ..): &(Millis, _, _, _)| until < first;
+                            if unsure.as_ref().is_none_or(first) {
+                                unsure = Some((until, group, at, key));
+                            }
+                        }
                         Some(Can::Resting(until)) => {
                             soonest = Some(soonest.map_or(until, |s: Millis| s.min(until)));
                         }
@@ -94,6 +116,15 @@ impl Course {
                 }
             }
         }
+        // It might serve after all: a guess keeps nobody waiting.
+        if let Some((_, group, at, key)) = unsure {
+            return Found::Place {
+                group,
+                at,
+                key,
+                fit: Fit::Unsure,
+            };
+        }
         match (unwell, soonest) {
             // Nobody is well. A request that has asked nobody yet may still ask one that is not:
             // that every breaker is open need not mean that everybody is down.
@@ -101,7 +132,7 @@ impl Course {
                 group,
                 at,
                 key,
-                unwell: true,
+                fit: Fit::Unwell,
             },
             (_, Some(until)) => Found::Resting(until),
             _ => Found::Nobody,
