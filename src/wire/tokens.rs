@@ -104,6 +104,28 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
         at..self.at
     }
 
+    /// Passes what a chunk of a stream mostly begins with: where its id, its time and its model stand, the strings with
+    /// their quotes. What they are is not asked.
+    #[inline(always)]
+    pub(crate) fn head_of_chunk(&mut self) -> Option<[Range<usize>; 3]> {
+        self.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
+        let id = self.string()?;
+        self.pass_all(
+            br#","object":"chat.completion.chunk","created":"#,
+            [
+                b",",
+                br#""object":"#,
+                br#""chat.completion.chunk""#,
+                b",",
+                br#""created":"#,
+            ],
+        )?;
+        let created = self.digits();
+        self.pass_all(br#","model":"#, [b",", br#""model":"#])?;
+        let model = self.string()?;
+        Some([id, created, model])
+    }
+
     /// Passes the value of a `usage`: where, and what it says.
     pub(crate) fn usage(&mut self, counting: Counting) -> Option<(Range<usize>, Option<Usage>)> {
         let at = self.value_at();

@@ -39,24 +39,11 @@ impl Chunk {
         }
         let t = &mut Tokens::new(text);
         let mut seen = Seen::default();
-        t.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
-        let id = t.name()?;
-        t.pass_all(
-            br#","object":"chat.completion.chunk","created":"#,
-            [
-                b",",
-                br#""object":"#,
-                br#""chat.completion.chunk""#,
-                b",",
-                br#""created":"#,
-            ],
-        )?;
-        let created = t.digits();
-        if created.is_empty() || !is_time(&text.as_bytes()[created.clone()]) {
+        let names = t.head_of_chunk()?;
+        let [id, created, model] = names.each_ref().map(Range::len);
+        if id.min(model) <= 2 || created == 0 || !is_time(&text.as_bytes()[names[1].clone()]) {
             return None;
         }
-        t.pass_all(br#","model":"#, [b",", br#""model":"#])?;
-        let model = t.name()?;
         let (mut tier, mut usage) = (None, None);
         loop {
             let last = t.at;
@@ -92,7 +79,7 @@ impl Chunk {
             }
         }
         (t.is_end() && seen.choices.is_some()).then_some(Self {
-            names: [id, created, model],
+            names,
             tier,
             usage,
             seen,

@@ -8,24 +8,10 @@ const DIGITS: usize = 19;
 /// Whether such a chunk has something to read; `None` when it has another form.
 pub(super) fn usual(data: &[u8]) -> Option<bool> {
     let t = &mut Tokens::unchecked(data);
-    t.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
-    t.string()?;
-    t.pass_all(
-        br#","object":"chat.completion.chunk","created":"#,
-        [
-            b",",
-            br#""object":"#,
-            br#""chat.completion.chunk""#,
-            b",",
-            br#""created":"#,
-        ],
-    )?;
-    let created = t.digits();
+    let [_, created, _] = t.head_of_chunk()?;
     if !(1..=DIGITS).contains(&created.len()) || data[created.start] == b'0' {
         return None;
     }
-    t.pass_all(br#","model":"#, [b",", br#""model":"#])?;
-    t.string()?;
     let mut begun = None;
     while t.pass(b"}").is_none() {
         t.pass(b",")?;
