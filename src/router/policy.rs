@@ -47,7 +47,7 @@ pub(crate) struct Row {
 /// |---|---|---|
 /// | credential, quota | other key | the key |
 /// | a model's quota | other key | the key, for this target |
-/// | rate limit | other key | the key, which rests |
+/// | rate limit | other key | the key, which rests as long as it says, or else for a guess: a second, and longer while it goes on |
 /// | forbidden | one other key | nobody, or the key that is refused again and again what another may |
 /// | model gone, region, too large for the account | other target | nobody |
 /// | overload, transient | other target, then the same one after a pause | the target |
