@@ -26,15 +26,7 @@ async fn a_client_that_leaves_frees_its_slot_and_hold() {
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut client = gateway.connect().await.with_key("sk-rich");
-        let request = client.request(Method::POST, "/v1/chat/completions", &body);
-        let mut response = client.open(request).await;
-        assert_eq!(response.status(), 200);
-        response
-            .body_mut()
-            .frame()
-            .await
-            .expect("an event")
-            .expect("a frame");
+        let response = client.begin(&body).await;
         held.push((client, response));
     }
     let refused = gateway.post("sk-rich", &ask(json!({}))).await;

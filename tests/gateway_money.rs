@@ -7,7 +7,7 @@ mod support;
 use std::{io::Write as _, process::Command};
 
 use futures_util::future::join_all;
-use http::{Method, Request};
+use http::Request;
 use http_body_util::BodyExt;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -40,11 +40,7 @@ fn ask(model: &str, stream: bool, text: &str) -> String {
 async fn leave(gateway: &Gateway, model: &str) {
     let mut client = gateway.connect().await.with_key("sk-rich");
     let body = ask(model, true, "one two three four");
-    let request = client.request(Method::POST, "/v1/chat/completions", &body);
-    let mut response = client.open(request).await;
-    assert_eq!(response.status(), 200);
-    let frame = response.body_mut().frame().await.expect("an event");
-    frame.expect("a frame");
+    client.begin(&body).await;
 }
 
 #[tokio::test]
@@ -165,15 +161,7 @@ async fn a_file_is_kept_as_configured() {
 
     // Killed with a hold open: it is charged.
     let mut client = gateway.connect().await.with_key("sk-rich");
-    let body = ask("mock/stall", true, "Hello");
-    let request = client.request(Method::POST, "/v1/chat/completions", &body);
-    let mut response = client.open(request).await;
-    response
-        .body_mut()
-        .frame()
-        .await
-        .expect("an event")
-        .expect("a frame");
+    let response = client.begin(&ask("mock/stall", true, "Hello")).await;
     let key = gateway.get("sk-rich", "/v1/key").await.json();
     let held: Amount = key["data"]["held"]
         .as_str()

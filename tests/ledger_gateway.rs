@@ -9,7 +9,6 @@ mod support;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use http::Method;
 use http_body_util::BodyExt;
 use postgres::Postgres;
 use serde_json::{Value, json};
@@ -80,19 +79,7 @@ async fn keeps_its_books(store: &str) {
 
     // Killed with a hold open: it is released by the next, and said in the log.
     let mut client = gateway.connect().await.with_key("sk-rich");
-    let request = client.request(
-        Method::POST,
-        "/v1/chat/completions",
-        &ask("mock/stall", true),
-    );
-    let mut response = client.open(request).await;
-    assert_eq!(response.status(), 200);
-    response
-        .body_mut()
-        .frame()
-        .await
-        .expect("an event")
-        .expect("a frame");
+    let response = client.begin(&ask("mock/stall", true)).await;
     let held = amount(&key(&gateway, "sk-rich").await, "held");
     assert!(held > Amount::ZERO);
     gateway.signal("KILL");
@@ -117,15 +104,7 @@ async fn keeps_its_books(store: &str) {
 
     // Stopped with a stream open: it ends, and its charge is written before the gateway does.
     let mut client = gateway.connect().await.with_key("sk-rich");
-    let body = ask("mock/slow", true);
-    let request = client.request(Method::POST, "/v1/chat/completions", &body);
-    let mut response = client.open(request).await;
-    response
-        .body_mut()
-        .frame()
-        .await
-        .expect("an event")
-        .expect("a frame");
+    let response = client.begin(&ask("mock/slow", true)).await;
     gateway.signal("TERM");
     let rest = response
         .into_body()

@@ -293,6 +293,16 @@ impl Client {
             .expect("an answer")
     }
 
+    /// Asks for a completion, and reads the first piece of its stream.
+    pub async fn begin(&mut self, body: &str) -> http::Response<hyper::body::Incoming> {
+        let request = self.request(Method::POST, "/v1/chat/completions", body);
+        let mut response = self.open(request).await;
+        assert_eq!(response.status(), 200);
+        let frame = response.body_mut().frame().await.expect("an event");
+        frame.expect("a frame");
+        response
+    }
+
     pub fn request(&self, method: Method, path: &str, body: &str) -> Request<Full<Bytes>> {
         let mut request = Request::builder()
             .method(method)
