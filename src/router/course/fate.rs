@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        choose::mix,
         fault,
         place::Place,
         policy::{Blame, Next},
@@ -52,7 +53,14 @@ impl Course {
         match (row.blame, class) {
             (Blame::Key, Class::RateLimit) => match after {
                 Some(after) => state.rest(place.key, now + after.min(LONGEST_REST)),
-                None => state.rest_unsaid(place.key, place.sent, now),
+                None => {
+                    // Another number for each target and key that is refused at the same time.
+                    let which = [place.group, place.at, place.key.unwrap_or(0)];
+                    let random = which
+                        .iter()
+                        .fold(now, |random, one| mix(random ^ *one as u64));
+                    state.rest_unsaid(place.key, place.sent, now, random >> 32);
+                }
             },
             (Blame::Key, Class::ModelQuota) => {
                 state.spend(place.key, now.saturating_add(rules.dead_for));

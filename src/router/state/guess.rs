@@ -6,7 +6,6 @@
 use std::sync::atomic::Ordering;
 
 use super::{Millis, State};
-use crate::router::choose::mix;
 
 /// The first rest, and how long the others keep away from one that is being tried anew.
 const FIRST: Millis = 1_000;
@@ -72,13 +71,13 @@ impl Guess {
 
 impl State {
     /// Whoever was sent at `sent` with this key was told that there were too many requests, and no more.
-    pub(crate) fn rest_unsaid(&self, key: Option<usize>, sent: Millis, now: Millis) {
+    pub(crate) fn rest_unsaid(&self, key: Option<usize>, sent: Millis, now: Millis, random: u64) {
         let mut inner = self.lock();
         let key = key.unwrap_or(0);
         if inner.guesses.len() <= key {
             inner.guesses.resize(key + 1, Guess::default());
         }
-        inner.guesses[key].refused(sent, now, mix(now));
+        inner.guesses[key].refused(sent, now, random);
         let until = inner.guesses[key].ends();
         self.resting.fetch_max(until, Ordering::Relaxed);
         self.guesses.store(true, Ordering::Relaxed);
@@ -184,7 +183,7 @@ mod tests {
     fn one_at_a_time_tries_whether_it_is_over() {
         let (state, keys) = (State::default(), Keys::default());
         let can = |now| state.can(now, 9, &keys, 0);
-        state.rest_unsaid(None, 0, 0);
+        state.rest_unsaid(None, 0, 0, 0);
         let Can::Unsure(until, None) = can(0) else {
             panic!("{:?}", can(0));
         };
@@ -202,7 +201,7 @@ mod tests {
     #[test]
     fn a_key_that_rests_by_guess_is_the_last_of_those_that_may_be_asked() {
         let (state, keys) = (State::default(), Keys::new(2));
-        state.rest_unsaid(Some(0), 0, 0);
+        state.rest_unsaid(Some(0), 0, 0, 0);
         for _ in 0..3 {
             assert_eq!(state.can(10, 9, &keys, 0), Can::Yes(Some(1)));
         }
@@ -213,7 +212,7 @@ mod tests {
         }
         // Of two the one that is free first.
         keys.revive(Some(1));
-        state.rest_unsaid(Some(1), 400, 400);
+        state.rest_unsaid(Some(1), 400, 400, 0);
         let can = state.can(500, 9, &keys, 0);
         assert!(matches!(can, Can::Unsure(_, Some(0))), "{can:?}");
         // What was said counts for more than what is guessed, and stays when that is forgotten.
