@@ -10,7 +10,10 @@ use super::{
 use crate::{
     dialect::IdFormat,
     id,
-    wire::json::{Cursor, Fault, Type},
+    wire::{
+        json::{Cursor, Fault, Type},
+        tokens::is_time,
+    },
 };
 
 /// What an answer has of the members that each has.
@@ -311,11 +314,6 @@ fn choice_says(c: &mut Cursor<'_>) -> Result<bool, Fault> {
 /// Whether it is a string that is not empty.
 fn is_name(spelled: &str, kind: Type) -> bool {
     kind == Type::String && spelled != "\"\""
-}
-
-/// Whether it is a number of seconds as OpenAI writes one.
-pub(super) fn is_time(spelled: &[u8]) -> bool {
-    spelled.len() <= 19 && !spelled.starts_with(b"0") && spelled.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether a name is the pinned one. In a stream the first is pinned; one answer has no second.

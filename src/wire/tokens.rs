@@ -95,17 +95,18 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
         self.string().map(Some)
     }
 
-    /// Passes digits; where.
-    pub(crate) fn digits(&mut self) -> Range<usize> {
+    /// Passes a time; where.
+    #[inline(always)]
+    pub(crate) fn time(&mut self) -> Option<Range<usize>> {
         let at = self.value_at();
         while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
         }
-        at..self.at
+        is_time(&self.text[at..self.at]).then_some(at..self.at)
     }
 
     /// Passes what a chunk of a stream mostly begins with: where its id, its time and its model stand, the strings with
-    /// their quotes. What they are is not asked.
+    /// their quotes. They may be empty.
     #[inline(always)]
     pub(crate) fn head_of_chunk(&mut self) -> Option<[Range<usize>; 3]> {
         self.pass_all(br#"{"id":"#, [b"{", br#""id":"#])?;
@@ -120,7 +121,7 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
                 br#""created":"#,
             ],
         )?;
-        let created = self.digits();
+        let created = self.time()?;
         self.pass_all(br#","model":"#, [b",", br#""model":"#])?;
         let model = self.string()?;
         Some([id, created, model])
@@ -145,6 +146,13 @@ impl<const UTF_8: bool> Tokens<'_, UTF_8> {
     pub(crate) fn is_end(&mut self) -> bool {
         self.value_at() == self.text.len()
     }
+}
+
+/// Whether it is a number of seconds as OpenAI writes one.
+pub(crate) fn is_time(spelled: &[u8]) -> bool {
+    matches!(spelled, [b'1'..=b'9', ..])
+        && spelled.len() <= 19
+        && spelled.iter().all(u8::is_ascii_digit)
 }
 
 /// Where the string ends that begins here, behind its quote, in a text that is UTF-8.

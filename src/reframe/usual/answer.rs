@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::{config::Config, names::is_time, pass::Seen, read::Reader};
+use super::super::{config::Config, pass::Seen, read::Reader};
 use crate::{
     dialect::IdFormat,
     wire::{Usage, json::Cursor, tokens::Tokens},
@@ -40,10 +40,7 @@ impl Answer {
                 br#""created":"#,
             ],
         )?;
-        let created = t.digits();
-        if created.is_empty() || !is_time(&text[created]) {
-            return None;
-        }
+        t.time()?;
         t.pass_all(br#","model":"#, [b",", br#""model":"#])?;
         let model = t.name()?;
         t.pass_all(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::{names::is_time, pass::Seen, read::Reader};
+use super::super::{pass::Seen, read::Reader};
 use crate::{
     dialect::IdFormat,
     wire::{Usage, json::Cursor, tokens::Tokens},
@@ -40,8 +40,8 @@ impl Chunk {
         let t = &mut Tokens::new(text);
         let mut seen = Seen::default();
         let names = t.head_of_chunk()?;
-        let [id, created, model] = names.each_ref().map(Range::len);
-        if id.min(model) <= 2 || created == 0 || !is_time(&text.as_bytes()[names[1].clone()]) {
+        let [id, _, model] = &names;
+        if id.len() <= 2 || model.len() <= 2 {
             return None;
         }
         let (mut tier, mut usage) = (None, None);
