@@ -170,6 +170,13 @@ pub(crate) fn honest() -> Vec<(&'static str, Bytes)> {
             at % 3
         )
     };
+    // Short answers as the API gave them, sent back.
+    let history = |at: usize| {
+        let (asked, answer) = (["And then?", "Why?", "ok"][at % 3], ["Yes.", "No.", "42"][at % 3]);
+        dumped(&format!(
+            r#"{{"role":"user","content":"{asked}"}},{{"content":"{answer}","refusal":null,"role":"assistant","annotations":[]}}"#
+        ))
+    };
     let long_part = |at: usize| {
         let text = json!(FRENCH[at % 4]);
         format!(r#"{{"type":"text","text":{text},"cache_control":{{"type":"ephemeral"}}}}"#)
@@ -197,6 +204,7 @@ pub(crate) fn honest() -> Vec<(&'static str, Bytes)> {
             filled(r#"{"role":"user","content":"x"},"#, call, "]}"),
         ),
         ("messages_reasoning", filled("", reasoning, "]}")),
+        ("messages_history", filled("", history, "]}")),
         ("parts_long", parts(long_part)),
         ("parts_short", parts(short_part)),
         ("tools_models", tools(&models, as_is)),
