@@ -113,6 +113,8 @@ pub mod stack;
 pub mod telemetry;
 mod text;
 pub mod time;
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+mod tls;
 pub mod validate;
 mod wakers;
 pub mod wire;

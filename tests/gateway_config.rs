@@ -206,7 +206,7 @@ credentials = "/no/such/file""#;
         (
             "[[keys]]",
             "[limits]\nstore = \"memcached\"\n[[keys]]",
-            "limits.store: expected memory or redis://",
+            "limits.store: expected memory or redis://…, rediss://",
         ),
         (
             "[[keys]]",
@@ -227,6 +227,36 @@ credentials = "/no/such/file""#;
             "[[keys]]",
             "[ledger]\nstore = \"postgres://u:sk-very-secret@h:port/d\"\n[[keys]]",
             "ledger.store: not an address of the form postgres://",
+        ),
+        (
+            "[[keys]]",
+            "[ledger]\nstore = \"postgres://u@h/d?sslmode=verify-full\"\n[[keys]]",
+            "ledger.store: sslmode=require has the database prove its name",
+        ),
+        (
+            "[[keys]]",
+            "[ledger]\nroot_certificates = \"r.pem\"\n[[keys]]",
+            "ledger.root_certificates: belongs to a store postgres://",
+        ),
+        (
+            "[[keys]]",
+            "[ledger]\nstore = \"postgres://u@h/d\"\nroot_certificates = \"/none.pem\"\n[[keys]]",
+            "ledger.root_certificates: \"/none.pem\": No such file",
+        ),
+        (
+            "[[keys]]",
+            "[ledger]\nstore = \"postgres://u@h/d\"\nroot_certificates = \"/dev/null\"\n[[keys]]",
+            "ledger.root_certificates: \"/dev/null\": reading the certificates to trust failed",
+        ),
+        (
+            "[[keys]]",
+            "[limits]\nstore = \"redis://h\"\nroot_certificates = \"r.pem\"\n[[keys]]",
+            "limits.root_certificates: belongs to a store rediss://",
+        ),
+        (
+            "[[keys]]",
+            "[limits]\nstore = \"rediss://h\"\nroot_certificates = \"/dev/null\"\n[[keys]]",
+            "limits.root_certificates: \"/dev/null\": not certificates in PEM",
         ),
         (
             "[[models]]",
@@ -303,7 +333,7 @@ fn one_mistake_is_told_once() {
         (
             "[[keys]]",
             "[limits]\nstore = \"redis://\"\n[[keys]]",
-            "limits.store: expected memory or redis://…, got \"redis\"\n",
+            "limits.store: expected memory or redis://…, rediss://…, got \"redis\"\n",
         ),
         (
             r#"secret = "sk-very-secret""#,
@@ -390,7 +420,7 @@ fn the_file_that_comes_with_the_example_is_taken_with_each_of_its_options() {
             let name = rest.split(" = ").next().unwrap_or_default();
             let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
             // Files that are not there.
-            let files = ["file", "litellm", "genai_prices"];
+            let files = ["file", "litellm", "genai_prices", "root_certificates"];
             rest.contains(" = ") && name.chars().all(is_name) && !files.contains(&name)
         });
         options += usize::from(option.is_some());

@@ -23,6 +23,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("retry", 1),
     ("text", 1),
     ("time", 1),
+    ("tls", 1),
     ("wakers", 1),
     ("zone", 1),
     ("meter", 2),

@@ -172,7 +172,10 @@ pub(crate) fn honest() -> Vec<(&'static str, Bytes)> {
     };
     // Short answers as the API gave them, sent back.
     let history = |at: usize| {
-        let (asked, answer) = (["And then?", "Why?", "ok"][at % 3], ["Yes.", "No.", "42"][at % 3]);
+        let (asked, answer) = (
+            ["And then?", "Why?", "ok"][at % 3],
+            ["Yes.", "No.", "42"][at % 3],
+        );
         dumped(&format!(
             r#"{{"role":"user","content":"{asked}"}},{{"content":"{answer}","refusal":null,"role":"assistant","annotations":[]}}"#
         ))

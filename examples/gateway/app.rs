@@ -16,7 +16,7 @@ use tower_completions::{
     cost::{Budgets, CostLayer, NotAnAmount, Prices, StoreError, Terms, Zone},
     limit::{
         Either, Limiter, Limits, Memory,
-        redis::{InvalidUrl, Leased, Outage, Redis},
+        redis::{Leased, Outage, Redis},
     },
     mock,
     parse::ReadLimits,
@@ -38,6 +38,7 @@ use crate::{
     panics,
     routes::{Completions, Own, Routes},
     routing,
+    trust::Trust,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -61,7 +62,7 @@ pub fn built_in() -> String {
 /// Where limits are counted.
 pub type Counts = Either<Memory, Either<Redis, Leased>>;
 
-fn counts(config: &Counting) -> Result<Counts, InvalidUrl> {
+fn counts(config: &Counting, roots: Option<Vec<u8>>) -> Result<Counts, Error> {
     if config.store == "memory" {
         return Ok(Either::Left(Memory::new()));
     }
@@ -75,6 +76,9 @@ fn counts(config: &Counting) -> Result<Counts, InvalidUrl> {
         .nodes(config.nodes);
     if let Some(budget) = config.budget_ms {
         redis = redis.budget(Duration::from_millis(budget));
+    }
+    if let Some(roots) = roots {
+        redis = redis.root_certificates(roots)?;
     }
     let redis = redis.build();
     Ok(Either::Right(if config.leased {
@@ -101,6 +105,7 @@ pub struct App {
 impl App {
     pub async fn new(
         config: &Config,
+        trust: Trust,
         prices: Prices,
         router: Router<BoxProvider, Table>,
         telemetry: &TelemetryLayer,
@@ -108,7 +113,7 @@ impl App {
         let keys = Keys::new();
         let mut callers = HashMap::new();
         let budgets = budgets(config)?;
-        let ledger = Books::open(&config.ledger, config.currency).await?;
+        let ledger = Books::open(&config.ledger, trust.ledger, config.currency).await?;
         for key in &config.keys {
             let mut limits = Limits::new();
             if let Some(requests) = key.requests_per_minute {
@@ -148,7 +153,7 @@ impl App {
         };
         ledger.restore(&budgets, caller).await?;
 
-        let counts = counts(&config.limits)?;
+        let counts = counts(&config.limits, trust.limits)?;
         let limiter = Limiter::with_store(counts.clone());
         let upstream = match config.routing.options.cache_ttl {
             // Inside of what counts money, so that a kept answer is free of charge, and inside of

@@ -29,12 +29,19 @@ pub enum Books {
 }
 
 impl Books {
-    pub async fn open(store: &Store, currency: Currency) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: &Store,
+        roots: Option<Vec<u8>>,
+        currency: Currency,
+    ) -> Result<Self, StoreError> {
         if store.place == "memory" {
             return Ok(Self::Memory(MemoryLedger::new().in_currency(currency)));
         }
         let Some(path) = store.place.strip_prefix("redb:") else {
-            let options = PostgresOptions::new(store.place.as_str()).currency(currency);
+            let mut options = PostgresOptions::new(store.place.as_str()).currency(currency);
+            if let Some(roots) = roots {
+                options = options.root_certificates(roots)?;
+            }
             return Ok(Self::Postgres(options.connect().await?));
         };
         let mut options = RedbOptions::new(path)

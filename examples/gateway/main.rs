@@ -28,6 +28,7 @@ mod routing;
 mod server;
 mod streams;
 mod telemetry;
+mod trust;
 mod upstreams;
 mod values;
 
@@ -42,10 +43,10 @@ use tower_completions::{
     router::{Router, Table},
 };
 
-use crate::{app::App, config::Config, server::Workers};
+use crate::{app::App, config::Config, server::Workers, trust::Trust};
 
 /// What a file without mistakes becomes.
-type Made = (Config, Prices, Router<BoxProvider, Table>);
+type Made = (Config, Trust, Prices, Router<BoxProvider, Table>);
 
 /// How long open requests may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -92,7 +93,7 @@ fn main() -> ExitCode {
     };
     let made = read.map_err(|wrong| vec![wrong]);
     let made = made.and_then(|(config, mistakes)| make(config, mistakes));
-    let (config, prices, router) = match made {
+    let (config, trust, prices, router) = match made {
         Ok(made) => made,
         Err(mistakes) => {
             for mistake in mistakes {
@@ -114,7 +115,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(config, prices, router, &args)) {
+    match runtime.block_on(run(config, trust, prices, router, &args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{error}");
@@ -133,17 +134,19 @@ fn main() -> ExitCode {
 fn make(config: Config, mut mistakes: Vec<String>) -> Result<Made, Vec<String>> {
     let lists = prices::lists(&config, &mut mistakes);
     let upstreams = upstreams::all(&config, &mut mistakes);
+    let trust = Trust::read(&config, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
     let prices = prices::named(&config, lists)?;
     prices::foreign(&config, &prices)?;
     let router = upstreams::router(&config, &prices, upstreams)?;
-    Ok((config, prices, router))
+    Ok((config, trust, prices, router))
 }
 
 async fn run(
     config: Config,
+    trust: Trust,
     prices: Prices,
     router: Router<BoxProvider, Table>,
     args: &Args,
@@ -152,7 +155,7 @@ async fn run(
     let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let listen = args.listen.unwrap_or(config.listen);
     let watching = metrics::layer(telemetry::W3c);
-    let app = App::new(&config, prices, router, &watching).await?;
+    let app = App::new(&config, trust, prices, router, &watching).await?;
     let workers = Workers::start(config.threads.get(), || app.service())?;
     let listener = TcpListener::bind(listen)
         .await

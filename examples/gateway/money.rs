@@ -23,6 +23,8 @@ pub struct Store {
     pub keep_entries: Option<u64>,
     /// Of a file: whether unused space is given back at the start.
     pub compact: bool,
+    /// Of a database: the file of certificates by which it is to prove its name.
+    pub roots: Option<String>,
 }
 
 impl Store {
@@ -32,7 +34,10 @@ impl Store {
         let place = place(&mut section, &prefixes, mistakes);
         let is_url = prefixes[1..].iter().any(|it| place.starts_with(it));
         // Its own words could quote a password that was not escaped.
-        if is_url && place.parse::<tokio_postgres::Config>().is_err() {
+        if is_url && place.contains("sslmode=verify-") {
+            let expected = "sslmode=require has the database prove its name, as verify-full does elsewhere: write that";
+            mistakes.add(&section.key("store"), expected);
+        } else if is_url && place.parse::<tokio_postgres::Config>().is_err() {
             let expected = "not an address of the form \
                             postgres://[user[:password]@]host[:port][/database][?option=value]";
             mistakes.add(&section.key("store"), expected);
@@ -44,6 +49,10 @@ impl Store {
                 }
             }
         }
+        if !is_url && section.has("root_certificates") {
+            let expected = "belongs to a store postgres://";
+            mistakes.add(&section.key("root_certificates"), expected);
+        }
         let recovery = one_of(&mut section, "recovery", &["void", "charge"], mistakes);
         let store = Self {
             place,
@@ -53,6 +62,7 @@ impl Store {
             },
             keep_entries: section.integer("keep_entries", 1..=1 << 40, mistakes),
             compact: section.flag("compact", mistakes).unwrap_or(false),
+            roots: section.string("root_certificates", mistakes),
         };
         section.finish(mistakes);
         store

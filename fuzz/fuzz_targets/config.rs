@@ -40,6 +40,8 @@ mod routes;
 mod routing;
 #[path = "../../examples/gateway/streams.rs"]
 mod streams;
+#[path = "../../examples/gateway/trust.rs"]
+mod trust;
 #[path = "../../examples/gateway/upstreams.rs"]
 mod upstreams;
 #[path = "../../examples/gateway/values.rs"]

@@ -151,19 +151,7 @@ fn sockets(config: ClientConfig) -> HttpConnector {
 fn connector(mut http: HttpConnector) -> Sockets {
     // Both are told apart around it.
     http.enforce_http(false);
-    // Named, not taken from the process: with two in the tree the default would panic.
-    #[cfg(feature = "tls-ring")]
-    let provider = rustls::crypto::ring::default_provider();
-    #[cfg(not(feature = "tls-ring"))]
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let config = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .expect("the provider knows TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = crate::tls::trusting(crate::tls::well_known());
     let either = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_or_http()

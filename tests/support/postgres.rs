@@ -9,12 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_completions::cost::PostgresLedger;
+use tower_completions::cost::PostgresOptions;
+
+#[path = "certificates.rs"]
+mod certificates;
 
 pub struct Postgres {
     server: Option<Child>,
     port: u16,
     data: tempfile::TempDir,
+    /// Whether it can be reached by TLS as well.
+    tls: bool,
 }
 
 /// Whether it is not installed, so that its tests are left out. `scripts/test` installs it, and sets
@@ -70,6 +75,15 @@ fn command(program: &str, data: &Path) -> Command {
 
 impl Postgres {
     pub async fn start() -> Self {
+        Self::begin(false).await
+    }
+
+    /// One that can be reached by TLS as well, at 127.0.0.1 and by no other name.
+    pub async fn start_with_tls() -> Self {
+        Self::begin(true).await
+    }
+
+    async fn begin(tls: bool) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let made = command("initdb", data.path())
             .args([
@@ -95,14 +109,26 @@ impl Postgres {
             server: None,
             port,
             data,
+            tls,
         };
+        if tls {
+            certificates::make(this.data.path());
+        }
         this.run().await;
         this
     }
 
     /// Starts the server, again after `stop`, and waits until it answers.
     pub async fn run(&mut self) {
-        let server = command("postgres", self.data.path())
+        let mut server = command("postgres", self.data.path());
+        if self.tls {
+            for (setting, file) in [("cert", "server.pem"), ("key", "server.key")] {
+                let file = self.data.path().join(file);
+                let setting = format!("ssl_{setting}_file={}", file.display());
+                server.args(["-c", "ssl=on", "-c", &setting]);
+            }
+        }
+        let server = server
             .arg("-D")
             .arg(self.data.path().join("data"))
             .args([
@@ -126,7 +152,7 @@ impl Postgres {
             .expect("postgres runs");
         self.server = Some(server);
         let begun = Instant::now();
-        while let Err(error) = PostgresLedger::connect(&self.url()).await {
+        while let Err(error) = PostgresOptions::new(self.url()).connect().await {
             assert!(begun.elapsed().as_secs() < 60, "{error:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -134,6 +160,11 @@ impl Postgres {
 
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The certificate that proves its name, in PEM.
+    pub fn root_certificate(&self) -> Vec<u8> {
+        std::fs::read(self.data.path().join("root.pem")).expect("it was made")
     }
 
     /// Ends the server, its clients' sessions included.

@@ -9,6 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "certificates.rs"]
+pub mod certificates;
+
 /// Whether there is no such program, so that its tests are left out. `scripts/test` installs it, and
 /// sets `SERVERS`: then none is.
 pub fn missing() -> bool {
@@ -27,16 +30,28 @@ pub fn missing() -> bool {
 pub struct Server {
     child: Child,
     port: u16,
+    /// Where it is reached by TLS, and its certificates.
+    tls: Option<(u16, tempfile::TempDir)>,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_as(Self::on)
+    }
+
+    /// One that can be reached by TLS as well, at 127.0.0.1 and by no other name.
+    pub fn start_with_tls() -> Self {
+        Self::start_as(|port| {
+            let directory = tempfile::tempdir().expect("a directory");
+            certificates::make(directory.path());
+            Self::begin(port, Some((free_port(), directory)))
+        })
+    }
+
+    fn start_as(on: impl Fn(u16) -> Option<Self>) -> Self {
         // A port may be taken by another between our look and the server's start: then try the next.
         for _ in 0..10 {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let port = free.local_addr().expect("bound").port();
-            drop(free);
-            if let Some(server) = Self::on(port) {
+            if let Some(server) = on(free_port()) {
                 return server;
             }
         }
@@ -45,7 +60,22 @@ impl Server {
 
     /// Starts one on this port, if that is free.
     pub fn on(port: u16) -> Option<Self> {
-        let child = Command::new("redis-server")
+        Self::begin(port, None)
+    }
+
+    fn begin(port: u16, tls: Option<(u16, tempfile::TempDir)>) -> Option<Self> {
+        let mut command = Command::new("redis-server");
+        if let Some((port, directory)) = &tls {
+            command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+            for (setting, file) in [
+                ("--tls-cert-file", "server.pem"),
+                ("--tls-key-file", "server.key"),
+                ("--tls-ca-cert-file", "root.pem"),
+            ] {
+                command.arg(setting).arg(directory.path().join(file));
+            }
+        }
+        let child = command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--port", &port.to_string(), "--dir", "/tmp"])
             .stdout(Stdio::null())
@@ -53,7 +83,7 @@ impl Server {
             .stdin(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        let mut server = Self { child, port };
+        let mut server = Self { child, port, tls };
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(20) {
             if server.child.try_wait().expect("our child").is_some() {
@@ -69,6 +99,13 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it is reached by TLS, and the certificate that proves its name.
+    pub fn tls(&self) -> (String, Vec<u8>) {
+        let (port, directory) = self.tls.as_ref().expect("it was started with TLS");
+        let root = std::fs::read(directory.path().join("root.pem")).expect("it was made");
+        (format!("rediss://127.0.0.1:{port}"), root)
     }
 
     pub fn port(&self) -> u16 {
@@ -110,6 +147,11 @@ impl Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    free.local_addr().expect("bound").port()
 }
 
 impl Drop for Server {

@@ -14,16 +14,24 @@ pub struct Counting {
     pub nodes: u32,
     /// How long a decision waits for Redis, in milliseconds.
     pub budget_ms: Option<u64>,
+    /// The file of certificates by which Redis is to prove its name.
+    pub roots: Option<String>,
 }
 
 impl Counting {
     pub(super) fn read(root: &mut Section, mistakes: &mut Mistakes) -> Self {
         let mut section = root.section("limits", mistakes);
-        let store = place(&mut section, &["redis://"], mistakes);
-        if store.len() > "redis://".len() && store.starts_with("redis://") {
+        let schemes = ["redis://", "rediss://"];
+        let store = place(&mut section, &schemes, mistakes);
+        let is_address = |scheme: &&str| store.len() > scheme.len() && store.starts_with(scheme);
+        if schemes.iter().any(|scheme| is_address(&scheme)) {
             if let Err(error) = Redis::open(&store) {
                 mistakes.add(&section.key("store"), error);
             }
+        }
+        if !store.starts_with("rediss://") && section.has("root_certificates") {
+            let expected = "belongs to a store rediss://";
+            mistakes.add(&section.key("root_certificates"), expected);
         }
         let mode = one_of(&mut section, "mode", &["exact", "leased"], mistakes);
         let outage = one_of(
@@ -34,6 +42,7 @@ impl Counting {
         );
         let nodes = small(section.integer("nodes", 1..=10_000, mistakes)).unwrap_or(1);
         let budget_ms = section.integer("budget_ms", 1..=60_000, mistakes);
+        let roots = section.string("root_certificates", mistakes);
         section.finish(mistakes);
         Self {
             store,
@@ -41,6 +50,7 @@ impl Counting {
             leased: mode.as_deref() == Some("leased"),
             outage,
             nodes,
+            roots,
         }
     }
 }

@@ -27,13 +27,32 @@ pub struct InvalidUrl(redis::RedisError);
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The address may hold a password: it is not repeated.
-        f.write_str("not an address of the form redis://[user:password@]host[:port][/database]")
+        f.write_str("not an address of the form redis://[user:password@]host[:port][/database], or rediss:// with TLS")
     }
 }
 
 impl StdError for InvalidUrl {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.0)
+    }
+}
+
+/// What should be trusted are no certificates in PEM, or the address is not one of TLS.
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+#[derive(Debug)]
+pub struct InvalidRoots(crate::body::BoxError);
+
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+impl fmt::Display for InvalidRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not certificates in PEM for an address of the form rediss://host[:port]")
+    }
+}
+
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+impl StdError for InvalidRoots {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
     }
 }
 
@@ -52,6 +71,10 @@ pub struct RedisBuilder {
 
 impl RedisBuilder {
     pub(super) fn new(url: &str) -> Result<Self, InvalidUrl> {
+        #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+        if url.starts_with("rediss:") || url.starts_with("valkeys:") {
+            crate::tls::settle_default();
+        }
         Ok(Self {
             client: redis::Client::open(url).map_err(InvalidUrl)?,
             tag: "tower-completions".to_owned(),
@@ -61,6 +84,26 @@ impl RedisBuilder {
             slot_ttl: Duration::from_secs(30),
             open_holds: 65_536,
         })
+    }
+
+    /// The certificates, in PEM, of which one must prove the server's name, where the address is `rediss://`.
+    /// Default: the roots that browsers trust.
+    ///
+    /// # Errors
+    /// There is none, one cannot be read, or the address is of another form.
+    #[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, InvalidRoots> {
+        let pem = pem.into();
+        // The client itself takes a text without any.
+        crate::tls::roots(&pem).map_err(InvalidRoots)?;
+        let certificates = redis::TlsCertificates {
+            client_tls: None,
+            root_cert: Some(pem),
+        };
+        let address = self.client.get_connection_info().clone();
+        self.client = redis::Client::build_with_tls(address, certificates)
+            .map_err(|error| InvalidRoots(error.into()))?;
+        Ok(self)
     }
 
     /// What tells these limits from others in one Redis, and puts all of them into one slot of a

@@ -21,6 +21,10 @@
 //!
 //! [`Leased`] asks less often: each node takes slices and gives them out by itself.
 //!
+//! With the feature `tls-ring` or `tls-aws-lc` an address `rediss://` is one of TLS: the server must prove its name, by a
+//! root that browsers trust or by [those given](RedisBuilder::root_certificates). Where the application has named no
+//! provider of cryptography for `rustls` as the process's default, that feature's becomes it then.
+//!
 //! # When Redis does not answer
 //!
 //! A decision waits for at most the [budget](RedisBuilder::budget). Then, and when Redis is gone,
@@ -53,6 +57,8 @@ mod worker;
 
 use super::sync;
 
+#[cfg(any(feature = "tls-ring", feature = "tls-aws-lc"))]
+pub use builder::InvalidRoots;
 pub use builder::{InvalidUrl, Outage, RedisBuilder};
 pub use health::RedisStats;
 pub use hold::RedisHold;

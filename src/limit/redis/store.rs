@@ -367,6 +367,9 @@ pub(super) fn fault(error: &RedisError) -> Fault {
     if error.is_timeout() {
         Fault::Slow
     } else if error.is_io_error() || error.is_connection_dropped() {
+        // Of the network or of TLS: nothing of a request is in it.
+        #[cfg(feature = "tracing")]
+        tracing::debug!(%error, "limits: Redis cannot be reached");
         Fault::Gone
     } else {
         Fault::Nonsense

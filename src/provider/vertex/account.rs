@@ -91,7 +91,7 @@ impl ServiceAccount {
         let der = PrivateKeyDer::from_pem_slice(file.private_key.as_bytes())
             // What the reader says may quote the key.
             .map_err(|_| NotAnAccount("`private_key` is not a key in PEM", None))?;
-        let key = provider()
+        let key = crate::tls::provider()
             .key_provider
             .load_private_key(der)
             .map_err(|_| NotAnAccount("`private_key` cannot be used", None))?;
@@ -185,12 +185,4 @@ impl fmt::Debug for ServiceAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceAccount").finish_non_exhaustive()
     }
-}
-
-fn provider() -> rustls::crypto::CryptoProvider {
-    // Named, not taken from the process, as the client does.
-    #[cfg(feature = "tls-ring")]
-    return rustls::crypto::ring::default_provider();
-    #[cfg(not(feature = "tls-ring"))]
-    return rustls::crypto::aws_lc_rs::default_provider();
 }

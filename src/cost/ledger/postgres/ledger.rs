@@ -11,7 +11,7 @@ use tokio_postgres::IsolationLevel;
 
 use super::{
     PostgresExtending, PostgresHold, PostgresHolding, PostgresOptions, hold,
-    pool::{Pool, client, stop},
+    pool::Pool,
     queue::{End, Queue},
     sql,
     write::settled,
@@ -87,7 +87,7 @@ impl PostgresLedger {
         if amount < Amount::ZERO {
             return Err(StoreError::plain("granting less than nothing"));
         }
-        let client = client(&self.0.pool).await?;
+        let client = self.0.pool.client().await?;
         let failed = |error| StoreError::new(DOING, error);
         let row = client
             .query_one(sql::GRANT, &[&account, &sql::text(amount), &reference])
@@ -101,7 +101,7 @@ impl PostgresLedger {
     /// # Errors
     /// The database cannot be reached.
     pub async fn statement(&self, account: &str) -> Result<Statement, StoreError> {
-        let client = client(&self.0.pool).await?;
+        let client = self.0.pool.client().await?;
         let failed = |error| StoreError::new("reading a statement", error);
         let statement = client
             .prepare_cached(sql::STATEMENT)
@@ -145,7 +145,7 @@ impl PostgresLedger {
         after: u64,
         most: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let client = client(&self.0.pool).await?;
+        let client = self.0.pool.client().await?;
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = client
@@ -165,7 +165,7 @@ impl PostgresLedger {
         &self,
         since: SystemTime,
     ) -> Result<Vec<(Arc<str>, Amount)>, StoreError> {
-        let client = client(&self.0.pool).await?;
+        let client = self.0.pool.client().await?;
         let rows = client.query(sql::SPENT, &[&since]).await;
         let rows = rows.map_err(|error| StoreError::new("reading what was spent", error))?;
         let row = |row| Ok((sql::name(row, 0)?, sql::usd(row, 1)?));
@@ -179,7 +179,7 @@ impl PostgresLedger {
     /// The database cannot be reached.
     pub async fn reconcile(&self) -> Result<Vec<Mismatch>, StoreError> {
         let failed = |error| StoreError::new("reconciling", error);
-        let mut client = client(&self.0.pool).await?;
+        let mut client = self.0.pool.client().await?;
         let snapshot = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
@@ -312,7 +312,7 @@ impl Handle {
     ) -> Result<String, StoreError> {
         let until = Instant::now() + self.timeout;
         let late = |_| StoreError::plain("asking the ledger in time");
-        let client = timeout_at(until, client(&self.pool))
+        let client = timeout_at(until, self.pool.client())
             .await
             .map_err(late)??;
         let asked = async {
@@ -323,7 +323,7 @@ impl Handle {
         };
         let asked = timeout_at(until, asked).await.map_err(late);
         if asked.is_err() {
-            stop(client, self.timeout);
+            self.pool.stop(client, self.timeout);
         }
         asked?
     }

@@ -1,5 +1,6 @@
 //! A durable ledger of many nodes, in PostgreSQL.
 
+mod database;
 mod future;
 mod hold;
 mod ledger;

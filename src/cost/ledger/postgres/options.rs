@@ -4,9 +4,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
-use super::{PostgresLedger, ledger::Handle, pool::Pool, queue::Queue, sql, task, write};
+use super::{
+    PostgresLedger,
+    database::{self, Database},
+    ledger::Handle,
+    pool::Pool,
+    queue::Queue,
+    sql, task, write,
+};
 use crate::cost::{Amount, Currency, Recovered, StoreError};
 
 /// How a [`PostgresLedger`] connects.
@@ -14,6 +21,7 @@ use crate::cost::{Amount, Currency, Recovered, StoreError};
 #[must_use]
 pub struct PostgresOptions {
     url: String,
+    roots: Option<Vec<u8>>,
     connections: usize,
     timeout: Duration,
     settle_timeout: Duration,
@@ -35,17 +43,34 @@ impl fmt::Debug for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// The database at this `postgres://` URL, or libpq's `key=value` text. Without TLS: for a
-    /// database on this machine, in a private network or behind a tunnel.
+    /// The database at this `postgres://` URL, or libpq's `key=value` text.
+    ///
+    /// With `sslmode=require` it is reached by TLS, which needs the feature `tls-ring` or `tls-aws-lc`, and must prove its
+    /// name by a root that browsers trust, or by one of [`root_certificates`](Self::root_certificates): what libpq calls
+    /// `verify-full`, which is no value here. Without, as with `disable` and `prefer`, nothing is
+    /// encrypted: for a database on this machine, in a private network or behind a tunnel.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            roots: None,
             connections: 16,
             timeout: Duration::from_secs(3),
             settle_timeout: Duration::from_secs(10),
             max_open: 100_000,
             currency: Currency::USD,
         }
+    }
+
+    /// The certificates, in PEM, of which one must prove the database's name, as of a database in a cloud whose own
+    /// authority is no browser's. TLS is used then, whatever the URL leaves open. Default: the roots that browsers trust.
+    ///
+    /// # Errors
+    /// There is no certificate, one cannot be read, or there is no TLS: neither `tls-ring` nor `tls-aws-lc`.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, StoreError> {
+        let pem = pem.into();
+        database::check(&pem)?;
+        self.roots = Some(pem);
+        Ok(self)
     }
 
     /// How many connections there are at most, beside one that proves this node alive. Default: 16.
@@ -87,7 +112,8 @@ impl PostgresOptions {
     /// Call it on a tokio runtime that lives as long as the ledger.
     ///
     /// # Errors
-    /// The URL is none, the database cannot be reached, or its tables are of a later version or of another
+    /// The URL is none, it turns off a TLS that certificates demand, the database cannot be reached or does not prove its
+    /// name, or its tables are of a later version or of another
     /// currency.
     pub async fn connect(self) -> Result<PostgresLedger, StoreError> {
         let mut config: Config = self
@@ -101,7 +127,8 @@ impl PostgresOptions {
         getrandom::fill(&mut random)
             .map_err(|_| StoreError::plain("finding a number at random"))?;
         let node = i32::from_le_bytes(random);
-        let mut client = task::attend(&config, node).await?;
+        let database = Database::new(config, self.roots.as_deref())?;
+        let mut client = task::attend(&database, node).await?;
         sql::migrate(&mut client, self.currency).await?;
         let voided = task::sweep_all(&client, node).await?;
         let recovered = voided.into_iter().map(|(hold, account, held)| Recovered {
@@ -110,7 +137,7 @@ impl PostgresOptions {
             held,
             charged: Amount::ZERO,
         });
-        let pool = self.pool(config.clone())?;
+        let pool = self.pool(database.clone())?;
         let queue = Arc::new(Queue::new(self.max_open));
         tokio::spawn(write::write(
             pool.clone(),
@@ -118,7 +145,7 @@ impl PostgresOptions {
             self.settle_timeout,
         ));
         let (longest, alive) = (self.settle_timeout, Arc::downgrade(&queue));
-        tokio::spawn(task::watch(config, node, client, longest, alive));
+        tokio::spawn(task::watch(database, node, client, longest, alive));
         Ok(PostgresLedger(Arc::new(Handle {
             pool,
             queue,
@@ -130,18 +157,24 @@ impl PostgresOptions {
         })))
     }
 
-    fn pool(&self, config: Config) -> Result<Pool, StoreError> {
+    fn pool(&self, database: Database) -> Result<Pool, StoreError> {
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        Pool::builder(Manager::from_config(config, NoTls, recycling))
-            .max_size(self.connections.max(1))
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(self.timeout))
-            .create_timeout(Some(self.timeout))
-            .post_create(self.patience())
-            .build()
-            .map_err(|error| StoreError::new("reaching the ledger", error))
+        let Database { config, tls } = database.clone();
+        let connections =
+            deadpool_postgres::Pool::builder(Manager::from_config(config, tls, recycling))
+                .max_size(self.connections.max(1))
+                .runtime(Runtime::Tokio1)
+                .wait_timeout(Some(self.timeout))
+                .create_timeout(Some(self.timeout))
+                .post_create(self.patience())
+                .build()
+                .map_err(|error| StoreError::new("reaching the ledger", error))?;
+        Ok(Pool {
+            connections,
+            database,
+        })
     }
 
     /// A session that nobody listens to any more, and that cannot be told to stop, waits for no lock longer
@@ -170,7 +203,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::cost::ledger::postgres::pool::client;
 
     /// All charges of a node wait behind one connection: it must not be waited for without an end.
     #[tokio::test]
@@ -190,11 +222,12 @@ mod tests {
         let options = PostgresOptions::new("").timeout(Duration::from_millis(100));
         let config = format!("postgres://a@127.0.0.1:{port}/a");
         let config = config.parse().expect("a URL");
+        let reached = Database::new(config, None).expect("no TLS");
         let pool = options
             .settle_timeout(Duration::from_millis(100))
-            .pool(config)
+            .pool(reached)
             .expect("sound");
-        let given_up = tokio::time::timeout(Duration::from_secs(5), client(&pool)).await;
+        let given_up = tokio::time::timeout(Duration::from_secs(5), pool.client()).await;
         assert!(given_up.expect("in time").is_err());
         let asked = database.await.expect("no panic");
         assert!(asked.windows(12).any(|text| text == b"lock_timeout"));

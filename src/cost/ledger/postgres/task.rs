@@ -6,19 +6,18 @@ use std::{
     time::Duration,
 };
 
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
-use super::{pool::answers, queue::Queue, sql};
+use super::{database::Database, pool::answers, queue::Queue, sql};
 use crate::cost::{Amount, HoldId, StoreError};
 
 /// Between two looks after nodes that are gone.
 const SWEEP: Duration = Duration::from_secs(2);
 
 /// A connection whose session has this node's lock.
-pub(super) async fn attend(config: &Config, node: i32) -> Result<Client, StoreError> {
+pub(super) async fn attend(database: &Database, node: i32) -> Result<Client, StoreError> {
     let failed = |error| StoreError::new("reaching the ledger", error);
-    let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-    tokio::spawn(connection);
+    let client = database.connect().await?;
     // Not waited for: a session of ours that the database has not missed yet may have it for hours.
     // As long as it does, this node counts as alive.
     const TAKE: &str = "SELECT pg_try_advisory_lock($1, $2)";
@@ -32,7 +31,7 @@ pub(super) async fn attend(config: &Config, node: i32) -> Result<Client, StoreEr
 
 /// Keeps this node's lock, and releases what nodes without theirs have left open.
 pub(super) async fn watch(
-    config: Config,
+    database: Database,
     node: i32,
     mut client: Client,
     longest: Duration,
@@ -46,7 +45,7 @@ pub(super) async fn watch(
             return;
         }
         if !answers(&client, longest).await {
-            match attend(&config, node).await {
+            match attend(&database, node).await {
                 Ok(again) => client = again,
                 Err(error) => {
                     report("the ledger cannot be reached", &error);

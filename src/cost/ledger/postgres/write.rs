@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    pool::{Pool, client, stop},
+    pool::Pool,
     queue::{End, Queue, Waiting},
     sql,
     task::report,
@@ -267,7 +267,7 @@ pub(super) async fn settled(
     let ids: Vec<String> = ends.iter().map(|end| sql::uuid(end.hold)).collect();
     let accounts: Vec<&str> = ends.iter().map(|end| &*end.account).collect();
     let charges: Vec<Option<String>> = ends.iter().map(|end| end.charge.map(sql::text)).collect();
-    let client = client(pool).await?;
+    let client = pool.client().await?;
     let written = async {
         let failed = |error| StoreError::new("settling", error);
         let statement = client.prepare_cached(sql::SETTLE).await.map_err(failed)?;
@@ -280,7 +280,7 @@ pub(super) async fn settled(
     let written = tokio::time::timeout(longest, written).await;
     written.unwrap_or_else(|_| {
         // The database would go on waiting for a lock alone, once for each try.
-        stop(client, longest);
+        pool.stop(client, longest);
         Err(StoreError::plain("settling in time"))
     })
 }
