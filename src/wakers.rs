@@ -36,12 +36,17 @@ impl Wakers {
         at
     }
 
-    /// Who has this place is to be woken, too.
-    pub(crate) fn wait(&self, at: usize, waker: &Waker) {
+    /// Who has this place is to be woken, too, and no longer whom it was asked for before: what comes back
+    /// is to be dropped where nothing is locked, as it may be the last of a task, which is dropped with it.
+    #[must_use]
+    pub(crate) fn wait(&self, at: usize, waker: &Waker) -> Option<Waker> {
         let mut places = self.places();
-        match &mut places[at] {
-            Place::Waiting(own) => own.clone_from(waker),
-            place => *place = Place::Waiting(waker.clone()),
+        if matches!(&places[at], Place::Waiting(own) if own.will_wake(waker)) {
+            return None;
+        }
+        match mem::replace(&mut places[at], Place::Waiting(waker.clone())) {
+            Place::Waiting(before) => Some(before),
+            Place::Free | Place::Taken => None,
         }
     }
 
@@ -53,6 +58,12 @@ impl Wakers {
     /// Whoever comes next may have its place.
     pub(crate) fn leave(&self, at: usize) {
         let _waker = mem::replace(&mut self.places()[at], Place::Free);
+    }
+
+    /// Whether somebody is at the places just now.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.try_lock().is_err()
     }
 
     #[cfg(test)]

@@ -123,6 +123,12 @@ impl<F, B, E> Flight<F, B, E> {
         &self.wakers
     }
 
+    /// Whether somebody is at it just now.
+    #[cfg(test)]
+    pub(super) fn is_held(&self) -> bool {
+        self.state.try_lock().is_err() || self.wakers.is_held()
+    }
+
     /// Whether somebody sits there.
     #[cfg(test)]
     pub(super) fn is_taken(&self, seat: usize) -> bool {
@@ -181,11 +187,13 @@ where
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head<E>> {
         let mut moved = false;
         self.payer.asks();
+        // Dropped after the lock.
+        let mut before = None;
         let mut state = self.flight.lock();
         let polled = loop {
             match std::mem::replace(&mut state.stage, Stage::Gone) {
                 Stage::Calling(mut call) => {
-                    let polled = self.drive(cx, |cx| call.as_mut().poll(cx));
+                    let polled = self.drive(cx, &mut before, |cx| call.as_mut().poll(cx));
                     state.stage = match polled {
                         Poll::Pending => {
                             state.stage = Stage::Calling(call);
@@ -202,7 +210,7 @@ where
                 }
                 Stage::Due => {
                     state.stage = Stage::Due;
-                    self.flight.wakers.wait(self.number, cx.waker());
+                    self.wait(cx, &mut before);
                     break Poll::Pending;
                 }
                 stage => {
@@ -252,6 +260,8 @@ where
     ) -> Poll<Option<Result<Bytes, BoxError>>> {
         let flight = Arc::clone(&self.flight);
         let mut moved = false;
+        // Dropped after the lock.
+        let mut before = None;
         let mut guard = flight.lock();
         let state = &mut *guard;
         let polled = loop {
@@ -278,7 +288,7 @@ where
                     break Poll::Ready(end);
                 }
             };
-            let polled = self.drive(cx, |cx| body.as_mut().poll_frame(cx));
+            let polled = self.drive(cx, &mut before, |cx| body.as_mut().poll_frame(cx));
             let over = body.is_end_stream();
             state.stage = Stage::Reading(parts, body);
             let ended = match polled {
@@ -311,9 +321,21 @@ where
         polled
     }
 
+    /// Is woken from now on; `before` is whoever was until now.
+    fn wait(&self, cx: &Context<'_>, before: &mut Option<Waker>) {
+        if let replaced @ Some(_) = self.flight.wakers.wait(self.number, cx.waker()) {
+            *before = replaced;
+        }
+    }
+
     /// Polls the upstream so that all who wait are woken by it.
-    fn drive<V>(&self, cx: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> V) -> V {
-        self.flight.wakers.wait(self.number, cx.waker());
+    fn drive<V>(
+        &self,
+        cx: &Context<'_>,
+        before: &mut Option<Waker>,
+        poll: impl FnOnce(&mut Context<'_>) -> V,
+    ) -> V {
+        self.wait(cx, before);
         let waker = Waker::from(Arc::clone(&self.flight.wakers));
         poll(&mut Context::from_waker(&waker))
     }

@@ -186,11 +186,13 @@ impl Run {
 
     /// Asks for the head.
     pub(super) fn poll_head(&self, place: usize, cx: &mut Context<'_>) -> Poll<(Began, Now)> {
+        // Dropped after the lock.
+        let _before;
         let mut state = self.state();
         // While the inner service is polled there is nothing here, so that a panic leaves nothing.
         match std::mem::replace(&mut state.step, Step::Gone) {
             Step::Calling(mut call) => {
-                self.wakers.wait(place, cx.waker());
+                _before = self.wakers.wait(place, cx.waker());
                 let polled = call.as_mut().poll(&mut Context::from_waker(&self.waker));
                 match polled {
                     Poll::Pending => {
@@ -293,6 +295,8 @@ impl Run {
         at: &mut usize,
         cx: &mut Context<'_>,
     ) -> Poll<(Read, Now)> {
+        // Dropped after the lock.
+        let _before;
         let mut state = self.state();
         // As for the head.
         match std::mem::replace(&mut state.step, Step::Gone) {
@@ -306,7 +310,7 @@ impl Run {
                     state.step = Step::Answering(answering);
                     return Poll::Ready((read, Now::Open));
                 }
-                self.wakers.wait(place, cx.waker());
+                _before = self.wakers.wait(place, cx.waker());
                 let Poll::Ready(read) = self.go_on(&mut answering, at) else {
                     state.step = Step::Answering(answering);
                     return Poll::Pending;

@@ -1,6 +1,10 @@
 //! Seats of one answer: left and taken at the same moment, and who sits there woken.
 
-use std::thread;
+use std::{
+    sync::atomic::AtomicBool,
+    task::{Wake, Waker},
+    thread,
+};
 
 use super::{super::flight::Flight, super::service::Shared, *};
 use crate::time::Reading;
@@ -33,6 +37,61 @@ fn a_seat_is_nobody_elses_before_its_waker_is_gone() {
         taken && comes.number() == number
     });
     assert!(!taken);
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Fed>, Infallible>> + Send>>;
+
+/// The last waker of a task that has a seat, too: notes whether that can be left where the task is dropped.
+struct Leaves {
+    flight: Arc<Flight<Answer, Fed, Infallible>>,
+    free: Arc<AtomicBool>,
+}
+
+impl Wake for Leaves {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.free.store(!self.flight.is_held(), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_task_that_nobody_is_to_wake_any_more_may_leave_its_seat_at_once() {
+    let now = std::time::Instant::now();
+    let shared = Arc::new(Shared::new(0, Duration::ZERO, Reading::new(move || now)));
+    let key = shared.key(None, Bytes::new());
+    let flight = Arc::new(Flight::<Answer, Fed, _>::new(None, key, shared, 0));
+    let mut reader = flight.first();
+    let free = Arc::<AtomicBool>::default();
+    // Asked by one task, then by another: the first one's waker is the last that is left of it.
+    let asked_by_two = |ask: &mut dyn FnMut(&mut Context<'_>)| {
+        free.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::new(Leaves {
+            flight: Arc::clone(&flight),
+            free: Arc::clone(&free),
+        }));
+        ask(&mut Context::from_waker(&waker));
+        drop(waker);
+        ask(&mut Context::from_waker(Waker::noop()));
+        free.load(Ordering::Relaxed)
+    };
+    let due = asked_by_two(&mut |cx| assert!(reader.poll_head(cx).is_pending()));
+    assert!(due, "before it begins");
+
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    reader.begin(Box::pin(async { Ok(answered.await.expect("sent")) }));
+    let head = asked_by_two(&mut |cx| assert!(reader.poll_head(cx).is_pending()));
+    assert!(head, "for the head");
+
+    let (_feed, fed) = mpsc::unbounded_channel();
+    let body = Fed(fed, Arc::new(AtomicU32::new(1)));
+    assert!(answer.send(Response::new(body)).is_ok());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(reader.poll_head(&mut cx).is_ready());
+    let frame = asked_by_two(&mut |cx| assert!(reader.poll_frame(cx).is_pending()));
+    assert!(frame, "for a frame");
 }
 
 /// What is no data is told to nobody, and who has seen it still waits for what follows.

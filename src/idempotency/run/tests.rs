@@ -56,6 +56,64 @@ fn who_is_woken_by_a_failure_or_a_panic_may_ask_at_once() {
     }
 }
 
+/// The last waker of a task that has a seat, too: notes whether that can be left where the task is dropped.
+struct Leaves {
+    run: Arc<Run>,
+    free: Arc<AtomicBool>,
+}
+
+impl Wake for Leaves {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        let locked = matches!(self.run.state.try_lock(), Err(TryLockError::WouldBlock));
+        let free = !locked && !self.run.wakers.is_held();
+        self.free.store(free, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_task_that_nobody_is_to_wake_any_more_may_leave_at_once() {
+    let call: Call = Box::pin(async {
+        for _ in 0..2 {
+            let mut asked = false;
+            poll_fn(|_| match std::mem::replace(&mut asked, true) {
+                false => Poll::Pending,
+                true => Poll::Ready(()),
+            })
+            .await;
+        }
+        Ok(Response::new(BoxBody::new(Drip(None))))
+    });
+    let open = Arc::new(Open::new(100, None));
+    let run = Arc::new(Run::new([0; 32], 100, open, call, None));
+    let place = run.enter().expect("a seat");
+    let free = Arc::<AtomicBool>::default();
+    // Asked by one task, then by another: the first one's waker is the last that is left of it.
+    let asked_by_two = |ask: &mut dyn FnMut(&mut Context<'_>)| {
+        free.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::new(Leaves {
+            run: Arc::clone(&run),
+            free: Arc::clone(&free),
+        }));
+        ask(&mut Context::from_waker(&waker));
+        drop(waker);
+        ask(&mut Context::from_waker(Waker::noop()));
+        free.load(Ordering::Relaxed)
+    };
+    assert!(asked_by_two(&mut |cx| assert!(
+        run.poll_head(place, cx).is_pending()
+    )));
+    let head = run.poll_head(place, &mut Context::from_waker(Waker::noop()));
+    assert!(head.is_ready());
+    let mut at = 0;
+    assert!(asked_by_two(&mut |cx| {
+        assert!(run.poll_read(place, &mut at, cx).is_pending());
+    }));
+}
+
 /// Notes that it has been woken.
 #[derive(Default)]
 struct Woken(AtomicBool);
@@ -102,7 +160,7 @@ fn what_one_reads_wakes_the_others_and_not_itself() {
     let mut contexts = wakers.each_ref().map(Context::from_waker);
     assert!(run.poll_head(places[0], &mut contexts[0]).is_ready());
     assert_eq!(woken(), [false, false]);
-    run.wakers.wait(places[1], &wakers[1]);
+    assert!(run.wakers.wait(places[1], &wakers[1]).is_none());
     let mut at = 0;
     let read = run.poll_read(places[0], &mut at, &mut contexts[0]);
     assert!(matches!(read, Poll::Ready((Read::Bytes(_), Now::Open))));
