@@ -78,6 +78,10 @@ pub(super) enum Turn {
 /// Whom to wake, once the line is no longer locked.
 pub(super) type Woken = Vec<Waker>;
 
+/// Whom to wake no more: to be dropped once the line is no longer locked, as it may be the last of a task,
+/// which is dropped with it.
+pub(super) type Dropped = Option<Waker>;
+
 impl Line {
     pub(super) fn waiting(&self) -> usize {
         self.waiting
@@ -124,18 +128,18 @@ impl Line {
         (id, self.grant())
     }
 
-    /// Whether it is this waiter's turn; wakes it when it will be.
-    pub(super) fn turn(&mut self, lane: &Place, id: u64, waker: &Waker) -> Turn {
+    /// Whether it is this waiter's turn; wakes it when it will be, and no longer whom it had woken before.
+    pub(super) fn turn(&mut self, lane: &Place, id: u64, waker: &Waker) -> (Turn, Dropped) {
         let Some(waiter) = self.find(lane, id) else {
-            return Turn::Try;
+            return (Turn::Try, None);
         };
         if matches!(waiter.state, State::Trying { .. }) {
-            return Turn::Try;
+            return (Turn::Try, None);
         }
-        if !waiter.waker.as_ref().is_some_and(|it| it.will_wake(waker)) {
-            waiter.waker = Some(waker.clone());
+        if waiter.waker.as_ref().is_some_and(|it| it.will_wake(waker)) {
+            return (Turn::Wait, None);
         }
-        Turn::Wait
+        (Turn::Wait, waiter.waker.replace(waker.clone()))
     }
 
     /// It has tried, and waits for a place.
@@ -180,18 +184,19 @@ impl Line {
     }
 
     /// Leaves the line, served or not.
-    pub(super) fn leave(&mut self, place: &Place, id: u64, served: bool) -> Woken {
+    pub(super) fn leave(&mut self, place: &Place, id: u64, served: bool) -> (Dropped, Woken) {
         let Some(lane) = self.lanes.get_mut(place) else {
-            return Woken::new();
+            return (None, Woken::new());
         };
         let Some(at) = lane.waiters.iter().position(|waiter| waiter.id == id) else {
-            return Woken::new();
+            return (None, Woken::new());
         };
         self.waiting -= 1;
         if at == 0 {
             self.order.remove(&(lane.pass, id));
         }
-        let gone = lane.waiters.remove(at);
+        let mut gone = lane.waiters.remove(at);
+        let waker = gone.as_mut().and_then(|waiter| waiter.waker.take());
         if let Some(waiter) = gone.filter(|_| served) {
             self.now = self.now.max(lane.pass);
             let step = waiter.cost.max(1).saturating_mul(STEP) / u64::from(lane.weight);
@@ -208,7 +213,7 @@ impl Line {
                 self.goes_away(place, pass);
             }
         }
-        self.grant()
+        (waker, self.grant())
     }
 
     /// Nobody waits under a key any more.

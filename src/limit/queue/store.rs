@@ -136,6 +136,12 @@ impl<St, T> Queue<St, T> {
         self
     }
 
+    /// Whether somebody is at the line just now.
+    #[cfg(test)]
+    pub(super) fn is_held(&self) -> bool {
+        self.shared.line.try_lock().is_err()
+    }
+
     /// The store behind it.
     pub fn store(&self) -> &St {
         &self.store
@@ -197,8 +203,9 @@ struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared
-            .with(|line| ((), line.leave(&self.lane, self.id, self.served)));
+        let _waker = self
+            .shared
+            .with(|line| line.leave(&self.lane, self.id, self.served));
     }
 }
 
@@ -408,7 +415,7 @@ impl<St: Store, T: Timer> TakeProj<'_, St, T> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Refusal>>> {
         let (queue, deadline) = (&*self.queue, *self.deadline);
         let Ticket { lane, id, .. } = self.ticket.as_ref().expect("polled after completion");
-        let turn = queue
+        let (turn, _before) = queue
             .shared
             .with(|line| (line.turn(lane, *id, cx.waker()), Woken::new()));
         if turn == Turn::Try {

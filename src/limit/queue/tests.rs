@@ -1,8 +1,12 @@
 use std::{
+    future::{Future as _, Pending, pending},
     pin::pin,
-    sync::{Arc, Mutex},
-    task::{Poll, Waker},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 
 use super::{line::*, *};
@@ -10,7 +14,7 @@ use crate::limit::{
     Ask, Decision, Demand, Hold as _, Key, Limits, Memory, Rate, Refusal, Report, Retry,
     Store as _, Unit, Weights,
 };
-use crate::time::NoTimer;
+use crate::time::{NoTimer, Timer};
 
 fn place(rule: &str, key: &str) -> Place {
     (rule.into(), Key::new(key), 0)
@@ -25,7 +29,7 @@ fn served(line: &mut Line, mut waiters: Vec<(&'static str, u64)>) -> Vec<(&'stat
     let mut order = Vec::new();
     while !waiters.is_empty() {
         let mut tries = waiters.iter().enumerate().filter(|(_, (key, id))| {
-            line.turn(&place("key", key), *id, Waker::noop()) == Turn::Try
+            line.turn(&place("key", key), *id, Waker::noop()).0 == Turn::Try
         });
         let at = tries.next().expect("somebody's turn").0;
         assert!(tries.next().is_none(), "one at a time");
@@ -118,7 +122,7 @@ fn who_comes_one_by_one_gets_no_more_than_its_turns() {
             (place("key", "one"), one),
         ];
         let turn = |line: &mut Line, (lane, id): &(Place, u64)| {
-            line.turn(lane, *id, Waker::noop()) == Turn::Try
+            line.turn(lane, *id, Waker::noop()).0 == Turn::Try
         };
         // There is nothing to be had, then one.
         while let Some((lane, id)) = firsts.iter().find(|first| turn(&mut line, first)) {
@@ -147,19 +151,19 @@ fn nobody_waits_behind_a_limit_that_is_not_its_own() {
     let all = || place("global", "*");
     let (first, _) = line.join(a.clone(), [a.clone(), all()].into_iter().collect(), 1, 1);
     let (second, _) = line.join(b.clone(), [b.clone(), all()].into_iter().collect(), 1, 1);
-    assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
-    assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Wait);
+    assert_eq!(line.turn(&a, first, Waker::noop()).0, Turn::Try);
+    assert_eq!(line.turn(&b, second, Waker::noop()).0, Turn::Wait);
     // It waits for a limit of its own: the other goes on.
     line.block(&a, first, a.clone(), told());
-    assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Try);
+    assert_eq!(line.turn(&b, second, Waker::noop()).0, Turn::Try);
     // Both wait for the shared one: the first has it, and the second must not overtake it.
     line.block(&b, second, all(), told());
     line.ready(&a, first);
-    assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
+    assert_eq!(line.turn(&a, first, Waker::noop()).0, Turn::Try);
     line.block(&a, first, all(), told());
     line.freed(&[all()]);
-    assert_eq!(line.turn(&a, first, Waker::noop()), Turn::Try);
-    assert_eq!(line.turn(&b, second, Waker::noop()), Turn::Wait);
+    assert_eq!(line.turn(&a, first, Waker::noop()).0, Turn::Try);
+    assert_eq!(line.turn(&b, second, Waker::noop()).0, Turn::Wait);
 }
 
 #[test]
@@ -167,12 +171,12 @@ fn what_came_free_during_a_try_is_tried_again() {
     let mut line = Line::default();
     let a = place("key", "a");
     let (id, _) = line.join(a.clone(), [a.clone()].into_iter().collect(), 1, 1);
-    assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Try);
+    assert_eq!(line.turn(&a, id, Waker::noop()).0, Turn::Try);
     line.freed(std::slice::from_ref(&a));
     line.block(&a, id, a.clone(), told());
-    assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Try);
+    assert_eq!(line.turn(&a, id, Waker::noop()).0, Turn::Try);
     line.block(&a, id, a.clone(), told());
-    assert_eq!(line.turn(&a, id, Waker::noop()), Turn::Wait);
+    assert_eq!(line.turn(&a, id, Waker::noop()).0, Turn::Wait);
 }
 
 fn ask(key: &str, own: &Limits, all: &Limits, weights: Weights) -> Ask {
@@ -372,4 +376,57 @@ async fn dropped_at_any_poll_nobody_is_forgotten() {
         };
         assert_eq!(report.concurrent.map(|it| it.in_use), Some(0), "{polls}");
     }
+}
+
+/// A clock that stands.
+#[derive(Clone)]
+struct Still(Instant);
+
+impl Timer for Still {
+    type Sleep = Pending<()>;
+
+    fn now(&self) -> Instant {
+        self.0
+    }
+
+    fn sleep_until(&self, _: Instant) -> Pending<()> {
+        pending()
+    }
+}
+
+/// The last waker of a task that stands in the line, too: counts how often it could leave it where the
+/// task is dropped.
+struct Leaves(Queue<Memory, Still>, Arc<AtomicU32>);
+
+impl Wake for Leaves {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        let free = !self.0.is_held();
+        self.1.fetch_add(u32::from(free), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_nobody_is_to_wake_any_more_may_leave_the_line_at_once() {
+    let queue = Queue::with_timer(Memory::new(), Still(Instant::now()));
+    let own = Limits::new().max_concurrent(1);
+    let take = || queue.take(ask("a", &own, &Limits::new(), slot()));
+    let Ok(Decision::Admitted(_hold, _)) = take().await else {
+        panic!("nothing is used");
+    };
+    let left = Arc::<AtomicU32>::default();
+    let mut waits = Box::pin(take());
+    let mut asked_by_another = || {
+        let waker = Waker::from(Arc::new(Leaves(queue.clone(), Arc::clone(&left))));
+        let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    };
+    asked_by_another();
+    asked_by_another();
+    assert_eq!(left.load(Ordering::Relaxed), 1);
+    drop(waits);
+    assert_eq!(left.load(Ordering::Relaxed), 2);
 }
