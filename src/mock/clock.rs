@@ -151,23 +151,36 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.clock.state();
-        if state.now >= self.key.0 {
-            state.sleeps.remove(&self.key);
-            return Poll::Ready(());
+        let ended = state.now >= self.key.0;
+        let before = if ended {
+            state.sleeps.remove(&self.key)
+        } else {
+            state.sleeps.insert(self.key, cx.waker().clone())
+        };
+        // A waker may do anything when it is dropped: not under the lock.
+        drop(state);
+        drop(before);
+        if ended {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-        state.sleeps.insert(self.key, cx.waker().clone());
-        Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.clock.state().sleeps.remove(&self.key);
+        let _waker = self.clock.state().sleeps.remove(&self.key);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        task::Wake,
+    };
+
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::*;
@@ -205,5 +218,37 @@ mod tests {
         assert_eq!(clock.waiting(), 1);
         drop(sleep);
         assert_eq!(clock.waiting(), 0);
+    }
+
+    /// The last waker of a task that sleeps, too: counts how often its sleep could end where the task is
+    /// dropped.
+    struct Leaves(Clock, Arc<AtomicU32>);
+
+    impl Wake for Leaves {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            let free = self.0.0.try_lock().is_ok();
+            self.1.fetch_add(u32::from(free), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_that_nobody_is_to_wake_any_more_may_end_its_sleep_at_once() {
+        let clock = Clock::new();
+        let left = Arc::<AtomicU32>::default();
+        let mut sleep = Box::pin(clock.sleep(SECOND));
+        let mut polled_by_another = || {
+            let waker = Waker::from(Arc::new(Leaves(clock.clone(), Arc::clone(&left))));
+            let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        };
+        polled_by_another();
+        polled_by_another();
+        assert_eq!(left.load(Ordering::Relaxed), 1);
+        drop(sleep);
+        assert_eq!(left.load(Ordering::Relaxed), 2);
     }
 }

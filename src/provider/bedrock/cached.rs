@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
@@ -59,13 +60,6 @@ impl Kept {
     fn usable(&self, now: SystemTime) -> Option<&AccessKey> {
         let key = self.key.as_ref()?;
         key.expires().is_none_or(|at| now < at).then_some(key)
-    }
-
-    fn wake(&mut self) {
-        self.fetching = false;
-        for waker in self.waiting.drain(..) {
-            waker.wake();
-        }
     }
 }
 
@@ -142,7 +136,13 @@ struct Turn(Arc<Mutex<Kept>>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        lock(&self.0).wake();
+        let waiting = {
+            let mut kept = lock(&self.0);
+            kept.fetching = false;
+            mem::take(&mut kept.waiting)
+        };
+        // Woken outside of the lock: a waker may do anything.
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -349,6 +349,36 @@ mod tests {
             id(assert_ready!(task::spawn(cached.access_key()).poll())),
             "3"
         );
+    }
+
+    /// Notes whether a key can be asked for from where it is woken.
+    struct Asks {
+        kept: Arc<Mutex<Kept>>,
+        free: AtomicUsize,
+    }
+
+    impl std::task::Wake for Asks {
+        fn wake(self: Arc<Self>) {
+            let free = self.kept.try_lock().is_ok();
+            self.free.fetch_add(usize::from(free), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_is_woken_by_the_end_of_a_fetch_may_ask_at_once() {
+        let cached = Cached::new(std::future::pending::<Result<AccessKey, BoxError>>);
+        let asks = Arc::new(Asks {
+            kept: Arc::clone(&cached.kept),
+            free: AtomicUsize::new(0),
+        });
+        let mut first = task::spawn(cached.access_key());
+        assert_pending!(first.poll());
+        let waker = Waker::from(Arc::clone(&asks));
+        let mut second = std::pin::pin!(cached.access_key());
+        let polled = second.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop(first);
+        assert_eq!(asks.free.load(Ordering::Relaxed), 1);
     }
 
     #[test]
