@@ -9,13 +9,24 @@ mod sync {
 
 #[expect(clippy::duplicate_mod, reason = "the same file over other locks")]
 #[allow(dead_code, reason = "not all of it is tried here")]
-#[path = "line.rs"]
-mod line;
+#[allow(unreachable_pub, reason = "public where it is no model")]
+#[path = "hold.rs"]
+mod hold;
+#[expect(clippy::duplicate_mod, reason = "the same file over other locks")]
+#[allow(dead_code, reason = "not all of it is tried here")]
+#[allow(unreachable_pub, reason = "public where it is no model")]
+#[path = "shared.rs"]
+mod shared;
 #[expect(clippy::duplicate_mod, reason = "the same file over other locks")]
 #[allow(dead_code, reason = "not all of it is tried here")]
 #[allow(unreachable_pub, reason = "public where it is no model")]
 #[path = "store.rs"]
 mod store;
+#[expect(clippy::duplicate_mod, reason = "the same file over other locks")]
+#[allow(dead_code, reason = "not all of it is tried here")]
+#[allow(unreachable_pub, reason = "public where it is no model")]
+#[path = "take.rs"]
+mod take;
 
 use std::{
     future::{Future, Ready, ready},
@@ -31,6 +42,7 @@ use loom::{
 };
 
 use self::store::Queue;
+use super::{line, places};
 use crate::{
     error::Error,
     limit::{Ask, Decision, Demand, Hold, Key, Limits, Refusal, Report, Retry, Store, Weights},
