@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    join::{Is, is_thought_alone},
+    join::{self, Is},
     request::Door,
 };
 use crate::{
@@ -17,20 +17,12 @@ use crate::{
     },
 };
 
-#[derive(Serialize)]
-pub(super) struct Turn<'a> {
-    pub(super) role: &'static str,
-    pub(super) content: Vec<Block<'a>>,
-}
+pub(super) type Turn<'a> = join::Turn<Block<'a>>;
 
 impl Turn<'_> {
     /// Whether a file is there by its id, also among what a tool gave.
     pub(super) fn names_files(&self) -> bool {
         self.content.iter().any(Block::names_files)
-    }
-
-    pub(super) fn is_thought_alone(&self) -> bool {
-        is_thought_alone(&self.content, Block::is)
     }
 }
 
@@ -148,8 +140,10 @@ impl<'a> Block<'a> {
     pub(super) fn says(&self) -> bool {
         !matches!(self, Self::Text { text, .. } if is_blank(text))
     }
+}
 
-    pub(super) const fn is(&self) -> Is {
+impl join::Block for Block<'_> {
+    fn is(&self) -> Is {
         match self {
             Self::Kept(_) => Is::Thought,
             Self::Call { .. } => Is::Call,

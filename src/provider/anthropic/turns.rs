@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     blocks::{Block, Results, Turn, ephemeral, source},
-    join::{join, without_thoughts_alone},
+    join::Turns,
     request::Door,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) fn conversation<'r>(
     notes: &mut Notes,
 ) -> Result<(Vec<Block<'r>>, Vec<Turn<'r>>), Error> {
     let mut system = Vec::new();
-    let mut turns: Vec<Turn<'r>> = Vec::new();
+    let mut turns = Turns::new();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
@@ -41,23 +41,9 @@ pub(super) fn conversation<'r>(
             Role::Tool => ("user", vec![result(message, at, door, notes)?]),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
-        if role == "user" && !blocks.is_empty() {
-            without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
-        }
-        match turns.last_mut() {
-            Some(last) if last.role == role => {
-                if join(&mut last.content, blocks, Block::is) {
-                    notes.without(THOUGHTS)?;
-                }
-            }
-            _ if blocks.is_empty() => {}
-            _ => turns.push(Turn {
-                role,
-                content: blocks,
-            }),
-        }
+        turns.say(role, blocks, notes)?;
     }
-    without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
+    let mut turns = turns.end(notes)?;
     for turn in &mut turns {
         // The provider wants the results of its calls before anything else that is said.
         turn.content

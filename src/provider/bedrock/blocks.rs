@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::names::LONGEST;
 use crate::{
     provider::{
-        anthropic::join::{Is, is_thought_alone},
+        anthropic::join::{self, Is},
         said::is_blank,
     },
     wire::{
@@ -17,17 +17,7 @@ use crate::{
     },
 };
 
-#[derive(Serialize)]
-pub(super) struct Turn<'a> {
-    pub(super) role: &'static str,
-    pub(super) content: Vec<Block<'a>>,
-}
-
-impl Turn<'_> {
-    pub(super) fn is_thought_alone(&self) -> bool {
-        is_thought_alone(&self.content, Block::is)
-    }
-}
+pub(super) type Turn<'a> = join::Turn<Block<'a>>;
 
 /// A block: an object of one member, its kind.
 #[derive(Serialize)]
@@ -61,8 +51,10 @@ impl Block<'_> {
     pub(super) fn says(&self) -> bool {
         !matches!(self, Self::Text(text) if is_blank(text))
     }
+}
 
-    pub(super) const fn is(&self) -> Is {
+impl join::Block for Block<'_> {
+    fn is(&self) -> Is {
         match self {
             Self::ReasoningContent(_) => Is::Thought,
             Self::ToolUse { .. } => Is::Call,

@@ -12,13 +12,10 @@ use crate::{
     error::Error,
     provider::{
         Notes,
-        anthropic::{
-            join::{join, without_thoughts_alone},
-            turns::unsigned,
-        },
+        anthropic::{join::Turns, turns::unsigned},
         notes::unsupported,
         said::{Left, answered, is_blank, nothing, trimmed},
-        support::{THOUGHTS, arguments, plain},
+        support::{arguments, plain},
     },
     wire::{
         chat::{Content, Message, Raw, Request, Role, Text},
@@ -36,7 +33,7 @@ pub(super) fn conversation<'a>(
     notes: &mut Notes,
 ) -> Result<(Vec<Block<'a>>, Vec<Turn<'a>>), Error> {
     let mut system = Vec::new();
-    let mut turns: Vec<Turn<'a>> = Vec::new();
+    let mut turns = Turns::new();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, blocks) = match message.role {
             Role::System | Role::Developer => {
@@ -48,23 +45,9 @@ pub(super) fn conversation<'a>(
             Role::Tool => ("user", result(message, at, notes)?),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
-        if role == "user" && !blocks.is_empty() {
-            without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
-        }
-        match turns.last_mut() {
-            Some(last) if last.role == role => {
-                if join(&mut last.content, blocks, Block::is) {
-                    notes.without(THOUGHTS)?;
-                }
-            }
-            _ if blocks.is_empty() => {}
-            _ => turns.push(Turn {
-                role,
-                content: blocks,
-            }),
-        }
+        turns.say(role, blocks, notes)?;
     }
-    without_thoughts_alone(&mut turns, Turn::is_thought_alone, notes)?;
+    let mut turns = turns.end(notes)?;
     for turn in turns.iter_mut().filter(|turn| turn.role == "user") {
         // The results of calls come before anything else that is said.
         turn.content
