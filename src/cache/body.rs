@@ -75,9 +75,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            WhichProj::Own { body } => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
+            WhichProj::Own { body } => Poll::Ready(body.frame().map(Ok)),
             WhichProj::Member { member } => member
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map(Frame::data))),

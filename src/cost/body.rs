@@ -164,9 +164,7 @@ impl<R: Body<Data = Bytes>, L: Ledger> Body for ResponseBody<R, L> {
         let kind = &mut self.get_mut().kind;
         match kind {
             Which::Inner(body) => body.as_mut().poll_frame(cx),
-            Which::Own(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
+            Which::Own(body) => Poll::Ready(body.frame().map(Ok)),
             Which::Stream(stream) => {
                 let mut over = false;
                 let polled = stream.as_mut().poll(&mut over, cx);

@@ -71,11 +71,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let (seat, at) = match self.project().kind.project() {
             WhichProj::Inner { body } => return body.poll_frame(cx).map_err(Into::into),
-            WhichProj::Own { body } => {
-                return Pin::new(body)
-                    .poll_frame(cx)
-                    .map_err(|never| match never {});
-            }
+            WhichProj::Own { body } => return Poll::Ready(body.frame().map(Ok)),
             WhichProj::Shared { seat, at } => (seat, at),
         };
         let Some(sitting) = seat else {

@@ -160,10 +160,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let (mut inner, decoder, state, out) = match self.project().which.project() {
-            WhichProj::Own { body } => {
-                let frame = Pin::new(body).poll_frame(cx);
-                return frame.map_err(|never| match never {});
-            }
+            WhichProj::Own { body } => return Poll::Ready(body.frame().map(Ok)),
             WhichProj::Stream {
                 inner,
                 decoder,

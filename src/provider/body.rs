@@ -208,11 +208,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let (mut body, machine) = match self.project().kind.project() {
-            WhichProj::Whole { body } => {
-                return Pin::new(body)
-                    .poll_frame(cx)
-                    .map_err(|never| match never {});
-            }
+            WhichProj::Whole { body } => return Poll::Ready(body.frame().map(Ok)),
             WhichProj::Through {
                 body,
                 cutting,

@@ -116,9 +116,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             WhichProj::Inner { body } => body.poll_frame(cx),
-            WhichProj::Own { body } => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
+            WhichProj::Own { body } => Poll::Ready(body.frame().map(Ok)),
             WhichProj::Stream { stream } => stream
                 .poll(cx)
                 .map(|frame| frame.map(|bytes| Ok(Frame::data(bytes)))),

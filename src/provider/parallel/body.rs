@@ -60,9 +60,7 @@ where
         match self.project().which.project() {
             WhichProj::One { body } => body.poll_frame(cx).map_err(Into::into),
             WhichProj::Boxed { body } => body.as_mut().poll_frame(cx).map_err(Into::into),
-            WhichProj::Own { body } => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
+            WhichProj::Own { body } => Poll::Ready(body.frame().map(Ok)),
             WhichProj::Streams { streams } => {
                 let chunk = ready!(streams.poll(cx));
                 Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
