@@ -62,18 +62,23 @@
 //! | request | [`parse::Chat`] | it is not parsed yet |
 //! | request | [`Target`] | the model that the client named is meant |
 //! | request | [`Sending`] | a request that the service inside has been given counts as sent |
+//! | request | [`observe::Watch`] | nobody is told what becomes of the request |
 //! | response | [`Error`] | it is no refusal |
+//! | response | [`validate::Mistakes`] | one mistake is told, in [`Error`] |
 //! | response | [`Served`] | there is no router |
 //! | response | [`Attempts`] | nobody was asked in vain |
 //! | response | [`Cached`] | the answer is new |
 //! | response | [`meter::Tally`] | the answer is scanned for its usage |
+//! | response | [`provider::RateHeaders`] | the upstream says nothing of its limits |
 //! | response | [`cost::Receipt`] | no whole answer was charged |
+//! | response | [`cost::Bill`] | no stream is charged |
 //!
 //! # Longer texts
 //!
 //! [`guide`] has a page on each subject: [layers](guide::layers), [validation](guide::validation),
 //! [money](guide::money), [limits](guide::limits), [streaming](guide::streaming), [routing](guide::routing),
-//! [providers](guide::providers), [several nodes](guide::nodes). The features of the crate are listed in its README.
+//! [providers](guide::providers), [several nodes](guide::nodes), [coming from a proxy](guide::migrating), and on
+//! [other gateways](guide::comparison). The features of the crate are listed in its README.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
