@@ -24,7 +24,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, StatusCode, request::Parts};
+use http::{Extensions, HeaderMap, StatusCode, Uri, request::Parts};
 
 use crate::{
     error::Error,
@@ -124,6 +124,24 @@ pub enum Event<'a> {
         number: u32,
         /// Who is asked.
         target: &'a Target,
+    },
+    /// An attempt's request has been made, and goes to this server. A `Provider` tells it of each request that
+    /// it makes: of several where an attempt asks for each answer by itself, and of none where the request
+    /// cannot be put in the upstream's words.
+    Calling {
+        /// Which attempt of this request, from 1.
+        number: u32,
+        /// A name or an IP address, as it is configured.
+        host: &'a str,
+        /// The port, that of the scheme where none is configured.
+        port: u16,
+    },
+    /// The head of an upstream's answer has come, to a request that was told as [`Calling`](Self::Calling).
+    Answered {
+        /// Which attempt of this request, from 1.
+        number: u32,
+        /// The upstream's own status, which the client may be told as another.
+        status: StatusCode,
     },
     /// An upstream's answer has begun, or the attempt has failed. One that the caller did not wait for ends
     /// without this.
@@ -281,6 +299,12 @@ impl Watch {
         }
     }
 
+    /// For whoever makes the request of an attempt, and reads its answer; none if nobody is told.
+    pub(crate) fn calls(&self, number: u32) -> Option<Calls> {
+        let watcher = self.0.clone()?;
+        Some(Calls(Arc::new((watcher, number))))
+    }
+
     /// Puts in what goes upstream with an attempt.
     pub fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
         if let Some(watcher) = &self.0 {
@@ -307,6 +331,44 @@ impl Watch {
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watch")
+    }
+}
+
+/// Who is told of what becomes of one attempt upstream. Put into its request by the router, where a request is
+/// watched.
+#[derive(Clone)]
+pub(crate) struct Calls(Arc<(Arc<dyn Watcher>, u32)>);
+
+impl Calls {
+    /// A request goes there. Of an address without a host, or of a scheme that has no port, nothing is told.
+    pub(crate) fn to(&self, uri: &Uri) {
+        let (watcher, number) = &*self.0;
+        let of_scheme = || match uri.scheme_str()? {
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        };
+        if let (Some(host), Some(port)) = (uri.host(), uri.port_u16().or_else(of_scheme)) {
+            watcher.on(&Event::Calling {
+                number: *number,
+                // Brackets are a URI's way to write an address of IPv6, and no part of it.
+                host: host.trim_start_matches('[').trim_end_matches(']'),
+                port,
+            });
+        }
+    }
+
+    /// It was answered so.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        let (watcher, number) = &*self.0;
+        let number = *number;
+        watcher.on(&Event::Answered { number, status });
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calls")
     }
 }
 

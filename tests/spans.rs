@@ -61,6 +61,17 @@ fn traced<P: Propagate + Clone>(
     body: &'static str,
     headers: &[(&'static str, &'static str)],
 ) -> (StatusCode, Vec<SpanData>, Vec<Seen>) {
+    traced_at("http://upstream/v1", trace, script, body, headers)
+}
+
+/// The same where the upstream has this address.
+fn traced_at<P: Propagate + Clone>(
+    upstream_is: &str,
+    trace: Trace<P>,
+    script: Script,
+    body: &'static str,
+    headers: &[(&'static str, &'static str)],
+) -> (StatusCode, Vec<SpanData>, Vec<Seen>) {
     let kept = Kept::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(kept.clone())
@@ -69,7 +80,7 @@ fn traced<P: Propagate + Clone>(
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
     let upstream = Upstream::new().with_default(script);
     let log = upstream.log().clone();
-    let translate = OpenAi::new("http://upstream/v1").expect("a URI");
+    let translate = OpenAi::new(upstream_is).expect("a URI");
     let acme = Provider::new("acme", upstream, translate).with_keys(["sk-up"]);
     let model = Model::new("m").target(Candidate::new("acme", "m-1"));
     let router = Router::builder(Table::new([model]).expect("a table"))
@@ -146,6 +157,54 @@ fn the_provider_is_called_as_the_version_says() {
         for span in &spans {
             assert_eq!(attribute(span, name), Some(&Value::from("acme")));
             assert_eq!(attribute(span, other), None);
+        }
+    }
+}
+
+#[test]
+fn an_attempt_says_where_it_went() {
+    for (address, host, port) in [
+        ("http://upstream/v1", "upstream", 80),
+        ("https://api.example.com/v1", "api.example.com", 443),
+        ("https://api.example.com:8443", "api.example.com", 8443),
+        ("http://[::1]:8080/v1", "::1", 8080),
+    ] {
+        for script in [Script::echo(), Script::reset()] {
+            let (_, spans, _) = traced_at(address, Trace::new(), script, ASK, &[]);
+            let [attempt, request] = &spans[..] else {
+                panic!("{spans:?}");
+            };
+            let told = ["server.address", "server.port"].map(|name| attribute(attempt, name));
+            let expected = [Value::from(host), Value::I64(port)];
+            assert_eq!(told, expected.each_ref().map(Some));
+            assert_eq!(attribute(request, "server.address"), None, "that is us");
+        }
+    }
+}
+
+#[test]
+fn an_attempt_says_how_the_upstream_answered_and_a_request_what_the_client_was_told() {
+    let refused = Script::error(StatusCode::UNAUTHORIZED, "error", "invalid_api_key", "no");
+    for (script, upstreams, ours, why) in [
+        (Script::echo(), Some(200), 200, None),
+        (refused, Some(401), 502, Some("bad_upstream")),
+        (Script::failed(), Some(500), 502, Some("bad_upstream")),
+        // An answer that is none: the upstream has called it one.
+        (Script::garbage(), Some(200), 502, Some("bad_upstream")),
+        (Script::reset(), None, 502, Some("bad_upstream")),
+        (Script::silent(), None, 504, Some("upstream_timeout")),
+    ] {
+        let (_, spans) = exported(script, ASK);
+        let [attempt, request] = &spans[..] else {
+            panic!("{spans:?}");
+        };
+        let status = |span| attribute(span, "http.response.status_code");
+        let upstreams = upstreams.map(Value::I64);
+        assert_eq!(status(attempt), upstreams.as_ref(), "{attempt:?}");
+        assert_eq!(status(request), Some(&Value::I64(ours)));
+        for span in &spans {
+            let why = why.map(Value::from);
+            assert_eq!(attribute(span, "error.type"), why.as_ref(), "{span:?}");
         }
     }
 }

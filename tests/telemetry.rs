@@ -193,6 +193,10 @@ fn spans_last_to_the_end_of_the_stream_and_hold_nothing_private() {
         requests[3]
     );
     assert_eq!(closed.len() - requests.len(), 8, "two attempts a request");
+    // The one that the client did not wait for, within its request's.
+    let last = closed.iter().rfind(|line| line.contains("attempt"));
+    let cancelled = last.map(|line| line.matches("error.type=\"cancelled\"").count());
+    assert_eq!(cancelled, Some(2), "{last:?}");
     assert!(text.contains("error.type=\"overloaded\""));
     for private in ["canary-prompt", "sk-canary", "one two"] {
         assert!(!text.contains(private), "{private}");
@@ -513,6 +517,8 @@ async fn every_layer_tells_what_it_has_done() {
                 Event::Admitted { gate } => format!("{gate:?}"),
                 Event::Routed { model, .. } => format!("routed {model}"),
                 Event::Attempting { number, .. } => format!("attempting {number}"),
+                Event::Calling { host, port, .. } => format!("calling {host}:{port}"),
+                Event::Answered { status, .. } => format!("answered {status}"),
                 Event::Attempt { error, .. } => format!("attempt ok: {}", error.is_none()),
                 Event::FirstEvent { .. } => "first event".to_owned(),
                 Event::Settled { estimated, .. } => format!("settled, estimated: {estimated}"),
@@ -524,7 +530,13 @@ async fn every_layer_tells_what_it_has_done() {
     });
     let service = layer.layer(gateway);
     let admitted = ["Key", "Requests", "Request", "Tokens", "Balance"];
-    let sent = ["routed m", "attempting 1", "attempt ok: true"];
+    let sent = [
+        "routed m",
+        "attempting 1",
+        "calling upstream:80",
+        "answered 200 OK",
+        "attempt ok: true",
+    ];
     let settled = "settled, estimated: false";
     for (body, expected) in [
         (

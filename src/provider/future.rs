@@ -31,6 +31,7 @@ use crate::{
     ext::Sending,
     media,
     meter::Tally,
+    observe::Calls,
     wire::Counting,
 };
 
@@ -57,8 +58,8 @@ pin_project! {
     pub(super) enum State<C, B, F> {
         Refused { error: Option<Error> },
         // In a box: nearly all clients are ready before.
-        Waiting { waiting: Option<Box<(C, Request<Full>)>> },
-        Calling { #[pin] call: F },
+        Waiting { waiting: Option<Box<(C, Request<Full>, Option<Calls>)>> },
+        Calling { #[pin] call: F, calls: Option<Calls> },
         Collecting { head: Option<response::Parts>, #[pin] body: B, read: Pieces },
     }
 }
@@ -69,14 +70,15 @@ impl<C: Service<Request<Full>>, B> State<C, B, C::Future> {
         client: &mut C,
         request: Request<Full>,
         sending: Option<&Sending>,
+        calls: Option<Calls>,
     ) -> Self {
         let call = Sending::sends(sending, || client.call(request));
-        Self::Calling { call }
+        Self::Calling { call, calls }
     }
 
     /// Asks one once it is ready.
-    pub(super) fn waiting(client: C, request: Request<Full>) -> Self {
-        let waiting = Some(Box::new((client, request)));
+    pub(super) fn waiting(client: C, request: Request<Full>, calls: Option<Calls>) -> Self {
+        let waiting = Some(Box::new((client, request, calls)));
         Self::Waiting { waiting }
     }
 
@@ -148,19 +150,23 @@ where
                     return Poll::Ready(refuse(error, None));
                 }
                 StateProj::Waiting { waiting } => {
-                    let (client, _) = &mut **waiting.as_mut().expect("sent once");
+                    let (client, ..) = &mut **waiting.as_mut().expect("sent once");
                     match ready!(client.poll_ready(cx)) {
                         Err(error) => State::refused(unreachable(error)),
                         Ok(()) => {
-                            let (mut client, request) = *waiting.take().expect("looked at above");
+                            let (mut client, request, calls) =
+                                *waiting.take().expect("looked at above");
                             let sending = request.extensions().get::<Sending>().cloned();
-                            State::calling(&mut client, request, sending.as_ref())
+                            State::calling(&mut client, request, sending.as_ref(), calls)
                         }
                     }
                 }
-                StateProj::Calling { call } => match ready!(call.poll(cx)) {
+                StateProj::Calling { call, calls } => match ready!(call.poll(cx)) {
                     Err(error) => State::refused(unreachable(error)),
                     Ok(response) => {
+                        if let Some(calls) = calls {
+                            calls.answered(response.status());
+                        }
                         let (mut head, body) = response.into_parts();
                         // What the client has added to the request, beside our own.
                         if let Some(theirs) = head.extensions.remove::<Spellings>() {

@@ -18,6 +18,7 @@ use crate::{
     body::{BoxError, Full},
     error::{Class, Error, Kind, Origin},
     ext::{Forwarded, KeyPool, Sending, Target},
+    observe::Calls,
     parse::ChatBody,
     time::{Reading, wall},
 };
@@ -234,11 +235,18 @@ where
             }),
             None => outgoing,
         };
+        let calls = request.extensions().get::<Calls>();
+        if let (Some(calls), Ok(outgoing)) = (calls, &outgoing) {
+            calls.to(outgoing.uri());
+        }
+        let calls = calls.cloned();
         let key = self.config.key(target);
         let key = key.map(|key| key.spellings.clone());
         let key = key.unwrap_or_default();
         let state = match (outgoing, ready) {
-            (Ok(request), Some(Ok(()))) => State::calling(&mut self.client, request, sending),
+            (Ok(request), Some(Ok(()))) => {
+                State::calling(&mut self.client, request, sending, calls)
+            }
             (outgoing, ready) => {
                 if let Some(sending) = sending {
                     sending.waits();
@@ -247,7 +255,7 @@ where
                 let clone = self.client.clone();
                 let client = mem::replace(&mut self.client, clone);
                 match outgoing.and_then(|request| ready.unwrap_or(Ok(())).map(|()| request)) {
-                    Ok(request) => State::waiting(client, request),
+                    Ok(request) => State::waiting(client, request, calls),
                     Err(error) => State::refused(error),
                 }
             }

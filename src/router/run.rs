@@ -205,6 +205,9 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
         if let (Some(sending), true) = (sending, part.is_some() || !provider.reads_head) {
             request.extensions_mut().insert(sending.clone());
         }
+        if let Some(calls) = self.watch.as_ref().and_then(|watch| watch.calls(number)) {
+            request.extensions_mut().insert(calls);
+        }
         let heard = shared.hedge.and_then(|hedge| hedge.heard());
         if let Some(heard) = &heard {
             request.extensions_mut().insert(heard.clone());

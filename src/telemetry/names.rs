@@ -42,7 +42,11 @@ pub const ERROR_TYPE: &str = "error.type";
 /// Why an upstream failed, as far as that quotes nothing: what the connection failed with, or the status of
 /// its refusal.
 pub const CAUSE: &str = "tower_completions.error.cause";
-/// The status of the answer.
+/// The name or IP address of the server that an attempt's request goes to, as it is configured.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// Its port, that of the scheme where none is configured.
+pub const SERVER_PORT: &str = "server.port";
+/// The status of the answer: of a request the one that the client was told, of an attempt the upstream's own.
 pub const STATUS: &str = "http.response.status_code";
 /// `ERROR` where a span failed. No attribute: what exports spans to OpenTelemetry sets their status by it.
 #[cfg(feature = "tracing")]

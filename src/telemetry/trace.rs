@@ -92,6 +92,9 @@ impl Propagate for () {
 /// Attributes are those of [`names`]; there is none for a prompt, an answer or a key. Where an upstream
 /// failed its span says why, as far as that quotes nothing ([`Error::cause`]).
 ///
+/// An attempt's says where it went and how the upstream answered, where a [`Provider`](crate::provider::Provider)
+/// made it; of another service the router knows neither.
+///
 /// To OpenTelemetry the span of a request is a server's and that of an attempt a client's. One that failed has
 /// the status of an error, but for requests that were answered with 4xx: those have `error.type` alone.
 ///
@@ -186,6 +189,17 @@ impl<P> One<P> {
     fn attempts<T>(&self, change: impl FnOnce(&mut Vec<(u32, Span)>) -> T) -> T {
         change(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Tells the span of one that has not ended.
+    fn of_attempt(&self, number: u32, tell: impl FnOnce(&Span)) {
+        let span = self.attempts(|open| {
+            let known = open.iter().find(|(one, _)| *one == number);
+            known.map(|(_, span)| span.clone())
+        });
+        if let Some(span) = span {
+            tell(&span);
+        }
+    }
 }
 
 impl<P: Propagate> Watcher for One<P> {
@@ -209,12 +223,22 @@ impl<P: Propagate> Watcher for One<P> {
                     "gen_ai.request.model" = &*target.model,
                     "gen_ai.system" = Empty,
                     "gen_ai.provider.name" = Empty,
+                    "server.address" = Empty,
+                    "server.port" = Empty,
+                    "http.response.status_code" = Empty,
                     "error.type" = Empty,
                     "tower_completions.error.cause" = Empty,
                 );
                 span.record(self.version.provider(), &*target.provider);
                 self.attempts(|open| open.push((*number, span)));
             }
+            Event::Calling { number, host, port } => self.of_attempt(*number, |span| {
+                span.record(names::SERVER_ADDRESS, *host);
+                span.record(names::SERVER_PORT, i64::from(*port));
+            }),
+            Event::Answered { number, status } => self.of_attempt(*number, |span| {
+                span.record(names::STATUS, i64::from(status.as_u16()));
+            }),
             Event::Attempt {
                 number,
                 error: Some(error),
@@ -258,13 +282,16 @@ impl<P: Propagate> Watcher for One<P> {
                 } else if end.cancelled {
                     self.span.record(names::ERROR_TYPE, "cancelled");
                 }
-                // What is left is the attempt that answered: it failed where its stream did.
+                // What is left is the attempt that answered, which failed where its stream did, and any that the
+                // client did not wait for.
                 let error = end.error.filter(|it| it.origin() == Origin::Upstream);
                 self.attempts(|open| {
                     for (_, span) in open.drain(..) {
                         if let Some(error) = error {
                             span.record(names::SPAN_STATUS, "ERROR");
                             failed(&span, error);
+                        } else if end.cancelled {
+                            span.record(names::ERROR_TYPE, "cancelled");
                         }
                     }
                 });
@@ -284,12 +311,6 @@ impl<P: Propagate> Watcher for One<P> {
     }
 
     fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
-        let span = self.attempts(|open| {
-            let known = open.iter().find(|(one, _)| *one == number);
-            known.map(|(_, span)| span.clone())
-        });
-        if let Some(span) = span {
-            self.propagate.pass_on(&span, headers);
-        }
+        self.of_attempt(number, |span| self.propagate.pass_on(span, headers));
     }
 }
