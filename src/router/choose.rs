@@ -13,6 +13,7 @@ use self::{buckets::Buckets, paces::Paces, prices::Prices, weights::Weights};
 use super::{
     ask::Needs,
     breaker::Breaking,
+    keys::Nth,
     plan::{Balance, Candidate},
     state::{Can, Millis},
 };
@@ -32,6 +33,44 @@ pub(crate) struct Tier {
 
 /// A place that was drawn, counted from the tier's first, and a random number.
 type Draw = (usize, u64);
+
+/// Draws without an end.
+struct Draws<'a> {
+    weights: &'a Weights,
+    random: u64,
+}
+
+impl Draws<'_> {
+    fn draw(&mut self) -> Draw {
+        self.random = self
+            .random
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(0x1405_7B7E_F767_814F);
+        (self.weights.draw(self.random), self.random)
+    }
+
+    /// One beside one that was drawn, to be compared with it: the other one of two, and of more the
+    /// next drawn that is another. It is the same again where only one has a weight, and rarely by
+    /// chance.
+    fn other_than(&mut self, one: Draw, run: &[Candidate]) -> Draw {
+        let (at, random) = one;
+        if run.len() == 2 {
+            let other = 1 - at;
+            return if run[other].weight > 0 {
+                (other, random)
+            } else {
+                one
+            };
+        }
+        for _ in 0..3 {
+            let other = self.draw();
+            if other.0 != at {
+                return other;
+            }
+        }
+        one
+    }
+}
 
 impl Tier {
     /// The tiers of a list that is sorted by priority.
@@ -59,34 +98,9 @@ impl Tier {
     }
 
     /// Draws by weight. None where nobody has any weight.
-    fn draws(&self, mut random: u64) -> impl Iterator<Item = Draw> {
-        std::iter::from_fn(move || {
-            random = random
-                .wrapping_mul(0x5851_F42D_4C95_7F2D)
-                .wrapping_add(0x1405_7B7E_F767_814F);
-            (self.weights.total > 0).then(|| (self.weights.draw(random), random))
-        })
-    }
-
-    /// One beside one that was drawn, to be compared with it: the other one of two, and of more the
-    /// next drawn that is another. It is the same again where only one has a weight, and rarely by
-    /// chance.
-    fn other_than(
-        &self,
-        one: Draw,
-        run: &[Candidate],
-        draws: &mut impl Iterator<Item = Draw>,
-    ) -> Draw {
-        let (at, random) = one;
-        if run.len() == 2 {
-            let other = 1 - at;
-            return if run[other].weight > 0 {
-                (other, random)
-            } else {
-                one
-            };
-        }
-        draws.take(3).find(|(other, _)| *other != at).unwrap_or(one)
+    fn draws(&self, random: u64) -> Option<Draws<'_>> {
+        let weights = &self.weights;
+        (weights.total > 0).then_some(Draws { weights, random })
     }
 
     /// Notes that what is known of the speed of one has changed. It is counted as in the whole list.
@@ -108,7 +122,7 @@ pub(crate) struct Choice<'a> {
     pub(crate) breaking: &'a Breaking,
 }
 
-type Found = (usize, Option<usize>);
+type Found = (usize, Option<Nth>);
 
 impl Choice<'_> {
     /// One of the tier that can be asked now. `all` is the model's whole list, and places in it are
@@ -128,14 +142,10 @@ impl Choice<'_> {
         }
         let run = &all[tier.from..tier.until];
         // One that has recovered is as one that cannot be asked for some requests, fewer and fewer.
-        // Those that stick are told apart by what binds them, so that none goes back and forth.
-        let bound = match self.balance {
-            Balance::Sticky(_) => self.affinity,
-            _ => None,
-        };
-        let random = bound.unwrap_or(self.random) >> 7;
         let warm = |at: usize| {
-            let warm = all[at].state.is_warm(self.now, random, self.breaking);
+            let warm = all[at]
+                .state
+                .is_warm(self.now, self.chance(), self.breaking);
             if warm { well(at) } else { None }
         };
         let found = match (self.balance, self.affinity) {
@@ -153,6 +163,16 @@ impl Choice<'_> {
         })
     }
 
+    /// What says whether one that has recovered is asked. Those that stick are told apart by what binds them, so
+    /// that none goes back and forth.
+    fn chance(&self) -> u64 {
+        let bound = match self.balance {
+            Balance::Sticky(_) => self.affinity,
+            _ => None,
+        };
+        bound.unwrap_or(self.random) >> 7
+    }
+
     /// By weight, at random. Four draws at most.
     fn drawn(
         &self,
@@ -160,8 +180,10 @@ impl Choice<'_> {
         tier: &Tier,
         well: &impl Fn(usize) -> Option<Found>,
     ) -> Option<Found> {
+        let mut draws = tier.draws(self.random)?;
         let mut cold = None;
-        for (at, random) in tier.draws(self.random).take(4) {
+        for _ in 0..4 {
+            let (at, random) = draws.draw();
             let Some(found) = well(tier.from + at) else {
                 continue;
             };
@@ -184,16 +206,17 @@ impl Choice<'_> {
         let load = |at: usize| run[at].state.load(run[at].weight, self.now);
         let warm =
             |at: usize, random: u64| run[at].state.is_warm(self.now, random >> 7, self.breaking);
-        let mut draws = tier.draws(self.random);
+        let mut draws = tier.draws(self.random)?;
         let mut cold = None;
         for _ in 0..2 {
-            let one = draws.next()?;
-            let other = tier.other_than(one, run, &mut draws);
-            let mut pair = [one, other];
-            if load(other.0) < load(one.0) {
-                pair.swap(0, 1);
-            }
-            for (at, random) in pair {
+            let one = draws.draw();
+            let other = draws.other_than(one, run);
+            let pair = if load(other.0) < load(one.0) {
+                [other, one]
+            } else {
+                [one, other]
+            };
+            for &(at, random) in &pair {
                 if cold.is_some() && !warm(at, random) {
                     continue;
                 }

@@ -87,12 +87,18 @@ impl Course {
 
     /// The target to ask, its name filled in.
     pub(crate) fn target(&self, place: &Place) -> Target {
-        let target = place.candidate().target.clone();
-        let mut target = target.with_key(place.key.unwrap_or(0));
-        if let Some(star) = self.plan.star(place.group) {
-            target.model = target.model.replacen('*', star, 1).into();
+        let Target {
+            provider, model, ..
+        } = &place.candidate().target;
+        let model = match self.plan.star(place.group) {
+            None => Arc::clone(model),
+            Some(star) => model.replacen('*', star, 1).into(),
+        };
+        Target {
+            provider: Arc::clone(provider),
+            model,
+            key: place.key.unwrap_or(0).into(),
         }
-        target
     }
 
     /// What to do next. `random` is any number; `keys` gives a provider's pool, `None` for one

@@ -162,7 +162,7 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
         let state = &model.candidates[at].state;
         let key = provider.keys.alive(now, |key| state.is_spent(key, now));
         let target = model.target_of(at);
-        let target = target.with_key(key.unwrap_or(0));
+        let target = target.with_key(key.unwrap_or(0).into());
         request.extensions_mut().insert(target);
         let watch = request.extensions().get::<Watch>().cloned();
         let Some(mut place) = Place::take(0, &model, at, key, &provider.keys, now) else {

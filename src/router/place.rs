@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{
     breaker::{Breaking, Change},
-    keys::Keys,
+    keys::{Keys, Nth},
     plan::{Candidate, Model},
     state::{Adaptive, Millis},
 };
@@ -14,7 +14,7 @@ pub(crate) struct Place {
     pub(crate) group: usize,
     /// Which of its candidates.
     pub(crate) at: usize,
-    pub(crate) key: Option<usize>,
+    pub(crate) key: Option<Nth>,
     /// When it was taken.
     pub(crate) sent: Millis,
     model: Arc<Model>,
@@ -31,7 +31,7 @@ impl Place {
         group: usize,
         model: &Arc<Model>,
         at: usize,
-        key: Option<usize>,
+        key: Option<Nth>,
         keys: &Arc<Keys>,
         now: Millis,
     ) -> Option<Self> {

@@ -17,7 +17,7 @@ use guess::Guess;
 
 use super::{
     breaker::{Breaker, Breaking, Change},
-    keys::{Keys, take},
+    keys::{Keys, Nth, take},
     silence::Silence,
 };
 
@@ -79,12 +79,12 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Can {
     /// With this key, if there is a pool.
-    Yes(Option<usize>),
+    Yes(Option<Nth>),
     /// It refused too many requests and did not say for how long: with this key when nobody is left who may
     /// be asked at once. This is when its rest is thought to end.
-    Unsure(Millis, Option<usize>),
+    Unsure(Millis, Option<Nth>),
     /// Its breaker is open, or every key is dead: only when nobody else is left.
-    Unwell(Option<usize>),
+    Unwell(Option<Nth>),
     /// It asked for a rest until then.
     Resting(Millis),
     /// It serves as many requests as it may.
@@ -92,7 +92,8 @@ pub(crate) enum Can {
 }
 
 /// Raises the entry of a key.
-fn longer(all: &mut Vec<Millis>, key: usize, until: Millis) {
+fn longer(all: &mut Vec<Millis>, key: Nth, until: Millis) {
+    let key = usize::from(key);
     if all.len() <= key {
         all.resize(key + 1, 0);
     }
@@ -114,26 +115,36 @@ impl State {
     }
 
     /// `barred` has a bit for each key that this request has tried here in vain.
+    #[inline]
     pub(crate) fn can(&self, now: Millis, limit: u32, keys: &Keys, barred: u64) -> Can {
         if self.in_flight() >= self.ceiling() || self.all_in_flight() >= limit {
             return Can::Full;
         }
-        let n = keys.len();
         let start = keys.turn();
-        let quiet = self.resting.load(Ordering::Relaxed) <= now
-            && self.spent.load(Ordering::Relaxed) <= now;
-        if quiet && barred == 0 && !self.open.load(Ordering::Relaxed) {
-            let named = (n > 0).then_some(start);
-            if !keys.is_dead(start, now) && !keys.is_full(start) {
-                return Can::Yes(named);
-            }
+        if barred == 0 && self.is_quiet(now) && keys.is_free(start, now) {
+            return Can::Yes(keys.named(start));
         }
+        self.can_by_key(now, keys, start, barred)
+    }
+
+    /// Whether nothing speaks against it, whichever its keys are.
+    #[inline]
+    fn is_quiet(&self, now: Millis) -> bool {
+        self.resting.load(Ordering::Relaxed) <= now
+            && self.spent.load(Ordering::Relaxed) <= now
+            && !self.open.load(Ordering::Relaxed)
+    }
+
+    /// The same by a look at each of its keys, from this one on.
+    #[cold]
+    fn can_by_key(&self, now: Millis, keys: &Keys, start: Nth, barred: u64) -> Can {
+        let n = keys.len().max(1) as Nth;
         let inner = self.lock();
         let well = inner.breaker.allows(now);
         let (mut soonest, mut dead, mut unsure, mut full) = (None, None, None, false);
-        for key in (0..n.max(1)).map(|i| (start + i) % n.max(1)) {
-            let named = (n > 0).then_some(key);
-            let rest = inner.rests.get(key).copied().unwrap_or(0);
+        for key in (0..n).map(|i| (start + i) % n) {
+            let (named, at) = (keys.named(key), usize::from(key));
+            let rest = inner.rests.get(at).copied().unwrap_or(0);
             if barred >> key & 1 == 1 {
                 continue;
             }
@@ -141,12 +152,12 @@ impl State {
                 full = true;
             } else if rest > now {
                 soonest = Some(rest.min(soonest.unwrap_or(Millis::MAX)));
-            } else if keys.is_dead(key, now) || inner.spent.get(key).is_some_and(|it| *it > now) {
+            } else if keys.is_dead(key, now) || inner.spent.get(at).is_some_and(|it| *it > now) {
                 dead = Some(named);
             } else if !well {
                 return Can::Unwell(named);
             } else {
-                let until = inner.guesses.get(key).map_or(0, Guess::ends);
+                let until = inner.guesses.get(at).map_or(0, Guess::ends);
                 if until <= now {
                     return Can::Yes(named);
                 }
@@ -221,7 +232,7 @@ impl State {
         change
     }
 
-    pub(crate) fn rest(&self, key: Option<usize>, until: Millis) {
+    pub(crate) fn rest(&self, key: Option<Nth>, until: Millis) {
         let mut inner = self.lock();
         longer(&mut inner.rests, key.unwrap_or(0), until);
         self.resting.fetch_max(until, Ordering::Relaxed);
@@ -229,7 +240,7 @@ impl State {
 
     /// A key of which nothing is left at this target: it counts as dead here, and serves elsewhere.
     /// Without a pool there is nothing to remember.
-    pub(crate) fn spend(&self, key: Option<usize>, until: Millis) {
+    pub(crate) fn spend(&self, key: Option<Nth>, until: Millis) {
         if let Some(key) = key {
             let mut inner = self.lock();
             longer(&mut inner.spent, key, until);
@@ -238,17 +249,21 @@ impl State {
     }
 
     /// Whether nothing is left of a key here.
-    pub(crate) fn is_spent(&self, key: usize, now: Millis) -> bool {
+    pub(crate) fn is_spent(&self, key: Nth, now: Millis) -> bool {
         self.spent.load(Ordering::Relaxed) > now
-            && self.lock().spent.get(key).is_some_and(|it| *it > now)
+            && self
+                .lock()
+                .spent
+                .get(usize::from(key))
+                .is_some_and(|it| *it > now)
     }
 
     /// A key that has served here has something left.
-    pub(crate) fn revive(&self, key: Option<usize>) {
+    pub(crate) fn revive(&self, key: Option<Nth>) {
         // Nearly always nothing was ever spent.
         if self.spent.load(Ordering::Relaxed) > 0 {
             let mut inner = self.lock();
-            if let Some(until) = key.and_then(|key| inner.spent.get_mut(key)) {
+            if let Some(until) = key.and_then(|key| inner.spent.get_mut(usize::from(key))) {
                 *until = 0;
             }
             let last = inner.spent.iter().max().copied().unwrap_or(0);
@@ -257,7 +272,7 @@ impl State {
     }
 
     /// A rest for want of room, not of a key's allowance.
-    pub(crate) fn rest_overloaded(&self, key: Option<usize>, until: Millis) {
+    pub(crate) fn rest_overloaded(&self, key: Option<Nth>, until: Millis) {
         self.overloaded.fetch_max(until, Ordering::Relaxed);
         self.rest(key, until);
     }

@@ -4,6 +4,7 @@ use super::{
     super::{
         choose::mix,
         fault,
+        keys::Nth,
         place::Place,
         policy::{Blame, Next},
         rules::Rules,
@@ -21,7 +22,7 @@ const LONGEST_REST: Millis = 600_000;
 pub(super) struct Asked {
     pub(super) group: usize,
     pub(super) at: usize,
-    pub(super) key: Option<usize>,
+    pub(super) key: Option<Nth>,
     pub(super) fate: Fate,
     /// When it may be asked again, as it said when it failed.
     pub(super) until: Option<Millis>,
@@ -55,7 +56,7 @@ impl Course {
                 Some(after) => state.rest(place.key, now + after.min(LONGEST_REST)),
                 None => {
                     // Another number for each target and key that is refused at the same time.
-                    let which = [place.group, place.at, place.key.unwrap_or(0)];
+                    let which = [place.group, place.at, place.key.unwrap_or(0).into()];
                     let random = which
                         .iter()
                         .fold(now, |random, one| mix(random ^ *one as u64));

@@ -6,7 +6,7 @@ use super::{
     super::{
         ask::Sort,
         choose::Choice,
-        keys::Keys,
+        keys::{Keys, Nth},
         plan::{Balance, Model},
         policy::Next,
         rules::Rules,
@@ -21,7 +21,7 @@ pub(super) enum Found {
     Place {
         group: usize,
         at: usize,
-        key: Option<usize>,
+        key: Option<Nth>,
         fit: Fit,
     },
     /// Nobody before then.
@@ -161,7 +161,19 @@ impl Course {
         {
             return None;
         }
-        let mut barred = 0_u64;
+        let barred = match self.asked.last() {
+            None => 0,
+            Some(last) => self.barred(group, at, next, last)?,
+        };
+        let keys = candidate.pool(rules, keys)?;
+        Some(candidate.state.can(now, candidate.limit, keys, barred))
+    }
+
+    /// A bit for each key of a candidate that this request has tried in vain; `None` when it has no business
+    /// there any more.
+    #[inline(never)]
+    fn barred(&self, group: usize, at: usize, next: Option<Next>, last: &Asked) -> Option<u64> {
+        let mut barred = 0;
         let mut tried = false;
         let mut forbidden = 0;
         for asked in &self.asked {
@@ -172,20 +184,14 @@ impl Course {
                 forbidden += u32::from(asked.forbidden);
             }
         }
-        if tried {
-            // What two keys were forbidden is forbidden to the request.
-            let other_key = next == Some(Next::OtherKey)
+        // What two keys were forbidden is forbidden to the request.
+        let other_key = || {
+            next == Some(Next::OtherKey)
                 && forbidden < 2
-                && self
-                    .asked
-                    .last()
-                    .is_some_and(|last| (last.group, last.at) == (group, at) && last.key.is_some());
-            if !other_key {
-                return None;
-            }
-        }
-        let keys = candidate.pool(rules, keys)?;
-        Some(candidate.state.can(now, candidate.limit, keys, barred))
+                && (last.group, last.at) == (group, at)
+                && last.key.is_some()
+        };
+        (!tried || other_key()).then_some(barred)
     }
 
     fn balance(&self, model: &Model) -> Balance {

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Millis, State};
+use super::{Millis, Nth, State};
 
 /// The first rest, and how long the others keep away from one that is being tried anew.
 const FIRST: Millis = 1_000;
@@ -71,9 +71,9 @@ impl Guess {
 
 impl State {
     /// Whoever was sent at `sent` with this key was told that there were too many requests, and no more.
-    pub(crate) fn rest_unsaid(&self, key: Option<usize>, sent: Millis, now: Millis, random: u64) {
+    pub(crate) fn rest_unsaid(&self, key: Option<Nth>, sent: Millis, now: Millis, random: u64) {
         let mut inner = self.lock();
-        let key = key.unwrap_or(0);
+        let key = usize::from(key.unwrap_or(0));
         if inner.guesses.len() <= key {
             inner.guesses.resize(key + 1, Guess::default());
         }
@@ -85,16 +85,16 @@ impl State {
 
     /// A request is sent with this key.
     #[inline]
-    pub(crate) fn sends(&self, key: Option<usize>, now: Millis) {
+    pub(crate) fn sends(&self, key: Option<Nth>, now: Millis) {
         if self.guesses.load(Ordering::Relaxed) {
             self.tries(key, now);
         }
     }
 
     #[cold]
-    fn tries(&self, key: Option<usize>, now: Millis) {
+    fn tries(&self, key: Option<Nth>, now: Millis) {
         let mut inner = self.lock();
-        if let Some(guess) = inner.guesses.get_mut(key.unwrap_or(0)) {
+        if let Some(guess) = inner.guesses.get_mut(usize::from(key.unwrap_or(0))) {
             guess.sends(now);
             let until = guess.ends();
             self.resting.fetch_max(until, Ordering::Relaxed);
@@ -103,16 +103,16 @@ impl State {
 
     /// One that was sent at `sent` with this key is served.
     #[inline]
-    pub(crate) fn serves(&self, key: Option<usize>, sent: Millis) {
+    pub(crate) fn serves(&self, key: Option<Nth>, sent: Millis) {
         if self.guesses.load(Ordering::Relaxed) {
             self.forget(key, sent);
         }
     }
 
     #[cold]
-    fn forget(&self, key: Option<usize>, sent: Millis) {
+    fn forget(&self, key: Option<Nth>, sent: Millis) {
         let mut inner = self.lock();
-        if let Some(guess) = inner.guesses.get_mut(key.unwrap_or(0)) {
+        if let Some(guess) = inner.guesses.get_mut(usize::from(key.unwrap_or(0))) {
             guess.served(sent);
         }
         let guesses = inner.guesses.iter().map(Guess::ends);
