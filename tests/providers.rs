@@ -475,3 +475,70 @@ async fn the_dialects_defaults_are_nobodys_mistake() {
     let answer = gateway.post("sk-demo", &body.to_string()).await;
     assert_eq!(answer.status, 400, "what was asked for is told");
 }
+
+/// A prompt that Ollama had in its cache has no count there, and costs nothing.
+fn half_counted(path: &str, body: &Value) -> (u16, &'static str, Bytes) {
+    if path.ends_with(":generateContent") {
+        let whole = json!({"candidates": [{"content": {"parts": [{"text": "Hello"}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": -1, "candidatesTokenCount": 1_000_000_000_000_u64}});
+        return (200, "application/json", whole.to_string().into());
+    }
+    let mut end = json!({"message": {"content": "Hello"}, "done": true, "done_reason": "stop"});
+    match body["messages"][0]["content"].as_str() {
+        Some("cached") => end["eval_count"] = 2.into(),
+        _ => end["prompt_eval_count"] = 4.into(),
+    }
+    let kind = match body["stream"] == false {
+        true => "application/json",
+        false => "application/x-ndjson",
+    };
+    (200, kind, format!("{end}\n").into())
+}
+
+#[tokio::test]
+async fn counts_that_are_missing_are_told_as_they_are_charged() {
+    let (addr, _) = upstream(half_counted).await;
+    for (kind, model, text, streams, told) in [
+        ("ollama", "llama3.2", "cached", true, Some((0, 2))),
+        // Five bytes, of which four are a token.
+        ("ollama", "llama3.2", "counted", true, Some((4, 2))),
+        ("gemini", "gemini-2.5-flash", "Hi", false, None),
+    ] {
+        let key = if kind == "gemini" {
+            "api_keys = [\"k\"]"
+        } else {
+            ""
+        };
+        let gateway = gateway(kind, model, addr, key);
+        let mut spent = 0;
+        for stream in [false, true] {
+            if stream && !streams {
+                continue;
+            }
+            let body = json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": text}],
+                "stream_options": stream.then(|| json!({"include_usage": true}))});
+            let answer = gateway.post("sk-demo", &body.to_string()).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let usage = match stream {
+                false => answer.json()["usage"].clone(),
+                true => {
+                    let events = answer.events();
+                    let last: Value =
+                        serde_json::from_str(&events[events.len() - 2]).expect("JSON");
+                    last["usage"].clone()
+                }
+            };
+            let count = |name: &str| usage[name].as_u64().expect("a count");
+            let (input, output) = (count("prompt_tokens"), count("completion_tokens"));
+            assert_eq!(count("total_tokens"), input + output);
+            match told {
+                Some(told) => assert_eq!((input, output), told, "{kind} {text} {stream}"),
+                None => assert!(input > 0 && usage["estimated"] == true, "{usage}"),
+            }
+            spent += input + 2 * output;
+            let key = gateway.get("sk-demo", "/v1/key").await.json();
+            let charged = format!("0.{spent:06}");
+            assert_eq!(key["data"]["spent"], charged, "{kind} {text} {stream}");
+        }
+    }
+}

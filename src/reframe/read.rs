@@ -7,6 +7,7 @@ use super::{
     fault,
     names::Has,
     pass::{Bad, Form, Pass, Seen},
+    whole,
 };
 use crate::{
     error::{Error, Kind},
@@ -234,10 +235,11 @@ impl Reader {
     pub(super) fn note_usage(&mut self, usage: Usage, spelled: &[u8], seen: &mut Seen) {
         seen.usage = true;
         let mut usage = usage.plausible();
-        self.garbled = usage.clamped && {
-            let text = String::from_utf8_lossy(spelled);
-            Usage::is_garbled(&text, self.config.counting)
-        };
+        self.garbled = usage.clamped
+            && (whole::is_partial(usage) || {
+                let text = String::from_utf8_lossy(spelled);
+                Usage::is_garbled(&text, self.config.counting)
+            });
         if usage.clamped && usage.input == 0 {
             // Those further out cannot tell.
             usage.input = self.config.input_estimate;
@@ -247,6 +249,7 @@ impl Reader {
             self.tally.record_usage(usage);
         } else {
             self.counts = self.tally.record_first_usage(usage);
+            self.garbled |= !self.counts && self.tally.usage().is_some_and(whole::is_partial);
         }
         if self.config.include_usage {
             self.usage_text.clear();

@@ -86,11 +86,19 @@ pub(super) fn estimate(reader: &Reader) -> Usage {
 /// rest.
 pub(super) fn in_its_place(reader: &Reader) -> Usage {
     let mut usage = reader.tally.usage().unwrap_or_default();
+    if usage.clamped && usage.input == 0 {
+        usage.input = reader.config.input_estimate;
+    }
     if usage.clamped && usage.output == 0 {
         usage.output = reader.tally.content_bytes().div_ceil(4);
     }
     usage.estimated = true;
     usage
+}
+
+/// Whether an estimate stands for a count of these.
+pub(super) const fn is_partial(usage: Usage) -> bool {
+    usage.clamped && (usage.input == 0 || usage.output == 0)
 }
 
 /// Usage as JSON; an estimate says that it is one.

@@ -96,12 +96,13 @@ impl Function<'_> {
 }
 
 impl Line<'_> {
-    /// Either count may be missing: that of a prompt that was in the cache is. `None` where both are.
+    /// Either count may be missing. That of a prompt is where all of it was in the cache, and none of it was
+    /// worked through; an answer that was not counted is estimated. `None` where both are missing.
     pub(super) fn usage(&self) -> Option<Usage> {
         let [input, output] = [self.prompt_eval_count, self.eval_count];
         input.or(output)?;
         let mut usage = Usage::new(input.unwrap_or(0), output.unwrap_or(0));
-        usage.clamped = input.is_none() || output.is_none();
+        usage.clamped = output.is_none();
         Some(usage)
     }
 }

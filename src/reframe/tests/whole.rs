@@ -65,6 +65,11 @@ async fn a_usage_that_cannot_be_is_told_as_it_is_charged() {
             None,
         ),
         (r#"{"prompt_tokens":1}"#, None),
+        // What is in the total alone is of the count that is none.
+        (
+            r#"{"prompt_tokens":0,"completion_tokens":2,"total_tokens":9}"#,
+            None,
+        ),
         (
             r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":-3}"#,
             Some((1, 2)),
