@@ -108,13 +108,19 @@ impl Calls {
             object.key(start, pass.edits);
             let value = c.peek()?;
             match (key.bytes(), value) {
-                (b"index", Type::Number | Type::String | Type::Null) => {
+                (b"index", kind) => {
                     index = true;
                     let at = c.skip()?;
+                    let fits = shape::call(b"index", kind);
+                    if !fits {
+                        pass.is_nothing(&at, "tool_calls[]")?;
+                    }
                     let is_ours = said.index == Some(ours as u64)
                         && pass.text[at.clone()].bytes().all(|it| it.is_ascii_digit());
-                    if pass.form == Form::Chunk && !is_ours {
-                        pass.edits.replace(at, ours.to_string());
+                    match pass.form {
+                        Form::Chunk if !is_ours => pass.edits.replace(at, ours.to_string()),
+                        Form::Whole if !fits => pass.edits.replace(at, "null"),
+                        _ => {}
                     }
                 }
                 (b"id", _) => {

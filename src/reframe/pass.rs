@@ -88,11 +88,17 @@ impl Pass<'_, '_> {
     /// What is of another type than it must be goes out as null, where it says nothing.
     #[cold]
     pub(super) fn nothing(&mut self, at: Range<usize>, whose: &'static str) -> Result<(), Bad> {
-        if !shape::is_nothing(&self.text[at.clone()]) {
-            return Err(Bad::Shape(whose));
-        }
+        self.is_nothing(&at, whose)?;
         self.edits.replace(at, "null");
         Ok(())
+    }
+
+    /// What is of another type than it should be, and has to say nothing.
+    pub(super) fn is_nothing(&self, at: &Range<usize>, whose: &'static str) -> Result<(), Bad> {
+        if shape::is_nothing(&self.text[at.clone()]) {
+            return Ok(());
+        }
+        Err(Bad::Shape(whose))
     }
 
     /// A thought that stays where it is.

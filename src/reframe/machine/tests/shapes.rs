@@ -82,6 +82,12 @@ fn what_usual_clients_read_all_the_same_is_mended() {
             ),
         ),
         (
+            r#"[{"index":0,"delta":{"tool_calls":[{"index":[],"id":"a","type":"function","function":{"name":"f","arguments":""}}]}}]"#,
+            Some(
+                r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]}}"#,
+            ),
+        ),
+        (
             r#"[{"index":0,"delta":{"content":"b"},"finish_reason":"null"}]"#,
             Some(r#"{"index":0,"delta":{"content":"b"},"finish_reason":null}"#),
         ),
