@@ -11,6 +11,7 @@ use std::{
 
 use tower_completions::cost::PostgresOptions;
 
+#[allow(clippy::duplicate_mod, reason = "a test may have both servers")]
 #[path = "certificates.rs"]
 mod certificates;
 

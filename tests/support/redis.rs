@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[allow(clippy::duplicate_mod, reason = "a test may have both servers")]
 #[path = "certificates.rs"]
 pub mod certificates;
 
