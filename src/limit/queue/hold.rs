@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use super::{line::Places, shared::Shared};
 use crate::limit::{Hold, Weights};
 
-/// What one request has taken from the store behind a [`Queue`]. Its end tells those that wait.
+/// What one request has taken from the store behind a [`Queue`](super::Queue). Its end tells those that wait.
 pub struct QueueHold<H: Hold> {
     hold: Option<H>,
     places: Places,
