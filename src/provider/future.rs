@@ -49,6 +49,7 @@ pin_project! {
         asked: Asked,
         notes: Notes,
         key: Spellings,
+        calls: Option<Calls>,
         config: Arc<Config<T>>,
     }
 }
@@ -58,8 +59,8 @@ pin_project! {
     pub(super) enum State<C, B, F> {
         Refused { error: Option<Error> },
         // In a box: nearly all clients are ready before.
-        Waiting { waiting: Option<Box<(C, Request<Full>, Option<Calls>)>> },
-        Calling { #[pin] call: F, calls: Option<Calls> },
+        Waiting { waiting: Option<Box<(C, Request<Full>)>> },
+        Calling { #[pin] call: F },
         Collecting { head: Option<response::Parts>, #[pin] body: B, read: Pieces },
     }
 }
@@ -70,15 +71,14 @@ impl<C: Service<Request<Full>>, B> State<C, B, C::Future> {
         client: &mut C,
         request: Request<Full>,
         sending: Option<&Sending>,
-        calls: Option<Calls>,
     ) -> Self {
         let call = Sending::sends(sending, || client.call(request));
-        Self::Calling { call, calls }
+        Self::Calling { call }
     }
 
     /// Asks one once it is ready.
-    pub(super) fn waiting(client: C, request: Request<Full>, calls: Option<Calls>) -> Self {
-        let waiting = Some(Box::new((client, request, calls)));
+    pub(super) fn waiting(client: C, request: Request<Full>) -> Self {
+        let waiting = Some(Box::new((client, request)));
         Self::Waiting { waiting }
     }
 
@@ -94,6 +94,7 @@ impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
         notes: Notes,
         asked: Asked,
         key: Spellings,
+        calls: Option<Calls>,
         config: Arc<Config<T>>,
     ) -> Self {
         Self {
@@ -101,6 +102,7 @@ impl<C: Service<Request<Full>>, B, T> ResponseFuture<C, B, T> {
             asked,
             notes,
             key,
+            calls,
             config,
         }
     }
@@ -150,21 +152,20 @@ where
                     return Poll::Ready(refuse(error, None));
                 }
                 StateProj::Waiting { waiting } => {
-                    let (client, ..) = &mut **waiting.as_mut().expect("sent once");
+                    let (client, _) = &mut **waiting.as_mut().expect("sent once");
                     match ready!(client.poll_ready(cx)) {
                         Err(error) => State::refused(unreachable(error)),
                         Ok(()) => {
-                            let (mut client, request, calls) =
-                                *waiting.take().expect("looked at above");
+                            let (mut client, request) = *waiting.take().expect("looked at above");
                             let sending = request.extensions().get::<Sending>().cloned();
-                            State::calling(&mut client, request, sending.as_ref(), calls)
+                            State::calling(&mut client, request, sending.as_ref())
                         }
                     }
                 }
-                StateProj::Calling { call, calls } => match ready!(call.poll(cx)) {
+                StateProj::Calling { call } => match ready!(call.poll(cx)) {
                     Err(error) => State::refused(unreachable(error)),
                     Ok(response) => {
-                        if let Some(calls) = calls {
+                        if let Some(calls) = this.calls.take() {
                             calls.answered(response.status());
                         }
                         let (mut head, body) = response.into_parts();

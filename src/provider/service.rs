@@ -244,9 +244,7 @@ where
         let key = key.map(|key| key.spellings.clone());
         let key = key.unwrap_or_default();
         let state = match (outgoing, ready) {
-            (Ok(request), Some(Ok(()))) => {
-                State::calling(&mut self.client, request, sending, calls)
-            }
+            (Ok(request), Some(Ok(()))) => State::calling(&mut self.client, request, sending),
             (outgoing, ready) => {
                 if let Some(sending) = sending {
                     sending.waits();
@@ -255,12 +253,12 @@ where
                 let clone = self.client.clone();
                 let client = mem::replace(&mut self.client, clone);
                 match outgoing.and_then(|request| ready.unwrap_or(Ok(())).map(|()| request)) {
-                    Ok(request) => State::waiting(client, request, calls),
+                    Ok(request) => State::waiting(client, request),
                     Err(error) => State::refused(error),
                 }
             }
         };
-        ResponseFuture::new(state, notes, asked, key, Arc::clone(&self.config))
+        ResponseFuture::new(state, notes, asked, key, calls, Arc::clone(&self.config))
     }
 }
 
