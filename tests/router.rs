@@ -7,6 +7,7 @@ mod routes;
 
 use std::{
     num::NonZeroU32,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -14,16 +15,37 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
+use http::Request;
 use http_body_util::BodyExt as _;
 use routes::{attempts, builder, chat, code, pair, served};
 use tokio::time::Instant;
-use tower::ServiceExt as _;
+use tower::{Service as _, ServiceExt as _};
 use tower_completions::{
     Attempts, Principal, Target,
     mock::Script,
     observe::{Breaker, Event, Watch},
+    parse::{Chat, ChatBody},
     router::{Adaptive, Balance, Candidate, Hedge, Model, Next, Policy, Probe, Sticky},
 };
+
+#[tokio::test]
+async fn a_future_that_is_polled_after_its_answer_panics_and_asks_nobody() {
+    let (a, _, builder) = builder(pair());
+    let mut router = builder.build().expect("sound");
+    let unknown = r#"{"model":"other","messages":[{"role":"user","content":"one"}]}"#;
+    let unknown = Chat::parse(unknown.into()).expect("readable");
+    for (request, status) in [(chat(""), 200), (Request::new(ChatBody::new(unknown)), 404)] {
+        let mut call = router.call(request);
+        let response = (&mut call).await.expect("infallible");
+        assert_eq!(response.status(), status);
+        let again = catch_unwind(AssertUnwindSafe(|| call.now_or_never()));
+        let why = again.err().expect("a panic");
+        let why = why.downcast_ref::<String>().expect("a message");
+        assert!(why.contains("polled after completion"), "{why}");
+    }
+    assert_eq!(a.log().requests().len(), 1);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_gets_a_rival_and_the_loser_is_dropped() {

@@ -52,6 +52,7 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use ask::{Needs, Preferences, Routable, Sort, Sticky, Wishes};
 pub use body::ResponseBody;

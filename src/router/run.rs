@@ -36,20 +36,20 @@ use crate::{
 
 pub(super) struct Run<S, Q, R, T> {
     pub(super) shared: Arc<Shared<S, R, T>>,
-    pub(super) watch: Option<Watch>,
-    pub(super) parts: Parts,
-    pub(super) body: Q,
+    watch: Option<Watch>,
+    parts: Parts,
+    body: Q,
     /// Of all attempts; there when the first begins.
     pub(super) deadline: Option<Instant>,
-    pub(super) failed: Option<Failed>,
-    pub(super) tried: Vec<Tried>,
+    failed: Option<Failed>,
+    tried: Vec<Tried>,
 }
 
 pub(super) type Asked<S, Q, T> =
     Pin<Box<Attempt<S, Q, <S as Service<Request<Q>>>::Future, <T as Timer>::Sleep>>>;
 
 /// The places of attempts that failed, until it is known whether another target could answer.
-pub(super) struct Failed {
+struct Failed {
     places: Vec<Place>,
     rules: Arc<Rules>,
     watch: Option<Watch>,
@@ -72,6 +72,23 @@ impl Drop for Failed {
 }
 
 impl<S, Q, R, T> Run<S, Q, R, T> {
+    pub(super) fn new(
+        shared: Arc<Shared<S, R, T>>,
+        watch: Option<Watch>,
+        parts: Parts,
+        body: Q,
+    ) -> Self {
+        Self {
+            shared,
+            watch,
+            parts,
+            body,
+            deadline: None,
+            failed: None,
+            tried: Vec::new(),
+        }
+    }
+
     pub(super) fn tell(&self, end: &End, error: Option<&Error>, time: Instant) {
         if let Some(watch) = &self.watch {
             watch.on(&Event::Attempt {
@@ -148,7 +165,7 @@ impl<S, Q, R, T> Run<S, Q, R, T> {
     }
 
     /// How long an attempt that begins now may take.
-    pub(super) fn until(&self, since: Instant) -> Instant
+    fn until(&self, since: Instant) -> Instant
     where
         Q: Routable,
     {
