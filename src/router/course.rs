@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use self::{
     fate::{Asked, Fate},
-    find::{Fit, Found},
+    find::{Fit, Found, Spot},
 };
 use super::{
     ask::{Needs, Preferences},
@@ -12,7 +12,7 @@ use super::{
     keys::Keys,
     place::Place,
     plan::Plan,
-    policy::Next,
+    policy::{Next, Row},
     rules::Rules,
     state::{Millis, millis},
 };
@@ -29,6 +29,36 @@ pub(crate) enum Step {
     Try(Place),
     WaitUntil(Millis),
     Stop(Error),
+}
+
+/// When it is asked what to do, and what is known beside the course itself.
+struct Moment<'a, K> {
+    rules: &'a Rules,
+    now: Millis,
+    random: u64,
+    /// A provider's pool, by name.
+    keys: K,
+}
+
+/// Leave of a retry, which is taken once: when somebody is found to ask, or to wait for. None is needed without a
+/// budget.
+struct Leave(Option<Arc<Budget>>);
+
+impl Leave {
+    fn is_given(&mut self, now: Millis) -> bool {
+        self.0.take().is_none_or(|budget| budget.retry(now))
+    }
+}
+
+/// What became of the search for a place.
+enum Taken {
+    Place(Place),
+    /// There is somebody, and no leave to ask.
+    Denied,
+    Nobody {
+        /// One who rests will be free then.
+        resting: Option<Millis>,
+    },
 }
 
 /// The way of one request through its plan: a plain machine.
@@ -110,62 +140,78 @@ impl Course {
         random: u64,
         keys: impl Fn(&str) -> Option<&'k Arc<Keys>>,
     ) -> Step {
-        let row = self
-            .last
-            .as_ref()
-            .map(|(_, class)| rules.policy.row(*class));
-        // Leave is taken once somebody is found to ask, or to wait for: it is of all requests for the model.
-        let owes = row.is_some_and(|row| row.budgeted && !self.waited);
-        let mut owed = if owes { self.budget() } else { None };
-        let mut denied = || owed.take().is_some_and(|budget| !budget.retry(now));
-        if let Some(row) = row {
-            let spent = self.attempts() >= rules.attempts || row.next == Next::GiveUp;
-            if spent || self.desperate {
-                return self.stop(None, now);
-            }
+        let moment = Moment {
+            rules,
+            now,
+            random,
+            keys,
+        };
+        let failed = self.last.as_ref();
+        let row = failed.map(|(_, class)| rules.policy.row(*class));
+        if row.is_some_and(|row| self.is_spent(rules, row)) {
+            return self.stop(None, now);
         }
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Step::Stop(Error::timed_out(TimeOut::Total));
         }
-        let mut next = None;
-        let mut elsewhere = false;
-        if let Some(row) = row {
-            elsewhere = self.doubts_request(rules);
-            next = Some(if elsewhere {
-                Next::OtherTarget
-            } else {
-                row.next
-            });
-            if row.next == Next::SameTarget && !self.waited {
-                let until = row.passes.then(|| self.after(now, random, self.said(now)));
-                if let Some(until) = self.patience(rules, now, until) {
-                    if denied() {
-                        return self.stop(None, now);
-                    }
-                    return self.wait(until);
-                }
-            }
+        let mut leave = self.leave(row);
+        if let Some(until) = row.and_then(|row| self.pause_before_same(row, &moment)) {
+            return match leave.is_given(now) {
+                true => self.wait(until),
+                false => self.stop(None, now),
+            };
         }
-        // What was free a moment ago may be taken by another thread: then it is looked for anew.
-        let mut resting = None;
+        match self.take(row, &mut leave, &moment) {
+            Taken::Place(place) => Step::Try(place),
+            Taken::Denied => self.stop(None, now),
+            Taken::Nobody { resting } => self.wait_or_stop(row, resting, &mut leave, &moment),
+        }
+    }
+
+    /// Whether there is no further attempt, as many as there were or as the last one ended.
+    fn is_spent(&self, rules: &Rules, row: Row) -> bool {
+        self.attempts() >= rules.attempts || row.next == Next::GiveUp || self.desperate
+    }
+
+    /// What a retry needs: it is of all requests for the model that was asked for.
+    fn leave(&self, row: Option<Row>) -> Leave {
+        let owes = row.is_some_and(|row| row.budgeted && !self.waited);
+        Leave(if owes { self.budget() } else { None })
+    }
+
+    /// When the target that has failed is to be asked again, where the policy wants it and no other.
+    fn pause_before_same<K>(&self, row: Row, moment: &Moment<'_, K>) -> Option<Millis> {
+        if row.next != Next::SameTarget || self.waited || !row.passes {
+            return None;
+        }
+        let Moment { now, random, .. } = *moment;
+        let until = self.after(now, random, self.said(now));
+        self.patience(moment.rules, now, Some(until))
+    }
+
+    /// Takes a place at whoever is next. What was free a moment ago may be taken by another thread: then it is
+    /// looked for anew.
+    #[inline]
+    fn take<'k, K: Fn(&str) -> Option<&'k Arc<Keys>>>(
+        &mut self,
+        row: Option<Row>,
+        leave: &mut Leave,
+        moment: &Moment<'_, K>,
+    ) -> Taken {
+        let mut elsewhere = row.is_some() && self.doubts_request(moment.rules);
+        let mut next = match row {
+            Some(_) if elsewhere => Some(Next::OtherTarget),
+            row => row.map(|row| row.next),
+        };
         for turn in 0..4 {
-            match self.find(rules, now, random.wrapping_add(turn), next, &keys) {
-                Found::Place {
-                    group,
-                    at,
-                    key,
-                    fit,
-                } => {
-                    if denied() {
-                        return self.stop(None, now);
+            let random = moment.random.wrapping_add(turn);
+            match self.find(next, random, moment) {
+                Found::Spot(spot) => {
+                    if !leave.is_given(moment.now) {
+                        return Taken::Denied;
                     }
-                    let model = &self.plan.groups[group];
-                    let pool = model.candidates[at].pool(rules, &keys);
-                    let place = pool.and_then(|pool| Place::take(group, model, at, key, pool, now));
-                    if let Some(place) = place {
-                        self.desperate |= fit == Fit::Unwell;
-                        self.begin(&place);
-                        return Step::Try(place);
+                    if let Some(place) = self.enter(spot, moment) {
+                        return Taken::Place(place);
                     }
                 }
                 _ if elsewhere => {
@@ -173,22 +219,62 @@ impl Course {
                     next = row.map(|row| row.next);
                 }
                 Found::Resting(until) => {
-                    resting = Some(until);
-                    break;
+                    return Taken::Nobody {
+                        resting: Some(until),
+                    };
                 }
                 Found::Nobody => break,
             }
         }
+        Taken::Nobody { resting: None }
+    }
+
+    /// A place where it was found, unless another thread was faster: an attempt begins.
+    #[inline]
+    fn enter<'k, K: Fn(&str) -> Option<&'k Arc<Keys>>>(
+        &mut self,
+        spot: Spot,
+        moment: &Moment<'_, K>,
+    ) -> Option<Place> {
+        let Spot {
+            group,
+            at,
+            key,
+            fit,
+        } = spot;
+        let model = &self.plan.groups[group];
+        let pool = model.candidates[at].pool(moment.rules, &moment.keys)?;
+        let place = Place::take(group, model, at, key, pool, moment.now)?;
+        self.desperate |= fit == Fit::Unwell;
+        self.asked.push(Asked {
+            group,
+            at,
+            key,
+            fate: Fate::Running,
+            until: None,
+            forbidden: false,
+        });
+        Some(place)
+    }
+
+    /// Nobody can be asked now: waits for the first of those who may be soon, if it is worth it.
+    fn wait_or_stop<'k, K: Fn(&str) -> Option<&'k Arc<Keys>>>(
+        &mut self,
+        row: Option<Row>,
+        resting: Option<Millis>,
+        leave: &mut Leave,
+        moment: &Moment<'_, K>,
+    ) -> Step {
+        let Moment { now, random, .. } = *moment;
         let again = match row {
-            None => None,
             Some(row) if row.passes => self.again(now, random),
-            Some(_) => None,
+            _ => None,
         };
         let soonest = again.into_iter().chain(resting).min();
-        match self.patience(rules, now, soonest) {
-            Some(_) if denied() => self.stop(None, now),
+        match self.patience(moment.rules, now, soonest) {
+            Some(_) if !leave.is_given(now) => self.stop(None, now),
             Some(until) => self.wait(until),
-            None if self.last.is_none() && resting.is_none() && !self.is_known(rules, &keys) => {
+            None if self.last.is_none() && resting.is_none() && !self.is_known(moment) => {
                 Step::Stop(nobody())
             }
             None => self.stop(resting, now),
@@ -211,9 +297,9 @@ impl Course {
     /// Whether the router has the provider of any target.
     #[cold]
     #[inline(never)]
-    fn is_known<'k>(&self, rules: &Rules, keys: &impl Fn(&str) -> Option<&'k Arc<Keys>>) -> bool {
+    fn is_known<'k, K: Fn(&str) -> Option<&'k Arc<Keys>>>(&self, moment: &Moment<'_, K>) -> bool {
         let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
-        all.any(|candidate| candidate.pool(rules, keys).is_some())
+        all.any(|candidate| candidate.pool(moment.rules, &moment.keys).is_some())
     }
 
     /// Another target beside the one that is being asked, for the same model first.
@@ -227,35 +313,20 @@ impl Course {
         if self.attempts() >= rules.attempts || self.desperate {
             return None;
         }
-        let found = self.find(rules, now, random, Some(Next::OtherTarget), &keys);
-        let Found::Place {
-            group,
-            at,
-            key,
-            fit: Fit::Well,
-        } = found
-        else {
+        let moment = Moment {
+            rules,
+            now,
+            random,
+            keys,
+        };
+        let found = self.find(Some(Next::OtherTarget), random, &moment);
+        let Found::Spot(spot) = found else {
             return None;
         };
-        if self.budget().is_some_and(|budget| !budget.retry(now)) {
+        if spot.fit != Fit::Well || !Leave(self.budget()).is_given(now) {
             return None;
         }
-        let model = &self.plan.groups[group];
-        let pool = model.candidates[at].pool(rules, &keys)?;
-        let place = Place::take(group, model, at, key, pool, now)?;
-        self.begin(&place);
-        Some(place)
-    }
-
-    fn begin(&mut self, place: &Place) {
-        self.asked.push(Asked {
-            group: place.group,
-            at: place.at,
-            key: place.key,
-            fate: Fate::Running,
-            until: None,
-            forbidden: false,
-        });
+        self.enter(spot, &moment)
     }
 
     /// When the first of the targets that failed in a way that passes may be asked again.
