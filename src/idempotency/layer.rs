@@ -84,7 +84,8 @@ impl IdempotencyLayer {
         Self::of(self.limits)
     }
 
-    /// The timer, of which only the clock is looked at. Default: that of all layers.
+    /// The timer, of which only the clock is looked at. Default: tokio's with the feature `tokio`, else the
+    /// system's clock.
     pub fn timer(mut self, timer: impl Timer) -> Self {
         self.limits.now = Reading::new(move || timer.now());
         Self::of(self.limits)
