@@ -24,7 +24,7 @@ impl Counting {
         let schemes = ["redis://", "rediss://"];
         let store = place(&mut section, &schemes, mistakes);
         let is_address = |scheme: &&str| store.len() > scheme.len() && store.starts_with(scheme);
-        if schemes.iter().any(|scheme| is_address(scheme)) {
+        if schemes.iter().any(is_address) {
             if let Err(error) = Redis::open(&store) {
                 mistakes.add(&section.key("store"), error);
             }

@@ -8,7 +8,7 @@ use super::{
         pass::{Bad, Form, Pass},
     },
     Choices,
-    thoughts::Thoughts,
+    thoughts::{Thought, Thoughts},
 };
 use crate::{
     meter::speech,
@@ -70,7 +70,7 @@ impl Choices {
                     pass.seen.text(c.next_string()?.range());
                 }
                 (b"content", Type::Array) => parts = Some(c.next_value()?),
-                (b"reasoning_content", kind) if !matches!(kind, Type::Array | Type::Object) => {
+                (b"reasoning_content", kind) => {
                     stays = thoughts.content(kind, c.next_value()?, pass);
                 }
                 (b"reasoning", kind) if !matches!(kind, Type::Array | Type::Object) => {
@@ -104,10 +104,10 @@ impl Choices {
             }
         }
         object.close(pass.edits);
-        thoughts.close(pass);
+        let thought = thoughts.close(pass);
         if let Some(at) = parts {
             pass.seen.changed = true;
-            parts_to_text(at, &mut object, pass);
+            parts_to_text(at, thought, &mut object, pass);
         }
         if new && !role {
             object.add("\"role\":\"assistant\"", pass.edits);
@@ -133,9 +133,14 @@ fn no_delta(c: &mut Cursor<'_>, new: bool, pass: &mut Pass<'_, '_>) -> Result<()
 }
 
 /// Content as an array of text and thinking parts becomes a string, and the thinking
-/// `reasoning_content`. An array with anything else stays as it is.
+/// `reasoning_content`, unless there is one that says something. An array with anything else stays as it is.
 #[cold]
-fn parts_to_text(at: Range<usize>, object: &mut Object, pass: &mut Pass<'_, '_>) {
+fn parts_to_text(
+    at: Range<usize>,
+    thought: Option<Thought>,
+    object: &mut Object,
+    pass: &mut Pass<'_, '_>,
+) {
     let Ok(serde_json::Value::Array(parts)) = serde_json::from_str(&pass.text[at.clone()]) else {
         return;
     };
@@ -157,9 +162,15 @@ fn parts_to_text(at: Range<usize>, object: &mut Object, pass: &mut Pass<'_, '_>)
     // As it is spelled, like all other text, without the quotes.
     pass.seen.content += content.len() as u64 - 2;
     pass.edits.replace(at, content);
-    if !thinking.is_empty() {
-        let thinking = serde_json::Value::String(thinking).to_string();
-        pass.seen.content += thinking.len() as u64 - 2;
-        object.add(format!("\"reasoning_content\":{thinking}"), pass.edits);
+    if thinking.is_empty() {
+        return;
+    }
+    let thinking = serde_json::Value::String(thinking).to_string();
+    pass.seen.content += thinking.len() as u64 - 2;
+    match thought {
+        // Told already.
+        Some(Thought { says: true, .. }) => {}
+        Some(Thought { at, .. }) => pass.edits.replace(at, thinking),
+        None => object.add(format!("\"reasoning_content\":{thinking}"), pass.edits),
     }
 }

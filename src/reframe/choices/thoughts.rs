@@ -16,16 +16,17 @@ pub(super) struct Thoughts {
 }
 
 /// The value of a thought.
-struct Thought {
-    at: Range<usize>,
+pub(super) struct Thought {
+    pub(super) at: Range<usize>,
     /// Whether it is one: a string that is not empty, or what stands in the place of one.
-    says: bool,
+    pub(super) says: bool,
 }
 
 impl Thought {
     fn new(kind: Type, at: Range<usize>) -> Self {
         let says = match kind {
-            Type::Null => false,
+            // What a list or an object means nobody knows: a text takes its place.
+            Type::Null | Type::Array | Type::Object => false,
             Type::String => at.len() > 2,
             _ => true,
         };
@@ -57,7 +58,9 @@ impl Thoughts {
             self.content = Some(other);
             return false;
         }
-        pass.thought(kind, &thought.at);
+        if !matches!(kind, Type::Array | Type::Object) {
+            pass.thought(kind, &thought.at);
+        }
         self.content = Some(thought);
         true
     }
@@ -94,11 +97,15 @@ impl Thoughts {
         false
     }
 
-    /// The delta has ended.
+    /// The delta has ended: what it has as `reasoning_content` now.
     #[inline]
-    pub(super) fn close(self, pass: &mut Pass<'_, '_>) {
-        if let (Some((key, _)), None) = (self.older, self.content) {
-            pass.edits.replace(key, "reasoning_content");
+    pub(super) fn close(self, pass: &mut Pass<'_, '_>) -> Option<Thought> {
+        match (self.older, self.content) {
+            (Some((key, thought)), None) => {
+                pass.edits.replace(key, "reasoning_content");
+                Some(thought)
+            }
+            (_, thought) => thought,
         }
     }
 }

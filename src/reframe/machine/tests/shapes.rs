@@ -116,6 +116,32 @@ fn what_usual_clients_read_all_the_same_is_mended() {
             r#"[{"index":0,"delta":{"reasoning_content":null,"reasoning":6}}]"#,
             Some(r#"{"index":0,"delta":{"reasoning_content":"6"}}"#),
         ),
+        // What is no text beside one.
+        (
+            r#"[{"index":0,"delta":{"reasoning":"x","reasoning_content":[]}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"x"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"reasoning_content":{},"reasoning":"x"}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"x"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"content":"a","reasoning_content":[1]}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"a","reasoning_content":[1]}}"#),
+        ),
+        // Thinking in the content, beside a member for it.
+        (
+            r#"[{"index":0,"delta":{"content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"b"}],"reasoning_content":null}}]"#,
+            Some(r#"{"index":0,"delta":{"content":"b","reasoning_content":"hm"}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"reasoning":null,"content":[{"type":"thinking","thinking":"hm"}]}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"hm","content":""}}"#),
+        ),
+        (
+            r#"[{"index":0,"delta":{"reasoning_content":"hm","content":[{"type":"thinking","thinking":"hm"}]}}]"#,
+            Some(r#"{"index":0,"delta":{"reasoning_content":"hm","content":""}}"#),
+        ),
         // TGI's calls.
         (
             r#"[{"index":0,"delta":{"tool_calls":{"index":0,"id":"","type":"function","function":{"name":"f","arguments":"{"}} ,"content":null}}]"#,
