@@ -40,7 +40,7 @@ async fn a_future_that_is_polled_after_its_answer_panics_and_asks_nobody() {
         let response = (&mut call).await.expect("infallible");
         assert_eq!(response.status(), status);
         let again = catch_unwind(AssertUnwindSafe(|| call.now_or_never()));
-        let why = again.err().expect("a panic");
+        let why = again.expect_err("a panic");
         let why = why.downcast_ref::<String>().expect("a message");
         assert!(why.contains("polled after completion"), "{why}");
     }

@@ -58,7 +58,6 @@ impl Keys {
     }
 
     /// The key whose turn it is; they take turns.
-    #[inline]
     pub(crate) fn turn(&self) -> Nth {
         if self.keys.len() < 2 {
             return 0;
@@ -66,7 +65,6 @@ impl Keys {
         (self.turn.fetch_add(1, Ordering::Relaxed) as usize % self.keys.len()) as Nth
     }
 
-    #[inline]
     fn get(&self, key: Nth) -> Option<&Key> {
         self.keys.get(usize::from(key))
     }
@@ -80,14 +78,12 @@ impl Keys {
     }
 
     /// Whether a key is neither dead nor full; true without a pool.
-    #[inline]
     pub(crate) fn is_free(&self, key: Nth, now: Millis) -> bool {
         let key = self.get(key);
         key.is_none_or(|key| !key.is_dead(now) && !key.is_full(self.limit))
     }
 
     /// A key, if there is a pool.
-    #[inline]
     pub(crate) fn named(&self, key: Nth) -> Option<Nth> {
         (!self.keys.is_empty()).then_some(key)
     }

@@ -115,7 +115,6 @@ impl State {
     }
 
     /// `barred` has a bit for each key that this request has tried here in vain.
-    #[inline]
     pub(crate) fn can(&self, now: Millis, limit: u32, keys: &Keys, barred: u64) -> Can {
         if self.in_flight() >= self.ceiling() || self.all_in_flight() >= limit {
             return Can::Full;
@@ -128,7 +127,6 @@ impl State {
     }
 
     /// Whether nothing speaks against it, whichever its keys are.
-    #[inline]
     fn is_quiet(&self, now: Millis) -> bool {
         self.resting.load(Ordering::Relaxed) <= now
             && self.spent.load(Ordering::Relaxed) <= now
@@ -283,6 +281,7 @@ impl State {
     }
 
     /// How loaded it is: less is better.
+    #[inline]
     pub(crate) fn load(&self, weight: u32, now: Millis) -> u64 {
         let busy = u64::from(self.all_in_flight()) + 1;
         let latency = self.latency(now).max(1);
@@ -313,11 +312,13 @@ impl State {
         random % 100 < share
     }
 
+    #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// With those for other models behind the same pattern.
+    #[inline]
     fn all_in_flight(&self) -> u32 {
         let all = self.within.as_deref().unwrap_or(self);
         all.in_flight()

@@ -65,6 +65,7 @@ pub(super) struct Draws<'a> {
 }
 
 impl Draws<'_> {
+    #[inline]
     pub(super) fn draw(&mut self) -> Draw {
         self.random = self
             .random
@@ -76,6 +77,7 @@ impl Draws<'_> {
     /// One beside one that was drawn, to be compared with it: the other one of two, and of more the
     /// next drawn that is another. It is the same again where only one has a weight, and rarely by
     /// chance.
+    #[inline]
     pub(super) fn other_than(&mut self, one: Draw, run: &[Candidate]) -> Draw {
         let (at, random) = one;
         if run.len() == 2 {

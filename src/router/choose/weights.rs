@@ -60,6 +60,7 @@ impl Weights {
     }
 
     /// One of them, counted from the first. Of weights that are all 0, any.
+    #[inline]
     pub(super) fn draw(&self, random: u64) -> usize {
         let product = u128::from(random) * self.columns.len() as u128;
         let (at, rest) = ((product >> 64) as usize, product as u64);

@@ -95,6 +95,7 @@ impl State {
     }
 
     /// The smoothed time to a head in microseconds; it fades while nothing is heard.
+    #[inline]
     pub(crate) fn latency(&self, now: Millis) -> u64 {
         let latency = self.latency.load(Ordering::Relaxed);
         let silent = now.saturating_sub(self.seen.load(Ordering::Relaxed));
