@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -85,12 +85,14 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let state = self.0.as_deref_mut().expect(POLLED);
-        let response = match state {
-            State::Refused(error) => refusal(error.clone(), 0, Vec::new()),
-            State::Asking(way) => ready!(way.poll(cx)),
+        let polled = match state {
+            State::Refused(error) => Poll::Ready(refusal(error.clone(), 0, Vec::new())),
+            State::Asking(way) => way.poll(cx),
         };
-        self.0 = None;
-        Poll::Ready(Ok(response))
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled.map(Ok)
     }
 }
 

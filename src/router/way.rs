@@ -4,7 +4,7 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -90,42 +90,49 @@ where
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<ResponseBody<B>>> {
         loop {
-            let response = if let Poll::Ready(result) = self.attempts.poll(&self.run, cx) {
-                self.ended(result)
+            if let Poll::Ready(result) = self.attempts.poll(&self.run, cx) {
+                match result {
+                    // Large, and so not moved through more hands than need be.
+                    Ok(response) => return Poll::Ready(self.answered(response)),
+                    Err(error) => self.failed(error),
+                }
             } else if self.attempts.are_any() {
                 ready!(self.poll_late(cx));
-                None
             } else {
                 ready!(self.poll_pause(cx));
-                self.step(cx)
-            };
-            if let Some(response) = response {
-                return Poll::Ready(response);
+                if let Some(error) = self.step(cx) {
+                    return Poll::Ready(self.run.give_up(&self.course, error));
+                }
             }
         }
     }
 
-    /// One of those asked has answered or failed: the answer, if it is one.
+    /// One of those asked has answered.
     #[inline]
-    fn ended(&mut self, result: Result<Response<B>, Error>) -> Option<Response<ResponseBody<B>>> {
+    fn answered(&mut self, response: Response<B>) -> Response<ResponseBody<B>> {
+        let (end, time) = self.ended(None);
         let Self { run, course, .. } = self;
+        if let Some(loser) = self.attempts.lost() {
+            run.lost(course, loser, time);
+        }
+        run.served(response, course, end, time)
+    }
+
+    /// One of those asked has failed.
+    fn failed(&mut self, error: Error) {
+        let (end, time) = self.ended(Some(&error));
+        self.run.rests(&end);
+        self.run.fail(&mut self.course, end, error, time);
+    }
+
+    /// What is left of the one that has ended, and when that was.
+    #[inline]
+    fn ended(&mut self, error: Option<&Error>) -> (End, Instant) {
         let end = self.attempts.ended();
         // Read once: to ask for the time costs as much as some two hundred instructions.
-        let time = now(&run.shared.timer);
-        run.tell(&end, result.as_ref().err(), time);
-        match result {
-            Ok(response) => {
-                if let Some(loser) = self.attempts.lost() {
-                    run.lost(course, loser, time);
-                }
-                Some(run.served(response, course, end, time))
-            }
-            Err(error) => {
-                run.rests(&end);
-                run.fail(course, end, error, time);
-                None
-            }
-        }
+        let time = now(&self.run.shared.timer);
+        self.run.tell(&end, error, time);
+        (end, time)
     }
 
     /// Waits until the one that is asked is late. Ready when another is asked beside it.
@@ -160,9 +167,9 @@ where
         Poll::Ready(())
     }
 
-    /// Asks the next one, or finds when to; the refusal, if there is neither.
+    /// Asks the next one, or finds when to; why not, if there is neither.
     #[inline]
-    fn step(&mut self, cx: &mut Context<'_>) -> Option<Response<ResponseBody<B>>> {
+    fn step(&mut self, cx: &mut Context<'_>) -> Option<Error> {
         let Self { run, course, .. } = self;
         let shared = &run.shared;
         let time = shared.timer.now();
@@ -185,7 +192,7 @@ where
                 let at = after(shared.started, Duration::from_millis(until));
                 self.sleep = Sleep::Pause(Box::pin(shared.timer.sleep_until(at)));
             }
-            Step::Stop(error) => return Some(run.give_up(course, error)),
+            Step::Stop(error) => return Some(error),
         }
         None
     }
