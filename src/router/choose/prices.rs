@@ -118,6 +118,8 @@ pub(super) fn cost(tokens: (u64, u64), price: (u64, u64)) -> u128 {
 }
 
 /// The cheapest for this request that can be asked; of equal ones the less loaded.
+// It has one caller, whose closures cost no call then.
+#[inline(always)]
 pub(super) fn choose(
     choice: &Choice<'_>,
     run: &[Candidate],
