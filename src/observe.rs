@@ -204,6 +204,13 @@ pub trait Watcher: Send + Sync + 'static {
     /// The poll has ended, also by a panic. Default: nothing.
     fn exit(&self) {}
 
+    /// Whether it wants to be told what becomes of an attempt at the upstream, as [`Event::Calling`] and
+    /// [`Event::Answered`]; asked right behind [`Event::Attempting`]. It may be told all the same, where another wants it.
+    /// Default: it does.
+    fn wants_calls(&self, _number: u32) -> bool {
+        true
+    }
+
     /// An attempt goes upstream, right behind [`Event::Attempting`]: puts into its headers what is to join
     /// the upstream's work to this request, such as `traceparent`. Of what is put in, only those headers
     /// travel that the router [forwards](crate::router::Builder::forward). Default: nothing.
@@ -263,6 +270,10 @@ impl Watcher for Both {
         self.0.exit();
     }
 
+    fn wants_calls(&self, number: u32) -> bool {
+        self.0.wants_calls(number) || self.1.wants_calls(number)
+    }
+
     fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
         self.0.pass_on(number, headers);
         self.1.pass_on(number, headers);
@@ -299,10 +310,10 @@ impl Watch {
         }
     }
 
-    /// For whoever makes the request of an attempt, and reads its answer; none if nobody is told.
+    /// For whoever makes the request of an attempt, and reads its answer; none if nobody wants to be told.
     pub(crate) fn calls(&self, number: u32) -> Option<Calls> {
-        let watcher = self.0.clone()?;
-        Some(Calls(Arc::new((watcher, number))))
+        let watcher = self.0.as_ref().filter(|it| it.wants_calls(number))?;
+        Some(Calls(Arc::new((Arc::clone(watcher), number))))
     }
 
     /// Puts in what goes upstream with an attempt.
@@ -428,5 +439,35 @@ mod tests {
         let watch = (nobody, nobody).begin(&parts);
         watch.on(&Event::Admitted { gate: Gate::Key });
         assert_eq!(watch.within(|| 1), 1);
+    }
+
+    /// Wants nothing to do with calls, or does, and notes whether it is told of one.
+    struct Wants(bool, Arc<Mutex<u32>>);
+
+    impl Watcher for Wants {
+        fn on(&self, event: &Event<'_>) {
+            *self.1.lock().expect("unpoisoned") +=
+                u32::from(matches!(event, Event::Answered { .. }));
+        }
+
+        fn wants_calls(&self, number: u32) -> bool {
+            self.0 && number == 2
+        }
+    }
+
+    #[test]
+    fn calls_are_told_where_one_of_a_pair_wants_them() {
+        let told = Arc::default();
+        let one = |wants| {
+            let told = Arc::clone(&told);
+            move |_: &Parts| Watch::new(Wants(wants, Arc::clone(&told)))
+        };
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let neither = (one(false), one(false)).begin(&parts);
+        assert!(neither.calls(2).is_none());
+        let watch = (one(false), one(true)).begin(&parts);
+        assert!(watch.calls(1).is_none());
+        watch.calls(2).expect("wanted").answered(StatusCode::OK);
+        assert_eq!(*told.lock().expect("unpoisoned"), 2, "both are");
     }
 }

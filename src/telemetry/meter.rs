@@ -246,6 +246,10 @@ impl Drop for One {
 }
 
 impl Watcher for One {
+    fn wants_calls(&self, _: u32) -> bool {
+        false
+    }
+
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Admitted {

@@ -310,6 +310,13 @@ impl<P: Propagate> Watcher for One<P> {
             .with_subscriber(|(id, dispatch)| dispatch.exit(id));
     }
 
+    fn wants_calls(&self, number: u32) -> bool {
+        self.attempts(|open| {
+            open.iter()
+                .any(|(one, span)| *one == number && !span.is_disabled())
+        })
+    }
+
     fn pass_on(&self, number: u32, headers: &mut HeaderMap) {
         self.of_attempt(number, |span| self.propagate.pass_on(span, headers));
     }
