@@ -214,15 +214,6 @@ async fn several_nodes_on_one_database() {
     drop(narrow.hold("b", usd(1).into()).await.expect("a place"));
 }
 
-/// A connection beside the ledger's.
-async fn beside(server: &Postgres) -> tokio_postgres::Client {
-    let url = server.url();
-    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
-    let (client, connection) = connecting.await.expect("reachable");
-    tokio::spawn(connection);
-    client
-}
-
 #[tokio::test]
 async fn charges_that_take_too_long_are_tried_again_and_count_once() {
     if postgres::missing() {
@@ -238,14 +229,14 @@ async fn charges_that_take_too_long_are_tried_again_and_count_once() {
     let hold = ledger.hold("a", usd(5).into()).await.expect("enough");
     let id = hold.id();
     // Somebody locks the account: a charge waits for it as if the network swallowed everything.
-    let other = beside(&server).await;
+    let other = server.beside().await;
     let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
     other.batch_execute(lock).await.expect("locked");
     ledger.settle(hold, usd(3));
     // Each attempt is told to stop when its time is over: none is left waiting when others come.
     let waiting = "SELECT query_start::text FROM pg_stat_activity \
                    WHERE query LIKE '%completions_settle(%' AND wait_event_type = 'Lock'";
-    let watch = beside(&server).await;
+    let watch = server.beside().await;
     let begun = std::time::Instant::now();
     let mut tries = std::collections::BTreeSet::new();
     while tries.len() < 6 {
@@ -293,7 +284,7 @@ async fn the_last_byte_does_not_wait_for_the_charge() {
     let response = layer.layer(inner).oneshot(request).await;
     let response = response.expect("answered");
     // The hold is there. Somebody locks the account: no charge gets through.
-    let other = beside(&server).await;
+    let other = server.beside().await;
     let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
     other.batch_execute(lock).await.expect("locked");
     let whole = response.into_body().collect().now_or_never();
@@ -345,7 +336,7 @@ async fn what_was_used_since_a_moment_is_told_by_account() {
     }
     let server = Postgres::start().await;
     let ledger = connect(&server).await;
-    let beside = beside(&server).await;
+    let beside = server.beside().await;
     let spent = async |since: SystemTime| {
         ledger.flush().await.expect("reachable");
         let mut spent = ledger.spent_since(since).await.expect("reachable");
@@ -399,7 +390,7 @@ async fn tables_of_the_first_version_are_brought_up_to_date() {
         return;
     }
     let server = Postgres::start().await;
-    let beside = beside(&server).await;
+    let beside = server.beside().await;
     // Granted, charged, without a limit, and held by a process that is gone.
     let content = "
         SELECT completions_grant('a', 100, 'first');
@@ -454,7 +445,7 @@ async fn tables_of_the_first_version_that_nobody_used_take_any_currency() {
         return;
     }
     let server = Postgres::start().await;
-    of_version_one(&beside(&server).await, "").await;
+    of_version_one(&server.beside().await, "").await;
     let euro = "EUR".parse::<Currency>().expect("a code");
     let ledger = PostgresOptions::new(server.url()).currency(euro);
     let ledger = ledger.connect().await.expect("nothing was booked");

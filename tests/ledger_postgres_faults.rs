@@ -26,14 +26,6 @@ const fn usd(pico: i128) -> Amount {
     Amount::from_pico(pico)
 }
 
-async fn beside(server: &Postgres) -> tokio_postgres::Client {
-    let url = server.url();
-    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
-    let (client, connection) = connecting.await.expect("reachable");
-    tokio::spawn(connection);
-    client
-}
-
 /// The books agree, with nothing held.
 async fn settled(ledger: &PostgresLedger, account: &str) -> Statement {
     ledger.flush().await.expect("reachable");
@@ -73,7 +65,7 @@ async fn a_hold_that_is_committed_while_its_end_is_written_is_ended() {
             .await
             .expect("reachable")
     );
-    let (slow, watch) = (beside(&server).await, beside(&server).await);
+    let (slow, watch) = (server.beside().await, server.beside().await);
     for (id, charge) in [(7, 3), (8, 0)] {
         let hold = format!(
             "BEGIN; SELECT completions_hold('{}'::uuid, 'a', 1, 5, false)",
@@ -130,7 +122,7 @@ async fn a_hold_that_is_given_up_leaves_its_connection_to_others() {
         let granted = ledger.grant(account, usd(10), "first").await;
         assert!(granted.expect("reachable"));
     }
-    let (other, watch) = (beside(&server).await, beside(&server).await);
+    let (other, watch) = (server.beside().await, server.beside().await);
     // A connection costs the database more than a hold: none is made anew for this.
     const LATEST: &str = "SELECT max(backend_start)::text FROM pg_stat_activity \
         WHERE backend_type = 'client backend'";
@@ -169,7 +161,7 @@ async fn a_charge_that_the_database_refuses_holds_up_no_other() {
         let granted = ledger.grant(account, usd(100), "first").await;
         assert!(granted.expect("reachable"));
     }
-    let operator = beside(&server).await;
+    let operator = server.beside().await;
     const STRICT: &str =
         "ALTER TABLE completions_entries ADD CONSTRAINT strict CHECK (charged <> 3)";
     operator.batch_execute(STRICT).await.expect("made");
@@ -205,7 +197,7 @@ async fn what_is_refused_again_and_again_holds_up_no_new_charge() {
         let granted = ledger.grant(account, usd(1000), "first").await;
         assert!(granted.expect("reachable"));
     }
-    let operator = beside(&server).await;
+    let operator = server.beside().await;
     const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_sleep(0.1); RAISE 'no' USING ERRCODE = 'check_violation'; END $$;
         CREATE TRIGGER slow BEFORE INSERT ON completions_entries
@@ -314,7 +306,7 @@ async fn a_node_whose_session_is_lost_in_silence_proves_itself_alive_by_another(
     assert!(node.grant("a", usd(10), "first").await.expect("reachable"));
     const ALIVE: &str =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2";
-    let watch = beside(&server).await;
+    let watch = server.beside().await;
     until(&watch, ALIVE, 1).await;
     network.swallow();
     until(&watch, ALIVE, 0).await;

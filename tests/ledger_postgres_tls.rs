@@ -22,15 +22,6 @@ const fn usd(pico: i128) -> Amount {
     Amount::from_pico(pico)
 }
 
-/// Somebody else's session, in the clear.
-async fn beside(server: &Postgres) -> tokio_postgres::Client {
-    let url = server.url();
-    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
-    let (client, connection) = connecting.await.expect("reachable");
-    tokio::spawn(connection);
-    client
-}
-
 async fn count(client: &tokio_postgres::Client, what: &str) -> i64 {
     let row = client.query_one(what, &[]).await.expect("reachable");
     row.get(0)
@@ -48,7 +39,7 @@ async fn all_is_encrypted_where_that_is_demanded() {
         return;
     }
     let server = Postgres::start_with_tls().await;
-    let watch = beside(&server).await;
+    let watch = server.beside().await;
     // Whoever looked whether the server had started may not have left yet.
     let clear = count(&watch, CLEAR).await;
     let url = format!("{}?sslmode=require", server.url());
@@ -67,7 +58,7 @@ async fn all_is_encrypted_where_that_is_demanded() {
     assert!(count(&watch, CLEAR).await <= clear);
 
     // What takes too long is stopped by a connection of its own.
-    let other = beside(&server).await;
+    let other = server.beside().await;
     let lock = "BEGIN; SELECT FROM completions_accounts WHERE name = 'a' FOR UPDATE";
     other.batch_execute(lock).await.expect("locked");
     let given_up = ledger.hold("a", usd(5).into()).await;
@@ -92,7 +83,7 @@ async fn certificates_alone_demand_it_and_nothing_else_does() {
         return;
     }
     let server = Postgres::start_with_tls().await;
-    let watch = beside(&server).await;
+    let watch = server.beside().await;
     let plain = PostgresOptions::new(server.url());
     let trusting = plain.clone().root_certificates(server.root_certificate());
     let trusting = trusting.expect("a certificate");

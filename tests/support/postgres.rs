@@ -163,6 +163,15 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// A session beside a ledger's, in the clear.
+    pub async fn beside(&self) -> tokio_postgres::Client {
+        let url = self.url();
+        let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
+        let (client, connection) = connecting.await.expect("reachable");
+        tokio::spawn(connection);
+        client
+    }
+
     /// The certificate that proves its name, in PEM.
     pub fn root_certificate(&self) -> Vec<u8> {
         std::fs::read(self.data.path().join("root.pem")).expect("it was made")
