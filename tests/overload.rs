@@ -29,9 +29,6 @@ const SLOTS: u64 = 8;
 const ROUND: Duration = Duration::from_millis(50);
 const ROUNDS: u64 = 20;
 
-/// Who is refused asks again after 20 ms: so often in two rounds.
-const ASKS: [u32; 2] = [3, 2];
-
 /// An upstream whose answers come when the next round begins.
 #[derive(Clone)]
 struct Upstream {
@@ -117,9 +114,9 @@ impl Crowd {
 
     /// All who wait for nothing ask. Ends when each has been refused or is being served: nobody is kept waiting
     /// for who was there before.
-    async fn ask(&mut self, under_way: u64) -> u64 {
+    async fn ask(&mut self) -> u64 {
         let asking: Vec<_> = self.idle.drain(..).collect();
-        let mut left = under_way + asking.len() as u64;
+        let mut left = asking.len() as u64;
         for mut client in asking {
             let answered = self.answered.clone();
             tokio::spawn(async move {
@@ -142,13 +139,10 @@ impl Crowd {
         left
     }
 
-    /// A round's answers; how many.
+    /// A round's answers; how many. Who is refused asks again in the next one, ten times as soon as the clients of
+    /// the API's own makers do.
     async fn round(&mut self) -> u64 {
-        let mut under_way = 0;
-        let nth = *self.upstream.round.borrow() as usize;
-        for _ in 0..ASKS[nth % 2] {
-            under_way = self.ask(under_way).await;
-        }
+        let under_way = self.ask().await;
         assert!(under_way <= SLOTS, "{under_way} at once");
         self.upstream.round.send_modify(|round| *round += 1);
         for _ in 0..under_way {
@@ -220,7 +214,7 @@ async fn another_key_is_served_all_the_while() {
     let mut crowd = Crowd::new(&gateway, &upstream, 10 * SLOTS as usize).await;
     let mut other = gateway.connect().await;
     for _ in 0..ROUNDS {
-        let held = crowd.ask(0).await;
+        let held = crowd.ask().await;
         let asks = tokio::spawn(async move { (other.post(ASK).await.status.as_u16(), other) });
         let mut open = upstream.open.subscribe();
         let reaches = open.wait_for(|open| *open > held);

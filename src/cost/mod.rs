@@ -32,17 +32,21 @@ mod ledger;
 mod list;
 mod member;
 mod pattern;
+mod plan;
 mod price;
+mod prices;
 mod quote;
 mod rates;
 mod receipt;
 mod refill;
 mod service;
 mod terms;
+mod when;
+mod whole;
 
 pub use amount::{Amount, NotAnAmount, Usd};
 pub use body::ResponseBody;
-pub use book::{PriceBook, Prices};
+pub use book::PriceBook;
 pub use budget::{BudgetStanding, Budgets, Period, Scope};
 pub use charge::{Charge, Line};
 pub use currency::{Currency, NotACurrency};
@@ -61,11 +65,13 @@ pub use ledger::{
 #[cfg(feature = "ledger-redb")]
 pub use ledger::{Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions};
 pub use list::PriceList;
-pub use price::{Circumstances, Price, When};
+pub use price::Price;
+pub use prices::Prices;
 pub use rates::Class;
 pub use receipt::{Bill, Loser, Receipt};
 pub use refill::RunOut;
 pub use service::Cost;
 pub use terms::Terms;
+pub use when::{Circumstances, When};
 
 pub use crate::zone::Zone;

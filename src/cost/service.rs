@@ -12,9 +12,10 @@ use tower_service::Service;
 use super::{
     Ledger, Most, Period, ResponseBody, ResponseFuture, Scope, Unpriced, ask,
     candidates::Candidates,
-    future::{Plan, denial, not_priced},
+    future::{denial, not_priced},
     guard::Guard,
     layer::{Config, Nobody},
+    plan::Plan,
 };
 use crate::{
     body::Full,

@@ -32,6 +32,7 @@
 //! # Ok::<_, Infallible>(()) }).unwrap();
 //! ```
 
+mod asks;
 mod bucket;
 mod cell;
 mod either;
@@ -40,6 +41,7 @@ mod future;
 mod gcra;
 mod guard;
 mod headers;
+mod held;
 mod key;
 mod layer;
 mod limiter;
@@ -64,9 +66,10 @@ use layer::Settings;
 
 pub use crate::zone::Zone;
 pub use either::{Either, EitherTake};
-pub use future::{Carry, ResponseFuture};
+pub use future::ResponseFuture;
 pub use guard::RequestGuard;
 pub use headers::Fields;
+pub use held::Carry;
 pub use key::{ByHeader, ByIp, ByModel, ByPrincipal, ByTeam, Global, Key, KeyExtractor};
 pub use layer::{Mode, RateLimitLayer};
 pub use limiter::{Limiter, Stats};

@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use super::{
     Limiter, Memory, RateLimitLayer, RequestGuard, ResponseFuture, Settings, Store, Unit, Weights,
-    future::Asks,
+    asks::Asks,
 };
 use crate::{body::Reply, meter::Metered};
 

@@ -54,6 +54,7 @@
 //! ```
 
 mod base64;
+mod begin;
 mod body;
 mod calls;
 mod choices;
@@ -64,6 +65,7 @@ mod fault;
 mod fold;
 mod folded;
 mod future;
+mod gather;
 mod layer;
 mod machine;
 mod names;

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -14,15 +14,16 @@ use super::{
     plan::Plan,
     policy::{Next, Row},
     rules::Rules,
-    state::{Millis, millis},
+    state::Millis,
 };
 use crate::{
-    error::{Class, Error, Kind, TimeOut},
+    error::{Class, Error, TimeOut},
     ext::Target,
 };
 
 mod fate;
 mod find;
+mod pause;
 
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -257,30 +258,6 @@ impl Course {
         Some(place)
     }
 
-    /// Nobody can be asked now: waits for the first of those who may be soon, if it is worth it.
-    fn wait_or_stop<'k, K: Fn(&str) -> Option<&'k Arc<Keys>>>(
-        &mut self,
-        row: Option<Row>,
-        resting: Option<Millis>,
-        leave: &mut Leave,
-        moment: &Moment<'_, K>,
-    ) -> Step {
-        let Moment { now, random, .. } = *moment;
-        let again = match row {
-            Some(row) if row.passes => self.again(now, random),
-            _ => None,
-        };
-        let soonest = again.into_iter().chain(resting).min();
-        match self.patience(moment.rules, now, soonest) {
-            Some(_) if !leave.is_given(now) => self.stop(None, now),
-            Some(until) => self.wait(until),
-            None if self.last.is_none() && resting.is_none() && !self.is_known(moment) => {
-                Step::Stop(nobody())
-            }
-            None => self.stop(resting, now),
-        }
-    }
-
     /// Of the model that was asked for.
     fn budget(&self) -> Option<Arc<Budget>> {
         let asked = self.plan.groups.first();
@@ -292,14 +269,6 @@ impl Course {
     fn doubts_request(&self, rules: &Rules) -> bool {
         let last = self.last.as_ref().map(|(_, class)| *class);
         last == Some(Class::Forbidden) && self.attempts() + 1 >= rules.attempts
-    }
-
-    /// Whether the router has the provider of any target.
-    #[cold]
-    #[inline(never)]
-    fn is_known<'k, K: Fn(&str) -> Option<&'k Arc<Keys>>>(&self, moment: &Moment<'_, K>) -> bool {
-        let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
-        all.any(|candidate| candidate.pool(moment.rules, &moment.keys).is_some())
     }
 
     /// Another target beside the one that is being asked, for the same model first.
@@ -328,79 +297,4 @@ impl Course {
         }
         self.enter(spot, &moment)
     }
-
-    /// When the first of the targets that failed in a way that passes may be asked again.
-    fn again(&self, now: Millis, random: u64) -> Option<Millis> {
-        let passes = |asked: &&Asked| matches!(asked.fate, Fate::Failed { passes: true, .. });
-        let all = self.asked.iter().filter(passes);
-        all.map(|asked| self.after(now, random, asked.until)).min()
-    }
-
-    /// When it said, or after a pause that doubles, half of it at random.
-    fn after(&self, now: Millis, random: u64, said: Option<Millis>) -> Millis {
-        let doubled = 100_u64 << self.asked.len().min(6);
-        said.unwrap_or_else(|| now.saturating_add(doubled / 2 + random % (doubled / 2)))
-    }
-
-    /// When the last one that failed said that it may be asked again.
-    fn said(&self, now: Millis) -> Option<Millis> {
-        let said = self.last.as_ref()?.0.retry_after()?;
-        Some(now.saturating_add(millis(said)))
-    }
-
-    /// Whether to wait until then: once in a row, not for too long, and for an attempt that may still
-    /// begin.
-    fn patience(&self, rules: &Rules, now: Millis, until: Option<Millis>) -> Option<Millis> {
-        until.filter(|until| {
-            until.saturating_sub(now) <= rules.longest_wait
-                && !self.waited
-                && rules.can_wait
-                && self.deadline.is_none_or(|deadline| *until < deadline)
-        })
-    }
-
-    fn wait(&mut self, until: Millis) -> Step {
-        self.waited = true;
-        for asked in &mut self.asked {
-            if let Fate::Failed {
-                passes: true,
-                blamed,
-            } = asked.fate
-            {
-                asked.fate = Fate::Over { blamed };
-            }
-        }
-        Step::WaitUntil(until)
-    }
-
-    fn stop(&mut self, resting: Option<Millis>, now: Millis) -> Step {
-        if let Some((error, _)) = self.last.take() {
-            return Step::Stop(error);
-        }
-        let overloaded = |until| {
-            let mut all = self.plan.groups.iter().flat_map(|model| &model.candidates);
-            all.any(|candidate| candidate.state.is_overloaded_until(until))
-        };
-        Step::Stop(match resting {
-            Some(until) if overloaded(until) => Error::new(
-                Kind::Overloaded,
-                "The upstream is overloaded; it asked for a pause.",
-            )
-            .with_class(Class::Overload)
-            .with_retry_after(Duration::from_millis(until.saturating_sub(now))),
-            Some(until) => Error::new(Kind::RateLimit, "The upstream's rate limit is reached.")
-                .with_code("upstream_rate_limited")
-                .with_class(Class::RateLimit)
-                .with_retry_after(Duration::from_millis(until.saturating_sub(now))),
-            None => Error::new(Kind::Overloaded, "No upstream is free to answer.")
-                .with_code("no_upstream")
-                .with_class(Class::Overload)
-                .with_retry_after(Duration::from_secs(1)),
-        })
-    }
-}
-
-/// No upstream will ever be free: the operator's mistake, not a lack of room.
-fn nobody() -> Error {
-    Error::new(Kind::Internal, "The model has no upstream.")
 }

@@ -12,7 +12,7 @@ use std::{
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
-use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, entry::Count};
+use super::{Denied, Entry, HoldId, Ledger, Mismatch, Most, Statement, What, mismatch::Count};
 use crate::{
     cost::{Amount, Currency},
     time::wall,

@@ -5,20 +5,24 @@ use super::{Amount, Currency};
 mod entry;
 mod fault;
 mod memory;
+mod mismatch;
 #[cfg(feature = "ledger-postgres")]
 mod postgres;
 #[cfg(feature = "ledger-redb")]
 mod redb;
+mod statement;
 
-pub use entry::{Entry, HoldId, Mismatch, Recovered, Statement, What};
+pub use entry::{Entry, HoldId, Recovered, What};
 pub use fault::StoreError;
 pub use memory::{MemoryHold, MemoryLedger};
+pub use mismatch::Mismatch;
 #[cfg(feature = "ledger-postgres")]
 pub use postgres::{
     PostgresExtending, PostgresHold, PostgresHolding, PostgresLedger, PostgresOptions,
 };
 #[cfg(feature = "ledger-redb")]
 pub use redb::{Recovery, RedbExtending, RedbHold, RedbHolding, RedbLedger, RedbOptions};
+pub use statement::Statement;
 
 /// Why no hold was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     body::Reply,
     ext::Sending,
-    limit::{Ask, Limiter, Memory, ResponseFuture, Settings, Store, Unit, Weights, future::Asks},
+    limit::{Ask, Limiter, Memory, ResponseFuture, Settings, Store, Unit, Weights, asks::Asks},
     meter::Metered,
     parse::{Chat, ChatBody},
     wire::Usage,

@@ -6,12 +6,11 @@ use super::{
     known::{keys, words},
     objects::{Object, Seen},
     part::{IMAGE, Parts, REFUSAL, TEXT},
-    reader::{Null, Read, Reader},
+    reader::{Null, OBJECT, Read, Reader},
     view::Role,
 };
 use crate::wire::json::{Str, Type};
 
-const OBJECT: &str = "an object";
 const PARTS: &str = "an array of at least 1 content part";
 const ROLES: &str = "one of `developer`, `system`, `user`, `assistant`, `tool`, `function`";
 const CALL: &str = "one of `function`, `custom`";

@@ -20,10 +20,12 @@
 //! ```
 
 mod bounds;
+mod choice;
 mod chosen;
 mod counts;
 mod entries;
 mod fault;
+mod format;
 mod found;
 mod index;
 mod keys;

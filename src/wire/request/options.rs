@@ -5,11 +5,9 @@ use super::{
     index::ToolChoice,
     known::{keys, words},
     name::Name,
-    reader::{Null, Read, Reader},
+    reader::{Null, OBJECT, Read, Reader},
 };
 use crate::wire::json::Type;
-
-const OBJECT: &str = "an object";
 
 keys!(StreamOptions {
     IncludeUsage = "include_usage",

@@ -5,11 +5,9 @@ use std::num::NonZeroU32;
 use super::{
     found::Tag,
     known::{Words, keys, words},
-    reader::{Null, Read, Reader},
+    reader::{Null, OBJECT, Read, Reader},
 };
 use crate::wire::json::{Str, Type};
-
-const OBJECT: &str = "an object";
 
 keys!(Part {
     Type = "type",

@@ -21,6 +21,9 @@ pub const MAX_COUNTED: usize = 256;
 /// How many members that the API does not know are remembered, at all levels together.
 pub const MAX_UNKNOWN: usize = 1024;
 
+/// What is expected where an object is.
+pub(super) const OBJECT: &str = "an object";
+
 /// The state of the one pass.
 pub(super) struct Reader<'a, 'r> {
     pub(super) text: &'a [u8],

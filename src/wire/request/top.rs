@@ -7,7 +7,7 @@ use super::{
     keys::Distinct,
     known::{Known as _, Words, find, words},
     name::Name,
-    reader::{Null, Read, Reader, duplicate},
+    reader::{Null, OBJECT, Read, Reader, duplicate},
     values::is_longer,
 };
 use crate::wire::json::{Key, Type};
@@ -276,7 +276,7 @@ impl<'a> Reader<'a, '_> {
 
     fn logit_bias(&mut self) -> Read {
         const EXPECTED: &str = "an object of at most 4096 members";
-        if !self.want(Type::Object, Null::Absent, "an object")? {
+        if !self.want(Type::Object, Null::Absent, OBJECT)? {
             return Ok(());
         }
         self.entries(MAX_BIASES, EXPECTED, |reader, key, entries| {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::cost::{
     Amount, Currency, Denied, Entry, HoldId, Ledger, Mismatch, Most, Recovered, Statement,
-    StoreError, ledger::entry::Count,
+    StoreError, ledger::mismatch::Count,
 };
 
 /// A durable ledger that many nodes share, in PostgreSQL. Clones share its connections.

@@ -8,7 +8,7 @@ use super::{
     super::record::{self, FIRST, Hash},
     table::{ACCOUNTS, ANCHOR, ANCHORS, ENTRIES, HEAD, HOLDS, META, Result, damaged, failed},
 };
-use crate::cost::{Mismatch, ledger::entry::Count};
+use crate::cost::{Mismatch, ledger::mismatch::Count};
 
 /// Checks all of it against itself: the chain, each account's entries and its open holds.
 pub(in crate::cost::ledger::redb) fn reconcile(db: &Database) -> Result<Vec<Mismatch>> {
