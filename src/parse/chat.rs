@@ -201,9 +201,12 @@ impl Chat {
     #[inline]
     pub fn max_output_tokens(&self) -> Option<u64> {
         let request = &self.parsed.request;
-        let plain = self.integer(Name::MaxTokens, request.max_tokens());
-        let completion = self.integer(Name::MaxCompletionTokens, request.max_completion_tokens());
-        plain.max(completion)
+        let (plain, completion) = (request.max_tokens(), request.max_completion_tokens());
+        if self.changes.is_none() {
+            return plain.max(completion);
+        }
+        let plain = self.integer(Name::MaxTokens, plain);
+        plain.max(self.integer(Name::MaxCompletionTokens, completion))
     }
 
     /// How many answers are asked for; at least 1.

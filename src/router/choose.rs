@@ -25,7 +25,7 @@ pub(crate) struct Choice<'a> {
     pub(crate) balance: Balance,
     pub(crate) random: u64,
     pub(crate) now: Millis,
-    pub(crate) needs: Needs,
+    pub(crate) needs: &'a Needs,
     pub(crate) affinity: Option<u64>,
     pub(crate) breaking: &'a Breaking,
 }

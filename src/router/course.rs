@@ -46,8 +46,12 @@ struct Moment<'a, K> {
 struct Leave(Option<Arc<Budget>>);
 
 impl Leave {
+    #[inline]
     fn is_given(&mut self, now: Millis) -> bool {
-        self.0.take().is_none_or(|budget| budget.retry(now))
+        match self.0.take() {
+            None => true,
+            Some(budget) => budget.retry(now),
+        }
     }
 }
 

@@ -236,7 +236,7 @@ mod tests {
             balance: Balance::Fastest,
             random: 7,
             now: 0,
-            needs: Needs::default(),
+            needs: &Needs::default(),
             affinity: None,
             breaking: &breaking,
         };

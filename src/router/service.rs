@@ -34,7 +34,7 @@ use crate::{
     error::{Error, Kind},
     ext::{Principal, Sending, Target},
     observe::{Event, Watch},
-    time::{DefaultTimer, Timer},
+    time::{DefaultTimer, Timer, lately},
 };
 
 pub(super) struct Provider<S> {
@@ -122,7 +122,8 @@ impl<S, R: Route, T: Timer> Router<S, R, T> {
         let mut course = Course::of(plan, caller, body, None);
         let rules = &self.shared.rules;
         let keys = |name: &str| self.shared.keys(name);
-        match course.next(rules, rules.now(), self.shared.random(), keys) {
+        let now = self.shared.millis(lately(&self.shared.timer));
+        match course.next(rules, now, self.shared.random(), keys) {
             Step::Try(place) => Ok(course.target(&place)),
             Step::WaitUntil(_) => Err(Error::new(
                 Kind::RateLimit,

@@ -17,25 +17,27 @@ pub(super) struct Paces(Arc<[Block]>);
 #[derive(Debug, Default)]
 struct Block {
     each: [AtomicU64; BLOCK],
-    /// The least of them, its place in the last four bits.
+    /// The least of them, its place in the last bits.
     best: AtomicU64,
 }
 
 const BLOCK: usize = 16;
+/// So many bits say a place among all.
+const PLACE: u32 = u16::BITS;
 
 impl Paces {
-    /// None for so few that one look at each is as fast.
+    /// None for so few that one look at each is as fast, nor for more than have a place.
     pub(super) fn of(run: &[Candidate]) -> Option<Self> {
-        if run.len() <= BLOCK {
+        if run.len() <= BLOCK || u16::try_from(run.len()).is_err() {
             return None;
         }
-        let blocks = run.chunks(BLOCK).map(|run| {
+        let blocks = run.chunks(BLOCK).enumerate().map(|(nth, run)| {
             let block = Block::default();
             for at in 0..BLOCK {
                 let pace = run.get(at).map_or(u64::MAX, Candidate::pace);
                 block.each[at].store(pace, Ordering::Relaxed);
             }
-            block.find();
+            block.find(nth);
             block
         });
         Some(Self(blocks.collect()))
@@ -45,31 +47,28 @@ impl Paces {
     pub(super) fn note(&self, at: usize, pace: u64) {
         let block = &self.0[at / BLOCK];
         block.each[at % BLOCK].store(pace, Ordering::SeqCst);
-        block.find();
+        block.find(at / BLOCK);
     }
 
     /// The best of all, by what is written here.
     fn best(&self) -> (usize, u64) {
-        let (mut best, mut of) = (u64::MAX, 0);
-        for (at, block) in self.0.iter().enumerate() {
-            let one = block.best.load(Ordering::Relaxed);
-            // The last bits differ from block to block: of equal paces any will do.
-            if one < best {
-                (best, of) = (one, at);
-            }
-        }
-        let at = of * BLOCK + (best as usize % BLOCK);
-        (at, best / BLOCK as u64)
+        let all = self
+            .0
+            .iter()
+            .map(|block| block.best.load(Ordering::Relaxed));
+        let best = all.fold(u64::MAX, u64::min);
+        (usize::from(best as u16), best >> PLACE)
     }
 }
 
 impl Block {
-    /// Finds the best anew, again when another thread has written meanwhile: the last one to look
+    /// Finds the best of this block anew, again when another thread has written meanwhile: the last one to look
     /// has seen what both wrote.
-    fn find(&self) {
+    fn find(&self, nth: usize) {
+        let first = (nth * BLOCK) as u64;
         let find = || {
             let paces = self.each.iter().map(|pace| pace.load(Ordering::SeqCst));
-            (0..)
+            (first..)
                 .zip(paces)
                 .map(|(at, pace)| packed(pace) | at)
                 .min()
@@ -87,15 +86,17 @@ impl Block {
     }
 }
 
-/// A pace above four free bits. Milliseconds by the million years fit below.
+/// A pace above the bits of a place.
 fn packed(pace: u64) -> u64 {
-    pace.min(u64::MAX / BLOCK as u64) * BLOCK as u64
+    pace.min(u64::MAX >> PLACE) << PLACE
 }
 
 /// So many that keep others waiting are passed by for one request: where all do, it is soon asked anyway.
 const HANGING: usize = 4;
 
 /// The one with the best pace that can be asked.
+// It has one caller, whose closures cost no call then.
+#[inline(always)]
 pub(super) fn choose(
     run: &[Candidate],
     tier: &Tier,

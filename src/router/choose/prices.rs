@@ -126,7 +126,7 @@ pub(super) fn choose(
     tier: &Tier,
     well: &impl Fn(usize) -> Option<Found>,
 ) -> Option<Found> {
-    let corners = tier.prices.cheapest(&choice.needs);
+    let corners = tier.prices.cheapest(choice.needs);
     if let [corner] = corners {
         if let [at] = *corner.at {
             if let Some(found) = well(tier.from + at as usize) {
@@ -248,7 +248,7 @@ mod tests {
                 balance: crate::router::Balance::Cheapest,
                 random: input << 40,
                 now: 0,
-                needs,
+                needs: &needs,
                 affinity: None,
                 breaking: &breaking,
             };

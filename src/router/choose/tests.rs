@@ -7,14 +7,15 @@ fn candidates(weights: &[u32]) -> Vec<Candidate> {
 }
 
 fn choice(balance: Balance, random: u64) -> Choice<'static> {
-    static BREAKING: std::sync::OnceLock<Breaking> = std::sync::OnceLock::new();
+    static RULES: std::sync::OnceLock<(Breaking, Needs)> = std::sync::OnceLock::new();
+    let (breaking, needs) = RULES.get_or_init(Default::default);
     Choice {
         balance,
         random: mix(random.wrapping_add(1)),
         now: 0,
-        needs: Needs::default(),
+        needs,
         affinity: Some(mix(random.wrapping_mul(77))),
-        breaking: BREAKING.get_or_init(Breaking::default),
+        breaking,
     }
 }
 
@@ -95,11 +96,12 @@ fn the_cheapest_for_this_request_and_of_equal_ones_the_less_loaded() {
     all[1].state.took(9, 0);
     let chosen = |input_tokens, output_tokens| {
         let mut choice = choice(Balance::Cheapest, 0);
-        choice.needs = Needs {
+        let needs = Needs {
             input_tokens,
             output_tokens,
             ..Needs::default()
         };
+        choice.needs = &needs;
         let found = choice.choose(&all, tier, |_| Some(Can::Yes(None)));
         found.expect("one").0
     };
@@ -114,7 +116,11 @@ fn the_next_cheapest_when_those_before_it_cannot() {
     });
     let tier = &Tier::of(&prices, Balance::Cheapest)[0];
     let mut choice = choice(Balance::Cheapest, 0);
-    choice.needs.input_tokens = 10;
+    let needs = Needs {
+        input_tokens: 10,
+        ..Needs::default()
+    };
+    choice.needs = &needs;
     let mut gone = Vec::new();
     for want in [4, 1, 3, 0, 5, 2] {
         let can = |at: usize| (!gone.contains(&at)).then_some(Can::Yes(None));

@@ -126,7 +126,7 @@ impl Course {
                 balance: self.balance(model),
                 random,
                 now: moment.now,
-                needs: self.needs,
+                needs: &self.needs,
                 affinity: self.affinity,
                 breaking: &moment.rules.breaking,
             };

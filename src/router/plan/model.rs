@@ -106,6 +106,7 @@ impl Model {
     }
 
     /// Its candidates by priority.
+    #[inline]
     pub(crate) fn tiers(&self) -> &[Tier] {
         let of = || Tier::of(&self.candidates, self.balance).into();
         self.tiers.get_or_init(of)
