@@ -32,7 +32,7 @@ use self::{body::Sent, ends::Ends};
 use super::socket;
 use crate::{
     body::{BoxError, Full},
-    error::{Error, TimeOut},
+    error::{Class, Error, Kind, Origin, TimeOut},
     ext::Sending,
 };
 
@@ -237,11 +237,31 @@ impl Future for ClientFuture {
         Pin::new(response)
             .poll(cx)
             .map_ok(|response| ClientBody::of(response, ends))
-            .map_err(|error| match error.is_connect() && is_late(&error) {
-                true => Error::timed_out(TimeOut::Connect).with_cause(error).into(),
-                false => error.into(),
-            })
+            .map_err(told)
     }
+}
+
+/// What it says itself of a failure, where that is more than that the upstream could not be reached.
+fn told(error: legacy::Error) -> BoxError {
+    let own = match error.is_connect() {
+        true if is_late(&error) => Error::timed_out(TimeOut::Connect),
+        false if is_broken_off(&error) => Error::new(
+            Kind::BadUpstream,
+            "The upstream broke off before an answer.",
+        )
+        .with_class(Class::Transient)
+        .with_origin(Origin::Upstream),
+        _ => return error.into(),
+    };
+    own.with_cause(error).into()
+}
+
+/// Whether a connection was there, and what came on it was no answer, or its end.
+fn is_broken_off(error: &legacy::Error) -> bool {
+    let http = error
+        .source()
+        .and_then(|source| source.downcast_ref::<hyper::Error>());
+    http.is_some_and(|error| !error.is_canceled() && !error.is_user())
 }
 
 /// Whether a time-out is at the bottom of it: ours for a connection, or the system's.

@@ -58,6 +58,59 @@ async fn a_request_waits_until_it_has_a_connection() {
     }
 }
 
+/// What is told of an upstream that says this to a request, and closes the connection.
+async fn told_of(says: &'static [u8]) -> BoxError {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    let upstream = async {
+        let (mut socket, _) = listener.accept().await.expect("a connection");
+        let mut read = Vec::new();
+        while !read.ends_with(b"hi") {
+            socket.read_buf(&mut read).await.expect("sent");
+        }
+        socket.write_all(says).await.expect("open");
+    };
+    let request = Request::post(format!("http://{addr}")).body(Full::new("hi"));
+    let call = Client::default().call(request.expect("a request"));
+    let (answer, ()) = tokio::join!(call, upstream);
+    answer.err().expect("no answer")
+}
+
+#[tokio::test]
+async fn an_upstream_that_breaks_off_was_reached() {
+    for says in [
+        &b"SSH-2.0-OpenSSH\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ncontent-le",
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+    ] {
+        let error = told_of(says).await;
+        let said = says.escape_ascii();
+        let error = error
+            .downcast::<Error>()
+            .unwrap_or_else(|error| panic!("{said}: {error}"));
+        assert_eq!(error.kind(), Kind::BadUpstream, "{said}");
+        assert_eq!(error.code(), None, "its kind says it: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_was_not_reached() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let uri = format!("http://{}", listener.local_addr().expect("bound"));
+    drop(listener);
+    let request = Request::post(uri).body(Full::new("hi")).expect("a request");
+    let error = Client::default().call(request).await.err().expect("nobody");
+    assert!(
+        error.downcast::<Error>().is_err(),
+        "it says nothing of its own"
+    );
+}
+
 #[test]
 fn each_thread_may_have_a_pool_of_its_own() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
