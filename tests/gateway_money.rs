@@ -174,7 +174,7 @@ async fn a_file_is_kept_as_configured() {
         "recovery = \"charge\"\ncompact = true\nkeep_entries = 1",
     ));
     assert_eq!(gateway.settled("sk-rich", "5").await, spent.plus(held));
-    assert!(gateway.log().contains("left open by a crash"));
+    gateway.says("left open by a crash").await;
     drop(gateway);
     let euros = "EUR".parse().expect("a currency");
     let ledger = tower_completions::cost::RedbOptions::new(&path).currency(euros);

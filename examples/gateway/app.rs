@@ -13,7 +13,7 @@ use tower_completions::{
     auth::Keys,
     body::{BoxBody, BoxError},
     cache::CacheLayer,
-    cost::{Budgets, CostLayer, NotAnAmount, Prices, StoreError, Terms, Zone},
+    cost::{Amount, Budgets, CostLayer, NotAnAmount, Prices, StoreError, Terms, Zone},
     limit::{
         Either, Limiter, Limits, Memory,
         redis::{Leased, Outage, Redis},
@@ -30,7 +30,7 @@ use tower_completions::{
 
 use crate::{
     cards,
-    config::{Config, Counting, ModelName},
+    config::{Config, Counting, Key, ModelName},
     connection::Body,
     ledger::Books,
     metrics,
@@ -125,8 +125,9 @@ impl App {
             if let Some(slots) = key.max_concurrent {
                 limits = limits.max_concurrent(slots);
             }
-            if let Some(balance) = &key.balance {
-                ledger.first_grant(&key.name, balance.parse()?).await?;
+            let balance = key.balance.as_deref().map(str::parse).transpose()?;
+            if let Some(balance) = balance {
+                ledger.first_grant(&key.name, balance).await?;
             }
             let mut principal = Principal::new(key.name.as_str())
                 .with_models(key.models.iter().map(String::as_str))
@@ -139,6 +140,7 @@ impl App {
             }
             // Its account may have been given a balance that the file does not have, or no longer.
             let account = ledger.statement(&key.name).await?;
+            tell_of_grant(key, account.granted, balance);
             if account.granted.is_some() || !budgets.standing(&principal, 0).is_empty() {
                 principal = principal.attach(cards::Limited);
             }
@@ -247,6 +249,24 @@ impl App {
             Either::Right(Either::Right(leased)) => leased.flush().await,
         }
         flushed
+    }
+}
+
+/// Says where an account has been granted something else than its key's balance, which then has no effect.
+fn tell_of_grant(key: &Key, granted: Option<Amount>, balance: Option<Amount>) {
+    if granted == balance {
+        return;
+    }
+    if let Some(granted) = granted {
+        let key = key.name.as_str();
+        match balance {
+            Some(balance) => {
+                tracing::info!(key, %balance, %granted, "the ledger keeps what was granted")
+            }
+            None => {
+                tracing::info!(key, %granted, "the ledger keeps what was granted: the key is limited")
+            }
+        }
     }
 }
 

@@ -11,14 +11,22 @@ use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportC
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tower_completions::{TraceContext, telemetry::Propagate};
 use tracing::Span;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer, filter::Targets, fmt::format::FmtSpan, layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
-/// Sends what is left when the program ends.
-pub struct Telemetry(Option<SdkTracerProvider>);
+/// Sends and writes what is left when the program ends.
+pub struct Telemetry {
+    spans: Option<SdkTracerProvider>,
+    #[expect(dead_code, reason = "what is left is written when it is dropped")]
+    log: WorkerGuard,
+}
+
+/// So many lines wait for whoever reads the log; more are lost.
+const LINES: usize = 10_000;
 
 /// Starts to log, and to export the spans of completions to `collector`, whose base URL it is:
 /// `http://localhost:4318`.
@@ -26,17 +34,25 @@ pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
     // With tower_completions=info every completion is a line, and a span for what is logged in it.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,tower_completions=warn"));
+    // On a thread of its own: a reader that has stopped costs lines, never a request.
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let log = tracing_subscriber::fmt::layer()
         .with_span_events(FmtSpan::CLOSE)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_filter(filter);
     let registry = tracing_subscriber::registry().with(log);
     // Not an optional layer: one that is not there would be asked about every span all the same, and
     // the registry would keep each, which is 6 000 instructions a request.
     let Some(collector) = collector else {
         registry.init();
-        return Ok(Telemetry(None));
+        return Ok(Telemetry {
+            spans: None,
+            log: guard,
+        });
     };
     let provider = provider(collector)?;
     let only = Targets::new().with_target("tower_completions", tracing::Level::INFO);
@@ -44,7 +60,10 @@ pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
         .with_tracer(provider.tracer("tower-completions"))
         .with_filter(only);
     registry.with(spans).init();
-    Ok(Telemetry(Some(provider)))
+    Ok(Telemetry {
+        spans: Some(provider),
+        log: guard,
+    })
 }
 
 /// Batches on a thread of its own: a slow collector costs spans, never a request.
@@ -66,7 +85,7 @@ fn provider(collector: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(provider) = &self.0 {
+        if let Some(provider) = &self.spans {
             if let Err(error) = provider.shutdown() {
                 eprintln!("not every span was exported: {error}");
             }

@@ -127,6 +127,19 @@ impl Gateway {
         self.log.lock().expect("not poisoned").clone()
     }
 
+    /// What it has logged, once that has this in it.
+    pub async fn says(&self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(begun.elapsed().as_secs() < 20, "never {text:?}: {log}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
