@@ -55,6 +55,8 @@ struct Google {
     asked: Arc<Mutex<Vec<String>>>,
     bearers: Arc<Mutex<Vec<String>>>,
     failing: Arc<AtomicUsize>,
+    /// The API refuses the first so many tokens.
+    refused: Arc<AtomicUsize>,
     now: Arc<AtomicU64>,
 }
 
@@ -65,6 +67,7 @@ impl Google {
             asked: Arc::default(),
             bearers: Arc::default(),
             failing: Arc::default(),
+            refused: Arc::default(),
             now: Arc::new(AtomicU64::new(1_000_000)),
         }
     }
@@ -105,6 +108,14 @@ impl Google {
                     .lock()
                     .expect("not poisoned")
                     .push(bearer.to_owned());
+                let nth = bearer.rsplit('-').next().expect("one piece");
+                if nth.parse::<usize>().expect("a number") <= google.refused.load(Ordering::SeqCst)
+                {
+                    let words = json!({"error": {"code": 401, "message": "x", "status": "UNAUTHENTICATED"}});
+                    let mut response = Response::new(Full::new(words.to_string()));
+                    *response.status_mut() = StatusCode::UNAUTHORIZED;
+                    return Ok(response);
+                }
                 let answer = json!({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]});
                 Ok(Response::new(Full::new(answer.to_string())))
             }
@@ -243,6 +254,80 @@ async fn a_failure_is_told_to_all_that_waited_and_tried_again() {
     assert_eq!(google.tokens(), 1);
     google.permits.add_permits(1);
     assert_eq!(ask(gateway).await.0, 200);
+}
+
+const REFUSED: (StatusCode, Option<Class>) = (StatusCode::BAD_GATEWAY, Some(Class::Credential));
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_asked_for_anew_once() {
+    let google = Google::new();
+    let layer = google.layer();
+    let gateway = gateway!(google, layer);
+    google.permits.add_permits(9);
+    assert_eq!(ask(gateway.clone()).await.0, 200);
+    google.refused.store(1, Ordering::SeqCst);
+    assert_eq!(ask(gateway.clone()).await, REFUSED);
+    let all: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(ask(gateway.clone())))
+        .collect();
+    for one in all {
+        assert_eq!(one.await.expect("no panic").0, 200);
+    }
+    assert_eq!(google.tokens(), 2);
+}
+
+#[tokio::test]
+async fn tokens_that_are_all_refused_are_asked_for_at_intervals() {
+    let google = Google::new();
+    google.refused.store(usize::MAX, Ordering::SeqCst);
+    let layer = google.layer();
+    let gateway = gateway!(google, layer);
+    google.permits.add_permits(9);
+    for tokens in [1, 2, 2, 2] {
+        assert_eq!(ask(gateway.clone()).await, REFUSED);
+        assert_eq!(google.tokens(), tokens);
+    }
+    google.now.fetch_add(10, Ordering::SeqCst);
+    for tokens in [2, 3, 3] {
+        assert_eq!(ask(gateway.clone()).await, REFUSED);
+        assert_eq!(google.tokens(), tokens);
+    }
+}
+
+#[tokio::test]
+async fn a_late_refusal_of_an_older_token_leaves_the_newer() {
+    let google = Google::new();
+    google.refused.store(1, Ordering::SeqCst);
+    google.permits.add_permits(9);
+    let (api, late) = (google.client(), Arc::new(Semaphore::new(0)));
+    let (open, calls) = (Arc::clone(&late), Arc::new(AtomicUsize::new(0)));
+    let client = google
+        .layer()
+        .layer(tower::service_fn(move |request: Request<Full>| {
+            let is_token = request.uri().host() == Some("tokens");
+            let waits = !is_token && calls.fetch_add(1, Ordering::SeqCst) == 0;
+            let (api, open) = (api.clone(), Arc::clone(&open));
+            async move {
+                let response = api.oneshot(request).await;
+                if waits {
+                    open.acquire().await.expect("open").forget();
+                }
+                response
+            }
+        }));
+    let vertex = Vertex::at("https://api", "p", "global").expect("a URL");
+    let gateway = ParseLayer::new().layer(Provider::new("vertex", client, vertex));
+    let first = tokio::spawn(ask(gateway.clone()));
+    while google.bearers.lock().expect("not poisoned").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(gateway.clone()).await, REFUSED);
+    assert_eq!(ask(gateway.clone()).await.0, 200);
+    google.now.fetch_add(60, Ordering::SeqCst);
+    late.add_permits(1);
+    assert_eq!(first.await.expect("no panic"), REFUSED);
+    assert_eq!(ask(gateway).await.0, 200);
+    assert_eq!(google.tokens(), 2);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -26,6 +26,10 @@ use crate::{
 /// How long before its end a token is asked for anew.
 const MARGIN: Duration = Duration::from_secs(300);
 
+/// How long the token that took a refused one's place is kept, though it be refused as well: what
+/// refuses all of them is not asked for one after the other.
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// The most of a token service's answer that is read, in bytes.
 const LONGEST: usize = 64 << 10;
 
@@ -34,7 +38,9 @@ const LONGEST: usize = 64 << 10;
 /// It goes between a [`Provider`](crate::provider::Provider) and its client, fetches through that
 /// client, and keeps what it has until five minutes before its end. One request at a time fetches:
 /// without a token the others wait for it, with one they go on. A failure is told to all that waited
-/// and tried again by the next request; one that is dropped leaves the fetch to the next.
+/// and tried again by the next request; one that is dropped leaves the fetch to the next. A token that
+/// the API refuses with a 401 is forgotten, so that the next request fetches another: once in ten
+/// seconds, should all be refused.
 pub struct TokenLayer(Arc<Config>);
 
 struct Config {
@@ -48,8 +54,21 @@ struct Config {
 #[derive(Default)]
 struct Kept {
     token: Option<account::Token>,
+    /// How many tokens there have been.
+    fetched: u64,
+    /// When one was last forgotten because it was refused.
+    forgotten: Option<SystemTime>,
     failures: u64,
     why: Option<Error>,
+}
+
+/// What a request is sent with.
+struct Bearer {
+    value: HeaderValue,
+    /// What it is known by in an answer.
+    sent: Spellings,
+    /// Which of the tokens it is.
+    nth: u64,
 }
 
 impl TokenLayer {
@@ -153,10 +172,13 @@ where
             sending.waits();
         }
         TokenFuture(Box::pin(async move {
-            let (value, sent) = config.value(clone).await?;
+            let Bearer { value, sent, nth } = config.bearer(clone).await?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
             let call = Sending::sends(sending.as_ref(), || inner.call(request));
             let mut response = call.await.map_err(Into::into)?;
+            if response.status() == StatusCode::UNAUTHORIZED {
+                config.kept().forget(nth, config.clock.now());
+            }
             response.extensions_mut().insert(sent);
             Ok(response)
         }))
@@ -168,8 +190,8 @@ impl Config {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The header's value, and what it is known by in an answer.
-    async fn value<S, B>(&self, client: S) -> Result<(HeaderValue, Spellings), Error>
+    /// The token that is kept, or a new one.
+    async fn bearer<S, B>(&self, client: S) -> Result<Bearer, Error>
     where
         S: Service<Request<Full>, Response = Response<B>>,
         S::Error: Into<BoxError>,
@@ -179,8 +201,8 @@ impl Config {
         let failures = {
             let kept = self.kept();
             let now = self.clock.now();
-            if let Some(value) = kept.usable(now, MARGIN) {
-                return value;
+            if let Some(bearer) = kept.usable(now, MARGIN) {
+                return bearer;
             }
             kept.failures
         };
@@ -188,8 +210,8 @@ impl Config {
             Ok(turn) => turn,
             Err(_) => {
                 // Somebody fetches: with a token that still lasts there is nothing to wait for.
-                if let Some(value) = self.kept().usable(self.clock.now(), Duration::ZERO) {
-                    return value;
+                if let Some(bearer) = self.kept().usable(self.clock.now(), Duration::ZERO) {
+                    return bearer;
                 }
                 self.turn.lock().await
             }
@@ -197,8 +219,8 @@ impl Config {
         let now = self.clock.now();
         {
             let kept = self.kept();
-            if let Some(value) = kept.usable(now, MARGIN) {
-                return value;
+            if let Some(bearer) = kept.usable(now, MARGIN) {
+                return bearer;
             }
             if let (true, Some(why)) = (kept.failures != failures, &kept.why) {
                 return Err(why.clone());
@@ -207,7 +229,10 @@ impl Config {
         let fetched = fetch(&self.account, client, now).await;
         let mut kept = self.kept();
         match fetched {
-            Ok(token) => kept.token = Some(token),
+            Ok(token) => {
+                kept.token = Some(token);
+                kept.fetched += 1;
+            }
             Err(source) => {
                 let error = Error::new(
                     Kind::BadUpstream,
@@ -223,18 +248,14 @@ impl Config {
         }
         drop(turn);
         match kept.usable(now, Duration::ZERO) {
-            Some(value) => value,
+            Some(bearer) => bearer,
             None => Err(kept.why.clone().expect("a failure is kept with its error")),
         }
     }
 }
 
 impl Kept {
-    fn usable(
-        &self,
-        now: SystemTime,
-        margin: Duration,
-    ) -> Option<Result<(HeaderValue, Spellings), Error>> {
+    fn usable(&self, now: SystemTime, margin: Duration) -> Option<Result<Bearer, Error>> {
         let token = self.token.as_ref()?;
         let left = token.ends.duration_since(now).ok()?;
         (left > margin).then(|| {
@@ -250,8 +271,21 @@ impl Kept {
                 .with_source(source)
             })?;
             value.set_sensitive(true);
-            Ok((value, token.sent.clone()))
+            Ok(Bearer {
+                value,
+                sent: token.sent.clone(),
+                nth: self.fetched,
+            })
         })
+    }
+
+    /// Forgets a token that was refused, where it is the one that is kept still.
+    fn forget(&mut self, nth: u64, now: SystemTime) {
+        let just_now = self.forgotten.and_then(|at| now.duration_since(at).ok());
+        if nth == self.fetched && just_now.is_none_or(|since| since >= PAUSE) {
+            self.token = None;
+            self.forgotten = Some(now);
+        }
     }
 }
 
