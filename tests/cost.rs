@@ -82,6 +82,37 @@ async fn a_stream_settles_at_its_end_and_carries_the_cost() {
 }
 
 #[tokio::test]
+async fn no_event_of_a_stream_has_another_cost_than_ours() {
+    let events = |own: &str| {
+        format!(
+            "data: {{{own}\"a\":\"\\\"cost\\\"\"}}\n\n: \"cost\":1\n\ndata: {{\"choices\":[{{\"finish_reason\":\"stop\"}}]}}\n\n\
+             data: {{\"b\":{{\"cost\":2}}}}\n\n"
+        )
+    };
+    for (dialect, is_ours) in [(Dialect::onysoft(), true), (Dialect::openai(), false)] {
+        let mut told = Vec::new();
+        for own in ["", "\"cost\":{\"amount\":9},", "\"cost\":1,\"cost\":2,"] {
+            let ledger = rich();
+            let sent = events(own).leak();
+            let steps = [
+                Step::Data(sent),
+                Step::Usage(7, 3),
+                Step::Data("data: [DONE]\n\n"),
+            ];
+            let response = send(&ledger, dialect.clone(), EVENTS, &steps).await;
+            let body = response.into_body().collect().await.map_err(|_| ());
+            let text = String::from_utf8(body.expect("whole").to_bytes().to_vec()).expect("UTF-8");
+            assert!(is_ours || text.starts_with(&*sent), "{text}");
+            assert_eq!(text.contains("0.000013"), is_ours, "{text}");
+            told.push(text);
+        }
+        if is_ours {
+            assert_eq!(told, vec![told[0].clone(); 3]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_ending_settles_once() {
     use Step::{Break, Data, Never, Relay, Usage};
     let data = Data("data: {}\n\n");

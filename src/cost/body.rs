@@ -79,6 +79,7 @@ impl Writer {
 
     /// What may go out now that these events have come.
     fn take<G: Settle>(&mut self, events: Bytes, once: &mut Once<G>) -> Option<Bytes> {
+        let events = self.without_others(events);
         if self.held.is_empty() && member::carrier(&events, self.carrier).is_none() {
             return Some(events);
         }
@@ -90,6 +91,12 @@ impl Writer {
             return Some(self.release(once));
         }
         (self.held.len() > MOST_HELD).then(|| self.held.split().freeze())
+    }
+
+    /// Events without a cost that somebody inside has put where ours may stand.
+    fn without_others(&self, events: Bytes) -> Bytes {
+        let without = (self.place == CostMember::TopLevel).then(|| member::without(&events));
+        without.flatten().map_or(events, Bytes::from)
     }
 
     /// Whether something is held for which nothing more is to come.

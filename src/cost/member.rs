@@ -93,6 +93,29 @@ fn older(object: &[u8]) -> Option<Range<usize>> {
     }
 }
 
+/// Events without an upstream's own member of this name at their top level; `None` when none has it.
+pub(super) fn without(events: &[u8]) -> Option<Vec<u8>> {
+    memmem::find(events, b"\"cost\"")?;
+    let mut out = Vec::with_capacity(events.len());
+    for line in events.split_inclusive(|byte| *byte == b'\n') {
+        let mut line = line.to_vec();
+        while let Some(own) = own(&line) {
+            line.drain(own);
+        }
+        out.append(&mut line);
+    }
+    Some(out)
+}
+
+/// Where the member stands in the object of an event's line.
+fn own(line: &[u8]) -> Option<Range<usize>> {
+    let data = line.strip_prefix(b"data:")?;
+    let Range { start, end } = object(data)?;
+    let older = older(&data[start..=end])?;
+    let behind = line.len() - data.len() + start;
+    Some(behind + older.start..behind + older.end)
+}
+
 /// Puts the cost at the end of an object, of which the closing brace is not part.
 fn insert(text: &[u8], within: Range<usize>, place: CostMember, cost: Sum) -> Vec<u8> {
     let Range { start, end } = within;

@@ -4,7 +4,7 @@ use std::{
 };
 
 use crate::{
-    dialect::{Dialect, IdFormat},
+    dialect::{CostMember, Dialect, IdFormat},
     wire::Counting,
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Config {
     pub(super) include_usage: bool,
     /// Whether the finish waits for the usage, for a layer outside that adds to it.
     pub(super) hold_finish: bool,
+    /// Whether a `cost` at the top level is ours: an upstream's own does not go out.
+    pub(super) cost_is_ours: bool,
     /// Whether a broken stream gets `[DONE]` all the same.
     pub(super) done_after_error: bool,
     pub(super) counting: Counting,
@@ -43,6 +45,7 @@ impl Config {
             model: None,
             include_usage: false,
             hold_finish: false,
+            cost_is_ours: dialect.cost == CostMember::TopLevel,
             done_after_error: false,
             counting: Counting::Plain,
             input_estimate: 0,

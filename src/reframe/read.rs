@@ -134,6 +134,11 @@ impl Reader {
                 }
                 (b"obfuscation", Type::String) => seen.filler = Some(c.string()?.range()),
                 (b"x_groq", Type::Object) => self.usage_within(text, c, &mut seen)?,
+                _ if self.config.cost_is_ours && *key.cow() == *"cost" => {
+                    let end = c.next_value()?.end;
+                    object.remove(start, end, &mut self.edits);
+                    continue;
+                }
                 (name, kind) => {
                     let usual: [&[u8]; 2] = [b"service_tier", b"system_fingerprint"];
                     seen.more |= kind != Type::Null && !usual.contains(&name);

@@ -1,5 +1,6 @@
 //! The layer over a scripted service.
 
+mod cost;
 mod silence;
 mod times;
 mod whole;

@@ -19,6 +19,7 @@ fn config() -> Config {
         model: Some("\"asked\"".into()),
         include_usage: false,
         hold_finish: false,
+        cost_is_ours: false,
         done_after_error: false,
         counting: Counting::Plain,
         input_estimate: 7,
