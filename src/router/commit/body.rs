@@ -75,9 +75,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                 }
                 None => rest.as_mut().poll_frame(cx),
             },
-            WhichProj::Own { body } => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
+            WhichProj::Own { body } => Poll::Ready(body.frame().map(Ok)),
         }
     }
 
