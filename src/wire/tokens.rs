@@ -173,3 +173,39 @@ fn escaped(text: &[u8], at: usize) -> Option<usize> {
     let string = cursor.string_here().ok()??;
     Some(string.range().end)
 }
+
+/// What tests put anywhere into a text to see what becomes of it.
+#[cfg(test)]
+pub(crate) const PIECES: [&str; 31] = [
+    "",
+    "\"",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "null",
+    "0",
+    "1",
+    " ",
+    "\n",
+    "\t",
+    "\u{1}",
+    "a",
+    "\\n",
+    "\\ud800",
+    "\\u0041",
+    "ü",
+    "\"id\":\"x\",",
+    "\"usage\":{},",
+    "\"content\":\"b\",",
+    "\"error\":1,",
+    "\"index\":2,",
+    "\"role\":\"user\",",
+    "\"finish_reason\":null,",
+    "\"refusal\":\"\",",
+    "\"choices\":[],",
+    "\"message\":\"x\",",
+];

@@ -156,11 +156,7 @@ fn choice(t: &mut Tokens<'_, false>, seen: &mut Seen) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        dialect::Dialect,
-        meter::Tally,
-        reframe::{pass::Form, usual::PIECES},
-    };
+    use crate::{dialect::Dialect, meter::Tally, reframe::pass::Form, wire::tokens::PIECES};
 
     fn reader() -> Reader {
         let config = Config {

@@ -184,7 +184,8 @@ mod tests {
     use crate::{
         dialect::Dialect,
         meter::Tally,
-        reframe::{config::Config, pass::Form, usual::PIECES},
+        reframe::{config::Config, pass::Form},
+        wire::tokens::PIECES,
     };
 
     fn chunk(rest: &str) -> String {

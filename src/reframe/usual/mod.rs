@@ -9,34 +9,3 @@ mod chunk;
 
 pub(super) use answer::Answer;
 pub(super) use chunk::Chunk;
-
-/// What tests put anywhere into a text to see what becomes of it.
-#[cfg(test)]
-const PIECES: [&str; 26] = [
-    "",
-    "\"",
-    "\\",
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    "null",
-    "0",
-    "1",
-    " ",
-    "\n",
-    "\t",
-    "\u{1}",
-    "a",
-    "\\n",
-    "\\ud800",
-    "ü",
-    "\"id\":\"x\",",
-    "\"usage\":{},",
-    "\"content\":\"b\",",
-    "\"error\":1,",
-    "\"index\":2,",
-    "\"role\":\"user\",",
-];

@@ -93,11 +93,15 @@ mod tests {
         super::look::{Look, look_closely},
         *,
     };
-    use crate::sse::{Decoder, Event};
+    use crate::{
+        sse::{Decoder, Event},
+        wire::tokens::PIECES,
+    };
 
     fn event(data: &str) -> Event {
         let mut decoder = Decoder::new();
-        decoder.push(format!("data: {data}\n\n").into());
+        let lines = data.replace('\n', "\ndata: ");
+        decoder.push(format!("data: {lines}\n\n").into());
         decoder.next().expect("whole").expect("sound")
     }
 
@@ -137,41 +141,11 @@ mod tests {
             .replace(':', ": "),
             chunk("", ""),
         ];
-        let pieces = [
-            "",
-            "\"",
-            "\\",
-            "{",
-            "}",
-            "[",
-            "]",
-            ",",
-            ":",
-            "null",
-            "0",
-            "1",
-            " ",
-            "\u{1}",
-            "a",
-            "\\n",
-            "\\ud800",
-            "\\u0041",
-            "ü",
-            "\"id\":\"x\",",
-            "\"usage\":{},",
-            "\"content\":\"b\",",
-            "\"error\":1,",
-            "\"role\":\"user\",",
-            "\"finish_reason\":null,",
-            "\"refusal\":\"\",",
-            "\"choices\":[],",
-            "\"message\":\"x\",",
-        ];
         let mut told = [0; 2];
         for chunk in &chunks {
             assert!(usual(chunk.as_bytes()).is_some(), "{chunk}");
             for at in (0..chunk.len()).filter(|at| chunk.is_char_boundary(*at)) {
-                for (piece, taken) in pieces
+                for (piece, taken) in PIECES
                     .iter()
                     .flat_map(|piece| (0..4).map(move |taken| (piece, taken)))
                 {
