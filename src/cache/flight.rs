@@ -187,38 +187,33 @@ where
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head<E>> {
         let mut moved = false;
         self.payer.asks();
-        // Dropped after the lock.
-        let mut before = None;
+        // Dropped after the lock: whose turn it was to be woken, and a call that is over.
+        let (mut before, mut taken) = (None, Stage::Gone);
         let mut state = self.flight.lock();
-        let polled = loop {
-            match std::mem::replace(&mut state.stage, Stage::Gone) {
-                Stage::Calling(mut call) => {
-                    let polled = self.drive(cx, &mut before, |cx| call.as_mut().poll(cx));
-                    state.stage = match polled {
-                        Poll::Pending => {
-                            state.stage = Stage::Calling(call);
-                            break Poll::Pending;
-                        }
-                        Poll::Ready(Ok(response)) => {
-                            let (parts, body) = response.into_parts();
-                            state.whole &= parts.status.is_success();
-                            Stage::Reading(Box::new(parts), Box::pin(body))
-                        }
-                        Poll::Ready(Err(error)) => Stage::Failed(error),
-                    };
-                    moved = true;
-                }
-                Stage::Due => {
-                    state.stage = Stage::Due;
-                    self.wait(cx, &mut before);
-                    break Poll::Pending;
-                }
-                stage => {
-                    state.stage = stage;
-                    break Poll::Ready(self.head(&state.stage));
-                }
+        std::mem::swap(&mut state.stage, &mut taken);
+        let polled = match &mut taken {
+            Stage::Calling(call) => {
+                let polled = self.drive(cx, &mut before, |cx| call.as_mut().poll(cx));
+                polled.map(Some)
+            }
+            Stage::Due => {
+                self.wait(cx, &mut before);
+                Poll::Pending
+            }
+            _ => Poll::Ready(None),
+        };
+        let polled = match polled {
+            Poll::Ready(Some(answer)) => {
+                moved = true;
+                state.answered(answer);
+                Poll::Ready(())
+            }
+            polled => {
+                std::mem::swap(&mut state.stage, &mut taken);
+                polled.map(drop)
             }
         };
+        let polled = polled.map(|()| self.head(&state.stage));
         drop(state);
         self.wake_others(moved);
         polled
@@ -260,8 +255,8 @@ where
     ) -> Poll<Option<Result<Bytes, BoxError>>> {
         let flight = Arc::clone(&self.flight);
         let mut moved = false;
-        // Dropped after the lock.
-        let mut before = None;
+        // Dropped after the lock: whose turn it was to be woken, and a body that is over.
+        let (mut before, mut ended_body) = (None, None);
         let mut guard = flight.lock();
         let state = &mut *guard;
         let polled = loop {
@@ -309,7 +304,7 @@ where
                 }
             };
             if let Some(cut) = ended {
-                state.end(cut);
+                ended_body = state.end(cut);
                 if let Some(kept) = state.kept(flight.shared.now()) {
                     flight.shared.keep(&flight.key, kept);
                 }
@@ -318,6 +313,7 @@ where
         };
         drop(guard);
         self.wake_others(moved);
+        drop(ended_body);
         polled
     }
 
@@ -363,11 +359,30 @@ impl<F, B, E> Member<F, B, E> {
 }
 
 impl<F, B, E> State<F, B, E> {
-    fn end(&mut self, cut: Option<Cut>) {
-        let nothing = Response::new(()).into_parts().0;
-        if let Stage::Reading(parts, _) = &mut self.stage {
-            let parts = std::mem::replace(&mut **parts, nothing);
-            self.stage = Stage::Ended(Box::new(parts), cut);
+    /// The call is over.
+    fn answered(&mut self, answer: Result<Response<B>, E>) {
+        self.stage = match answer {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                self.whole &= parts.status.is_success();
+                Stage::Reading(Box::new(parts), Box::pin(body))
+            }
+            Err(error) => Stage::Failed(error),
+        };
+    }
+
+    /// The answer is over. Its body is for who drops it where nothing is locked.
+    #[must_use]
+    fn end(&mut self, cut: Option<Cut>) -> Option<Pin<Box<B>>> {
+        match std::mem::replace(&mut self.stage, Stage::Gone) {
+            Stage::Reading(parts, body) => {
+                self.stage = Stage::Ended(parts, cut);
+                Some(body)
+            }
+            stage => {
+                self.stage = stage;
+                None
+            }
         }
     }
 

@@ -206,10 +206,12 @@ impl Run {
                     }
                     Poll::Ready(Ok(response)) => {
                         let (parts, body) = response.into_parts();
-                        let (step, now) = self.begin(Box::new(Head::of(&parts)), body);
+                        let head = Box::new(Head::of(&parts));
+                        let (step, now, over) = self.begin(head, body);
                         state.step = step;
                         drop(state);
                         self.wake_others(place);
+                        drop(over);
                         Poll::Ready((Began::First(Box::new(parts)), now))
                     }
                 }
@@ -232,20 +234,25 @@ impl Run {
     }
 
     /// The answer has a head. One that knows its length is whole, and charged: it is read at once, so
-    /// that it is kept should nobody look at it. Any other is read as its readers ask.
-    fn begin(&self, head: Box<Head>, mut body: BoxBody) -> (Step, Now) {
+    /// that it is kept should nobody look at it. Any other is read as its readers ask. A body that is over
+    /// comes back, to be dropped where nothing is locked.
+    fn begin(&self, head: Box<Head>, mut body: BoxBody) -> (Step, Now, Option<BoxBody>) {
         let mut kept = Kept {
             bytes: BytesMut::new(),
             open: Arc::clone(&self.open),
         };
         let mut cx = Context::from_waker(&self.waker);
         while body.size_hint().exact().is_some() {
-            if body.is_end_stream() {
-                return Self::done(head, kept, false);
-            }
-            let ahead = match Pin::new(&mut body).poll_frame(&mut cx) {
+            let polled = match body.is_end_stream() {
+                true => Poll::Ready(None),
+                false => Pin::new(&mut body).poll_frame(&mut cx),
+            };
+            let ahead = match polled {
                 Poll::Pending => break,
-                Poll::Ready(None) => return Self::done(head, kept, false),
+                Poll::Ready(None) => {
+                    let (step, now) = Self::done(head, kept, false);
+                    return (step, now, Some(body));
+                }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if self.fits(&kept, &data) => {
                         kept.bytes.extend_from_slice(&data);
@@ -266,7 +273,7 @@ impl Run {
             kept,
             overflown: false,
         };
-        (Step::Answering(answering), Now::Open)
+        (Step::Answering(answering), Now::Open, None)
     }
 
     /// Whether there is room to keep this too; then it is counted.

@@ -94,6 +94,62 @@ fn a_task_that_nobody_is_to_wake_any_more_may_leave_its_seat_at_once() {
     assert!(frame, "for a frame");
 }
 
+/// Notes whether a flight can be asked where this is dropped.
+struct Ends {
+    is_held: Box<dyn Fn() -> bool + Send>,
+    free: Arc<AtomicBool>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.free.store(!(self.is_held)(), Ordering::Relaxed);
+    }
+}
+
+/// A body without a frame.
+struct Empty(#[expect(dead_code, reason = "dropped with it")] Ends);
+
+impl Body for Empty {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[test]
+fn a_call_and_a_body_that_are_over_are_dropped_where_nothing_is_locked() {
+    type Call = Pin<Box<dyn Future<Output = Result<Response<Empty>, Infallible>> + Send>>;
+    let now = std::time::Instant::now();
+    let shared = Arc::new(Shared::new(0, Duration::ZERO, Reading::new(move || now)));
+    let key = shared.key(None, Bytes::new());
+    let flight = Arc::new(Flight::<Call, Empty, _>::new(None, key, shared, 0));
+    let ends = |free: &Arc<AtomicBool>| {
+        let flight = Arc::clone(&flight);
+        Ends {
+            is_held: Box::new(move || flight.is_held()),
+            free: Arc::clone(free),
+        }
+    };
+    let [of_call, of_body] = [Arc::<AtomicBool>::default(), Arc::default()];
+    let (call, mut body) = (ends(&of_call), Some(Empty(ends(&of_body))));
+    let mut reader = flight.first();
+    reader.begin(Box::pin(std::future::poll_fn(move |_| {
+        let _until_it_is_dropped = &call;
+        let body = body.take().expect("asked once");
+        Poll::Ready(Ok(Response::new(body)))
+    })));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(reader.poll_head(&mut cx).is_ready());
+    assert!(of_call.load(Ordering::Relaxed), "the call");
+    assert!(matches!(reader.poll_frame(&mut cx), Poll::Ready(None)));
+    assert!(of_body.load(Ordering::Relaxed), "the body");
+}
+
 /// What is no data is told to nobody, and who has seen it still waits for what follows.
 #[tokio::test(start_paused = true)]
 async fn who_is_given_trailers_is_woken_by_what_follows() {

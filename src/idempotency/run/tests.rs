@@ -114,6 +114,58 @@ fn a_task_that_nobody_is_to_wake_any_more_may_leave_at_once() {
     }));
 }
 
+/// A body whose length is known, of nothing.
+struct Empty {
+    is_end: bool,
+    _leaves: Leaves,
+}
+
+impl Body for Empty {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_end
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(0)
+    }
+}
+
+#[test]
+fn a_body_that_is_over_with_its_head_is_dropped_where_nothing_is_locked() {
+    for is_end in [false, true] {
+        let body = Arc::new(Mutex::new(None));
+        let taken = Arc::clone(&body);
+        let call: Call = Box::pin(poll_fn(move |_| {
+            let body = taken.lock().expect("sound").take();
+            Poll::Ready(Ok(Response::new(body.expect("asked once"))))
+        }));
+        let open = Arc::new(Open::new(100, None));
+        let run = Arc::new(Run::new([0; 32], 100, open, call, None));
+        let free = Arc::<AtomicBool>::default();
+        *body.lock().expect("sound") = Some(BoxBody::new(Empty {
+            is_end,
+            _leaves: Leaves {
+                run: Arc::clone(&run),
+                free: Arc::clone(&free),
+            },
+        }));
+        let place = run.enter().expect("a seat");
+        let head = run.poll_head(place, &mut Context::from_waker(Waker::noop()));
+        assert!(matches!(head, Poll::Ready((Began::First(_), Now::Kept(0)))));
+        assert!(free.load(Ordering::Relaxed), "{is_end}");
+    }
+}
+
 /// Notes that it has been woken.
 #[derive(Default)]
 struct Woken(AtomicBool);
