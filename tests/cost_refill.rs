@@ -54,6 +54,10 @@ impl Body for Stream {
         };
         if event == END {
             self.tally.record_usage(Usage::new(8, 100));
+        } else if event == CACHED {
+            let mut usage = Usage::new(8, 0);
+            usage.cached_input = 5;
+            self.tally.record_usage(usage);
         } else {
             self.tally.relayed(40);
         }
@@ -68,6 +72,8 @@ impl Drop for Stream {
 }
 
 const EVENT: &str = "data: {\"id\":\"x-1\",\"created\":7,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"…\"}}]}\n\n";
+/// The provider counts a prompt of which it had a part in its cache.
+const CACHED: &str = "data: {\"id\":\"x-1\",\"choices\":[]}\n\n";
 const END: &str = "data: [DONE]\n\n";
 
 /// 1 USD a million tokens in, 2 out: 1 and 2 million picodollars a token.
@@ -207,6 +213,18 @@ async fn or_as_at_the_limit_of_its_length() {
         ]
     );
     assert_eq!(spent(&ledger), pico(8, 40));
+}
+
+#[tokio::test]
+async fn then_what_is_said_has_the_parts_that_are_charged() {
+    let ledger = granted(8, 40);
+    let fields = r#""stream_options":{"include_usage":true},"#;
+    let events = [&[CACHED][..], &[EVENT; 10]].concat();
+    let budgets = Budgets::new();
+    let sent = send_events(&ledger, RunOut::Length, fields, budgets, None, &events);
+    let text = text(sent.await.0).await;
+    let usage = r#""usage":{"prompt_tokens":8,"completion_tokens":40,"total_tokens":48,"prompt_tokens_details":{"cached_tokens":5}}"#;
+    assert!(text.contains(usage), "{text}");
 }
 
 #[tokio::test]

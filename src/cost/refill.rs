@@ -298,18 +298,14 @@ impl Ending<'_> {
             out.push_str("\n\n");
         }
         if self.include_usage {
-            out.push_str(&format!("{head}\"choices\":[],{}}}\n\n", counts(&usage)));
+            let said = Usage {
+                estimated: false,
+                ..usage
+            };
+            let said = said.spelled();
+            out.push_str(&format!("{head}\"choices\":[],\"usage\":{said}}}\n\n"));
         }
         out.push_str("data: [DONE]\n\n");
         Bytes::from(out)
     }
-}
-
-fn counts(usage: &Usage) -> String {
-    format!(
-        r#""usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}}}"#,
-        usage.input,
-        usage.output,
-        usage.input.saturating_add(usage.output),
-    )
 }

@@ -251,11 +251,11 @@ impl Machine {
         if !sink.usage_seen {
             let usage = whole::estimate(reader);
             if reader.config.include_usage {
-                reader.usage_text = whole::spell(&usage).into_bytes();
+                reader.usage_text = usage.spelled().into_bytes();
             }
         }
         if reader.config.include_usage && reader.garbled {
-            reader.usage_text = whole::spell(&whole::in_its_place(reader)).into_bytes();
+            reader.usage_text = whole::in_its_place(reader).spelled().into_bytes();
             sink.usage_event.clear();
         }
         if reader.config.include_usage && sink.usage_event.is_empty() {

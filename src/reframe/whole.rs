@@ -38,10 +38,10 @@ fn rewrite(reader: &mut Reader, body: &Bytes) -> Result<Bytes, Error> {
     }
     reader.tally.relayed(seen.content);
     let missing = match seen.usage_elsewhere {
-        _ if reader.garbled => Some(spell(&in_its_place(reader))),
+        _ if reader.garbled => Some(in_its_place(reader).spelled()),
         Some(at) => Some(String::from_utf8_lossy(&body[at]).into_owned()),
         None if seen.usage => None,
-        None => Some(spell(&estimate(reader))),
+        None => Some(estimate(reader).spelled()),
     };
     if let Some(spelled) = missing {
         match seen.usage_at {
@@ -99,19 +99,4 @@ pub(super) fn in_its_place(reader: &Reader) -> Usage {
 /// Whether an estimate stands for a count of these.
 pub(super) const fn is_partial(usage: Usage) -> bool {
     usage.clamped && (usage.input == 0 || usage.output == 0)
-}
-
-/// Usage as JSON; an estimate says that it is one.
-pub(super) fn spell(usage: &Usage) -> String {
-    let estimated = if usage.estimated {
-        r#","estimated":true"#
-    } else {
-        ""
-    };
-    format!(
-        r#"{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}{estimated}}}"#,
-        usage.input,
-        usage.output,
-        usage.total()
-    )
 }

@@ -131,6 +131,39 @@ impl Usage {
         self
     }
 
+    /// As JSON, in OpenAI's words: the finer counts where there are any, and of an estimate that it is one.
+    pub(crate) fn spelled(&self) -> String {
+        let mut out = format!(
+            r#"{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}"#,
+            self.input,
+            self.output,
+            self.total()
+        );
+        let written = self.cache_write.saturating_add(self.cache_write_1h);
+        let prompt = [
+            ("cached_tokens", self.cached_input),
+            ("cache_write_tokens", written),
+            ("audio_tokens", self.audio_input),
+            ("image_tokens", self.image_input),
+        ];
+        details(&mut out, "prompt_tokens_details", &prompt);
+        let completion = [
+            ("reasoning_tokens", self.reasoning),
+            ("audio_tokens", self.audio_output),
+            ("image_tokens", self.image_output),
+        ];
+        details(&mut out, "completion_tokens_details", &completion);
+        if self.web_searches > 0 {
+            out.push_str(&format!(r#","num_search_queries":{}"#, self.web_searches));
+        }
+        out.push_str(if self.estimated {
+            r#","estimated":true}"#
+        } else {
+            "}"
+        });
+        out
+    }
+
     /// The same prompt so many times, of as many calls.
     pub(crate) const fn of_calls(mut self, calls: u32) -> Self {
         self.input = self.input.saturating_mul(calls as u64);
@@ -147,5 +180,16 @@ impl Usage {
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.input.saturating_add(self.output)
+    }
+}
+
+/// A member with those of the counts that are not zero, if there is one.
+fn details(out: &mut String, name: &str, counts: &[(&str, u64)]) {
+    let counted = counts.iter().filter(|(_, count)| *count > 0);
+    let counted: Vec<_> = counted
+        .map(|(name, count)| format!(r#""{name}":{count}"#))
+        .collect();
+    if !counted.is_empty() {
+        out.push_str(&format!(r#","{name}":{{{}}}"#, counted.join(",")));
     }
 }

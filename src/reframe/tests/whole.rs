@@ -1,6 +1,7 @@
 //! Answers that come whole, and what is converted.
 
 use super::*;
+use crate::wire::{Counting, Usage, json::Cursor};
 
 #[tokio::test]
 async fn a_whole_answer_is_made_canonical() {
@@ -78,6 +79,12 @@ async fn a_usage_that_cannot_be_is_told_as_it_is_charged() {
             r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"prompt_tokens_details":{"cached_tokens":50}}"#,
             Some((1, 2)),
         ),
+        (
+            r#"{"prompt_tokens":9,"completion_tokens":2,"num_search_queries":4,
+                "prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":7,"audio_tokens":1},
+                "completion_tokens_details":{"reasoning_tokens":5,"audio_tokens":1,"image_tokens":2}}"#,
+            Some((9, 2)),
+        ),
     ] {
         let text = WHOLE.replace(SOUND, usage);
         let (whole, _) = answer(&layer(), "", "application/json", vec![step(&text)]).await;
@@ -86,9 +93,20 @@ async fn a_usage_that_cannot_be_is_told_as_it_is_charged() {
         let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
         let used = tally.used(0).expect("noted");
         let (input, output) = (used.input, used.output);
-        let wanted = serde_json::json!({"prompt_tokens": input, "completion_tokens": output,
-            "total_tokens": input + output, "estimated": true});
-        assert_eq!(made["usage"], wanted, "{usage}");
+        let sums = ["prompt_tokens", "completion_tokens", "total_tokens"];
+        let sums = sums.map(|name| made["usage"][name].as_u64());
+        let wanted = [input, output, input + output].map(Some);
+        assert_eq!(sums, wanted, "{usage}");
+        assert_eq!(made["usage"]["estimated"], true, "{usage}");
+        // Its parts, too.
+        let spelled = made["usage"].to_string();
+        let read = Usage::read(&mut Cursor::new(&spelled), Counting::Plain).expect("JSON");
+        let told_as = Usage {
+            estimated: used.estimated,
+            clamped: used.clamped,
+            ..read.expect("counts")
+        };
+        assert_eq!(told_as, used, "{usage}");
         assert!(input > 0 && output > 0, "{usage}");
         if let Some(told) = told {
             assert_eq!((input, output), told, "{usage}");

@@ -29,6 +29,19 @@ fn a_usage_that_cannot_be_is_told_as_it_is_charged() {
 }
 
 #[test]
+fn a_prompt_that_is_more_than_cached_is_told_as_it_is_charged() {
+    let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":9}}"#;
+    let last = chunk(LAST);
+    let with = format!("{},{usage}}}", &last[..last.len() - 1]);
+    let input = events(&[&chunk(FIRST), &with, "[DONE]"]);
+    let (out, tally) = reframe(&with_usage(), &input);
+    let wanted = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":3},"estimated":true}"#;
+    assert!(out.contains(wanted), "{out}");
+    let used = tally.used(7).expect("noted");
+    assert_eq!((used.input, used.cached_input, used.output), (3, 3, 2));
+}
+
+#[test]
 fn usage_comes_last_or_not_at_all() {
     let usage = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
     let at_end = format!(r#"{{{HEAD},"choices":[],"usage":{usage}}}"#);
