@@ -252,7 +252,9 @@ pub(crate) fn cohere(body: &Value) -> Meaning {
                 }
             })),
             Some("assistant") => {
-                said.extend(content.as_str().map(|text| Said::Model(text.to_owned())));
+                // What is said beside calls is their plan.
+                let said_first = content.as_str().or(message["tool_plan"].as_str());
+                said.extend(said_first.map(|text| Said::Model(text.to_owned())));
                 for call in list(&message["tool_calls"]) {
                     let function = &call["function"];
                     let arguments = text(&function["arguments"]);

@@ -81,9 +81,18 @@ struct Turn<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_plan: Option<&'a Text<'a>>,
+    tool_plan: Option<Plan<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+}
+
+/// What is to come of calls: what was thought, or said, before them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Plan<'a> {
+    Thought(&'a Text<'a>),
+    Said(Said<'a, 'a>),
+    Both(String),
 }
 
 #[derive(Serialize)]
@@ -306,15 +315,23 @@ fn turn<'a>(message: &'a Message<'a>, at: usize, notes: &mut Notes) -> Result<Tu
                 if reasoning.is_some() {
                     notes.without("messages[].reasoning_content")?;
                 }
+                turn.content = Some(Content::Text(text));
             } else {
-                turn.tool_plan = reasoning;
+                turn.tool_plan = plan(reasoning, text);
             }
-            let said = !text.is_empty() || turn.tool_calls.is_empty();
-            turn.content = said.then_some(Content::Text(text));
         }
         Role::User | Role::Function => turn.content = Some(content(message, at, notes)?),
     }
     Ok(turn)
+}
+
+/// "text content is not allowed when tool_calls are provided": it is the plan there.
+fn plan<'a>(thought: Option<&'a Text<'a>>, said: Said<'a, 'a>) -> Option<Plan<'a>> {
+    match thought {
+        None => (!said.is_empty()).then_some(Plan::Said(said)),
+        Some(thought) if said.is_empty() => Some(Plan::Thought(thought)),
+        Some(thought) => Some(Plan::Both(format!("{}\n\n{said}", thought.as_str()))),
+    }
 }
 
 fn content<'a>(

@@ -213,6 +213,32 @@ fn what_cannot_be_said() {
 }
 
 #[test]
+fn text_beside_calls_is_their_plan() {
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    for (mut said, plan) in [
+        (json!({"content": "I will."}), "I will."),
+        (
+            json!({"content": [{"type": "text", "text": "I "}, {"type": "text", "text": "will."}]}),
+            "I will.",
+        ),
+        (
+            json!({"content": "I will.", "reasoning_content": "Hm."}),
+            "Hm.\n\nI will.",
+        ),
+        (
+            json!({"content": "", "reasoning_content": "H\u{e9}."}),
+            "H\u{e9}.",
+        ),
+    ] {
+        said["role"] = "assistant".into();
+        said["tool_calls"] = json!([call]);
+        let out = sent(&json!({"model": "m", "messages": [said]}));
+        let wanted = json!({"role": "assistant", "tool_plan": plan, "tool_calls": [call]});
+        assert_eq!(out["messages"][0], wanted);
+    }
+}
+
+#[test]
 fn a_whole_answer() {
     let body = json!({"id": "c1", "finish_reason": "TOOL_CALL", "message": {"role": "assistant", "tool_plan": "I will.",
         "content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "So"}, {"type": "text", "text": "."}],
