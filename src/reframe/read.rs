@@ -188,11 +188,12 @@ impl Reader {
         Ok(())
     }
 
-    /// The `usage` within a member of a vendor's own.
+    /// The `usage` within a member of a vendor's own, and what says there why a stream is broken off.
     fn usage_within(&mut self, text: &str, c: &mut Cursor<'_>, seen: &mut Seen) -> Result<(), Bad> {
         c.object()?;
         while let Some(key) = c.key()? {
             if key.bytes() != b"usage" {
+                seen.failed |= key.bytes() == b"error" && c.peek()? != Type::Null;
                 c.skip()?;
                 continue;
             }

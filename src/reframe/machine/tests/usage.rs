@@ -118,6 +118,20 @@ fn usage_comes_last_or_not_at_all() {
 }
 
 #[test]
+fn a_vendor_says_why_it_breaks_off_in_a_member_of_its_own() {
+    const HEAD: &str = r#"data: {"id":"c","object":"chat.completion.chunk","created":1700000000,"model":"m","choices":[{"index":0,"delta":"#;
+    for (error, fails) in [(r#""over capacity""#, true), ("null", false)] {
+        let text = format!(
+            "{HEAD}{{\"content\":\"a\"}},\"finish_reason\":null}}]}}\n\n\
+             {HEAD}{{}},\"finish_reason\":\"stop\"}}],\"x_groq\":{{\"id\":\"r\",\"error\":{error}}}}}\n\ndata: [DONE]\n\n"
+        );
+        let (out, _) = told(&config(), &[text.as_bytes()]);
+        assert_eq!(out.contains("[DONE]"), !fails, "{out}");
+        assert_eq!(out.contains(r#""error":{"#), fails, "{out}");
+    }
+}
+
+#[test]
 fn usage_in_an_event_without_choices_comes_last_or_not_at_all() {
     let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
     let at_end = format!(r#"{{{HEAD},"choices":[],{usage}}}"#);
