@@ -2,6 +2,7 @@
 
 /// OpenAI's models that refuse `max_tokens`: the o-series and all from the fifth generation on.
 pub(super) fn thinks(model: &str) -> bool {
+    let model = base(model);
     let generation = model.strip_prefix("gpt-").or(model.strip_prefix('o'));
     let digits = generation.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     let number = digits
@@ -78,8 +79,7 @@ pub(super) fn grok_efforts(model: &str) -> Efforts {
 ///
 /// Source: the vendor's pages of its models and the description of the parameter, 2026-11.
 pub(super) fn gpt_efforts(model: &str) -> Efforts {
-    // A fine-tuned model is of the one that it was made of.
-    let model = model.strip_prefix("ft:").unwrap_or(model);
+    let model = base(model);
     if model.starts_with("chatgpt-") {
         return Efforts::Never;
     }
@@ -117,6 +117,11 @@ pub(super) fn gpt_efforts(model: &str) -> Efforts {
         (5 | 6, _) => Efforts::Of(&["none", "low", "medium", "high", "xhigh"]),
         _ => Efforts::Unknown,
     }
+}
+
+/// A fine-tuned model is of the one that it was made of.
+fn base(model: &str) -> &str {
+    model.strip_prefix("ft:").unwrap_or(model)
 }
 
 /// The efforts of the models that Groq serves.
