@@ -44,6 +44,7 @@ pub(super) const PLAIN: Row = Row {
         inline_images: false,
         members: None,
         short_ids: false,
+        ordered: false,
         reasoning: false,
     },
     whose: Whose::Anyones,
@@ -153,6 +154,8 @@ pub(super) static ROWS: &[Row] = &[
         speech: Speech {
             members: Some(&["role", "content", "tool_calls", "tool_call_id", "prefix"]),
             short_ids: true,
+            // Source: the checks of the vendor's own `mistral-common`, and what its API answers, 2026.
+            ordered: true,
             ..OTHER.speech
         },
         ..OTHER

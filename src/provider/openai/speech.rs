@@ -28,6 +28,9 @@ pub(super) struct Speech {
     pub(super) members: Option<&'static [&'static str]>,
     /// Ids of calls that are not nine letters and digits; others are brought into that form.
     pub(super) short_ids: bool,
+    /// Whether results of calls are to be answered before anything else is said, and instructions are
+    /// refused behind an answer: there they go as the user's.
+    pub(super) ordered: bool,
     /// Whether earlier reasoning is read, under the name `reasoning` alone.
     pub(super) reasoning: bool,
 }
@@ -37,7 +40,11 @@ pub(super) struct Speech {
 pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
     let all = speech.members.is_none();
     if all
-        && !(speech.no_developer || speech.parts.is_some() || speech.short_ids || speech.reasoning)
+        && !(speech.no_developer
+            || speech.parts.is_some()
+            || speech.short_ids
+            || speech.ordered
+            || speech.reasoning)
     {
         return Ok(());
     }
@@ -67,6 +74,12 @@ fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error>
     }
     for name in reader.dropped {
         notes.without(format!("messages[].{}", name.cow()))?;
+    }
+    if reader.answered {
+        notes.changed("messages");
+    }
+    if reader.instructed {
+        notes.changed("messages[].role");
     }
     if reader.refused {
         notes.changed("messages[].refusal");

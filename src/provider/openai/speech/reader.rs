@@ -18,13 +18,30 @@ pub(super) struct Reader<'a> {
     pub(super) dropped: Vec<Str<'a>>,
     /// Whether a refusal became the content of its message.
     pub(super) refused: bool,
+    /// Who spoke last.
+    last: Last,
+    /// Whether results have been answered that were not, and instructions became words of the user's.
+    pub(super) answered: bool,
+    pub(super) instructed: bool,
 }
+
+/// Who spoke, as far as it decides who may speak next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Assistant,
+    Tool,
+    Other,
+}
+
+/// An answer to results that something else follows, and where that begins.
+const ANSWER: &str = r#"{"role":"assistant","content":"."},{"#;
 
 /// What one message says that cannot be decided before it ends.
 #[derive(Default)]
 struct Message<'a> {
     /// Where it begins.
     start: usize,
+    role: Option<Str<'a>>,
     /// A refusal that is not read.
     refusal: Option<Str<'a>>,
     /// Where a content stands that is null.
@@ -48,6 +65,9 @@ impl<'a> Reader<'a> {
             others: Vec::new(),
             dropped: Vec::new(),
             refused: false,
+            last: Last::Other,
+            answered: false,
+            instructed: false,
         }
     }
 
@@ -82,10 +102,13 @@ impl<'a> Reader<'a> {
             message.says |= kind != Type::Null && (key == *"content" || key == *"tool_calls");
             if self.is_done(key) || self.is_seen_to(&mut message, key, kind) {
                 self.cursor.skip()?;
+            } else if key == *"role" && kind == Type::String {
+                message.role = Some(self.cursor.string()?);
             } else {
                 self.member(at, key, kind)?;
             }
         }
+        self.role(&message);
         self.reasoning(&message);
         self.refusal(&message);
         Ok(())
@@ -124,12 +147,6 @@ impl<'a> Reader<'a> {
     /// A member whose value may have to be changed.
     fn member(&mut self, at: usize, key: Str<'a>, kind: Type) -> Result<(), Fault> {
         match (&*key.cow(), kind) {
-            ("role", Type::String) => {
-                let role = self.cursor.string()?;
-                if self.speech.no_developer && role == *"developer" {
-                    self.edits.replace(role.range(), "system");
-                }
-            }
             ("content", Type::Array) => match self.speech.parts {
                 Some(kinds) => self.parts(at, kinds)?,
                 None => self.cursor.skip().map(drop)?,
@@ -139,6 +156,29 @@ impl<'a> Reader<'a> {
             _ => self.cursor.skip().map(drop)?,
         }
         Ok(())
+    }
+
+    /// Whose words they are, and what must have been said before them.
+    fn role(&mut self, message: &Message<'a>) {
+        let Some(role) = message.role else { return };
+        let next = match &*role.cow() {
+            "assistant" => Last::Assistant,
+            // One of the deprecated kind has been made a tool's.
+            "tool" | "function" => Last::Tool,
+            _ => Last::Other,
+        };
+        let last = std::mem::replace(&mut self.last, next);
+        let ordered = self.speech.ordered && next == Last::Other;
+        if ordered && last == Last::Tool {
+            self.edits.replace(message.start..message.start + 1, ANSWER);
+            self.answered = true;
+        }
+        if ordered && last != Last::Other && role != *"user" {
+            self.edits.replace(role.range(), "user");
+            self.instructed = true;
+        } else if self.speech.no_developer && role == *"developer" {
+            self.edits.replace(role.range(), "system");
+        }
     }
 
     /// Reasoning goes under the name that is read, unless something stands there.
