@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     error,
+    model::Model,
     read::{Call, Candidate, Finish, Inline, Part, Response, finish},
     stream::Stream,
 };
@@ -52,7 +53,7 @@ pub(in crate::provider) fn answer(body: &[u8], asked: &Asked) -> Result<Answer, 
     let tier = response.usage.and_then(|counts| counts.tier);
     let counted = response.usage.and_then(|counts| counts.usage());
     let usage = counted.map(|mut usage: Usage| {
-        usage.web_searches = searches;
+        usage.web_searches = charged(searches, asked);
         usage
     });
     let model = named(response.model, asked);
@@ -82,6 +83,16 @@ fn listed(body: &[u8], asked: &Asked) -> Result<Answer, Error> {
         Some(usage) => answer.with_usage(usage),
         None => answer,
     })
+}
+
+/// The searches that are charged: each that was made from the third generation on, before it the prompt
+/// that led to any. Source: the provider's page on grounding with its search, read 2026-09.
+pub(super) fn charged(searches: u64, asked: &Asked) -> u64 {
+    if Model::of(&asked.model).third {
+        searches
+    } else {
+        searches.min(1)
+    }
 }
 
 /// The model that answered, else the one asked.

@@ -6,7 +6,7 @@ use super::{
     error,
     pieces::Pieces,
     read::{Call, Candidate, Counts, Finish, Part, Piece, Response, finish},
-    response::{Id, Ids, broken, citation, detail, extra, logprobs, named, of_server},
+    response::{Id, Ids, broken, charged, citation, detail, extra, logprobs, named, of_server},
 };
 use crate::{
     error::Error,
@@ -379,7 +379,7 @@ impl TranslateStream for Stream {
 
     fn usage(&self) -> Option<Usage> {
         let mut usage = self.counts?.usage()?;
-        usage.web_searches = self.searches;
+        usage.web_searches = charged(self.searches, &self.asked);
         Some(usage)
     }
 }

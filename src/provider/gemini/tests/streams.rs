@@ -121,6 +121,33 @@ fn what_was_blocked_is_told() {
 }
 
 #[test]
+fn searches_are_charged_by_the_prompt_before_the_third_generation() {
+    let grounded = |queries: &[&str]| {
+        json!({"candidates": [{"content": {"parts": [{"text": "a"}]},
+        "finishReason": "STOP", "groundingMetadata": {"webSearchQueries": queries}}],
+        "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1}})
+    };
+    for (model, queries, searches) in [
+        ("gemini-2.5-flash", &["a", "b", "c"][..], 1),
+        ("gemini-2.5-flash", &[], 0),
+        ("gemini-3-pro-preview", &["a", "b", "c"], 3),
+        ("google/gemini-flash-latest", &["a", "b"], 2),
+    ] {
+        let asked = testing::asked("gemini", model);
+        let body = grounded(queries).to_string();
+        let answer = response::answer(body.as_bytes(), &asked).expect("reads");
+        let mut stream = Stream::new(&asked);
+        let event = as_events(&[grounded(queries)]);
+        let (_, end) = testing::run(&mut sse::Decoder::new(), &mut stream, &[event.as_bytes()]);
+        end.expect("whole");
+        for usage in [answer.usage, stream.usage()] {
+            let usage = usage.expect("counted");
+            assert_eq!(usage.web_searches, searches, "{model} {queries:?}");
+        }
+    }
+}
+
+#[test]
 fn a_broken_call_is_an_error() {
     let body =
         json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "x"}]});
