@@ -30,7 +30,6 @@ pub struct Stream {
     /// From the first event on.
     begun: Option<(Chunks, Ids)>,
     choices: Vec<Choice>,
-    blocked: bool,
     counts: Option<Counts>,
     searches: u64,
     over: bool,
@@ -83,7 +82,6 @@ impl Stream {
             asked: asked.clone(),
             begun: None,
             choices: Vec::new(),
-            blocked: false,
             counts: None,
             searches: 0,
             over: false,
@@ -96,6 +94,29 @@ impl Stream {
         Self {
             is_folded: true,
             ..Self::new(asked)
+        }
+    }
+
+    /// The prompt was refused, or what has not ended yet of its answer.
+    fn block(&mut self, message: Spelled<'_>, out: &mut BytesMut) {
+        let Some((chunks, _)) = &self.begun else {
+            return;
+        };
+        if self.choices.is_empty() {
+            chunks.role(out, 0);
+            self.choices.push(Choice {
+                begun: true,
+                ..Choice::default()
+            });
+        }
+        for (index, choice) in (0..).zip(&mut self.choices) {
+            if !choice.begun || choice.reason.is_some() {
+                continue;
+            }
+            if !message.is_empty() {
+                chunks.delta(out, index, |delta| delta.string("refusal", message));
+            }
+            choice.reason = Some("content_filter");
         }
     }
 
@@ -151,8 +172,11 @@ impl Stream {
 impl Choice {
     /// Why it ended, where it did.
     fn ended(&self) -> Option<&'static str> {
-        let somehow = if self.calls > 0 { "tool_calls" } else { "stop" };
-        self.reason.or(self.ends_somehow.then_some(somehow))
+        match self.reason.or(self.ends_somehow.then_some("stop")) {
+            // They may have come behind the reason.
+            Some("stop") if self.calls > 0 => Some("tool_calls"),
+            reason => reason,
+        }
     }
 
     fn part(
@@ -334,18 +358,8 @@ impl TranslateStream for Stream {
         for candidate in &response.candidates {
             self.candidate(candidate, out)?;
         }
-        if response.blocked.is_some() && self.choices.is_empty() {
-            self.blocked = true;
-            let message = response.block_message;
-            if let (Some((chunks, _)), false) = (&self.begun, message.is_empty()) {
-                chunks.role(out, 0);
-                chunks.delta(out, 0, |delta| delta.string("refusal", message));
-                self.choices.push(Choice {
-                    begun: true,
-                    reason: Some("content_filter"),
-                    ..Choice::default()
-                });
-            }
+        if response.blocked.is_some() {
+            self.block(response.block_message, out);
         }
         Ok(())
     }
@@ -354,19 +368,14 @@ impl TranslateStream for Stream {
         let Some((chunks, _)) = &self.begun else {
             return Err(cut());
         };
-        if self.choices.is_empty() && self.blocked {
-            chunks.role(out, 0);
-            chunks.finish(out, 0, "content_filter");
-        } else {
-            let mut begun = self.choices.iter().filter(|choice| choice.begun);
-            if self.choices.is_empty() || begun.any(|choice| choice.ended().is_none()) {
-                return Err(cut());
-            }
-            for (index, choice) in (0..).zip(&mut self.choices) {
-                choice.close(index, chunks, out);
-                if let Some(reason) = choice.ended() {
-                    chunks.finish(out, index, reason);
-                }
+        let mut begun = self.choices.iter().filter(|choice| choice.begun);
+        if self.choices.is_empty() || begun.any(|choice| choice.ended().is_none()) {
+            return Err(cut());
+        }
+        for (index, choice) in (0..).zip(&mut self.choices) {
+            choice.close(index, chunks, out);
+            if let Some(reason) = choice.ended() {
+                chunks.finish(out, index, reason);
             }
         }
         if let Some(usage) = self.usage() {

@@ -121,6 +121,39 @@ fn what_was_blocked_is_told() {
 }
 
 #[test]
+fn an_answer_that_is_blocked_in_the_middle_is_told() {
+    let text = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}]});
+    let call = json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]}}]});
+    let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": "no"},
+        "usageMetadata": {"promptTokenCount": 3}});
+    for begun in [text, call] {
+        let said = as_events(&[begun, blocked.clone()]);
+        let (end, text, stream) = run(Streaming::Events, &[said.as_bytes()]);
+        end.expect("whole");
+        for words in [
+            r#""finish_reason":"content_filter""#,
+            r#""refusal":"no""#,
+            r#""role":"assistant""#,
+            "[DONE]",
+        ] {
+            assert_eq!(text.matches(words).count(), 1, "{words} in {text}");
+        }
+        assert_eq!(stream.usage().map(|usage| usage.input), Some(3));
+    }
+}
+
+#[test]
+fn a_call_behind_the_reason_counts() {
+    let said = as_events(&[
+        json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}),
+        json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]}}]}),
+    ]);
+    let (end, text, _) = run(Streaming::Events, &[said.as_bytes()]);
+    end.expect("whole");
+    assert!(text.contains(r#""finish_reason":"tool_calls""#), "{text}");
+}
+
+#[test]
 fn searches_are_charged_by_the_prompt_before_the_third_generation() {
     let grounded = |queries: &[&str]| {
         json!({"candidates": [{"content": {"parts": [{"text": "a"}]},
