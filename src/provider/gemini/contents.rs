@@ -18,7 +18,7 @@ use crate::{
         support::{THOUGHTS, arguments, plain},
     },
     wire::{
-        chat::{Content as Words, Message, Request, Role, Text, ToolCall},
+        chat::{Content as Words, Message, Request, Role, Text},
         placed::{Place, between},
     },
 };
@@ -56,7 +56,7 @@ pub(super) fn conversation<'a>(
                 }
                 ("model", spoken(message, at, of, door, notes)?)
             }
-            Role::Tool => ("user", result(message, at, of, &calls, notes)?),
+            Role::Tool => ("user", result(message, at, of, door, &calls, notes)?),
             Role::Function => return Err(unsupported(format!("messages[{at}].role"))),
         };
         match turns.last_mut() {
@@ -101,6 +101,7 @@ fn result<'a>(
     message: &'a Message<'a>,
     at: usize,
     of: Model,
+    door: Door,
     calls: &HashMap<&str, (usize, &'a str)>,
     notes: &mut Notes,
 ) -> Result<Vec<Part<'a>>, Error> {
@@ -132,7 +133,7 @@ fn result<'a>(
         notes.without("messages[].content[].image_url.detail")?;
     }
     let mut part = Part::new(Kinds::FunctionResponse(Answer {
-        id: id.filter(|id| theirs(id)),
+        id: id.filter(|id| theirs(id, of, door)),
         name: names::fit(name),
         response: Output { output },
         parts: within,
@@ -142,9 +143,11 @@ fn result<'a>(
     Ok(beside)
 }
 
-/// Whether an id is the provider's own; ours, and those of other models, say nothing to it.
-fn theirs(id: &str) -> bool {
-    !id.is_empty()
+/// Whether an id is the provider's own; ours, and those of other models, say nothing to it. On Vertex AI
+/// models have none before the third generation, and some of its endpoints refuse the member.
+fn theirs(id: &str, of: Model, door: Door) -> bool {
+    (of.third || door == Door::Api)
+        && !id.is_empty()
         && !["call_", "toolu_", "tooluse_", "chatcmpl-"]
             .iter()
             .any(|it| id.starts_with(it))
@@ -192,7 +195,12 @@ fn spoken<'a>(
     let mut signed = false;
     let mut calls = Vec::with_capacity(message.calls().len());
     for (n, call) in message.calls().iter().enumerate() {
-        let mut part = called(call, at, n)?;
+        let id = Some(&call.id).filter(|id| theirs(id, of, door));
+        let mut part = Part::new(Kinds::FunctionCall(Call {
+            id,
+            name: names::fit(call.name()),
+            args: arguments(call, at, n)?,
+        }));
         part.thought_signature = signature(call, &details);
         signed |= part.thought_signature.is_some();
         calls.push(part);
@@ -201,14 +209,6 @@ fn spoken<'a>(
         call.thought_signature = Some(UNSIGNED.into());
     }
     Ok(between(of_server, parts, calls))
-}
-
-fn called<'a>(call: &'a ToolCall<'a>, at: usize, n: usize) -> Result<Part<'a>, Error> {
-    Ok(Part::new(Kinds::FunctionCall(Call {
-        id: Some(&call.id).filter(|id| theirs(id)),
-        name: names::fit(call.name()),
-        args: arguments(call, at, n)?,
-    })))
 }
 
 fn said<'a>(

@@ -223,3 +223,27 @@ fn a_tool_gives_images_and_files() {
         json!([result, there, zip])
     );
 }
+
+#[test]
+fn ids_go_back_to_models_that_give_some() {
+    let body = json!({"model": "m", "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [
+            {"id": "D681PevKs", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "D681PevKs", "content": "1"}]});
+    for (model, door, goes) in [
+        ("gemini-2.5-flash", Door::Vertex, false),
+        ("gemini-3-pro-preview", Door::Vertex, true),
+        ("gemini-2.5-flash", Door::Api, true),
+        ("gemini-3-pro-preview", Door::Api, true),
+    ] {
+        let out = request::body(&chat(&body), model, door, &mut Notes::default());
+        let out: Value = serde_json::from_slice(&out.expect("translates").body).expect("JSON");
+        let call = &out["contents"][1]["parts"][0]["functionCall"];
+        let result = &out["contents"][2]["parts"][0]["functionResponse"];
+        for part in [call, result] {
+            assert_eq!(part["name"], "f", "{model}");
+            assert_eq!(part["id"] == "D681PevKs", goes, "{model} {door:?}");
+        }
+    }
+}
