@@ -98,7 +98,10 @@ impl Counts {
                     self.completion = self.whole(cursor)?.max(self.completion);
                 }
                 b"total_tokens" => self.total = self.whole(cursor)?,
-                b"prompt_cache_hit_tokens" => self.hits = self.count(cursor)?,
+                // DeepSeek's name for what was cached, and Moonshot's place for it.
+                b"prompt_cache_hit_tokens" | b"cached_tokens" => {
+                    self.hits = self.count(cursor)?.max(self.hits);
+                }
                 b"reasoning_tokens" => self.reasoning = self.count(cursor)?.max(self.reasoning),
                 b"num_search_queries" => self.searches = self.count(cursor)?,
                 b"prompt_tokens_details" | b"input_tokens_details" => {
@@ -110,10 +113,24 @@ impl Counts {
                 b"cost" if cursor.peek()? == Type::Number => {
                     self.cost = picodollars(cursor.number()?, 12);
                 }
+                b"cost" if cursor.peek()? == Type::Object => self.parts_of_cost(cursor)?,
                 b"cost_in_usd_ticks" if cursor.peek()? == Type::Number => {
                     self.cost = picodollars(cursor.number()?, 2);
                 }
                 _ => cursor.skip().map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What Perplexity states, beside what it is made of.
+    fn parts_of_cost(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        cursor.object()?;
+        while let Some(key) = cursor.next_key()? {
+            if key.bytes() == b"total_cost" && cursor.peek()? == Type::Number {
+                self.cost = picodollars(cursor.number()?, 12);
+            } else {
+                cursor.skip()?;
             }
         }
         Ok(())
@@ -127,7 +144,12 @@ impl Counts {
         while let Some(key) = cursor.next_key()? {
             match key.bytes() {
                 b"cached_tokens" => self.cached = self.count(cursor)?.max(self.cached),
-                b"cache_write_tokens" => self.written = self.count(cursor)?.max(self.written),
+                // OpenAI's name, Alibaba's and LiteLLM's.
+                b"cache_write_tokens"
+                | b"cache_creation_input_tokens"
+                | b"cache_creation_tokens" => {
+                    self.written = self.count(cursor)?.max(self.written);
+                }
                 b"audio_tokens" => self.audio_in = self.count(cursor)?.max(self.audio_in),
                 b"image_tokens" => self.images = self.count(cursor)?.max(self.images),
                 _ => cursor.skip().map(drop)?,
@@ -275,6 +297,17 @@ mod tests {
         );
         assert_eq!(deepseek.cached_input, 4);
 
+        let alibaba = plain(
+            r#"{"prompt_tokens":30,"completion_tokens":5,"total_tokens":35,"prompt_tokens_details":
+            {"cached_tokens":10,"cache_creation_input_tokens":15,"cache_type":"ephemeral"}}"#,
+        );
+        assert_eq!((alibaba.cached_input, alibaba.cache_write), (10, 15));
+
+        let moonshot = plain(
+            r#"{"prompt_tokens":19,"completion_tokens":21,"total_tokens":40,"cached_tokens":10}"#,
+        );
+        assert_eq!((moonshot.cached_input, moonshot.clamped), (10, false));
+
         let gemini = r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":40}"#;
         assert!(plain(gemini).clamped);
         let thoughts = read(gemini, Counting::OutputInTotal).expect("counts");
@@ -322,7 +355,14 @@ mod tests {
             (r#""cost":0"#, Some(0)),
             (r#""cost":1e30"#, None),
             (r#""cost":-1"#, None),
-            (r#""cost":{"total_cost":1}"#, None),
+            // Perplexity's.
+            (
+                r#""cost":{"input_tokens_cost":1e-5,"request_cost":0.005,"total_cost":0.00501}"#,
+                Some(5_010_000_000),
+            ),
+            (r#""cost":{"total_cost":null}"#, None),
+            (r#""cost":{}"#, None),
+            (r#""cost":[1]"#, None),
             (r#""cost_in_usd_ticks":37756000"#, Some(3_775_600_000)),
         ] {
             let text = format!(r#"{{"prompt_tokens":1,{cost}}}"#);
