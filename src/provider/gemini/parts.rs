@@ -184,6 +184,8 @@ pub(super) fn media<'a>(part: &'a Given<'a>) -> Option<Kinds<'a>> {
     let inline = |mime_type, data| Kinds::InlineData(Inline { mime_type, data });
     if let Some(image) = &part.image_url {
         return match image.data() {
+            // The provider knows the type by its right name alone.
+            Some(("image/jpg", data)) => Some(inline("image/jpeg".into(), data)),
             Some((kind, data)) => Some(inline(kind.into(), data)),
             None if image.url.starts_with("data:") => None,
             None => Some(file(&image.url)),

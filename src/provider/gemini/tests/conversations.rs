@@ -247,3 +247,13 @@ fn ids_go_back_to_models_that_give_some() {
         }
     }
 }
+
+#[test]
+fn an_image_of_the_wrong_name_has_the_right_one() {
+    let shown = json!([{"type": "image_url", "image_url": {"url": "data:image/jpg;base64,AAAA"}}]);
+    let body = with("messages", json!([{"role": "user", "content": shown}]));
+    assert_eq!(
+        translated(&body, "gemini-2.5-flash")["contents"][0]["parts"][0],
+        json!({"inlineData": {"mimeType": "image/jpeg", "data": "AAAA"}})
+    );
+}
