@@ -147,6 +147,10 @@ impl Translate for OpenAi {
     }
 
     fn error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        if self.vendor.name() == "gemini" {
+            // It refuses as the provider's own API does, in a list.
+            return super::gemini::error::read(status, headers, body);
+        }
         error::read_of(self.vendor.numbers(), status, headers, body)
     }
 }

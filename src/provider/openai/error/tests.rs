@@ -420,3 +420,32 @@ fn an_error_under_200_is_one() {
         assert!(check(Bytes::from_static(body.as_bytes())).is_ok(), "{body}");
     }
 }
+
+#[test]
+fn googles_compatible_endpoint_says_when_to_come_back() {
+    let base = "https://generativelanguage.googleapis.com/v1beta/openai";
+    let google = crate::provider::openai::OpenAi::new(base).expect("a URL");
+    assert_eq!(google.vendor().name(), "gemini");
+    let refused = |quota: &str| {
+        let body = serde_json::json!([{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED", "details": [
+            {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]},
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.4s"}]}}]);
+        let body = body.to_string();
+        let error = crate::provider::Translate::error(
+            &google,
+            StatusCode::TOO_MANY_REQUESTS,
+            &HeaderMap::new(),
+            body.as_bytes(),
+        );
+        (
+            error.class(),
+            error.retry_after().map(|wait| wait.as_millis()),
+        )
+    };
+    let minute = refused("GenerateRequestsPerMinutePerProject");
+    assert_eq!(minute, (Some(Class::RateLimit), Some(34_400)));
+    assert_eq!(
+        refused("GenerateRequestsPerDayPerProject").0,
+        Some(Class::Quota)
+    );
+}
