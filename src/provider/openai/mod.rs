@@ -7,11 +7,11 @@
 //! one gets the body as it is. So it is with the conversation: the role `developer` becomes `system`,
 //! ids of calls are brought into the form that Mistral wants, and messages into its order (a result is
 //! answered before anything else is said, instructions behind an answer are the user's), members of messages
-//! that Cerebras, Groq and Mistral refuse are left out, where the vendor's row says so; earlier reasoning goes
+//! that Cerebras, Groq and Mistral refuse are left out, where the vendor's row says so; a list of texts is one
+//! text, and calls have an empty one beside them, where those refuse anything else; earlier reasoning goes
 //! under the name that is read there, or is one of those; tools that take free text become functions of one
 //! string. Reasoning that another vendor has signed is left out, where whose it is can be told. Sampling
-//! parameters are refused for
-//! models that reason, or dropped where those pass over them.
+//! parameters are refused for models that reason, or dropped where those pass over them.
 //!
 //! ```
 //! use http_body_util::BodyExt;

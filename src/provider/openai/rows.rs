@@ -10,7 +10,7 @@ use super::{
         },
         Row,
     },
-    speech::Speech,
+    speech::{Flat, Speech},
     vendor::Usage,
 };
 use crate::wire::Counting;
@@ -41,6 +41,8 @@ pub(super) const PLAIN: Row = Row {
     speech: Speech {
         no_developer: false,
         parts: None,
+        flat: Flat::Never,
+        filled: false,
         inline_images: false,
         members: None,
         short_ids: false,
@@ -117,6 +119,8 @@ pub(super) static ROWS: &[Row] = &[
         ],
         speech: Speech {
             parts: Some(&["text"]),
+            // "invalid type: sequence, expected a string"
+            flat: Flat::Always,
             ..OTHER.speech
         },
         // Its newer models think when they are told how hard.
@@ -189,6 +193,8 @@ pub(super) static ROWS: &[Row] = &[
         ],
         speech: Speech {
             parts: Some(&["text", "image_url"]),
+            // "for 'role:system' the following must be satisfied: value must be a string"
+            flat: Flat::ButUsers,
             members: Some(&["role", "content", "tool_calls", "tool_call_id"]),
             ..OTHER.speech
         },
@@ -210,6 +216,8 @@ pub(super) static ROWS: &[Row] = &[
         ],
         speech: Speech {
             parts: Some(&["text", "image_url", "file"]),
+            // "Each message must have at least one content element."
+            filled: true,
             ..OTHER.speech
         },
         reasons: groks,
@@ -281,6 +289,8 @@ pub(super) static ROWS: &[Row] = &[
         // Whatever it does not know is refused.
         speech: Speech {
             members: Some(&["role", "content", "name", "tool_calls", "tool_call_id"]),
+            // "system.content: Input should be a valid string"
+            flat: Flat::ButUsers,
             ..OTHER.speech
         },
         remembers: |_| true,

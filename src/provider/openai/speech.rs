@@ -21,6 +21,10 @@ pub(super) struct Speech {
     pub(super) no_developer: bool,
     /// Parts of other types than these, which follow the contract.
     pub(super) parts: Option<&'static [&'static str]>,
+    /// Whose texts are to be of one piece.
+    pub(super) flat: Flat,
+    /// Whether a message of calls must have a content, if an empty one.
+    pub(super) filled: bool,
     /// Whether an image must come as data; one by its address is a part of another type.
     pub(super) inline_images: bool,
     /// Members of messages other than these, which are refused there: dropped and announced, save
@@ -35,6 +39,28 @@ pub(super) struct Speech {
     pub(super) reasoning: bool,
 }
 
+/// Whose content is a text: several are joined, without anything between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Flat {
+    /// Texts may be parts of any content.
+    #[default]
+    Never,
+    /// Everybody's but the user's.
+    ButUsers,
+    /// Everybody's.
+    Always,
+}
+
+impl Flat {
+    fn is_of(self, role: &str) -> bool {
+        match self {
+            Self::Never => false,
+            Self::ButUsers => role != "user",
+            Self::Always => true,
+        }
+    }
+}
+
 /// Fits the conversation by edits of the text that came, so that what is said is copied once, into the
 /// body. One that was set whole before is fitted by itself and set again.
 pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error> {
@@ -42,8 +68,10 @@ pub(super) fn fit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<
     if all
         && !(speech.no_developer
             || speech.parts.is_some()
+            || speech.flat != Flat::Never
             || speech.short_ids
             || speech.ordered
+            || speech.filled
             || speech.reasoning)
     {
         return Ok(());
@@ -74,6 +102,9 @@ fn edit(chat: &mut Chat, speech: Speech, notes: &mut Notes) -> Result<(), Error>
     }
     for name in reader.dropped {
         notes.without(format!("messages[].{}", name.cow()))?;
+    }
+    for name in reader.marks {
+        notes.without(format!("messages[].content[].{}", name.cow()))?;
     }
     if reader.answered {
         notes.changed("messages");

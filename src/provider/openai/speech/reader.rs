@@ -1,6 +1,11 @@
 //! What is to change in a conversation, found in one reading of its text.
 
-use super::{Speech, parts::Others};
+use std::ops::Range;
+
+use super::{
+    Flat, Speech,
+    parts::{List, Others},
+};
 use crate::{
     provider::edits::Edits,
     wire::json::{Cursor, Fault, Str, Type},
@@ -10,12 +15,14 @@ pub(super) struct Reader<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) speech: Speech,
     /// Where others have edited, or left something out: that is not looked at again.
-    done: Vec<usize>,
+    pub(super) done: Vec<usize>,
     pub(super) edits: Edits,
     /// The parts that are not taken, of each message that has any.
     pub(super) others: Vec<Others>,
     /// Members that are left out though they say something, each once.
     pub(super) dropped: Vec<Str<'a>>,
+    /// Members of parts that are gone with them, each once.
+    pub(super) marks: Vec<Str<'a>>,
     /// Whether a refusal became the content of its message.
     pub(super) refused: bool,
     /// Who spoke last.
@@ -42,10 +49,15 @@ struct Message<'a> {
     /// Where it begins.
     start: usize,
     role: Option<Str<'a>>,
+    /// Its content, where that is a list.
+    list: Option<List<'a>>,
     /// A refusal that is not read.
     refusal: Option<Str<'a>>,
-    /// Where a content stands that is null.
-    nothing: Option<usize>,
+    /// Where a content stands that is null: its member, and its value.
+    nothing: Option<(usize, Range<usize>)>,
+    /// Whether it has calls, and anything as its content.
+    calls: bool,
+    content: bool,
     /// Whether it says anything else than the refusal.
     says: bool,
     /// Reasoning under the name that is not read.
@@ -64,6 +76,7 @@ impl<'a> Reader<'a> {
             edits: Edits::default(),
             others: Vec::new(),
             dropped: Vec::new(),
+            marks: Vec::new(),
             refused: false,
             last: Last::Other,
             answered: false,
@@ -97,18 +110,26 @@ impl<'a> Reader<'a> {
         while let Some(key) = self.cursor.key()? {
             let kind = self.cursor.peek()?;
             if key == *"content" && kind == Type::Null {
-                message.nothing = Some(key.start() - 1);
+                let at = self.cursor.at();
+                message.nothing = Some((key.start() - 1, at..at + "null".len()));
             }
+            message.calls |= key == *"tool_calls" && kind == Type::Array;
+            message.content |= key == *"content";
             message.says |= kind != Type::Null && (key == *"content" || key == *"tool_calls");
             if self.is_done(key) || self.is_seen_to(&mut message, key, kind) {
                 self.cursor.skip()?;
             } else if key == *"role" && kind == Type::String {
                 message.role = Some(self.cursor.string()?);
             } else {
-                self.member(at, key, kind)?;
+                self.member(&mut message, at, key, kind)?;
             }
         }
         self.role(&message);
+        if let Some(list) = message.list.take() {
+            let role = message.role.map(|role| role.cow()).unwrap_or_default();
+            self.fit(list, self.speech.flat.is_of(&role));
+        }
+        self.fill(&message);
         self.reasoning(&message);
         self.refusal(&message);
         Ok(())
@@ -145,12 +166,19 @@ impl<'a> Reader<'a> {
     }
 
     /// A member whose value may have to be changed.
-    fn member(&mut self, at: usize, key: Str<'a>, kind: Type) -> Result<(), Fault> {
+    fn member(
+        &mut self,
+        message: &mut Message<'a>,
+        at: usize,
+        key: Str<'a>,
+        kind: Type,
+    ) -> Result<(), Fault> {
         match (&*key.cow(), kind) {
-            ("content", Type::Array) => match self.speech.parts {
-                Some(kinds) => self.parts(at, kinds)?,
-                None => self.cursor.skip().map(drop)?,
-            },
+            ("content", Type::Array)
+                if self.speech.parts.is_some() || self.speech.flat != Flat::Never =>
+            {
+                message.list = Some(self.parts(at)?);
+            }
             ("tool_call_id", Type::String) if self.speech.short_ids => self.id()?,
             ("tool_calls", Type::Array) if self.speech.short_ids => self.calls()?,
             _ => self.cursor.skip().map(drop)?,
@@ -181,6 +209,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Calls without a text have an empty one, where there must be some.
+    fn fill(&mut self, message: &Message<'a>) {
+        if !(self.speech.filled && message.calls) {
+            return;
+        }
+        match &message.nothing {
+            Some((_, null)) => self.edits.replace(null.clone(), "\"\""),
+            None if !message.content => {
+                let start = message.start..message.start + 1;
+                self.edits.replace(start, r#"{"content":"","#);
+            }
+            None => {}
+        }
+    }
+
     /// Reasoning goes under the name that is read, unless something stands there.
     fn reasoning(&mut self, message: &Message<'a>) {
         match message.reasoning {
@@ -196,7 +239,7 @@ impl<'a> Reader<'a> {
             Some(key) if message.says => self.leave_out(message, key),
             // Nothing would be left of the message.
             Some(key) => {
-                if let Some(nothing) = message.nothing {
+                if let Some((nothing, _)) = message.nothing {
                     self.edits.cut(message.start, nothing);
                 }
                 self.edits.replace(key.range(), "content");

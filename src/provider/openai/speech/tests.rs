@@ -61,6 +61,33 @@ fn parts_must_be_of_a_type_that_is_read() {
 }
 
 #[test]
+fn texts_are_of_one_piece_where_nothing_else_is_left() {
+    let speech = Speech {
+        parts: Some(&["text", "image_url"]),
+        flat: Flat::Always,
+        ..Speech::default()
+    };
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let image = json!({"type": "image_url", "image_url": {"url": "https://x"}});
+    let sound = json!({"type": "input_audio", "input_audio": {}});
+    for (content, wanted) in [
+        (
+            json!([text("a\"\\\u{1f600}"), text("b")]),
+            json!("a\"\\\u{1f600}b"),
+        ),
+        (json!([text("a"), image]), json!([text("a"), image])),
+        (json!([text("a"), sound, text("b")]), json!("ab")),
+        (json!([text("a"), sound, image]), json!([text("a"), image])),
+        (json!([{"type": "text"}]), json!([{"type": "text"}])),
+    ] {
+        let said = json!([{"role": "user", "content": content}]);
+        let mut notes = Notes::new(Contract::new(Unsupported::Drop));
+        let fits = noted(&said, speech, &mut notes).expect("fits");
+        assert_eq!(fits[0]["content"], wanted);
+    }
+}
+
+#[test]
 fn ids_are_nine_letters_and_the_same_in_call_and_result() {
     let speech = Speech {
         short_ids: true,
