@@ -21,9 +21,11 @@ pub fn classify(
             | "string_above_max_length"
             | "exceed_context_size_error"
             | "too_many_prompt_tokens" => return Class::ContextLength,
-            "content_filter" | "content_policy_violation" | "moderation_blocked" => {
-                return Class::ContentPolicy;
-            }
+            "content_filter"
+            | "content_policy_violation"
+            | "moderation_blocked"
+            | "invalid_prompt"
+            | "data_inspection_failed" => return Class::ContentPolicy,
             "insufficient_quota"
             | "credit_balance_exhausted"
             | "billing_hard_limit_reached"
@@ -168,9 +170,13 @@ fn is_region(message: &str) -> bool {
     says(message, &["location is not supported"])
 }
 
-/// As OpenRouter and xAI refuse what they find in a prompt.
+/// As OpenRouter, xAI and DeepSeek refuse what they find in a prompt.
 fn is_flagged(message: &str) -> bool {
-    let words = ["input was flagged", "violates usage guidelines"];
+    let words = [
+        "input was flagged",
+        "violates usage guidelines",
+        "content exists risk",
+    ];
     says(message, &words)
 }
 

@@ -194,6 +194,25 @@ fn classes() {
             Class::ContentPolicy,
             None,
         ),
+        // OpenAI's, DeepSeek's and Alibaba's of the same, as if the request were wrong.
+        (
+            400,
+            r#"{"error":{"message":"Invalid prompt: your prompt was flagged as potentially violating our usage policy.","type":"invalid_request_error","param":null,"code":"invalid_prompt"}}"#,
+            Class::ContentPolicy,
+            Some("invalid_prompt"),
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+            Class::ContentPolicy,
+            Some("invalid_request_error"),
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Input data may contain inappropriate content.","type":"data_inspection_failed","code":"data_inspection_failed"}}"#,
+            Class::ContentPolicy,
+            Some("data_inspection_failed"),
+        ),
         // Of the key or its account, of a model, of nobody knows what.
         (
             403,
