@@ -56,7 +56,11 @@ proptest! {
     }
 
     #[test]
-    fn gemini(case in case::requests(&[Media::Image, Media::File, Media::Audio], Thinker::Gemini)) {
+    fn gemini(mut case in case::requests(&[Media::Image, Media::File, Media::Audio], Thinker::Gemini)) {
+        // It takes one of both.
+        if !case.tools.is_empty() {
+            case.schema = None;
+        }
         let translate = Gemini::new("http://host").expect("a URL");
         kept(&translate, "gemini-2.5-pro", &case, read::gemini)?;
     }

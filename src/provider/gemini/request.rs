@@ -87,10 +87,15 @@ pub(in crate::provider) fn body(
     sampling(&request, of, &mut config, notes)?;
     spoken(&request, &mut config, notes)?;
     think(&request, of, own.thinking, &mut config, notes)?;
-    let schema = format(&request, &mut config, notes)?;
+    let mut schema = format(&request, &mut config, notes)?;
     let cached = own.cached_content.is_some();
     let (system, contents) = conversation(&request, of, door, cached, notes)?;
     let (tools, tool_config) = tools(&request, of, door, notes)?;
+    if !(of.third || tools.is_empty()) && config.remove("responseMimeType").is_some() {
+        // "Function calling with a response mime type: 'application/json' is unsupported"
+        notes.unsupported("response_format")?;
+        schema = None;
+    }
     let labels = match door {
         Door::Vertex => request.metadata,
         Door::Api => {

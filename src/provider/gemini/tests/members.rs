@@ -265,3 +265,29 @@ fn the_providers_search_goes_beside_functions() {
     let config = &translated(&body, "gemini-3-pro")["toolConfig"];
     assert_eq!(config, &json!({"functionCallingConfig": {"mode": "AUTO"}}));
 }
+
+#[test]
+fn tools_and_json_exclude_each_other_before_the_third_generation() {
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for format in [
+        json!({"type": "json_object"}),
+        json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}}),
+    ] {
+        let mut body = with("response_format", format);
+        let config = &translated(&body, "gemini-2.5-flash")["generationConfig"];
+        assert_eq!(config["responseMimeType"], "application/json");
+        body["tools"] = tools.clone();
+        let (refused, _) = translate(&body, "gemini-2.5-flash");
+        let error = refused.expect_err("refused");
+        assert_eq!(error.param(), Some("response_format"));
+        let config = &translated(&body, "gemini-3-pro")["generationConfig"];
+        assert_eq!(config["responseMimeType"], "application/json");
+        let mut notes = Notes::new(crate::provider::Contract::new(
+            crate::provider::Unsupported::Drop,
+        ));
+        let out = request::body(&chat(&body), "gemini-2.5-flash", Door::Api, &mut notes);
+        let out: Value = serde_json::from_slice(&out.expect("translates").body).expect("JSON");
+        assert_eq!(out.get("generationConfig"), None);
+        assert_eq!(notes.dropped(), ["response_format"]);
+    }
+}
