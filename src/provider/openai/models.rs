@@ -119,6 +119,24 @@ pub(super) fn gpt_efforts(model: &str) -> Efforts {
     }
 }
 
+/// The efforts of Mistral's models: of some, whether to think alone.
+///
+/// Source: the vendor's page on reasoning, 2026-11.
+pub(super) fn mistral_efforts(model: &str) -> Efforts {
+    let switched = [
+        "mistral-small-latest",
+        "mistral-small-26",
+        "mistral-small-4",
+        "mistral-medium-3-5",
+        "mistral-medium-3.5",
+    ];
+    if switched.iter().any(|it| model.starts_with(it)) {
+        Efforts::Of(&["none", "high"])
+    } else {
+        Efforts::Unknown
+    }
+}
+
 /// A fine-tuned model is of the one that it was made of.
 fn base(model: &str) -> &str {
     model.strip_prefix("ft:").unwrap_or(model)

@@ -2,7 +2,10 @@
 
 use super::{
     foreign::{Origin, Whose},
-    models::{gpt_efforts, grok_efforts, groks, groq_efforts, kimis, qwens, reasons, thinks},
+    models::{
+        gpt_efforts, grok_efforts, groks, groq_efforts, kimis, mistral_efforts, qwens, reasons,
+        thinks,
+    },
     row::{
         Fate::{
             self, Called, Counted, Dropped, DroppedReasoning, Listed, NoSchema, Refused,
@@ -136,6 +139,7 @@ pub(super) static ROWS: &[Row] = &[
         params: params![
             ("max_completion_tokens", Called("max_tokens")),
             ("seed", Called("random_seed")),
+            ("reasoning_effort", Fate::Efforts(mistral_efforts)),
             (
                 "service_tier",
                 Values(&[
