@@ -1,10 +1,10 @@
 //! Cohere's chat API, version 2.
 //!
 //! Text, images, tools, schemas and reasoning travel both ways; `reasoning_content` is the thinking
-//! or the plan before a call. A tool named by the choice is the only one that is sent. Tokens are
-//! those that Cohere bills, where it tells them apart from those it counted: the prompt of its own
-//! template is not charged. `documents`, `citation_options`, `safety_mode` and `priority` pass as a
-//! client sends them, and what an answer rests on of them comes as `citations` in the API's own form.
+//! or the plan before a call, and what was said beside one is of that plan. A tool named by the choice is the
+//! only one that is sent. Tokens are those that Cohere bills, where it tells them apart from those it counted:
+//! the prompt of its own template is not charged. `documents`, `citation_options`, `safety_mode` and `priority`
+//! pass as a client sends them, and what an answer rests on of them comes as `citations` in the API's own form.
 //! What the API has no counterpart of follows the [`Contract`](super::Contract);
 //! penalties below 0 and a `top_p` beyond 0.01 to 0.99 are cut to its own ranges and announced.
 //!

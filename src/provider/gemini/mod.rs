@@ -18,6 +18,9 @@
 //! An image of the answer that is known by its address is one of its `images`; another file goes back with
 //! the next turn as those parts do.
 //!
+//! Before the third generation the provider takes tools or a format of JSON, not both: the format follows the
+//! contract then. A prompt that led to searches counts one there, as it is charged.
+//!
 //! `reasoning_effort` becomes a budget of tokens for the 2.5 generation and a level from the third
 //! on; thoughts are asked for with it. `extra_body.google.thinking_config`, as clients of the provider's own
 //! endpoint for OpenAI's SDKs send it, is taken in its place, and `cached_content` with it. From the third
