@@ -57,7 +57,7 @@ pub(super) enum Block<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         id: String,
-        name: &'a str,
+        name: Cow<'a, str>,
         input: Box<RawValue>,
     },
 }

@@ -15,13 +15,16 @@ use crate::{
         Notes,
         notes::unsupported,
         said::{Left, answered, nothing, trimmed},
-        support::{THOUGHTS, arguments, plain},
+        support::{THOUGHTS, arguments, named, plain},
     },
     wire::{
         chat::{Content, Message, Raw, Request, Role, Text},
         placed::{Place, between},
     },
 };
+
+/// The longest name of a tool.
+const LONGEST_NAME: usize = 128;
 
 pub(super) fn conversation<'r>(
     request: &'r Request<'_>,
@@ -167,7 +170,7 @@ fn spoken<'r>(
         Ok(Block::Call {
             kind: "tool_use",
             id: id(&call.id),
-            name: call.name(),
+            name: named(call, LONGEST_NAME),
             input: arguments(call, at, n)?,
         })
     });

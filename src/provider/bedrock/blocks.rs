@@ -30,7 +30,7 @@ pub(super) enum Block<'a> {
     #[serde(rename_all = "camelCase")]
     ToolUse {
         tool_use_id: Cow<'a, str>,
-        name: &'a str,
+        name: Cow<'a, str>,
         input: Box<RawValue>,
     },
     #[serde(rename_all = "camelCase")]

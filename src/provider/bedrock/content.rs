@@ -15,7 +15,7 @@ use crate::{
         anthropic::{join::Turns, turns::unsigned},
         notes::unsupported,
         said::{Left, answered, is_blank, nothing, trimmed},
-        support::{arguments, plain},
+        support::{arguments, named, plain},
     },
     wire::{
         chat::{Content, Message, Raw, Request, Role, Text},
@@ -26,6 +26,9 @@ use crate::{
 /// What the user is made to say where the assistant speaks first, and beside documents alone: both are
 /// refused.
 const OPENING: &str = ".";
+
+/// The longest name of a tool.
+pub(super) const LONGEST_NAME: usize = 64;
 
 /// The instructions, and the turns of user and assistant by turns.
 pub(super) fn conversation<'a>(
@@ -124,7 +127,7 @@ fn spoken<'a>(
     let calls = calls.map(|(n, call)| {
         Ok(Block::ToolUse {
             tool_use_id: id(&call.id),
-            name: call.name(),
+            name: named(call, LONGEST_NAME),
             input: arguments(call, at, n)?,
         })
     });

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{blocks, model::Family};
+use super::{blocks, content::LONGEST_NAME, model::Family};
 use crate::{
     error::Error,
-    provider::{Notes, anthropic::schema::strictly, notes::unsupported, structured},
+    provider::{
+        Notes, anthropic::schema::strictly, notes::unsupported, structured, support::named,
+    },
     wire::chat::{AllowedMode, Raw, Request, Role, Schema as ByName, Tool, ToolChoice},
 };
 
@@ -190,18 +192,19 @@ fn schema(parameters: Option<Raw<'_>>) -> Box<RawValue> {
 
 /// The tools that a conversation has called, for a request that names none any more.
 fn of_history<'a>(request: &'a Request<'_>) -> Tools<'a> {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<Cow<'a, str>> = Vec::new();
     for call in request.messages.iter().flat_map(|message| message.calls()) {
-        if !names.contains(&call.name()) {
-            names.push(call.name());
+        let name = named(call, LONGEST_NAME);
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     if names.is_empty() {
-        names.push("unknown");
+        names.push("unknown".into());
     }
-    let entry = |name: &'a str| {
+    let entry = |name: Cow<'a, str>| {
         Entry::ToolSpec(Spec {
-            name: name.into(),
+            name,
             description: None,
             input_schema: Schema { json: raw(EMPTY) },
             strict: None,

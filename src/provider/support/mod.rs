@@ -8,7 +8,7 @@ mod tools;
 pub(super) use body::{parse, post, write};
 pub(super) use settle::{MARKS, SMALL, THOUGHTS, Without, loosely, settle, undescribed};
 pub(super) use strangers::strangers;
-pub(super) use tools::{Declared, Must, arguments, chosen, declared};
+pub(super) use tools::{Declared, Must, arguments, chosen, declared, named};
 
 use super::{Notes, notes::unsupported};
 use crate::{

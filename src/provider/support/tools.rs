@@ -1,5 +1,7 @@
 //! Tools for providers that know functions only, and calls of them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -96,6 +98,22 @@ fn described<'r>(tool: &'r Tool<'_>) -> Option<&'r str> {
         .or(tool.custom.as_ref().map(|it| &it.description))
         .and_then(|text| text.as_deref())
         .filter(|text| !text.is_empty())
+}
+
+/// The name of a call that goes back. One that a model made up may be outside of the alphabet and the length
+/// that names of tools have, and is refused by providers so, with all that comes behind it.
+pub(in crate::provider) fn named<'r>(call: &'r ToolCall<'_>, longest: usize) -> Cow<'r, str> {
+    let name = call.name();
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=longest).contains(&name.len()) && name.chars().all(fits) {
+        return name.into();
+    }
+    let spelled = name.chars().map(|c| if fits(c) { c } else { '_' });
+    let fitted: String = spelled.take(longest).collect();
+    if fitted.is_empty() {
+        return "_".into();
+    }
+    fitted.into()
 }
 
 /// The arguments of a call as a JSON object.

@@ -82,3 +82,22 @@ fn instructions_alone_are_what_the_user_says() {
     assert_eq!(out["messages"], alone);
     assert_eq!(out["system"].as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn names_that_a_model_made_up_go_back_as_names() {
+    let long = "x".repeat(200);
+    for (name, sent) in [
+        ("f-1_x", "f-1_x".to_owned()),
+        ("$READ.file", "_READ_file".to_owned()),
+        ("", "_".to_owned()),
+        (&long, "x".repeat(128)),
+    ] {
+        let call =
+            json!({"id": "a", "type": "function", "function": {"name": name, "arguments": "{}"}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": "no such tool"}]});
+        let out = translated(&body, "claude-sonnet-4-5");
+        assert_eq!(out["messages"][1]["content"][0]["name"], sent);
+    }
+}

@@ -337,3 +337,22 @@ fn what_nobody_signed_does_not_go_back() {
         assert_eq!(notes.dropped(), ["messages[].reasoning_details"]);
     }
 }
+
+#[test]
+fn names_that_a_model_made_up_go_back_as_names() {
+    let long = "x".repeat(200);
+    for (name, goes) in [
+        ("f-1_x", "f-1_x".to_owned()),
+        ("$READ.file", "_READ_file".to_owned()),
+        (&long, "x".repeat(64)),
+    ] {
+        let call =
+            json!({"id": "a", "type": "function", "function": {"name": name, "arguments": "{}"}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": "no such tool"}]});
+        let out = sent(&body, "anthropic.claude-sonnet-4-5");
+        assert_eq!(out["messages"][1]["content"][0]["toolUse"]["name"], goes);
+        assert_eq!(out["toolConfig"]["tools"][0]["toolSpec"]["name"], goes);
+    }
+}
