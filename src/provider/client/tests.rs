@@ -76,7 +76,7 @@ async fn told_of(says: &'static [u8]) -> BoxError {
     let request = Request::post(format!("http://{addr}")).body(Full::new("hi"));
     let call = Client::default().call(request.expect("a request"));
     let (answer, ()) = tokio::join!(call, upstream);
-    answer.err().expect("no answer")
+    answer.expect_err("no answer")
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn an_upstream_that_is_not_there_was_not_reached() {
     let uri = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
     let request = Request::post(uri).body(Full::new("hi")).expect("a request");
-    let error = Client::default().call(request).await.err().expect("nobody");
+    let error = Client::default().call(request).await.expect_err("nobody");
     assert!(
         error.downcast::<Error>().is_err(),
         "it says nothing of its own"
