@@ -94,7 +94,7 @@ async fn an_upstream_that_breaks_off_was_reached() {
             .downcast::<Error>()
             .unwrap_or_else(|error| panic!("{said}: {error}"));
         assert_eq!(error.kind(), Kind::BadUpstream, "{said}");
-        assert_eq!(error.code(), None, "its kind says it: {said}");
+        assert_eq!(error.code(), Some("bad_upstream_response"), "{said}");
     }
 }
 
