@@ -45,6 +45,20 @@ async fn start(top: &str, upstream: Upstream) -> (Server, Gateway) {
     (server, gateway)
 }
 
+/// A log whose reader has stopped fills its pipe after the first requests, and stops nobody.
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    let server = Server::start(Upstream::new()).await.expect("a port");
+    let config = config("", &server.base_url());
+    let mut gateway = Gateway::run_unread(&config, &[("RUST_LOG", "trace")], &[]);
+    for _ in 0..200 {
+        let answer = tokio::time::timeout(Duration::from_secs(20), gateway.post("sk-demo", ASK));
+        assert_eq!(answer.await.expect("it is answered").status, 200);
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+}
+
 /// The memory of a process in KiB, as far as it is resident.
 fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

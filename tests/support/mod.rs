@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::{
-    io::{BufRead, BufReader, Write as _},
+    io::{BufRead, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -83,6 +83,21 @@ impl Gateway {
 
     /// The same, with more arguments.
     pub fn run(config: &str, env: &[(&str, &str)], args: &[&str]) -> Self {
+        let mut gateway = Self::run_unread(config, env, args);
+        let errors = BufReader::new(gateway.child.stderr.take().expect("piped"));
+        let kept = Arc::clone(&gateway.log);
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().expect("not poisoned");
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        gateway
+    }
+
+    /// The same, with a log that nobody reads.
+    pub fn run_unread(config: &str, env: &[(&str, &str)], args: &[&str]) -> Self {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("written");
         let mut child = Command::new(binary())
@@ -95,16 +110,6 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the example gateway is built with the tests");
-        let log = Arc::new(Mutex::new(String::new()));
-        let errors = BufReader::new(child.stderr.take().expect("piped"));
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in errors.lines().map_while(Result::ok) {
-                let mut kept = kept.lock().expect("not poisoned");
-                kept.push_str(&line);
-                kept.push('\n');
-            }
-        });
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
@@ -112,12 +117,19 @@ impl Gateway {
         let addr = line
             .trim()
             .strip_prefix("listening on http://")
-            .unwrap_or_else(|| panic!("it says {line:?}: {}", log.lock().expect("not poisoned")))
+            .unwrap_or_else(|| {
+                let mut log = String::new();
+                let errors = child
+                    .stderr
+                    .take()
+                    .map(|mut errors| errors.read_to_string(&mut log));
+                panic!("it says {line:?}: {errors:?} {log}")
+            })
             .to_owned();
         Self {
             child,
             addr,
-            log,
+            log: Arc::default(),
             _config: file,
         }
     }
