@@ -46,6 +46,21 @@ fn refused(text: &str) -> String {
     checked
 }
 
+/// What is only found out by opening it is told by its key and its file.
+#[test]
+fn a_ledger_that_cannot_be_opened_is_told_by_its_place() {
+    let text = GOOD.replace(
+        "[[keys]]",
+        "[ledger]\nstore = \"redb:/no/such/ledger\"\n[[keys]]",
+    );
+    let (output, said) = run(&text, &[]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("ledger.store: \"redb:/no/such/ledger\": "),
+        "{said}"
+    );
+}
+
 #[test]
 fn every_price_file_that_cannot_be_read_is_told() {
     let prices = "[prices]\nfile = \"/no/such/file\"\nlitellm = \"/nor/this\"\n[[keys]]";
@@ -295,6 +310,14 @@ credentials = "/no/such/file""#;
         ),
         (
             "[[keys]]",
+            &format!(
+                "[[keys]]\nname = \"other\"\nsecret = \"{}\"\n[[keys]]",
+                "x".repeat(4097)
+            ),
+            "keys[0].secret: expected at most 4096 characters",
+        ),
+        (
+            "[[keys]]",
             "[[keys]]\nname = \"other\"\nsecret = \"sk-other\"\nmodels = [\"m\", \"\"]\n[[keys]]",
             "keys[0].models[1]: must not be empty",
         ),
@@ -334,6 +357,12 @@ fn one_mistake_is_told_once() {
             "[[keys]]",
             "[limits]\nstore = \"redis://\"\n[[keys]]",
             "limits.store: expected memory or redis://…, rediss://…, got \"redis\"\n",
+        ),
+        (
+            "[[keys]]",
+            "[[providers]]\nname = \"rock\"\nkind = \"bedrock\"\nregion = \"r\"\naccess_key_id = \"a\"\n\
+             secret_access_key = 5\n[[keys]]",
+            "providers[1].secret_access_key: expected a string, got an integer\n",
         ),
         (
             r#"secret = "sk-very-secret""#,

@@ -32,7 +32,7 @@ use crate::{
     cards,
     config::{Config, Counting, Key, ModelName},
     connection::Body,
-    ledger::Books,
+    ledger::{Books, Unopened},
     metrics,
     money::Drains,
     panics,
@@ -113,7 +113,8 @@ impl App {
         let keys = Keys::new();
         let mut callers = HashMap::new();
         let budgets = budgets(config)?;
-        let ledger = Books::open(&config.ledger, trust.ledger, config.currency).await?;
+        let ledger = Books::open(&config.ledger, trust.ledger, config.currency).await;
+        let ledger = ledger.map_err(|error| Unopened::new(&config.ledger.place, error))?;
         for key in &config.keys {
             let mut limits = Limits::new();
             if let Some(requests) = key.requests_per_minute {

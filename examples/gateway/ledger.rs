@@ -1,6 +1,7 @@
 //! The ledger that the configuration names.
 
 use std::{
+    fmt,
     future::{Future, Ready},
     pin::Pin,
     task::{Context, Poll},
@@ -20,6 +21,35 @@ use crate::money::Store;
 
 /// The reference of the balance in the file: it is granted once.
 const FIRST: &str = "configuration";
+
+/// Why the ledger is not there, and which one: a database by its key alone, for its place has a password in it.
+#[derive(Debug)]
+pub struct Unopened {
+    place: String,
+    error: StoreError,
+}
+
+impl Unopened {
+    pub fn new(place: &str, error: StoreError) -> Self {
+        let place = match place.starts_with("redb:") {
+            true => format!("ledger.store: {place:?}"),
+            false => "ledger.store".to_owned(),
+        };
+        Self { place, error }
+    }
+}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)
+    }
+}
+
+impl std::error::Error for Unopened {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
 
 #[derive(Clone)]
 pub enum Books {

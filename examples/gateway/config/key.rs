@@ -6,6 +6,9 @@ use tower_completions::{auth::Digest, cost::Terms};
 
 use crate::read::{Mistakes, Section, is_price, small};
 
+/// The longest credential that a caller is known by.
+const LONGEST: usize = 4096;
+
 pub struct Key {
     pub name: String,
     /// Always there in a file without mistakes.
@@ -74,10 +77,14 @@ fn digest(section: &mut Section, mistakes: &mut Mistakes) -> Option<Digest> {
     match given {
         [true, false] if secret != Some("") => {
             let secret = secret?;
-            if secret.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            let printable = secret.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            if printable && secret.len() <= LONGEST {
                 return Some(Digest::of(secret));
             }
-            let expected = "expected printable ASCII characters, as a header can send them";
+            let expected = match printable {
+                true => "expected at most 4096 characters",
+                false => "expected printable ASCII characters, as a header can send them",
+            };
             mistakes.add(&section.key("secret"), expected);
             None
         }

@@ -113,7 +113,8 @@ impl Provider {
         {
             mistakes.add(&section.key("api"), "expected \"v1\" or \"deployments\"");
         }
-        if access_key_id.is_some() != secret_access_key.is_some() {
+        // One of a wrong type is there, and told of by itself.
+        if section.has("access_key_id") != section.has("secret_access_key") {
             mistakes.add(
                 &section.key("access_key_id"),
                 "and secret_access_key belong together, expected both",
