@@ -69,58 +69,74 @@ fn usage(answer: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Where an upstream's own member of this name stands in an object, with one of the commas around it.
-fn older(object: &[u8]) -> Option<Range<usize>> {
-    memmem::find(object, b"\"cost\"")?;
+/// Where an upstream's own members of this name stand in an object, each with one of the commas around it.
+fn older(object: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    if may_name_it(object) && find_older(object, &mut found).is_none() {
+        found.clear();
+    }
+    found
+}
+
+/// Whether a text has what the name of the member takes, in whatever spelling.
+fn may_name_it(text: &[u8]) -> bool {
+    memmem::find(text, b"\"cost\"").is_some() || memmem::find(text, b"\\u00").is_some()
+}
+
+/// Those of a text that may name it; `None` for what is no object.
+fn find_older(object: &[u8], found: &mut Vec<Range<usize>>) -> Option<()> {
     let mut cursor = Cursor::new(std::str::from_utf8(object).ok()?);
     cursor.object().ok()?;
-    let mut start = None;
-    loop {
-        let at = cursor.at();
-        let Some(key) = cursor.key().ok()? else {
-            // What follows the last one is the brace.
-            return start.map(|start| start..at);
-        };
-        if let Some(start) = start {
-            // At the beginning the comma behind goes instead.
-            let comma = usize::from(object.get(start) != Some(&b','));
-            return Some(start..at + comma);
+    let (mut last, mut kept, mut cut) = (cursor.at(), false, None);
+    while let Some(key) = cursor.key().ok()? {
+        let at = key.start() - 1;
+        // At the beginning the comma behind goes.
+        found.extend(cut.take().map(|from| from..at));
+        let end = cursor.skip().ok()?.end;
+        match *key.cow() == *"cost" {
+            true if kept => found.push(last..end),
+            true if found.is_empty() => cut = Some(last),
+            true => cut = Some(at),
+            false => kept = true,
         }
-        if *key.cow() == *"cost" {
-            start = Some(at);
-        }
-        cursor.skip().ok()?;
+        last = end;
     }
+    found.extend(cut.map(|from| from..last));
+    Some(())
 }
 
-/// Events without an upstream's own member of this name at their top level; `None` when none has it.
+/// Events without an upstream's own members of this name at their top level; `None` when none has one.
 pub(super) fn without(events: &[u8]) -> Option<Vec<u8>> {
-    memmem::find(events, b"\"cost\"")?;
-    let mut out = Vec::with_capacity(events.len());
-    for line in events.split_inclusive(|byte| *byte == b'\n') {
-        let mut line = line.to_vec();
-        while let Some(own) = own(&line) {
-            line.drain(own);
-        }
-        out.append(&mut line);
+    if !may_name_it(events) {
+        return None;
     }
-    Some(out)
+    let (mut out, mut done, mut at) = (Vec::new(), 0, 0);
+    for line in events.split_inclusive(|byte| *byte == b'\n') {
+        for own in own(line) {
+            out.extend_from_slice(&events[done..at + own.start]);
+            done = at + own.end;
+        }
+        at += line.len();
+    }
+    (done > 0).then(|| {
+        out.extend_from_slice(&events[done..]);
+        out
+    })
 }
 
-/// Where the member stands in the object of an event's line.
-fn own(line: &[u8]) -> Option<Range<usize>> {
-    let data = line.strip_prefix(b"data:")?;
-    let Range { start, end } = object(data)?;
-    let older = older(&data[start..=end])?;
+/// Where the members stand in the object of an event's line.
+fn own(line: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let data = line.strip_prefix(b"data:").unwrap_or_default();
+    let Range { start, end } = object(data).unwrap_or_default();
+    let older = data.get(start..=end).map(older).unwrap_or_default();
     let behind = line.len() - data.len() + start;
-    Some(behind + older.start..behind + older.end)
+    let older = older.into_iter();
+    older.map(move |own| behind + own.start..behind + own.end)
 }
 
 /// Puts the cost at the end of an object, of which the closing brace is not part.
 fn insert(text: &[u8], within: Range<usize>, place: CostMember, cost: Sum) -> Vec<u8> {
     let Range { start, end } = within;
-    let older = older(&text[start..=end]).unwrap_or(0..0);
-    let older = start + older.start..start + older.end;
     let (before, [a, b, c]) = around(place, &cost.currency);
     let mut room = [0; 48];
     let digits = cost.amount.digits(&mut room);
@@ -133,8 +149,12 @@ fn insert(text: &[u8], within: Range<usize>, place: CostMember, cost: Sum) -> Ve
     ];
     let length = text.len() + 1 + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut out = Vec::with_capacity(length);
-    out.extend_from_slice(&text[..older.start]);
-    out.extend_from_slice(&text[older.end..end]);
+    let mut done = 0;
+    for own in older(&text[start..=end]) {
+        out.extend_from_slice(&text[done..start + own.start]);
+        done = start + own.end;
+    }
+    out.extend_from_slice(&text[done..end]);
     let empty = out.trim_ascii_end().ends_with(b"{");
     if !empty {
         out.push(b',');
@@ -241,6 +261,35 @@ mod tests {
                 let event = event.replace(answer, expected);
                 assert_eq!(String::from_utf8(out).expect("UTF-8"), event);
             }
+        }
+    }
+
+    #[test]
+    fn however_it_is_spelled() {
+        let cost = r#""cost":{"amount":0.000061,"currency":"USD"}}"#;
+        for (answer, kept) in [
+            (r#"{"a":1 ,"cost":2,"b":3}"#, r#"{"a":1,"b":3"#),
+            (r#"{"a":1 , "cost":2 }"#, r#"{"a":1 "#),
+            (r#"{"cost":2 ,"b":3}"#, r#"{"b":3"#),
+            (r#"{"cost":1,"cost":2 , "b":3,"cost":4}"#, r#"{"b":3"#),
+            (r#"{"a":1,"cost":1,"cost":2,"b":3}"#, r#"{"a":1,"b":3"#),
+            (r#"{"a":1,"c\u006fst":2}"#, r#"{"a":1"#),
+            (r#"{"cost":1,"cost":2}"#, "{"),
+            (
+                r#"{"a":"\u00e9","b":{"cost":1}}"#,
+                r#"{"a":"\u00e9","b":{"cost":1}"#,
+            ),
+        ] {
+            let out = whole(answer.as_bytes(), CostMember::TopLevel, COST).expect("a place");
+            let comma = if kept == "{" { "" } else { "," };
+            let told = String::from_utf8(out).expect("UTF-8");
+            assert_eq!(told, format!("{kept}{comma}{cost}"), "{answer}");
+            let events = |answer: &str| format!("data: {{}}\n\ndata: {answer}\n\n: \"cost\"\n\n");
+            let out = without(events(answer).as_bytes());
+            let out = out.map(|out| String::from_utf8(out).expect("UTF-8"));
+            let kept = format!("{kept}}}");
+            let wanted = (kept != answer).then(|| events(&kept));
+            assert_eq!(out, wanted, "{answer}");
         }
     }
 

@@ -3,7 +3,9 @@
 use super::*;
 
 /// Texts with a `cost` of the upstream's, at their top level in every place, and what stays of them.
-const TEXTS: [(&str, &str); 5] = [
+const TEXTS: [(&str, &str); 7] = [
+    (r#"{"cost":1,"cost":2 , "\u0063ost":3, "id""#, r#"{"id""#),
+    (r#""created":1 ,"cost":2"#, r#""created":1"#),
     (r#"{"cost":1.5,"id""#, r#"{"id""#),
     (r#""created":1,"cost":{"amount":9}"#, r#""created":1"#),
     (r#""model":"asked" , "cost" : "9" "#, r#""model":"asked" "#),

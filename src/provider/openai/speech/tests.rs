@@ -78,6 +78,9 @@ fn texts_are_of_one_piece_where_nothing_else_is_left() {
         (json!([text("a"), image]), json!([text("a"), image])),
         (json!([text("a"), sound, text("b")]), json!("ab")),
         (json!([text("a"), sound, image]), json!([text("a"), image])),
+        (json!([text(""), text("a"), text(""), text("")]), json!("a")),
+        (json!([text("")]), json!("")),
+        (json!([]), json!("")),
         (json!([{"type": "text"}]), json!([{"type": "text"}])),
     ] {
         let said = json!([{"role": "user", "content": content}]);
