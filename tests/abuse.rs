@@ -59,6 +59,32 @@ async fn a_log_that_nobody_reads_stops_nobody() {
     assert_eq!(gateway.wait(), Some(0));
 }
 
+/// As many lines as are kept for a reader, and more, are no reason to stay.
+#[tokio::test]
+async fn lines_that_are_lost_keep_nothing_from_ending() {
+    let server = Server::start(Upstream::new()).await.expect("a port");
+    let config = config("", &server.base_url());
+    let mut gateway = Gateway::run_unread(&config, &[("RUST_LOG", "trace")], &[]);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-demo\r\n\
+        content-type: application/json\r\ncontent-length: 2\r\n";
+    let last = format!("{head}connection: close\r\n\r\n{{}}");
+    let all = format!("{head}\r\n{{}}").repeat(12_000) + &last;
+    let mut socket = TcpStream::connect(&gateway.addr).await.expect("it listens");
+    let (mut read, mut write) = socket.split();
+    let (mut answers, mut sink) = (0, Vec::new());
+    let (sent, read) = tokio::join!(write.write_all(all.as_bytes()), async {
+        while read.read_buf(&mut sink).await? > 0 {
+            answers += memchr::memmem::find_iter(&sink, b"HTTP/1.1 ").count();
+            sink.clear();
+        }
+        std::io::Result::Ok(())
+    });
+    sent.and(read).expect("it stays");
+    assert!(answers > 11_000, "{answers}");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+}
+
 /// The memory of a process in KiB, as far as it is resident.
 fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

@@ -1,6 +1,6 @@
 //! Where logs and spans go: to standard error, and to an OTLP collector when there is one.
 
-use std::{collections::HashMap, fmt, io::IsTerminal};
+use std::{collections::HashMap, fmt, io::IsTerminal, sync::mpsc, thread, time::Duration};
 
 use http::{HeaderMap, HeaderName, request::Parts};
 use opentelemetry::{
@@ -21,12 +21,15 @@ use tracing_subscriber::{
 /// Sends and writes what is left when the program ends.
 pub struct Telemetry {
     spans: Option<SdkTracerProvider>,
-    #[expect(dead_code, reason = "what is left is written when it is dropped")]
-    log: WorkerGuard,
+    /// What is left is written when it is dropped.
+    log: Option<WorkerGuard>,
 }
 
 /// So many lines wait for whoever reads the log; more are lost.
 const LINES: usize = 10_000;
+
+/// How long the last of them may take at the end.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Starts to log, and to export the spans of completions to `collector`, whose base URL it is:
 /// `http://localhost:4318`.
@@ -51,7 +54,7 @@ pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
         registry.init();
         return Ok(Telemetry {
             spans: None,
-            log: guard,
+            log: Some(guard),
         });
     };
     let provider = provider(collector)?;
@@ -62,7 +65,7 @@ pub fn start(collector: Option<&str>) -> Result<Telemetry, ExporterBuildError> {
     registry.with(spans).init();
     Ok(Telemetry {
         spans: Some(provider),
-        log: guard,
+        log: Some(guard),
     })
 }
 
@@ -87,9 +90,17 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(provider) = &self.spans {
             if let Err(error) = provider.shutdown() {
-                eprintln!("not every span was exported: {error}");
+                tracing::warn!(%error, "not every span was exported");
             }
         }
+        // Where lines were lost it says so on the standard output, which may be the pipe that nobody reads.
+        let (ended, end) = mpsc::channel::<()>();
+        let log = self.log.take();
+        let last = thread::Builder::new().spawn(move || {
+            drop(log);
+            drop(ended);
+        });
+        let _ = last.map(|_| end.recv_timeout(LAST_LINES));
     }
 }
 
