@@ -1,6 +1,6 @@
 //! Tools, and the choice among them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -192,10 +192,11 @@ fn schema(parameters: Option<Raw<'_>>) -> Box<RawValue> {
 
 /// The tools that a conversation has called, for a request that names none any more.
 fn of_history<'a>(request: &'a Request<'_>) -> Tools<'a> {
-    let mut names: Vec<Cow<'a, str>> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for call in request.messages.iter().flat_map(|message| message.calls()) {
         let name = named(call, LONGEST_NAME);
-        if !names.contains(&name) {
+        // A history may have as many as fit into it.
+        if seen.insert(name.clone()) {
             names.push(name);
         }
     }

@@ -356,3 +356,22 @@ fn names_that_a_model_made_up_go_back_as_names() {
         assert_eq!(out["toolConfig"]["tools"][0]["toolSpec"]["name"], goes);
     }
 }
+
+/// As many as fit into a request: each is looked for once, whatever was called before it.
+#[test]
+fn a_history_of_many_calls_names_each_tool_once() {
+    let call = |at: usize| {
+        json!({"id": at.to_string(), "type": "function",
+            "function": {"name": format!("f{}", at % 20_000), "arguments": "{}"}})
+    };
+    let calls: Vec<_> = (0..20_001).map(call).collect();
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "user", "content": "On"}]});
+    let out = sent(&body, "anthropic.claude-sonnet-4-5");
+    let tools = out["toolConfig"]["tools"].as_array().expect("a list");
+    assert_eq!(tools.len(), 20_000);
+    for at in [0, 1, 19_999] {
+        assert_eq!(tools[at]["toolSpec"]["name"], format!("f{at}"));
+    }
+}
